@@ -1,0 +1,105 @@
+"""What was really built, as plain data: the proof that a factor reached the training.
+
+Two trials that differ in a factor differ here, and only in what that factor implies.
+"""
+
+import hashlib
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from revit.config import FineTuneConfig
+from revit.datasets.loader import batch_indices, draw_crops
+from revit.datasets.store import ImageStore
+from revit.datasets.subsets import Splits
+from revit.optim import Schedule
+
+NUM_LR_PROBES = 9
+
+
+def describe(
+    config: FineTuneConfig,
+    splits: Splits,
+    store: ImageStore,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: Schedule,
+) -> dict[str, Any]:
+    """The record `built.json` holds, read off the objects that train, not off the config."""
+    return {
+        "model": _describe_model(model, config.resolution),
+        "optimizer": _describe_optimizer(optimizer),
+        "clip_norm": config.optimizer.clip_norm,
+        "num_steps": schedule.num_steps,
+        "schedule": schedule.config.name,
+        "plateau": _plateau(schedule),
+        "lr_at_step": _lr_probes(schedule),
+        "data": _describe_data(config, splits, store),
+        "batch_size": config.batch_size,
+        "micro_batch": config.micro_batch or config.batch_size,
+        "selection": config.selection,
+        "num_evals": config.num_evals,
+    }
+
+
+def _describe_model(model: nn.Module, resolution: int) -> dict[str, Any]:
+    parameters = list(model.parameters())
+    patches = getattr(model, "patch_embed", None)
+    pos_embed = getattr(model, "pos_embed", None)
+    return {
+        "class": type(model).__name__,
+        "num_params": sum(p.numel() for p in parameters),
+        "num_trainable": sum(p.numel() for p in parameters if p.requires_grad),
+        "resolution": resolution,
+        "num_tokens": None if patches is None else patches.num_patches + model.num_prefix_tokens,
+        "pos_embed_norm": None if pos_embed is None else round(pos_embed.norm().item(), 5),
+        "dropout": sorted({module.p for module in model.modules() if isinstance(module, nn.Dropout)}),
+        "initial_weights": parameter_digest(model.state_dict()),
+    }
+
+
+def _describe_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    shown = ("momentum", "betas", "weight_decay")
+    groups = [
+        {name: group[name] for name in shown if name in group} | {"num_tensors": len(group["params"])}
+        for group in optimizer.param_groups
+    ]
+    return {"class": type(optimizer).__name__, "groups": groups}
+
+
+def _plateau(schedule: Schedule) -> dict[str, float] | None:
+    config = schedule.config
+    if config.name != "plateau":
+        return None
+    return {"factor": config.plateau_factor, "patience": config.plateau_patience}
+
+
+def _lr_probes(schedule: Schedule) -> dict[str, float]:
+    last = schedule.num_steps - 1
+    steps = sorted({0, *(round(last * i / (NUM_LR_PROBES - 1)) for i in range(NUM_LR_PROBES))})
+    return {str(step): schedule.lr(step) for step in steps}
+
+
+def _describe_data(config: FineTuneConfig, splits: Splits, store: ImageStore) -> dict[str, Any]:
+    first = batch_indices(config, splits.train, 0)
+    crops = draw_crops(config, 0, store.sizes[first])
+    return {
+        "digest": store.manifest.digest,
+        "num_train": len(splits.train),
+        "num_val": len(splits.val),
+        "num_test": len(splits.test),
+        "indices": splits.digest,
+        "first_batch": hashlib.sha256(first.tobytes()).hexdigest()[:16],
+        "first_boxes": hashlib.sha256(crops.boxes.tobytes()).hexdigest()[:16],
+        "num_flipped_in_first_batch": int(crops.flips.sum()),
+    }
+
+
+def parameter_digest(tensors: dict[str, Tensor]) -> str:
+    """16 hexadecimal digits over names and values, in name order; tells two initialisations apart."""
+    content = hashlib.sha256()
+    for name in sorted(tensors):
+        content.update(name.encode())
+        content.update(tensors[name].detach().cpu().contiguous().numpy().tobytes())
+    return content.hexdigest()[:16]

@@ -1,0 +1,289 @@
+"""The frozen record that one trial trains, and the only place where defaults live.
+
+    config = FineTuneConfig(dataset="digits", steps=60)
+    config.with_values({"optimizer.lr": 0.1, "seed": 1})     # another config, checked again
+
+Every value is checked when the record is built, so an impossible trial fails where it is written.
+Nothing here imports torch: listing and planning a thousand trials is instant.
+"""
+
+import difflib
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from functools import cache
+from math import isfinite
+from typing import Any, Literal
+
+from revit.architectures import patch_size
+from revit.datasets.registry import check_dataset
+from revit.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Which network, and what of it is kept from pretraining.
+
+    Attributes:
+        name: a name of `revit.architectures.MODELS`, or any timm classification model's.
+        pretrained: start from its weights; otherwise from its random initialisation.
+        pos_embed: `learned` as the model has it, or `none`: zero and frozen (absent when untrained).
+        head_init: how the new linear head starts (ViT, Appendix B.1.1: zeros).
+        dropout: probability, after every dense layer and after the position embedding is added.
+    """
+
+    name: str = "vit_nano"
+    pretrained: bool = True
+    pos_embed: Literal["learned", "none"] = "learned"
+    head_init: Literal["zeros", "trunc_normal", "normal"] = "zeros"
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _require(0 <= self.dropout < 1, "model.dropout", self.dropout, "at least 0 and below 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """How weights move.
+
+    Attributes:
+        lr: peak learning rate; the schedule multiplies it.
+        momentum: of SGD (Adam's betas are PyTorch's .9 and .999).
+        weight_decay: on matrices only, never on biases, norms, class token or position embedding.
+        clip_norm: largest global L2 norm of the gradient, or None for no clipping.
+    """
+
+    name: Literal["sgd", "adam", "adamw"] = "sgd"
+    lr: float = 0.03
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    clip_norm: float | None = 1.0
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _require(self.lr > 0, "optimizer.lr", self.lr, "above 0")
+        _require(0 <= self.momentum < 1, "optimizer.momentum", self.momentum, "at least 0 and below 1")
+        _require(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "at least 0")
+        clip = self.clip_norm
+        _require(clip is None or clip > 0, "optimizer.clip_norm", clip, "above 0, or None")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleConfig:
+    """The learning rate over the steps, as a factor of `optimizer.lr`.
+
+    Attributes:
+        warmup_steps: steps of linear rise before the schedule proper begins.
+        final_factor: what `exponential` has reached after the last step.
+        plateau_factor: what `plateau` multiplies by, each time the validation loss has not improved ...
+        plateau_patience: ... for more than this many evaluations.
+    """
+
+    name: Literal["cosine", "linear", "exponential", "plateau", "constant"] = "cosine"
+    warmup_steps: int = 0
+    final_factor: float = 0.01
+    plateau_factor: float = 0.5
+    plateau_patience: int = 1
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _require(self.warmup_steps >= 0, "schedule.warmup_steps", self.warmup_steps, "at least 0")
+        _require(0 < self.final_factor <= 1, "schedule.final_factor", self.final_factor, "above 0 and at most 1")
+        _require(0 < self.plateau_factor < 1, "schedule.plateau_factor", self.plateau_factor, "between 0 and 1")
+        _require(self.plateau_patience >= 0, "schedule.plateau_patience", self.plateau_patience, "at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuneConfig:
+    """All that one trial trains.
+
+    Attributes:
+        dataset: a name of `revit.datasets.registry.DATASETS`, or `folder:PATH`.
+        resolution: side of the square images the model sees, in pixels.
+        data_fraction: share of the training images used; nested and stratified.
+        subset_seed: draws which images a fraction holds; separate from `seed`.
+        val_fraction: share of the training split set aside, stratified, to choose by.
+        train_crop: `random_resized` (Inception crop) or `none` (the whole image, squashed).
+        crop_scale: smallest and largest area of a random crop, as a share of the image's.
+        flip: mirror half of the training images left to right.
+        steps, epochs: the budget; exactly one of them. An epoch's last batch may be smaller.
+        batch_size: effective batch, in images.
+        micro_batch: images per forward pass, accumulated to `batch_size`; None for all at once.
+            Changes memory and time, not the gradient, so it is no part of a trial's identity.
+        num_evals: validations during training, evenly spaced, the last one at the last step.
+        selection: which weights are tested: the `last`, or those of the `best_val` accuracy.
+        seed: of initialisation, data order, crops, flips and dropout.
+    """
+
+    dataset: str
+    resolution: int = 28
+    data_fraction: float = 1.0
+    subset_seed: int = 0
+    val_fraction: float = 0.1
+    train_crop: Literal["random_resized", "none"] = "random_resized"
+    crop_scale: tuple[float, float] = (0.08, 1.0)
+    flip: bool = True
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    steps: int | None = None
+    epochs: float | None = None
+    batch_size: int = 128
+    micro_batch: int | None = None
+    num_evals: int = 5
+    selection: Literal["last", "best_val"] = "last"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        check_dataset(self.dataset)
+        _check_resolution(self.resolution, self.model.name)
+        _require(0 < self.data_fraction <= 1, "data_fraction", self.data_fraction, "above 0 and at most 1")
+        _require(0 <= self.val_fraction < 1, "val_fraction", self.val_fraction, "at least 0 and below 1")
+        smallest, largest = self.crop_scale
+        _require(0 < smallest <= largest <= 1, "crop_scale", self.crop_scale, "0 < smallest <= largest <= 1")
+        _require(
+            (self.steps is None) != (self.epochs is None),
+            "steps, epochs",
+            (self.steps, self.epochs),
+            "exactly one of them",
+        )
+        for name in ("steps", "epochs", "batch_size", "micro_batch", "num_evals"):
+            value = getattr(self, name)
+            _require(value is None or value > 0, name, value, "above 0")
+        for name in ("seed", "subset_seed"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+        if self.val_fraction == 0:
+            chosen_on_val = self.schedule.name == "plateau" or self.selection == "best_val"
+            _require(not chosen_on_val, "val_fraction", 0, "above 0: plateau and best_val look at validation images")
+
+    def with_values(self, values: Mapping[str, object]) -> "FineTuneConfig":
+        """The config with some fields changed, named by dotted path (`optimizer.lr`).
+
+        Raises:
+            InputError: a path that is no field (names close ones), or a value that does not do.
+        """
+        record = asdict(self)
+        for path, value in values.items():
+            *parents, leaf = path.split(".")
+            part: Any = record
+            for name in parents:
+                part = part.get(name) if isinstance(part, dict) else None
+            if not isinstance(part, dict) or leaf not in part:
+                raise InputError(f"{path!r} is no field of a trial{_did_you_mean(path, self.flat())}")
+            part[leaf] = value
+        return from_dict(record)
+
+    def flat(self) -> dict[str, Any]:
+        """Every value by its dotted path, in the order of the fields."""
+        return dict(_flatten(asdict(self), ""))
+
+    def num_steps(self, num_train: int) -> int:
+        """Optimizer steps that the budget compiles to for `num_train` training images.
+
+        An epoch is ceil(num_train / batch_size) steps, as with a DataLoader that keeps its last batch.
+        """
+        if self.steps is not None:
+            return self.steps
+        assert self.epochs is not None
+        return max(1, round(self.epochs * steps_per_epoch(num_train, self.batch_size)))
+
+
+def steps_per_epoch(num_train: int, batch_size: int) -> int:
+    """Batches that cover `num_train` images once, the last one possibly smaller."""
+    return -(-num_train // batch_size)
+
+
+def from_dict(record: Mapping[str, Any]) -> FineTuneConfig:
+    """The config that `dataclasses.asdict`, or JSON, made a nested dict of.
+
+    Raises:
+        InputError: an unknown field or a value that does not do.
+    """
+    return typing.cast(FineTuneConfig, _build(FineTuneConfig, record))
+
+
+def _build(owner: type, record: Mapping[str, Any]) -> object:
+    hints = _hints(owner)
+    for name in record:
+        if name not in hints:
+            raise InputError(f"{name!r} is no field of {owner.__name__}{_did_you_mean(name, hints)}")
+    values = {name: _convert(hints[name], value) for name, value in record.items()}
+    return owner(**values)
+
+
+def _convert(hint: Any, value: Any) -> Any:
+    if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
+        return _build(hint, value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _flatten(record: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in record.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _check_resolution(resolution: int, model: str) -> None:
+    _require(resolution > 0, "resolution", resolution, "above 0")
+    patch = patch_size(model)
+    if patch is not None:
+        right = f"a multiple of {patch}, the patch size of {model}"
+        _require(resolution % patch == 0, "resolution", resolution, right)
+
+
+def _require(holds: bool, name: str, value: object, right: str) -> None:
+    if not holds:
+        raise InputError(f"{name} = {value!r}: must be {right}")
+
+
+def _check_types(part: Any) -> None:
+    for name, hint in _hints(type(part)).items():
+        value = getattr(part, name)
+        if not _fits(hint, value):
+            raise InputError(f"{name} = {value!r}: must be {_in_words(hint)}")
+        if isinstance(value, float) and not isfinite(value):
+            raise InputError(f"{name} = {value!r}: must be a finite number")
+
+
+def _fits(hint: Any, value: object) -> bool:
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        return isinstance(value, str) and value in typing.get_args(hint)
+    if origin is types.UnionType:
+        return any(_fits(choice, value) for choice in typing.get_args(hint))
+    if origin is tuple:
+        kinds = typing.get_args(hint)
+        return isinstance(value, tuple) and len(value) == len(kinds) and all(map(_fits, kinds, value))
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, hint)
+
+
+def _in_words(hint: Any) -> str:
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        return "one of " + ", ".join(typing.get_args(hint))
+    if origin is types.UnionType:
+        return " or ".join(_in_words(choice) for choice in typing.get_args(hint))
+    if origin is tuple:
+        return f"({', '.join(_in_words(kind) for kind in typing.get_args(hint))})"
+    words = {int: "a whole number", float: "a number", str: "a text", bool: "True or False", types.NoneType: "None"}
+    return words[hint] if hint in words else f"a {hint.__name__}"
+
+
+@cache
+def _hints(owner: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(owner)
+    return {each.name: hints[each.name] for each in fields(owner)}
+
+
+def _did_you_mean(name: str, known: Mapping[str, object]) -> str:
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or list(known)
+    return f"; did you mean {', '.join(close)}?" if len(close) <= 3 else f"; fields are {', '.join(close)}"

@@ -1,0 +1,170 @@
+"""Batches of uint8 images: random crops and flips for training, squashed whole images for evaluation.
+
+What is drawn depends on (seed, step) alone, never on how often a process was restarted. Scaling to
+[-1, 1] and spreading gray over three channels happen on the device, in `to_input`.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as F
+
+from revit.config import FineTuneConfig, steps_per_epoch
+from revit.datasets.store import ImageStore
+from revit.datasets.subsets import Indices
+
+ASPECT_RATIO = (3 / 4, 4 / 3)
+CROP_ATTEMPTS = 10
+PREFETCHED_BATCHES = 3
+
+ORDER_STREAM, CROP_STREAM, DROPOUT_STREAM = 0, 1, 2
+"""Keys that keep the random numbers of data order, crops and dropout apart under one seed."""
+
+
+T = TypeVar("T")
+
+
+class Batch(NamedTuple):
+    """Images (B, C, H, W) uint8, C 1 or 3, and their classes (B,) int64."""
+
+    images: Tensor
+    labels: Tensor
+
+
+class Crops(NamedTuple):
+    """Boxes (B, 4) int64 as top, left, height, width in source pixels; whether each is mirrored (B,)."""
+
+    boxes: npt.NDArray[np.int64]
+    flips: npt.NDArray[np.bool_]
+
+
+def random_resized_boxes(
+    rng: np.random.Generator, sizes: npt.NDArray[np.int64], scale: tuple[float, float]
+) -> npt.NDArray[np.int64]:
+    """One Inception crop per image, as torchvision's RandomResizedCrop draws them.
+
+    Ten tries at an area share uniform in `scale` and an aspect ratio log-uniform in [3/4, 4/3]; the
+    first that fits is placed uniformly; if none fits, the largest central box within the ratios.
+
+    Args:
+        sizes: (B, 2) heights and widths in pixels.
+
+    Returns:
+        (B, 4) top, left, height, width.
+    """
+    count = len(sizes)
+    height, width = sizes[:, 0], sizes[:, 1]
+    area = rng.uniform(*scale, (count, CROP_ATTEMPTS)) * (height * width)[:, None]
+    ratio = np.exp(rng.uniform(*np.log(ASPECT_RATIO), (count, CROP_ATTEMPTS)))
+    tried_w = np.rint(np.sqrt(area * ratio)).astype(np.int64)
+    tried_h = np.rint(np.sqrt(area / ratio)).astype(np.int64)
+    fits = (0 < tried_w) & (tried_w <= width[:, None]) & (0 < tried_h) & (tried_h <= height[:, None])
+    first = np.argmax(fits, axis=1)
+    rows = np.arange(count)
+    found = fits[rows, first]
+    fallback = central_box(sizes)
+    box_h = np.where(found, tried_h[rows, first], fallback[:, 2])
+    box_w = np.where(found, tried_w[rows, first], fallback[:, 3])
+    top = np.where(found, rng.integers(0, height - box_h + 1), fallback[:, 0])
+    left = np.where(found, rng.integers(0, width - box_w + 1), fallback[:, 1])
+    return np.stack([top, left, box_h, box_w], axis=1)
+
+
+def central_box(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """(B, 4): the largest central box of each image whose aspect ratio lies in [3/4, 4/3]."""
+    height, width = sizes[:, 0], sizes[:, 1]
+    box_w = np.where(width > ASPECT_RATIO[1] * height, np.rint(height * ASPECT_RATIO[1]), width)
+    box_h = np.where(width < ASPECT_RATIO[0] * height, np.rint(width / ASPECT_RATIO[0]), height)
+    box = np.stack([(height - box_h) // 2, (width - box_w) // 2, box_h, box_w], axis=1)
+    return box.astype(np.int64)
+
+
+def whole_boxes(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """(B, 4): each image entire."""
+    return np.concatenate([np.zeros_like(sizes), sizes], axis=1)
+
+
+def draw_crops(config: FineTuneConfig, step: int, sizes: npt.NDArray[np.int64]) -> Crops:
+    """The crops and flips of training step `step` (from 0) for images of `sizes` (B, 2)."""
+    rng = np.random.default_rng([config.seed, CROP_STREAM, step])
+    if config.train_crop == "random_resized":
+        boxes = random_resized_boxes(rng, sizes, config.crop_scale)
+    else:
+        boxes = whole_boxes(sizes)
+    flips = rng.random(len(sizes)) < 0.5 if config.flip else np.zeros(len(sizes), dtype=bool)
+    return Crops(boxes, flips)
+
+
+def crop(image: npt.NDArray[np.uint8], box: npt.NDArray[np.int64], flip: bool, resolution: int) -> Tensor:
+    """The box of an image (H, W, C), resized (bilinear, antialiased) to (C, resolution, resolution)."""
+    top, left, height, width = box.tolist()
+    cut = torch.from_numpy(image[top : top + height, left : left + width]).permute(2, 0, 1)
+    resized = F.resize(cut, [resolution, resolution], antialias=True)
+    return F.horizontal_flip(resized) if flip else resized
+
+
+def batch_indices(config: FineTuneConfig, train: Indices, step: int) -> Indices:
+    """Which images (positions in the store) training step `step` (from 0) sees."""
+    epoch, place = divmod(step, steps_per_epoch(len(train), config.batch_size))
+    order = np.random.default_rng([config.seed, ORDER_STREAM, epoch]).permutation(len(train))
+    return train[order[place * config.batch_size : (place + 1) * config.batch_size]]
+
+
+def train_batch(config: FineTuneConfig, store: ImageStore, train: Indices, step: int) -> Batch:
+    """The batch of training step `step` (from 0): at most `batch_size` images at the resolution."""
+    indices = batch_indices(config, train, step)
+    crops = draw_crops(config, step, store.sizes[indices])
+    images = [
+        crop(store.image(index), box, flip, config.resolution)
+        for index, box, flip in zip(indices.tolist(), crops.boxes, crops.flips.tolist(), strict=True)
+    ]
+    return Batch(torch.stack(images), torch.from_numpy(store.labels[indices]))
+
+
+def train_batches(
+    config: FineTuneConfig, store: ImageStore, train: Indices, first: int, last: int
+) -> Iterator[Batch]:
+    """The batches of steps `first` to `last` - 1, prepared a few ahead by a thread."""
+    return _ahead(lambda step: train_batch(config, store, train, step), range(first, last))
+
+
+def eval_batches(store: ImageStore, indices: Indices, resolution: int, batch_size: int) -> Iterator[Batch]:
+    """All the images of `indices` in order, each squash-resized to the resolution."""
+    parts = [indices[start : start + batch_size] for start in range(0, len(indices), batch_size)]
+    return _ahead(lambda part: _eval_batch(store, part, resolution), parts)
+
+
+def _eval_batch(store: ImageStore, indices: Indices, resolution: int) -> Batch:
+    boxes = whole_boxes(store.sizes[indices])
+    pairs = zip(indices.tolist(), boxes, strict=True)
+    images = [crop(store.image(index), box, False, resolution) for index, box in pairs]
+    return Batch(torch.stack(images), torch.from_numpy(store.labels[indices]))
+
+
+def to_input(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
+    """What the model takes, on the device: (B, 3, H, W) float32 in [-1, 1], and labels (B,) int64."""
+    images = batch.images.to(device, non_blocking=True)
+    scaled = images.float().div_(127.5).sub_(1)
+    return scaled.expand(-1, 3, -1, -1), batch.labels.to(device, non_blocking=True)
+
+
+def _ahead(make: Callable[[T], Batch], items: Iterable[T]) -> Iterator[Batch]:
+    """`map(make, items)`, computed a few items ahead of its reader in one thread."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        waiting: deque[Future[Batch]] = deque()
+        try:
+            for item in items:
+                waiting.append(thread.submit(make, item))
+                if len(waiting) > PREFETCHED_BATCHES:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,167 @@
+"""The image store: a dataset decoded once per machine, memory-mapped, shared by all trials on it.
+
+    digits-1f2e3d4c5b6a7988/
+        pixels.bin     every image's (H, W, C) uint8, one after the other
+        layout.npz     offsets (n+1,) into pixels, sizes (n, 2) as H W, labels (n,), is_test (n,)
+        manifest.json  dataset, digest, class_names, channels, num_train, num_test
+
+The folder is named by the digest of its content. Beside it, `sources/` remembers which files on disk
+decoded to which store, by their sizes and times, so that a second look costs no decoding.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock
+
+from revit.datasets.readers import Reader, Sample, reader_for
+from revit.datasets.subsets import test_part
+from revit.errors import InputError
+
+STORE_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a store says of itself. `digest` covers pixels, sizes, labels, splits and class names."""
+
+    dataset: str
+    digest: str
+    class_names: tuple[str, ...]
+    channels: int
+    num_train: int
+    num_test: int
+
+
+class ImageStore:
+    """A dataset's decoded images, open for reading. Cheap to open: pixels stay on disk until touched.
+
+    Attributes:
+        manifest: counts, classes, digest.
+        labels: (n,) int64.
+        is_test: (n,) bool.
+        sizes: (n, 2) int64, height and width in pixels.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        record = json.loads((folder / "manifest.json").read_text())
+        self.manifest = Manifest(**{**record, "class_names": tuple(record["class_names"])})
+        with np.load(folder / "layout.npz") as layout:
+            self.labels: npt.NDArray[np.int64] = layout["labels"]
+            self.is_test: npt.NDArray[np.bool_] = layout["is_test"]
+            self.sizes: npt.NDArray[np.int64] = layout["sizes"]
+            self._offsets: npt.NDArray[np.int64] = layout["offsets"]
+        self._pixels = np.memmap(folder / "pixels.bin", dtype=np.uint8, mode="c")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def image(self, index: int) -> npt.NDArray[np.uint8]:
+        """Image `index` as (H, W, C) uint8: a view of the mapped file. Private pages: the file never changes."""
+        height, width = self.sizes[index]
+        flat = self._pixels[self._offsets[index] : self._offsets[index + 1]]
+        return flat.reshape(height, width, self.manifest.channels)
+
+
+def open_store(dataset: str, *, data_dir: Path, cache_dir: Path) -> ImageStore:
+    """The store of a dataset, built first where this machine has none of these very files.
+
+    Args:
+        dataset: a registered name or `folder:PATH`.
+        data_dir: where downloaded datasets lie.
+        cache_dir: where stores are kept, on a disk local to the machine.
+
+    Raises:
+        InputError: the dataset is not there, or an image cannot be decoded.
+    """
+    reader = reader_for(dataset)
+    files = reader.find(data_dir)
+    known = cache_dir / "sources" / f"{_fingerprint(dataset, files)}.txt"
+    known.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(known.with_suffix(".lock")):
+        if known.exists():
+            folder = cache_dir / known.read_text()
+            if (folder / "manifest.json").exists():
+                return ImageStore(folder)
+        folder = _build(dataset, reader, files, cache_dir)
+        known.write_text(folder.name)
+    return ImageStore(folder)
+
+
+def _fingerprint(dataset: str, files: list[Path]) -> str:
+    seen = hashlib.sha256(f"{STORE_VERSION} {dataset}".encode())
+    for path in files:
+        status = path.stat()
+        seen.update(f"\0{path} {status.st_size} {status.st_mtime_ns}".encode())
+    return seen.hexdigest()[:32]
+
+
+def _build(dataset: str, reader: Reader, files: list[Path], cache_dir: Path) -> Path:
+    """Decode everything into a temporary folder, then rename it to its digest's name."""
+    class_names, samples = reader.read(files)
+    partial = Path(tempfile.mkdtemp(prefix="building-", dir=cache_dir))
+    try:
+        manifest = _write(partial, dataset, class_names, samples)
+        label = dataset if dataset.isidentifier() else "folder"
+        folder = cache_dir / f"{label}-{manifest.digest[:16]}"
+        if folder.exists():  # the same content from other files
+            return folder
+        os.rename(partial, folder)
+        return folder
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write(folder: Path, dataset: str, class_names: list[str], samples: Iterator[Sample]) -> Manifest:
+    content = hashlib.sha256()
+    sizes: list[tuple[int, int]] = []
+    labels: list[int] = []
+    splits: list[str] = []
+    channels = 0
+    with open(folder / "pixels.bin", "wb") as pixels:
+        for image, label, split in samples:
+            height, width, channels = image.shape
+            data = np.ascontiguousarray(image).tobytes()
+            pixels.write(data)
+            content.update(data)
+            sizes.append((height, width))
+            labels.append(label)
+            splits.append(split)
+    layout = _layout(np.array(sizes, np.int64), np.array(labels, np.int64), np.array(splits), channels)
+    for name in sorted(layout):
+        content.update(name.encode() + np.ascontiguousarray(layout[name]).tobytes())
+    content.update(json.dumps([STORE_VERSION, channels, class_names]).encode())
+    num_test = int(layout["is_test"].sum())
+    manifest = Manifest(
+        dataset=dataset,
+        digest=content.hexdigest(),
+        class_names=tuple(class_names),
+        channels=channels,
+        num_train=len(labels) - num_test,
+        num_test=num_test,
+    )
+    if manifest.num_train == 0 or num_test == 0:
+        raise InputError(f"dataset {dataset} has {manifest.num_train} training and {num_test} test images")
+    np.savez(folder / "layout.npz", **layout)
+    (folder / "manifest.json").write_text(json.dumps(asdict(manifest), indent=1))
+    return manifest
+
+
+def _layout(
+    sizes: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], splits: npt.NDArray[np.str_], channels: int
+) -> dict[str, npt.NDArray[np.generic]]:
+    is_test = splits == "test"
+    unsplit = np.flatnonzero(splits == "unsplit")
+    if len(unsplit):
+        is_test[unsplit[test_part(labels[unsplit])]] = True
+    offsets = np.concatenate([[0], np.cumsum(sizes.prod(axis=1) * channels)]).astype(np.int64)
+    return {"sizes": sizes, "labels": labels, "is_test": is_test, "offsets": offsets}

@@ -1,0 +1,113 @@
+"""Which images a trial sees: one stratified order per purpose; every subset is a prefix of it.
+
+A prefix of a prefix is a prefix, so fractions are nested by construction: the 10 % lie inside the 25 %.
+"""
+
+import hashlib
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from revit.config import FineTuneConfig
+from revit.errors import InputError
+
+Indices = npt.NDArray[np.int64]
+
+TEST_SHARE = 0.2
+TEST_SEED = 0
+VAL_SEED = 1
+
+
+class Splits(NamedTuple):
+    """Positions in the image store of one trial's images: train, validation, test, each (n,) int64."""
+
+    train: Indices
+    val: Indices
+    test: Indices
+
+    @property
+    def digest(self) -> str:
+        """Hash of the three index lists, in order."""
+        joined = b"|".join(part.astype("<i8").tobytes() for part in self)
+        return hashlib.sha256(joined).hexdigest()[:16]
+
+
+def stratified_order(labels: npt.NDArray[np.integer], seed: int) -> Indices:
+    """An order of all positions, (n,), of which every prefix holds each class in its share.
+
+    Class k with share s_k has floor(s_k m) or ceil(s_k m) images among the first m: what rounding to
+    the largest remainder gives, but without its paradox (a larger whole may give a class less, and then
+    fractions would not nest). This is the chairman assignment of Tijdeman (1980, Discrete Mathematics
+    32): in each place stands, among the classes that are behind their share, the one due first.
+    One exception: every class that there is has its first image among the first K places.
+
+    Which image of a class comes when is drawn with `seed`.
+    """
+    rng = np.random.default_rng(seed)
+    classes, members = np.unique(labels, return_inverse=True)
+    num_classes, num_images = len(classes), len(labels)
+    queues = [rng.permutation(np.flatnonzero(members == k)) for k in range(num_classes)]
+    if num_classes == 1:
+        return queues[0].astype(np.int64)
+    share = np.array([len(queue) for queue in queues]) / num_images
+    slack = 1 / (2 * num_classes - 2)
+    taken = np.zeros(num_classes, dtype=np.int64)
+    drawn = np.empty(num_images, dtype=np.int64)
+    for place in range(num_images):
+        due = (1 - slack + taken) / share
+        behind = share * (place + 1) - taken >= slack - 1e-9
+        chosen = int(np.argmin(np.where(behind, due, np.inf)))
+        drawn[place] = queues[chosen][taken[chosen]]
+        taken[chosen] += 1
+    first_of_class = np.zeros(num_images, dtype=bool)
+    first_of_class[[queue[0] for queue in queues]] = True
+    is_first = first_of_class[drawn]
+    return np.concatenate([drawn[is_first], drawn[~is_first]])
+
+
+def test_part(labels: npt.NDArray[np.integer]) -> Indices:
+    """The positions that are held out for testing where a dataset comes unsplit: a fifth, fixed."""
+    order = stratified_order(labels, TEST_SEED)
+    return np.sort(order[: round(TEST_SHARE * len(labels))])
+
+
+def split(
+    config: FineTuneConfig, labels: npt.NDArray[np.integer], is_test: npt.NDArray[np.bool_]
+) -> Splits:
+    """The images of one trial.
+
+    Validation is carved from the training split, stratified, the same for every seed and fraction of a
+    dataset; the fraction is then taken of what remains.
+
+    Args:
+        labels: (n,) class of each image in the store.
+        is_test: (n,) whether it belongs to the dataset's own test split.
+
+    Raises:
+        InputError: the fraction, or the validation share, leaves a class without an image.
+    """
+    pool = np.flatnonzero(~is_test)
+    num_classes = len(np.unique(labels[pool]))
+    held_out = _prefix(labels, pool, config.val_fraction, VAL_SEED)
+    if 0 < len(held_out) < num_classes:
+        raise InputError(
+            f"val_fraction = {config.val_fraction}: leaves a class empty, as it holds {len(held_out)} of "
+            f"{len(pool)} images for {num_classes} classes; at least {num_classes / len(pool):.2g}, or 0"
+        )
+    rest = np.setdiff1d(pool, held_out)
+    if len(np.unique(labels[rest])) < num_classes:
+        raise InputError(f"val_fraction = {config.val_fraction}: leaves a class without a training image")
+    train = _prefix(labels, rest, config.data_fraction, config.subset_seed)
+    if len(train) < num_classes:
+        raise InputError(
+            f"data_fraction = {config.data_fraction}: leaves a class empty, as it holds {len(train)} of "
+            f"{len(rest)} images for {num_classes} classes; at least {num_classes / len(rest):.2g}"
+        )
+    return Splits(np.sort(train), np.sort(held_out), np.flatnonzero(is_test))
+
+
+def _prefix(labels: npt.NDArray[np.integer], pool: Indices, share: float, seed: int) -> Indices:
+    if share in (0, 1):
+        return pool[: len(pool) * int(share)]
+    return pool[stratified_order(labels[pool], seed)[: round(share * len(pool))]]

@@ -1,0 +1,25 @@
+"""The two things that can be wrong with a trial and are nobody's bug."""
+
+
+class InputError(ValueError):
+    """A value, file or option the user gave cannot be used.
+
+    The message is one line: the thing, the value it has, and what would be right.
+    """
+
+
+class DivergedError(ArithmeticError):
+    """The training loss stopped being a finite number. A result of the trial, not a crash.
+
+    Args:
+        step: the first optimizer step (counted from 1) whose loss was not finite.
+        loss: that loss, `nan` or an infinity.
+    """
+
+    def __init__(self, step: int, loss: float) -> None:
+        super().__init__(step, loss)
+        self.step = step
+        self.loss = loss
+
+    def __str__(self) -> str:
+        return f"the training loss became {self.loss} at step {self.step}"

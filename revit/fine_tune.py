@@ -1,0 +1,331 @@
+"""Train one config, with one seed, on one device; report as it goes; test once at the end."""
+
+import copy
+import math
+import os
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from revit.built import describe
+from revit.config import FineTuneConfig
+from revit.datasets.loader import DROPOUT_STREAM, Batch, eval_batches, to_input, train_batches
+from revit.datasets.store import ImageStore
+from revit.datasets.subsets import Splits, split
+from revit.errors import DivergedError
+from revit.models import build_model
+from revit.optim import Schedule, build_optimizer
+
+NUM_ROWS = 100
+"""Points of the training curve that a trial reports, fewer where it has fewer steps."""
+NUM_REPORTS = 20
+"""Times that these points are handed over, each a moment at which the device is waited for."""
+
+Row = dict[str, float]
+"""Metrics at one step: `step`, `train_loss`, `lr`, `grad_norm`, `images_per_s`; `val_loss`, `val_accuracy`."""
+
+
+@dataclass(frozen=True)
+class TrialData:
+    """The images of one trial: the store they lie in, and which of them serve for what."""
+
+    store: ImageStore
+    splits: Splits
+
+    @classmethod
+    def of(cls, config: FineTuneConfig, store: ImageStore) -> "TrialData":
+        """The trial's own part of its dataset. Raises InputError where that leaves a class empty."""
+        return cls(store, split(config, store.labels, store.is_test))
+
+
+@dataclass
+class TrainState:
+    """All that a trial needs to go on from a step: what is saved, and loaded, to resume.
+
+    Random numbers are no part of it: they come from (seed, step).
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    step: int = 0
+    best_val_accuracy: float = -1.0
+    best_model: dict[str, Tensor] | None = None
+
+    def save(self, path: Path) -> None:
+        """Write to a temporary name, then rename: at `path` there is a whole checkpoint or none."""
+        record = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state,
+            "step": self.step,
+            "best_val_accuracy": self.best_val_accuracy,
+            "best_model": self.best_model,
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".partial")
+        torch.save(record, partial)
+        os.replace(partial, path)
+
+    def load(self, path: Path) -> None:
+        """Take over what `save` wrote. Only tensors and plain values are read, never code."""
+        record = torch.load(path, map_location="cpu", weights_only=True)
+        self.model.load_state_dict(record["model"])
+        self.optimizer.load_state_dict(record["optimizer"])
+        self.schedule.state = record["schedule"]
+        self.step = record["step"]
+        self.best_val_accuracy = record["best_val_accuracy"]
+        self.best_model = record["best_model"]
+
+
+class Predictions(NamedTuple):
+    """Answers on a split, one per image: position in the store, class, answer, its probability; all (n,)."""
+
+    index: npt.NDArray[np.int64]
+    label: npt.NDArray[np.int64]
+    prediction: npt.NDArray[np.int64]
+    confidence: npt.NDArray[np.float32]
+    loss: npt.NDArray[np.float32]
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers, 0 to 1."""
+        return float(np.mean(self.label == self.prediction))
+
+    @property
+    def mean_loss(self) -> float:
+        """Mean cross-entropy in nats."""
+        return float(np.mean(self.loss, dtype=np.float64))
+
+
+class FineTuneResult(NamedTuple):
+    """What a trial that reached its last step leaves.
+
+    Attributes:
+        metrics: `test_accuracy`, `test_loss`, and `train_s`, seconds of training steps since the last resume.
+        predictions: on the test split.
+        model: the tested model.
+    """
+
+    metrics: dict[str, float]
+    predictions: Predictions
+    model: nn.Module
+
+
+Report = Callable[[list[Row], TrainState], None]
+"""Called with the rows since the last call; the state may be saved before returning."""
+
+
+def fine_tune(
+    config: FineTuneConfig,
+    data: TrialData,
+    report: Report,
+    *,
+    device: torch.device,
+    resume: Path | None = None,
+    on_built: Callable[[dict[str, Any]], None] = lambda built: None,
+) -> FineTuneResult:
+    """Train for the compiled number of optimizer steps, then test once.
+
+    The same config and data give the same bits on a CPU with the same number of threads, whether or
+    not the trial was interrupted and resumed.
+
+    Args:
+        report: told about progress, about NUM_REPORTS times and at every validation.
+        resume: a checkpoint that `TrainState.save` wrote for this very config.
+        on_built: told, before the first step, what was really built (see built.py).
+
+    Raises:
+        DivergedError: a training loss was not finite.
+        InputError: model or weights cannot be used.
+    """
+    num_steps = config.num_steps(len(data.splits.train))
+    model = build_model(config, len(data.store.manifest.class_names)).to(device)
+    optimizer = build_optimizer(model, config.optimizer)
+    schedule = Schedule(config.schedule, config.optimizer.lr, num_steps)
+    on_built(describe(config, data.splits, data.store, model, optimizer, schedule))
+    state = TrainState(model, optimizer, schedule)
+    if resume is not None:
+        state.load(resume)
+
+    validate_at = marks(num_steps, config.num_evals)
+    report_at = marks(num_steps, NUM_REPORTS) | validate_at
+    row_at = marks(num_steps, NUM_ROWS) | report_at
+    rows: list[Row] = []
+    meter = Meter()
+    model.train()
+    for batch in train_batches(config, data.store, data.splits.train, state.step, num_steps):
+        lr = schedule.lr(state.step)
+        torch.manual_seed(_dropout_seed(config.seed, state.step))
+        loss, grad_norm = train_step(model, optimizer, batch, lr, config, device)
+        state.step += 1
+        meter.add(loss, grad_norm, lr, len(batch.labels))
+        if state.step in row_at:
+            rows.append(meter.close_row(state.step))
+        if state.step in validate_at and len(data.splits.val):
+            rows[-1] |= _validate(config, data, state, device)
+        if state.step in report_at:
+            report(rows, state)
+            rows = []
+            meter.restart_clock()
+
+    if config.selection == "best_val" and state.best_model is not None:
+        model.load_state_dict(state.best_model)
+    return _test(config, data, model, device, meter.trained_s)
+
+
+def train_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    lr: float,
+    config: FineTuneConfig,
+    device: torch.device,
+) -> tuple[Tensor, Tensor]:
+    """One optimizer step: accumulate micro-batches to the batch's gradient, clip it, move the weights.
+
+    Returns:
+        Mean loss in nats and global gradient norm before clipping, scalars left on the device.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    num_images = len(batch.labels)
+    micro = config.micro_batch or num_images
+    total = torch.zeros((), device=device)
+    optimizer.zero_grad(set_to_none=True)
+    for start in range(0, num_images, micro):
+        part = Batch(batch.images[start : start + micro], batch.labels[start : start + micro])
+        images, labels = to_input(part, device)
+        with autocast(device):
+            logits = model(images)
+            loss = nn.functional.cross_entropy(logits.float(), labels, reduction="sum") / num_images
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        total += loss.detach()
+    limit = math.inf if config.optimizer.clip_norm is None else config.optimizer.clip_norm
+    grad_norm = nn.utils.clip_grad_norm_(trainable(model), limit)
+    optimizer.step()
+    return total, grad_norm
+
+
+def evaluate(model: nn.Module, batches: Iterable[Batch], indices: npt.NDArray[np.int64], device: torch.device) -> Predictions:
+    """Answers of the model, in evaluation mode, for the images of `indices`; leaves it in training mode."""
+    model.eval()
+    answers: list[Tensor] = []
+    labels: list[Tensor] = []
+    with torch.inference_mode(), autocast(device):
+        for batch in batches:
+            images, target = to_input(batch, device)
+            log_probability = model(images).float().log_softmax(dim=1)
+            confidence, prediction = log_probability.exp().max(dim=1)
+            loss = -log_probability.gather(1, target[:, None])[:, 0]
+            answers.append(torch.stack([prediction.float(), confidence, loss]))
+            labels.append(batch.labels)
+    model.train()
+    prediction, confidence, loss = torch.cat(answers, dim=1).cpu().numpy()
+    return Predictions(indices, torch.cat(labels).numpy(), prediction.astype(np.int64), confidence, loss)
+
+
+def autocast(device: torch.device) -> AbstractContextManager[object]:
+    """bf16 where the device has it; a CPU emulates it hundreds of times slower, so never there."""
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.autocast("cuda", dtype=torch.bfloat16)
+    return nullcontext()
+
+
+def marks(num_steps: int, count: int) -> set[int]:
+    """At most `count` evenly spaced steps of 1 to `num_steps`, the last always among them."""
+    return {math.ceil(num_steps * i / count) for i in range(1, count + 1)}
+
+
+def trainable(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters that are not frozen."""
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+class Meter:
+    """Collects what steps measure, on the device, and closes it into rows.
+
+    Attributes:
+        trained_s: seconds spent in training steps, validations and reports excluded.
+    """
+
+    def __init__(self) -> None:
+        self.trained_s = 0.0
+        self._losses: list[Tensor] = []
+        self._norms: list[Tensor] = []
+        self._lr = 0.0
+        self._num_images = 0
+        self._started = time.perf_counter()
+
+    def add(self, loss: Tensor, grad_norm: Tensor, lr: float, num_images: int) -> None:
+        """Note one step. Does not wait for the device."""
+        self._losses.append(loss)
+        self._norms.append(grad_norm)
+        self._lr = lr
+        self._num_images += num_images
+
+    def close_row(self, step: int) -> Row:
+        """Means over the steps since the last row; waits for the device.
+
+        Raises:
+            DivergedError: one of the losses is not finite.
+        """
+        losses = torch.stack(self._losses).tolist()
+        for offset, loss in enumerate(losses):
+            if not math.isfinite(loss):
+                raise DivergedError(step - len(losses) + 1 + offset, loss)
+        norms = torch.stack(self._norms).tolist()
+        seconds = time.perf_counter() - self._started
+        self.trained_s += seconds
+        row = {
+            "step": step,
+            "train_loss": sum(losses) / len(losses),
+            "grad_norm": sum(norms) / len(norms),
+            "lr": self._lr,
+            "images_per_s": self._num_images / seconds,
+        }
+        self._losses, self._norms, self._num_images = [], [], 0
+        self.restart_clock()
+        return row
+
+    def restart_clock(self) -> None:
+        """What came before now is not training time."""
+        self._started = time.perf_counter()
+
+
+def _validate(config: FineTuneConfig, data: TrialData, state: TrainState, device: torch.device) -> Row:
+    answers = _answers(config, data, data.splits.val, state.model, device)
+    state.schedule.observe(answers.mean_loss)
+    if answers.accuracy > state.best_val_accuracy:
+        state.best_val_accuracy = answers.accuracy
+        if config.selection == "best_val":
+            state.best_model = copy.deepcopy({name: tensor.cpu() for name, tensor in state.model.state_dict().items()})
+    return {"val_loss": answers.mean_loss, "val_accuracy": answers.accuracy}
+
+
+def _test(
+    config: FineTuneConfig, data: TrialData, model: nn.Module, device: torch.device, train_s: float
+) -> FineTuneResult:
+    test = _answers(config, data, data.splits.test, model, device)
+    metrics = {"test_accuracy": test.accuracy, "test_loss": test.mean_loss, "train_s": train_s}
+    return FineTuneResult(metrics, test, model)
+
+
+def _answers(
+    config: FineTuneConfig, data: TrialData, indices: npt.NDArray[np.int64], model: nn.Module, device: torch.device
+) -> Predictions:
+    micro = config.micro_batch or config.batch_size
+    batches = eval_batches(data.store, indices, config.resolution, micro)
+    return evaluate(model, batches, indices, device)
+
+
+def _dropout_seed(seed: int, step: int) -> int:
+    return int(np.random.SeedSequence([seed, DROPOUT_STREAM, step]).generate_state(1, np.uint64)[0] >> 1)

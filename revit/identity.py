@@ -1,0 +1,43 @@
+"""When two trials are the same trial: the hash of all that determines a result."""
+
+import hashlib
+import json
+from dataclasses import asdict
+
+from revit.config import FineTuneConfig
+
+TRAINING_VERSION = 1
+"""Bumped by hand when the numbers that training gives change; the golden trace in tests tells."""
+
+EXECUTION_FIELDS = ("micro_batch",)
+"""Fields that change how a trial is executed and not what comes out of it."""
+
+
+def identity(config: FineTuneConfig, *, data_digest: str, weights_digest: str | None) -> str:
+    """16 hexadecimal digits that name the trial, wherever and in whichever study it runs.
+
+    Args:
+        config: the trial's config, its seed included. Its dataset counts by its content, not its name.
+        data_digest: digest of the decoded images, labels and splits (`ImageStore.digest`).
+        weights_digest: digest of the pretrained weights, None when it starts from scratch.
+    """
+    determines = asdict(config)
+    for name in ("dataset", *EXECUTION_FIELDS):
+        del determines[name]
+    record = {
+        "training_version": TRAINING_VERSION,
+        "data": data_digest,
+        "weights": weights_digest,
+        "config": _numbers_as_floats(determines),
+    }
+    text = json.dumps(record, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _numbers_as_floats(value: object) -> object:
+    """So that a learning rate of 1 and of 1.0 are one trial. A bool stays a bool."""
+    if isinstance(value, dict):
+        return {name: _numbers_as_floats(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_numbers_as_floats(each) for each in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
