@@ -43,7 +43,14 @@ class TrialData:
     @classmethod
     def of(cls, config: FineTuneConfig, store: ImageStore) -> "TrialData":
         """The trial's own part of its dataset. Raises InputError where that leaves a class empty."""
-        return cls(store, split(config, store.labels, store.is_test))
+        splits = split(
+            store.labels,
+            store.is_test,
+            val_fraction=config.val_fraction,
+            data_fraction=config.data_fraction,
+            subset_seed=config.subset_seed,
+        )
+        return cls(store, splits)
 
 
 @dataclass

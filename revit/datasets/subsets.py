@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from revit.config import FineTuneConfig
 from revit.errors import InputError
 
 Indices = npt.NDArray[np.int64]
@@ -73,7 +72,12 @@ def test_part(labels: npt.NDArray[np.integer]) -> Indices:
 
 
 def split(
-    config: FineTuneConfig, labels: npt.NDArray[np.integer], is_test: npt.NDArray[np.bool_]
+    labels: npt.NDArray[np.integer],
+    is_test: npt.NDArray[np.bool_],
+    *,
+    val_fraction: float,
+    data_fraction: float,
+    subset_seed: int,
 ) -> Splits:
     """The images of one trial.
 
@@ -83,25 +87,26 @@ def split(
     Args:
         labels: (n,) class of each image in the store.
         is_test: (n,) whether it belongs to the dataset's own test split.
+        val_fraction, data_fraction, subset_seed: as in FineTuneConfig.
 
     Raises:
         InputError: the fraction, or the validation share, leaves a class without an image.
     """
     pool = np.flatnonzero(~is_test)
     num_classes = len(np.unique(labels[pool]))
-    held_out = _prefix(labels, pool, config.val_fraction, VAL_SEED)
+    held_out = _prefix(labels, pool, val_fraction, VAL_SEED)
     if 0 < len(held_out) < num_classes:
         raise InputError(
-            f"val_fraction = {config.val_fraction}: leaves a class empty, as it holds {len(held_out)} of "
+            f"val_fraction = {val_fraction}: leaves a class empty, as it holds {len(held_out)} of "
             f"{len(pool)} images for {num_classes} classes; at least {num_classes / len(pool):.2g}, or 0"
         )
     rest = np.setdiff1d(pool, held_out)
     if len(np.unique(labels[rest])) < num_classes:
-        raise InputError(f"val_fraction = {config.val_fraction}: leaves a class without a training image")
-    train = _prefix(labels, rest, config.data_fraction, config.subset_seed)
+        raise InputError(f"val_fraction = {val_fraction}: leaves a class without a training image")
+    train = _prefix(labels, rest, data_fraction, subset_seed)
     if len(train) < num_classes:
         raise InputError(
-            f"data_fraction = {config.data_fraction}: leaves a class empty, as it holds {len(train)} of "
+            f"data_fraction = {data_fraction}: leaves a class empty, as it holds {len(train)} of "
             f"{len(rest)} images for {num_classes} classes; at least {num_classes / len(rest):.2g}"
         )
     return Splits(np.sort(train), np.sort(held_out), np.flatnonzero(is_test))

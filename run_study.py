@@ -1,0 +1,224 @@
+"""The command line: list, plan, run, report, ui. It parses, calls `study`, and prints.
+
+Whatever needs seconds to import is imported where it is needed, so that `list` and `--help` are instant.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+import search_spaces
+from revit.errors import InputError
+
+if TYPE_CHECKING:
+    from search_spaces.space import SearchSpace
+    from study.ledger import Ledger
+    from study.plan import Folders, Plan
+    from study.runner import RunResult
+
+EXIT_FINISHED, EXIT_SOME_FAILED, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Fine-tuning studies of vision transformers: name a question, run every trial, read the answer.",
+)
+
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study, as `list` shows them.")]
+Seeds = Annotated[
+    int | None,
+    typer.Option("--seeds", min=1, help="Train every cell with this many seeds: 0, 1, ... [default: the study's]"),
+]
+StoreFolder = Annotated[
+    Path, typer.Option("--store", envvar="REVIT_STORE", help="Folder of results: MLflow's database and artifacts.")
+]
+DataFolder = Annotated[
+    Path, typer.Option("--data-dir", envvar="REVIT_DATA_DIR", help="Folder where downloaded datasets lie.")
+]
+CacheFolder = Annotated[
+    Path,
+    typer.Option("--cache-dir", envvar="REVIT_CACHE_DIR", help="Folder for decoded images, on a local disk."),
+]
+DEFAULT_STORE = Path("mlruns")
+DEFAULT_DATA = Path("data")
+DEFAULT_CACHE = Path("~/.cache/revit-study")
+
+out = Console(soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True)
+
+
+@app.command("list")
+def list_studies() -> None:
+    """Show the studies there are: name, number of trials, question."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("study", "trials", "question"):
+        table.add_column(heading)
+    for name in search_spaces.names():
+        space = search_spaces.load(name)
+        table.add_row(name, str(len(space.candidates(space.seeds))), space.question)
+    out.print(table)
+
+
+@app.command()
+def plan(
+    study: StudyName,
+    seeds: Seeds = None,
+    store: StoreFolder = DEFAULT_STORE,
+    data_dir: DataFolder = DEFAULT_DATA,
+    cache_dir: CacheFolder = DEFAULT_CACHE,
+) -> None:
+    """Show every trial of a study and whether it is done; train nothing."""
+    from study.recorder import cell_name
+
+    planned, _ = _plan(study, seeds, _folders(store, data_dir, cache_dir))
+    table = Table(box=None, pad_edge=False)
+    for heading in ("state", "cell", "seed", "steps", "identity", "run"):
+        table.add_column(heading)
+    for trial in planned.trials:
+        run = "" if trial.known is None else trial.known.run_id
+        seed = str(trial.candidate.config.seed)
+        table.add_row(trial.state, cell_name(trial), seed, str(trial.num_steps), trial.identity, run)
+    out.print(table)
+    out.print(f"{len(planned.trials)} trials, {len(planned.to_run)} to run")
+
+
+@app.command()
+def run(
+    study: StudyName,
+    seeds: Seeds = None,
+    gpus_per_trial: Annotated[
+        float | None, typer.Option(min=0, help="GPUs of one trial; .5 lets two share one. [default: 1 if there are any]")
+    ] = None,
+    cpus_per_trial: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads of one trial. [default: 1, or a GPU's share]")
+    ] = None,
+    store: StoreFolder = DEFAULT_STORE,
+    data_dir: DataFolder = DEFAULT_DATA,
+    cache_dir: CacheFolder = DEFAULT_CACHE,
+) -> None:
+    """Train whatever trials of a study are not done yet, then show its table.
+
+    The same command resumes a study that was interrupted, and trains only what was added to it since.
+    Exit code: 0 all finished, 1 some failed, 2 wrong input, 130 interrupted.
+    """
+    planned, ledger = _plan(study, seeds, _folders(store, data_dir, cache_dir))
+    todo = planned.to_run
+    out.print(f"{study}: {planned.space.question}")
+    out.print(f"{len(planned.trials)} trials, {len(planned.trials) - len(todo)} done, {len(todo)} to run")
+    _share_trials(planned, ledger)
+    code = EXIT_FINISHED
+    if todo:
+        from study.runner import Resources, check_runnable, run_plan
+
+        resources = Resources(cpus_per_trial=cpus_per_trial, gpus_per_trial=gpus_per_trial)
+        check_runnable(todo, resources)
+        result = run_plan(planned, ledger, out, resources, tags={"command": " ".join(["run_study.py", *sys.argv[1:]])})
+        planned = planned.with_records(ledger.trials())
+        code = _tell_failures(planned, result)
+    else:
+        out.print("nothing to do: every trial is done")
+    _print_table(planned)
+    again = f"python run_study.py run {study}" + ("" if seeds is None else f" --seeds {seeds}")
+    if code == EXIT_INTERRUPTED:
+        out.print(f"\ninterrupted; go on with\n  {again}")
+    else:
+        out.print(f"\nlook closer:\n  python run_study.py ui\n  python run_study.py report {study}")
+    raise typer.Exit(code)
+
+
+@app.command()
+def report(
+    study: StudyName,
+    seeds: Seeds = None,
+    store: StoreFolder = DEFAULT_STORE,
+    data_dir: DataFolder = DEFAULT_DATA,
+    cache_dir: CacheFolder = DEFAULT_CACHE,
+    reports: Annotated[Path, typer.Option(help="Folder to write to; one folder per study inside.")] = Path("reports"),
+) -> None:
+    """Show a study's table and write it: reports/STUDY/cells.csv and trials.parquet."""
+    from study.report import write_report
+
+    planned, _ = _plan(study, seeds, _folders(store, data_dir, cache_dir))
+    _print_table(planned)
+    for path in write_report(planned, reports / study):
+        out.print(f"wrote {path}")
+
+
+@app.command()
+def ui(
+    store: StoreFolder = DEFAULT_STORE,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine, 127.0.0.1 only.")] = 5000,
+) -> None:
+    """Open MLflow's own UI on the results, at http://127.0.0.1:PORT, until Ctrl-C."""
+    from study.ledger import ui_command
+
+    command = ui_command(store, port)
+    out.print(f"http://127.0.0.1:{port}   (Ctrl-C ends it)")
+    os.execv(command[0], command)
+
+
+def _folders(store: Path, data_dir: Path, cache_dir: Path) -> "Folders":
+    from study.plan import Folders
+
+    return Folders(store=store.absolute(), data=data_dir.absolute(), cache=cache_dir.expanduser().absolute())
+
+
+def _plan(study: str, seeds: int | None, folders: "Folders") -> "tuple[Plan, Ledger]":
+    space: SearchSpace = search_spaces.load(study)
+    from study.ledger import Ledger
+    from study.plan import make_plan
+
+    ledger = Ledger(folders.store)
+    wanted = space.seeds if seeds is None else tuple(range(seeds))
+    return make_plan(space, wanted, folders, ledger.trials()), ledger
+
+
+def _share_trials(planned: "Plan", ledger: "Ledger") -> None:
+    """Let done trials that another study ran be found from this one, too."""
+    for trial in planned.trials:
+        if trial.known is not None and trial.settled:
+            ledger.tag_study(trial.known, planned.space.name)
+
+
+def _tell_failures(planned: "Plan", result: "RunResult") -> int:
+    from study.recorder import trial_name
+
+    names = {trial.identity: trial_name(trial) for trial in planned.trials}
+    for identity, message in result.messages.items():
+        outcome = result.outcomes[identity]
+        out.print(f"{outcome}: {names[identity]}: {message}", highlight=False, markup=False)
+    if result.interrupted:
+        return EXIT_INTERRUPTED
+    return EXIT_SOME_FAILED if "failed" in result.outcomes.values() else EXIT_FINISHED
+
+
+def _print_table(planned: "Plan") -> None:
+    from study.tables import terminal_table
+
+    out.print()
+    out.print(terminal_table(planned))
+
+
+def main() -> None:
+    """Run the command line; every wrong input is one line and exit code 2."""
+    try:
+        app()
+    except InputError as error:
+        err.print(f"[red]error:[/red] {escape(str(error))}")
+        sys.exit(EXIT_WRONG_INPUT)
+    except KeyboardInterrupt:
+        err.print("interrupted")
+        sys.exit(EXIT_INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

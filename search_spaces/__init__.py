@@ -1,0 +1,36 @@
+"""The questions, as data: one module per study, each with a `SPACE`.
+
+Adding a study is adding a module here. Nothing in this package imports torch or ray.
+"""
+
+import difflib
+import importlib
+import pkgutil
+
+from revit.errors import InputError
+from search_spaces.space import SearchSpace
+
+
+def names() -> list[str]:
+    """The studies there are: the modules of this package that hold a question."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _NO_STUDIES)
+
+
+def load(name: str) -> SearchSpace:
+    """The search space of a study.
+
+    Raises:
+        InputError: there is no such study (names the known ones), or its module makes no valid space.
+    """
+    if name not in names():
+        close = difflib.get_close_matches(name, names(), n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise InputError(f"there is no study {name!r}{hint} Known: {', '.join(names())}")
+    module = importlib.import_module(f"{__name__}.{name}")
+    space = getattr(module, "SPACE", None)
+    if not isinstance(space, SearchSpace):
+        raise InputError(f"search_spaces/{name}.py defines no SPACE = SearchSpace(...)")
+    return space
+
+
+_NO_STUDIES = ("space",)

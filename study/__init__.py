@@ -1,0 +1,1 @@
+"""Running many trials, and reading them back."""

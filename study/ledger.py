@@ -1,0 +1,232 @@
+"""The ledger: what happened, kept in MLflow. The only module that knows it.
+
+    mlruns/mlflow.db      one experiment; a launch is a run, its trials are child runs
+    mlruns/artifacts/     config.json, built.json, predictions.parquet, at most one model per trial
+
+One run per identity, whatever happens: a trial that was interrupted and goes on keeps its run.
+"""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run, RunTag, ViewType
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from revit.errors import InputError
+
+EXPERIMENT = "vit-fine-tuning"
+PAGE = 1000
+BATCH_METRICS, BATCH_PARAMS = 1000, 100
+"""Most entries that MLflow takes in one `log_batch`."""
+
+STEPS_DONE = "num_steps_done"
+"""Metric that every written row carries: how far the run has got."""
+
+STUDY_TAG = "study."
+"""Prefix of the tags by which a trial is found from each study that asks for it."""
+
+Outcome = Literal["finished", "diverged", "failed", "interrupted"]
+STATUS: dict[Outcome, str] = {
+    "finished": "FINISHED",
+    "diverged": "FAILED",
+    "failed": "FAILED",
+    "interrupted": "KILLED",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord:
+    """What the ledger has of a trial.
+
+    Attributes:
+        outcome: how it ended; None while it runs, or when what ran it died without a word.
+        last_step: the last optimizer step whose metrics are written, 0 for none.
+        metrics: last value of each metric.
+        studies: names of the studies that it is found from.
+    """
+
+    run_id: str
+    identity: str
+    outcome: Outcome | None
+    last_step: int
+    metrics: Mapping[str, float]
+    studies: frozenset[str]
+
+    @property
+    def settled(self) -> bool:
+        """Whether running it again could only repeat it: it reached its last step, or diverged."""
+        return self.outcome in ("finished", "diverged")
+
+
+class Ledger:
+    """The MLflow store of one folder. Created, or migrated, when it is opened.
+
+    Args:
+        root: the folder, usually `mlruns/`.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        check_writable(self.root)
+        logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table it creates
+        self.uri = tracking_uri(self.root)
+        self._client = MlflowClient(self.uri)
+        found = self._client.get_experiment_by_name(EXPERIMENT)
+        self._experiment: str = (
+            found.experiment_id
+            if found is not None
+            else self._client.create_experiment(
+                EXPERIMENT,
+                artifact_location=(self.root / "artifacts").as_uri(),
+                tags={"mlflow.experimentKind": "custom_model_development"},
+            )
+        )
+
+    def trials(self) -> dict[str, TrialRecord]:
+        """Every trial there is, by identity."""
+        records = (_record(run) for run in self._search("tags.identity != ''"))
+        return {record.identity: record for record in records}
+
+    def open_launch(self, study: str, tags: Mapping[str, str]) -> str:
+        """Begin a launch of a study; returns the id of its run, the parent of its trials' runs."""
+        name = f"{study} {time.strftime('%Y-%m-%d %H:%M:%S')}"
+        run = self._client.create_run(
+            self._experiment, run_name=name, tags={"kind": "launch", "study": study, **tags}
+        )
+        return str(run.info.run_id)
+
+    def close_launch(self, launch: str, outcome: Outcome, counts: Mapping[str, float]) -> None:
+        """End a launch, with how many of its trials ended how."""
+        now = _now_ms()
+        self._client.log_batch(launch, metrics=[Metric(name, value, now, 0) for name, value in counts.items()])
+        self._close(launch, outcome)
+
+    def open_trial(
+        self,
+        known: TrialRecord | None,
+        *,
+        launch: str,
+        name: str,
+        config: Mapping[str, object],
+        tags: Mapping[str, str],
+    ) -> str:
+        """Begin a trial, or take up its run again; returns the run's id.
+
+        Args:
+            known: what the ledger has of it.
+            config: the flat config, logged as the run's params.
+        """
+        all_tags = {"kind": "trial", MLFLOW_PARENT_RUN_ID: launch, **tags}
+        if known is not None:
+            self._client.update_run(known.run_id, status="RUNNING")
+            marks = [RunTag(key, value) for key, value in {**all_tags, "outcome": "", "message": ""}.items()]
+            self._client.log_batch(known.run_id, tags=marks)
+            return known.run_id
+        run = self._client.create_run(self._experiment, run_name=name, tags=all_tags)
+        params = [Param(key, str(value)) for key, value in config.items()]
+        for start in range(0, len(params), BATCH_PARAMS):
+            self._client.log_batch(run.info.run_id, params=params[start : start + BATCH_PARAMS])
+        return str(run.info.run_id)
+
+    def log_rows(self, run_id: str, rows: list[dict[str, float]]) -> None:
+        """Write metrics; each row holds its `step` and the metrics at that step."""
+        now = _now_ms()
+        metrics = [
+            Metric(name, value, now, int(row["step"]))
+            for row in rows
+            for name, value in {**row, STEPS_DONE: row["step"]}.items()
+            if name != "step"
+        ]
+        for start in range(0, len(metrics), BATCH_METRICS):
+            self._client.log_batch(run_id, metrics=metrics[start : start + BATCH_METRICS])
+
+    def close_trial(
+        self, run_id: str, outcome: Outcome, *, message: str = "", artifacts: Path | None = None
+    ) -> None:
+        """End a trial's run.
+
+        Args:
+            message: one line on why it did not finish.
+            artifacts: a folder whose files are kept with the run.
+        """
+        if artifacts is not None and artifacts.is_dir():
+            self._client.log_artifacts(run_id, str(artifacts))
+        self._client.log_batch(run_id, tags=[RunTag("outcome", outcome), RunTag("message", message[:5000])])
+        self._close(run_id, outcome)
+
+    def tag_study(self, known: TrialRecord, study: str) -> None:
+        """Let a trial that another study ran be found from this one."""
+        if study not in known.studies:
+            self._client.set_tag(known.run_id, f"{STUDY_TAG}{study}", "yes")
+
+    def artifact(self, run_id: str, name: str) -> Path:
+        """Where an artifact of a trial lies on this machine's disk."""
+        return Path(self._client.download_artifacts(run_id, name))
+
+    def _close(self, run_id: str, outcome: Outcome) -> None:
+        self._client.set_terminated(run_id, status=STATUS[outcome])
+
+    def _search(self, wanted: str) -> Iterator[Run]:
+        token: str | None = None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment], wanted, ViewType.ACTIVE_ONLY, max_results=PAGE, page_token=token
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+
+def tracking_uri(root: Path) -> str:
+    """The MLflow tracking URI of a store folder."""
+    return f"sqlite:///{root.absolute() / 'mlflow.db'}"
+
+
+def ui_command(root: Path, port: int) -> list[str]:
+    """The command that serves MLflow's UI on a store, on 127.0.0.1.
+
+    Raises:
+        InputError: there is no store yet.
+    """
+    if not (root / "mlflow.db").exists():
+        raise InputError(f"the store {root} has no mlflow.db: run a study first, or name another with --store")
+    address = ["--host", "127.0.0.1", "--port", str(port)]
+    return [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracking_uri(root), *address]
+
+
+def check_writable(root: Path) -> None:
+    """Create the folder where there is none; raise InputError where it cannot be written."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        probe = root / f".writable-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"the store {root} cannot be written: {error.strerror}; name another with --store") from error
+
+
+def _record(run: Run) -> TrialRecord:
+    tags: dict[str, Any] = run.data.tags
+    return TrialRecord(
+        run_id=run.info.run_id,
+        identity=tags["identity"],
+        outcome=tags.get("outcome") or None,
+        last_step=int(run.data.metrics.get(STEPS_DONE, 0)),
+        metrics=run.data.metrics,
+        studies=frozenset(tag.removeprefix(STUDY_TAG) for tag in tags if tag.startswith(STUDY_TAG)),
+    )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,119 @@
+"""What a study asks for, what of it is done, and what is left to train."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from revit.config import ModelConfig
+from revit.datasets.store import ImageStore, open_store
+from revit.datasets.subsets import split
+from revit.identity import identity
+from revit.weights import find_weights, weights_digest
+from search_spaces.space import Candidate, SearchSpace
+from study.ledger import TrialRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folders:
+    """Where things lie: the store of results, the datasets, the decoded images of this machine."""
+
+    store: Path
+    data: Path
+    cache: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One trial of a study, named by its identity, with what the ledger has of it.
+
+    Attributes:
+        images: folder of the image store that it reads.
+        num_steps: optimizer steps that its budget compiles to.
+        num_test: images it is tested on.
+        known: its record in the ledger, None where it has none.
+    """
+
+    candidate: Candidate
+    identity: str
+    images: Path
+    num_steps: int
+    num_test: int
+    known: TrialRecord | None
+
+    @property
+    def settled(self) -> bool:
+        """Whether it need not be run."""
+        return self.known is not None and self.known.settled
+
+    @property
+    def state(self) -> str:
+        """One word for the plan: new, finished, diverged, failed, interrupted; running when nobody closed it."""
+        if self.known is None:
+            return "new"
+        return self.known.outcome or "running"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Every trial of a study, in the order in which they would run."""
+
+    space: SearchSpace
+    trials: Sequence[Trial]
+
+    @property
+    def to_run(self) -> list[Trial]:
+        """The trials that are not settled, each identity once."""
+        return list({trial.identity: trial for trial in self.trials if not trial.settled}.values())
+
+    def with_records(self, records: Mapping[str, TrialRecord]) -> "Plan":
+        """The same plan as the ledger sees it now."""
+        trials = [replace(trial, known=records.get(trial.identity)) for trial in self.trials]
+        return replace(self, trials=trials)
+
+
+def make_plan(
+    space: SearchSpace, seeds: tuple[int, ...], folders: Folders, records: Mapping[str, TrialRecord]
+) -> Plan:
+    """Name every trial of the space. Decodes datasets that were never decoded here; imports no torch.
+
+    Raises:
+        InputError: a dataset or weights are missing, an image cannot be decoded, or a fraction leaves a
+            class empty.
+    """
+
+    @cache
+    def store_of(dataset: str) -> ImageStore:
+        return open_store(dataset, data_dir=folders.data, cache_dir=folders.cache)
+
+    @cache
+    def weights_of(model: ModelConfig) -> str | None:
+        return weights_digest(find_weights(model))
+
+    @cache
+    def num_train(dataset: str, val_fraction: float, data_fraction: float, subset_seed: int) -> int:
+        store = store_of(dataset)
+        splits = split(
+            store.labels,
+            store.is_test,
+            val_fraction=val_fraction,
+            data_fraction=data_fraction,
+            subset_seed=subset_seed,
+        )
+        return len(splits.train)
+
+    def trial_of(candidate: Candidate) -> Trial:
+        config = candidate.config
+        store = store_of(config.dataset)
+        name = identity(config, data_digest=store.manifest.digest, weights_digest=weights_of(config.model))
+        images = num_train(config.dataset, config.val_fraction, config.data_fraction, config.subset_seed)
+        return Trial(
+            candidate=candidate,
+            identity=name,
+            images=store.folder,
+            num_steps=config.num_steps(images),
+            num_test=store.manifest.num_test,
+            known=records.get(name),
+        )
+
+    return Plan(space=space, trials=[trial_of(candidate) for candidate in space.candidates(seeds)])

@@ -1,0 +1,89 @@
+"""What the terminal shows while a study runs: trials done and running, best so far, time left."""
+
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from study.plan import Trial
+
+
+class StudyProgress:
+    """A live bar on a terminal; elsewhere one line per ended trial.
+
+    Args:
+        console: where to show it.
+        trials: those that will run.
+    """
+
+    def __init__(self, console: Console, trials: list[Trial]) -> None:
+        self._console = console
+        self._num_steps = {trial.identity: trial.num_steps for trial in trials}
+        self._steps_done: dict[str, int] = {}
+        self._running: set[str] = set()
+        self._num_ended = 0
+        self._best: tuple[float, str] | None = None
+        self._started: float | None = None
+        self._bar = Progress(
+            TextColumn("{task.fields[counts]}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %  {task.fields[eta]}  {task.fields[best]}"),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self._task: TaskID = self._bar.add_task("", total=sum(self._num_steps.values()), **self._fields())
+
+    def __enter__(self) -> "StudyProgress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def started(self, identity: str) -> None:
+        """A trial began."""
+        self._started = self._started or time.monotonic()
+        self._running.add(identity)
+        self._refresh()
+
+    def stepped(self, identity: str, step: int) -> None:
+        """A trial has done its first `step` steps."""
+        self._steps_done[identity] = step
+        self._refresh()
+
+    def ended(self, identity: str, name: str, outcome: str, val_accuracy: float | None) -> None:
+        """A trial is over; its validation accuracy, 0 to 1, where it has one."""
+        self._running.discard(identity)
+        self._steps_done[identity] = self._num_steps[identity]
+        self._num_ended += 1
+        if val_accuracy is not None and (self._best is None or val_accuracy > self._best[0]):
+            self._best = (val_accuracy, name)
+        score = "" if val_accuracy is None else f"  val_accuracy {val_accuracy:.4f}"
+        line = f"{self._counts()}  {name}  {outcome}{score}"
+        self._console.print(line if self._console.is_terminal else f"{line}  {self._eta()}", highlight=False)
+        self._refresh()
+
+    def eta_s(self) -> float | None:
+        """Seconds left, from the share of all steps done so far; None before anything is known."""
+        done, total = sum(self._steps_done.values()), sum(self._num_steps.values())
+        if self._started is None or done == 0:
+            return None
+        return (time.monotonic() - self._started) * (total - done) / done
+
+    def _refresh(self) -> None:
+        self._bar.update(self._task, completed=sum(self._steps_done.values()), **self._fields())
+
+    def _fields(self) -> dict[str, str]:
+        best = "" if self._best is None else f"best val_accuracy {self._best[0]:.4f} ({self._best[1]})"
+        return {"counts": self._counts(), "eta": self._eta(), "best": best}
+
+    def _counts(self) -> str:
+        return f"{self._num_ended}/{len(self._num_steps)} trials, {len(self._running)} running"
+
+    def _eta(self) -> str:
+        left = self.eta_s()
+        if left is None:
+            return "starting"
+        minutes, seconds = divmod(round(left), 60)
+        return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d} left"
