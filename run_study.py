@@ -4,7 +4,7 @@ Whatever needs seconds to import is imported where it is needed, so that `list` 
 """
 
 import os
-import signal
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -52,7 +52,10 @@ DEFAULT_STORE = Path("mlruns")
 DEFAULT_DATA = Path("data")
 DEFAULT_CACHE = Path("~/.cache/revit-study")
 
-out = Console(soft_wrap=True)
+PIPED_WIDTH = 160
+"""Columns of a table that goes into a file or pipe, where there is no terminal to ask."""
+
+out = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
 err = Console(stderr=True, soft_wrap=True)
 
 
@@ -77,17 +80,10 @@ def plan(
     cache_dir: CacheFolder = DEFAULT_CACHE,
 ) -> None:
     """Show every trial of a study and whether it is done; train nothing."""
-    from study.recorder import cell_name
+    from study.tables import plan_table
 
     planned, _ = _plan(study, seeds, _folders(store, data_dir, cache_dir))
-    table = Table(box=None, pad_edge=False)
-    for heading in ("state", "cell", "seed", "steps", "identity", "run"):
-        table.add_column(heading)
-    for trial in planned.trials:
-        run = "" if trial.known is None else trial.known.run_id
-        seed = str(trial.candidate.config.seed)
-        table.add_row(trial.state, cell_name(trial), seed, str(trial.num_steps), trial.identity, run)
-    out.print(table)
+    out.print(plan_table(planned))
     out.print(f"{len(planned.trials)} trials, {len(planned.to_run)} to run")
 
 
@@ -96,7 +92,8 @@ def run(
     study: StudyName,
     seeds: Seeds = None,
     gpus_per_trial: Annotated[
-        float | None, typer.Option(min=0, help="GPUs of one trial; .5 lets two share one. [default: 1 if there are any]")
+        float | None,
+        typer.Option(min=0, help="GPUs of one trial; .5 lets two share one. [default: 1 if there are any]"),
     ] = None,
     cpus_per_trial: Annotated[
         int | None, typer.Option(min=1, help="CPU threads of one trial. [default: 1, or a GPU's share]")
@@ -121,15 +118,14 @@ def run(
 
         resources = Resources(cpus_per_trial=cpus_per_trial, gpus_per_trial=gpus_per_trial)
         check_runnable(todo, resources)
-        result = run_plan(planned, ledger, out, resources, tags={"command": " ".join(["run_study.py", *sys.argv[1:]])})
+        result = run_plan(planned, ledger, out, resources, tags={"command": _this_command()})
         planned = planned.with_records(ledger.trials())
         code = _tell_failures(planned, result)
     else:
         out.print("nothing to do: every trial is done")
     _print_table(planned)
-    again = f"python run_study.py run {study}" + ("" if seeds is None else f" --seeds {seeds}")
     if code == EXIT_INTERRUPTED:
-        out.print(f"\ninterrupted; go on with\n  {again}")
+        out.print(f"\ninterrupted; go on with\n  {_this_command()}")
     else:
         out.print(f"\nlook closer:\n  python run_study.py ui\n  python run_study.py report {study}")
     raise typer.Exit(code)
@@ -189,6 +185,10 @@ def _share_trials(planned: "Plan", ledger: "Ledger") -> None:
             ledger.tag_study(trial.known, planned.space.name)
 
 
+def _this_command() -> str:
+    return shlex.join(["python", "run_study.py", *sys.argv[1:]])
+
+
 def _tell_failures(planned: "Plan", result: "RunResult") -> int:
     from study.recorder import trial_name
 
@@ -198,7 +198,7 @@ def _tell_failures(planned: "Plan", result: "RunResult") -> int:
         out.print(f"{outcome}: {names[identity]}: {message}", highlight=False, markup=False)
     if result.interrupted:
         return EXIT_INTERRUPTED
-    return EXIT_SOME_FAILED if "failed" in result.outcomes.values() else EXIT_FINISHED
+    return EXIT_SOME_FAILED if planned.to_run else EXIT_FINISHED
 
 
 def _print_table(planned: "Plan") -> None:

@@ -274,8 +274,14 @@ def _in_words(hint: Any) -> str:
         return " or ".join(_in_words(choice) for choice in typing.get_args(hint))
     if origin is tuple:
         return f"({', '.join(_in_words(kind) for kind in typing.get_args(hint))})"
-    words = {int: "a whole number", float: "a number", str: "a text", bool: "True or False", types.NoneType: "None"}
-    return words[hint] if hint in words else f"a {hint.__name__}"
+    words: dict[Any, str] = {
+        int: "a whole number",
+        float: "a number",
+        str: "a text",
+        bool: "True or False",
+        types.NoneType: "None",
+    }
+    return words.get(hint) or f"a {hint.__name__}"
 
 
 @cache

@@ -2,7 +2,6 @@
 
 import copy
 import math
-import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -80,7 +79,7 @@ class TrainState:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(path.name + ".partial")
         torch.save(record, partial)
-        os.replace(partial, path)
+        partial.replace(path)
 
     def load(self, path: Path) -> None:
         """Take over what `save` wrote. Only tensors and plain values are read, never code."""
@@ -93,8 +92,17 @@ class TrainState:
         self.best_model = record["best_model"]
 
 
-class Predictions(NamedTuple):
-    """Answers on a split, one per image: position in the store, class, answer, its probability; all (n,)."""
+@dataclass(frozen=True)
+class Predictions:
+    """Answers on a split, one per image, each (n,).
+
+    Attributes:
+        index: position in the image store.
+        label: right class.
+        prediction: class answered.
+        confidence: probability given to the answer, 0 to 1.
+        loss: cross-entropy in nats.
+    """
 
     index: npt.NDArray[np.int64]
     label: npt.NDArray[np.int64]
@@ -222,7 +230,9 @@ def train_step(
     return total, grad_norm
 
 
-def evaluate(model: nn.Module, batches: Iterable[Batch], indices: npt.NDArray[np.int64], device: torch.device) -> Predictions:
+def evaluate(
+    model: nn.Module, batches: Iterable[Batch], indices: npt.NDArray[np.int64], device: torch.device
+) -> Predictions:
     """Answers of the model, in evaluation mode, for the images of `indices`; leaves it in training mode."""
     model.eval()
     answers: list[Tensor] = []

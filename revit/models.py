@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import timm
 import torch
@@ -49,9 +50,7 @@ def check_model(name: str) -> None:
         raise InputError(f"model.name = {name!r}: no such model; close are {', '.join(close)}")
 
 
-def vit_nano(
-    resolution: int, num_classes: int, *, dropout: float = 0.0, pos_embed: str = "learn"
-) -> VisionTransformer:
+def vit_nano(resolution: int, num_classes: int, *, dropout: float = 0.0, pos_embed: str = "learn") -> VisionTransformer:
     """A ViT for CPUs: patches of 4 px, width 64, 4 layers of 4 heads, MLP 128 wide; 28 px give 49 tokens."""
     return VisionTransformer(
         img_size=resolution,
@@ -81,7 +80,9 @@ def load_backbone(model: nn.Module, path: Path) -> None:
     own = {name: tensor for name, tensor in model.state_dict().items() if name not in head}
     given = {name: tensor for name, tensor in tensors.items() if name not in head}
     misfits = sorted(
-        name for name in own.keys() | given.keys() if name not in own or name not in given or own[name].shape != given[name].shape
+        name
+        for name in own.keys() | given.keys()
+        if name not in own or name not in given or own[name].shape != given[name].shape
     )
     if misfits:
         shown = ", ".join(misfits[:3]) + (f" and {len(misfits) - 3} more" if len(misfits) > 3 else "")
@@ -90,36 +91,37 @@ def load_backbone(model: nn.Module, path: Path) -> None:
 
 
 def _construct(model: ModelConfig, resolution: int, num_classes: int) -> nn.Module:
-    scratch_without = model.pos_embed == "none" and not model.pretrained
-    vit_options = {"dropout": model.dropout, "pos_embed": "none" if scratch_without else "learn"}
+    never_there = model.pos_embed == "none" and not model.pretrained
+    pos_embed = "none" if never_there else "learn"
     if model.name == "vit_nano":
-        return vit_nano(resolution, num_classes, **vit_options)
+        return vit_nano(resolution, num_classes, dropout=model.dropout, pos_embed=pos_embed)
     check_model(model.name)
-    return _construct_timm(model, resolution, num_classes, vit_options["pos_embed"])
+    return _construct_timm(model, resolution, num_classes, pos_embed)
 
 
 def _construct_timm(model: ModelConfig, resolution: int, num_classes: int, pos_embed: str) -> nn.Module:
     if timm.models.model_entrypoint(model.name).__module__ in VIT_MODULES:
-        built: nn.Module = timm.create_model(
-            model.name,
-            img_size=resolution,
-            num_classes=num_classes,
-            pos_embed=pos_embed,
-            pos_drop_rate=model.dropout,
-            proj_drop_rate=model.dropout,
+        return cast(
+            nn.Module,
+            timm.create_model(
+                model.name,
+                img_size=resolution,
+                num_classes=num_classes,
+                pos_embed=pos_embed,
+                pos_drop_rate=model.dropout,
+                proj_drop_rate=model.dropout,
+            ),
         )
-        return built
-    built = timm.create_model(model.name, num_classes=num_classes, drop_rate=model.dropout)
-    return built
+    return cast(nn.Module, timm.create_model(model.name, num_classes=num_classes, drop_rate=model.dropout))
 
 
-def _init_head(model: nn.Module, init: str) -> None:
+def _init_head(model: Any, init: str) -> None:
     head = model.get_classifier()
     HEAD_INITS[init](head.weight)
     nn.init.zeros_(head.bias)
 
 
-def _remove_pos_embed(model: nn.Module, name: str) -> None:
+def _remove_pos_embed(model: Any, name: str) -> None:
     if not hasattr(model, "pos_embed"):
         raise InputError(f"model.pos_embed = 'none': {name} has no position embedding to remove")
     if model.pos_embed is not None:

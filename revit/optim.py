@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from timm.optim import param_groups_weight_decay
-from torch import nn
+from timm.optim._param_groups import param_groups_weight_decay
 
 from revit.config import OptimizerConfig, ScheduleConfig
 
@@ -25,8 +25,8 @@ SCHEDULES: dict[str, Callable[[float, ScheduleConfig], float]] = {
 """Factor of the peak learning rate when a share `done` in [0, 1) of the steps after warmup is over."""
 
 
-def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """The optimizer over every parameter that is not frozen.
+def build_optimizer(model: Any, config: OptimizerConfig) -> torch.optim.Optimizer:
+    """The optimizer over every parameter of a module that is not frozen.
 
     Weight decay reaches matrices only: not biases and norms, not class token and position embedding.
     """

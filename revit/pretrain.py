@@ -56,6 +56,7 @@ def model_card(config: FineTuneConfig, result: FineTuneResult) -> str:
     name = config.model.name
     spec = DATASETS[config.dataset]
     settings = "\n".join(f"| `{path}` | {value} |" for path, value in config.flat().items())
+    num_test = len(result.predictions.label)
     correct = int((result.predictions.label == result.predictions.prediction).sum())
     return f"""# {name}
 
@@ -64,7 +65,7 @@ Pretrained from scratch by this project on {spec.title} ({spec.num_train:,} trai
 
 - Command: `python -m revit.pretrain {name}` (torch {torch.__version__}, one CPU thread, fp32)
 - Seed: {config.seed}
-- Test accuracy: {result.metrics["test_accuracy"]:.2%} ({correct:,} of {len(result.predictions.label):,}), measured once, after the last step
+- Test accuracy: {result.metrics["test_accuracy"]:.2%} ({correct:,} of {num_test:,}), measured once, after the last step
 - Parameters: {sum(p.numel() for p in result.model.parameters()):,}, the 10-class head included
 - Date: {date.today().isoformat()}
 - Licence of the weights: Apache-2.0

@@ -1,11 +1,11 @@
 """A search space: a base config, the axes a study compares, the seeds; compiled to configs.
 
-    SPACE = SearchSpace(
-        name="resolution",
-        question="Does fine-tuning above the pre-training resolution help?",
-        base=FineTuneConfig(dataset="digits", steps=100),
-        scientific={"resolution": (16, 28, 48)},
-    )
+SPACE = SearchSpace(
+    name="resolution",
+    question="Does fine-tuning above the pre-training resolution help?",
+    base=FineTuneConfig(dataset="digits", steps=100),
+    scientific={"resolution": (16, 28, 48)},
+)
 """
 
 import itertools

@@ -100,9 +100,7 @@ class Ledger:
     def open_launch(self, study: str, tags: Mapping[str, str]) -> str:
         """Begin a launch of a study; returns the id of its run, the parent of its trials' runs."""
         name = f"{study} {time.strftime('%Y-%m-%d %H:%M:%S')}"
-        run = self._client.create_run(
-            self._experiment, run_name=name, tags={"kind": "launch", "study": study, **tags}
-        )
+        run = self._client.create_run(self._experiment, run_name=name, tags={"kind": "launch", "study": study, **tags})
         return str(run.info.run_id)
 
     def close_launch(self, launch: str, outcome: Outcome, counts: Mapping[str, float]) -> None:
@@ -150,9 +148,7 @@ class Ledger:
         for start in range(0, len(metrics), BATCH_METRICS):
             self._client.log_batch(run_id, metrics=metrics[start : start + BATCH_METRICS])
 
-    def close_trial(
-        self, run_id: str, outcome: Outcome, *, message: str = "", artifacts: Path | None = None
-    ) -> None:
+    def close_trial(self, run_id: str, outcome: Outcome, *, message: str = "", artifacts: Path | None = None) -> None:
         """End a trial's run.
 
         Args:

@@ -72,9 +72,7 @@ class Plan:
         return replace(self, trials=trials)
 
 
-def make_plan(
-    space: SearchSpace, seeds: tuple[int, ...], folders: Folders, records: Mapping[str, TrialRecord]
-) -> Plan:
+def make_plan(space: SearchSpace, seeds: tuple[int, ...], folders: Folders, records: Mapping[str, TrialRecord]) -> Plan:
     """Name every trial of the space. Decodes datasets that were never decoded here; imports no torch.
 
     Raises:

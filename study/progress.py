@@ -1,6 +1,7 @@
 """What the terminal shows while a study runs: trials done and running, best so far, time left."""
 
 import time
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -74,7 +75,7 @@ class StudyProgress:
     def _refresh(self) -> None:
         self._bar.update(self._task, completed=sum(self._steps_done.values()), **self._fields())
 
-    def _fields(self) -> dict[str, str]:
+    def _fields(self) -> dict[str, Any]:
         best = "" if self._best is None else f"best val_accuracy {self._best[0]:.4f} ({self._best[1]})"
         return {"counts": self._counts(), "eta": self._eta(), "best": best}
 

@@ -57,13 +57,13 @@ class Recorder:
         self.outcomes[identity] = outcome
         self._submit(self._close_trial, identity, outcome, message, artifacts, then)
 
-    def close(self) -> None:
+    def close(self, *, interrupted: bool) -> None:
         """Mark as interrupted whatever began and did not end, end the launch, wait until all is written.
 
         Raises:
             MlflowException, OSError: the first thing that could not be written.
         """
-        self._submit(self._close_all)
+        self._submit(self._close_all, interrupted)
         self._thread.shutdown(wait=True)
         for future in self._written:
             future.result()
@@ -96,19 +96,15 @@ class Recorder:
         self._ledger.close_trial(self._run_ids.pop(identity), outcome, message=message, artifacts=artifacts)
         then()
 
-    def _close_all(self) -> None:
+    def _close_all(self, interrupted: bool) -> None:
         for identity, run_id in self._run_ids.items():
             self.outcomes[identity] = "interrupted"
             self._ledger.close_trial(run_id, "interrupted", message="stopped before its last step")
         ended = list(self.outcomes.values())
         counts = {f"num_{outcome}": float(ended.count(outcome)) for outcome in sorted(set(ended))}
-        self._ledger.close_launch(self._launch, self._launch_outcome(), counts)
-
-    def _launch_outcome(self) -> Outcome:
-        if "failed" in self.outcomes.values():
-            return "failed"
-        every_trial_ended = len(self.outcomes) == len(self._trials)
-        return "finished" if every_trial_ended and "interrupted" not in self.outcomes.values() else "interrupted"
+        all_settled = len(ended) == len(self._trials) and set(ended) <= {"finished", "diverged"}
+        outcome: Outcome = "interrupted" if interrupted else "finished" if all_settled else "failed"
+        self._ledger.close_launch(self._launch, outcome, counts)
 
 
 def cell_name(trial: Trial) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import pandas as pd
 from scipy import stats
-from statsmodels.stats.proportion import proportion_confint
 
 from study.plan import Plan, Trial
 
@@ -40,8 +39,8 @@ def seed_interval(accuracies: Sequence[float], num_test: int) -> tuple[float, fl
     """
     if len(accuracies) == 1:
         right = round(accuracies[0] * num_test)
-        low, high = proportion_confint(right, num_test, alpha=0.05, method="wilson")
-        return float(low), float(high), "Wilson, 1 seed"
+        wilson = stats.binomtest(right, num_test).proportion_ci(0.95, method="wilson")
+        return wilson.low, wilson.high, "Wilson, 1 seed"
     mean = sum(accuracies) / len(accuracies)
     spread = stats.sem(accuracies) * stats.t.ppf(0.975, len(accuracies) - 1)
     return max(0.0, mean - spread), min(1.0, mean + spread), "t over seeds"

@@ -1,5 +1,6 @@
 """Runs the trials of a plan on Ray Tune. With trainable.py, the only place that knows Ray."""
 
+import logging
 import os
 import shutil
 import signal
@@ -29,6 +30,7 @@ QUIET_RAY = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # _CtrlC listens
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # the ledger is what a study resumes from
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
@@ -74,9 +76,7 @@ def check_runnable(trials: list[Trial], resources: Resources) -> None:
         raise InputError(f"--cpus-per-trial = {resources.cpus_per_trial}: this machine has {cpus}")
 
 
-def run_plan(
-    plan: Plan, ledger: Ledger, console: Console, resources: Resources, tags: dict[str, str]
-) -> RunResult:
+def run_plan(plan: Plan, ledger: Ledger, console: Console, resources: Resources, tags: dict[str, str]) -> RunResult:
     """Train every trial of the plan that is not settled; write all that happens to the ledger.
 
     Trials that fail do not raise: their outcomes and messages are in the result.
@@ -95,24 +95,20 @@ def run_plan(
         with progress, stopper.listening():
             _run_tune(events, stopper, resources, storage=ledger.root / "tune", name=launch)
     finally:
-        recorder.close()
+        recorder.close(interrupted=stopper.pressed)
         shutil.rmtree(ledger.root / "tune" / launch, ignore_errors=True)
     return RunResult(outcomes=recorder.outcomes, messages=events.messages, interrupted=stopper.pressed)
 
 
-def _run_tune(
-    events: "_Events", stopper: "_CtrlC", resources: Resources, *, storage: Path, name: str
-) -> None:
+def _run_tune(events: "_Events", stopper: "_CtrlC", resources: Resources, *, storage: Path, name: str) -> None:
     _start_ray()
-    cpus, gpus = _share(resources, ray.cluster_resources())
+    cpus, gpus = _share(resources, ray.cluster_resources())  # type: ignore[no-untyped-call]  # Ray leaves it so
     orders = [asdict(events.order(trial, max(1, int(cpus)))) for trial in events.trials.values()]
     tuner = tune.Tuner(
         tune.with_resources(train_trial, {"cpu": cpus, "gpu": gpus}),
         param_space={"order": tune.grid_search(orders)},
         tune_config=tune.TuneConfig(reuse_actors=True, trial_dirname_creator=lambda trial: trial.trial_id),
-        run_config=tune.RunConfig(
-            name=name, storage_path=str(storage), callbacks=[events], stop=stopper, verbose=0
-        ),
+        run_config=tune.RunConfig(name=name, storage_path=str(storage), callbacks=[events], stop=stopper, verbose=0),
     )
     tuner.fit()
 
@@ -121,7 +117,7 @@ def _start_ray() -> None:
     """Join the Ray that is running in this process, or start one that only this machine can reach."""
     os.environ.update(QUIET_RAY)
     if not ray.is_initialized():
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
 
 
 def _share(resources: Resources, cluster: dict[str, float]) -> tuple[float, float]:
@@ -155,7 +151,7 @@ class _Events(_Stateless, tune.Callback):
         self._recorder = recorder
         self._progress = progress
         self._work = work
-        self._val_accuracy: dict[str, float] = {}
+        self._val_accuracy: dict[str, float | None] = {}
 
     def order(self, trial: Trial, num_threads: int) -> Order:
         """What a worker is told to train. Weights are kept of a study's first seed only."""
@@ -184,7 +180,7 @@ class _Events(_Stateless, tune.Callback):
         if "rows" in result:
             rows: list[dict[str, float]] = result["rows"]
             self._recorder.rows(identity, rows)
-            self._val_accuracy |= {identity: row["val_accuracy"] for row in rows if "val_accuracy" in row}
+            self._val_accuracy[identity] = rows[-1].get("val_accuracy", self._val_accuracy.get(identity))
             self._progress.stepped(identity, int(rows[-1]["step"]))
         if "outcome" in result:
             last = self.trials[identity].num_steps
@@ -199,7 +195,7 @@ class _Events(_Stateless, tune.Callback):
         artifacts = self._work / identity / ARTIFACTS
         artifacts.mkdir(parents=True, exist_ok=True)
         (artifacts / "traceback.txt").write_text(str(error))
-        cause = getattr(error, "cause", None) or error
+        cause: BaseException = getattr(error, "cause", None) or error or RuntimeError("the worker died")
         self._end(identity, "failed", f"{type(cause).__name__}: {_last_line(cause)}")
 
     def _end(self, identity: str, outcome: Outcome, message: str) -> None:

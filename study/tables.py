@@ -1,6 +1,8 @@
-"""The table of cells that a study ends with."""
+"""The tables that a terminal shows: the trials of a plan, the cells that a study ends with."""
 
 import math
+from collections.abc import Hashable, Mapping
+from typing import Any
 
 from rich.table import Table
 
@@ -24,11 +26,25 @@ def terminal_table(plan: Plan) -> Table:
     return table
 
 
+def plan_table(plan: Plan) -> Table:
+    """Trials as rows: state, axes, seed, steps, identity, run."""
+    axes = [*plan.space.scientific, *plan.space.nuisance]
+    table = Table(title=f"{plan.space.name}: {plan.space.question}", title_justify="left")
+    for heading in ("state", *axes, "seed", "steps", "identity", "run"):
+        table.add_column(heading, overflow="fold")
+    for trial in plan.trials:
+        labels = {**trial.candidate.cell, **trial.candidate.nuisance}
+        numbers = (trial.candidate.config.seed, trial.num_steps)
+        run = "" if trial.known is None else trial.known.run_id
+        table.add_row(trial.state, *map(str, (*labels.values(), *numbers)), trial.identity, run)
+    return table
+
+
 def _percent(share: float) -> str:
     return "-" if math.isnan(share) else f"{100 * share:.2f}"
 
 
-def _interval(cell: dict[str, float]) -> str:
+def _interval(cell: Mapping[Hashable, Any]) -> str:
     if cell["n"] == 0:
         return "-"
     kind = " (Wilson)" if cell["n"] == 1 else ""

@@ -61,10 +61,11 @@ def random_resized_boxes(
     count = len(sizes)
     height, width = sizes[:, 0], sizes[:, 1]
     area = rng.uniform(*scale, (count, CROP_ATTEMPTS)) * (height * width)[:, None]
-    ratio = np.exp(rng.uniform(*np.log(ASPECT_RATIO), (count, CROP_ATTEMPTS)))
+    narrowest, widest = np.log(ASPECT_RATIO)
+    ratio = np.exp(rng.uniform(narrowest, widest, (count, CROP_ATTEMPTS)))
     tried_w = np.rint(np.sqrt(area * ratio)).astype(np.int64)
     tried_h = np.rint(np.sqrt(area / ratio)).astype(np.int64)
-    fits = (0 < tried_w) & (tried_w <= width[:, None]) & (0 < tried_h) & (tried_h <= height[:, None])
+    fits = (tried_w > 0) & (tried_w <= width[:, None]) & (tried_h > 0) & (tried_h <= height[:, None])
     first = np.argmax(fits, axis=1)
     rows = np.arange(count)
     found = fits[rows, first]
@@ -105,8 +106,8 @@ def crop(image: npt.NDArray[np.uint8], box: npt.NDArray[np.int64], flip: bool, r
     """The box of an image (H, W, C), resized (bilinear, antialiased) to (C, resolution, resolution)."""
     top, left, height, width = box.tolist()
     cut = torch.from_numpy(image[top : top + height, left : left + width]).permute(2, 0, 1)
-    resized = F.resize(cut, [resolution, resolution], antialias=True)
-    return F.horizontal_flip(resized) if flip else resized
+    resized: Tensor = F.resize(cut, [resolution, resolution], antialias=True)
+    return resized.flip(-1) if flip else resized
 
 
 def batch_indices(config: FineTuneConfig, train: Indices, step: int) -> Indices:
@@ -127,9 +128,7 @@ def train_batch(config: FineTuneConfig, store: ImageStore, train: Indices, step:
     return Batch(torch.stack(images), torch.from_numpy(store.labels[indices]))
 
 
-def train_batches(
-    config: FineTuneConfig, store: ImageStore, train: Indices, first: int, last: int
-) -> Iterator[Batch]:
+def train_batches(config: FineTuneConfig, store: ImageStore, train: Indices, first: int, last: int) -> Iterator[Batch]:
     """The batches of steps `first` to `last` - 1, prepared a few ahead by a thread."""
     return _ahead(lambda step: train_batch(config, store, train, step), range(first, last))
 

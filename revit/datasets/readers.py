@@ -160,9 +160,7 @@ def read_image_folder(folder: Path, files: list[Path]) -> tuple[list[str], Itera
     split_of = {part: split for split, part in _split_folders(folder).items()}
     class_names = sorted({path.parent.name for path in files})
     label_of = {name: label for label, name in enumerate(class_names)}
-    samples = (
-        Sample(decode_image(path), label_of[path.parent.name], split_of[path.parent.parent]) for path in files
-    )
+    samples = (Sample(decode_image(path), label_of[path.parent.name], split_of[path.parent.parent]) for path in files)
     return class_names, samples
 
 

@@ -11,7 +11,6 @@ decoded to which store, by their sizes and times, so that a second look costs no
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -115,7 +114,7 @@ def _build(dataset: str, reader: Reader, files: list[Path], cache_dir: Path) -> 
         folder = cache_dir / f"{label}-{manifest.digest[:16]}"
         if folder.exists():  # the same content from other files
             return folder
-        os.rename(partial, folder)
+        partial.rename(folder)
         return folder
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -127,7 +126,7 @@ def _write(folder: Path, dataset: str, class_names: list[str], samples: Iterator
     labels: list[int] = []
     splits: list[str] = []
     channels = 0
-    with open(folder / "pixels.bin", "wb") as pixels:
+    with (folder / "pixels.bin").open("wb") as pixels:
         for image, label, split in samples:
             height, width, channels = image.shape
             data = np.ascontiguousarray(image).tobytes()
@@ -151,7 +150,7 @@ def _write(folder: Path, dataset: str, class_names: list[str], samples: Iterator
     )
     if manifest.num_train == 0 or num_test == 0:
         raise InputError(f"dataset {dataset} has {manifest.num_train} training and {num_test} test images")
-    np.savez(folder / "layout.npz", **layout)
+    np.savez(folder / "layout.npz", allow_pickle=False, **layout)
     (folder / "manifest.json").write_text(json.dumps(asdict(manifest), indent=1))
     return manifest
 
