@@ -242,7 +242,8 @@ def _require(holds: bool, name: str, value: object, right: str) -> None:
 
 
 def _check_types(part: Any) -> None:
-    for name, hint in _hints(type(part)).items():
+    owner: Any = type(part)
+    for name, hint in _hints(owner).items():
         value = getattr(part, name)
         if not _fits(hint, value):
             raise InputError(f"{name} = {value!r}: must be {_in_words(hint)}")
@@ -274,18 +275,20 @@ def _in_words(hint: Any) -> str:
         return " or ".join(_in_words(choice) for choice in typing.get_args(hint))
     if origin is tuple:
         return f"({', '.join(_in_words(kind) for kind in typing.get_args(hint))})"
-    words: dict[Any, str] = {
-        int: "a whole number",
-        float: "a number",
-        str: "a text",
-        bool: "True or False",
-        types.NoneType: "None",
-    }
-    return words.get(hint) or f"a {hint.__name__}"
+    return _KIND_IN_WORDS.get(hint) or f"a {hint.__name__}"
+
+
+_KIND_IN_WORDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "True or False",
+    types.NoneType: "None",
+}
 
 
 @cache
-def _hints(owner: type) -> dict[str, Any]:
+def _hints(owner: Any) -> dict[str, Any]:
     hints = typing.get_type_hints(owner)
     return {each.name: hints[each.name] for each in fields(owner)}
 

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import timm
 import torch
@@ -101,18 +101,15 @@ def _construct(model: ModelConfig, resolution: int, num_classes: int) -> nn.Modu
 
 def _construct_timm(model: ModelConfig, resolution: int, num_classes: int, pos_embed: str) -> nn.Module:
     if timm.models.model_entrypoint(model.name).__module__ in VIT_MODULES:
-        return cast(
-            nn.Module,
-            timm.create_model(
-                model.name,
-                img_size=resolution,
-                num_classes=num_classes,
-                pos_embed=pos_embed,
-                pos_drop_rate=model.dropout,
-                proj_drop_rate=model.dropout,
-            ),
+        return timm.create_model(
+            model.name,
+            img_size=resolution,
+            num_classes=num_classes,
+            pos_embed=pos_embed,
+            pos_drop_rate=model.dropout,
+            proj_drop_rate=model.dropout,
         )
-    return cast(nn.Module, timm.create_model(model.name, num_classes=num_classes, drop_rate=model.dropout))
+    return timm.create_model(model.name, num_classes=num_classes, drop_rate=model.dropout)
 
 
 def _init_head(model: Any, init: str) -> None:

@@ -34,8 +34,8 @@ def cell_table(plan: Plan) -> pd.DataFrame:
 def seed_interval(accuracies: Sequence[float], num_test: int) -> tuple[float, float, str]:
     """95 % interval of an accuracy, 0 to 1, and what kind it is.
 
-    Over two or more seeds: Student's t on their mean, cut to 0 and 1, `t over seeds`. With one seed only the test images
-    vary: Wilson's interval of the count of right answers, `Wilson, 1 seed`.
+    Over two or more seeds: Student's t on their mean, cut to 0 and 1, `t over seeds`. With one seed only
+    the test images vary: Wilson's interval of the count of right answers, `Wilson, 1 seed`.
     """
     if len(accuracies) == 1:
         right = round(accuracies[0] * num_test)

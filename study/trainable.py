@@ -69,7 +69,7 @@ def train_trial(params: dict[str, Any]) -> None:
     except DivergedError as error:
         tune.report({"outcome": "diverged", "message": str(error)})
         return
-    _write_predictions(artifacts / "predictions.parquet", result.predictions._asdict())
+    _write_predictions(artifacts / "predictions.parquet", asdict(result.predictions))
     if order.keep_model:
         _write_model(artifacts / "model.safetensors", result.model)
     tune.report({"outcome": "finished", "metrics": result.metrics})
