@@ -49,6 +49,7 @@ class OptimizerConfig:
     """How weights move.
 
     Attributes:
+        name: a key of `revit.optim.OPTIMIZERS`.
         lr: peak learning rate; the schedule multiplies it.
         momentum: of SGD (Adam's betas are PyTorch's .9 and .999).
         weight_decay: on matrices only, never on biases, norms, class token or position embedding.
@@ -75,6 +76,7 @@ class ScheduleConfig:
     """The learning rate over the steps, as a factor of `optimizer.lr`.
 
     Attributes:
+        name: a key of `revit.optim.SCHEDULES`.
         warmup_steps: steps of linear rise before the schedule proper begins.
         final_factor: what `exponential` has reached after the last step.
         plateau_factor: what `plateau` multiplies by, each time the validation loss has not improved ...

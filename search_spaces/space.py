@@ -63,6 +63,8 @@ class SearchSpace:
     def __post_init__(self) -> None:
         try:
             _check_axes({**self.scientific, **self.nuisance}, len(self.scientific) + len(self.nuisance))
+            if len(set(self.seeds)) < len(self.seeds):
+                raise InputError(f"seeds = {self.seeds}: must differ")
             if not self.candidates(self.seeds):
                 raise InputError("it asks for no trial: no seeds, or `keep` refuses every point")
         except InputError as error:
@@ -116,6 +118,8 @@ def _check_axes(axes: Mapping[str, Axis], declared: int) -> None:
         if twice:
             raise InputError(f"axis {name} has {', '.join(sorted(twice))} twice")
         for path in {path for _, fields in levels for path in fields}:
+            if path == "seed":
+                raise InputError(f"axis {name} sets seed: seeds are given apart, as `seeds`")
             if path in owner:
                 raise InputError(f"axes {owner[path]} and {name} both set {path}")
             owner[path] = name

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import pickle
 import shutil
 import signal
 import threading
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import ray
 from ray import tune
@@ -101,7 +102,7 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, resources: Resources,
 
 
 def _run_tune(events: "_Events", stopper: "_CtrlC", resources: Resources, *, storage: Path, name: str) -> None:
-    _start_ray()
+    start_ray()
     cpus, gpus = _share(resources, ray.cluster_resources())  # type: ignore[no-untyped-call]  # Ray leaves it so
     orders = [asdict(events.order(trial, max(1, int(cpus)))) for trial in events.trials.values()]
     tuner = tune.Tuner(
@@ -113,10 +114,11 @@ def _run_tune(events: "_Events", stopper: "_CtrlC", resources: Resources, *, sto
     tuner.fit()
 
 
-def _start_ray() -> None:
+def start_ray() -> None:
     """Join the Ray that is running in this process, or start one that only this machine can reach."""
     os.environ.update(QUIET_RAY)
     if not ray.is_initialized():
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failed trials are told of by their outcome
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
 
 
@@ -191,11 +193,11 @@ class _Events(_Stateless, tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **_: Any) -> None:
         """A worker raised, or died."""
         identity = _identity(trial)
-        error = trial.get_pickled_error()
+        error = _error_of(trial)
         artifacts = self._work / identity / ARTIFACTS
         artifacts.mkdir(parents=True, exist_ok=True)
         (artifacts / "traceback.txt").write_text(str(error))
-        cause: BaseException = getattr(error, "cause", None) or error or RuntimeError("the worker died")
+        cause: BaseException = getattr(error, "cause", None) or error
         self._end(identity, "failed", f"{type(cause).__name__}: {_last_line(cause)}")
 
     def _end(self, identity: str, outcome: Outcome, message: str) -> None:
@@ -250,6 +252,15 @@ class _CtrlC(_Stateless, tune.Stopper):
 def _identity(trial: TuneTrial) -> str:
     identity: str = trial.config["order"]["identity"]
     return identity
+
+
+def _error_of(trial: TuneTrial) -> BaseException:
+    """What a worker raised: Tune has it on this machine before it is in the study's storage."""
+    if trial.pickled_error_file is not None:
+        with Path(trial.pickled_error_file).open("rb") as file:
+            return cast(BaseException, pickle.load(file))
+    text = "" if trial.error_file is None else Path(trial.error_file).read_text()
+    return RuntimeError(text or "the worker ended without a word")
 
 
 def _last_line(error: BaseException) -> str:

@@ -1,0 +1,137 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from torchvision.transforms import v2
+
+from revit.config import FineTuneConfig
+from revit.datasets.loader import (
+    ASPECT_RATIO,
+    Batch,
+    batch_indices,
+    central_box,
+    crop,
+    draw_crops,
+    eval_batches,
+    random_resized_boxes,
+    to_input,
+    train_batch,
+    train_batches,
+)
+from revit.datasets.store import ImageStore
+
+SCALE = (0.08, 1.0)
+
+
+def image_of(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (32, 32), (50, 37), (20, 200)])
+def test_boxes_are_distributed_as_torchvisions(size: tuple[int, int]) -> None:
+    """Two-sample Kolmogorov-Smirnov on every coordinate, 4,000 boxes each, p > .001 (seeded)."""
+    torch.manual_seed(0)
+    count = 4000
+    theirs_transform = v2.RandomResizedCrop(8, scale=SCALE, antialias=True)
+    image = torch.zeros(3, *size, dtype=torch.uint8)
+    params = [theirs_transform.make_params([image]) for _ in range(count)]
+    theirs = np.array([[each[name] for name in ("top", "left", "height", "width")] for each in params])
+    ours = random_resized_boxes(np.random.default_rng(0), np.tile(size, (count, 1)), SCALE)
+    for column in range(4):
+        assert stats.ks_2samp(ours[:, column], theirs[:, column]).pvalue > 0.001
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 1000))
+def test_boxes_lie_inside_their_image(height: int, width: int, seed: int) -> None:
+    sizes = np.array([[height, width]])
+    for boxes in (random_resized_boxes(np.random.default_rng(seed), sizes, SCALE), central_box(sizes)):
+        top, left, box_height, box_width = boxes[0]
+        assert 0 <= top < top + box_height <= height
+        assert 0 <= left < left + box_width <= width
+
+
+def test_the_fallback_box_is_torchvisions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image so flat that no try fits: torchvision then takes the central box."""
+    for size in ((10, 400), (400, 10)):
+        transform = v2.RandomResizedCrop(8, scale=(1.0, 1.0), antialias=True)
+        params = transform.make_params([torch.zeros(3, *size, dtype=torch.uint8)])
+        ours = random_resized_boxes(np.random.default_rng(0), np.array([size]), (1.0, 1.0))[0]
+        assert ours.tolist() == [params["top"], params["left"], params["height"], params["width"]]
+    assert ASPECT_RATIO == tuple(v2.RandomResizedCrop(8).ratio)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(4, 60), st.integers(4, 60), st.sampled_from([1, 3]), st.booleans(), st.data())
+def test_a_crop_equals_torchvisions_for_the_same_box(
+    height: int, width: int, channels: int, flip: bool, data: st.DataObject
+) -> None:
+    image = image_of(height, width, channels)
+    top, left = data.draw(st.integers(0, height - 2)), data.draw(st.integers(0, width - 2))
+    box = [top, left, data.draw(st.integers(1, height - top)), data.draw(st.integers(1, width - left))]
+    resolution = data.draw(st.sampled_from([8, 28, 33]))
+    whole = torch.from_numpy(image).permute(2, 0, 1).contiguous()
+    theirs = v2.functional.resized_crop(whole, *box, [resolution, resolution], antialias=True)
+    theirs = v2.functional.horizontal_flip(theirs) if flip else theirs
+    assert torch.equal(crop(image, np.array(box), flip, resolution), theirs)
+
+
+def test_evaluation_squashes_the_whole_image_as_torchvision(digits: ImageStore) -> None:
+    indices = np.array([3, 1, 4])
+    [batch] = eval_batches(digits, indices, 28, 10)
+    resize = v2.Resize((28, 28), antialias=True)
+    for place, index in enumerate(indices):
+        assert torch.equal(batch.images[place], resize(torch.from_numpy(digits.image(index)).permute(2, 0, 1)))
+    assert batch.labels.tolist() == digits.labels[indices].tolist()
+
+
+def test_the_model_sees_what_totensor_and_normalize_give() -> None:
+    images = torch.from_numpy(image_of(8, 8, 1)).permute(2, 0, 1)[None]
+    ours, _ = to_input(Batch(images, torch.tensor([0])), torch.device("cpu"))
+    steps = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5] * 3, [0.5] * 3)])
+    torch.testing.assert_close(ours, steps(images.expand(-1, 3, -1, -1)))
+
+
+def config_of(**values: object) -> FineTuneConfig:
+    return FineTuneConfig(dataset="digits", resolution=8, steps=1, batch_size=10).with_values(values)
+
+
+def test_an_epoch_sees_every_image_once_and_its_last_batch_is_smaller() -> None:
+    train = np.arange(100, 125)
+    batches = [batch_indices(config_of(), train, step) for step in range(6)]
+    assert [len(batch) for batch in batches] == [10, 10, 5, 10, 10, 5]
+    first, second = np.concatenate(batches[:3]), np.concatenate(batches[3:])
+    assert sorted(first) == sorted(second) == train.tolist()
+    assert (first != second).any()
+
+
+def test_order_crops_and_flips_come_from_seed_and_step_alone(digits: ImageStore) -> None:
+    train = np.arange(200)
+    config = config_of()
+    straight = [train_batch(config, digits, train, step) for step in range(7)]
+    resumed = list(train_batches(config, digits, train, 4, 7))
+    for one, other in zip(straight[4:], resumed, strict=True):
+        assert torch.equal(one.images, other.images)
+        assert torch.equal(one.labels, other.labels)
+    other_seed = train_batch(config_of(seed=1), digits, train, 0)
+    assert not torch.equal(other_seed.images, straight[0].images)
+
+
+def test_the_knobs_of_the_crop_move_it() -> None:
+    sizes = np.full((4000, 2), 32)
+    area = {
+        scale: draw_crops(config_of(crop_scale=scale), 0, sizes).boxes[:, 2:].prod(axis=1).mean() / 32**2
+        for scale in ((0.08, 0.2), (0.5, 0.5))
+    }
+    assert area[(0.5, 0.5)] == pytest.approx(0.5, abs=0.02)
+    assert area[(0.08, 0.2)] == pytest.approx(0.14, abs=0.02)
+    whole = draw_crops(config_of(train_crop="none"), 0, sizes).boxes
+    assert (whole == [0, 0, 32, 32]).all()
+    assert draw_crops(config_of(), 0, sizes).flips.mean() == pytest.approx(0.5, abs=0.03)
+    assert not draw_crops(config_of(flip=False), 0, sizes).flips.any()
+
+
+def test_an_error_while_preparing_a_batch_reaches_the_reader(digits: ImageStore) -> None:
+    with pytest.raises(IndexError):
+        list(train_batches(config_of(), digits, np.array([10**6]), 0, 1))

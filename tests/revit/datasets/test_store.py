@@ -1,0 +1,194 @@
+import gzip
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torchvision
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from revit.datasets.readers import FASHION_MNIST_FILES, READERS, decode_image, read_idx
+from revit.datasets.registry import DATASETS
+from revit.datasets.store import ImageStore, open_store
+from revit.errors import InputError
+
+
+def write_image(path: Path, mode: str, size: tuple[int, int], seed: int) -> np.ndarray:
+    """An image file of random pixels; returns what PIL decodes it to, in RGB."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    channels = {"L": 1, "RGB": 3, "RGBA": 4, "P": 1}[mode]
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], channels), dtype=np.uint8)
+    Image.frombytes(mode, size, pixels.tobytes()).save(path)
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An ImageFolder of two classes with train/ and test/, in odd sizes and every mode."""
+    root = tmp_path / "animals"
+    for split, count in (("train", 6), ("test", 3)):
+        for name in ("cat", "dog"):
+            for number in range(count):
+                mode = ("RGB", "L", "RGBA", "P")[number % 4]
+                suffix = "jpg" if mode in ("RGB", "L") else "png"
+                write_image(root / split / name / f"{number}.{suffix}", mode, (11 + number, 7 + number), number)
+    return root
+
+
+def opened(dataset: str | Path, tmp_path: Path, data_dir: Path | None = None) -> ImageStore:
+    name = dataset if isinstance(dataset, str) else f"folder:{dataset}"
+    return open_store(name, data_dir=data_dir or tmp_path / "data", cache_dir=tmp_path / "cache")
+
+
+def test_registry_and_readers_know_the_same_datasets() -> None:
+    assert DATASETS.keys() == READERS.keys()
+
+
+def test_digits_are_scikit_learns_pixel_by_pixel(digits: ImageStore) -> None:
+    source = load_digits()
+    for index in (0, 7, 1796):
+        assert (digits.image(index)[..., 0] == np.rint(source.images[index] * 255 / 16)).all()
+    assert (digits.labels == source.target).all()
+    spec = DATASETS["digits"]
+    assert (digits.manifest.num_train, digits.manifest.num_test) == (spec.num_train, spec.num_test)
+
+
+def test_an_image_folder_is_what_torchvision_reads(folder: Path, tmp_path: Path) -> None:
+    store = opened(folder, tmp_path)
+    for split, is_test in (("train", False), ("test", True)):
+        oracle = torchvision.datasets.ImageFolder(folder / split)
+        assert tuple(oracle.classes) == store.manifest.class_names
+        ours = np.flatnonzero(store.is_test == is_test)
+        assert len(ours) == len(oracle)
+        for index, (image, label) in zip(ours, oracle, strict=True):
+            assert (store.image(index) == np.asarray(image)).all()
+            assert store.labels[index] == label
+
+
+def test_one_folder_is_split_stratified_and_always_alike(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        for number in range(10):
+            write_image(tmp_path / "one" / name / f"{number}.png", "RGB", (8, 8), number)
+    store = opened(tmp_path / "one", tmp_path)
+    assert np.bincount(store.labels[store.is_test]).tolist() == [2, 2]
+    again = open_store(f"folder:{tmp_path / 'one'}", data_dir=tmp_path, cache_dir=tmp_path / "other")
+    assert (again.is_test == store.is_test).all()
+    assert again.manifest.digest == store.manifest.digest
+
+
+def test_exif_rotation_is_undone(tmp_path: Path) -> None:
+    image = Image.new("RGB", (6, 4))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    image.save(tmp_path / "turned.jpg", exif=exif)
+    assert decode_image(tmp_path / "turned.jpg").shape == (6, 4, 3)
+
+
+def test_a_store_is_built_once_and_again_when_a_pixel_changes(folder: Path, tmp_path: Path) -> None:
+    first = opened(folder, tmp_path)
+    written = (first.folder / "pixels.bin").stat().st_mtime_ns
+    assert opened(folder, tmp_path).folder == first.folder
+    assert (first.folder / "pixels.bin").stat().st_mtime_ns == written
+    write_image(folder / "train" / "cat" / "0.png", "RGB", (11, 7), seed=99)
+    assert opened(folder, tmp_path).manifest.digest != first.manifest.digest
+
+
+def test_two_processes_building_at_once_get_one_store(folder: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from revit.datasets.store import open_store\n"
+        "print(open_store(sys.argv[1], data_dir=Path('.'), cache_dir=Path(sys.argv[2])).folder)"
+    )
+    command = [sys.executable, "-c", code, f"folder:{folder}", str(tmp_path / "cache")]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    answers = [process.communicate()[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert answers[0] == answers[1] != ""
+    assert not list((tmp_path / "cache").glob("building-*"))
+
+
+def test_reading_pixels_leaves_the_file_as_it_is(digits: ImageStore) -> None:
+    before = digits.image(0).copy()
+    digits.image(0)[:] = 0
+    assert (ImageStore(digits.folder).image(0) == before).all()
+
+
+def test_an_image_that_cannot_be_decoded_is_named_and_leaves_nothing(folder: Path, tmp_path: Path) -> None:
+    torn = folder / "train" / "dog" / "torn.jpg"
+    torn.write_bytes((folder / "train" / "dog" / "0.jpg").read_bytes()[:200])
+    with pytest.raises(InputError, match="torn.jpg cannot be decoded"):
+        opened(folder, tmp_path)
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["sources"]
+
+
+def test_a_dataset_that_is_not_there_says_where_it_looked_and_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("revit.datasets.readers.DEBIAN_FASHION_MNIST", tmp_path / "nowhere")
+    with pytest.raises(InputError) as raised:
+        opened("fashion_mnist", tmp_path)
+    message = str(raised.value)
+    assert str(tmp_path / "data" / "FashionMNIST" / "raw") in message
+    assert "download=True" in message
+    with pytest.raises(InputError, match="no such folder"):
+        opened(tmp_path / "missing", tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="has no images"):
+        opened(tmp_path / "empty", tmp_path)
+
+
+def write_idx(path: Path, array: np.ndarray, *, packed: bool) -> None:
+    content = struct.pack(">BBBB", 0, 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+    if packed:
+        path.with_name(path.name + ".gz").write_bytes(gzip.compress(content))
+    else:
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_fashion_mnist_is_what_torchvision_reads(tmp_path: Path, packed: bool) -> None:
+    """On small files in the real format; torchvision itself reads only the unpacked ones."""
+    raw = tmp_path / "data" / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 40), ("t10k", 20)):
+        images = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        labels = np.arange(count, dtype=np.uint8) % 10
+        for name, array in ((f"{split}-images-idx3-ubyte", images), (f"{split}-labels-idx1-ubyte", labels)):
+            write_idx(raw / name, array, packed=packed)
+            if packed:
+                write_idx(tmp_path / name, array, packed=False)
+    if packed:
+        oracle_root = tmp_path / "oracle"
+        (oracle_root / "FashionMNIST" / "raw").mkdir(parents=True)
+        for name in FASHION_MNIST_FILES:
+            (tmp_path / name).rename(oracle_root / "FashionMNIST" / "raw" / name)
+    else:
+        oracle_root = tmp_path / "data"
+    store = opened("fashion_mnist", tmp_path)
+    for train in (True, False):
+        oracle = torchvision.datasets.FashionMNIST(str(oracle_root), train=train)
+        ours = np.flatnonzero(store.is_test != train)
+        assert len(ours) == len(oracle)
+        for index in (0, 5, len(ours) - 1):
+            assert (store.image(ours[index])[..., 0] == oracle.data[index].numpy()).all()
+            assert store.labels[ours[index]] == oracle.targets[index]
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\0\x08\x01", b"\0\0\x08\x01\0\0\0\x09abc", b"\0\0\x0d\x01" + bytes(8)])
+def test_a_torn_idx_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "torn").write_bytes(content)
+    with pytest.raises(InputError, match="torn is not a readable idx file"):
+        read_idx(tmp_path / "torn")
+
+
+def test_planning_a_dataset_does_not_import_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from revit.datasets.store import open_store\n"
+        f"open_store('digits', data_dir=Path('.'), cache_dir=Path({str(tmp_path)!r}))\n"
+        "assert not {'torch', 'torchvision', 'ray', 'mlflow'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ)

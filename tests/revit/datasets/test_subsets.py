@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from revit.datasets.store import ImageStore
+from revit.datasets.subsets import split, stratified_order
+from revit.errors import InputError
+
+class_sizes = st.lists(st.integers(1, 60), min_size=1, max_size=8)
+seeds = st.integers(0, 2**32)
+
+
+def labels_of(sizes: list[int], seed: int = 0) -> np.ndarray:
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    return np.random.default_rng(seed).permutation(labels)
+
+
+@given(class_sizes, seeds)
+def test_an_order_is_a_permutation(sizes: list[int], seed: int) -> None:
+    labels = labels_of(sizes)
+    assert sorted(stratified_order(labels, seed)) == list(range(len(labels)))
+
+
+@given(class_sizes, seeds, st.floats(0, 1))
+def test_every_prefix_holds_each_class_in_its_share(sizes: list[int], seed: int, fraction: float) -> None:
+    """The oracle is the definition: within one image of the share, and at least one image."""
+    labels = labels_of(sizes)
+    length = max(len(sizes), round(fraction * len(labels)))
+    counts = np.bincount(labels[stratified_order(labels, seed)[:length]], minlength=len(sizes))
+    assert counts.min() >= 1
+    share = length * np.array(sizes) / len(labels)
+    if (np.floor(share) >= 1).all():  # where no class had to be lifted to its one image
+        assert (np.floor(share - 1e-9) <= counts).all()
+        assert (counts <= np.ceil(share + 1e-9)).all()
+
+
+@given(class_sizes, seeds, st.floats(0, 1), st.floats(0, 1))
+def test_fractions_are_nested(sizes: list[int], seed: int, one: float, other: float) -> None:
+    labels = labels_of(sizes)
+    smaller, larger = sorted((one, other))
+    order = stratified_order(labels, seed)
+    a, b = (set(order[: round(fraction * len(labels))].tolist()) for fraction in (smaller, larger))
+    assert a <= b
+
+
+def split_of(store: ImageStore, val: float = 0.1, fraction: float = 1.0, seed: int = 0):
+    return split(store.labels, store.is_test, val_fraction=val, data_fraction=fraction, subset_seed=seed)
+
+
+def test_train_validation_and_test_are_disjoint_and_whole(digits: ImageStore) -> None:
+    splits = split_of(digits)
+    together = np.concatenate(splits)
+    assert sorted(together) == list(range(len(digits)))
+    assert len(splits.test) == 359
+    assert len(splits.val) == round(0.1 * 1438)
+
+
+def test_ten_per_cent_lie_inside_twenty_five_and_validation_stays(digits: ImageStore) -> None:
+    tenth, quarter = split_of(digits, fraction=0.1), split_of(digits, fraction=0.25)
+    assert set(tenth.train) < set(quarter.train)
+    assert (tenth.val == quarter.val).all()
+    assert np.bincount(digits.labels[tenth.train]).min() >= 12
+
+
+def test_the_subset_seed_draws_other_images_of_the_same_classes(digits: ImageStore) -> None:
+    one, other = split_of(digits, fraction=0.1), split_of(digits, fraction=0.1, seed=1)
+    assert set(one.train) != set(other.train)
+    assert one.digest != other.digest
+    assert split_of(digits, seed=0).digest == split_of(digits, seed=1).digest, "the whole is the whole"
+
+
+@pytest.mark.parametrize(
+    ("val", "fraction", "names"),
+    [(0.1, 0.001, "data_fraction = 0.001"), (0.001, 1.0, "val_fraction = 0.001"), (0.999, 1.0, "val_fraction = 0.999")],
+)
+def test_a_share_that_leaves_a_class_empty_is_refused(
+    digits: ImageStore, val: float, fraction: float, names: str
+) -> None:
+    with pytest.raises(InputError, match=names):
+        split_of(digits, val=val, fraction=fraction)

@@ -1,0 +1,84 @@
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from revit.config import FineTuneConfig
+
+ABSENT = object()
+FACTORS: dict[str, tuple[object, set[str]]] = {
+    "resolution": (16, {"model.resolution", "model.num_tokens", "model.num_params", "model.num_trainable",
+                        "model.pos_embed_norm", "model.initial_weights"}),
+    "data_fraction": (0.5, {"data.num_train", "data.indices", "data.first_batch"}),
+    "subset_seed": (1, {"data.indices", "data.first_batch"}),
+    "val_fraction": (0.2, {"data.num_val", "data.num_train", "data.indices", "data.first_batch"}),
+    "train_crop": ("none", {"data.first_boxes"}),
+    "crop_scale": ((0.2, 0.3), {"data.first_boxes"}),
+    "flip": (True, {"data.num_flipped_in_first_batch"}),
+    "model.pretrained": (False, {"model.pos_embed_norm", "model.initial_weights"}),
+    "model.pos_embed": ("none", {"model.pos_embed_norm", "model.num_trainable", "model.initial_weights",
+                                 "optimizer.groups.0.num_tensors"}),
+    "model.head_init": ("normal", {"model.initial_weights"}),
+    "model.dropout": (0.1, {"model.dropout.1"}),
+    "optimizer.name": ("adam", {"optimizer.class", "optimizer.groups.0.momentum", "optimizer.groups.0.betas"}),
+    "optimizer.lr": (0.5, {f"lr_at_step.{step}" for step in (0, 1, 3, 4, 6, 7, 8, 10, 11)}),
+    "optimizer.momentum": (0.1, {"optimizer.groups.0.momentum"}),
+    "optimizer.weight_decay": (0.1, {"optimizer.groups.0.num_tensors", "optimizer.groups.1.num_tensors",
+                                     "optimizer.groups.1.momentum", "optimizer.groups.1.weight_decay"}),
+    "optimizer.clip_norm": (None, {"clip_norm"}),
+    "schedule.warmup_steps": (3, {f"lr_at_step.{step}" for step in (0, 1, 3, 4, 6, 7, 8, 10, 11)}),
+    "batch_size": (8, {"batch_size", "micro_batch", "data.first_batch", "data.first_boxes"}),
+    "micro_batch": (4, {"micro_batch"}),
+    "num_evals": (2, {"num_evals"}),
+    "selection": ("best_val", {"selection"}),
+}  # fmt: skip
+
+
+def leaves(record: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(record, dict | list):
+        items = record.items() if isinstance(record, dict) else enumerate(record)
+        for name, value in items:
+            yield from leaves(value, f"{prefix}{name}.")
+    else:
+        yield prefix.rstrip("."), record
+
+
+@pytest.mark.parametrize("factor", FACTORS)
+def test_a_factor_shows_in_what_was_built_and_only_where_it_implies(
+    small: FineTuneConfig, train: Callable, make_listener: Callable, factor: str
+) -> None:
+    value, expected = FACTORS[factor]
+    base = small.with_values({"data_fraction": 0.9} if factor == "subset_seed" else {})
+    configs = (base, base.with_values({factor: value}))
+    one, other = (dict(leaves(built_of(config, train, make_listener))) for config in configs)
+    differing = {path for path in one.keys() | other.keys() if one.get(path, ABSENT) != other.get(path, ABSENT)}
+    assert differing == expected
+
+
+@pytest.mark.parametrize("schedule", ["linear", "exponential", "plateau", "constant"])
+def test_every_schedule_shows_in_the_learning_rates(
+    small: FineTuneConfig, train: Callable, make_listener: Callable, schedule: str
+) -> None:
+    cosine = built_of(small, train, make_listener)
+    other = built_of(small.with_values({"schedule.name": schedule}), train, make_listener)
+    assert cosine["lr_at_step"] != other["lr_at_step"]
+    assert cosine["schedule"] == "cosine"
+    assert other["schedule"] == schedule
+
+
+def built_of(config: FineTuneConfig, train: Callable, make_listener: Callable) -> dict[str, Any]:
+    """What is built, without training: the listener stops the trial there."""
+
+    class Built(Exception):  # noqa: N818  # a signal, not an error
+        pass
+
+    listener = make_listener()
+
+    def stop(built: dict[str, Any]) -> None:
+        listener.built = built
+        raise Built
+
+    listener.on_built = stop
+    with pytest.raises(Built):
+        train(config, listener)
+    return listener.built

@@ -1,0 +1,212 @@
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from revit.config import FineTuneConfig
+from revit.datasets.loader import train_batch
+from revit.datasets.store import ImageStore
+from revit.errors import DivergedError
+from revit.fine_tune import TrialData, fine_tune, marks, train_step
+from revit.models import build_model
+from revit.optim import build_optimizer
+
+CPU = torch.device("cpu")
+
+
+def test_it_learns_32_images_by_heart(digits: ImageStore, train: Callable) -> None:
+    config = FineTuneConfig(
+        dataset="digits", resolution=28, train_crop="none", flip=False, batch_size=32, steps=60,
+        val_fraction=0.0, selection="last",
+    ).with_values({"optimizer.name": "adam", "optimizer.lr": 3e-3})  # fmt: skip
+    indices = np.flatnonzero(~digits.is_test)[:32]
+    splits = replace_splits(TrialData.of(config, digits), train=indices, test=indices)
+    result = fine_tune(config, splits, lambda rows, state: None, device=CPU)
+    assert result.metrics["test_accuracy"] == 1.0
+
+
+def replace_splits(data: TrialData, **parts: np.ndarray) -> TrialData:
+    return replace(data, splits=data.splits._replace(**parts))
+
+
+def deterministic(rows: list[dict[str, float]]) -> list[dict[str, float]]:
+    return [{name: value for name, value in row.items() if name != "images_per_s"} for row in rows]
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(small: FineTuneConfig, train: Callable) -> None:
+    config = small.with_values({"model.dropout": 0.2})
+    (one, one_seen), (two, two_seen) = train(config), train(config)
+    assert deterministic(one_seen.rows) == deterministic(two_seen.rows)
+    assert (one.predictions.confidence == two.predictions.confidence).all()
+    _, other_seen = train(config.with_values({"seed": 1}))
+    assert deterministic(other_seen.rows) != deterministic(one_seen.rows)
+
+
+@pytest.mark.parametrize("variant", ["sgd", "adam", "plateau", "best_val"])
+def test_a_resumed_trial_gives_the_same_bits_as_one_never_interrupted(
+    small: FineTuneConfig, train: Callable, tmp_path: Path, make_listener: Callable, variant: str
+) -> None:
+    values = {
+        "sgd": {"model.dropout": 0.2},
+        "adam": {"optimizer.name": "adam", "optimizer.lr": 1e-3},
+        "plateau": {"schedule.name": "plateau", "schedule.plateau_patience": 0, "num_evals": 12},
+        "best_val": {"selection": "best_val", "optimizer.lr": 0.5, "num_evals": 6},
+    }[variant]
+    config = small.with_values(values)
+    whole, whole_seen = train(config)
+    path = tmp_path / "checkpoint.pt"
+    with pytest.raises(InterruptedError):
+        train(config, make_listener(save_at=8, path=path, stop=True))
+    rest, rest_seen = train(config, resume=path)
+    after = [row for row in deterministic(whole_seen.rows) if row["step"] > 8]
+    assert deterministic(rest_seen.rows) == after
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, rest.model.state_dict()[name]), name
+    assert (whole.predictions.confidence == rest.predictions.confidence).all()
+
+
+def test_a_checkpoint_is_whole_or_not_there(
+    small: FineTuneConfig, train: Callable, tmp_path: Path, make_listener: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def torn_save(record: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(torch, "save", torn_save)
+    path = tmp_path / "checkpoint.pt"
+    with pytest.raises(OSError, match="disk full"):
+        train(small, make_listener(save_at=8, path=path))
+    assert not path.exists()
+
+
+def first_step(config: FineTuneConfig, store: ImageStore) -> tuple[dict[str, torch.Tensor], float, float]:
+    """Weights after one step without dropout, its loss and gradient norm."""
+    data = TrialData.of(config, store)
+    model = build_model(config, 10)
+    optimizer = build_optimizer(model, config.optimizer)
+    batch = train_batch(config, store, data.splits.train, 0)
+    loss, norm = train_step(model, optimizer, batch, config.optimizer.lr, config, CPU)
+    return model.state_dict(), loss.item(), norm.item()
+
+
+@pytest.mark.parametrize("micro_batch", [16, 24, 1])
+def test_micro_batches_accumulate_to_the_batch(digits: ImageStore, micro_batch: int) -> None:
+    config = FineTuneConfig(dataset="digits", batch_size=64, steps=1).with_values({"model.head_init": "normal"})
+    whole, loss, norm = first_step(config, digits)
+    parts, part_loss, part_norm = first_step(config.with_values({"micro_batch": micro_batch}), digits)
+    assert part_loss == pytest.approx(loss, abs=1e-5)
+    assert part_norm == pytest.approx(norm, abs=1e-5)
+    for name, tensor in whole.items():
+        torch.testing.assert_close(parts[name], tensor, atol=1e-5, rtol=1e-5)
+
+
+def test_a_step_is_what_plain_pytorch_computes(digits: ImageStore) -> None:
+    """The oracle: torch's own loss, clipping and SGD, written out for one batch."""
+    config = FineTuneConfig(dataset="digits", batch_size=32, steps=1).with_values(
+        {"model.head_init": "normal", "optimizer.clip_norm": 0.1, "optimizer.lr": 0.5}
+    )
+    ours, loss, norm = first_step(config, digits)
+    data = TrialData.of(config, digits)
+    model = build_model(config, 10).train()
+    batch = train_batch(config, digits, data.splits.train, 0)
+    images = (batch.images.float() / 127.5 - 1).expand(-1, 3, -1, -1)
+    expected_loss = nn.functional.cross_entropy(model(images), batch.labels)
+    expected_loss.backward()
+    gradients = [p.grad for p in model.parameters()]
+    expected_norm = math.sqrt(sum(float(g.pow(2).sum()) for g in gradients))
+    with torch.no_grad():
+        for p in model.parameters():
+            p -= 0.5 * p.grad * min(1, 0.1 / expected_norm)
+    assert loss == pytest.approx(expected_loss.item(), rel=1e-5)
+    assert norm == pytest.approx(expected_norm, rel=1e-5)
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(ours[name], tensor, atol=1e-6, rtol=1e-5)
+
+
+def test_no_clipping_leaves_the_gradient_as_it_is(digits: ImageStore) -> None:
+    config = FineTuneConfig(dataset="digits", batch_size=32, steps=1).with_values({"model.head_init": "normal"})
+    loose, *_ = first_step(config.with_values({"optimizer.clip_norm": None}), digits)
+    tight, *_ = first_step(config.with_values({"optimizer.clip_norm": 1e-3}), digits)
+    huge, *_ = first_step(config.with_values({"optimizer.clip_norm": 1e6}), digits)
+    assert torch.equal(loose["head.weight"], huge["head.weight"])
+    assert not torch.equal(loose["head.weight"], tight["head.weight"])
+
+
+def test_the_learning_rate_it_reports_is_the_schedules(small: FineTuneConfig, train: Callable) -> None:
+    config = small.with_values({"schedule.warmup_steps": 4, "schedule.name": "linear"})
+    _, seen = train(config)
+    expected = [0.03 * (step + 1) / 4 if step < 4 else 0.03 * (1 - (step - 4) / 8) for step in range(12)]
+    assert [value for _, value in seen.curve("lr")] == pytest.approx(expected)
+    assert [step for step, _ in seen.curve("lr")] == list(range(1, 13))
+
+
+def test_a_loss_that_is_not_finite_is_a_diverged_error_with_its_step(small: FineTuneConfig, train: Callable) -> None:
+    config = small.with_values(
+        {"optimizer.lr": 1e38, "optimizer.clip_norm": None, "steps": 300, "schedule.name": "constant"}
+    )
+    with pytest.raises(DivergedError) as raised:
+        train(config)
+    assert not math.isfinite(raised.value.loss)
+    assert 2 <= raised.value.step <= 10
+    assert f"step {raised.value.step}" in str(raised.value)
+
+
+def test_validation_is_evenly_spaced_and_test_happens_once_at_the_end(small: FineTuneConfig, train: Callable) -> None:
+    result, seen = train(small)
+    assert [step for step, _ in seen.curve("val_accuracy")] == [4, 8, 12]
+    assert not any(name.startswith("test") for row in seen.rows for name in row)
+    right = result.predictions.label == result.predictions.prediction
+    assert result.metrics["test_accuracy"] == pytest.approx(right.mean())
+    assert len(result.predictions.label) == 359
+    assert ((result.predictions.confidence >= 0.1) & (result.predictions.confidence <= 1)).all()
+
+
+def test_without_validation_nothing_is_validated(small: FineTuneConfig, train: Callable) -> None:
+    result, seen = train(small.with_values({"val_fraction": 0.0}))
+    assert seen.curve("val_loss") == []
+    assert "test_accuracy" in result.metrics
+
+
+def test_best_val_tests_the_weights_that_were_best(small: FineTuneConfig, train: Callable) -> None:
+    """A schedule that ruins the model late: the last weights are worse than the best."""
+    values = {"steps": 30, "num_evals": 10, "optimizer.lr": 0.8, "schedule.name": "constant", "optimizer.clip_norm": 5.0}
+    last, seen = train(small.with_values(values))
+    best, best_seen = train(small.with_values({**values, "selection": "best_val"}))
+    accuracy = [value for _, value in seen.curve("val_accuracy")]
+    assert accuracy == [value for _, value in best_seen.curve("val_accuracy")], "the same training"
+    assert accuracy[-1] < max(accuracy), "the case is as described"
+    assert any(
+        not torch.equal(tensor, best.model.state_dict()[name]) for name, tensor in last.model.state_dict().items()
+    )
+
+
+@pytest.mark.parametrize(("steps", "count"), [(1, 5), (7, 3), (100, 20), (2500, 100)])
+def test_marks_are_evenly_spaced_and_end_at_the_last_step(steps: int, count: int) -> None:
+    marked = sorted(marks(steps, count))
+    assert marked[-1] == steps
+    assert len(marked) == min(steps, count)
+    gaps = np.diff([0, *marked])
+    assert gaps.max() - gaps.min() <= 1
+
+
+def test_golden_trace(train: Callable) -> None:
+    """These numbers are what TRAINING_VERSION 1 computes. If they change on purpose, bump it."""
+    config = FineTuneConfig(dataset="digits", resolution=16, batch_size=16, steps=6, num_evals=2).with_values(
+        {"model.pretrained": False, "model.head_init": "trunc_normal", "model.dropout": 0.1,
+         "optimizer.name": "adamw", "optimizer.lr": 2e-3, "optimizer.weight_decay": 0.1, "schedule.warmup_steps": 2,
+         "data_fraction": 0.25}
+    )  # fmt: skip
+    result, seen = train(config)
+    assert [value for _, value in seen.curve("train_loss")] == pytest.approx(GOLDEN_LOSSES, rel=2e-4)
+    assert [value for _, value in seen.curve("grad_norm")] == pytest.approx(GOLDEN_NORMS, rel=2e-3)
+    assert result.metrics["test_loss"] == pytest.approx(GOLDEN_TEST_LOSS, rel=2e-4)
+
+
+GOLDEN_LOSSES = [2.294991, 2.417883, 2.297399, 2.357955, 2.335841, 2.246399]
+GOLDEN_NORMS = [5.42553, 3.54536, 2.13731, 2.04659, 1.76196, 2.49339]
+GOLDEN_TEST_LOSS = 2.345777

@@ -1,0 +1,106 @@
+import subprocess
+import sys
+
+import pytest
+
+import search_spaces
+from revit.config import FineTuneConfig
+from revit.errors import InputError
+from search_spaces.space import SearchSpace
+
+BASE = FineTuneConfig(dataset="digits", steps=10)
+
+
+def space_of(**changes: object) -> SearchSpace:
+    given = {
+        "name": "example",
+        "question": "Does it?",
+        "base": BASE,
+        "scientific": {"resolution": (8, 28), "schedule.name": ("cosine", "linear")},
+        **changes,
+    }
+    return SearchSpace(**given)
+
+
+def test_a_space_is_the_crossing_of_its_axes_for_every_seed() -> None:
+    space = space_of(nuisance={"optimizer.lr": (0.1, 0.01, 0.001)}, seeds=(0, 5))
+    asked = space.candidates(space.seeds)
+    assert len(asked) == 2 * 2 * 3 * 2
+    assert len({each.config for each in asked}) == len(asked)
+    for each in asked:
+        flat = each.config.flat()
+        for path, value in {**each.cell, **each.nuisance}.items():
+            assert flat[path] == value
+    assert [each.config.seed for each in asked] == [0] * 12 + [5] * 12, "a seed is complete before the next"
+
+
+def test_a_named_level_sets_several_fields() -> None:
+    levels = {"slow": {"optimizer.lr": 0.001, "steps": 100}, "fast": {"optimizer.lr": 0.1, "steps": 10}}
+    asked = space_of(scientific={"pace": levels}, seeds=(0,)).candidates((0,))
+    assert [(each.cell, each.config.optimizer.lr, each.config.steps) for each in asked] == [
+        ({"pace": "slow"}, 0.001, 100),
+        ({"pace": "fast"}, 0.1, 10),
+    ]
+
+
+def test_keep_refuses_points_by_their_typed_config() -> None:
+    def no_linear_at_28(config: FineTuneConfig) -> bool:
+        return not (config.resolution == 28 and config.schedule.name == "linear")
+
+    cells = [each.cell for each in space_of(keep=no_linear_at_28, seeds=(0,)).candidates((0,))]
+    assert {"resolution": 28, "schedule.name": "linear"} not in cells
+    assert len(cells) == 3
+
+
+WRONG = {
+    "a misspelt axis": ({"scientific": {"optimiser.lr": (0.1,)}}, "optimizer.lr"),
+    "an impossible value": ({"scientific": {"resolution": (28, 30)}}, "resolution = 30"),
+    "a value twice": ({"scientific": {"resolution": (28, 28)}}, "axis resolution has 28 twice"),
+    "no values": ({"scientific": {"resolution": ()}}, "axis resolution has no values"),
+    "a bare value": ({"scientific": {"resolution": 28}}, "must be a tuple"),
+    "an axis in two roles": ({"nuisance": {"resolution": (8,)}}, "both scientific and nuisance"),
+    "two axes on one field": (
+        {"scientific": {"lr": {"low": {"optimizer.lr": 0.1}}, "optimizer.lr": (0.2,)}},
+        "axes lr and optimizer.lr both set optimizer.lr",
+    ),
+    "an axis over seeds": ({"scientific": {"seed": (0, 1)}}, "seed"),
+    "no seeds": ({"seeds": ()}, "no seeds"),
+    "a seed twice": ({"seeds": (1, 1)}, "seeds"),
+    "keep that refuses all": ({"keep": lambda config: False}, "refuses every point"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_space_fails_when_it_is_written(case: str) -> None:
+    changes, told = WRONG[case]
+    with pytest.raises(InputError) as raised:
+        space_of(**changes)
+    assert str(raised.value).startswith("search space example: ")
+    assert told in str(raised.value)
+
+
+@pytest.mark.parametrize("name", search_spaces.names())
+def test_every_study_loads_and_its_module_says_what_it_asks(name: str) -> None:
+    space = search_spaces.load(name)
+    assert space.name == name
+    module = sys.modules[f"search_spaces.{name}"]
+    told = module.__doc__ or ""
+    assert f"run_study.py run {name}" in told
+    assert f"= {len(space.candidates(space.seeds))}" in told, "the docstring states the number of trials"
+
+
+def test_an_unknown_study_names_the_known_ones() -> None:
+    with pytest.raises(InputError, match="did you mean quickstart"):
+        search_spaces.load("quikstart")
+    with pytest.raises(InputError, match=r"Known: .*quickstart"):
+        search_spaces.load("space")
+
+
+def test_questions_load_without_torch_and_ray() -> None:
+    code = (
+        "import sys, search_spaces\n"
+        "for name in search_spaces.names(): search_spaces.load(name)\n"
+        "heavy = {'torch', 'ray', 'mlflow', 'numpy', 'timm', 'pandas'} & sys.modules.keys()\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

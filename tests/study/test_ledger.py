@@ -1,0 +1,110 @@
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from revit.errors import InputError
+from study.ledger import EXPERIMENT, Ledger, tracking_uri, ui_command
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store just created; creating one costs seconds."""
+    root = tmp_path_factory.mktemp("store")
+    Ledger(root)
+    return root
+
+
+@pytest.fixture
+def ledger(empty_store: Path, tmp_path: Path) -> Ledger:
+    with sqlite3.connect(empty_store / "mlflow.db") as source, sqlite3.connect(tmp_path / "mlflow.db") as copy:
+        source.backup(copy)
+    return Ledger(tmp_path)
+
+
+def opened(ledger: Ledger, identity: str = "a", study: str = "s") -> str:
+    launch = ledger.open_launch(study, {})
+    tags = {"identity": identity, f"study.{study}": "yes"}
+    known = ledger.trials().get(identity)
+    return ledger.open_trial(known, launch=launch, name="a trial", config={"optimizer.lr": 0.1}, tags=tags)
+
+
+def test_what_is_written_is_read_back(ledger: Ledger, tmp_path: Path, empty_store: Path) -> None:
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "config.json").write_text("{}")
+    run_id = opened(ledger)
+    ledger.log_rows(run_id, [{"step": 1, "lr": 0.5}, {"step": 2, "lr": 0.25, "val_accuracy": 0.75}])
+    ledger.close_trial(run_id, "finished", artifacts=files)
+    record = ledger.trials()["a"]
+    assert (record.outcome, record.last_step, record.settled) == ("finished", 2, True)
+    assert record.metrics["val_accuracy"] == 0.75
+    client = MlflowClient(ledger.uri)
+    run = client.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"optimizer.lr": "0.1"}
+    assert [(m.step, m.value) for m in client.get_metric_history(run_id, "lr")] == [(1, 0.5), (2, 0.25)]
+    assert ledger.artifact(run_id, "config.json").read_text() == "{}"
+    assert client.get_experiment_by_name(EXPERIMENT).artifact_location == (empty_store / "artifacts").as_uri()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "settled"),
+    [
+        ("finished", "FINISHED", True),
+        ("diverged", "FAILED", True),
+        ("failed", "FAILED", False),
+        ("interrupted", "KILLED", False),
+    ],
+)
+def test_only_a_trial_that_reached_its_end_is_finished(
+    ledger: Ledger, outcome: str, status: str, settled: bool
+) -> None:
+    run_id = opened(ledger)
+    ledger.close_trial(run_id, outcome, message="why")
+    run = MlflowClient(ledger.uri).get_run(run_id)
+    assert (run.info.status, run.data.tags["outcome"], run.data.tags["message"]) == (status, outcome, "why")
+    assert ledger.trials()["a"].settled is settled
+
+
+def test_a_trial_that_goes_on_keeps_its_run(ledger: Ledger) -> None:
+    first = opened(ledger)
+    ledger.log_rows(first, [{"step": 4, "lr": 0.5}])
+    ledger.close_trial(first, "interrupted")
+    assert opened(ledger) == first
+    assert MlflowClient(ledger.uri).get_run(first).info.status == "RUNNING"
+    assert ledger.trials()["a"].outcome is None
+    assert ledger.trials()["a"].last_step == 4
+    ledger.close_trial(first, "finished")
+    assert len(ledger.trials()) == 1
+
+
+def test_a_trial_of_another_study_is_found_from_this_one(ledger: Ledger) -> None:
+    run_id = opened(ledger, study="first")
+    ledger.tag_study(ledger.trials()["a"], "second")
+    assert ledger.trials()["a"].studies == {"first", "second"}
+    found = MlflowClient(ledger.uri).search_runs(["1"], "tags.`study.second` = 'yes'")
+    assert [run.info.run_id for run in found] == [run_id]
+
+
+def test_more_rows_than_one_batch_takes_are_all_written(ledger: Ledger) -> None:
+    run_id = opened(ledger)
+    ledger.log_rows(run_id, [{"step": step, "lr": 1 / step} for step in range(1, 701)])
+    assert len(MlflowClient(ledger.uri).get_metric_history(run_id, "lr")) == 700
+
+
+def test_a_store_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"file cannot be written: .*--store"):
+        Ledger(tmp_path / "file")
+
+
+def test_the_ui_needs_a_store_and_listens_on_this_machine_only(ledger: Ledger, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="run a study first"):
+        ui_command(tmp_path / "none", 5000)
+    command = ui_command(tmp_path, 5001)
+    assert command[command.index("--host") + 1] == "127.0.0.1"
+    assert tracking_uri(tmp_path) in command
+    assert os.path.isabs(tracking_uri(tmp_path).removeprefix("sqlite:///"))

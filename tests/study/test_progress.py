@@ -1,0 +1,52 @@
+import io
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from study.progress import StudyProgress
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    now = SimpleNamespace(s=100.0)
+    monkeypatch.setattr("study.progress.time", SimpleNamespace(monotonic=lambda: now.s))
+    return now
+
+
+def progress_of(file: io.StringIO, *, terminal: bool) -> StudyProgress:
+    trials = [SimpleNamespace(identity=name, num_steps=100) for name in ("a", "b", "c", "d")]
+    return StudyProgress(Console(file=file, width=200, force_terminal=terminal), trials)
+
+
+def test_the_time_left_follows_from_the_share_of_steps_done(clock: SimpleNamespace) -> None:
+    progress = progress_of(io.StringIO(), terminal=False)
+    assert progress.eta_s() is None
+    progress.started("a")
+    progress.started("b")
+    clock.s += 30
+    progress.stepped("a", 100)
+    progress.stepped("b", 50)
+    assert progress.eta_s() == pytest.approx(30 * 250 / 150)
+
+
+def test_every_ended_trial_is_a_line_with_counts_outcome_and_score(clock: SimpleNamespace) -> None:
+    file = io.StringIO()
+    with progress_of(file, terminal=False) as progress:
+        progress.started("a")
+        progress.started("b")
+        clock.s += 10
+        progress.ended("a", "lr=0.1 seed=0", "finished", 0.875)
+        progress.ended("b", "lr=0.2 seed=0", "diverged", None)
+    first, second = file.getvalue().splitlines()
+    assert first == "1/4 trials, 1 running  lr=0.1 seed=0  finished  val_accuracy 0.8750  0:00:30 left"
+    assert second == "2/4 trials, 0 running  lr=0.2 seed=0  diverged  0:00:10 left"
+
+
+def test_a_terminal_shows_the_best_so_far(clock: SimpleNamespace) -> None:
+    file = io.StringIO()
+    with progress_of(file, terminal=True) as progress:
+        for name, score in (("a", 0.5), ("b", 0.75), ("c", 0.6)):
+            progress.started(name)
+            progress.ended(name, f"trial {name}", "finished", score)
+    assert "best val_accuracy 0.7500 (trial b)" in file.getvalue()

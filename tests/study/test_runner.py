@@ -1,0 +1,228 @@
+"""Real Ray, real MLflow, real images: what a launch leaves is read back through MLflow's own client."""
+
+import json
+import math
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from PIL import Image
+from rich.console import Console
+
+from revit.config import FineTuneConfig, from_dict
+from revit.errors import InputError
+from search_spaces.space import SearchSpace
+from study.ledger import EXPERIMENT, Ledger
+from study.plan import Folders, Plan, make_plan
+from study.results import cell_table, trial_table
+from study.runner import Resources, RunResult, check_runnable, run_plan
+
+QUIET = Console(quiet=True)
+BASE = FineTuneConfig(
+    dataset="digits", resolution=8, crop_scale=(0.6, 1.0), flip=False, batch_size=16, steps=12, num_evals=3
+)
+SPACE = SearchSpace(
+    name="example",
+    question="Does it run?",
+    base=BASE,
+    scientific={"optimizer.name": ("sgd", "adam"), "schedule.name": ("cosine", "constant")},
+    seeds=(0, 1),
+)
+
+
+class Studies:
+    """Runs spaces against one store."""
+
+    def __init__(self, root: Path) -> None:
+        self.folders = Folders(store=root / "mlruns", data=root / "data", cache=root / "cache")
+        self.ledger = Ledger(self.folders.store)
+        self.client = MlflowClient(self.ledger.uri)
+
+    def plan(self, space: SearchSpace) -> Plan:
+        return make_plan(space, space.seeds, self.folders, self.ledger.trials())
+
+    def run(self, space: SearchSpace) -> tuple[Plan, RunResult]:
+        plan = self.plan(space)
+        result = run_plan(plan, self.ledger, QUIET, Resources(), {"command": "test"})
+        return plan.with_records(self.ledger.trials()), result
+
+    def runs(self, kind: str) -> list[Run]:
+        experiment = self.client.get_experiment_by_name(EXPERIMENT)
+        return list(self.client.search_runs([experiment.experiment_id], f"tags.kind = '{kind}'"))
+
+
+@pytest.fixture(scope="module")
+def studies(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Studies:
+    return Studies(tmp_path_factory.mktemp("studies"))
+
+
+@pytest.fixture(scope="module")
+def example(studies: Studies) -> tuple[Plan, RunResult]:
+    """SPACE, run to its end."""
+    return studies.run(SPACE)
+
+
+def test_as_many_finished_runs_as_trials_all_children_of_the_launch(
+    studies: Studies, example: tuple[Plan, RunResult]
+) -> None:
+    plan, result = example
+    assert set(result.outcomes.values()) == {"finished"}
+    assert not result.interrupted
+    ours = {trial.known.run_id: trial for trial in plan.trials if trial.known is not None}
+    assert len(ours) == len(plan.trials) == 8
+    [launch] = [run for run in studies.runs("launch") if run.data.tags["study"] == "example"]
+    assert launch.info.status == "FINISHED"
+    assert launch.data.metrics["num_finished"] == 8
+    for run_id, trial in ours.items():
+        run = studies.client.get_run(run_id)
+        assert run.info.status == "FINISHED"
+        assert run.data.tags["mlflow.parentRunId"] == launch.info.run_id
+        assert run.data.tags["study.example"] == "yes"
+        assert run.data.tags["seed"] == str(trial.candidate.config.seed)
+
+
+def test_params_metrics_and_artifacts_of_every_trial_are_there(
+    studies: Studies, example: tuple[Plan, RunResult]
+) -> None:
+    plan, _ = example
+    for trial in plan.trials:
+        assert trial.known is not None
+        run_id, config = trial.known.run_id, trial.candidate.config
+        params = studies.client.get_run(run_id).data.params
+        assert params == {name: str(value) for name, value in config.flat().items()}
+        for metric in ("train_loss", "lr", "grad_norm", "images_per_s"):
+            steps = [point.step for point in studies.client.get_metric_history(run_id, metric)]
+            assert steps == list(range(1, 13)), metric
+        assert [m.step for m in studies.client.get_metric_history(run_id, "val_accuracy")] == [4, 8, 12]
+        [test] = studies.client.get_metric_history(run_id, "test_accuracy")
+        assert test.step == 12
+        recorded = json.loads(studies.ledger.artifact(run_id, "config.json").read_text())
+        assert from_dict(recorded) == config
+        built = json.loads(studies.ledger.artifact(run_id, "built.json").read_text())
+        assert built["optimizer"]["class"].lower() == config.optimizer.name
+        predictions = pd.read_parquet(studies.ledger.artifact(run_id, "predictions.parquet"))
+        assert len(predictions) == 359
+        assert (predictions["label"] == predictions["prediction"]).mean() == pytest.approx(test.value)
+        names = {item.path for item in studies.client.list_artifacts(run_id)}
+        assert ("model.safetensors" in names) == (config.seed == 0), "weights of the first seed only"
+
+
+def test_the_same_command_again_finds_everything_done(studies: Studies, example: tuple[Plan, RunResult]) -> None:
+    again = studies.plan(SPACE)
+    assert again.to_run == []
+    assert {trial.state for trial in again.trials} == {"finished"}
+
+
+def test_nothing_is_left_behind_in_the_store(studies: Studies, example: tuple[Plan, RunResult]) -> None:
+    for folder in ("work", "tune"):
+        assert list((studies.folders.store / folder).iterdir()) == []
+
+
+def test_a_grown_grid_trains_only_what_is_new_and_shares_the_rest(
+    studies: Studies, example: tuple[Plan, RunResult]
+) -> None:
+    grown = SearchSpace(
+        name="grown",
+        question="And linear?",
+        base=BASE,
+        scientific={"optimizer.name": ("sgd",), "schedule.name": ("cosine", "linear")},
+        seeds=(0,),
+    )
+    plan = studies.plan(grown)
+    assert [trial.state for trial in plan.trials] == ["finished", "new"]
+    before = len(studies.runs("trial"))
+    plan, result = studies.run(grown)
+    assert len(result.outcomes) == 1
+    assert len(studies.runs("trial")) == before + 1
+    assert cell_table(plan)["n"].tolist() == [1, 1]
+
+
+def test_results_are_those_of_the_same_trial_outside_ray(
+    studies: Studies, example: tuple[Plan, RunResult], train: object
+) -> None:
+    plan, _ = example
+    table = trial_table(plan)
+    outside, _ = train(plan.trials[0].candidate.config)  # type: ignore[operator]
+    assert table["test_accuracy"][0] == outside.metrics["test_accuracy"]
+    assert table["test_loss"][0] == pytest.approx(outside.metrics["test_loss"], rel=1e-6)
+
+
+def test_divergence_is_a_result_of_one_trial_and_is_not_tried_again(studies: Studies) -> None:
+    space = SearchSpace(
+        name="diverging",
+        question="Is 1e38 too much?",
+        base=BASE.with_values({"optimizer.clip_norm": None, "schedule.name": "constant", "steps": 60}),
+        scientific={"optimizer.lr": (1e38, 0.01)},
+        seeds=(0,),
+    )
+    plan, result = studies.run(space)
+    assert sorted(result.outcomes.values()) == ["diverged", "finished"]
+    diverged, finished = plan.trials
+    assert (diverged.state, finished.state) == ("diverged", "finished")
+    assert "the training loss became" in result.messages[diverged.identity]
+    assert studies.plan(space).to_run == []
+    cells = cell_table(plan)
+    assert math.isnan(cells["mean"][0])
+    assert cells["missing"].tolist() == ["1 diverged", ""]
+    run = studies.client.get_run(diverged.known.run_id)
+    assert (run.info.status, run.data.tags["outcome"]) == ("FAILED", "diverged")
+
+
+def test_a_trial_that_fails_is_recorded_with_its_traceback_and_runs_again(studies: Studies, tmp_path: Path) -> None:
+    """The images vanish under a worker; the other trial of the study is not harmed."""
+    for name, shade in (("dark", 20), ("light", 220)):
+        for number in range(15):
+            path = tmp_path / "shades" / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8), (shade + number,) * 3).save(path)
+    space = SearchSpace(
+        name="vanishing",
+        question="What if images vanish?",
+        base=BASE,
+        scientific={"dataset": (f"folder:{tmp_path / 'shades'}", "digits")},
+        seeds=(3,),
+    )
+    plan = studies.plan(space)
+    gone = plan.trials[0]
+    shutil.move(gone.images, tmp_path / "away")
+    result = run_plan(plan, studies.ledger, QUIET, Resources(), {})
+    assert result.outcomes == {gone.identity: "failed", plan.trials[1].identity: "finished"}
+    assert "FileNotFoundError" in result.messages[gone.identity]
+    record = studies.ledger.trials()[gone.identity]
+    assert "manifest.json" in studies.ledger.artifact(record.run_id, "traceback.txt").read_text()
+    assert studies.client.get_run(record.run_id).info.status == "FAILED"
+    plan, result = studies.run(space)
+    assert result.outcomes == {gone.identity: "finished"}, "built again, and only this one run again"
+    assert studies.ledger.trials()[gone.identity].run_id == record.run_id
+
+
+def test_every_run_is_closed(studies: Studies, example: tuple[Plan, RunResult]) -> None:
+    assert {run.info.status for run in studies.runs("trial") + studies.runs("launch")} <= {"FINISHED", "FAILED"}
+    assert mlflow.active_run() is None
+
+
+def test_what_can_be_known_before_ray_starts_is(studies: Studies) -> None:
+    plan = studies.plan(SPACE)
+    with pytest.raises(InputError, match="--gpus-per-trial = 99: this machine has"):
+        check_runnable(list(plan.trials), Resources(gpus_per_trial=99))
+    with pytest.raises(InputError, match="--cpus-per-trial = 9999: this machine has"):
+        check_runnable(list(plan.trials), Resources(cpus_per_trial=9999))
+    unknown = SearchSpace(
+        name="unknown",
+        question="?",
+        base=BASE.with_values({"model.pretrained": False}),
+        scientific={"model.name": ("vit_nanoo",)},
+        seeds=(0,),
+    )
+    with pytest.raises(InputError, match="model.name = 'vit_nanoo'"):
+        check_runnable(list(studies.plan(unknown).trials), Resources())
+
+
+def test_a_config_travels_to_a_worker_and_back() -> None:
+    for candidate in SPACE.candidates(SPACE.seeds):
+        assert from_dict(asdict(candidate.config)) == candidate.config
