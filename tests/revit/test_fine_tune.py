@@ -174,7 +174,13 @@ def test_without_validation_nothing_is_validated(small: FineTuneConfig, train: C
 
 def test_best_val_tests_the_weights_that_were_best(small: FineTuneConfig, train: Callable) -> None:
     """A schedule that ruins the model late: the last weights are worse than the best."""
-    values = {"steps": 30, "num_evals": 10, "optimizer.lr": 0.8, "schedule.name": "constant", "optimizer.clip_norm": 5.0}
+    values = {
+        "steps": 30,
+        "num_evals": 10,
+        "optimizer.lr": 0.8,
+        "schedule.name": "constant",
+        "optimizer.clip_norm": 5.0,
+    }
     last, seen = train(small.with_values(values))
     best, best_seen = train(small.with_values({**values, "selection": "best_val"}))
     accuracy = [value for _, value in seen.curve("val_accuracy")]

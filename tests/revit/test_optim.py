@@ -57,9 +57,7 @@ def test_schedules_agree_with_torchs_stepped_once_a_step(name: str, make: Callab
 def test_plateau_agrees_with_torchs(factor: float, patience: int) -> None:
     losses = [3, 2, 2, 2, 2, 1.5, 1.6, 1.7, 1.4, 1.4, 1.4, 1.4, 1.4, 1.4, 1.4, 1.4]
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
-    oracle = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimizer, factor=factor, patience=patience, threshold=0, eps=0
-    )
+    oracle = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=factor, patience=patience, threshold=0, eps=0)
     config = ScheduleConfig(name="plateau", plateau_factor=factor, plateau_patience=patience)
     schedule = Schedule(config, 0.1, 100)
     for loss in losses:

@@ -59,7 +59,7 @@ def test_the_fallback_box_is_torchvisions(monkeypatch: pytest.MonkeyPatch) -> No
         params = transform.make_params([torch.zeros(3, *size, dtype=torch.uint8)])
         ours = random_resized_boxes(np.random.default_rng(0), np.array([size]), (1.0, 1.0))[0]
         assert ours.tolist() == [params["top"], params["left"], params["height"], params["width"]]
-    assert ASPECT_RATIO == tuple(v2.RandomResizedCrop(8).ratio)
+    assert tuple(v2.RandomResizedCrop(8).ratio) == ASPECT_RATIO
 
 
 @settings(deadline=None, max_examples=40)

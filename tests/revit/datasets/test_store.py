@@ -119,7 +119,7 @@ def test_reading_pixels_leaves_the_file_as_it_is(digits: ImageStore) -> None:
 def test_an_image_that_cannot_be_decoded_is_named_and_leaves_nothing(folder: Path, tmp_path: Path) -> None:
     torn = folder / "train" / "dog" / "torn.jpg"
     torn.write_bytes((folder / "train" / "dog" / "0.jpg").read_bytes()[:200])
-    with pytest.raises(InputError, match="torn.jpg cannot be decoded"):
+    with pytest.raises(InputError, match=r"torn\.jpg cannot be decoded"):
         opened(folder, tmp_path)
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["sources"]
 

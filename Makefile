@@ -1,0 +1,33 @@
+# make study   run the quickstart study: real images, nothing to download
+# make test    the whole test suite
+# make check   lint, types, import contracts
+# make clean   remove the environment; results in mlruns/ stay
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: study test check clean
+
+study: .venv/installed
+	$(BIN)/python run_study.py run quickstart
+
+test: .venv/installed-test
+	$(BIN)/python -m pytest
+
+check: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf .venv
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+.venv/installed-%: .venv/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[$*]"
+	touch $@

@@ -1,0 +1,170 @@
+"""The command line as a user meets it: another process, its output, its exit code."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from study.ledger import Ledger, tracking_uri
+
+ROOT = Path(__file__).parent.parent
+
+
+def command_of(*arguments: str) -> list[str]:
+    return [sys.executable, str(ROOT / "run_study.py"), *arguments]
+
+
+def call(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command_of(*arguments), capture_output=True, text=True, timeout=240, env={**os.environ, **env}, check=False
+    )
+
+
+def where(tmp_path: Path) -> list[str]:
+    return ["--store", str(tmp_path / "mlruns"), "--cache-dir", str(tmp_path / "cache")]
+
+
+def test_list_shows_every_study_and_its_question() -> None:
+    done = call("list")
+    assert done.returncode == 0
+    assert re.search(r"quickstart\s+12\s+Does the learning-rate schedule matter", done.stdout)
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["--help"], ["run", "--help"]])
+def test_list_and_help_import_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys, run_study\n"
+        f"sys.argv = ['run_study.py', *{arguments!r}]\n"
+        "try: run_study.main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'ray', 'mlflow', 'numpy', 'pandas'} & sys.modules.keys()\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
+
+
+@pytest.mark.parametrize("command", [[], ["list"], ["plan"], ["run"], ["report"], ["ui"]])
+def test_help_says_what_a_command_does(command: list[str]) -> None:
+    done = call(*command, "--help")
+    assert done.returncode == 0
+    assert "Usage: run_study.py" in done.stdout
+    assert len(done.stdout.splitlines()) > 5
+
+
+WRONG = {
+    "an unknown study": (["run", "quikstart"], "did you mean quickstart"),
+    "an unknown option": (["run", "quickstart", "--sedes", "3"], "--sedes"),
+    "no seeds": (["run", "quickstart", "--seeds", "0"], "--seeds"),
+    "more GPUs than there are": (["run", "quickstart", "--gpus-per-trial", "99"], "--gpus-per-trial = 99"),
+    "a store that is a file": (["run", "quickstart", "--store", str(ROOT / "LICENSE")], "cannot be written"),
+    "no store to show": (["ui", "--store", "/nowhere/at/all"], "run a study first"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_input_is_one_clear_line_and_exit_code_2(case: str, tmp_path: Path) -> None:
+    arguments, told = WRONG[case]
+    store = [] if "--store" in arguments else ["--store", str(tmp_path / "mlruns")]
+    done = call(*arguments, *store, REVIT_CACHE_DIR=str(tmp_path / "cache"))
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert not (tmp_path / "mlruns" / "tune").exists(), "Ray was not started"
+
+
+def wait_for_progress(store: Path, process: subprocess.Popen[str]) -> None:
+    """Return once a trial has validated, so that there is something to lose."""
+    while not list(store.glob("work/*/checkpoint.pt")):
+        assert process.poll() is None, "the study ended before it could be interrupted"
+        time.sleep(0.2)
+
+
+def test_a_study_interrupted_resumed_and_asked_again(tmp_path: Path) -> None:
+    """One life of a study: Ctrl-C, the command that continues, the table, nothing left to do, the report."""
+    store = tmp_path / "mlruns"
+    arguments = ["run", "quickstart", "--seeds", "1", *where(tmp_path)]
+    process = subprocess.Popen(
+        command_of(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    wait_for_progress(store, process)
+    os.killpg(process.pid, signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130, stderr
+    assert "go on with\n  python run_study.py run quickstart --seeds 1" in stdout
+    statuses = {run.info.status for run in all_runs(store)}
+    assert "RUNNING" not in statuses
+    assert "KILLED" in statuses
+
+    resumed = call(*arguments)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "Traceback" not in resumed.stderr
+    assert "python run_study.py report quickstart" in resumed.stdout
+    assert re.search(r"sgd\s+│\s+cosine\s+│\s+\d\d\.\d\d │ \d\d\.\d\d to \d\d\.\d\d \(Wilson\) │\s+1", resumed.stdout)
+    trials = [run for run in all_runs(store) if run.data.tags["kind"] == "trial"]
+    assert len(trials) == 4
+    assert {run.info.status for run in trials} == {"FINISHED"}
+    client = MlflowClient(tracking_uri(store))
+    for run in trials:
+        steps = [point.step for point in client.get_metric_history(run.info.run_id, "train_loss")]
+        assert steps == sorted(set(steps)), "no step is written twice, though trials were resumed"
+        assert steps[-1] == int(run.data.params["steps"])
+
+    again = call(*arguments)
+    assert again.returncode == 0
+    assert "nothing to do" in again.stdout
+    assert len([run for run in all_runs(store) if run.data.tags["kind"] == "launch"]) == 2
+
+    reported = call("report", "quickstart", "--seeds", "1", *where(tmp_path), "--reports", str(tmp_path / "reports"))
+    assert reported.returncode == 0
+    cells = (tmp_path / "reports" / "quickstart" / "cells.csv").read_text().splitlines()
+    assert len(cells) == 1 + 4
+    assert (tmp_path / "reports" / "quickstart" / "trials.parquet").exists()
+
+
+def all_runs(store: Path) -> list:
+    client = MlflowClient(tracking_uri(store))
+    return list(client.search_runs([each.experiment_id for each in client.search_experiments()]))
+
+
+def test_a_finished_study_is_found_done_without_torch_and_ray(tmp_path: Path) -> None:
+    code = (
+        "import sys, run_study\n"
+        f"sys.argv = ['run_study.py', 'plan', 'quickstart', *{where(tmp_path)!r}]\n"
+        "try: run_study.main()\n"
+        "except SystemExit as stop: assert stop.code == 0\n"
+        "heavy = {'torch', 'ray'} & sys.modules.keys()\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True)
+    assert "12 trials, 12 to run" in done.stdout
+
+
+def test_ui_serves_mlflow_on_this_machine(tmp_path: Path, free_port: int) -> None:
+    ledger = Ledger(tmp_path / "mlruns")
+    ledger.close_launch(ledger.open_launch("example", {}), "finished", {})
+    arguments = ["ui", "--store", str(tmp_path / "mlruns"), "--port", str(free_port)]
+    process = subprocess.Popen(
+        command_of(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        assert "MLflow" in eventually_get(f"http://127.0.0.1:{free_port}/", process)
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def eventually_get(url: str, process: subprocess.Popen[bytes]) -> str:
+    while True:
+        assert process.poll() is None, "the UI ended by itself"
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return answer.read().decode()
+        except OSError:
+            time.sleep(0.5)
