@@ -1,4 +1,3 @@
-import os
 import sqlite3
 from pathlib import Path
 
@@ -107,4 +106,4 @@ def test_the_ui_needs_a_store_and_listens_on_this_machine_only(ledger: Ledger, t
     command = ui_command(tmp_path, 5001)
     assert command[command.index("--host") + 1] == "127.0.0.1"
     assert tracking_uri(tmp_path) in command
-    assert os.path.isabs(tracking_uri(tmp_path).removeprefix("sqlite:///"))
+    assert Path(tracking_uri(tmp_path).removeprefix("sqlite:///")).is_absolute()

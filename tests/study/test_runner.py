@@ -219,7 +219,7 @@ def test_what_can_be_known_before_ray_starts_is(studies: Studies) -> None:
         scientific={"model.name": ("vit_nanoo",)},
         seeds=(0,),
     )
-    with pytest.raises(InputError, match="model.name = 'vit_nanoo'"):
+    with pytest.raises(InputError, match=r"model\.name = 'vit_nanoo'"):
         check_runnable(list(studies.plan(unknown).trials), Resources())
 
 
