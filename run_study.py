@@ -155,10 +155,10 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine, 127.0.0.1 only.")] = 5000,
 ) -> None:
     """Open MLflow's own UI on the results, at http://127.0.0.1:PORT, until Ctrl-C."""
-    from study.ledger import ui_command
+    from study.ledger import Ledger, ui_command
 
     command = ui_command(store, port)
-    out.print(f"http://127.0.0.1:{port}   (Ctrl-C ends it)")
+    out.print(f"http://127.0.0.1:{port}{Ledger(store).ui_path()}   (Ctrl-C ends it)", soft_wrap=True)
     os.execv(command[0], command)
 
 

@@ -169,6 +169,10 @@ class Ledger:
         """Where an artifact of a trial lies on this machine's disk."""
         return Path(self._client.download_artifacts(run_id, name))
 
+    def ui_path(self) -> str:
+        """Path, below the UI's address, of the page that lists the runs."""
+        return f"/#/experiments/{self._experiment}/runs?workflowType=machine_learning"
+
     def _close(self, run_id: str, outcome: Outcome) -> None:
         self._client.set_terminated(run_id, status=STATUS[outcome])
 

@@ -114,5 +114,11 @@ def cell_name(trial: Trial) -> str:
 
 
 def trial_name(trial: Trial) -> str:
-    """What a trial is called: its cell and its seed."""
-    return f"{cell_name(trial)} seed={trial.candidate.config.seed}".strip()
+    """What a trial is called where space is short: `adam constant lr=0.1 seed=0`."""
+    labels = {**trial.candidate.cell, **trial.candidate.nuisance, "seed": trial.candidate.config.seed}
+    return " ".join(_short(axis, value) for axis, value in labels.items())
+
+
+def _short(axis: str, value: object) -> str:
+    speaks_for_itself = isinstance(value, str) and value != "none"
+    return str(value) if speaks_for_itself else f"{axis.split('.')[-1]}={value}"

@@ -90,7 +90,7 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, resources: Resources,
     launch = ledger.open_launch(study, tags)
     recorder = Recorder(ledger, launch=launch, study=study, trials=trials)
     progress = StudyProgress(console, trials)
-    events = _Events(recorder, progress, trials, ledger.root / "work")
+    events = _Events(recorder, progress, plan, ledger.root / "work")
     stopper = _CtrlC(console)
     try:
         with progress, stopper.listening():
@@ -147,9 +147,10 @@ class _Stateless:
 class _Events(_Stateless, tune.Callback):
     """Hands what Tune sees to the recorder and the progress display."""
 
-    def __init__(self, recorder: Recorder, progress: StudyProgress, trials: list[Trial], work: Path) -> None:
-        self.trials = {trial.identity: trial for trial in trials}
+    def __init__(self, recorder: Recorder, progress: StudyProgress, plan: Plan, work: Path) -> None:
+        self.trials = {trial.identity: trial for trial in plan.to_run}
         self.messages: dict[str, str] = {}
+        self._first_seed = plan.trials[0].candidate.config.seed
         self._recorder = recorder
         self._progress = progress
         self._work = work
@@ -158,14 +159,13 @@ class _Events(_Stateless, tune.Callback):
     def order(self, trial: Trial, num_threads: int) -> Order:
         """What a worker is told to train. Weights are kept of a study's first seed only."""
         config = trial.candidate.config
-        first_seed = min(each.candidate.config.seed for each in self.trials.values())
         return Order(
             identity=trial.identity,
             config=asdict(config),
             images=str(trial.images),
             work=str(self._work / trial.identity),
             num_threads=num_threads,
-            keep_model=config.seed == first_seed,
+            keep_model=config.seed == self._first_seed,
         )
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **_: Any) -> None:
