@@ -13,29 +13,93 @@ class ModelSpec:
     """What is known of a model before it is built.
 
     Attributes:
-        patch_size: side of a square patch in pixels; every resolution must be a multiple of it.
-        pretrained_resolution: side in pixels of the images that its weights were trained on.
-        num_params: parameters with a 10-class head at the pretrained resolution.
+        title: what it is, in a few words.
+        timm_name: its name in timm; None where `models.py` builds it itself.
+        patch_size: side of a square patch in pixels, which every resolution must be a multiple of; None
+            for a convolutional network.
+        resolution: side in pixels of the images that it is at home with.
+        pretrained: whether there are weights to start from.
+        num_params: parameters with a 10-class head at that resolution.
+        source: who trained it, on what, and where that is published.
+        weight_files: names that its weights go by in the wild, beside NAME.safetensors.
     """
 
     name: str
-    patch_size: int
-    pretrained_resolution: int
+    title: str
+    timm_name: str | None = None
+    patch_size: int | None
+    resolution: int
+    pretrained: bool = True
     num_params: int
     source: str
     licence: str
+    weight_files: tuple[str, ...] = ()
 
 
-MODELS: dict[str, ModelSpec] = {
-    "vit_nano": ModelSpec(
-        name="vit_nano",
+_TABLE = (
+    ModelSpec(
+        name="vit_b16_in21k",
+        title="ViT-B/16, ImageNet-21k (Tables 1 to 4)",
+        timm_name="vit_base_patch16_224.orig_in21k",
+        patch_size=16,
+        resolution=224,
+        num_params=85_806_346,
+        source="Dosovitskiy et al. 2021, arXiv:2010.11929; gs://vit_models/imagenet21k/ViT-B_16.npz",
+        licence="Apache-2.0",
+        weight_files=("ViT-B_16.npz",),
+    ),
+    ModelSpec(
+        name="vit_b16_in21k_ft_in1k",
+        title="ViT-B/16, ImageNet-21k, then fine-tuned on ImageNet-1k (Table 5)",
+        timm_name="vit_base_patch16_224.orig_in21k_ft_in1k",
+        patch_size=16,
+        resolution=224,
+        num_params=85_806_346,
+        source="Dosovitskiy et al. 2021, arXiv:2010.11929; gs://vit_models/imagenet21k+imagenet2012",
+        licence="Apache-2.0",
+    ),
+    ModelSpec(
+        name="bit_r50x1_in21k",
+        title="BiT-M ResNet-50x1, ImageNet-21k (Tables 3, 4)",
+        timm_name="resnetv2_50x1_bit.goog_in21k",
+        patch_size=None,
+        resolution=224,
+        num_params=23_520_842,
+        source="Kolesnikov et al. 2020, arXiv:1912.11370; gs://bit_models/BiT-M-R50x1.npz",
+        licence="Apache-2.0",
+        weight_files=("BiT-M-R50x1.npz",),
+    ),
+    ModelSpec(
+        name="vit_cifar_scratch",
+        title="small ViT for 32 px, trained from scratch (Table 6)",
         patch_size=4,
-        pretrained_resolution=28,
+        resolution=32,
+        pretrained=False,
+        num_params=1_013_898,
+        source="the paper's ablation model, with the attention output projection that its code leaves out",
+        licence="Apache-2.0",
+    ),
+    ModelSpec(
+        name="vit_nano",
+        title="nano ViT for CPUs, Fashion-MNIST",
+        patch_size=4,
+        resolution=28,
         num_params=141_066,
         source="pretrained by this project on Fashion-MNIST (revit/pretrained/vit_nano.md)",
         licence="Apache-2.0",
     ),
-}
+    ModelSpec(
+        name="bit_nano",
+        title="nano ResNetV2 with GroupNorm and weight standardisation, Fashion-MNIST",
+        patch_size=None,
+        resolution=28,
+        num_params=225_066,
+        source="pretrained by this project on Fashion-MNIST (revit/pretrained/bit_nano.md)",
+        licence="Apache-2.0",
+    ),
+)
+
+MODELS: dict[str, ModelSpec] = {spec.name: spec for spec in _TABLE}
 
 
 def patch_size(name: str) -> int | None:

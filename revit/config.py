@@ -16,7 +16,7 @@ from functools import cache
 from math import isfinite
 from typing import Any, Literal
 
-from revit.architectures import patch_size
+from revit.architectures import MODELS, patch_size
 from revit.datasets.registry import check_dataset
 from revit.errors import InputError
 
@@ -28,20 +28,41 @@ class ModelConfig:
     Attributes:
         name: a name of `revit.architectures.MODELS`, or any timm classification model's.
         pretrained: start from its weights; otherwise from its random initialisation.
+        weights: the file or folder of them; None to look for it by the model's name. Its content is part
+            of a trial's identity, its name is not.
         pos_embed: `learned` as the model has it, or `none`: zero and frozen (absent when untrained).
+        pos_embed_resize: how position embeddings come to another resolution, once, at load: as `timm`
+            (bicubic, antialiased), `jax` (bilinear, corners aligned) or `hf` (bicubic) does it.
         head_init: how the new linear head starts (ViT, Appendix B.1.1: zeros).
         dropout: probability, after every dense layer and after the position embedding is added.
+        head_dropout: probability, on what the head sees.
+        attn_out_proj: whether attention ends in its linear output projection; an untrained ViT only.
+        embed_std: standard deviation that position and class embedding of an untrained ViT are drawn
+            with; None for timm's (.02 and 1e-6).
     """
 
     name: str = "vit_nano"
     pretrained: bool = True
+    weights: str | None = None
     pos_embed: Literal["learned", "none"] = "learned"
+    pos_embed_resize: Literal["timm", "jax", "hf"] = "timm"
     head_init: Literal["zeros", "trunc_normal", "normal"] = "zeros"
     dropout: float = 0.0
+    head_dropout: float = 0.0
+    attn_out_proj: bool = True
+    embed_std: float | None = None
 
     def __post_init__(self) -> None:
         _check_types(self)
         _require(0 <= self.dropout < 1, "model.dropout", self.dropout, "at least 0 and below 1")
+        _require(0 <= self.head_dropout < 1, "model.head_dropout", self.head_dropout, "at least 0 and below 1")
+        _require(self.embed_std is None or self.embed_std > 0, "model.embed_std", self.embed_std, "above 0, or None")
+        has_weights = self.name not in MODELS or MODELS[self.name].pretrained or self.weights is not None
+        _require(has_weights or not self.pretrained, "model.pretrained", True, f"False: {self.name} has no weights")
+        _require(self.pretrained or self.weights is None, "model.weights", self.weights, "None: it is not pretrained")
+        changed = not self.attn_out_proj or self.embed_std is not None
+        right = "False where attn_out_proj or embed_std depart from the model that was trained"
+        _require(not (self.pretrained and changed), "model.pretrained", True, right)
 
 
 @dataclass(frozen=True, kw_only=True)

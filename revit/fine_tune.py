@@ -34,13 +34,14 @@ Row = dict[str, float]
 
 @dataclass(frozen=True)
 class TrialData:
-    """The images of one trial: the store they lie in, and which of them serve for what."""
+    """What one trial starts from: its images, which of them serve for what, and pretrained weights if any."""
 
     store: ImageStore
     splits: Splits
+    weights: Path | None
 
     @classmethod
-    def of(cls, config: FineTuneConfig, store: ImageStore) -> "TrialData":
+    def of(cls, config: FineTuneConfig, store: ImageStore, weights: Path | None) -> "TrialData":
         """The trial's own part of its dataset. Raises InputError where that leaves a class empty."""
         splits = split(
             store.labels,
@@ -49,7 +50,7 @@ class TrialData:
             data_fraction=config.data_fraction,
             subset_seed=config.subset_seed,
         )
-        return cls(store, splits)
+        return cls(store, splits, weights)
 
 
 @dataclass
@@ -163,7 +164,7 @@ def fine_tune(
         InputError: model or weights cannot be used.
     """
     num_steps = config.num_steps(len(data.splits.train))
-    model = build_model(config, len(data.store.manifest.class_names)).to(device)
+    model = build_model(config, len(data.store.manifest.class_names), data.weights).to(device)
     optimizer = build_optimizer(model, config.optimizer)
     schedule = Schedule(config.schedule, config.optimizer.lr, num_steps)
     on_built(describe(config, data.splits, data.store, model, optimizer, schedule))

@@ -17,13 +17,14 @@ def identity(config: FineTuneConfig, *, data_digest: str, weights_digest: str | 
     """16 hexadecimal digits that name the trial, wherever and in whichever study it runs.
 
     Args:
-        config: the trial's config, its seed included. Its dataset counts by its content, not its name.
+        config: the trial's config, its seed included. Dataset and weights count by their content, not by name.
         data_digest: digest of the decoded images, labels and splits (`ImageStore.digest`).
         weights_digest: digest of the pretrained weights, None when it starts from scratch.
     """
     determines = asdict(config)
     for name in ("dataset", *EXECUTION_FIELDS):
         del determines[name]
+    del determines["model"]["weights"]
     record = {
         "training_version": TRAINING_VERSION,
         "data": data_digest,

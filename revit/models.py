@@ -2,44 +2,56 @@
 
 import difflib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import timm
 import torch
+from timm.layers import GroupNormAct, StdConv2d
+from timm.models.resnetv2 import ResNetV2
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import Tensor, nn
 
 from revit.architectures import MODELS
+from revit.checkpoints import read_checkpoint
 from revit.config import FineTuneConfig, ModelConfig
 from revit.errors import InputError
-from revit.weights import find_weights, read_weights
+from revit.pos_embed import remove_pos_embed, resize_pos_embed
 
 HEAD_INITS: dict[str, Callable[[Tensor], Tensor]] = {
     "zeros": nn.init.zeros_,
     "trunc_normal": lambda weight: nn.init.trunc_normal_(weight, std=0.02),
     "normal": lambda weight: nn.init.normal_(weight, std=0.01),
 }
+OWN_VITS: dict[str, dict[str, Any]] = {
+    "vit_nano": {"embed_dim": 64, "depth": 4, "num_heads": 4, "mlp_ratio": 2},
+    "vit_cifar_scratch": {"embed_dim": 128, "depth": 12, "num_heads": 8, "mlp_ratio": 0.5},
+}
+"""The project's own ViTs; all have patches of 4 px."""
 VIT_MODULES = ("timm.models.vision_transformer", "timm.models.deit")
 
 
-def build_model(config: FineTuneConfig, num_classes: int) -> nn.Module:
+def build_model(config: FineTuneConfig, num_classes: int, weights: Path | None) -> nn.Module:
     """The network that a trial starts from; maps (B, 3, R, R) in [-1, 1] to logits (B, K).
 
     Random parts are drawn from `config.seed`. Pretrained weights are loaded before the position
     embedding is removed: it is set to zero and frozen, and every other weight starts the same.
 
+    Args:
+        weights: file or folder of the pretrained weights (`find_weights`), None to start from scratch.
+
     Raises:
-        InputError: no such model, weights missing or of another model, or no position embedding to remove.
+        InputError: no such model, weights unreadable or of another model, or an option that the model
+            has no part for.
     """
     torch.manual_seed(config.seed)
     model = _construct(config.model, config.resolution, num_classes)
-    weights = find_weights(config.model)
     if weights is not None:
-        load_backbone(model, weights)
+        load_backbone(model, weights, config.model.pos_embed_resize)
     _init_head(model, config.model.head_init)
     if config.model.pos_embed == "none":
-        _remove_pos_embed(model, config.model.name)
+        remove_pos_embed(model, config.model.name)
     return model
 
 
@@ -50,35 +62,31 @@ def check_model(name: str) -> None:
         raise InputError(f"model.name = {name!r}: no such model; close are {', '.join(close)}")
 
 
-def vit_nano(resolution: int, num_classes: int, *, dropout: float = 0.0, pos_embed: str = "learn") -> VisionTransformer:
-    """A ViT for CPUs: patches of 4 px, width 64, 4 layers of 4 heads, MLP 128 wide; 28 px give 49 tokens."""
-    return VisionTransformer(
-        img_size=resolution,
-        patch_size=4,
-        embed_dim=64,
-        depth=4,
-        num_heads=4,
-        mlp_ratio=2,
+def bit_nano(num_classes: int, head_dropout: float = 0.0) -> ResNetV2:
+    """A BiT for CPUs: pre-activation ResNet with GroupNorm and weight standardisation, 3 stages of 2 blocks."""
+    return ResNetV2(
+        layers=[2, 2, 2],
+        channels=(64, 128, 256),
         num_classes=num_classes,
-        pos_embed=pos_embed,
-        pos_drop_rate=dropout,
-        proj_drop_rate=dropout,
+        stem_chs=32,
+        stem_type="fixed",
+        conv_layer=partial(StdConv2d, eps=1e-8),
+        norm_layer=partial(GroupNormAct, num_groups=8),
+        drop_rate=head_dropout,
     )
 
 
-def load_backbone(model: nn.Module, path: Path) -> None:
-    """Load all but the head, the position embedding resampled to the model's grid (timm's bicubic).
+def load_backbone(model: nn.Module, path: Path, pos_embed_resize: str) -> None:
+    """Load all but the head; the position embedding is resized to the model's grid.
 
     Raises:
-        InputError: tensors are missing, left over or of another shape; names them. The model is not to
-            be used then.
+        InputError: the file is unreadable, or tensors are missing, left over or of another shape; names
+            them. Nothing is loaded then.
     """
-    tensors = read_weights(path)
+    given = {name: tensor for name, tensor in read_checkpoint(path).items() if not _is_head(name)}
     if isinstance(model, VisionTransformer):
-        tensors = checkpoint_filter_fn(tensors, model)
-    head = {f"head.{name}" for name in ("weight", "bias", "fc.weight", "fc.bias")}
-    own = {name: tensor for name, tensor in model.state_dict().items() if name not in head}
-    given = {name: tensor for name, tensor in tensors.items() if name not in head}
+        given = _fit_vit(model, given, pos_embed_resize)
+    own = {name: tensor for name, tensor in model.state_dict().items() if not _is_head(name)}
     misfits = sorted(
         name
         for name in own.keys() | given.keys()
@@ -90,37 +98,77 @@ def load_backbone(model: nn.Module, path: Path) -> None:
     model.load_state_dict(given, strict=False)
 
 
+def _is_head(name: str) -> bool:
+    """Whether a tensor belongs to what a new head replaces: the classifier and what prepared it."""
+    return name.startswith(("head.", "pre_logits."))
+
+
+def _fit_vit(model: VisionTransformer, given: dict[str, Tensor], pos_embed_resize: str) -> dict[str, Tensor]:
+    if "pos_embed" in given:
+        given = given | {
+            "pos_embed": resize_pos_embed(
+                given["pos_embed"],
+                model.patch_embed.num_patches,
+                num_prefix=model.num_prefix_tokens,
+                how=pos_embed_resize,
+            )
+        }
+    return checkpoint_filter_fn(given, model)
+
+
 def _construct(model: ModelConfig, resolution: int, num_classes: int) -> nn.Module:
-    never_there = model.pos_embed == "none" and not model.pretrained
-    pos_embed = "none" if never_there else "learn"
-    if model.name == "vit_nano":
-        return vit_nano(resolution, num_classes, dropout=model.dropout, pos_embed=pos_embed)
     check_model(model.name)
-    return _construct_timm(model, resolution, num_classes, pos_embed)
+    if not _is_vit(model.name):
+        return _construct_cnn(model, num_classes)
+    vit: Any = _construct_vit(model, resolution, num_classes)
+    if not model.attn_out_proj:
+        for block in vit.blocks:
+            block.attn.proj = nn.Identity()
+    if model.embed_std is not None:
+        for embedding in (vit.pos_embed, vit.cls_token):
+            if embedding is not None:
+                nn.init.normal_(embedding, std=model.embed_std)
+    return cast(nn.Module, vit)
 
 
-def _construct_timm(model: ModelConfig, resolution: int, num_classes: int, pos_embed: str) -> nn.Module:
-    if timm.models.model_entrypoint(model.name).__module__ in VIT_MODULES:
-        return timm.create_model(
-            model.name,
-            img_size=resolution,
-            num_classes=num_classes,
-            pos_embed=pos_embed,
-            pos_drop_rate=model.dropout,
-            proj_drop_rate=model.dropout,
-        )
-    return timm.create_model(model.name, num_classes=num_classes, drop_rate=model.dropout)
+def _is_vit(name: str) -> bool:
+    return name in OWN_VITS or (
+        name != "bit_nano" and timm.models.model_entrypoint(timm_name(name)).__module__ in VIT_MODULES
+    )
+
+
+def _construct_vit(model: ModelConfig, resolution: int, num_classes: int) -> VisionTransformer:
+    never_there = model.pos_embed == "none" and not model.pretrained
+    options: dict[str, Any] = {
+        "num_classes": num_classes,
+        "img_size": resolution,
+        "pos_embed": "none" if never_there else "learn",
+        "pos_drop_rate": model.dropout,
+        "proj_drop_rate": model.dropout,
+        "drop_rate": model.head_dropout,
+    }
+    if model.name in OWN_VITS:
+        return VisionTransformer(patch_size=4, **OWN_VITS[model.name], **options)
+    return cast(VisionTransformer, timm.create_model(timm_name(model.name), **options))
+
+
+def _construct_cnn(model: ModelConfig, num_classes: int) -> nn.Module:
+    plain = ModelConfig(name=model.name, pretrained=model.pretrained, weights=model.weights)
+    for option in ("dropout", "attn_out_proj", "embed_std"):
+        value = getattr(model, option)
+        if value != getattr(plain, option):
+            raise InputError(f"model.{option} = {value!r}: is for ViTs, and {model.name} is none")
+    if model.name == "bit_nano":
+        return bit_nano(num_classes, model.head_dropout)
+    return timm.create_model(timm_name(model.name), num_classes=num_classes, drop_rate=model.head_dropout)
+
+
+def timm_name(name: str) -> str:
+    """What timm calls a model: the table's own name for it, or the name itself."""
+    return (MODELS[name].timm_name if name in MODELS else None) or name
 
 
 def _init_head(model: Any, init: str) -> None:
     head = model.get_classifier()
     HEAD_INITS[init](head.weight)
     nn.init.zeros_(head.bias)
-
-
-def _remove_pos_embed(model: Any, name: str) -> None:
-    if not hasattr(model, "pos_embed"):
-        raise InputError(f"model.pos_embed = 'none': {name} has no position embedding to remove")
-    if model.pos_embed is not None:
-        nn.init.zeros_(model.pos_embed)
-        model.pos_embed.requires_grad_(False)

@@ -1,61 +1,97 @@
-"""Where pretrained weights come from, and reading them safely.
-
-Finding and hashing them is part of planning, so torch is imported only where tensors are read.
-"""
+"""Where pretrained weights come from: finding and hashing them. Part of planning, so without torch."""
 
 import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from revit.architectures import MODELS
 from revit.config import ModelConfig
 from revit.errors import InputError
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 PACKAGED = Path(__file__).parent / "pretrained"
 WEIGHTS_DIR_VARIABLE = "REVIT_WEIGHTS_DIR"
+SUFFIXES = (".safetensors", ".npz", ".pth", ".pt", ".bin")
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 def find_weights(model: ModelConfig) -> Path | None:
-    """The file that `model` starts from; None where it starts from scratch.
+    """The file or folder that `model` starts from; None where it starts from scratch.
 
-    Looked for as NAME.safetensors in the folder that REVIT_WEIGHTS_DIR names, then in the package.
+    Looked for, in this order: what `model.weights` names; by the model's name, or the name that its
+    publisher gave the file, in the folder of REVIT_WEIGHTS_DIR; in the package; in Hugging Face's cache.
 
     Raises:
-        InputError: it is in neither place.
+        InputError: it is nowhere; says where it was looked for and how to get it.
     """
     if not model.pretrained:
         return None
-    folders = [PACKAGED]
-    if os.environ.get(WEIGHTS_DIR_VARIABLE):
-        folders.insert(0, Path(os.environ[WEIGHTS_DIR_VARIABLE]))
-    for folder in folders:
-        path = folder / f"{model.name}.safetensors"
-        if path.is_file():
-            return path
+    if model.weights is not None:
+        named = Path(model.weights).expanduser()
+        if named.exists():
+            return named.absolute()
+        raise InputError(f"model.weights = {model.weights!r}: there is no such file or folder")
+    for folder in _folders():
+        for name in _file_names(model.name):
+            if (folder / name).exists():
+                return folder / name
+    cached = _in_hub_cache(model.name)
+    if cached is not None:
+        return cached
     raise InputError(
-        f"model.name = {model.name!r}: no pretrained weights {model.name}.safetensors; put them into a folder "
-        f"and name it in {WEIGHTS_DIR_VARIABLE}, or set model.pretrained to False"
+        f"model.name = {model.name!r}: its weights are not on this machine; "
+        f"get them with `run_study.py fetch`, put {model.name}.safetensors into a folder and name it with "
+        f"--weights-dir, or set model.pretrained to False"
     )
 
 
+def hub_repo(name: str) -> str | None:
+    """The Hugging Face repository of a model's weights; None for those that the project ships or has not."""
+    spec = MODELS.get(name)
+    if spec is None:
+        return f"timm/{name}"
+    return None if spec.timm_name is None else f"timm/{spec.timm_name}"
+
+
 def weights_digest(path: Path | None) -> str | None:
-    """Hash of the file's bytes, None for no file."""
-    return None if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
+    """SHA-256 of a file's bytes, or of the weights in a folder; None for no weights.
 
-
-def read_weights(path: Path) -> "dict[str, Tensor]":
-    """Tensors by name, on the CPU. Nothing in the file is executed.
+    Where a file `NAME.sha256` lies beside it, as `fetch` leaves one, the digest must be the one in there.
 
     Raises:
-        InputError: the file is torn or no safetensors file.
+        InputError: it is not, so the file was torn or changed.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
+    if path is None:
+        return None
+    file = path / "model.safetensors" if path.is_dir() else path
     try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} is not a readable safetensors file: {error}") from error
+        with file.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}") from error
+    stated = file.with_name(file.name + ".sha256")
+    if stated.exists() and stated.read_text().split()[0] != digest:
+        raise InputError(f"{file} has the digest {digest[:16]}..., and {stated.name} says otherwise: fetch it again")
+    return digest
+
+
+def _folders() -> list[Path]:
+    named = os.environ.get(WEIGHTS_DIR_VARIABLE)
+    return [Path(named).absolute(), PACKAGED] if named else [PACKAGED]
+
+
+def _file_names(name: str) -> list[str]:
+    published = MODELS[name].weight_files if name in MODELS else ()
+    return [*(name + suffix for suffix in SUFFIXES), *published, name]
+
+
+def _in_hub_cache(name: str) -> Path | None:
+    repo = hub_repo(name)
+    if repo is None:
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    for file in HUB_FILES:
+        found = try_to_load_from_cache(repo, file)
+        if isinstance(found, str):
+            return Path(found)
+    return None

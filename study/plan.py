@@ -29,6 +29,7 @@ class Trial:
 
     Attributes:
         images: folder of the image store that it reads.
+        weights: file or folder of the weights that it starts from, None for none.
         num_steps: optimizer steps that its budget compiles to.
         num_test: images it is tested on.
         known: its record in the ledger, None where it has none.
@@ -37,6 +38,7 @@ class Trial:
     candidate: Candidate
     identity: str
     images: Path
+    weights: Path | None
     num_steps: int
     num_test: int
     known: TrialRecord | None
@@ -85,8 +87,10 @@ def make_plan(space: SearchSpace, seeds: tuple[int, ...], folders: Folders, reco
         return open_store(dataset, data_dir=folders.data, cache_dir=folders.cache)
 
     @cache
-    def weights_of(model: ModelConfig) -> str | None:
-        return weights_digest(find_weights(model))
+    def weights_of(model: ModelConfig) -> Path | None:
+        return find_weights(model)
+
+    digest_of = cache(weights_digest)
 
     @cache
     def num_train(dataset: str, val_fraction: float, data_fraction: float, subset_seed: int) -> int:
@@ -103,12 +107,14 @@ def make_plan(space: SearchSpace, seeds: tuple[int, ...], folders: Folders, reco
     def trial_of(candidate: Candidate) -> Trial:
         config = candidate.config
         store = store_of(config.dataset)
-        name = identity(config, data_digest=store.manifest.digest, weights_digest=weights_of(config.model))
+        weights = weights_of(config.model)
+        name = identity(config, data_digest=store.manifest.digest, weights_digest=digest_of(weights))
         images = num_train(config.dataset, config.val_fraction, config.data_fraction, config.subset_seed)
         return Trial(
             candidate=candidate,
             identity=name,
             images=store.folder,
+            weights=weights,
             num_steps=config.num_steps(images),
             num_test=store.manifest.num_test,
             known=records.get(name),

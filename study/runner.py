@@ -163,6 +163,7 @@ class _Events(_Stateless, tune.Callback):
             identity=trial.identity,
             config=asdict(config),
             images=str(trial.images),
+            weights=None if trial.weights is None else str(trial.weights),
             work=str(self._work / trial.identity),
             num_threads=num_threads,
             keep_model=config.seed == self._first_seed,

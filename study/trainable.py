@@ -21,6 +21,7 @@ class Order:
 
     Attributes:
         images: folder of the image store.
+        weights: file or folder of the pretrained weights, None to start from scratch.
         work: folder of this trial's checkpoint and artifacts; the driver can read it too.
         num_threads: CPU threads of the trial.
         keep_model: leave the tested weights among the artifacts.
@@ -29,6 +30,7 @@ class Order:
     identity: str
     config: dict[str, Any]
     images: str
+    weights: str | None
     work: str
     num_threads: int
     keep_model: bool
@@ -62,7 +64,8 @@ def train_trial(params: dict[str, Any]) -> None:
         _write_json(artifacts / "config.json", asdict(config))
         _write_json(artifacts / "built.json", built)
 
-    data = TrialData.of(config, ImageStore(Path(order.images)))
+    weights = None if order.weights is None else Path(order.weights)
+    data = TrialData.of(config, ImageStore(Path(order.images)), weights)
     resume = checkpoint if checkpoint.exists() else None
     try:
         result = fine_tune(config, data, report, device=device, resume=resume, on_built=write_built)

@@ -11,6 +11,7 @@ import torch
 from revit.config import FineTuneConfig
 from revit.datasets.store import ImageStore, open_store
 from revit.fine_tune import FineTuneResult, Row, TrainState, TrialData, fine_tune
+from revit.weights import find_weights
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -78,7 +79,7 @@ def train(digits: ImageStore) -> Callable[..., tuple[FineTuneResult, Listener]]:
         resume: Path | None = None,
     ) -> tuple[FineTuneResult, Listener]:
         listener = listener or Listener()
-        data = TrialData.of(config, store)
+        data = TrialData.of(config, store, find_weights(config.model))
         device = torch.device("cpu")
         result = fine_tune(config, data, listener, device=device, resume=resume, on_built=listener.on_built)
         return result, listener

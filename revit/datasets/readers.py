@@ -88,8 +88,7 @@ def find_fashion_mnist(data_dir: Path) -> list[Path]:
             return present
     looked = " and ".join(map(str, folders))
     raise InputError(
-        f"dataset fashion_mnist is not here: looked in {looked}; get it with "
-        f"`python -c \"import torchvision; torchvision.datasets.FashionMNIST('{data_dir}', download=True)\"` "
+        f"dataset fashion_mnist is not here: looked in {looked}; get it with `run_study.py fetch STUDY` "
         "or `apt install dataset-fashion-mnist`"
     )
 

@@ -8,11 +8,27 @@ FOLDER_PREFIX = "folder:"
 
 
 @dataclass(frozen=True, kw_only=True)
+class RemoteFile:
+    """A file that `fetch` gets.
+
+    Attributes:
+        url: where it is.
+        path: where it belongs, below the folder of datasets.
+        md5: digest of the whole of it, as its publisher states it.
+    """
+
+    url: str
+    path: str
+    md5: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class DatasetSpec:
     """A dataset as its publisher describes it.
 
     Attributes:
         num_train, num_test: images in its own splits.
+        files: what has to be downloaded; nothing where an installed package has it.
         uncertain: what a reader of results should know is not settled; empty where all is.
     """
 
@@ -23,8 +39,17 @@ class DatasetSpec:
     num_test: int
     source: str
     licence: str
+    files: tuple[RemoteFile, ...] = ()
     uncertain: str = ""
 
+
+_FASHION_MNIST_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
+_FASHION_MNIST_MD5 = {
+    "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+    "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+    "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+    "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+}
 
 DATASETS: dict[str, DatasetSpec] = {
     "digits": DatasetSpec(
@@ -47,6 +72,10 @@ DATASETS: dict[str, DatasetSpec] = {
         num_test=10_000,
         source="https://github.com/zalandoresearch/fashion-mnist (Xiao, Rasul, Vollgraf, 2017)",
         licence="MIT",
+        files=tuple(
+            RemoteFile(url=f"{_FASHION_MNIST_URL}/{name}", path=f"FashionMNIST/raw/{name}", md5=md5)
+            for name, md5 in _FASHION_MNIST_MD5.items()
+        ),
     ),
 }
 

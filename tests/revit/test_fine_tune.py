@@ -15,6 +15,7 @@ from revit.errors import DivergedError
 from revit.fine_tune import TrialData, fine_tune, marks, train_step
 from revit.models import build_model
 from revit.optim import build_optimizer
+from revit.weights import find_weights
 
 CPU = torch.device("cpu")
 
@@ -25,7 +26,7 @@ def test_it_learns_32_images_by_heart(digits: ImageStore, train: Callable) -> No
         val_fraction=0.0, selection="last",
     ).with_values({"optimizer.name": "adam", "optimizer.lr": 3e-3})  # fmt: skip
     indices = np.flatnonzero(~digits.is_test)[:32]
-    splits = replace_splits(TrialData.of(config, digits), train=indices, test=indices)
+    splits = replace_splits(TrialData.of(config, digits, find_weights(config.model)), train=indices, test=indices)
     result = fine_tune(config, splits, lambda rows, state: None, device=CPU)
     assert result.metrics["test_accuracy"] == 1.0
 
@@ -86,8 +87,8 @@ def test_a_checkpoint_is_whole_or_not_there(
 
 def first_step(config: FineTuneConfig, store: ImageStore) -> tuple[dict[str, torch.Tensor], float, float]:
     """Weights after one step without dropout, its loss and gradient norm."""
-    data = TrialData.of(config, store)
-    model = build_model(config, 10)
+    data = TrialData.of(config, store, find_weights(config.model))
+    model = build_model(config, 10, find_weights(config.model))
     optimizer = build_optimizer(model, config.optimizer)
     batch = train_batch(config, store, data.splits.train, 0)
     loss, norm = train_step(model, optimizer, batch, config.optimizer.lr, config, CPU)
@@ -111,8 +112,8 @@ def test_a_step_is_what_plain_pytorch_computes(digits: ImageStore) -> None:
         {"model.head_init": "normal", "optimizer.clip_norm": 0.1, "optimizer.lr": 0.5}
     )
     ours, loss, norm = first_step(config, digits)
-    data = TrialData.of(config, digits)
-    model = build_model(config, 10).train()
+    data = TrialData.of(config, digits, find_weights(config.model))
+    model = build_model(config, 10, find_weights(config.model)).train()
     batch = train_batch(config, digits, data.splits.train, 0)
     images = (batch.images.float() / 127.5 - 1).expand(-1, 3, -1, -1)
     expected_loss = nn.functional.cross_entropy(model(images), batch.labels)

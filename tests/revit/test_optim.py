@@ -1,13 +1,19 @@
 import math
 from collections.abc import Callable
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
 
-from revit.config import OptimizerConfig, ScheduleConfig
-from revit.models import vit_nano
+from revit.config import FineTuneConfig, ModelConfig, OptimizerConfig, ScheduleConfig
+from revit.models import build_model
 from revit.optim import OPTIMIZERS, SCHEDULES, Schedule, build_optimizer
+
+
+def untrained() -> Any:
+    config = FineTuneConfig(dataset="digits", steps=1, resolution=8, model=ModelConfig(pretrained=False))
+    return build_model(config, 10, None)
+
 
 CLOSED_FORMS: dict[str, Callable[[float], float]] = {
     "cosine": lambda t: (1 + math.cos(math.pi * t)) / 2,
@@ -78,7 +84,7 @@ def test_only_plateau_looks_at_validation() -> None:
 @pytest.mark.parametrize(("name", "kind"), [("sgd", "SGD"), ("adam", "Adam"), ("adamw", "AdamW")])
 def test_optimizers_are_torchs_with_the_configs_values(name: str, kind: str) -> None:
     config = OptimizerConfig(name=name, lr=0.07, momentum=0.8, weight_decay=0.3)
-    optimizer = build_optimizer(vit_nano(8, 10), config)
+    optimizer = build_optimizer(untrained(), config)
     assert type(optimizer).__name__ == kind
     assert {group["lr"] for group in optimizer.param_groups} == {0.07}
     if name == "sgd":
@@ -86,7 +92,7 @@ def test_optimizers_are_torchs_with_the_configs_values(name: str, kind: str) -> 
 
 
 def test_weight_decay_reaches_matrices_only() -> None:
-    model = vit_nano(8, 10)
+    model = untrained()
     optimizer = build_optimizer(model, OptimizerConfig(weight_decay=0.3))
     decay_of = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     for name, parameter in model.named_parameters():
@@ -95,7 +101,7 @@ def test_weight_decay_reaches_matrices_only() -> None:
 
 
 def test_frozen_parameters_are_not_optimized() -> None:
-    model = vit_nano(8, 10)
+    model = untrained()
     model.pos_embed.requires_grad_(False)
     optimizer = build_optimizer(model, OptimizerConfig())
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}

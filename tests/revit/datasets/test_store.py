@@ -132,7 +132,7 @@ def test_a_dataset_that_is_not_there_says_where_it_looked_and_how_to_get_it(
         opened("fashion_mnist", tmp_path)
     message = str(raised.value)
     assert str(tmp_path / "data" / "FashionMNIST" / "raw") in message
-    assert "download=True" in message
+    assert "run_study.py fetch" in message
     with pytest.raises(InputError, match="no such folder"):
         opened(tmp_path / "missing", tmp_path)
     (tmp_path / "empty").mkdir()

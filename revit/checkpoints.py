@@ -1,0 +1,210 @@
+"""Reading pretrained weights in the formats that are about, into timm's names. Nothing read is executed.
+
+.npz            ViT and BiT as Google published them (JAX), in both layouts of ViT
+.safetensors    timm's names, or those of Hugging Face transformers' ViT
+.pth .pt .bin   PyTorch files, tensors only
+a folder        Hugging Face transformers' format: config.json and model.safetensors
+"""
+
+import re
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from revit.errors import InputError
+
+Arrays = Mapping[str, npt.NDArray[np.floating]]
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """Tensors by timm's names, on the CPU, as they are in the file: nothing is resized.
+
+    Raises:
+        InputError: the file is torn, of an unknown format, or a pickle that wants to run code.
+    """
+    if path.is_dir():
+        return _from_transformers(_read_safetensors(path / "model.safetensors"))
+    if path.suffix not in FORMATS:
+        raise InputError(f"{path}: unknown format of weights; known are {', '.join(FORMATS)}, or a folder")
+    return FORMATS[path.suffix](path)
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return _from_transformers(load_file(path))
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is not a readable safetensors file: {error}") from error
+
+
+def _read_pytorch(path: Path) -> dict[str, Tensor]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise InputError(f"{path} holds more than tensors; it is not opened, as it could run code") from error
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+        raise InputError(f"{path} is not a readable PyTorch file: {_first_line(error)}") from error
+    for wrapper in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise InputError(f"{path} holds no named tensors")
+    return _from_transformers(content)
+
+
+def _read_npz(path: Path) -> dict[str, Tensor]:
+    try:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            arrays = {name.removeprefix("params/"): file[name] for name in file.files}
+    except (zipfile.BadZipFile, OSError, ValueError, EOFError, KeyError) as error:
+        raise InputError(f"{path} is not a readable .npz file: {_first_line(error)}") from error
+    try:
+        if "embedding/kernel" in arrays:
+            return dict(_from_jax_vit(arrays))
+        if "resnet/root_block/standardized_conv2d/kernel" in arrays:
+            return dict(_from_jax_bit(arrays))
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{path} is an incomplete ViT or BiT: {_first_line(error)}") from error
+    raise InputError(f"{path} holds neither a ViT nor a BiT as Google published them")
+
+
+FORMATS: dict[str, Callable[[Path], dict[str, Tensor]]] = {
+    ".npz": _read_npz,
+    ".safetensors": _read_safetensors,
+    ".pth": _read_pytorch,
+    ".pt": _read_pytorch,
+    ".bin": _read_pytorch,
+}
+
+
+def _from_jax_vit(arrays: Arrays) -> Iterator[tuple[str, Tensor]]:
+    """A ViT in the layout of 2020, or that of big_vision, whose class token has no position embedding."""
+    yield "cls_token", _tensor(arrays["cls"])
+    yield "pos_embed", _jax_pos_embed(arrays)
+    yield "patch_embed.proj.weight", _tensor(arrays["embedding/kernel"]).permute(3, 2, 0, 1).contiguous()
+    yield "patch_embed.proj.bias", _tensor(arrays["embedding/bias"])
+    yield from _pair("norm", arrays, "Transformer/encoder_norm", weight="scale")
+    if "head/kernel" in arrays:
+        yield "head.weight", _tensor(arrays["head/kernel"]).T.contiguous()
+        yield "head.bias", _tensor(arrays["head/bias"])
+    for layer in range(sum(1 for name in arrays if re.fullmatch(r".*encoderblock_\d+/LayerNorm_0/scale", name))):
+        yield from _jax_vit_block(f"blocks.{layer}", arrays, f"Transformer/encoderblock_{layer}")
+
+
+def _jax_pos_embed(arrays: Arrays) -> Tensor:
+    if "pos_embedding" not in arrays:
+        return _tensor(arrays["Transformer/posembed_input/pos_embedding"])
+    patches = _tensor(arrays["pos_embedding"])
+    return torch.cat([torch.zeros_like(patches[:, :1]), patches], dim=1)
+
+
+def _jax_vit_block(block: str, arrays: Arrays, source: str) -> Iterator[tuple[str, Tensor]]:
+    old = f"{source}/MultiHeadDotProductAttention_1/query/kernel" in arrays
+    attention = f"{source}/" + ("MultiHeadDotProductAttention_1" if old else "MultiHeadDotProductAttention_0")
+    mlp = f"{source}/" + ("MlpBlock_3" if old else "MlpBlock_0")
+    width = arrays[f"{source}/LayerNorm_0/scale"].shape[0]
+    qkv = [_tensor(arrays[f"{attention}/{name}/kernel"]).reshape(width, -1).T for name in ("query", "key", "value")]
+    qkv_bias = [_tensor(arrays[f"{attention}/{name}/bias"]).flatten() for name in ("query", "key", "value")]
+    yield f"{block}.attn.qkv.weight", torch.cat(qkv)
+    yield f"{block}.attn.qkv.bias", torch.cat(qkv_bias)
+    yield f"{block}.attn.proj.weight", _tensor(arrays[f"{attention}/out/kernel"]).reshape(-1, width).T.contiguous()
+    yield f"{block}.attn.proj.bias", _tensor(arrays[f"{attention}/out/bias"])
+    yield from _pair(f"{block}.norm1", arrays, f"{source}/LayerNorm_0", weight="scale")
+    yield from _pair(f"{block}.norm2", arrays, f"{source}/" + ("LayerNorm_2" if old else "LayerNorm_1"), weight="scale")
+    for number in (0, 1):
+        yield f"{block}.mlp.fc{number + 1}.weight", _tensor(arrays[f"{mlp}/Dense_{number}/kernel"]).T.contiguous()
+        yield f"{block}.mlp.fc{number + 1}.bias", _tensor(arrays[f"{mlp}/Dense_{number}/bias"])
+
+
+def _from_jax_bit(arrays: Arrays) -> Iterator[tuple[str, Tensor]]:
+    """A BiT ResNet: convolutions HWIO become OIHW."""
+    for name, array in arrays.items():
+        target = _bit_name(name.removeprefix("resnet/"))
+        if target is not None:
+            tensor = _tensor(array)
+            yield target, tensor.permute(3, 2, 0, 1).contiguous() if tensor.ndim == 4 else tensor
+
+
+def _bit_name(name: str) -> str | None:
+    """Timm's name of a BiT array, None for what timm has no place for, as a training step."""
+    whole = {
+        "root_block/standardized_conv2d/kernel": "stem.conv.weight",
+        "group_norm/gamma": "norm.weight",
+        "group_norm/beta": "norm.bias",
+        "head/conv2d/kernel": "head.fc.weight",
+        "head/conv2d/bias": "head.fc.bias",
+    }
+    in_unit = re.fullmatch(r"block(\d+)/unit(\d+)/(a|b|c)/(.+)", name)
+    if in_unit is None:
+        return whole.get(name)
+    block, unit, place, rest = in_unit.groups()
+    number = "abc".index(place) + 1
+    leaf = {
+        "standardized_conv2d/kernel": f"conv{number}.weight",
+        "proj/standardized_conv2d/kernel": "downsample.conv.weight",
+        "group_norm/gamma": f"norm{number}.weight",
+        "group_norm/beta": f"norm{number}.bias",
+    }.get(rest)
+    return None if leaf is None else f"stages.{int(block) - 1}.blocks.{int(unit) - 1}.{leaf}"
+
+
+def _from_transformers(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Timm's names for those of Hugging Face transformers' ViT; anything else is left as it is."""
+    bare = {name.removeprefix("vit."): tensor for name, tensor in tensors.items()}
+    if "embeddings.patch_embeddings.projection.weight" not in bare:
+        return tensors
+    renamed = {}
+    for name, tensor in bare.items():
+        target = _transformers_name(name)
+        if target is not None:
+            renamed[target] = tensor
+    for layer in range(sum(name.endswith("layernorm_before.weight") for name in bare)):
+        for leaf in ("weight", "bias"):
+            parts = [bare.get(f"encoder.layer.{layer}.attention.attention.{each}.{leaf}") for each in QKV]
+            if not any(part is None for part in parts):
+                renamed[f"blocks.{layer}.attn.qkv.{leaf}"] = torch.cat([part for part in parts if part is not None])
+    return renamed
+
+
+QKV = ("query", "key", "value")
+TRANSFORMERS_NAMES = (
+    (r"embeddings\.cls_token", r"cls_token"),
+    (r"embeddings\.position_embeddings", r"pos_embed"),
+    (r"embeddings\.patch_embeddings\.projection\.(\w+)", r"patch_embed.proj.\1"),
+    (r"encoder\.layer\.(\d+)\.attention\.output\.dense\.(\w+)", r"blocks.\1.attn.proj.\2"),
+    (r"encoder\.layer\.(\d+)\.layernorm_before\.(\w+)", r"blocks.\1.norm1.\2"),
+    (r"encoder\.layer\.(\d+)\.layernorm_after\.(\w+)", r"blocks.\1.norm2.\2"),
+    (r"encoder\.layer\.(\d+)\.intermediate\.dense\.(\w+)", r"blocks.\1.mlp.fc1.\2"),
+    (r"encoder\.layer\.(\d+)\.output\.dense\.(\w+)", r"blocks.\1.mlp.fc2.\2"),
+    (r"layernorm\.(\w+)", r"norm.\1"),
+    (r"classifier\.(\w+)", r"head.\1"),
+)
+
+
+def _transformers_name(name: str) -> str | None:
+    """Timm's name, or None for what is put together elsewhere (q, k, v) or has no place (the pooler)."""
+    for pattern, target in TRANSFORMERS_NAMES:
+        found = re.fullmatch(pattern, name)
+        if found:
+            return found.expand(target)
+    return None
+
+
+def _pair(target: str, arrays: Arrays, source: str, *, weight: str) -> Iterator[tuple[str, Tensor]]:
+    yield f"{target}.weight", _tensor(arrays[f"{source}/{weight}"])
+    yield f"{target}.bias", _tensor(arrays[f"{source}/bias"])
+
+
+def _tensor(array: npt.NDArray[np.floating]) -> Tensor:
+    return torch.from_numpy(np.asarray(array, dtype=np.float32))
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,160 @@
+"""The arrays behind the paper's figures, for every VisionTransformer of timm. Drawing them is left to the caller.
+
+The figures are 1 to 3 of "[RE] A Comprehensive Analysis of ViT Fine-tuning"; 1 and 2 follow Figure 7 of "An Image
+is Worth 16x16 Words" (the ViT paper). Shapes: B images of R x R pixels, cut into G x G patches of P x P pixels;
+N tokens, prefix tokens (class, registers) first; D width, L layers, H heads.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from timm.layers.attention import Attention
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from revit.errors import InputError
+
+NUM_COMPONENTS = 28
+"""Principal components that Figure 7 of the ViT paper shows."""
+
+Floats = npt.NDArray[np.float32]
+
+
+def embedding_filters(model: nn.Module) -> Floats:
+    """Every filter of the patch embedding as an RGB image, rows first: (D, P, P, 3).
+
+    Figure 1. Each filter is scaled to 0..1 by its own minimum and maximum over all pixels and channels; a constant
+    one is 0.5.
+
+    Raises:
+        InputError: the model is no VisionTransformer, or its patch embedding does not read RGB pixels.
+    """
+    return _to_unit_range(_filters(model))
+
+
+def embedding_components(model: nn.Module, count: int = NUM_COMPONENTS) -> Floats:
+    """The first principal components of these filters, largest first, each scaled like them: (count, P, P, 3).
+
+    Figure 7 left of the ViT paper. The filters are the samples, centred. Of a component and its negative, it is the
+    one whose entry of largest size is positive. Where D or 3 P P is below `count`, there are only as many.
+
+    Raises:
+        InputError: as `embedding_filters`.
+    """
+    filters = _filters(model)
+    samples = filters.reshape(len(filters), -1).astype(np.float64)
+    _, _, components = np.linalg.svd(samples - samples.mean(axis=0), full_matrices=False)
+    components = components[:count]
+    largest = np.abs(components).argmax(axis=1, keepdims=True)
+    components = components * np.sign(np.take_along_axis(components, largest, axis=1))
+    return _to_unit_range(components.reshape(-1, *filters.shape[1:]).astype(np.float32))
+
+
+def pos_embed_similarity(model: nn.Module) -> Floats:
+    """Cosine similarity of the patches' position embeddings, -1..1: (G, G, G, G).
+
+    Figure 2, and Figure 7 centre of the ViT paper. `[i, j]` is the map for the patch in row i, column j. Prefix
+    tokens are left out.
+
+    Raises:
+        InputError: the model is no VisionTransformer, or its position embedding is absent or all zero (removed).
+    """
+    vit = _vision_transformer(model)
+    if vit.pos_embed is None:
+        raise InputError("the model's position embedding is absent: there is nothing to compare")
+    num_prefix = 0 if vit.no_embed_class else vit.num_prefix_tokens
+    patches = vit.pos_embed.detach()[0, num_prefix:].cpu().double()
+    if not patches.any():
+        raise InputError("the model's position embedding is all zero, as a removed one is: there is nothing to compare")
+    unit = nn.functional.normalize(patches, dim=1)
+    grid = vit.patch_embed.grid_size
+    return (unit @ unit.T).float().reshape(*grid, *grid).numpy()
+
+
+def attention_maps(model: nn.Module, images: Tensor) -> Floats:
+    """Attention of every layer and head, 0..1: (L, B, H, N, N).
+
+    Figure 3. `[..., q, :]` is how token q spreads its attention, and sums to 1. Computed again from what each layer
+    is given in evaluation mode, so dropout has no part in it; the model, its fused attention and the random numbers
+    stay as they were. An image takes 22 MB for ViT-B/16 at 224 px, 0.6 GB at 512 px.
+
+    Args:
+        images: (B, 3, R, R) in [-1, 1], on the model's device.
+
+    Raises:
+        InputError: the model is no VisionTransformer, or a layer's attention is not timm's `Attention`.
+        AssertionError: images of another size than the model's; timm's own.
+    """
+    vit = _vision_transformer(model)
+    layers = _attention_layers(vit)
+    with torch.inference_mode():
+        inputs = _attention_inputs(vit, layers, images)
+        return np.stack([_attention(layer, x).cpu().numpy() for layer, x in zip(layers, inputs, strict=True)])
+
+
+def _vision_transformer(model: nn.Module) -> VisionTransformer:
+    if not isinstance(model, VisionTransformer):
+        raise InputError(f"the model is a {type(model).__name__}: these figures need a VisionTransformer of timm")
+    return model
+
+
+def _filters(model: nn.Module) -> Floats:
+    """Weights of the patch embedding, (D, 3, P, P), laid out as pictures: (D, P, P, 3)."""
+    embedding = _vision_transformer(model).patch_embed
+    filters = embedding.proj
+    if not isinstance(filters, nn.Conv2d) or filters.in_channels != 3:
+        kind = type(embedding).__name__
+        raise InputError(f"the model's patch embedding ({kind}) does not read RGB pixels: its filters are no pictures")
+    return filters.weight.detach().permute(0, 2, 3, 1).float().cpu().numpy()
+
+
+def _to_unit_range(pictures: Floats) -> Floats:
+    """Each of (n, P, P, 3) by its own minimum and maximum to 0..1; 0.5 where these are the same."""
+    low = pictures.min(axis=(1, 2, 3), keepdims=True)
+    spread = pictures.max(axis=(1, 2, 3), keepdims=True) - low
+    scaled = (pictures - low) / np.where(spread > 0, spread, 1)
+    return np.where(spread > 0, scaled, np.float32(0.5))
+
+
+def _attention_layers(vit: VisionTransformer) -> list[Attention]:
+    layers: list[Attention] = []
+    for block in vit.blocks:
+        layer = getattr(block, "attn", None)
+        if not isinstance(layer, Attention):
+            kind = f"{type(block).__name__} with attn = {type(layer).__name__}"
+            raise InputError(f"block {len(layers)} of the model is a {kind}: maps can be had of timm's Attention only")
+        layers.append(layer)
+    return layers
+
+
+def _attention_inputs(vit: VisionTransformer, layers: list[Attention], images: Tensor) -> list[Tensor]:
+    """What each layer's attention is given in one forward pass, each (B, N, D)."""
+    inputs: list[Tensor] = []
+    with ExitStack() as hooks, _evaluation_mode(vit):
+        for layer in layers:
+            hooks.enter_context(layer.register_forward_pre_hook(lambda _, given: inputs.append(given[0])))
+        vit.forward_features(images)
+    return inputs
+
+
+@contextmanager
+def _evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside, each module's own mode again afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def _attention(layer: Attention, x: Tensor) -> Tensor:
+    """Softmax of the scaled products of queries and keys, (B, N, D) -> (B, H, N, N), as `layer` has them."""
+    qkv = layer.qkv(x).unflatten(-1, (3, layer.num_heads, layer.head_dim))
+    queries, keys, _ = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+    products: Tensor = (layer.q_norm(queries) * layer.scale) @ layer.k_norm(keys).mT
+    return products.softmax(dim=-1, dtype=torch.float32)

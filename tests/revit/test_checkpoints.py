@@ -1,0 +1,292 @@
+"""Every format, against another implementation fed the same numbers."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from timm.models.resnetv2 import ResNetV2
+from timm.models.vision_transformer import VisionTransformer
+from transformers import ViTConfig, ViTForImageClassification, ViTModel
+
+from revit.checkpoints import FORMATS, read_checkpoint
+from revit.errors import InputError
+from revit.models import load_backbone
+
+WIDTH, DEPTH, HEADS, HIDDEN, PATCH, GRID = 32, 2, 4, 48, 8, 4
+
+
+def small_vit(resolution: int = PATCH * GRID, num_classes: int = 5) -> VisionTransformer:
+    return VisionTransformer(
+        img_size=resolution, patch_size=PATCH, embed_dim=WIDTH, depth=DEPTH, num_heads=HEADS,
+        mlp_ratio=HIDDEN / WIDTH, num_classes=num_classes,
+    ).eval()  # fmt: skip
+
+
+def images_of(resolution: int) -> torch.Tensor:
+    return torch.randn(2, 3, resolution, resolution, generator=torch.Generator().manual_seed(1))
+
+
+def jax_vit_arrays(big_vision: bool) -> dict[str, np.ndarray]:
+    """A ViT with random weights in Google's layout; shapes as in the published files."""
+    rng = np.random.default_rng(0)
+    prefix = "params/" if big_vision else ""
+    attention, norm2, mlp = (
+        ("MultiHeadDotProductAttention_0", "LayerNorm_1", "MlpBlock_0")
+        if big_vision
+        else ("MultiHeadDotProductAttention_1", "LayerNorm_2", "MlpBlock_3")
+    )
+    shapes: dict[str, tuple[int, ...]] = {
+        "cls": (1, 1, WIDTH),
+        "embedding/kernel": (PATCH, PATCH, 3, WIDTH),
+        "embedding/bias": (WIDTH,),
+        "Transformer/encoder_norm/scale": (WIDTH,),
+        "Transformer/encoder_norm/bias": (WIDTH,),
+        "head/kernel": (WIDTH, 21),
+        "head/bias": (21,),
+    }
+    if big_vision:
+        shapes["pos_embedding"] = (1, GRID * GRID, WIDTH)
+    else:
+        shapes["Transformer/posembed_input/pos_embedding"] = (1, GRID * GRID + 1, WIDTH)
+        shapes["pre_logits/kernel"] = (WIDTH, WIDTH)
+        shapes["pre_logits/bias"] = (WIDTH,)
+    for layer in range(DEPTH):
+        block = f"Transformer/encoderblock_{layer}"
+        for norm in ("LayerNorm_0", norm2):
+            shapes |= {f"{block}/{norm}/{leaf}": (WIDTH,) for leaf in ("scale", "bias")}
+        for name in ("query", "key", "value"):
+            shapes[f"{block}/{attention}/{name}/kernel"] = (WIDTH, HEADS, WIDTH // HEADS)
+            shapes[f"{block}/{attention}/{name}/bias"] = (HEADS, WIDTH // HEADS)
+        shapes[f"{block}/{attention}/out/kernel"] = (HEADS, WIDTH // HEADS, WIDTH)
+        shapes[f"{block}/{attention}/out/bias"] = (WIDTH,)
+        shapes |= {
+            f"{block}/{mlp}/Dense_0/kernel": (WIDTH, HIDDEN),
+            f"{block}/{mlp}/Dense_0/bias": (HIDDEN,),
+            f"{block}/{mlp}/Dense_1/kernel": (HIDDEN, WIDTH),
+            f"{block}/{mlp}/Dense_1/bias": (WIDTH,),
+        }
+    return {prefix + name: rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def jax_vit_features(arrays: dict[str, np.ndarray], images: np.ndarray) -> np.ndarray:
+    """The class token after the last norm, (B, D), computed in numpy straight from the arrays."""
+    from scipy.special import erf
+
+    arrays = {name.removeprefix("params/"): array.astype(np.float64) for name, array in arrays.items()}
+    big_vision = "pos_embedding" in arrays
+    attention, norm2, mlp = (
+        ("MultiHeadDotProductAttention_0", "LayerNorm_1", "MlpBlock_0")
+        if big_vision
+        else ("MultiHeadDotProductAttention_1", "LayerNorm_2", "MlpBlock_3")
+    )
+
+    def norm(x: np.ndarray, name: str) -> np.ndarray:
+        centred = x - x.mean(-1, keepdims=True)
+        return centred / np.sqrt(x.var(-1, keepdims=True) + 1e-6) * arrays[f"{name}/scale"] + arrays[f"{name}/bias"]
+
+    count = len(images)
+    cut = images.transpose(0, 2, 3, 1).reshape(count, GRID, PATCH, GRID, PATCH, 3)
+    x = np.einsum("bihjwc,hwcd->bijd", cut, arrays["embedding/kernel"]) + arrays["embedding/bias"]
+    x = x.reshape(count, GRID * GRID, WIDTH)
+    cls = np.broadcast_to(arrays["cls"], (count, 1, WIDTH))
+    if big_vision:
+        x = np.concatenate([cls, x + arrays["pos_embedding"]], axis=1)
+    else:
+        x = np.concatenate([cls, x], axis=1) + arrays["Transformer/posembed_input/pos_embedding"]
+    for layer in range(DEPTH):
+        block = f"Transformer/encoderblock_{layer}"
+        y = norm(x, f"{block}/LayerNorm_0")
+        q, k, v = (
+            np.einsum("bnd,dhe->bhne", y, arrays[f"{block}/{attention}/{name}/kernel"])
+            + arrays[f"{block}/{attention}/{name}/bias"][:, None]
+            for name in ("query", "key", "value")
+        )
+        logits = q @ k.swapaxes(-1, -2) / np.sqrt(WIDTH // HEADS)
+        weights = np.exp(logits - logits.max(-1, keepdims=True))
+        mixed = weights / weights.sum(-1, keepdims=True) @ v
+        x = x + np.einsum("bhne,hed->bnd", mixed, arrays[f"{block}/{attention}/out/kernel"])
+        x = x + arrays[f"{block}/{attention}/out/bias"]
+        y = norm(x, f"{block}/{norm2}")
+        y = y @ arrays[f"{block}/{mlp}/Dense_0/kernel"] + arrays[f"{block}/{mlp}/Dense_0/bias"]
+        y = y * (1 + erf(y / np.sqrt(2))) / 2
+        x = x + y @ arrays[f"{block}/{mlp}/Dense_1/kernel"] + arrays[f"{block}/{mlp}/Dense_1/bias"]
+    return norm(x, "Transformer/encoder_norm")[:, 0]
+
+
+@pytest.mark.parametrize("big_vision", [False, True])
+def test_both_jax_layouts_of_vit_compute_what_their_arrays_say(tmp_path: Path, big_vision: bool) -> None:
+    arrays = jax_vit_arrays(big_vision)
+    np.savez(tmp_path / "vit.npz", **arrays)
+    model = small_vit()
+    load_backbone(model, tmp_path / "vit.npz", "jax")
+    images = images_of(PATCH * GRID)
+    with torch.inference_mode():
+        ours = model.forward_features(images)[:, 0]
+    np.testing.assert_allclose(ours.numpy(), jax_vit_features(arrays, images.numpy()), atol=1e-4)
+
+
+def test_the_2020_layout_loads_as_timm_loads_it(tmp_path: Path) -> None:
+    np.savez(tmp_path / "vit.npz", **jax_vit_arrays(big_vision=False))
+    ours, theirs = small_vit(), small_vit()
+    load_backbone(ours, tmp_path / "vit.npz", "jax")
+    theirs.load_pretrained(str(tmp_path / "vit.npz"))
+    for name, tensor in theirs.state_dict().items():
+        if not name.startswith("head"):
+            torch.testing.assert_close(ours.state_dict()[name], tensor)
+
+
+def small_bit(num_classes: int = 5) -> ResNetV2:
+    return ResNetV2(
+        layers=[1, 2], channels=(128, 256), stem_chs=32, stem_type="fixed", num_classes=num_classes,
+        conv_layer=lambda *a, **k: timm.layers.StdConv2d(*a, eps=1e-8, **k),
+    ).eval()  # fmt: skip
+
+
+def jax_bit_arrays() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    shapes: dict[str, tuple[int, ...]] = {
+        "root_block/standardized_conv2d/kernel": (7, 7, 3, 32),
+        "group_norm/gamma": (256,), "group_norm/beta": (256,),
+        "head/conv2d/kernel": (1, 1, 256, 21), "head/conv2d/bias": (21,),
+    }  # fmt: skip
+    width_in = 32
+    for block, (units, width) in enumerate(((1, 128), (2, 256)), start=1):
+        for unit in range(1, units + 1):
+            name, mid = f"block{block}/unit{unit:02d}", width // 4
+            convs = {"a": (1, 1, width_in, mid), "b": (3, 3, mid, mid), "c": (1, 1, mid, width)}
+            for place, shape in convs.items():
+                shapes[f"{name}/{place}/standardized_conv2d/kernel"] = shape
+                shapes |= {f"{name}/{place}/group_norm/{leaf}": (shape[2],) for leaf in ("gamma", "beta")}
+            if unit == 1:
+                shapes[f"{name}/a/proj/standardized_conv2d/kernel"] = (1, 1, width_in, width)
+            width_in = width
+    return {f"resnet/{name}": rng.normal(0, 0.5, shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def test_a_jax_bit_loads_as_timm_loads_it_and_computes_the_same(tmp_path: Path) -> None:
+    np.savez(tmp_path / "bit.npz", **jax_bit_arrays())
+    ours, theirs = small_bit(), small_bit()
+    load_backbone(ours, tmp_path / "bit.npz", "timm")
+    theirs.load_pretrained(str(tmp_path / "bit.npz"))
+    images = images_of(64)
+    with torch.inference_mode():
+        torch.testing.assert_close(ours.forward_features(images), theirs.forward_features(images), atol=1e-5, rtol=1e-5)
+
+
+def transformers_vit(**changes: int) -> ViTForImageClassification:
+    torch.manual_seed(0)
+    config = ViTConfig(
+        hidden_size=WIDTH, num_hidden_layers=DEPTH, num_attention_heads=HEADS, intermediate_size=HIDDEN,
+        image_size=PATCH * GRID, patch_size=PATCH, num_labels=5, layer_norm_eps=1e-6, **changes,
+    )  # fmt: skip
+    model = ViTForImageClassification(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.2)
+    return model
+
+
+@pytest.mark.parametrize("resolution", [PATCH * GRID, PATCH * 2, PATCH * 7])
+def test_logits_are_those_of_transformers_on_the_same_weights(tmp_path: Path, resolution: int) -> None:
+    theirs = transformers_vit()
+    theirs.save_pretrained(tmp_path / "vit")
+    ours = small_vit(resolution)
+    load_backbone(ours, tmp_path / "vit", "hf")
+    with torch.no_grad():
+        ours.head.weight.copy_(theirs.classifier.weight)
+        ours.head.bias.copy_(theirs.classifier.bias)
+        images = images_of(resolution)
+        expected = theirs(images, interpolate_pos_encoding=True).logits
+        torch.testing.assert_close(ours(images), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_backbone_without_head_as_the_hub_has_it_loads_too(tmp_path: Path) -> None:
+    """`google/vit-base-patch16-224-in21k` is a ViTModel with a pooler: no `vit.` prefix, no classifier."""
+    theirs = transformers_vit().vit
+    ViTModel(theirs.config).save_pretrained(tmp_path / "vit")
+    load_backbone(small_vit(), tmp_path / "vit", "hf")
+
+
+def test_pytorch_files_with_and_without_a_wrapper(tmp_path: Path) -> None:
+    source = small_vit()
+    for wrap in (lambda state: state, lambda state: {"model": state}, lambda state: {"state_dict": state, "epoch": 3}):
+        torch.save(wrap(source.state_dict()), tmp_path / "vit.pth")
+        loaded = read_checkpoint(tmp_path / "vit.pth")
+        assert all(torch.equal(loaded[name], tensor) for name, tensor in source.state_dict().items())
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[Callable, tuple[str]]:
+        return (Path.touch, (Path("exploded"),))  # type: ignore[return-value]
+
+
+def test_a_pickle_that_wants_to_run_code_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"w": Bomb()}, tmp_path / "bomb.pth")
+    with pytest.raises(InputError, match=r"bomb\.pth holds more than tensors"):
+        read_checkpoint(tmp_path / "bomb.pth")
+    (tmp_path / "bomb.bin").write_bytes(pickle.dumps(Bomb(), protocol=2))
+    with pytest.raises(InputError, match=r"bomb\.bin"):
+        read_checkpoint(tmp_path / "bomb.bin")
+    np.savez(tmp_path / "bomb.npz", w=np.array([Bomb()], dtype=object), allow_pickle=True)
+    with pytest.raises(InputError, match=r"bomb\.npz"):
+        read_checkpoint(tmp_path / "bomb.npz")
+    assert not (tmp_path / "exploded").exists()
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("keep", [0, 1, 100, 0.5, 0.99])
+def test_a_torn_file_is_one_clear_line(tmp_path: Path, suffix: str, keep: float) -> None:
+    path = tmp_path / f"vit{suffix}"
+    if suffix == ".npz":
+        np.savez(path, **jax_vit_arrays(big_vision=False))
+    elif suffix == ".safetensors":
+        save_file(small_vit().state_dict(), path)
+    else:
+        torch.save(small_vit().state_dict(), path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(keep * len(whole)) if isinstance(keep, float) else keep])
+    with pytest.raises(InputError) as raised:
+        read_checkpoint(path)
+    assert str(path) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_files_that_are_something_else(tmp_path: Path) -> None:
+    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+    with pytest.raises(InputError, match="neither a ViT nor a BiT"):
+        read_checkpoint(tmp_path / "other.npz")
+    torch.save([1, 2], tmp_path / "list.pt")
+    with pytest.raises(InputError, match="holds no named tensors"):
+        read_checkpoint(tmp_path / "list.pt")
+    (tmp_path / "model.h5").write_text("")
+    with pytest.raises(InputError, match=r"unknown format of weights; known are \.npz"):
+        read_checkpoint(tmp_path / "model.h5")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="not a readable safetensors file"):
+        read_checkpoint(tmp_path / "folder")
+    arrays = jax_vit_arrays(big_vision=False)
+    del arrays["Transformer/encoderblock_1/MlpBlock_3/Dense_1/bias"]
+    np.savez(tmp_path / "lacking.npz", **arrays)
+    with pytest.raises(InputError, match="encoderblock_1/MlpBlock_3/Dense_1/bias"):
+        read_checkpoint(tmp_path / "lacking.npz")
+
+
+def test_weights_of_another_model_are_refused_whole(tmp_path: Path) -> None:
+    """Names what does not fit, and leaves the model as it was."""
+    np.savez(tmp_path / "bit.npz", **jax_bit_arrays())
+    model = small_vit()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(InputError, match=r"another model; these tensors do not fit: .* and \d+ more"):
+        load_backbone(model, tmp_path / "bit.npz", "timm")
+    wider = dict(small_vit().state_dict())
+    wider["blocks.1.mlp.fc1.weight"] = torch.zeros(99, WIDTH)
+    save_file(wider, tmp_path / "wider.safetensors")
+    with pytest.raises(InputError, match=r"do not fit: blocks\.1\.mlp\.fc1\.weight$"):
+        load_backbone(model, tmp_path / "wider.safetensors", "timm")
+    assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in before.items())

@@ -1,0 +1,92 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from revit.architectures import MODELS
+from revit.config import ModelConfig
+from revit.errors import InputError
+from revit.weights import PACKAGED, WEIGHTS_DIR_VARIABLE, find_weights, hub_repo, weights_digest
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No weights folder is named, and Hugging Face's cache is an empty one."""
+    monkeypatch.delenv(WEIGHTS_DIR_VARIABLE, raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+
+
+def in_hub_cache(tmp_path: Path, repo: str, file: str) -> Path:
+    """A file as huggingface_hub leaves it in its cache."""
+    folder = tmp_path / "hub" / f"models--{repo.replace('/', '--')}"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("c0ffee")
+    snapshot = folder / "snapshots" / "c0ffee"
+    snapshot.mkdir(parents=True)
+    save_file({"w": torch.zeros(1)}, snapshot / file)
+    return snapshot / file
+
+
+def test_the_file_the_user_names_wins_then_the_folder_then_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = ModelConfig(name="vit_b16_in21k")
+    with pytest.raises(InputError, match=r"vit_b16_in21k.*run_study.py fetch.*--weights-dir"):
+        find_weights(model)
+    cached = in_hub_cache(tmp_path, "timm/vit_base_patch16_224.orig_in21k", "model.safetensors")
+    assert find_weights(model) == cached
+    (tmp_path / "weights").mkdir()
+    monkeypatch.setenv(WEIGHTS_DIR_VARIABLE, str(tmp_path / "weights"))
+    assert find_weights(model) == cached, "the folder holds nothing yet"
+    published = tmp_path / "weights" / "ViT-B_16.npz"
+    published.touch()
+    assert find_weights(model) == published
+    named = tmp_path / "mine.safetensors"
+    named.touch()
+    assert find_weights(ModelConfig(name="vit_b16_in21k", weights=str(named))) == named
+
+
+@pytest.mark.parametrize("name", ["m.safetensors", "m.npz", "m.pth", "m.pt", "m.bin", "m"])
+def test_a_weights_folder_is_searched_by_the_models_name_in_every_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(WEIGHTS_DIR_VARIABLE, str(tmp_path))
+    (tmp_path / name).touch()
+    assert find_weights(ModelConfig(name="m")) == tmp_path / name
+
+
+def test_what_the_project_ships_is_found_and_from_scratch_needs_nothing() -> None:
+    assert find_weights(ModelConfig(name="vit_nano")) == PACKAGED / "vit_nano.safetensors"
+    assert find_weights(ModelConfig(name="vit_nano", pretrained=False)) is None
+
+
+def test_a_file_that_is_named_and_not_there() -> None:
+    with pytest.raises(InputError, match=r"model\.weights = '/nowhere': there is no such file"):
+        find_weights(ModelConfig(weights="/nowhere"))
+
+
+def test_the_digest_is_sha256_and_must_be_the_one_stated_beside_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "w.npz"
+    path.write_bytes(b"content")
+    digest = hashlib.sha256(b"content").hexdigest()
+    assert weights_digest(path) == digest
+    assert weights_digest(None) is None
+    path.with_name("w.npz.sha256").write_text(f"{digest}  w.npz\n")
+    assert weights_digest(path) == digest
+    path.write_bytes(b"torn")
+    with pytest.raises(InputError, match=r"w\.npz has the digest .*fetch it again"):
+        weights_digest(path)
+
+
+def test_the_digest_of_a_folder_is_that_of_its_weights(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"content")
+    assert weights_digest(tmp_path) == hashlib.sha256(b"content").hexdigest()
+
+
+def test_every_pretrained_model_of_the_table_has_a_place_to_come_from() -> None:
+    for name, spec in MODELS.items():
+        shipped = (PACKAGED / f"{name}.safetensors").exists()
+        assert (hub_repo(name) is not None or shipped) is spec.pretrained
+    assert hub_repo("vit_tiny_patch16_224") == "timm/vit_tiny_patch16_224"
