@@ -1,10 +1,11 @@
-"""The command line: list, plan, run, report, ui. It parses, calls `study`, and prints.
+"""The command line: list, models, plan, fetch, run, report, ui. It parses, calls `study`, and prints.
 
 Whatever needs seconds to import is imported where it is needed, so that `list` and `--help` are instant.
 """
 
 import os
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +16,9 @@ from rich.markup import escape
 from rich.table import Table
 
 import search_spaces
+from revit.architectures import MODELS
 from revit.errors import InputError
+from revit.weights import use_weights_dir
 
 if TYPE_CHECKING:
     from search_spaces.space import SearchSpace
@@ -44,6 +47,10 @@ StoreFolder = Annotated[
 DataFolder = Annotated[
     Path, typer.Option("--data-dir", envvar="REVIT_DATA_DIR", help="Folder where downloaded datasets lie.")
 ]
+WeightsFolder = Annotated[
+    Path | None,
+    typer.Option("--weights-dir", envvar="REVIT_WEIGHTS_DIR", help="Folder where pretrained weights lie."),
+]
 CacheFolder = Annotated[
     Path,
     typer.Option("--cache-dir", envvar="REVIT_CACHE_DIR", help="Folder for decoded images, on a local disk."),
@@ -66,8 +73,11 @@ def list_studies() -> None:
     for heading in ("study", "trials", "question"):
         table.add_column(heading)
     for name in search_spaces.names():
-        space = search_spaces.load(name)
-        table.add_row(name, str(len(space.candidates(space.seeds))), space.question)
+        try:
+            space = search_spaces.load(name)
+            table.add_row(name, str(len(space.candidates(space.seeds))), space.question)
+        except InputError as error:
+            table.add_row(name, "-", f"[red]{escape(str(error))}[/red]")
     out.print(table)
 
 
@@ -77,12 +87,13 @@ def plan(
     seeds: Seeds = None,
     store: StoreFolder = DEFAULT_STORE,
     data_dir: DataFolder = DEFAULT_DATA,
+    weights_dir: WeightsFolder = None,
     cache_dir: CacheFolder = DEFAULT_CACHE,
 ) -> None:
     """Show every trial of a study and whether it is done; train nothing."""
     from study.tables import plan_table
 
-    planned, _ = _plan(study, seeds, _folders(store, data_dir, cache_dir))
+    planned, _ = _plan(study, seeds, _folders(store, data_dir, weights_dir, cache_dir))
     out.print(plan_table(planned))
     out.print(f"{len(planned.trials)} trials, {len(planned.to_run)} to run")
 
@@ -100,6 +111,7 @@ def run(
     ] = None,
     store: StoreFolder = DEFAULT_STORE,
     data_dir: DataFolder = DEFAULT_DATA,
+    weights_dir: WeightsFolder = None,
     cache_dir: CacheFolder = DEFAULT_CACHE,
 ) -> None:
     """Train whatever trials of a study are not done yet, then show its table.
@@ -107,27 +119,14 @@ def run(
     The same command resumes a study that was interrupted, and trains only what was added to it since.
     Exit code: 0 all finished, 1 some failed, 2 wrong input, 130 interrupted.
     """
-    planned, ledger = _plan(study, seeds, _folders(store, data_dir, cache_dir))
-    todo = planned.to_run
-    out.print(f"{study}: {planned.space.question}")
-    out.print(f"{len(planned.trials)} trials, {len(planned.trials) - len(todo)} done, {len(todo)} to run")
-    _share_trials(planned, ledger)
-    code = EXIT_FINISHED
-    if todo:
-        from study.runner import Resources, check_runnable, run_plan
-
-        resources = Resources(cpus_per_trial=cpus_per_trial, gpus_per_trial=gpus_per_trial)
-        check_runnable(todo, resources)
-        result = run_plan(planned, ledger, out, resources, tags={"command": _this_command()})
-        planned = planned.with_records(ledger.trials())
-        code = _tell_failures(planned, result)
-    else:
-        out.print("nothing to do: every trial is done")
-    _print_table(planned)
+    try:
+        code = _run(study, seeds, _folders(store, data_dir, weights_dir, cache_dir), cpus_per_trial, gpus_per_trial)
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
     if code == EXIT_INTERRUPTED:
-        out.print(f"\ninterrupted; go on with\n  {_this_command()}")
+        _tell(f"\ninterrupted; go on with\n  {_this_command()}")
     else:
-        out.print(f"\nlook closer:\n  python run_study.py ui\n  python run_study.py report {study}")
+        _tell(f"\nlook closer:\n  {_next_command('ui')}\n  {_next_command('report', study)}")
     raise typer.Exit(code)
 
 
@@ -137,16 +136,46 @@ def report(
     seeds: Seeds = None,
     store: StoreFolder = DEFAULT_STORE,
     data_dir: DataFolder = DEFAULT_DATA,
+    weights_dir: WeightsFolder = None,
     cache_dir: CacheFolder = DEFAULT_CACHE,
     reports: Annotated[Path, typer.Option(help="Folder to write to; one folder per study inside.")] = Path("reports"),
 ) -> None:
     """Show a study's table and write it: reports/STUDY/cells.csv and trials.parquet."""
     from study.report import write_report
 
-    planned, _ = _plan(study, seeds, _folders(store, data_dir, cache_dir))
+    planned, _ = _plan(study, seeds, _folders(store, data_dir, weights_dir, cache_dir))
     _print_table(planned)
     for path in write_report(planned, reports / study):
         out.print(f"wrote {path}")
+
+
+@app.command()
+def fetch(study: StudyName, data_dir: DataFolder = DEFAULT_DATA, weights_dir: WeightsFolder = None) -> None:
+    """Get the datasets and weights that a study needs, in advance: nodes with GPUs are often offline.
+
+    Exit code: 0 all is here, 1 something could not be fetched (it says where to get it and where to put it).
+    """
+    space = search_spaces.load(study)
+    from study import fetch as fetching
+
+    use_weights_dir(weights_dir)
+    missing = 0
+    for need in fetching.fetch(space, data_dir.absolute(), out):
+        _tell(f"{'here   ' if need.here else 'MISSING'}  {need.what}" + (f"\n  {need.advice}" if need.advice else ""))
+        missing += not need.here
+    raise typer.Exit(EXIT_SOME_FAILED if missing else EXIT_FINISHED)
+
+
+@app.command()
+def models() -> None:
+    """Show the models there are; any other timm classification model goes by its timm name."""
+    table = Table()
+    for heading in ("model", "what", "px", "parameters", "licence", "source"):
+        table.add_column(heading, overflow="fold")
+    for spec in MODELS.values():
+        size = f"{spec.num_params / 1e6:.2f} M"
+        table.add_row(spec.name, spec.title, str(spec.resolution), size, spec.licence, spec.source)
+    out.print(table)
 
 
 @app.command()
@@ -162,10 +191,34 @@ def ui(
     os.execv(command[0], command)
 
 
-def _folders(store: Path, data_dir: Path, cache_dir: Path) -> "Folders":
+def _folders(store: Path, data_dir: Path, weights_dir: Path | None, cache_dir: Path) -> "Folders":
     from study.plan import Folders
 
+    use_weights_dir(weights_dir)
     return Folders(store=store.absolute(), data=data_dir.absolute(), cache=cache_dir.expanduser().absolute())
+
+
+def _run(
+    study: str, seeds: int | None, folders: "Folders", cpus_per_trial: int | None, gpus_per_trial: float | None
+) -> int:
+    planned, ledger = _plan(study, seeds, folders)
+    todo = planned.to_run
+    out.print(f"{study}: {planned.space.question}")
+    out.print(f"{len(planned.trials)} trials, {len(planned.trials) - len(todo)} done, {len(todo)} to run")
+    code = EXIT_FINISHED
+    if todo:
+        from study.runner import Resources, check_runnable, run_plan
+
+        resources = Resources(cpus_per_trial=cpus_per_trial, gpus_per_trial=gpus_per_trial)
+        check_runnable(todo, resources)
+        result = run_plan(planned, ledger, out, resources, tags={"command": _this_command()})
+        planned = planned.with_records(ledger.trials())
+        code = _tell_failures(planned, result)
+    else:
+        out.print("nothing to do: every trial is done")
+    _share_trials(planned, ledger)
+    _print_table(planned)
+    return code
 
 
 def _plan(study: str, seeds: int | None, folders: "Folders") -> "tuple[Plan, Ledger]":
@@ -186,7 +239,30 @@ def _share_trials(planned: "Plan", ledger: "Ledger") -> None:
 
 
 def _this_command() -> str:
-    return shlex.join(["python", "run_study.py", *sys.argv[1:]])
+    """What was typed, so that it can be typed again."""
+    return shlex.join([_python(), "run_study.py", *sys.argv[1:]])
+
+
+def _next_command(command: str, *arguments: str) -> str:
+    """Another command on the same folders and seeds."""
+    keep = {"ui": ("--store",), "report": ("--store", "--data-dir", "--weights-dir", "--cache-dir", "--seeds")}[command]
+    typed = list(zip(sys.argv, sys.argv[1:], strict=False))
+    kept = [word for option, value in typed if option in keep for word in (option, value)]
+    return shlex.join([_python(), "run_study.py", command, *arguments, *kept])
+
+
+def _python() -> str:
+    """How this interpreter is called from here: `python` where that is it, else its path."""
+    on_path = shutil.which("python")
+    if on_path is not None and Path(on_path) == Path(sys.executable):
+        return "python"
+    here, python = Path.cwd(), Path(sys.executable)
+    return str(python.relative_to(here) if python.is_relative_to(here) else python)
+
+
+def _tell(text: str) -> None:
+    """Print as it is: no colours, no line breaks of ours, so that commands can be copied."""
+    out.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _tell_failures(planned: "Plan", result: "RunResult") -> int:
@@ -195,7 +271,7 @@ def _tell_failures(planned: "Plan", result: "RunResult") -> int:
     names = {trial.identity: trial_name(trial) for trial in planned.trials}
     for identity, message in result.messages.items():
         outcome = result.outcomes[identity]
-        out.print(f"{outcome}: {names[identity]}: {message}", highlight=False, markup=False)
+        _tell(f"{outcome}: {names[identity]}: {message}")
     if result.interrupted:
         return EXIT_INTERRUPTED
     return EXIT_SOME_FAILED if planned.to_run else EXIT_FINISHED
@@ -215,9 +291,6 @@ def main() -> None:
     except InputError as error:
         err.print(f"[red]error:[/red] {escape(str(error))}")
         sys.exit(EXIT_WRONG_INPUT)
-    except KeyboardInterrupt:
-        err.print("interrupted")
-        sys.exit(EXIT_INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,11 @@ def describe(
     optimizer: torch.optim.Optimizer,
     schedule: Schedule,
 ) -> dict[str, Any]:
-    """The record `built.json` holds, read off the objects that train, not off the config."""
+    """The record `built.json` holds.
+
+    Model, optimizer, learning rates and images are read off the objects that train; batch sizes, clipping
+    and selection are the config's own, as no object holds them.
+    """
     return {
         "model": _describe_model(model, config.resolution),
         "optimizer": _describe_optimizer(optimizer),

@@ -134,7 +134,8 @@ class FineTuneConfig:
         steps, epochs: the budget; exactly one of them. An epoch's last batch may be smaller.
         batch_size: effective batch, in images.
         micro_batch: images per forward pass, accumulated to `batch_size`; None for all at once.
-            Changes memory and time, not the gradient, so it is no part of a trial's identity.
+            Changes memory and time; the gradient stays the same (with dropout, the same in expectation:
+            masks are drawn anew). So it is no part of a trial's identity.
         num_evals: validations during training, evenly spaced, the last one at the last step.
         selection: which weights are tested: the `last`, or those of the `best_val` accuracy.
         seed: of initialisation, data order, crops, flips and dropout.

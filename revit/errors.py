@@ -9,7 +9,7 @@ class InputError(ValueError):
 
 
 class DivergedError(ArithmeticError):
-    """The training loss stopped being a finite number. A result of the trial, not a crash.
+    """The loss stopped being a finite number. A result of the trial, not a crash.
 
     Args:
         step: the first optimizer step (counted from 1) whose loss was not finite.
@@ -22,4 +22,4 @@ class DivergedError(ArithmeticError):
         self.loss = loss
 
     def __str__(self) -> str:
-        return f"the training loss became {self.loss} at step {self.step}"
+        return f"the loss became {self.loss} at step {self.step}"

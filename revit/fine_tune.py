@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from revit.built import describe
 from revit.config import FineTuneConfig
 from revit.datasets.loader import DROPOUT_STREAM, Batch, eval_batches, to_input, train_batches
 from revit.datasets.store import ImageStore
-from revit.datasets.subsets import Splits, split
+from revit.datasets.subsets import Splits
 from revit.errors import DivergedError
 from revit.models import build_model
 from revit.optim import Schedule, build_optimizer
@@ -34,36 +34,40 @@ Row = dict[str, float]
 
 @dataclass(frozen=True)
 class TrialData:
-    """What one trial starts from: its images, which of them serve for what, and pretrained weights if any."""
+    """What one trial starts from.
+
+    Attributes:
+        store: its dataset's images.
+        splits: which of them serve for what.
+        weights: file or folder of pretrained weights, None to start from scratch.
+        num_threads: CPU threads that prepare its batches; changes nothing but the time.
+    """
 
     store: ImageStore
     splits: Splits
     weights: Path | None
+    num_threads: int = 1
 
     @classmethod
-    def of(cls, config: FineTuneConfig, store: ImageStore, weights: Path | None) -> "TrialData":
+    def of(cls, config: FineTuneConfig, store: ImageStore, weights: Path | None, num_threads: int = 1) -> "TrialData":
         """The trial's own part of its dataset. Raises InputError where that leaves a class empty."""
-        splits = split(
-            store.labels,
-            store.is_test,
-            val_fraction=config.val_fraction,
-            data_fraction=config.data_fraction,
-            subset_seed=config.subset_seed,
-        )
-        return cls(store, splits, weights)
+        splits = store.split(config.val_fraction, config.data_fraction, config.subset_seed)
+        return cls(store, splits, weights, num_threads)
 
 
 @dataclass
 class TrainState:
     """All that a trial needs to go on from a step: what is saved, and loaded, to resume.
 
-    Random numbers are no part of it: they come from (seed, step).
+    Random numbers are no part of it: they come from (seed, step). All rows so far are, so that whoever
+    listened and died can be told again.
     """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     schedule: Schedule
     step: int = 0
+    rows: list[Row] = field(default_factory=list)
     best_val_accuracy: float = -1.0
     best_model: dict[str, Tensor] | None = None
 
@@ -74,6 +78,7 @@ class TrainState:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state,
             "step": self.step,
+            "rows": self.rows,
             "best_val_accuracy": self.best_val_accuracy,
             "best_model": self.best_model,
         }
@@ -89,6 +94,7 @@ class TrainState:
         self.optimizer.load_state_dict(record["optimizer"])
         self.schedule.state = record["schedule"]
         self.step = record["step"]
+        self.rows = record["rows"]
         self.best_val_accuracy = record["best_val_accuracy"]
         self.best_model = record["best_model"]
 
@@ -126,7 +132,8 @@ class FineTuneResult(NamedTuple):
     """What a trial that reached its last step leaves.
 
     Attributes:
-        metrics: `test_accuracy`, `test_loss`, and `train_s`, seconds of training steps since the last resume.
+        metrics: `test_accuracy` and `test_loss`; `chosen_val_accuracy`, of the tested weights;
+            `train_s`, seconds of training steps since the last resume.
         predictions: on the test split.
         model: the tested model.
     """
@@ -156,11 +163,12 @@ def fine_tune(
 
     Args:
         report: told about progress, about NUM_REPORTS times and at every validation.
-        resume: a checkpoint that `TrainState.save` wrote for this very config.
+        resume: a checkpoint that `TrainState.save` wrote for this very config; what was reported up to
+            it is reported again.
         on_built: told, before the first step, what was really built (see built.py).
 
     Raises:
-        DivergedError: a training loss was not finite.
+        DivergedError: a training loss, or at the end the test loss, was not finite.
         InputError: model or weights cannot be used.
     """
     num_steps = config.num_steps(len(data.splits.train))
@@ -171,31 +179,33 @@ def fine_tune(
     state = TrainState(model, optimizer, schedule)
     if resume is not None:
         state.load(resume)
+        report(state.rows, state)
 
     validate_at = marks(num_steps, config.num_evals)
     report_at = marks(num_steps, NUM_REPORTS) | validate_at
     row_at = marks(num_steps, NUM_ROWS) | report_at
-    rows: list[Row] = []
+    num_reported = len(state.rows)
     meter = Meter()
     model.train()
-    for batch in train_batches(config, data.store, data.splits.train, state.step, num_steps):
+    steps = range(state.step, num_steps)
+    for batch in train_batches(config, data.store, data.splits.train, steps, data.num_threads):
         lr = schedule.lr(state.step)
         torch.manual_seed(_dropout_seed(config.seed, state.step))
         loss, grad_norm = train_step(model, optimizer, batch, lr, config, device)
         state.step += 1
         meter.add(loss, grad_norm, lr, len(batch.labels))
         if state.step in row_at:
-            rows.append(meter.close_row(state.step))
+            state.rows.append(meter.close_row(state.step))
         if state.step in validate_at and len(data.splits.val):
-            rows[-1] |= _validate(config, data, state, device)
+            state.rows[-1] |= _validate(config, data, state, device)
         if state.step in report_at:
-            report(rows, state)
-            rows = []
+            report(state.rows[num_reported:], state)
+            num_reported = len(state.rows)
             meter.restart_clock()
 
     if config.selection == "best_val" and state.best_model is not None:
         model.load_state_dict(state.best_model)
-    return _test(config, data, model, device, meter.trained_s)
+    return _test(config, data, state, device, meter.trained_s)
 
 
 def train_step(
@@ -252,10 +262,18 @@ def evaluate(
 
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:
-    """bf16 where the device has it; a CPU emulates it hundreds of times slower, so never there."""
-    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
-        return torch.autocast("cuda", dtype=torch.bfloat16)
-    return nullcontext()
+    """bf16 where the device has it, else nothing."""
+    return torch.autocast("cuda", dtype=torch.bfloat16) if uses_bf16(device) else nullcontext()
+
+
+def uses_bf16(device: torch.device) -> bool:
+    """Whether a device has bf16; a CPU emulates it hundreds of times slower, so never there."""
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def device_name(device: torch.device) -> str:
+    """What the device is called: the GPU's name, or `cpu`."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def marks(num_steps: int, count: int) -> set[int]:
@@ -330,18 +348,23 @@ def _validate(config: FineTuneConfig, data: TrialData, state: TrainState, device
 
 
 def _test(
-    config: FineTuneConfig, data: TrialData, model: nn.Module, device: torch.device, train_s: float
+    config: FineTuneConfig, data: TrialData, state: TrainState, device: torch.device, train_s: float
 ) -> FineTuneResult:
-    test = _answers(config, data, data.splits.test, model, device)
+    test = _answers(config, data, data.splits.test, state.model, device)
+    if not math.isfinite(test.mean_loss):
+        raise DivergedError(state.step, test.mean_loss)
     metrics = {"test_accuracy": test.accuracy, "test_loss": test.mean_loss, "train_s": train_s}
-    return FineTuneResult(metrics, test, model)
+    if len(data.splits.val):
+        is_best = config.selection == "best_val"
+        metrics["chosen_val_accuracy"] = state.best_val_accuracy if is_best else state.rows[-1]["val_accuracy"]
+    return FineTuneResult(metrics, test, state.model)
 
 
 def _answers(
     config: FineTuneConfig, data: TrialData, indices: npt.NDArray[np.int64], model: nn.Module, device: torch.device
 ) -> Predictions:
     micro = config.micro_batch or config.batch_size
-    batches = eval_batches(data.store, indices, config.resolution, micro)
+    batches = eval_batches(data.store, indices, config.resolution, micro, data.num_threads)
     return evaluate(model, batches, indices, device)
 
 

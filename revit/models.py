@@ -55,11 +55,17 @@ def build_model(config: FineTuneConfig, num_classes: int, weights: Path | None) 
     return model
 
 
-def check_model(name: str) -> None:
-    """Raise InputError unless there is a model of that name. Builds nothing."""
-    if name not in MODELS and not timm.is_model(name):
-        close = difflib.get_close_matches(name, [*MODELS, *timm.list_models()], n=3, cutoff=0.5) or MODELS
-        raise InputError(f"model.name = {name!r}: no such model; close are {', '.join(close)}")
+def check_model(config: FineTuneConfig, weights: Path | None) -> None:
+    """Raise InputError unless the config's model exists and its weights fit. Takes no memory for the model."""
+    with torch.device("meta"):
+        model = _construct(config.model, config.resolution, num_classes=2)
+    if weights is not None:
+        _fitting(model, weights, config.model.pos_embed_resize)
+    if config.model.pos_embed == "none":
+        remove_pos_embed(model, config.model.name)
+    has_batch_norm = any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    if config.micro_batch is not None and has_batch_norm:
+        raise InputError(f"micro_batch = {config.micro_batch}: must be None, as {config.model.name} has BatchNorm")
 
 
 def bit_nano(num_classes: int, head_dropout: float = 0.0) -> ResNetV2:
@@ -83,10 +89,16 @@ def load_backbone(model: nn.Module, path: Path, pos_embed_resize: str) -> None:
         InputError: the file is unreadable, or tensors are missing, left over or of another shape; names
             them. Nothing is loaded then.
     """
-    given = {name: tensor for name, tensor in read_checkpoint(path).items() if not _is_head(name)}
+    model.load_state_dict(_fitting(model, path, pos_embed_resize), strict=False)
+
+
+def _fitting(model: nn.Module, path: Path, pos_embed_resize: str) -> dict[str, Tensor]:
+    """The tensors of a file that the model takes, all but the head's; raises InputError unless they fit."""
+    heads = _head_prefixes(model)
+    given = {name: tensor for name, tensor in read_checkpoint(path).items() if not name.startswith(heads)}
     if isinstance(model, VisionTransformer):
         given = _fit_vit(model, given, pos_embed_resize)
-    own = {name: tensor for name, tensor in model.state_dict().items() if not _is_head(name)}
+    own = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(heads)}
     misfits = sorted(
         name
         for name in own.keys() | given.keys()
@@ -95,12 +107,19 @@ def load_backbone(model: nn.Module, path: Path, pos_embed_resize: str) -> None:
     if misfits:
         shown = ", ".join(misfits[:3]) + (f" and {len(misfits) - 3} more" if len(misfits) > 3 else "")
         raise InputError(f"{path} holds the weights of another model; these tensors do not fit: {shown}")
-    model.load_state_dict(given, strict=False)
+    return given
 
 
-def _is_head(name: str) -> bool:
-    """Whether a tensor belongs to what a new head replaces: the classifier and what prepared it."""
-    return name.startswith(("head.", "pre_logits."))
+def _head_prefixes(model: Any) -> tuple[str, ...]:
+    """How the names of those tensors begin that a new head replaces: classifiers, and what prepared them."""
+    heads = _classifiers(model)
+    return "pre_logits.", *(f"{name}." for name, module in model.named_modules() if any(module is h for h in heads))
+
+
+def _classifiers(model: Any) -> tuple[Any, ...]:
+    """The model's linear heads: one, or for a distilled model two."""
+    classifier = model.get_classifier()
+    return classifier if isinstance(classifier, tuple) else (classifier,)
 
 
 def _fit_vit(model: VisionTransformer, given: dict[str, Tensor], pos_embed_resize: str) -> dict[str, Tensor]:
@@ -117,10 +136,11 @@ def _fit_vit(model: VisionTransformer, given: dict[str, Tensor], pos_embed_resiz
 
 
 def _construct(model: ModelConfig, resolution: int, num_classes: int) -> nn.Module:
-    check_model(model.name)
+    _check_name(model.name)
     if not _is_vit(model.name):
         return _construct_cnn(model, num_classes)
     vit: Any = _construct_vit(model, resolution, num_classes)
+    _check_patches(vit, resolution)
     if not model.attn_out_proj:
         for block in vit.blocks:
             block.attn.proj = nn.Identity()
@@ -129,6 +149,12 @@ def _construct(model: ModelConfig, resolution: int, num_classes: int) -> nn.Modu
             if embedding is not None:
                 nn.init.normal_(embedding, std=model.embed_std)
     return cast(nn.Module, vit)
+
+
+def _check_name(name: str) -> None:
+    if name not in MODELS and not timm.is_model(name):
+        close = difflib.get_close_matches(name, [*MODELS, *timm.list_models()], n=3, cutoff=0.5) or MODELS
+        raise InputError(f"model.name = {name!r}: no such model; close are {', '.join(close)}")
 
 
 def _is_vit(name: str) -> bool:
@@ -152,6 +178,12 @@ def _construct_vit(model: ModelConfig, resolution: int, num_classes: int) -> Vis
     return cast(VisionTransformer, timm.create_model(timm_name(model.name), **options))
 
 
+def _check_patches(vit: VisionTransformer, resolution: int) -> None:
+    side = vit.patch_embed.patch_size[0]
+    if resolution % side:
+        raise InputError(f"resolution = {resolution}: must be a multiple of {side}, the model's patch size")
+
+
 def _construct_cnn(model: ModelConfig, num_classes: int) -> nn.Module:
     plain = ModelConfig(name=model.name, pretrained=model.pretrained, weights=model.weights)
     for option in ("dropout", "attn_out_proj", "embed_std"):
@@ -169,6 +201,6 @@ def timm_name(name: str) -> str:
 
 
 def _init_head(model: Any, init: str) -> None:
-    head = model.get_classifier()
-    HEAD_INITS[init](head.weight)
-    nn.init.zeros_(head.bias)
+    for head in _classifiers(model):
+        HEAD_INITS[init](head.weight)
+        nn.init.zeros_(head.bias)

@@ -8,6 +8,7 @@ command goes on from its last checkpoint. On one CPU core vit_nano takes some
 """
 
 import argparse
+import hashlib
 import json
 import sys
 from datetime import date
@@ -96,7 +97,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--cache-dir", type=Path, default=Path("data/cache"), help="for decoded images and checkpoint")
     options = parser.parse_args(arguments)
     config = PRETRAINING[options.model]
-    checkpoint = options.cache_dir / "pretrain" / f"{options.model}.pt"
+    recipe = hashlib.sha256(repr(config).encode()).hexdigest()[:8]  # another recipe starts anew
+    checkpoint = options.cache_dir / "pretrain" / f"{options.model}-{recipe}.pt"
     try:
         result = pretrain(config, data_dir=options.data_dir, cache_dir=options.cache_dir, checkpoint=checkpoint)
     except InputError as error:
@@ -105,6 +107,7 @@ def main(arguments: list[str]) -> int:
     tensors = {name: tensor.contiguous() for name, tensor in result.model.state_dict().items()}
     save_file(tensors, PACKAGED / f"{options.model}.safetensors")
     (PACKAGED / f"{options.model}.md").write_text(model_card(config, result))
+    checkpoint.unlink()
     print(json.dumps(result.metrics))
     return 0
 

@@ -74,6 +74,12 @@ def weights_digest(path: Path | None) -> str | None:
     return digest
 
 
+def use_weights_dir(folder: Path | None) -> None:
+    """Look for weights in this folder from now on; None changes nothing."""
+    if folder is not None:
+        os.environ[WEIGHTS_DIR_VARIABLE] = str(folder.absolute())
+
+
 def _folders() -> list[Path]:
     named = os.environ.get(WEIGHTS_DIR_VARIABLE)
     return [Path(named).absolute(), PACKAGED] if named else [PACKAGED]

@@ -26,10 +26,15 @@ def load(name: str) -> SearchSpace:
         close = difflib.get_close_matches(name, names(), n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise InputError(f"there is no study {name!r}{hint} Known: {', '.join(names())}")
-    module = importlib.import_module(f"{__name__}.{name}")
+    try:
+        module = importlib.import_module(f"{__name__}.{name}")
+    except (TypeError, SyntaxError, ImportError, NameError, AttributeError) as error:
+        raise InputError(f"search_spaces/{name}.py cannot be read: {type(error).__name__}: {error}") from error
     space = getattr(module, "SPACE", None)
     if not isinstance(space, SearchSpace):
         raise InputError(f"search_spaces/{name}.py defines no SPACE = SearchSpace(...)")
+    if space.name != name:
+        raise InputError(f"search_spaces/{name}.py: its SPACE has the name {space.name!r}; must be {name!r}")
     return space
 
 

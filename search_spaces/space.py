@@ -20,6 +20,13 @@ Axis = tuple[Value, ...] | Mapping[str, Mapping[str, object]]
 """Values of the config field that the axis is named after; or named levels, each setting several fields."""
 
 
+TABLE_COLUMNS = frozenset(
+    {"seed", "state", "identity", "run_id", "num_test", "n", "mean", "low", "high", "interval", "missing"}
+    | {"chosen_val_accuracy", "test_accuracy", "test_loss", "train_s"}
+)
+"""Columns of result tables, beside which axes stand: no axis may bear such a name."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
     """One trial that a space asks for.
@@ -33,6 +40,11 @@ class Candidate:
     cell: Mapping[str, Value]
     nuisance: Mapping[str, Value]
     config: FineTuneConfig
+
+    @property
+    def point(self) -> Mapping[str, Value]:
+        """Its value on every axis, the scientific ones first."""
+        return {**self.cell, **self.nuisance}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +74,9 @@ class SearchSpace:
 
     def __post_init__(self) -> None:
         try:
-            _check_axes({**self.scientific, **self.nuisance}, len(self.scientific) + len(self.nuisance))
+            _check_axes(self.scientific, self.nuisance)
+            if self.nuisance and self.base.val_fraction == 0:
+                raise InputError("nuisance axes are tuned on validation images, and val_fraction is 0")
             if len(set(self.seeds)) < len(self.seeds):
                 raise InputError(f"seeds = {self.seeds}: must differ")
             if not self.candidates(self.seeds):
@@ -103,9 +117,14 @@ def _levels(name: str, axis: Axis) -> list[tuple[Value, Mapping[str, object]]]:
     return [(value, {name: value}) for value in axis]
 
 
-def _check_axes(axes: Mapping[str, Axis], declared: int) -> None:
-    if len(axes) < declared:
+def _check_axes(scientific: Mapping[str, Axis], nuisance: Mapping[str, Axis]) -> None:
+    if not scientific:
+        raise InputError("it has no scientific axis: nothing to compare")
+    if scientific.keys() & nuisance.keys():
         raise InputError("an axis is both scientific and nuisance")
+    axes = {**scientific, **nuisance}
+    for name in sorted(axes.keys() & TABLE_COLUMNS):
+        raise InputError(f"axis {name}: tables have a column of that name; call it otherwise")
     owner: dict[str, str] = {}
     for name, axis in axes.items():
         if not isinstance(axis, Mapping | tuple):

@@ -7,7 +7,6 @@ One run per identity, whatever happens: a trial that was interrupted and goes on
 """
 
 import logging
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -17,9 +16,12 @@ from typing import Any, Literal
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
+from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from sqlalchemy.exc import SQLAlchemyError
 
 from revit.errors import InputError
+from revit.folders import check_writable
 
 EXPERIMENT = "vit-fine-tuning"
 PAGE = 1000
@@ -39,6 +41,11 @@ STATUS: dict[Outcome, str] = {
     "failed": "FAILED",
     "interrupted": "KILLED",
 }
+
+
+def is_settled(outcome: Outcome) -> bool:
+    """Whether running such a trial again could only repeat it: it reached its last step, or diverged."""
+    return outcome in ("finished", "diverged")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +68,8 @@ class TrialRecord:
 
     @property
     def settled(self) -> bool:
-        """Whether running it again could only repeat it: it reached its last step, or diverged."""
-        return self.outcome in ("finished", "diverged")
+        """Whether it need not be run again."""
+        return self.outcome is not None and is_settled(self.outcome)
 
 
 class Ledger:
@@ -77,11 +84,15 @@ class Ledger:
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
-        check_writable(self.root)
+        check_writable(self.root, "--store")
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table it creates
         self.uri = tracking_uri(self.root)
-        self._client = MlflowClient(self.uri)
-        found = self._client.get_experiment_by_name(EXPERIMENT)
+        try:
+            self._client = MlflowClient(self.uri)
+            found = self._client.get_experiment_by_name(EXPERIMENT)
+        except (MlflowException, SQLAlchemyError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{self.root / 'mlflow.db'} is no store that MLflow can open: {reason}") from error
         self._experiment: str = (
             found.experiment_id
             if found is not None
@@ -96,6 +107,12 @@ class Ledger:
         """Every trial there is, by identity."""
         records = (_record(run) for run in self._search("tags.identity != ''"))
         return {record.identity: record for record in records}
+
+    def close_abandoned(self) -> None:
+        """End every run that nobody ended, as whoever ran it died. To be called while nobody else runs."""
+        for run in self._search("attributes.status = 'RUNNING'"):
+            self._client.log_batch(run.info.run_id, tags=[RunTag("outcome", "interrupted")])
+            self._close(run.info.run_id, "interrupted")
 
     def open_launch(self, study: str, tags: Mapping[str, str]) -> str:
         """Begin a launch of a study; returns the id of its run, the parent of its trials' runs."""
@@ -160,6 +177,10 @@ class Ledger:
         self._client.log_batch(run_id, tags=[RunTag("outcome", outcome), RunTag("message", message[:5000])])
         self._close(run_id, outcome)
 
+    def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a run."""
+        self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
     def tag_study(self, known: TrialRecord, study: str) -> None:
         """Let a trial that another study ran be found from this one."""
         if study not in known.studies:
@@ -203,17 +224,6 @@ def ui_command(root: Path, port: int) -> list[str]:
         raise InputError(f"the store {root} has no mlflow.db: run a study first, or name another with --store")
     address = ["--host", "127.0.0.1", "--port", str(port)]
     return [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracking_uri(root), *address]
-
-
-def check_writable(root: Path) -> None:
-    """Create the folder where there is none; raise InputError where it cannot be written."""
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        probe = root / f".writable-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise InputError(f"the store {root} cannot be written: {error.strerror}; name another with --store") from error
 
 
 def _record(run: Run) -> TrialRecord:

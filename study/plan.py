@@ -7,7 +7,6 @@ from pathlib import Path
 
 from revit.config import ModelConfig
 from revit.datasets.store import ImageStore, open_store
-from revit.datasets.subsets import split
 from revit.identity import identity
 from revit.weights import find_weights, weights_digest
 from search_spaces.space import Candidate, SearchSpace
@@ -92,30 +91,18 @@ def make_plan(space: SearchSpace, seeds: tuple[int, ...], folders: Folders, reco
 
     digest_of = cache(weights_digest)
 
-    @cache
-    def num_train(dataset: str, val_fraction: float, data_fraction: float, subset_seed: int) -> int:
-        store = store_of(dataset)
-        splits = split(
-            store.labels,
-            store.is_test,
-            val_fraction=val_fraction,
-            data_fraction=data_fraction,
-            subset_seed=subset_seed,
-        )
-        return len(splits.train)
-
     def trial_of(candidate: Candidate) -> Trial:
         config = candidate.config
         store = store_of(config.dataset)
         weights = weights_of(config.model)
         name = identity(config, data_digest=store.manifest.digest, weights_digest=digest_of(weights))
-        images = num_train(config.dataset, config.val_fraction, config.data_fraction, config.subset_seed)
+        splits = store.split(config.val_fraction, config.data_fraction, config.subset_seed)
         return Trial(
             candidate=candidate,
             identity=name,
             images=store.folder,
             weights=weights,
-            num_steps=config.num_steps(images),
+            num_steps=config.num_steps(len(splits.train)),
             num_test=store.manifest.num_test,
             known=records.get(name),
         )

@@ -21,6 +21,7 @@ class StudyProgress:
         self._console = console
         self._num_steps = {trial.identity: trial.num_steps for trial in trials}
         self._steps_done: dict[str, int] = {}
+        self._steps_before: dict[str, int] = {}
         self._running: set[str] = set()
         self._num_ended = 0
         self._best: tuple[float, str] | None = None
@@ -53,6 +54,11 @@ class StudyProgress:
         self._steps_done[identity] = step
         self._refresh()
 
+    def resumed(self, identity: str, step: int) -> None:
+        """A trial goes on from `step`: what came before took no time of this launch."""
+        self._steps_before[identity] = step
+        self.stepped(identity, step)
+
     def ended(self, identity: str, name: str, outcome: str, val_accuracy: float | None) -> None:
         """A trial is over; its validation accuracy, 0 to 1, where it has one."""
         self._running.discard(identity)
@@ -68,9 +74,10 @@ class StudyProgress:
     def eta_s(self) -> float | None:
         """Seconds left, from the share of all steps done so far; None before anything is known."""
         done, total = sum(self._steps_done.values()), sum(self._num_steps.values())
-        if self._started is None or done == 0:
+        done_here = done - sum(self._steps_before.values())
+        if self._started is None or done_here <= 0:
             return None
-        return (time.monotonic() - self._started) * (total - done) / done
+        return (time.monotonic() - self._started) * (total - done) / done_here
 
     def _refresh(self) -> None:
         self._bar.update(self._task, completed=sum(self._steps_done.values()), **self._fields())

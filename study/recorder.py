@@ -1,37 +1,42 @@
 """Writes what happens to the ledger, in order, in one thread, so that no trial waits for a database."""
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-from study.ledger import STUDY_TAG, Ledger, Outcome
+from study.ledger import STUDY_TAG, Ledger, Outcome, is_settled
 from study.plan import Trial
 
 
 class Recorder:
-    """The only writer of one launch. Its methods return at once; `close` waits and tells what went wrong.
+    """The only writer of one launch. Its methods return at once; `close` waits until all is written.
+
+    A trial of which something could not be written is failed, not finished: its results are not whole.
 
     Args:
         ledger: where to.
         launch: id of the launch's run.
         study: name of the study, a tag of its trials.
         trials: every trial that may start.
+
+    Attributes:
+        outcomes: how each trial that started has ended, by identity; complete after `close`.
+        messages: why, one line, for each that did not finish and was not interrupted.
     """
 
     def __init__(self, ledger: Ledger, *, launch: str, study: str, trials: list[Trial]) -> None:
+        self.outcomes: dict[str, Outcome] = {}
+        self.messages: dict[str, str] = {}
         self._ledger = ledger
         self._launch = launch
         self._study = study
         self._trials = {trial.identity: trial for trial in trials}
         self._run_ids: dict[str, str] = {}
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
-        self._written: list[Future[None]] = []
-        self.outcomes: dict[str, Outcome] = {}
 
     def started(self, identity: str) -> None:
         """A trial began, or goes on."""
-        self._submit(self._open, identity)
+        self._submit(identity, lambda: self._open(identity))
 
     def rows(self, identity: str, rows: list[dict[str, float]]) -> None:
         """A trial measured something. Steps that the ledger has already, from before a resume, are left out."""
@@ -39,37 +44,46 @@ class Recorder:
         last = 0 if known is None else known.last_step
         news = [row for row in rows if row["step"] > last]
         if news:
-            self._submit(lambda: self._ledger.log_rows(self._run_ids[identity], news))
+            self._submit(identity, lambda: self._ledger.log_rows(self._run_ids[identity], news))
 
     def final(self, identity: str, row: dict[str, float]) -> None:
         """What a finished trial measured at the end, once."""
-        self._submit(lambda: self._ledger.log_rows(self._run_ids[identity], [row]))
+        self._submit(identity, lambda: self._ledger.log_rows(self._run_ids[identity], [row]))
+
+    def tags(self, identity: str, tags: dict[str, str]) -> None:
+        """What is known of a trial's surroundings: its device, precision, versions."""
+        self._submit(identity, lambda: self._ledger.tag(self._run_ids[identity], tags))
 
     def ended(
-        self, identity: str, outcome: Outcome, *, message: str = "", artifacts: Path, then: Callable[[], None]
+        self, identity: str, outcome: Outcome, *, message: str, artifacts: Path, then: Callable[[Outcome], None]
     ) -> None:
         """A trial is over.
 
         Args:
             artifacts: folder of the files to keep.
-            then: called once all is written.
+            then: called with the outcome once all is written.
         """
-        self.outcomes[identity] = outcome
-        self._submit(self._close_trial, identity, outcome, message, artifacts, then)
+        self._submit(identity, lambda: self._close_trial(identity, outcome, message, artifacts, then))
 
     def close(self, *, interrupted: bool) -> None:
         """Mark as interrupted whatever began and did not end, end the launch, wait until all is written.
 
         Raises:
-            MlflowException, OSError: the first thing that could not be written.
+            MlflowException, OSError: the launch itself could not be ended.
         """
-        self._submit(self._close_all, interrupted)
+        ending = self._thread.submit(self._close_all, interrupted)
         self._thread.shutdown(wait=True)
-        for future in self._written:
-            future.result()
+        ending.result()
 
-    def _submit(self, write: Callable[..., None], *arguments: Any) -> None:
-        self._written.append(self._thread.submit(write, *arguments))
+    def _submit(self, identity: str, write: Callable[[], None]) -> None:
+        def write_or_note() -> None:
+            try:
+                write()
+            except Exception as error:  # whatever a store can raise: the trial is then not whole
+                self.messages.setdefault(identity, f"not written: {type(error).__name__}: {error}")
+                self.outcomes[identity] = "failed"
+
+        self._thread.submit(write_or_note)
 
     def _open(self, identity: str) -> None:
         trial = self._trials[identity]
@@ -91,31 +105,43 @@ class Recorder:
         )
 
     def _close_trial(
-        self, identity: str, outcome: Outcome, message: str, artifacts: Path, then: Callable[[], None]
+        self, identity: str, outcome: Outcome, message: str, artifacts: Path, then: Callable[[Outcome], None]
     ) -> None:
-        self._ledger.close_trial(self._run_ids.pop(identity), outcome, message=message, artifacts=artifacts)
-        then()
+        if self.outcomes.get(identity) == "failed":
+            outcome, message = "failed", self.messages[identity]
+        self._ledger.close_trial(self._run_ids[identity], outcome, message=message, artifacts=artifacts)
+        del self._run_ids[identity]
+        self.outcomes[identity] = outcome
+        if message:
+            self.messages[identity] = message
+        then(outcome)
 
     def _close_all(self, interrupted: bool) -> None:
-        for identity, run_id in self._run_ids.items():
-            self.outcomes[identity] = "interrupted"
-            self._ledger.close_trial(run_id, "interrupted", message="stopped before its last step")
+        for identity in list(self._run_ids):
+            outcome = self.outcomes.setdefault(identity, "interrupted")
+            message = self.messages.get(identity, "stopped before its last step")
+            self._try_to_close(identity, outcome, message)
         ended = list(self.outcomes.values())
         counts = {f"num_{outcome}": float(ended.count(outcome)) for outcome in sorted(set(ended))}
-        all_settled = len(ended) == len(self._trials) and set(ended) <= {"finished", "diverged"}
-        outcome: Outcome = "interrupted" if interrupted else "finished" if all_settled else "failed"
+        all_settled = len(ended) == len(self._trials) and all(map(is_settled, ended))
+        outcome = "interrupted" if interrupted else "finished" if all_settled else "failed"
         self._ledger.close_launch(self._launch, outcome, counts)
+
+    def _try_to_close(self, identity: str, outcome: Outcome, message: str) -> None:
+        try:
+            self._ledger.close_trial(self._run_ids[identity], outcome, message=message)
+        except Exception as error:  # the next launch closes what this one could not
+            self.messages[identity] = f"not closed: {type(error).__name__}: {error}"
 
 
 def cell_name(trial: Trial) -> str:
     """The trial's cell in words, `optimizer=sgd schedule.name=cosine`; nuisance values follow."""
-    labels = {**trial.candidate.cell, **trial.candidate.nuisance}
-    return " ".join(f"{axis}={value}" for axis, value in labels.items())
+    return " ".join(f"{axis}={value}" for axis, value in trial.candidate.point.items())
 
 
 def trial_name(trial: Trial) -> str:
     """What a trial is called where space is short: `adam constant lr=0.1 seed=0`."""
-    labels = {**trial.candidate.cell, **trial.candidate.nuisance, "seed": trial.candidate.config.seed}
+    labels = {**trial.candidate.point, "seed": trial.candidate.config.seed}
     return " ".join(_short(axis, value) for axis, value in labels.items())
 
 

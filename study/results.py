@@ -1,34 +1,32 @@
 """From plan and ledger to numbers: a row per trial, and from those a row per cell."""
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 from scipy import stats
 
 from study.plan import Plan, Trial
 
-METRICS = ("val_accuracy", "test_accuracy", "test_loss", "train_s")
+METRICS = ("chosen_val_accuracy", "test_accuracy", "test_loss", "train_s")
 
 
 def trial_table(plan: Plan) -> pd.DataFrame:
     """One row per trial: its axes, seed, identity, state, run_id, num_test and METRICS (NaN where none)."""
-    return pd.DataFrame([_trial_row(trial) for trial in plan.trials])
+    return _frame([_trial_row(trial) for trial in plan.trials], plan)
 
 
 def cell_table(plan: Plan) -> pd.DataFrame:
     """One row per cell: its axes, the nuisance values chosen, n, mean, low, high, interval, missing.
 
-    Validation chooses: in each cell the nuisance point of best mean validation accuracy is kept, and
-    its test accuracy reported, as mean over its seeds and 95 % interval; only trials that reached their
-    last step count. `missing` says what became of the others.
+    Validation chooses: in each cell the nuisance point with the best mean validation accuracy is kept, of
+    those whose seeds have all finished, and its test accuracy reported: mean over its seeds and 95 %
+    interval. Only trials that reached their last step count; `missing` says what became of the cell's others.
     """
-    axes, nuisance = list(plan.space.scientific), list(plan.space.nuisance)
-    rows = []
-    for cell, trials in trial_table(plan).groupby(axes, sort=False, dropna=False):
-        chosen = _choose(trials, nuisance) if nuisance else trials
-        rows.append(dict(zip(axes, cell, strict=True)) | _summary(chosen, nuisance))
-    return pd.DataFrame(rows)
+    cells = _grouped(plan.trials, lambda trial: trial.candidate.cell)
+    rows = [{**trials[0].candidate.cell, **_summary(trials, list(plan.space.nuisance))} for trials in cells]
+    return _frame(rows, plan)
 
 
 def seed_interval(accuracies: Sequence[float], num_test: int) -> tuple[float, float, str]:
@@ -46,49 +44,56 @@ def seed_interval(accuracies: Sequence[float], num_test: int) -> tuple[float, fl
     return max(0.0, mean - spread), min(1.0, mean + spread), "t over seeds"
 
 
+def _frame(rows: list[dict[str, object]], plan: Plan) -> pd.DataFrame:
+    """A table of rows; axes keep their values as they are, None and whole numbers included."""
+    axes = {*plan.space.scientific, *plan.space.nuisance}
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    return pd.DataFrame({name: pd.Series(v, dtype=object if name in axes else None) for name, v in columns.items()})
+
+
 def _trial_row(trial: Trial) -> dict[str, object]:
-    candidate = trial.candidate
-    metrics = {} if trial.known is None else trial.known.metrics
     return {
-        **candidate.cell,
-        **candidate.nuisance,
-        "seed": candidate.config.seed,
+        **trial.candidate.point,
+        "seed": trial.candidate.config.seed,
         "state": trial.state,
         "identity": trial.identity,
         "run_id": None if trial.known is None else trial.known.run_id,
         "num_test": trial.num_test,
-        **{name: metrics.get(name, math.nan) for name in METRICS},
+        **{name: _metric(trial, name) for name in METRICS},
     }
 
 
-def _choose(trials: pd.DataFrame, nuisance: list[str]) -> pd.DataFrame:
-    finished = trials[trials["state"] == "finished"]
-    if finished.empty:
-        return trials
-    means = finished.groupby(nuisance, sort=False, dropna=False)["val_accuracy"].mean()
-    best = means.idxmax()
-    values = best if isinstance(best, tuple) else (best,)
-    keep = pd.Series(True, index=trials.index)
-    for name, value in zip(nuisance, values, strict=True):
-        keep &= trials[name] == value
-    return trials[keep]
+def _metric(trial: Trial, name: str) -> float:
+    return math.nan if trial.known is None else trial.known.metrics.get(name, math.nan)
 
 
-def _summary(trials: pd.DataFrame, nuisance: list[str]) -> dict[str, object]:
-    finished = trials[trials["state"] == "finished"]
-    chosen = {name: trials[name].iloc[0] for name in nuisance} if len(finished) else dict.fromkeys(nuisance)
-    missing = trials.loc[trials["state"] != "finished", "state"].value_counts()
-    row: dict[str, object] = {
-        **chosen,
-        "n": len(finished),
-        "mean": math.nan,
-        "low": math.nan,
-        "high": math.nan,
-        "interval": "",
-        "missing": ", ".join(f"{count} {state}" for state, count in missing.items()),
-    }
-    if len(finished):
-        accuracies = finished["test_accuracy"].tolist()
-        low, high, kind = seed_interval(accuracies, int(finished["num_test"].iloc[0]))
-        row |= {"mean": sum(accuracies) / len(accuracies), "low": low, "high": high, "interval": kind}
-    return row
+def _grouped(trials: Sequence[Trial], key: Callable[[Trial], Mapping[str, object]]) -> list[list[Trial]]:
+    """Trials with an equal key together, in the order in which keys first appear."""
+    groups: dict[tuple[object, ...], list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault(tuple(key(trial).items()), []).append(trial)
+    return list(groups.values())
+
+
+def _choose(trials: list[Trial]) -> list[Trial]:
+    """The trials of the nuisance point that validation prefers; none where no point has finished whole."""
+    points = _grouped(trials, lambda trial: trial.candidate.nuisance)
+    whole = [point for point in points if all(trial.state == "finished" for trial in point)]
+    return max(whole, key=lambda point: _mean([_metric(t, "chosen_val_accuracy") for t in point]), default=[])
+
+
+def _summary(trials: list[Trial], nuisance: list[str]) -> dict[str, object]:
+    chosen = _choose(trials) if nuisance else trials
+    finished = [trial for trial in chosen if trial.state == "finished"]
+    missing = Counter(trial.state for trial in trials if trial.state != "finished")
+    row: dict[str, object] = {**dict.fromkeys(nuisance), **(chosen[0].candidate.nuisance if chosen else {})}
+    row |= {"n": len(finished), "mean": math.nan, "low": math.nan, "high": math.nan, "interval": ""}
+    if finished:
+        accuracies = [_metric(trial, "test_accuracy") for trial in finished]
+        low, high, kind = seed_interval(accuracies, finished[0].num_test)
+        row |= {"mean": _mean(accuracies), "low": low, "high": high, "interval": kind}
+    return row | {"missing": ", ".join(f"{count} {state}" for state, count in missing.items())}
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -6,20 +6,22 @@ import pickle
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import ray
+from filelock import FileLock, Timeout
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 from rich.console import Console
 
-from revit.architectures import MODELS
+from revit.config import ModelConfig
 from revit.errors import InputError
-from study.ledger import Ledger, Outcome
+from revit.weights import PACKAGED
+from study.ledger import Ledger, Outcome, is_settled
 from study.plan import Plan, Trial
 from study.progress import StudyProgress
 from study.recorder import Recorder, trial_name
@@ -61,11 +63,16 @@ class RunResult:
 
 
 def check_runnable(trials: list[Trial], resources: Resources) -> None:
-    """Raise InputError for what can be known to fail before Ray starts."""
-    for name in sorted({trial.candidate.config.model.name for trial in trials} - MODELS.keys()):
+    """Raise InputError for what can be known to fail before Ray starts.
+
+    Models that the project does not ship are built, without memory for their tensors, and their weights
+    held against them.
+    """
+    foreign = {(t.candidate.config.model, t.candidate.config.resolution): t for t in trials if not _is_shipped(t)}
+    for trial in foreign.values():
         from revit.models import check_model
 
-        check_model(name)
+        check_model(trial.candidate.config, trial.weights)
     if resources.gpus_per_trial:
         import torch
 
@@ -77,6 +84,11 @@ def check_runnable(trials: list[Trial], resources: Resources) -> None:
         raise InputError(f"--cpus-per-trial = {resources.cpus_per_trial}: this machine has {cpus}")
 
 
+def _is_shipped(trial: Trial) -> bool:
+    plain = ModelConfig(name=trial.candidate.config.model.name)
+    return trial.candidate.config.model == plain and trial.weights is not None and trial.weights.parent == PACKAGED
+
+
 def run_plan(plan: Plan, ledger: Ledger, console: Console, resources: Resources, tags: dict[str, str]) -> RunResult:
     """Train every trial of the plan that is not settled; write all that happens to the ledger.
 
@@ -84,29 +96,47 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, resources: Resources,
 
     Args:
         tags: of the launch's run, beside its study's name.
+
+    Raises:
+        InputError: a trial asks for more than Ray finds here, or another process runs studies on the store.
     """
-    trials = plan.to_run
-    study = plan.space.name
-    launch = ledger.open_launch(study, tags)
-    recorder = Recorder(ledger, launch=launch, study=study, trials=trials)
-    progress = StudyProgress(console, trials)
-    events = _Events(recorder, progress, plan, ledger.root / "work")
-    stopper = _CtrlC(console)
-    try:
-        with progress, stopper.listening():
-            _run_tune(events, stopper, resources, storage=ledger.root / "tune", name=launch)
-    finally:
-        recorder.close(interrupted=stopper.pressed)
-        shutil.rmtree(ledger.root / "tune" / launch, ignore_errors=True)
-    return RunResult(outcomes=recorder.outcomes, messages=events.messages, interrupted=stopper.pressed)
-
-
-def _run_tune(events: "_Events", stopper: "_CtrlC", resources: Resources, *, storage: Path, name: str) -> None:
     start_ray()
-    cpus, gpus = _share(resources, ray.cluster_resources())  # type: ignore[no-untyped-call]  # Ray leaves it so
-    orders = [asdict(events.order(trial, max(1, int(cpus)))) for trial in events.trials.values()]
+    share = _share(resources, ray.cluster_resources())  # type: ignore[no-untyped-call]  # Ray leaves it so
+    stopper = _CtrlC(console)
+    with _alone_on(ledger.root), stopper.listening():
+        ledger.close_abandoned()
+        plan = plan.with_records(ledger.trials())  # another run may have ended since it was made
+        launch = ledger.open_launch(plan.space.name, tags)
+        recorder = Recorder(ledger, launch=launch, study=plan.space.name, trials=plan.to_run)
+        try:
+            with StudyProgress(console, plan.to_run) as progress:
+                events = _Events(recorder, progress, plan, share, ledger.root / "work")
+                _run_tune(events, stopper, storage=ledger.root / "tune", name=launch)
+        finally:
+            recorder.close(interrupted=stopper.pressed)
+            shutil.rmtree(ledger.root / "tune" / launch, ignore_errors=True)
+    return RunResult(outcomes=recorder.outcomes, messages=recorder.messages, interrupted=stopper.pressed)
+
+
+@contextmanager
+def _alone_on(store: Path) -> Iterator[None]:
+    """Hold the store's lock, so that no other process trains the same trials."""
+    lock = FileLock(store / "run.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise InputError(f"{store}: another run is using this store; wait for it, or name another --store") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _run_tune(events: "_Events", stopper: "_CtrlC", *, storage: Path, name: str) -> None:
+    orders = [asdict(events.order(trial)) for trial in events.trials.values()]
+    resources = {"cpu": events.share.cpus, "gpu": events.share.gpus}
     tuner = tune.Tuner(
-        tune.with_resources(train_trial, {"cpu": cpus, "gpu": gpus}),
+        tune.with_resources(train_trial, resources),
         param_space={"order": tune.grid_search(orders)},
         tune_config=tune.TuneConfig(reuse_actors=True, trial_dirname_creator=lambda trial: trial.trial_id),
         run_config=tune.RunConfig(name=name, storage_path=str(storage), callbacks=[events], stop=stopper, verbose=0),
@@ -122,19 +152,31 @@ def start_ray() -> None:
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
 
 
-def _share(resources: Resources, cluster: dict[str, float]) -> tuple[float, float]:
-    """CPUs and GPUs of one trial.
+class _Share(NamedTuple):
+    """CPUs and GPUs of one trial."""
+
+    cpus: int
+    gpus: float
+
+
+def _share(resources: Resources, cluster: Mapping[str, float]) -> _Share:
+    """What one trial gets of what Ray has found.
 
     A small model on a CPU is faster on one thread than on two (measured: 824 against 695 images/s).
+
+    Raises:
+        InputError: more than there is.
     """
-    num_gpus = cluster.get("GPU", 0)
+    num_cpus, num_gpus = cluster["CPU"], cluster.get("GPU", 0.0)
     gpus = resources.gpus_per_trial
     if gpus is None:
         gpus = 1.0 if num_gpus else 0.0
     cpus = resources.cpus_per_trial
     if cpus is None:
-        cpus = max(1, int(cluster["CPU"] * gpus / num_gpus)) if num_gpus and gpus else 1
-    return cpus, gpus
+        cpus = max(1, int(num_cpus * gpus / num_gpus)) if gpus and num_gpus else 1
+    if cpus > num_cpus or gpus > num_gpus:
+        raise InputError(f"a trial asks for {cpus} CPUs and {gpus:g} GPUs; Ray finds {num_cpus:g} and {num_gpus:g}")
+    return _Share(cpus, gpus)
 
 
 class _Stateless:
@@ -147,16 +189,16 @@ class _Stateless:
 class _Events(_Stateless, tune.Callback):
     """Hands what Tune sees to the recorder and the progress display."""
 
-    def __init__(self, recorder: Recorder, progress: StudyProgress, plan: Plan, work: Path) -> None:
+    def __init__(self, recorder: Recorder, progress: StudyProgress, plan: Plan, share: _Share, work: Path) -> None:
         self.trials = {trial.identity: trial for trial in plan.to_run}
-        self.messages: dict[str, str] = {}
+        self.share = share
         self._first_seed = plan.trials[0].candidate.config.seed
         self._recorder = recorder
         self._progress = progress
         self._work = work
         self._val_accuracy: dict[str, float | None] = {}
 
-    def order(self, trial: Trial, num_threads: int) -> Order:
+    def order(self, trial: Trial) -> Order:
         """What a worker is told to train. Weights are kept of a study's first seed only."""
         config = trial.candidate.config
         return Order(
@@ -165,7 +207,8 @@ class _Events(_Stateless, tune.Callback):
             images=str(trial.images),
             weights=None if trial.weights is None else str(trial.weights),
             work=str(self._work / trial.identity),
-            num_threads=num_threads,
+            device="cuda" if self.share.gpus else "cpu",
+            num_threads=self.share.cpus,
             keep_model=config.seed == self._first_seed,
         )
 
@@ -180,11 +223,14 @@ class _Events(_Stateless, tune.Callback):
     ) -> None:
         """A worker reported rows, or the end."""
         identity = _identity(trial)
+        if "tags" in result:
+            self._recorder.tags(identity, result["tags"])
         if "rows" in result:
             rows: list[dict[str, float]] = result["rows"]
             self._recorder.rows(identity, rows)
             self._val_accuracy[identity] = rows[-1].get("val_accuracy", self._val_accuracy.get(identity))
-            self._progress.stepped(identity, int(rows[-1]["step"]))
+            tell = self._progress.resumed if result["repeated"] else self._progress.stepped
+            tell(identity, int(rows[-1]["step"]))
         if "outcome" in result:
             last = self.trials[identity].num_steps
             if "metrics" in result:
@@ -202,15 +248,13 @@ class _Events(_Stateless, tune.Callback):
         self._end(identity, "failed", f"{type(cause).__name__}: {_last_line(cause)}")
 
     def _end(self, identity: str, outcome: Outcome, message: str) -> None:
-        if message:
-            self.messages[identity] = message
         work = self._work / identity
         self._recorder.ended(
             identity,
             outcome,
             message=message,
             artifacts=work / ARTIFACTS,
-            then=lambda: clear_work(work) if outcome != "failed" else None,
+            then=lambda written: clear_work(work) if is_settled(written) else None,
         )
         name = trial_name(self.trials[identity])
         self._progress.ended(identity, name, outcome, self._val_accuracy.get(identity))

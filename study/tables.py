@@ -33,7 +33,7 @@ def plan_table(plan: Plan) -> Table:
     for heading in ("state", *axes, "seed", "steps", "identity", "run"):
         table.add_column(heading, overflow="fold")
     for trial in plan.trials:
-        labels = {**trial.candidate.cell, **trial.candidate.nuisance}
+        labels = trial.candidate.point
         numbers = (trial.candidate.config.seed, trial.num_steps)
         run = "" if trial.known is None else trial.known.run_id
         table.add_row(trial.state, *map(str, (*labels.values(), *numbers)), trial.identity, run)

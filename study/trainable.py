@@ -23,6 +23,7 @@ class Order:
         images: folder of the image store.
         weights: file or folder of the pretrained weights, None to start from scratch.
         work: folder of this trial's checkpoint and artifacts; the driver can read it too.
+        device: `cpu` or `cuda`.
         num_threads: CPU threads of the trial.
         keep_model: leave the tested weights among the artifacts.
     """
@@ -32,6 +33,7 @@ class Order:
     images: str
     weights: str | None
     work: str
+    device: str
     num_threads: int
     keep_model: bool
 
@@ -44,29 +46,36 @@ def train_trial(params: dict[str, Any]) -> None:
     import torch
 
     from revit.datasets.store import ImageStore
-    from revit.fine_tune import Row, TrainState, TrialData, fine_tune
+    from revit.fine_tune import Row, TrainState, TrialData, device_name, fine_tune, uses_bf16
 
     order = Order(**params["order"])
     config = from_dict(order.config)
     work = Path(order.work)
     checkpoint = work / CHECKPOINT
     artifacts = work / ARTIFACTS
-    artifacts.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(order.num_threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    shutil.rmtree(artifacts, ignore_errors=True)  # of an earlier attempt that failed
+    artifacts.mkdir(parents=True)
+    device = torch.device(order.device)
+    torch.set_num_threads(order.num_threads if device.type == "cpu" else 1)
+
+    resume = checkpoint if checkpoint.exists() else None
+    told_before = resume is not None  # of a resumed trial the first report repeats what came before
 
     def report(rows: list[Row], state: TrainState) -> None:
-        if "val_loss" in rows[-1]:
+        nonlocal told_before
+        if "val_loss" in rows[-1] and not told_before:
             state.save(checkpoint)
-        tune.report({"rows": rows})
+        tune.report({"rows": rows, "repeated": told_before})
+        told_before = False
 
     def write_built(built: dict[str, Any]) -> None:
         _write_json(artifacts / "config.json", asdict(config))
         _write_json(artifacts / "built.json", built)
+        precision = "bf16" if uses_bf16(device) else "fp32"
+        tune.report({"tags": {"device": device_name(device), "precision": precision, "torch": torch.__version__}})
 
     weights = None if order.weights is None else Path(order.weights)
-    data = TrialData.of(config, ImageStore(Path(order.images)), weights)
-    resume = checkpoint if checkpoint.exists() else None
+    data = TrialData.of(config, ImageStore(Path(order.images)), weights, order.num_threads)
     try:
         result = fine_tune(config, data, report, device=device, resume=resume, on_built=write_built)
     except DivergedError as error:

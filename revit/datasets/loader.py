@@ -21,7 +21,7 @@ from revit.datasets.subsets import Indices
 
 ASPECT_RATIO = (3 / 4, 4 / 3)
 CROP_ATTEMPTS = 10
-PREFETCHED_BATCHES = 3
+PREFETCHED_BATCHES = 2
 
 ORDER_STREAM, CROP_STREAM, DROPOUT_STREAM = 0, 1, 2
 """Keys that keep the random numbers of data order, crops and dropout apart under one seed."""
@@ -128,15 +128,19 @@ def train_batch(config: FineTuneConfig, store: ImageStore, train: Indices, step:
     return Batch(torch.stack(images), torch.from_numpy(store.labels[indices]))
 
 
-def train_batches(config: FineTuneConfig, store: ImageStore, train: Indices, first: int, last: int) -> Iterator[Batch]:
-    """The batches of steps `first` to `last` - 1, prepared a few ahead by a thread."""
-    return _ahead(lambda step: train_batch(config, store, train, step), range(first, last))
+def train_batches(
+    config: FineTuneConfig, store: ImageStore, train: Indices, steps: Iterable[int], num_threads: int = 1
+) -> Iterator[Batch]:
+    """The batches of the given steps, in order, prepared a few ahead by some threads."""
+    return _ahead(lambda step: train_batch(config, store, train, step), steps, num_threads)
 
 
-def eval_batches(store: ImageStore, indices: Indices, resolution: int, batch_size: int) -> Iterator[Batch]:
+def eval_batches(
+    store: ImageStore, indices: Indices, resolution: int, batch_size: int, num_threads: int = 1
+) -> Iterator[Batch]:
     """All the images of `indices` in order, each squash-resized to the resolution."""
     parts = [indices[start : start + batch_size] for start in range(0, len(indices), batch_size)]
-    return _ahead(lambda part: _eval_batch(store, part, resolution), parts)
+    return _ahead(lambda part: _eval_batch(store, part, resolution), parts, num_threads)
 
 
 def _eval_batch(store: ImageStore, indices: Indices, resolution: int) -> Batch:
@@ -153,14 +157,14 @@ def to_input(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
     return scaled.expand(-1, 3, -1, -1), batch.labels.to(device, non_blocking=True)
 
 
-def _ahead(make: Callable[[T], Batch], items: Iterable[T]) -> Iterator[Batch]:
-    """`map(make, items)`, computed a few items ahead of its reader in one thread."""
-    with ThreadPoolExecutor(max_workers=1) as thread:
+def _ahead(make: Callable[[T], Batch], items: Iterable[T], num_threads: int) -> Iterator[Batch]:
+    """`map(make, items)`, in order, computed a few items ahead of its reader."""
+    with ThreadPoolExecutor(max_workers=num_threads) as threads:
         waiting: deque[Future[Batch]] = deque()
         try:
             for item in items:
-                waiting.append(thread.submit(make, item))
-                if len(waiting) > PREFETCHED_BATCHES:
+                waiting.append(threads.submit(make, item))
+                if len(waiting) > num_threads + PREFETCHED_BATCHES:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

@@ -137,7 +137,7 @@ def find_image_folder(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise InputError(f"dataset folder:{folder} is not here: there is no such folder")
     below = _split_folders(folder).values()
-    files = sorted(path for part in below for path in part.glob("*/*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    files = sorted(path for part in below for path in part.glob("*/**/*") if path.suffix.lower() in IMAGE_SUFFIXES)
     if not files:
         raise InputError(
             f"dataset folder:{folder} has no images: expected train/CLASS/*.jpg and test/CLASS/*.jpg, "
@@ -155,12 +155,30 @@ def _split_folders(folder: Path) -> dict[Split, Path]:
 
 
 def read_image_folder(folder: Path, files: list[Path]) -> tuple[list[str], Iterator[Sample]]:
-    """Decode with PIL: upright (EXIF), RGB. Classes are the folders' names, sorted."""
-    split_of = {part: split for split, part in _split_folders(folder).items()}
-    class_names = sorted({path.parent.name for path in files})
+    """Decode with PIL: upright (EXIF), RGB. Classes are the folders' names, sorted.
+
+    Raises:
+        InputError: train and test do not hold the same classes.
+    """
+    places = [_place(folder, path) for path in files]
+    classes = {split: {name for each, name in places if each == split} for split, _ in places}
+    if len(classes) == 2 and classes["train"] != classes["test"]:
+        odd = ", ".join(sorted(classes["train"] ^ classes["test"])[:3])
+        raise InputError(f"dataset folder:{folder}: train and test have not the same classes; only one has {odd}")
+    class_names = sorted({name for _, name in places})
     label_of = {name: label for label, name in enumerate(class_names)}
-    samples = (Sample(decode_image(path), label_of[path.parent.name], split_of[path.parent.parent]) for path in files)
+    samples = (
+        Sample(decode_image(path), label_of[name], split) for path, (split, name) in zip(files, places, strict=True)
+    )
     return class_names, samples
+
+
+def _place(folder: Path, path: Path) -> tuple[Split, str]:
+    """The split and the class that an image below the folder belongs to."""
+    for split, part in _split_folders(folder).items():
+        if path.is_relative_to(part):
+            return split, path.relative_to(part).parts[0]
+    raise AssertionError(f"{path} is not below {folder}")
 
 
 def decode_image(path: Path) -> npt.NDArray[np.uint8]:

@@ -15,6 +15,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,9 @@ import numpy.typing as npt
 from filelock import FileLock
 
 from revit.datasets.readers import Reader, Sample, reader_for
-from revit.datasets.subsets import test_part
+from revit.datasets.subsets import Splits, split, test_part
 from revit.errors import InputError
+from revit.folders import check_writable
 
 STORE_VERSION = 1
 
@@ -64,11 +66,27 @@ class ImageStore:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def split(self, val_fraction: float, data_fraction: float, subset_seed: int) -> Splits:
+        """The images of one trial (see subsets.split); computed once a process for all trials alike."""
+        return _split(self.folder, val_fraction, data_fraction, subset_seed)
+
     def image(self, index: int) -> npt.NDArray[np.uint8]:
         """Image `index` as (H, W, C) uint8: a view of the mapped file. Private pages: the file never changes."""
         height, width = self.sizes[index]
         flat = self._pixels[self._offsets[index] : self._offsets[index + 1]]
         return flat.reshape(height, width, self.manifest.channels)
+
+
+@lru_cache(maxsize=64)
+def _split(folder: Path, val_fraction: float, data_fraction: float, subset_seed: int) -> Splits:
+    store = ImageStore(folder)
+    return split(
+        store.labels,
+        store.is_test,
+        val_fraction=val_fraction,
+        data_fraction=data_fraction,
+        subset_seed=subset_seed,
+    )
 
 
 def open_store(dataset: str, *, data_dir: Path, cache_dir: Path) -> ImageStore:
@@ -84,6 +102,7 @@ def open_store(dataset: str, *, data_dir: Path, cache_dir: Path) -> ImageStore:
     """
     reader = reader_for(dataset)
     files = reader.find(data_dir)
+    check_writable(cache_dir, "--cache-dir")
     known = cache_dir / "sources" / f"{_fingerprint(dataset, files)}.txt"
     known.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(known.with_suffix(".lock")):
@@ -127,14 +146,14 @@ def _write(folder: Path, dataset: str, class_names: list[str], samples: Iterator
     splits: list[str] = []
     channels = 0
     with (folder / "pixels.bin").open("wb") as pixels:
-        for image, label, split in samples:
+        for image, label, part in samples:
             height, width, channels = image.shape
             data = np.ascontiguousarray(image).tobytes()
             pixels.write(data)
             content.update(data)
             sizes.append((height, width))
             labels.append(label)
-            splits.append(split)
+            splits.append(part)
     layout = _layout(np.array(sizes, np.int64), np.array(labels, np.int64), np.array(splits), channels)
     for name in sorted(layout):
         content.update(name.encode() + np.ascontiguousarray(layout[name]).tobytes())

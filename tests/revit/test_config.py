@@ -40,6 +40,9 @@ WRONG = {
     "momentum of 1": ({"optimizer.momentum": 1.0}, "optimizer.momentum = 1.0", "below 1"),
     "plateau without validation": ({"schedule.name": "plateau", "val_fraction": 0.0}, "val_fraction = 0", "plateau"),
     "a seed below 0": ({"seed": -1}, "seed = -1", "at least 0"),
+    "weights that there are none of": ({"model.name": "vit_cifar_scratch"}, "model.pretrained", "has no weights"),
+    "a trained model taken apart": ({"model.attn_out_proj": False}, "model.pretrained = True", "attn_out_proj"),
+    "weights that are not loaded": ({"model.pretrained": False, "model.weights": "w"}, "model.weights", "pretrained"),
     "True as a number": ({"steps": True}, "steps = True", "a whole number"),
 }
 
@@ -101,6 +104,7 @@ def test_identity_changes_with_whatever_determines_the_result() -> None:
         "resolution": 8, "data_fraction": 0.5, "subset_seed": 1, "val_fraction": 0.2, "train_crop": "none",
         "crop_scale": (0.1, 1.0), "flip": False, "model.name": "vit_tiny_patch4_7", "model.pretrained": False,
         "model.pos_embed": "none", "model.head_init": "normal", "model.dropout": 0.1, "optimizer.name": "adam",
+        "model.pos_embed_resize": "jax", "model.head_dropout": 0.1,
         "optimizer.lr": 0.1, "optimizer.momentum": 0.5, "optimizer.weight_decay": 0.1, "optimizer.clip_norm": None,
         "schedule.name": "linear", "schedule.warmup_steps": 3, "schedule.final_factor": 0.5,
         "schedule.plateau_factor": 0.2, "schedule.plateau_patience": 3, "steps": 11, "batch_size": 64,
@@ -108,11 +112,14 @@ def test_identity_changes_with_whatever_determines_the_result() -> None:
     }  # fmt: skip
     changed = {path: name_of(BASE.with_values({path: value})) for path, value in others.items()}
     changed["epochs"] = name_of(BASE.with_values({"steps": None, "epochs": 1.0}))
+    scratch = BASE.with_values({"model.pretrained": False})
+    changed["model.attn_out_proj"] = name_of(scratch.with_values({"model.attn_out_proj": False}))
+    changed["model.embed_std"] = name_of(scratch.with_values({"model.embed_std": 1.0}))
     changed["data"] = name_of(BASE, data="e")
     changed["weights"] = name_of(BASE, weights=None)
     assert name_of(BASE) not in changed.values()
     assert len(set(changed.values())) == len(changed)
-    untested = set(BASE.flat()) - set(changed) - set(EXECUTION_FIELDS) - {"dataset"}
+    untested = set(BASE.flat()) - set(changed) - set(EXECUTION_FIELDS) - {"dataset", "model.weights"}
     assert not untested, "a new field must be in the identity, or be an execution field"
 
 
@@ -120,8 +127,9 @@ def test_identity_does_not_change_with_how_a_trial_is_executed_or_written() -> N
     assert name_of(BASE.with_values({"micro_batch": 4})) == name_of(BASE)
     assert name_of(BASE.with_values({"optimizer.lr": 1})) == name_of(BASE.with_values({"optimizer.lr": 1.0}))
     assert name_of(BASE.with_values({"dataset": "folder:/elsewhere"})) == name_of(BASE), "content counts, not name"
+    assert name_of(BASE.with_values({"model.weights": "/elsewhere"})) == name_of(BASE), "content counts, not name"
 
 
 def test_identity_is_the_same_in_every_process_and_version() -> None:
     """A changed value here orphans every result that users have: bump TRAINING_VERSION on purpose instead."""
-    assert name_of(BASE) == "4007ce1dbf53a438"
+    assert name_of(BASE) == "a10db38558e8bc87"

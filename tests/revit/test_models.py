@@ -17,7 +17,7 @@ from revit.datasets.store import open_store
 from revit.errors import InputError
 from revit.fine_tune import evaluate
 from revit.models import build_model, check_model
-from revit.weights import PACKAGED, WEIGHTS_DIR_VARIABLE, find_weights, weights_digest
+from revit.weights import PACKAGED, WEIGHTS_DIR_VARIABLE, find_weights
 
 
 def config_of(**values: object) -> FineTuneConfig:
@@ -105,13 +105,20 @@ def test_dropout_reaches_every_dense_layer_and_the_position_embedding() -> None:
 
 def test_the_table_states_what_the_models_are() -> None:
     for name, spec in MODELS.items():
-        model = built(config_of(model__name=name, resolution=spec.pretrained_resolution), 10)
+        model = built(config_of(model__name=name, resolution=spec.resolution, model__pretrained=False), 10)
         assert sum(p.numel() for p in model.parameters()) == spec.num_params
-        assert model.patch_embed.patch_size == (spec.patch_size, spec.patch_size)
-        weights = find_weights(config_of(model__name=name).model)
-        assert weights is not None
-        assert weights.stat().st_size <= 2_000_000
-        assert weights.with_suffix(".md").exists()
+        assert hasattr(model, "patch_embed") is (spec.patch_size is not None)
+        if spec.patch_size is not None:
+            assert model.patch_embed.patch_size == (spec.patch_size, spec.patch_size)
+
+
+@pytest.mark.parametrize("name", ["vit_nano", "bit_nano"])
+def test_shipped_weights_are_committed_small_and_have_a_card(name: str) -> None:
+    weights = PACKAGED / f"{name}.safetensors"
+    assert weights.stat().st_size <= 2_000_000
+    card = weights.with_suffix(".md").read_text()
+    for told in ("Test accuracy", f"`python -m revit.pretrain {name}`", "Seed: 0", "Fashion-MNIST", "Date: 20"):
+        assert told in card
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "resnet18", "test_vit"])
@@ -136,40 +143,69 @@ def test_a_timm_vit_takes_weights_from_a_folder(tmp_path: Path, monkeypatch: pyt
     assert torch.equal(model.pos_embed, source.pos_embed)
 
 
-def test_wrong_weights_are_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match=r"no pretrained weights vit_tiny_patch16_224.safetensors"):
-        built(config_of(model__name="vit_tiny_patch16_224", resolution=32), 10)
+def test_a_timm_resnet_takes_weights_though_its_head_has_another_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = timm.create_model("resnet18", num_classes=3)
+    torch.save(source.state_dict(), tmp_path / "resnet18.pth")
     monkeypatch.setenv(WEIGHTS_DIR_VARIABLE, str(tmp_path))
-    path = tmp_path / "vit_nano.safetensors"
-    path.write_bytes(b"torn")
-    with pytest.raises(InputError, match="not a readable safetensors file"):
-        built(config_of(), 10)
-    other = built(config_of(model__pretrained=False), 10).state_dict()
-    other["blocks.0.mlp.fc1.weight"] = torch.zeros(100, 64)
-    del other["blocks.3.mlp.fc2.bias"]
-    save_file(other, path)
-    with pytest.raises(InputError, match=r"blocks.0.mlp.fc1.weight, blocks.3.mlp.fc2.bias"):
-        built(config_of(), 10)
+    model = built(config_of(model__name="resnet18", resolution=32), 10)
+    assert torch.equal(model.layer1[0].conv1.weight, source.layer1[0].conv1.weight)
+    assert model.fc.weight.shape == (10, 512)
 
 
-def test_the_digest_of_weights_changes_with_a_bit(tmp_path: Path) -> None:
-    path = tmp_path / "w"
-    path.write_bytes(b"a")
-    before = weights_digest(path)
-    path.write_bytes(b"b")
-    assert weights_digest(path) != before
-    assert weights_digest(None) is None
+def test_missing_weights_are_one_clear_line() -> None:
+    with pytest.raises(InputError, match="weights are not on this machine"):
+        built(config_of(model__name="vit_tiny_patch16_224", resolution=32), 10)
 
 
-def test_an_unknown_model_names_close_ones() -> None:
-    with pytest.raises(InputError, match="vit_base_patch16_224"):
-        check_model("vit_base_patch_16_224")
-    check_model("vit_nano")
+WRONG_MODELS: dict[str, tuple[dict[str, object], str]] = {
+    "an unknown name": ({"model__name": "vit_base_patch_16_224"}, "close are .*vit_base_patch16_224"),
+    "a patch that its name does not tell": ({"model__name": "test_vit", "resolution": 30}, "multiple of 16"),
+    "no position embedding": ({"model__name": "resnet18", "model__pos_embed": "none"}, "resnet18 has no position"),
+    "dropout in a CNN": ({"model__name": "bit_nano", "model__dropout": 0.1}, r"model\.dropout = 0\.1: is for ViTs"),
+    "attention in a CNN": ({"model__name": "bit_nano", "model__attn_out_proj": False}, r"model\.attn_out_proj"),
+    "micro-batches through BatchNorm": ({"model__name": "resnet18", "micro_batch": 4}, "BatchNorm"),
+}
 
 
-def test_a_model_without_position_embedding_cannot_lose_it() -> None:
-    with pytest.raises(InputError, match="resnet18 has no position embedding"):
-        built(config_of(model__name="resnet18", model__pretrained=False, model__pos_embed="none"), 10)
+@pytest.mark.parametrize("case", WRONG_MODELS)
+def test_a_model_that_cannot_be_is_refused_before_memory_is_taken(case: str) -> None:
+    values, told = WRONG_MODELS[case]
+    with pytest.raises(InputError, match=told):
+        check_model(config_of(model__pretrained=False, **values), None)
+
+
+def test_weights_that_do_not_fit_are_refused_before_memory_is_taken(tmp_path: Path) -> None:
+    save_file(
+        built(config_of(model__name="bit_nano", model__pretrained=False), 10).state_dict(), tmp_path / "w.safetensors"
+    )
+    with pytest.raises(InputError, match="weights of another model"):
+        check_model(config_of(), tmp_path / "w.safetensors")
+    check_model(config_of(), PACKAGED / "vit_nano.safetensors")
+
+
+@pytest.mark.parametrize("name", ["vit_b16_in21k", "bit_r50x1_in21k", "deit_tiny_distilled_patch16_224", "vit_nano"])
+def test_checking_a_model_builds_it_without_memory(name: str) -> None:
+    check_model(config_of(model__name=name, model__pretrained=False, resolution=224), None)
+
+
+def test_the_authors_ablation_model_has_the_parameters_that_theirs_has() -> None:
+    """815,754, counted in their code: no output projection, MLP of 64, 12 layers."""
+    values = {"model__name": "vit_cifar_scratch", "model__pretrained": False, "resolution": 32}
+    theirs = built(config_of(**values, model__attn_out_proj=False, model__embed_std=1.0), 10)
+    assert sum(p.numel() for p in theirs.parameters()) == 815_754
+    assert theirs.pos_embed.std().item() == pytest.approx(1, abs=0.05)
+    assert theirs.cls_token.std().item() == pytest.approx(1, abs=0.3)
+    standard = built(config_of(**values), 10)
+    assert standard.pos_embed.std().item() == pytest.approx(0.02, abs=0.002)
+    assert theirs.eval()(images_of(32)).shape == (4, 10)
+
+
+def test_head_dropout_reaches_the_head_only() -> None:
+    for name in ("vit_nano", "bit_nano"):
+        model = built(config_of(model__name=name, model__pretrained=False, model__head_dropout=0.3), 10)
+        assert [m.p for m in model.modules() if isinstance(m, torch.nn.Dropout) and m.p > 0] == [0.3]
 
 
 def test_fine_tuning_beats_training_from_scratch_on_a_tenth_of_the_data(train: Callable) -> None:
@@ -189,16 +225,17 @@ def test_fine_tuning_beats_training_from_scratch_on_a_tenth_of_the_data(train: C
     assert min(accuracy[True]) > max(accuracy[False])
 
 
-def test_the_shipped_weights_reach_on_fashion_mnist_what_their_card_says(cache_dir: Path) -> None:
+@pytest.mark.parametrize("name", ["vit_nano", "bit_nano"])
+def test_the_shipped_weights_reach_on_fashion_mnist_what_their_card_says(cache_dir: Path, name: str) -> None:
     try:
         store = open_store("fashion_mnist", data_dir=Path("data"), cache_dir=cache_dir)
     except InputError as missing:
         pytest.skip(str(missing))
-    model = built(config_of(model__pretrained=False), 10)
-    model.load_state_dict(load_file(PACKAGED / "vit_nano.safetensors"))
+    model = built(config_of(model__name=name, model__pretrained=False), 10)
+    model.load_state_dict(load_file(PACKAGED / f"{name}.safetensors"))
     test = np.flatnonzero(store.is_test)
     answers = evaluate(model, eval_batches(store, test, 28, 256), test, torch.device("cpu"))
-    stated = re.search(r"Test accuracy: ([\d.]+)%", (PACKAGED / "vit_nano.md").read_text())
+    stated = re.search(r"Test accuracy: ([\d.]+)%", (PACKAGED / f"{name}.md").read_text())
     assert stated is not None
     assert 100 * answers.accuracy == pytest.approx(float(stated.group(1)), abs=0.02)
     assert answers.accuracy >= 0.88

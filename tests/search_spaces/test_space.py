@@ -1,12 +1,13 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import search_spaces
 from revit.config import FineTuneConfig
 from revit.errors import InputError
-from search_spaces.space import SearchSpace
+from search_spaces.space import TABLE_COLUMNS, SearchSpace
 
 BASE = FineTuneConfig(dataset="digits", steps=10)
 
@@ -64,6 +65,12 @@ WRONG = {
         "axes lr and optimizer.lr both set optimizer.lr",
     ),
     "an axis over seeds": ({"scientific": {"seed": (0, 1)}}, "seed"),
+    "no scientific axis": ({"scientific": {}}, "nothing to compare"),
+    "an axis named as a column": ({"scientific": {"state": {"a": {"steps": 1}}}}, "axis state"),
+    "tuning without validation": (
+        {"base": BASE.with_values({"val_fraction": 0.0}), "nuisance": {"optimizer.lr": (0.1,)}},
+        "val_fraction is 0",
+    ),
     "no seeds": ({"seeds": ()}, "no seeds"),
     "a seed twice": ({"seeds": (1, 1)}, "seeds"),
     "keep that refuses all": ({"keep": lambda config: False}, "refuses every point"),
@@ -87,6 +94,33 @@ def test_every_study_loads_and_its_module_says_what_it_asks(name: str) -> None:
     told = module.__doc__ or ""
     assert f"run_study.py run {name}" in told
     assert f"= {len(space.candidates(space.seeds))}" in told, "the docstring states the number of trials"
+
+
+@pytest.mark.parametrize(
+    ("module", "told"),
+    [
+        ("SPACE = 3", "defines no SPACE"),
+        ("from revit.config import FineTuneConfig\nFineTuneConfig(dataset='digits', stepz=5)", "stepz"),
+        ("SPACE = (", "SyntaxError"),
+        ("import nothing_of_that_name", "nothing_of_that_name"),
+        ("from search_spaces.quickstart import SPACE", "must be 'broken'"),
+    ],
+)
+def test_a_broken_module_is_one_line_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, told: str
+) -> None:
+    (tmp_path / "broken.py").write_text(module)
+    monkeypatch.setattr(search_spaces, "__path__", [*search_spaces.__path__, str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "search_spaces.broken", raising=False)
+    with pytest.raises(InputError, match=r"search_spaces/broken\.py") as raised:
+        search_spaces.load("broken")
+    assert told in str(raised.value)
+
+
+def test_tables_and_spaces_agree_on_the_columns(tmp_path: Path) -> None:
+    from study.results import METRICS
+
+    assert set(METRICS) <= TABLE_COLUMNS
 
 
 def test_an_unknown_study_names_the_known_ones() -> None:

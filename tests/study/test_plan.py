@@ -67,7 +67,7 @@ def test_a_plan_knows_steps_and_test_images(folders: Folders) -> None:
     [
         ({"data_fraction": 0.001}, "data_fraction = 0.001"),
         ({"dataset": "folder:/nowhere/at/all"}, "/nowhere/at/all"),
-        ({"model.name": "vit_tiny_patch4_none"}, "no pretrained weights vit_tiny_patch4_none.safetensors"),
+        ({"model.name": "vit_tiny_patch4_none"}, "weights are not on this machine"),
     ],
 )
 def test_what_a_trial_lacks_is_said_while_planning(folders: Folders, values: dict[str, object], told: str) -> None:

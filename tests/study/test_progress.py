@@ -30,6 +30,16 @@ def test_the_time_left_follows_from_the_share_of_steps_done(clock: SimpleNamespa
     assert progress.eta_s() == pytest.approx(30 * 250 / 150)
 
 
+def test_steps_from_before_a_resume_took_no_time_of_this_launch(clock: SimpleNamespace) -> None:
+    progress = progress_of(io.StringIO(), terminal=False)
+    progress.started("a")
+    progress.resumed("a", 80)
+    assert progress.eta_s() is None
+    clock.s += 10
+    progress.stepped("a", 100)
+    assert progress.eta_s() == pytest.approx(10 * 300 / 20)
+
+
 def test_every_ended_trial_is_a_line_with_counts_outcome_and_score(clock: SimpleNamespace) -> None:
     file = io.StringIO()
     with progress_of(file, terminal=False) as progress:

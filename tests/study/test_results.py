@@ -10,7 +10,7 @@ from statsmodels.stats.weightstats import DescrStatsW
 from revit.config import FineTuneConfig
 from search_spaces.space import SearchSpace
 from study.ledger import TrialRecord
-from study.plan import Folders, Plan, make_plan
+from study.plan import Folders, Plan, Trial, make_plan
 from study.results import cell_table, seed_interval, trial_table
 from study.tables import terminal_table
 
@@ -18,7 +18,7 @@ BASE = FineTuneConfig(dataset="digits", resolution=8, steps=5)
 
 
 def finished(identity: str, test: float, val: float) -> TrialRecord:
-    metrics = {"test_accuracy": test, "val_accuracy": val}
+    metrics = {"test_accuracy": test, "chosen_val_accuracy": val}
     return TrialRecord(
         run_id="r", identity=identity, outcome="finished", last_step=5, metrics=metrics, studies=frozenset()
     )
@@ -76,18 +76,53 @@ def test_validation_chooses_and_test_reports(plan: Plan) -> None:
 
 
 def test_a_trial_that_did_not_finish_fills_no_cell(plan: Plan) -> None:
-    chosen = [trial for trial in plan.trials if trial.candidate.cell["schedule.name"] == "cosine"]
-    records = {trial.identity: finished(trial.identity, 0.8, 0.8) for trial in chosen[:3]}
-    stopped = chosen[3].identity
+    records = {t.identity: finished(t.identity, 0.8, 0.8) for t in points(plan, "cosine", 0.1)}
+    stopped = points(plan, "cosine", 0.2)[0].identity
     records[stopped] = TrialRecord(
         run_id="r", identity=stopped, outcome="interrupted", last_step=3,
-        metrics={"test_accuracy": 0.99, "val_accuracy": 0.99}, studies=frozenset(),
+        metrics={"test_accuracy": 0.99, "chosen_val_accuracy": 0.99}, studies=frozenset(),
     )  # fmt: skip
     cells = cell_table(plan.with_records(records))
-    assert cells["n"].max() == 2
+    assert cells["n"].tolist() == [3, 0]
     assert cells["mean"][0] == pytest.approx(0.8)
     assert math.isnan(cells["mean"][1])
-    assert "new" in cells["missing"][1]
+    assert cells["missing"].tolist() == ["1 interrupted, 2 new", "6 new"]
+
+
+def points(plan: Plan, schedule: str, lr: float | None) -> list[Trial]:
+    wanted = {"schedule.name": schedule, "optimizer.lr": lr}
+    return [trial for trial in plan.trials if trial.candidate.point == wanted]
+
+
+def test_a_point_that_did_not_finish_whole_is_not_chosen(plan: Plan) -> None:
+    """One lucky survivor of a learning rate that diverges elsewhere is no best value."""
+    records = {t.identity: finished(t.identity, 0.7, 0.7) for t in points(plan, "cosine", 0.1)}
+    lucky, *others = points(plan, "cosine", 0.2)
+    records[lucky.identity] = finished(lucky.identity, 0.95, 0.95)
+    for trial in others:
+        records[trial.identity] = TrialRecord(
+            run_id="r", identity=trial.identity, outcome="diverged", last_step=1, metrics={}, studies=frozenset()
+        )
+    cells = cell_table(plan.with_records(records))
+    assert cells["mean"][0] == pytest.approx(0.7)
+    assert cells["n"][0] == 3
+    assert cells["missing"][0] == "2 diverged"
+
+
+def test_none_is_a_value_like_any_other(tmp_path: Path, cache_dir: Path) -> None:
+    space = SearchSpace(
+        name="example",
+        question="?",
+        base=BASE,
+        scientific={"optimizer.clip_norm": (None, 4)},
+        nuisance={"optimizer.momentum": (0.5, 0.9)},
+        seeds=(0,),
+    )
+    plan = make_plan(space, space.seeds, Folders(store=tmp_path, data=tmp_path, cache=cache_dir), {})
+    cells = cell_table(plan.with_records({t.identity: finished(t.identity, 0.8, 0.8) for t in plan.trials}))
+    assert cells["optimizer.clip_norm"].tolist() == [None, 4]
+    assert cells["n"].tolist() == [1, 1]
+    assert list(terminal_table(plan).columns[0].cells) == ["None", "4"]
 
 
 def test_every_trial_has_its_row(plan: Plan) -> None:

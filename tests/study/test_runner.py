@@ -164,7 +164,7 @@ def test_divergence_is_a_result_of_one_trial_and_is_not_tried_again(studies: Stu
     assert sorted(result.outcomes.values()) == ["diverged", "finished"]
     diverged, finished = plan.trials
     assert (diverged.state, finished.state) == ("diverged", "finished")
-    assert "the training loss became" in result.messages[diverged.identity]
+    assert "the loss became" in result.messages[diverged.identity]
     assert studies.plan(space).to_run == []
     cells = cell_table(plan)
     assert math.isnan(cells["mean"][0])

@@ -69,6 +69,18 @@ def test_an_image_folder_is_what_torchvision_reads(folder: Path, tmp_path: Path)
             assert store.labels[index] == label
 
 
+def test_images_in_folders_below_a_class_belong_to_it(folder: Path, tmp_path: Path) -> None:
+    write_image(folder / "train" / "cat" / "deep" / "er" / "1.png", "RGB", (8, 8), 1)
+    store = opened(folder, tmp_path)
+    assert store.manifest.num_train == len(torchvision.datasets.ImageFolder(folder / "train")) == 13
+
+
+def test_train_and_test_must_have_the_same_classes(folder: Path, tmp_path: Path) -> None:
+    write_image(folder / "test" / "mouse" / "1.png", "RGB", (8, 8), 1)
+    with pytest.raises(InputError, match="not the same classes; only one has mouse"):
+        opened(folder, tmp_path)
+
+
 def test_one_folder_is_split_stratified_and_always_alike(tmp_path: Path) -> None:
     for name in ("cat", "dog"):
         for number in range(10):

@@ -35,13 +35,21 @@ def test_every_prefix_holds_each_class_in_its_share(sizes: list[int], seed: int,
         assert (counts <= np.ceil(share + 1e-9)).all()
 
 
-@given(class_sizes, seeds, st.floats(0, 1), st.floats(0, 1))
-def test_fractions_are_nested(sizes: list[int], seed: int, one: float, other: float) -> None:
+@given(class_sizes, seeds, st.floats(0, 1), st.floats(0, 1), st.sampled_from([0.0, 0.1, 0.25]))
+def test_fractions_are_nested(sizes: list[int], seed: int, one: float, other: float, val: float) -> None:
+    """Through `split`, as trials draw them; fractions that leave a class empty are refused there."""
     labels = labels_of(sizes)
-    smaller, larger = sorted((one, other))
-    order = stratified_order(labels, seed)
-    a, b = (set(order[: round(fraction * len(labels))].tolist()) for fraction in (smaller, larger))
-    assert a <= b
+    is_test = np.zeros(len(labels), dtype=bool)
+    drawn = []
+    for fraction in sorted((one, other)):
+        try:
+            drawn.append(split(labels, is_test, val_fraction=val, data_fraction=fraction, subset_seed=seed))
+        except InputError:
+            return
+    smaller, larger = drawn
+    assert set(smaller.train) <= set(larger.train)
+    assert (smaller.val == larger.val).all()
+    assert not set(smaller.val) & set(larger.train)
 
 
 def split_of(store: ImageStore, val: float = 0.1, fraction: float = 1.0, seed: int = 0):
