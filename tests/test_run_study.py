@@ -94,7 +94,7 @@ def wait_for_progress(store: Path, process: subprocess.Popen[str]) -> None:
 
 
 def test_a_study_interrupted_resumed_and_asked_again(tmp_path: Path) -> None:
-    """One life of a study: Ctrl-C, the command that continues, the table, nothing left to do, the report."""
+    """One life of a study: Ctrl-C, SIGTERM, the command that continues, the table, nothing left, the report."""
     store = tmp_path / "mlruns"
     arguments = ["run", "quickstart", "--seeds", "1", *where(tmp_path)]
     process = subprocess.Popen(
@@ -111,6 +111,15 @@ def test_a_study_interrupted_resumed_and_asked_again(tmp_path: Path) -> None:
     assert stopped
     assert all(0 < run.data.metrics["num_steps_done"] < 120 for run in stopped)
 
+    again = subprocess.Popen(command_of(*arguments), stdout=subprocess.PIPE, text=True, start_new_session=True)
+    while not any(run.info.status == "RUNNING" and run.data.tags["kind"] == "trial" for run in all_runs(store)):
+        assert again.poll() is None
+        time.sleep(0.5)
+    os.kill(again.pid, signal.SIGTERM)
+    again.communicate(timeout=120)
+    assert again.returncode == 130
+    assert "RUNNING" not in {run.info.status for run in all_runs(store)}
+
     resumed = call(*arguments)
     assert resumed.returncode == 0, resumed.stderr
     assert "Traceback" not in resumed.stderr
@@ -124,10 +133,10 @@ def test_a_study_interrupted_resumed_and_asked_again(tmp_path: Path) -> None:
         steps = [point.step for point in client.get_metric_history(run.info.run_id, "train_loss")]
         assert steps == sorted(marks(120, 100)), "every step once, though trials were resumed"
 
-    again = call(*arguments)
-    assert again.returncode == 0
-    assert "nothing to do" in again.stdout
-    assert len([run for run in all_runs(store) if run.data.tags["kind"] == "launch"]) == 2
+    asked = call(*arguments)
+    assert asked.returncode == 0
+    assert "nothing to do" in asked.stdout
+    assert len([run for run in all_runs(store) if run.data.tags["kind"] == "launch"]) == 3
 
     reported = call("report", "quickstart", "--seeds", "1", *where(tmp_path), "--reports", str(tmp_path / "reports"))
     assert reported.returncode == 0

@@ -9,6 +9,8 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
+import torch
+from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from PIL import Image
@@ -84,6 +86,8 @@ def test_as_many_finished_runs_as_trials_all_children_of_the_launch(
         assert run.data.tags["mlflow.parentRunId"] == launch.info.run_id
         assert run.data.tags["study.example"] == "yes"
         assert run.data.tags["seed"] == str(trial.candidate.config.seed)
+        assert (run.data.tags["device"], run.data.tags["precision"]) == ("cpu", "fp32")
+        assert run.data.tags["torch"] == torch.__version__
 
 
 def test_params_metrics_and_artifacts_of_every_trial_are_there(
@@ -199,6 +203,23 @@ def test_a_trial_that_fails_is_recorded_with_its_traceback_and_runs_again(studie
     plan, result = studies.run(space)
     assert result.outcomes == {gone.identity: "finished"}, "built again, and only this one run again"
     assert studies.ledger.trials()[gone.identity].run_id == record.run_id
+
+
+def test_two_launches_on_one_store_do_not_meet(studies: Studies) -> None:
+    space = SearchSpace(
+        name="second", question="?", base=BASE, scientific={"optimizer.lr": (0.07,)}, seeds=(0,)
+    )  # fmt: skip
+    with (
+        FileLock(studies.folders.store / "run.lock"),
+        pytest.raises(InputError, match="another run is using this store"),
+    ):
+        studies.run(space)
+    assert studies.plan(space).trials[0].state == "new"
+
+
+def test_more_cpus_than_ray_finds_is_refused_and_not_waited_for(studies: Studies) -> None:
+    with pytest.raises(InputError, match="a trial asks for 1000 CPUs and 0 GPUs; Ray finds"):
+        run_plan(studies.plan(SPACE), studies.ledger, QUIET, Resources(cpus_per_trial=1000), {})
 
 
 def test_every_run_is_closed(studies: Studies, example: tuple[Plan, RunResult]) -> None:

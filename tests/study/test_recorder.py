@@ -1,0 +1,107 @@
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from revit.config import FineTuneConfig
+from search_spaces.space import SearchSpace
+from study.ledger import Ledger
+from study.plan import Folders, Trial, make_plan
+from study.recorder import Recorder, cell_name, trial_name
+
+SPACE = SearchSpace(
+    name="example",
+    question="?",
+    base=FineTuneConfig(dataset="digits", resolution=8, steps=5),
+    scientific={"optimizer.name": ("sgd", "adam"), "model.pos_embed": ("none",)},
+    nuisance={"optimizer.lr": (0.1,)},
+    seeds=(0,),
+)
+
+
+class Store:
+    """A real store, a launch in it, and a recorder of two trials."""
+
+    def __init__(self, folder: Path, cache_dir: Path) -> None:
+        self.ledger = Ledger(folder)
+        self.client = MlflowClient(self.ledger.uri)
+        plan = make_plan(SPACE, SPACE.seeds, Folders(store=folder, data=folder, cache=cache_dir), {})
+        self.trials: list[Trial] = list(plan.trials)
+        self.launch = self.ledger.open_launch("example", {})
+        self.recorder = Recorder(self.ledger, launch=self.launch, study="example", trials=self.trials)
+        self.files = folder / "files"
+        self.files.mkdir()
+        self.settled: list[str] = []
+
+    def finish(self, identity: str) -> None:
+        """A trial from its start to its end."""
+        self.recorder.started(identity)
+        self.recorder.rows(identity, [{"step": 5, "lr": 0.1}])
+        self.recorder.final(identity, {"step": 5, "test_accuracy": 0.5})
+        self.recorder.ended(identity, "finished", message="", artifacts=self.files, then=self.settled.append)
+
+    def statuses(self) -> dict[str, str]:
+        runs = self.client.search_runs(["1"])
+        return {run.data.tags.get("identity", "launch"): run.info.status for run in runs}
+
+
+@pytest.fixture
+def store(tmp_path: Path, cache_dir: Path) -> Store:
+    return Store(tmp_path, cache_dir)
+
+
+def test_trials_that_finish_are_finished_and_so_is_their_launch(store: Store) -> None:
+    for trial in store.trials:
+        store.finish(trial.identity)
+    store.recorder.close(interrupted=False)
+    assert set(store.statuses().values()) == {"FINISHED"}
+    assert store.settled == ["finished", "finished"]
+
+
+@pytest.mark.parametrize("broken", ["log_rows", "close_trial"])
+def test_a_trial_of_which_something_could_not_be_written_is_not_finished(
+    store: Store, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """The store refuses one write of the first trial; the second is not harmed."""
+    first, second = (trial.identity for trial in store.trials)
+    write, refusals = getattr(store.ledger, broken), ["once"]
+
+    def refuse_once(*arguments: object, **options: object) -> None:
+        if refusals:
+            refusals.pop()
+            raise OSError("disk full")
+        write(*arguments, **options)
+
+    monkeypatch.setattr(store.ledger, broken, refuse_once)
+    store.finish(first)
+    store.finish(second)
+    store.recorder.close(interrupted=False)
+    assert store.recorder.outcomes == {first: "failed", second: "finished"}
+    assert "disk full" in store.recorder.messages[first]
+    assert store.statuses() == {first: "FAILED", second: "FINISHED", "launch": "FAILED"}
+    assert store.settled in (["failed", "finished"], ["finished"]), "its work folder is kept"
+
+
+def test_what_began_and_did_not_end_is_interrupted(store: Store) -> None:
+    first, second = (trial.identity for trial in store.trials)
+    store.recorder.started(first)
+    store.recorder.started(second)
+    store.recorder.close(interrupted=True)
+    assert set(store.statuses().values()) == {"KILLED"}
+    assert store.recorder.outcomes == {first: "interrupted", second: "interrupted"}
+
+
+def test_runs_of_a_launch_that_died_are_closed_by_the_next(store: Store) -> None:
+    identity = store.trials[0].identity
+    store.recorder.started(identity)
+    store.recorder._thread.shutdown(wait=True)  # and then the process dies
+    assert store.statuses() == {identity: "RUNNING", "launch": "RUNNING"}
+    store.ledger.close_abandoned()
+    assert store.statuses() == {identity: "KILLED", "launch": "KILLED"}
+    assert store.ledger.trials()[identity].outcome == "interrupted"
+
+
+def test_names_are_short_where_they_can_be(store: Store) -> None:
+    trial = store.trials[1]
+    assert cell_name(trial) == "optimizer.name=adam model.pos_embed=none optimizer.lr=0.1"
+    assert trial_name(trial) == "adam pos_embed=none lr=0.1 seed=0"
