@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import run_study
 import search_spaces
 from search_spaces.space import SearchSpace
 
@@ -29,3 +30,16 @@ def test_its_search_space_becomes_a_study_by_being_saved(tmp_path: Path, monkeyp
 def test_the_files_it_points_to_are_there() -> None:
     for target in re.findall(r"\]\(([\w/.]+)\)", README):
         assert (Path(__file__).parent.parent / target).exists(), target
+
+
+def test_the_table_it_shows_is_the_quickstarts() -> None:
+    """Each cell of the quickstart has its row, with as many seeds as the study has."""
+    space = search_spaces.load("quickstart")
+    for candidate in space.candidates(space.seeds[:1]):
+        cell = r" *│ ".join(re.escape(str(value)) for value in candidate.cell.values())
+        assert re.search(rf"│ {cell} +│ \d\d\.\d\d │ .* │ +{len(space.seeds)} │", README), candidate.cell
+
+
+def test_the_commands_it_names_exist() -> None:
+    known = {command.name or command.callback.__name__ for command in run_study.app.registered_commands}
+    assert set(re.findall(r"run_study\.py (\w+)", README)) <= known
