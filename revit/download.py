@@ -33,7 +33,8 @@ def download(file: RemoteFile, folder: Path, on_progress: Callable[[int, int | N
         _receive(file.url, partial, on_progress)
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         raise InputError(f"{file.url} cannot be fetched: {error}") from error
-    digest = hashlib.md5(partial.read_bytes(), usedforsecurity=False).hexdigest()
+    with partial.open("rb") as content:
+        digest = hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if digest != file.md5:
         partial.unlink()
         raise InputError(f"{file.url} has the MD5 {digest}, not {file.md5}: what was sent is deleted")
@@ -58,3 +59,5 @@ def _receive(url: str, partial: Path, on_progress: Callable[[int, int | None], N
             out.write(chunk)
             have += len(chunk)
             on_progress(have, total)
+    if total is not None and have < total:
+        raise ConnectionError(f"the server hung up after {have} of {total} bytes; the same command goes on from there")

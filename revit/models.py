@@ -55,10 +55,15 @@ def build_model(config: FineTuneConfig, num_classes: int, weights: Path | None) 
     return model
 
 
+def empty_model(config: FineTuneConfig, num_classes: int) -> nn.Module:
+    """The config's network with tensors that have shapes and no content, and so take no memory."""
+    with torch.device("meta"):
+        return _construct(config.model, config.resolution, num_classes)
+
+
 def check_model(config: FineTuneConfig, weights: Path | None) -> None:
     """Raise InputError unless the config's model exists and its weights fit. Takes no memory for the model."""
-    with torch.device("meta"):
-        model = _construct(config.model, config.resolution, num_classes=2)
+    model = empty_model(config, num_classes=2)
     if weights is not None:
         _fitting(model, weights, config.model.pos_embed_resize)
     if config.model.pos_embed == "none":

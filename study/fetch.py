@@ -1,5 +1,6 @@
 """Getting what a study needs before it runs, as nodes with GPUs are often offline."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from revit.download import download
 from revit.errors import InputError
 from revit.weights import HUB_FILES, WEIGHTS_DIR_VARIABLE, find_weights, hub_repo, weights_digest
 from search_spaces.space import SearchSpace
+
+
+SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,10 +82,23 @@ def _fetch_weights(model: ModelConfig) -> Need:
         if model.weights is not None or repo is None:
             return Need(what=what, here=False, advice=str(error))
     try:
-        weights_digest(Path(hf_hub_download(repo, HUB_FILES[0])))
+        _check_blob(Path(hf_hub_download(repo, HUB_FILES[0])))
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, InputError) as error:
         reason = str(error).splitlines()[0]
         url = hf_hub_url(repo, HUB_FILES[0])
         by_hand = f"by hand: {url} -> {model.name}.safetensors in the folder of --weights-dir ({WEIGHTS_DIR_VARIABLE})"
         return Need(what=what, here=False, advice=f"{reason}\n  {by_hand}")
     return Need(what=what, here=True)
+
+
+def _check_blob(path: Path) -> None:
+    """Raise InputError, and delete it, where a file in Hugging Face's cache is not what its name says.
+
+    The cache names a large file by the SHA-256 that the hub states, and checks no more than its size.
+    """
+    blob = path.resolve()
+    digest = weights_digest(blob)
+    if SHA256.fullmatch(blob.name) and digest != blob.name:
+        path.unlink()
+        blob.unlink()
+        raise InputError(f"{path.name} has the SHA-256 {digest}, not {blob.name}: what was sent is deleted")

@@ -1,7 +1,9 @@
 """What tests share: small trials, decoded digits, one Ray for the whole run."""
 
 import socket
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +108,76 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
+
+
+class Site:
+    """A web site on this machine: what it was asked, and how well it behaves.
+
+    Attributes:
+        headers: sent along with a path, beside Content-Length.
+        ranges: whether it can send the rest of a file.
+        break_off_after: bytes after which it hangs up.
+        requests: method, path and Range header of each request.
+    """
+
+    def __init__(self, files: Mapping[str, bytes], headers: Mapping[str, Mapping[str, str]]) -> None:
+        self.files, self.headers = files, headers
+        self.ranges = True
+        self.break_off_after: int | None = None
+        self.requests: list[tuple[str, str, str | None]] = []
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_HEAD(self) -> None:
+                site.answer(self, send_body=False)
+
+            def do_GET(self) -> None:
+                site.answer(self, send_body=True)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def answer(self, handler: BaseHTTPRequestHandler, send_body: bool) -> None:
+        path, wanted = handler.path.split("?")[0], handler.headers.get("Range")
+        self.requests.append((handler.command, path, wanted))
+        content = self.files.get(path)
+        if content is None:
+            handler.send_error(404)
+            return
+        start = int(wanted.removeprefix("bytes=").split("-")[0]) if wanted and self.ranges else 0
+        if start and start >= len(content):
+            handler.send_error(416)
+            return
+        handler.send_response(206 if start else 200)
+        for name, value in {"Content-Length": str(len(content) - start), **self.headers.get(path, {})}.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        if send_body:
+            handler.wfile.write(content[start : self.break_off_after])
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Site]]:
+    """Serve some files over HTTP, from memory, as long as the test lasts."""
+    sites: list[Site] = []
+
+    def start(
+        files: Mapping[str, bytes],
+        headers: Mapping[str, Mapping[str, str]] | None = None,
+        *,
+        ranges: bool = True,
+        break_off_after: int | None = None,
+    ) -> Site:
+        site = Site(files, headers or {})
+        site.ranges, site.break_off_after = ranges, break_off_after
+        sites.append(site)
+        threading.Thread(target=site.server.serve_forever, daemon=True).start()
+        return site
+
+    yield start
+    for site in sites:
+        site.server.shutdown()
+        site.server.server_close()

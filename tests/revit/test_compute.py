@@ -1,0 +1,35 @@
+from pathlib import Path
+
+import pytest
+
+from revit.architectures import MODELS
+from revit.compute import forward_gflops, models_page, num_params
+
+PAGE = Path(__file__).parents[2] / "docs" / "models.md"
+
+# Figures of an independent count, with a head for 100 classes: parameters in millions, GMACs of a forward pass.
+VIT_B16 = {64: (85.74, 1.46), 128: (85.77, 5.64), 224: (85.88, 17.56), 384: (86.17, 55.48), 512: (86.51, 107.03)}
+BIT_R50 = {64: (23.70, 0.33), 128: (23.70, 1.33), 224: (23.70, 4.09), 384: (23.70, 12.01), 512: (23.70, 21.35)}
+
+
+@pytest.mark.parametrize(("name", "table"), [("vit_b16_in21k", VIT_B16), ("bit_r50x1_in21k", BIT_R50)])
+def test_cost_is_that_of_an_independent_count(name: str, table: dict[int, tuple[float, float]]) -> None:
+    """Within 1 %, or within what the figure's two decimals can tell."""
+    for resolution, (millions, gmacs) in table.items():
+        assert num_params(name, resolution) / 1e6 == pytest.approx(millions, rel=1e-2)
+        assert forward_gflops(name, resolution) == pytest.approx(2 * gmacs, rel=1e-2, abs=2 * 0.005)
+
+
+@pytest.mark.parametrize("resolution", [64, 224, 512])
+def test_a_vits_cost_is_its_closed_form(resolution: int) -> None:
+    width, hidden, layers, patches = 768, 3072, 12, (resolution // 16) ** 2
+    tokens = patches + 1
+    layer = tokens * width * (3 * width + width + 2 * hidden) + 2 * tokens**2 * width
+    macs = patches * width * 3 * 16 * 16 + layers * layer + 100 * width
+    assert forward_gflops("vit_b16_in21k", resolution) == pytest.approx(2 * macs / 1e9, rel=1e-9)
+
+
+def test_the_page_in_the_docs_is_what_the_command_prints() -> None:
+    page = models_page()
+    assert PAGE.read_text() == page + "\n"
+    assert all(f"| `{name}` |" in page for name in MODELS)

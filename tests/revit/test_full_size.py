@@ -1,0 +1,44 @@
+"""The models of the paper at their real size: one step of training on this machine's CPU."""
+
+import math
+
+import pytest
+import torch
+
+from revit.config import FineTuneConfig
+from revit.datasets.loader import Batch
+from revit.fine_tune import train_step
+from revit.models import build_model
+from revit.optim import build_optimizer
+
+NUM_CLASSES = 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("resolution", [64, 224])
+@pytest.mark.parametrize(
+    ("name", "pos_embed"), [("vit_b16_in21k", "learned"), ("vit_b16_in21k", "none"), ("bit_r50x1_in21k", "learned")]
+)
+def test_a_step_moves_every_parameter_that_is_meant_to_move(name: str, pos_embed: str, resolution: int) -> None:
+    config = FineTuneConfig(dataset="digits", steps=1, resolution=resolution).with_values(
+        {
+            "model.name": name,
+            "model.pos_embed": pos_embed,
+            "model.head_init": "trunc_normal",  # behind a head of zeros nothing else would move yet
+            "optimizer.lr": 0.1,
+            "batch_size": 2,
+        }
+    )
+    model = build_model(config, NUM_CLASSES, weights=None)
+    if pos_embed == "none":
+        assert not model.pos_embed.requires_grad
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    batch = Batch(torch.randint(0, 256, (2, 3, resolution, resolution), dtype=torch.uint8), torch.tensor([3, 42]))
+    model.train()
+    optimizer = build_optimizer(model, config.optimizer)
+    loss, grad_norm = train_step(model, optimizer, batch, config.optimizer.lr, config, torch.device("cpu"))
+    assert loss.item() == pytest.approx(math.log(NUM_CLASSES), rel=0.25)
+    assert math.isfinite(grad_norm)
+    stayed = {name for name, parameter in model.named_parameters() if torch.equal(parameter, before[name])}
+    assert stayed == ({"pos_embed"} if pos_embed == "none" else set())
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
