@@ -18,7 +18,6 @@ from revit.errors import InputError
 from revit.weights import HUB_FILES, WEIGHTS_DIR_VARIABLE, find_weights, hub_repo, weights_digest
 from search_spaces.space import SearchSpace
 
-
 SHA256 = re.compile("[0-9a-f]{64}")
 
 
