@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+import run_study
+import search_spaces
 from revit.fine_tune import marks
 from study.ledger import Ledger, tracking_uri
 
@@ -84,6 +86,46 @@ def test_wrong_input_is_one_clear_line_and_exit_code_2(case: str, tmp_path: Path
     assert told in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
     assert not (tmp_path / "ray").exists(), "Ray was not started"
+
+
+WRONG_STUDIES = {
+    "an axis that is none": ('scientific={"optimiser.lr": (1.0,)}', "did you mean optimizer.lr"),
+    "a choice that is none": ('scientific={"optimizer.name": ("sdg",)}', "must be one of sgd, adam, adamw"),
+    "a resolution between patches": ('scientific={"resolution": (30,)}', "resolution = 30: must be a multiple of 4"),
+    "a negative lr": ('scientific={"optimizer.lr": (-1.0,)}', "optimizer.lr = -1.0: must be above 0"),
+    "no steps": ('scientific={"steps": (0,)}', "steps = 0: must be above 0"),
+    "an empty batch": ('scientific={"batch_size": (0,)}', "batch_size = 0: must be above 0"),
+    "too small a fraction": ('scientific={"data_fraction": (0.001,)}', "leaves a class empty"),
+    "a dataset that is not there": ('scientific={"dataset": ("folder:/nowhere",)}', "there is no such folder"),
+    "an image that is none": ('scientific={"dataset": ("folder:FOLDER",)}', "cat/1.jpg cannot be decoded"),
+    "a module that ends early": ("scientific={", "search_spaces/asks.py cannot be read: SyntaxError"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_STUDIES)
+def test_a_wrong_study_is_one_clear_line_before_anything_starts(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    axes, told = WRONG_STUDIES[case]
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        (tmp_path / "photos" / name / "1.jpg").write_text("no image")
+    axes = axes.replace("FOLDER", str(tmp_path / "photos"))
+    (tmp_path / "asks.py").write_text(
+        "from revit.config import FineTuneConfig\n"
+        "from search_spaces.space import SearchSpace\n"
+        'BASE = FineTuneConfig(dataset="digits", steps=10)\n'
+        f'SPACE = SearchSpace(name="asks", question="?", base=BASE, {axes})\n'
+    )
+    monkeypatch.setattr(search_spaces, "__path__", [*search_spaces.__path__, str(tmp_path)])
+    monkeypatch.setattr(sys, "argv", ["run_study.py", "run", "asks", *where(tmp_path)])
+    with pytest.raises(SystemExit) as stop:
+        run_study.main()
+    sys.modules.pop("search_spaces.asks", None)
+    assert stop.value.code == 2
+    [line] = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("error: ")
+    assert told in line
 
 
 def wait_for_progress(store: Path, process: subprocess.Popen[str]) -> None:
