@@ -1,13 +1,18 @@
-"""Fetching a file so that at its final name there is all of it, verified, or nothing."""
+"""Fetching a file, or a folder of files, so that at its final name there is all of it, verified, or nothing."""
 
 import hashlib
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from revit.datasets.registry import RemoteFile
+from revit.datasets.registry import HubDataset, RemoteFile
 from revit.errors import InputError
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoFile
 
 CHUNK = 1 << 20
 TIMEOUT_S = 30
@@ -61,3 +66,54 @@ def _receive(url: str, partial: Path, on_progress: Callable[[int, int | None], N
             on_progress(have, total)
     if total is not None and have < total:
         raise ConnectionError(f"the server hung up after {have} of {total} bytes; the same command goes on from there")
+
+
+def download_from_hub(hub: HubDataset, folder: Path) -> None:
+    """Get a dataset's files from the Hugging Face hub into a folder that must not hold anything yet.
+
+    They are collected beside it in NAME.COMMIT.partial, where a later attempt finds those that came whole;
+    only when all are there and have the digests that the hub states is that renamed.
+
+    Raises:
+        InputError: the hub cannot be reached, has no such files, or sent something else (which is deleted).
+    """
+    from httpx2 import HTTPError
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.hf_api import RepoFile
+
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder} is there already, but not as this dataset: move it away")
+    try:
+        hub_now = HfApi()
+        commit = hub_now.dataset_info(hub.repo, revision=hub.revision).sha
+        tree = list(hub_now.list_repo_tree(hub.repo, recursive=True, revision=commit, repo_type="dataset"))
+        files = [each for each in tree if isinstance(each, RepoFile) and fnmatchcase(each.path, hub.pattern)]
+        if not files:
+            raise InputError(f"{hub.repo} has no files {hub.pattern} on {hub.revision}")
+        partial = folder.with_name(f"{folder.name}.{commit}.partial")
+        snapshot_download(hub.repo, repo_type="dataset", revision=commit, local_dir=partial, allow_patterns=hub.pattern)
+    except (HTTPError, OSError) as error:
+        raise InputError(f"{hub.repo} cannot be fetched: {first_line(error)}") from error
+    for file in files:
+        _check_hub_file(partial / file.path, file)
+    partial.rename(folder)
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line; its kind where it says nothing, as a timeout may."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _check_hub_file(path: Path, stated: "RepoFile") -> None:
+    """Raise InputError, and delete the file, where it is not what the hub states: by SHA-256, or as git counts."""
+    if stated.lfs is None:
+        content = path.read_bytes()
+        expected, kind = stated.blob_id, "git SHA-1"
+        digest = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+    else:
+        expected, kind = stated.lfs.sha256, "SHA-256"
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != expected:
+        path.unlink()
+        raise InputError(f"{stated.path} has the {kind} {digest}, not {expected}: what was sent is deleted")

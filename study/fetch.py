@@ -1,19 +1,20 @@
 """Getting what a study needs before it runs, as nodes with GPUs are often offline."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import quote
 
+from httpx2 import HTTPError
 from huggingface_hub import hf_hub_download, hf_hub_url
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from revit.config import ModelConfig
 from revit.datasets.readers import reader_for
-from revit.datasets.registry import DATASETS, RemoteFile
-from revit.download import download
+from revit.datasets.registry import DATASETS, DatasetSpec, RemoteFile
+from revit.download import download, download_from_hub, first_line
 from revit.errors import InputError
 from revit.weights import HUB_FILES, WEIGHTS_DIR_VARIABLE, find_weights, hub_repo, weights_digest
 from search_spaces.space import SearchSpace
@@ -30,39 +31,72 @@ class Need:
     advice: str = ""
 
 
-def fetch(space: SearchSpace, data_dir: Path, console: Console) -> Iterator[Need]:
-    """Get every dataset and all weights that the space names and this machine has not, one after the other.
+def fetch(spaces: Iterable[SearchSpace], data_dir: Path, console: Console) -> Iterator[Need]:
+    """Get every dataset and all weights that the spaces name and this machine has not, one after the other.
 
     What cannot be fetched is no error: it is yielded with the advice to get it by hand.
     """
-    configs = [candidate.config for candidate in space.candidates(space.seeds[:1])]
-    for dataset in dict.fromkeys(config.dataset for config in configs):
+    datasets, models = _named(spaces)
+    for dataset in datasets:
         yield _fetch_dataset(dataset, data_dir, console)
-    for model in dict.fromkeys(config.model for config in configs if config.model.pretrained):
+    for model in models:
         yield _fetch_weights(model)
 
 
-def _fetch_dataset(dataset: str, data_dir: Path, console: Console) -> Need:
+def missing(space: SearchSpace, data_dir: Path) -> list[Need]:
+    """What the space names and this machine has not; fetches nothing."""
+    datasets, models = _named([space])
+    needs = [*(_dataset_need(dataset, data_dir) for dataset in datasets), *map(_weights_need, models)]
+    return [need for need in needs if not need.here]
+
+
+def _named(spaces: Iterable[SearchSpace]) -> tuple[list[str], list[ModelConfig]]:
+    """The datasets, and the models with pretrained weights, of every trial; each once."""
+    configs = [candidate.config for space in spaces for candidate in space.candidates(space.seeds[:1])]
+    datasets = dict.fromkeys(config.dataset for config in configs)
+    models = dict.fromkeys(config.model for config in configs if config.model.pretrained)
+    return list(datasets), list(models)
+
+
+def _dataset_need(dataset: str, data_dir: Path) -> Need:
     what = f"dataset {dataset}"
-    if _dataset_is_here(dataset, data_dir):
-        return Need(what=what, here=True)
-    files = DATASETS[dataset].files if dataset in DATASETS else ()
     try:
-        for file in files:
-            _with_progress(file, data_dir, console)
         reader_for(dataset).find(data_dir)
     except InputError as error:
-        by_hand = "; ".join(f"{file.url} -> {data_dir / file.path}" for file in files)
-        return Need(what=what, here=False, advice=f"{error}\n  by hand: {by_hand}" if files else str(error))
+        return Need(what=what, here=False, advice=str(error))
     return Need(what=what, here=True)
 
 
-def _dataset_is_here(dataset: str, data_dir: Path) -> bool:
+def _fetch_dataset(dataset: str, data_dir: Path, console: Console) -> Need:
+    need = _dataset_need(dataset, data_dir)
+    if need.here or dataset not in DATASETS:
+        return need
+    spec = DATASETS[dataset]
     try:
-        reader_for(dataset).find(data_dir)
-    except InputError:
-        return False
-    return True
+        _download(spec, data_dir, console)
+        need = _dataset_need(dataset, data_dir)
+    except InputError as error:
+        need = replace(need, advice=str(error))
+    by_hand = "; ".join(_by_hand(spec, data_dir))
+    return need if need.here else replace(need, advice=f"{need.advice}\n  by hand: {by_hand}")
+
+
+def _download(spec: DatasetSpec, data_dir: Path, console: Console) -> None:
+    for file in spec.files:
+        _with_progress(file, data_dir, console)
+    if spec.hub is not None:
+        download_from_hub(spec.hub, data_dir / spec.name)
+
+
+def _by_hand(spec: DatasetSpec, data_dir: Path) -> Iterator[str]:
+    """What a person gets where, and where it belongs."""
+    for file in spec.files:
+        yield f"{file.url} -> {data_dir / file.path}"
+    if spec.hub is not None:
+        page = f"https://huggingface.co/datasets/{spec.hub.repo}/tree/{quote(spec.hub.revision, safe='')}"
+        yield f"{page}, its files {spec.hub.pattern} in their folders -> {data_dir / spec.name}"
+    if spec.page:
+        yield f"{spec.page} (after a login), unpacked -> {data_dir / spec.name}"
 
 
 def _with_progress(file: RemoteFile, data_dir: Path, console: Console) -> None:
@@ -71,23 +105,27 @@ def _with_progress(file: RemoteFile, data_dir: Path, console: Console) -> None:
         download(file, data_dir, lambda have, total: bar.update(task, completed=have, total=total))
 
 
-def _fetch_weights(model: ModelConfig) -> Need:
+def _weights_need(model: ModelConfig) -> Need:
     what = f"weights of {model.name}"
     try:
         weights_digest(find_weights(model))
-        return Need(what=what, here=True)
     except InputError as error:
-        repo = hub_repo(model.name)
-        if model.weights is not None or repo is None:
-            return Need(what=what, here=False, advice=str(error))
+        return Need(what=what, here=False, advice=str(error))
+    return Need(what=what, here=True)
+
+
+def _fetch_weights(model: ModelConfig) -> Need:
+    need = _weights_need(model)
+    repo = hub_repo(model.name)
+    if need.here or model.weights is not None or repo is None:
+        return need
     try:
         _check_blob(Path(hf_hub_download(repo, HUB_FILES[0])))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, InputError) as error:
-        reason = str(error).splitlines()[0]
+    except (HTTPError, OSError, InputError) as error:
         url = hf_hub_url(repo, HUB_FILES[0])
         by_hand = f"by hand: {url} -> {model.name}.safetensors in the folder of --weights-dir ({WEIGHTS_DIR_VARIABLE})"
-        return Need(what=what, here=False, advice=f"{reason}\n  {by_hand}")
-    return Need(what=what, here=True)
+        return replace(need, advice=f"{first_line(error)}\n  {by_hand}")
+    return replace(need, here=True, advice="")
 
 
 def _check_blob(path: Path) -> None:

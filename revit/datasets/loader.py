@@ -1,12 +1,13 @@
 """Batches of uint8 images: random crops and flips for training, squashed whole images for evaluation.
 
-What is drawn depends on (seed, step) alone, never on how often a process was restarted. Scaling to
-[-1, 1] and spreading gray over three channels happen on the device, in `to_input`.
+What is drawn depends on (seed, step) alone, never on how often a process was restarted. Scaling and spreading
+gray over three channels happen on the device, in `to_input`.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -23,22 +24,39 @@ ASPECT_RATIO = (3 / 4, 4 / 3)
 CROP_ATTEMPTS = 10
 PREFETCHED_BATCHES = 2
 
-ORDER_STREAM, CROP_STREAM, DROPOUT_STREAM = 0, 1, 2
-"""Keys that keep the random numbers of data order, crops and dropout apart under one seed."""
+ORDER_STREAM, CROP_STREAM, DROPOUT_STREAM, MIXUP_STREAM = 0, 1, 2, 3
+"""Keys that keep the random numbers of data order, crops, dropout and mixup apart under one seed."""
+
+NORMALIZATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
+    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "cifar": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+}
+"""Mean and standard deviation of red, green and blue, 0 to 1. CIFAR-10's are those that its trainers hand down."""
 
 
 T = TypeVar("T")
 
 
+class Mix(NamedTuple):
+    """Mixup of one batch: each image keeps `share` of itself and takes the rest of image `partner` (B,) int64."""
+
+    partner: Tensor
+    share: float
+
+
 class Batch(NamedTuple):
-    """Images (B, C, H, W) uint8, C 1 or 3, and their classes (B,) int64."""
+    """Images (B, C, H, W) uint8, C 1 or 3, their classes (B,) int64, and how they are mixed, if they are."""
 
     images: Tensor
     labels: Tensor
+    mix: Mix | None = None
 
 
 class Crops(NamedTuple):
-    """Boxes (B, 4) int64 as top, left, height, width in source pixels; whether each is mirrored (B,)."""
+    """Boxes (B, 4) int64 as top, left, height, width in pixels of the frame; whether each is mirrored (B,).
+
+    The frame is what is cut: the image as it is, or squashed, or squashed and padded (`train_crop`).
+    """
 
     boxes: npt.NDArray[np.int64]
     flips: npt.NDArray[np.bool_]
@@ -91,15 +109,30 @@ def whole_boxes(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return np.concatenate([np.zeros_like(sizes), sizes], axis=1)
 
 
+def corner_boxes(rng: np.random.Generator, count: int, frame: int, side: int) -> npt.NDArray[np.int64]:
+    """(count, 4): squares of `side` px placed uniformly in frames of `frame` px a side."""
+    corners = rng.integers(0, frame - side + 1, (count, 2))
+    return np.concatenate([corners, np.full((count, 2), side)], axis=1)
+
+
 def draw_crops(config: FineTuneConfig, step: int, sizes: npt.NDArray[np.int64]) -> Crops:
     """The crops and flips of training step `step` (from 0) for images of `sizes` (B, 2)."""
     rng = np.random.default_rng([config.seed, CROP_STREAM, step])
     if config.train_crop == "random_resized":
         boxes = random_resized_boxes(rng, sizes, config.crop_scale)
-    else:
+    elif config.train_crop == "none":
         boxes = whole_boxes(sizes)
+    else:
+        boxes = corner_boxes(rng, len(sizes), _frame_side(config), config.resolution)
     flips = rng.random(len(sizes)) < 0.5 if config.flip else np.zeros(len(sizes), dtype=bool)
     return Crops(boxes, flips)
+
+
+def _frame_side(config: FineTuneConfig) -> int:
+    """Side in pixels of the square that a `resized` or `padded` crop is cut from."""
+    if config.train_crop == "resized":
+        return round(config.resize_factor * config.resolution)
+    return config.resolution + 2 * config.crop_padding
 
 
 def crop(image: npt.NDArray[np.uint8], box: npt.NDArray[np.int64], flip: bool, resolution: int) -> Tensor:
@@ -110,11 +143,35 @@ def crop(image: npt.NDArray[np.uint8], box: npt.NDArray[np.int64], flip: bool, r
     return resized.flip(-1) if flip else resized
 
 
+def train_image(config: FineTuneConfig, image: npt.NDArray[np.uint8], box: npt.NDArray[np.int64], flip: bool) -> Tensor:
+    """One training image (C, R, R) uint8: the box of the frame that the config makes of `image` (H, W, C)."""
+    if config.train_crop in ("random_resized", "none"):
+        return crop(image, box, flip, config.resolution)
+    [whole] = whole_boxes(np.array([image.shape[:2]]))
+    if config.train_crop == "resized":
+        frame = crop(image, whole, False, _frame_side(config))
+    else:
+        frame = F.pad(crop(image, whole, False, config.resolution), [config.crop_padding])
+    top, left, height, width = box.tolist()
+    cut = frame[:, top : top + height, left : left + width]
+    return cut.flip(-1) if flip else cut
+
+
 def batch_indices(config: FineTuneConfig, train: Indices, step: int) -> Indices:
     """Which images (positions in the store) training step `step` (from 0) sees."""
     epoch, place = divmod(step, steps_per_epoch(len(train), config.batch_size))
-    order = np.random.default_rng([config.seed, ORDER_STREAM, epoch]).permutation(len(train))
+    rng = np.random.default_rng([config.seed, ORDER_STREAM, epoch])
+    order = rng.permutation(len(train)) if config.sampling == "shuffled" else rng.integers(0, len(train), len(train))
     return train[order[place * config.batch_size : (place + 1) * config.batch_size]]
+
+
+def draw_mix(config: FineTuneConfig, step: int, count: int) -> Mix | None:
+    """How training step `step` (from 0) mixes its `count` images; None without mixup."""
+    if config.mixup == 0:
+        return None
+    rng = np.random.default_rng([config.seed, MIXUP_STREAM, step])
+    share = float(rng.beta(config.mixup, config.mixup))
+    return Mix(torch.from_numpy(rng.permutation(count)), share)
 
 
 def train_batch(config: FineTuneConfig, store: ImageStore, train: Indices, step: int) -> Batch:
@@ -122,10 +179,11 @@ def train_batch(config: FineTuneConfig, store: ImageStore, train: Indices, step:
     indices = batch_indices(config, train, step)
     crops = draw_crops(config, step, store.sizes[indices])
     images = [
-        crop(store.image(index), box, flip, config.resolution)
+        train_image(config, store.image(index), box, flip)
         for index, box, flip in zip(indices.tolist(), crops.boxes, crops.flips.tolist(), strict=True)
     ]
-    return Batch(torch.stack(images), torch.from_numpy(store.labels[indices]))
+    mix = draw_mix(config, step, len(indices))
+    return Batch(torch.stack(images), torch.from_numpy(store.labels[indices]), mix)
 
 
 def train_batches(
@@ -150,11 +208,17 @@ def _eval_batch(store: ImageStore, indices: Indices, resolution: int) -> Batch:
     return Batch(torch.stack(images), torch.from_numpy(store.labels[indices]))
 
 
-def to_input(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
-    """What the model takes, on the device: (B, 3, H, W) float32 in [-1, 1], and labels (B,) int64."""
-    images = batch.images.to(device, non_blocking=True)
-    scaled = images.float().div_(127.5).sub_(1)
-    return scaled.expand(-1, 3, -1, -1), batch.labels.to(device, non_blocking=True)
+def to_input(images: Tensor, normalization: str, device: torch.device) -> Tensor:
+    """What the model takes, on the device: (B, 3, H, W) float32, of uint8 images (B, C, H, W), C 1 or 3."""
+    scale, shift = _scale_and_shift(normalization, device)
+    return images.to(device, non_blocking=True).float() / scale - shift
+
+
+@cache
+def _scale_and_shift(normalization: str, device: torch.device) -> tuple[Tensor, Tensor]:
+    """What pixels are divided by and what is then subtracted, (3, 1, 1) each; kept, as sending them would wait."""
+    mean, std = (torch.tensor(each, device=device)[:, None, None] for each in NORMALIZATIONS[normalization])
+    return 255 * std, mean / std
 
 
 def _ahead(make: Callable[[T], Batch], items: Iterable[T], num_threads: int) -> Iterator[Batch]:

@@ -3,7 +3,7 @@
     digits-1f2e3d4c5b6a7988/
         pixels.bin     every image's (H, W, C) uint8, one after the other
         layout.npz     offsets (n+1,) into pixels, sizes (n, 2) as H W, labels (n,), is_test (n,)
-        manifest.json  dataset, digest, class_names, channels, num_train, num_test
+        manifest.json  dataset, digest, class_names, channels, num_train, num_test, num_shared
 
 The folder is named by the digest of its content. Beside it, `sources/` remembers which files on disk
 decoded to which store, by their sizes and times, so that a second look costs no decoding.
@@ -22,17 +22,28 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
-from revit.datasets.readers import Reader, Sample, reader_for
+from revit.datasets.readers import reader_for
+from revit.datasets.readers.base import Reader, Sample
+from revit.datasets.registry import DATASETS
 from revit.datasets.subsets import Splits, split, test_part
 from revit.errors import InputError
 from revit.folders import check_writable
 
 STORE_VERSION = 1
+"""Part of every digest, and so of every trial's identity: it changes with what a store's pixels mean."""
+
+MANIFEST_VERSION = 2
+"""Of what manifest.json tells beside the digest: a store with an older one is decoded again, and is found equal."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What a store says of itself. `digest` covers pixels, sizes, labels, splits and class names."""
+    """What a store says of itself.
+
+    Attributes:
+        digest: covers pixels, sizes, labels, splits and class names.
+        num_shared: test images whose very pixels are also those of a training image.
+    """
 
     dataset: str
     digest: str
@@ -40,6 +51,33 @@ class Manifest:
     channels: int
     num_train: int
     num_test: int
+    num_shared: int
+
+
+def remarks(manifest: Manifest) -> list[str]:
+    """What a reader of results should know of a store: a line each; none where all is as it should be.
+
+    These are where its counts are not the registry's, and test images that are training images too.
+    """
+    told = []
+    spec = DATASETS.get(manifest.dataset)
+    if spec is not None:
+        counts = (
+            ("training images", manifest.num_train, spec.num_train),
+            ("test images", manifest.num_test, spec.num_test),
+            ("classes", len(manifest.class_names), spec.num_classes),
+        )
+        told = [
+            f"dataset {spec.name} has {here:,} {what} here; the registry says {stated:,}"
+            for what, here, stated in counts
+            if here != stated
+        ]
+    if manifest.num_shared:
+        told.append(
+            f"dataset {manifest.dataset}: {manifest.num_shared:,} of its {manifest.num_test:,} test images "
+            "are training images too, pixel by pixel"
+        )
+    return told
 
 
 class ImageStore:
@@ -116,7 +154,7 @@ def open_store(dataset: str, *, data_dir: Path, cache_dir: Path) -> ImageStore:
 
 
 def _fingerprint(dataset: str, files: list[Path]) -> str:
-    seen = hashlib.sha256(f"{STORE_VERSION} {dataset}".encode())
+    seen = hashlib.sha256(f"{STORE_VERSION} {MANIFEST_VERSION} {dataset}".encode())
     for path in files:
         status = path.stat()
         seen.update(f"\0{path} {status.st_size} {status.st_mtime_ns}".encode())
@@ -131,7 +169,8 @@ def _build(dataset: str, reader: Reader, files: list[Path], cache_dir: Path) -> 
         manifest = _write(partial, dataset, class_names, samples)
         label = dataset if dataset.isidentifier() else "folder"
         folder = cache_dir / f"{label}-{manifest.digest[:16]}"
-        if folder.exists():  # the same content from other files
+        if folder.exists():  # the same content, from other files or from an older version of this module
+            (partial / "manifest.json").replace(folder / "manifest.json")
             return folder
         partial.rename(folder)
         return folder
@@ -144,6 +183,7 @@ def _write(folder: Path, dataset: str, class_names: list[str], samples: Iterator
     sizes: list[tuple[int, int]] = []
     labels: list[int] = []
     splits: list[str] = []
+    seen: list[bytes] = []
     channels = 0
     with (folder / "pixels.bin").open("wb") as pixels:
         for image, label, part in samples:
@@ -154,6 +194,7 @@ def _write(folder: Path, dataset: str, class_names: list[str], samples: Iterator
             sizes.append((height, width))
             labels.append(label)
             splits.append(part)
+            seen.append(hashlib.sha256(f"{height} {width} ".encode() + data).digest())
     layout = _layout(np.array(sizes, np.int64), np.array(labels, np.int64), np.array(splits), channels)
     for name in sorted(layout):
         content.update(name.encode() + np.ascontiguousarray(layout[name]).tobytes())
@@ -166,12 +207,19 @@ def _write(folder: Path, dataset: str, class_names: list[str], samples: Iterator
         channels=channels,
         num_train=len(labels) - num_test,
         num_test=num_test,
+        num_shared=_num_shared(seen, layout["is_test"]),
     )
     if manifest.num_train == 0 or num_test == 0:
         raise InputError(f"dataset {dataset} has {manifest.num_train} training and {num_test} test images")
     np.savez(folder / "layout.npz", allow_pickle=False, **layout)
     (folder / "manifest.json").write_text(json.dumps(asdict(manifest), indent=1))
     return manifest
+
+
+def _num_shared(seen: list[bytes], is_test: npt.NDArray[np.generic]) -> int:
+    """Test images that equal a training image, given a digest of each image's size and pixels."""
+    in_train = {digest for digest, test in zip(seen, is_test, strict=True) if not test}
+    return sum(digest in in_train for digest, test in zip(seen, is_test, strict=True) if test)
 
 
 def _layout(

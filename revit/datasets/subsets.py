@@ -19,16 +19,21 @@ VAL_SEED = 1
 
 
 class Splits(NamedTuple):
-    """Positions in the image store of one trial's images: train, validation, test, each (n,) int64."""
+    """Positions in the image store of one trial's images: train, validation, test, each (n,) int64.
+
+    Attributes:
+        num_all: training images that the fraction was taken of.
+    """
 
     train: Indices
     val: Indices
     test: Indices
+    num_all: int
 
     @property
     def digest(self) -> str:
         """Hash of the three index lists, in order."""
-        joined = b"|".join(part.astype("<i8").tobytes() for part in self)
+        joined = b"|".join(part.astype("<i8").tobytes() for part in (self.train, self.val, self.test))
         return hashlib.sha256(joined).hexdigest()[:16]
 
 
@@ -109,7 +114,7 @@ def split(
             f"data_fraction = {data_fraction}: leaves a class empty, as it holds {len(train)} of "
             f"{len(rest)} images for {num_classes} classes; at least {num_classes / len(rest):.2g}"
         )
-    return Splits(np.sort(train), np.sort(held_out), np.flatnonzero(is_test))
+    return Splits(np.sort(train), np.sort(held_out), np.flatnonzero(is_test), len(rest))
 
 
 def _prefix(labels: npt.NDArray[np.integer], pool: Indices, share: float, seed: int) -> Indices:

@@ -1,19 +1,33 @@
 """`fetch` against a site that speaks as the Hugging Face hub does, through the real client."""
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
+from PIL import Image
+from pyarrow import parquet
+from rich.console import Console
 from safetensors.torch import save_file
 from torch import zeros
 
+from revit.config import FineTuneConfig, ModelConfig
+from revit.datasets.registry import DATASETS
+from revit.datasets.store import open_store
+from search_spaces.space import SearchSpace
+from study.fetch import fetch, missing
+
 REPO = "timm/vit_base_patch16_224.orig_in21k"
 COMMIT = "c0ffee" + 34 * "0"
+PLANTS = "swueste/plants"
 FETCH = """
 import sys
 from pathlib import Path
@@ -22,11 +36,13 @@ from revit.config import FineTuneConfig, ModelConfig
 from search_spaces.space import SearchSpace
 from study.fetch import fetch
 
+_, data_dir, dataset, *models = sys.argv
+model = ModelConfig(name=models[0]) if models else ModelConfig(pretrained=False)
 space = SearchSpace(
     name="asks", question="?", scientific={"optimizer.lr": (0.1,)},
-    base=FineTuneConfig(dataset="digits", resolution=224, steps=1, model=ModelConfig(name="vit_b16_in21k")),
+    base=FineTuneConfig(dataset=dataset, resolution=224, steps=1, model=model),
 )
-for need in fetch(space, Path(sys.argv[1]), Console()):
+for need in fetch([space], Path(data_dir), Console()):
     print(need.here, need.what, need.advice)
 """
 
@@ -37,10 +53,12 @@ def weights(tmp_path: Path) -> bytes:
     return (tmp_path / "w.safetensors").read_bytes()
 
 
-def run_fetch(tmp_path: Path, **environment: str) -> str:
+def run_fetch(tmp_path: Path, *asked: str, **environment: str) -> str:
+    """What `fetch` says of a dataset, and of a model's weights where one is asked for."""
+    asked = asked or ("digits", "vit_b16_in21k")
     env = {**os.environ, "HF_HOME": str(tmp_path / "hub"), "HF_HUB_DISABLE_XET": "1", **environment}
     env.pop("REVIT_WEIGHTS_DIR", None)
-    done = subprocess.run([sys.executable, "-c", FETCH, str(tmp_path)], env=env, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", FETCH, str(tmp_path), *asked], env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -79,3 +97,197 @@ def test_without_network_it_says_what_to_get_and_where_to_put_it(tmp_path: Path)
     assert "True dataset digits" in output
     url = f"https://huggingface.co/{REPO}/resolve/main/model.safetensors"
     assert f"by hand: {url} -> vit_b16_in21k.safetensors in the folder of --weights-dir" in output
+
+
+def table(numbers: range) -> bytes:
+    """A parquet file of small images with three classes."""
+    images = []
+    for number in numbers:
+        pixels = np.random.default_rng(number).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+        file = BytesIO()
+        Image.fromarray(pixels).save(file, "png")
+        images.append({"bytes": file.getvalue(), "path": f"{number}.png"})
+    out = BytesIO()
+    parquet.write_table(pa.table({"image": images, "label": [number % 3 for number in numbers]}), out)
+    return out.getvalue()
+
+
+TABLES = {"default/train/0000.parquet": table(range(30)), "default/test/0000.parquet": table(range(30, 36))}
+OTHERS = {"default/validation/0000.parquet": table(range(36, 39)), "README.md": b"A card."}
+
+
+def git_sha1(content: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+def dataset_hub(serve: Callable[..., Any], sent: dict[str, bytes], *, lfs: bool = True, **behaviour: Any) -> Any:
+    """A hub with one dataset, which states the digests of TABLES and OTHERS whatever it sends."""
+    stated = TABLES | OTHERS
+    tree = []
+    headers = {}
+    for name, content in stated.items():
+        entry = {"type": "file", "path": name, "size": len(content), "oid": git_sha1(content)}
+        sha256 = hashlib.sha256(content).hexdigest()
+        if lfs:
+            entry |= {"oid": git_sha1(b"a pointer"), "lfs": {"oid": sha256, "size": len(content), "pointerSize": 130}}
+        tree.append(entry)
+        etag = sha256 if lfs else git_sha1(content)
+        headers[f"/datasets/{PLANTS}/resolve/{COMMIT}/{name}"] = {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT}
+    pages = {
+        f"/api/datasets/{PLANTS}/revision/refs%2Fconvert%2Fparquet": {"id": PLANTS, "sha": COMMIT, "siblings": []},
+        f"/api/datasets/{PLANTS}/tree/{COMMIT}": tree,
+    }
+    files = {path: json.dumps(page).encode() for path, page in pages.items()}
+    files |= {f"/datasets/{PLANTS}/resolve/{COMMIT}/{name}": content for name, content in sent.items()}
+    return serve(files, headers, **behaviour)
+
+
+@pytest.mark.parametrize("lfs", [True, False])
+def test_a_dataset_comes_from_the_hub_once_and_reads_as_it_was_written(
+    serve: Callable[..., Any], tmp_path: Path, lfs: bool
+) -> None:
+    site = dataset_hub(serve, TABLES | OTHERS, lfs=lfs)
+    assert "True dataset plant_health" in run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
+    for name, content in TABLES.items():
+        assert (tmp_path / "plant_health" / name).read_bytes() == content
+    assert not list(tmp_path.glob("*.partial"))
+    store = open_store("plant_health", data_dir=tmp_path, cache_dir=tmp_path / "cache")
+    assert (store.manifest.num_train, store.manifest.num_test) == (30, 6)
+    asked = len(site.requests)
+    assert "True dataset plant_health" in run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
+    assert len(site.requests) == asked
+
+
+@pytest.mark.parametrize(("lfs", "kind"), [(True, "SHA-256"), (False, "git SHA-1")])
+def test_a_table_that_arrives_changed_is_deleted_and_the_rest_kept(
+    serve: Callable[..., Any], tmp_path: Path, lfs: bool, kind: str
+) -> None:
+    name = "default/train/0000.parquet"
+    changed = TABLES[name][:-1] + b"!"
+    site = dataset_hub(serve, TABLES | OTHERS | {name: changed}, lfs=lfs)
+    output = run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
+    assert f"False dataset plant_health {name} has the {kind}" in output
+    assert "what was sent is deleted" in output
+    assert not (tmp_path / "plant_health").exists()
+    [partial] = tmp_path.glob("plant_health.*.partial")
+    assert not (partial / name).exists()
+    site.files = dict(site.files) | {f"/datasets/{PLANTS}/resolve/{COMMIT}/{name}": TABLES[name]}
+    site.requests.clear()
+    assert "True dataset plant_health" in run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
+    got = [path for method, path, _ in site.requests if method == "GET" and "/resolve/" in path]
+    assert got == [f"/datasets/{PLANTS}/resolve/{COMMIT}/{name}"]
+    assert not partial.exists()
+
+
+def test_a_dataset_goes_on_with_the_tables_that_it_lacks(serve: Callable[..., Any], tmp_path: Path) -> None:
+    """The second table is not to be had at first: the first is kept, but not under the dataset's name."""
+    train, test = TABLES
+    site = dataset_hub(serve, OTHERS | {train: TABLES[train]})
+    output = run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
+    assert f"False dataset plant_health {PLANTS} cannot be fetched: An error happened" in output
+    assert not (tmp_path / "plant_health").exists()
+    offline = run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url, HF_HUB_OFFLINE="1")
+    assert "False dataset plant_health" in offline, "what is there is not taken for the whole"
+    site.files = dict(site.files) | {f"/datasets/{PLANTS}/resolve/{COMMIT}/{test}": TABLES[test]}
+    site.requests.clear()
+    assert "True dataset plant_health" in run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
+    got = [path for method, path, _ in site.requests if method == "GET" and "/resolve/" in path]
+    assert got == [f"/datasets/{PLANTS}/resolve/{COMMIT}/{test}"]
+
+
+@pytest.mark.slow  # the hub's client waits between its tries
+def test_a_table_that_breaks_off_is_one_line_and_no_table(serve: Callable[..., Any], tmp_path: Path) -> None:
+    site = dataset_hub(serve, TABLES | OTHERS, break_off_after=50_000)
+    output = run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
+    assert f"False dataset plant_health {PLANTS} cannot be fetched: peer closed connection" in output
+    assert len(output.splitlines()) == 2
+    [partial] = tmp_path.glob("plant_health.*.partial")
+    assert not (partial / "default/train/0000.parquet").exists()
+    site.break_off_after = None
+    assert "True dataset plant_health" in run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
+
+
+def test_a_folder_that_is_something_else_is_left_alone(serve: Callable[..., Any], tmp_path: Path) -> None:
+    mine = tmp_path / "plant_health" / "mine.txt"
+    mine.parent.mkdir()
+    mine.write_text("notes")
+    site = dataset_hub(serve, TABLES)
+    output = run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
+    assert f"{mine.parent} is there already, but not as this dataset: move it away" in output
+    assert mine.read_text() == "notes"
+    assert site.requests == []
+
+
+def test_a_repository_without_tables_says_so(
+    serve: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TABLES, "default/train/0000.parquet", b"")
+    for name in list(TABLES):
+        monkeypatch.delitem(TABLES, name)
+    monkeypatch.delitem(OTHERS, "default/validation/0000.parquet")
+    site = dataset_hub(serve, OTHERS)
+    output = run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
+    assert f"False dataset plant_health {PLANTS} has no files *.parquet on refs/convert/parquet" in output
+
+
+@pytest.mark.parametrize(
+    ("dataset", "advice"),
+    [
+        (
+            "plant_health",
+            "https://huggingface.co/datasets/swueste/plants/tree/refs%2Fconvert%2Fparquet, "
+            "its files *.parquet in their folders -> {data_dir}/plant_health",
+        ),
+        (
+            "flowers102_nelorth",
+            "https://huggingface.co/datasets/nelorth/oxford-flowers/tree/main, "
+            "its files *.parquet in their folders -> {data_dir}/flowers102_nelorth",
+        ),
+        (
+            "brain_tumor_mri",
+            "https://www.kaggle.com/datasets/masoudnickparvar/brain-tumor-mri-dataset (after a login), "
+            "unpacked -> {data_dir}/brain_tumor_mri",
+        ),
+    ],
+)
+def test_a_dataset_that_cannot_be_had_comes_with_its_page_and_its_folder(
+    tmp_path: Path, dataset: str, advice: str
+) -> None:
+    output = run_fetch(tmp_path, dataset, HF_HUB_OFFLINE="1")
+    assert f"False dataset {dataset} " in output
+    assert f"  by hand: {advice.format(data_dir=tmp_path)}\n" in output
+    assert list(tmp_path.iterdir()) == [tmp_path / "hub"] or not list(tmp_path.iterdir())
+
+
+def test_no_server_is_one_line(tmp_path: Path, free_port: int) -> None:
+    output = run_fetch(tmp_path, "weapons", HF_ENDPOINT=f"http://127.0.0.1:{free_port}")
+    assert "False dataset weapons Besedo/artificial_weapon cannot be fetched: " in output
+    assert len(output.splitlines()) == 2
+
+
+def space_of(dataset: str, **model: Any) -> SearchSpace:
+    base = FineTuneConfig(dataset=dataset, resolution=224, steps=1, model=ModelConfig(**model))
+    return SearchSpace(name="asks", question="?", scientific={"optimizer.lr": (0.1,)}, base=base)
+
+
+def test_what_is_missing_is_told_and_not_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REVIT_WEIGHTS_DIR", str(tmp_path))
+    assert missing(space_of("digits", pretrained=False), tmp_path) == []
+    absent = missing(space_of("cifar10", name="vit_b16_in21k"), tmp_path)
+    assert [need.what for need in absent] == ["dataset cifar10", "weights of vit_b16_in21k"]
+    assert not any(need.here for need in absent)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_several_spaces_need_is_fetched_once(tmp_path: Path) -> None:
+    spaces = [space_of("digits", pretrained=False), space_of("photos", pretrained=False)]
+    needs = list(fetch([*spaces, spaces[0]], tmp_path, Console()))
+    assert [need.what for need in needs] == ["dataset digits", "dataset photos"]
+    assert all(need.here for need in needs)
+
+
+def test_every_dataset_is_packaged_or_can_be_got() -> None:
+    packaged = {"digits", "mnist_5k", "faces", "textures", "specimens", "photos"}
+    for name, spec in DATASETS.items():
+        ways = [bool(spec.files), spec.hub is not None, bool(spec.page)]
+        assert sum(ways) == (name not in packaged), name

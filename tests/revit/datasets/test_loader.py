@@ -9,16 +9,17 @@ from torchvision.transforms import v2
 from revit.config import FineTuneConfig
 from revit.datasets.loader import (
     ASPECT_RATIO,
-    Batch,
     batch_indices,
     central_box,
     crop,
     draw_crops,
+    draw_mix,
     eval_batches,
     random_resized_boxes,
     to_input,
     train_batch,
     train_batches,
+    train_image,
 )
 from revit.datasets.store import ImageStore
 
@@ -88,9 +89,60 @@ def test_evaluation_squashes_the_whole_image_as_torchvision(digits: ImageStore) 
 
 def test_the_model_sees_what_totensor_and_normalize_give() -> None:
     images = torch.from_numpy(image_of(8, 8, 1)).permute(2, 0, 1)[None]
-    ours, _ = to_input(Batch(images, torch.tensor([0])), torch.device("cpu"))
+    ours = to_input(images, "half", torch.device("cpu"))
     steps = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5] * 3, [0.5] * 3)])
     torch.testing.assert_close(ours, steps(images.expand(-1, 3, -1, -1)))
+
+
+def test_cifars_normalization_is_that_of_its_trainers() -> None:
+    images = torch.from_numpy(image_of(8, 8, 3)).permute(2, 0, 1)[None]
+    mean, std = [0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]
+    steps = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)])
+    torch.testing.assert_close(to_input(images, "cifar", torch.device("cpu")), steps(images))
+
+
+@pytest.mark.parametrize(
+    ("values", "frame_of"),
+    [
+        ({"train_crop": "padded", "crop_padding": 2}, v2.Compose([v2.Resize((8, 8)), v2.Pad(2)])),
+        ({"train_crop": "resized", "resize_factor": 1.25}, v2.Resize((10, 10))),
+    ],
+)
+def test_crops_of_one_size_are_the_windows_of_torchvisions_frame_all_alike_often(
+    values: dict[str, object], frame_of: v2.Transform
+) -> None:
+    config = config_of(**values, flip=False, resolution=8)
+    image = image_of(20, 14, 3)
+    frame = frame_of(torch.from_numpy(image).permute(2, 0, 1))
+    places = frame.shape[-1] - 8 + 1
+    crops = draw_crops(config, 0, np.tile(image.shape[:2], (4000, 1)))
+    assert not crops.flips.any()
+    corners, counts = np.unique(crops.boxes[:, :2], axis=0, return_counts=True)
+    assert len(corners) == places**2
+    assert counts.min() > 0.6 * 4000 / places**2
+    for top, left in corners:
+        expected = frame[:, top : top + 8, left : left + 8]
+        assert torch.equal(train_image(config, image, np.array([top, left, 8, 8]), False), expected)
+        assert torch.equal(train_image(config, image, np.array([top, left, 8, 8]), True), expected.flip(-1))
+
+
+def test_with_replacement_an_epoch_leaves_a_share_of_1_over_e_unseen() -> None:
+    train = np.arange(100, 5100)
+    config = config_of(sampling="replaced")
+    seen = np.concatenate([batch_indices(config, train, step) for step in range(500)])
+    assert len(seen) == len(train)
+    assert len(np.unique(seen)) / len(train) == pytest.approx(1 - 1 / np.e, abs=0.02)
+
+
+def test_mixup_draws_a_share_per_batch_from_its_beta_distribution() -> None:
+    shares = []
+    for step in range(2000):
+        mix = draw_mix(config_of(mixup=0.4), step, 5)
+        assert mix is not None
+        assert sorted(mix.partner.tolist()) == [0, 1, 2, 3, 4]
+        shares.append(mix.share)
+    assert stats.kstest(shares, stats.beta(0.4, 0.4).cdf).pvalue > 0.01
+    assert draw_mix(config_of(), 0, 5) is None
 
 
 def config_of(**values: object) -> FineTuneConfig:

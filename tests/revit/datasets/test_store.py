@@ -1,19 +1,22 @@
 import gzip
+import hashlib
+import json
 import os
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torchvision
 from PIL import Image
-from sklearn.datasets import load_digits
 
-from revit.datasets.readers import FASHION_MNIST_FILES, READERS, decode_image, read_idx
+from revit.datasets.readers import READERS, reader_for
+from revit.datasets.readers.fashion_mnist import FASHION_MNIST_FILES, read_idx
 from revit.datasets.registry import DATASETS
-from revit.datasets.store import ImageStore, open_store
+from revit.datasets.store import ImageStore, Manifest, open_store, remarks
 from revit.errors import InputError
 
 
@@ -46,15 +49,6 @@ def opened(dataset: str | Path, tmp_path: Path, data_dir: Path | None = None) ->
 
 def test_registry_and_readers_know_the_same_datasets() -> None:
     assert DATASETS.keys() == READERS.keys()
-
-
-def test_digits_are_scikit_learns_pixel_by_pixel(digits: ImageStore) -> None:
-    source = load_digits()
-    for index in (0, 7, 1796):
-        assert (digits.image(index)[..., 0] == np.rint(source.images[index] * 255 / 16)).all()
-    assert (digits.labels == source.target).all()
-    spec = DATASETS["digits"]
-    assert (digits.manifest.num_train, digits.manifest.num_test) == (spec.num_train, spec.num_test)
 
 
 def test_an_image_folder_is_what_torchvision_reads(folder: Path, tmp_path: Path) -> None:
@@ -92,14 +86,6 @@ def test_one_folder_is_split_stratified_and_always_alike(tmp_path: Path) -> None
     assert again.manifest.digest == store.manifest.digest
 
 
-def test_exif_rotation_is_undone(tmp_path: Path) -> None:
-    image = Image.new("RGB", (6, 4))
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees
-    image.save(tmp_path / "turned.jpg", exif=exif)
-    assert decode_image(tmp_path / "turned.jpg").shape == (6, 4, 3)
-
-
 def test_a_store_is_built_once_and_again_when_a_pixel_changes(folder: Path, tmp_path: Path) -> None:
     first = opened(folder, tmp_path)
     written = (first.folder / "pixels.bin").stat().st_mtime_ns
@@ -122,6 +108,84 @@ def test_two_processes_building_at_once_get_one_store(folder: Path, tmp_path: Pa
     assert not list((tmp_path / "cache").glob("building-*"))
 
 
+def test_test_images_that_are_training_images_too_are_counted(folder: Path, tmp_path: Path) -> None:
+    """Equal pixels count, whatever the class or the file; an equal string of pixels in another shape does not."""
+    assert opened(folder, tmp_path).manifest.num_shared == 6, "the fixture draws both splits alike"
+    for number in range(3):
+        write_image(folder / "test" / "cat" / f"{number}.png", "RGB", (9, 9), 100 + number)
+        (folder / "test" / "cat" / f"{number}.jpg").unlink(missing_ok=True)
+        write_image(folder / "test" / "dog" / f"{number}.png", "RGB", (9, 9), 200 + number)
+        (folder / "test" / "dog" / f"{number}.jpg").unlink(missing_ok=True)
+    assert opened(folder, tmp_path).manifest.num_shared == 0
+    write_image(folder / "train" / "dog" / "again.bmp", "RGB", (9, 9), 101)
+    write_image(folder / "train" / "dog" / "again twice.bmp", "RGB", (9, 9), 101)
+    write_image(folder / "train" / "cat" / "flat.png", "RGB", (27, 3), 201)
+    assert opened(folder, tmp_path).manifest.num_shared == 1
+
+
+FLAWLESS = Manifest(
+    dataset="plant_health",
+    digest="",
+    class_names=("a", "b", "healthy"),
+    channels=3,
+    num_train=600,
+    num_test=99,
+    num_shared=0,
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "lines"),
+    [
+        ({}, []),
+        ({"num_train": 602}, ["dataset plant_health has 602 training images here; the registry says 600"]),
+        ({"num_test": 1234}, ["dataset plant_health has 1,234 test images here; the registry says 99"]),
+        ({"class_names": ("a", "b")}, ["dataset plant_health has 2 classes here; the registry says 3"]),
+        (
+            {"num_shared": 7},
+            ["dataset plant_health: 7 of its 99 test images are training images too, pixel by pixel"],
+        ),
+        (
+            {"dataset": "folder:/mine", "num_shared": 7},
+            ["dataset folder:/mine: 7 of its 99 test images are training images too, pixel by pixel"],
+        ),
+        ({"dataset": "folder:/mine", "num_train": 1}, []),
+    ],
+)
+def test_what_a_reader_should_know_is_remarked(change: dict[str, object], lines: list[str]) -> None:
+    assert remarks(replace(FLAWLESS, **change)) == lines
+
+
+def test_all_flaws_are_remarked_together() -> None:
+    flawed = replace(FLAWLESS, num_train=1, num_test=2, num_shared=2, class_names=("a",))
+    assert len(remarks(flawed)) == 4
+
+
+def fingerprint_of_the_first_version(folder: Path) -> str:
+    seen = hashlib.sha256(f"1 folder:{folder}".encode())
+    for path in reader_for(f"folder:{folder}").find(folder):
+        seen.update(f"\0{path} {path.stat().st_size} {path.stat().st_mtime_ns}".encode())
+    return seen.hexdigest()[:32]
+
+
+def test_a_store_of_an_older_version_is_brought_up_to_date(folder: Path, tmp_path: Path) -> None:
+    """It lacks num_shared, and another fingerprint remembers it; its digest, and so its folder, is the same."""
+    store = opened(folder, tmp_path)
+    manifest = store.folder / "manifest.json"
+    today = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({name: value for name, value in today.items() if name != "num_shared"}))
+    [remembered] = (tmp_path / "cache" / "sources").glob("*.txt")
+    remembered.rename(remembered.with_stem(fingerprint_of_the_first_version(folder)))
+    again = opened(folder, tmp_path)
+    assert again.folder == store.folder
+    assert again.manifest == store.manifest
+    assert json.loads(manifest.read_text()) == today
+
+
+def test_digits_keep_the_digest_that_identities_were_made_of(digits: ImageStore) -> None:
+    assert digits.manifest.digest.startswith("9d8142b0")
+
+
 def test_reading_pixels_leaves_the_file_as_it_is(digits: ImageStore) -> None:
     before = digits.image(0).copy()
     digits.image(0)[:] = 0
@@ -139,7 +203,7 @@ def test_an_image_that_cannot_be_decoded_is_named_and_leaves_nothing(folder: Pat
 def test_a_dataset_that_is_not_there_says_where_it_looked_and_how_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("revit.datasets.readers.DEBIAN_FASHION_MNIST", tmp_path / "nowhere")
+    monkeypatch.setattr("revit.datasets.readers.fashion_mnist.DEBIAN_FASHION_MNIST", tmp_path / "nowhere")
     with pytest.raises(InputError) as raised:
         opened("fashion_mnist", tmp_path)
     message = str(raised.value)

@@ -58,7 +58,7 @@ def split_of(store: ImageStore, val: float = 0.1, fraction: float = 1.0, seed: i
 
 def test_train_validation_and_test_are_disjoint_and_whole(digits: ImageStore) -> None:
     splits = split_of(digits)
-    together = np.concatenate(splits)
+    together = np.concatenate([splits.train, splits.val, splits.test])
     assert sorted(together) == list(range(len(digits)))
     assert len(splits.test) == 359
     assert len(splits.val) == round(0.1 * 1438)

@@ -1,0 +1,49 @@
+"""Reading each dataset's own files: what is there, and its images as uint8 arrays.
+
+A reader is two functions. `find` names the files (and so tells when they changed) or says how to get
+them; `read` yields every image once. Only the image store calls them, once a machine.
+"""
+
+from pathlib import Path
+
+from revit.datasets.readers.base import Reader
+from revit.datasets.readers.cifar import CIFAR10, CIFAR100, cifar_reader
+from revit.datasets.readers.fashion_mnist import find_fashion_mnist, read_fashion_mnist
+from revit.datasets.readers.flowers import find_flowers, read_flowers
+from revit.datasets.readers.folders import find_image_folder, read_image_folder
+from revit.datasets.readers.packaged import (
+    find_digits,
+    find_faces,
+    find_mnist_5k,
+    read_digits,
+    read_faces,
+    read_mnist_5k,
+)
+from revit.datasets.readers.published import published_reader
+from revit.datasets.readers.tiles import PHOTOS, SPECIMENS, TEXTURES, tiles_reader
+from revit.datasets.registry import FOLDER_PREFIX
+
+READERS: dict[str, Reader] = {
+    "digits": Reader(find_digits, read_digits),
+    "fashion_mnist": Reader(find_fashion_mnist, read_fashion_mnist),
+    "cifar10": cifar_reader(CIFAR10),
+    "cifar100": cifar_reader(CIFAR100),
+    "flowers102": Reader(find_flowers, read_flowers),
+    "flowers102_nelorth": published_reader("flowers102_nelorth"),
+    "brain_tumor_mri": published_reader("brain_tumor_mri"),
+    "plant_health": published_reader("plant_health"),
+    "weapons": published_reader("weapons"),
+    "mnist_5k": Reader(find_mnist_5k, read_mnist_5k),
+    "faces": Reader(find_faces, read_faces),
+    "textures": tiles_reader(TEXTURES),
+    "specimens": tiles_reader(SPECIMENS),
+    "photos": tiles_reader(PHOTOS),
+}
+
+
+def reader_for(dataset: str) -> Reader:
+    """The reader of a registered dataset, or of the folder that `folder:PATH` names."""
+    if dataset.startswith(FOLDER_PREFIX):
+        folder = Path(dataset.removeprefix(FOLDER_PREFIX)).expanduser().absolute()
+        return Reader(find=lambda _: find_image_folder(folder), read=lambda files: read_image_folder(folder, files))
+    return READERS[dataset]

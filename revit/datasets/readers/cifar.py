@@ -1,0 +1,153 @@
+"""CIFAR-10 and CIFAR-100 in the pickles that their author publishes, packed or as torchvision unpacks them."""
+
+import io
+import pickle
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from revit.datasets.readers.archives import read_members
+from revit.datasets.readers.base import Contents, Reader, Sample, Split, not_here
+from revit.errors import InputError
+
+
+class Cifar(NamedTuple):
+    """Where one of the two keeps what. Batches are files of a pickled dict each."""
+
+    name: str
+    archive: str
+    folder: str
+    train_batches: tuple[str, ...]
+    test_batch: str
+    label_key: str
+    meta: str
+    names_key: str
+
+    @property
+    def files(self) -> list[str]:
+        """Its files inside the archive, the batches in order, then the names of the classes."""
+        return [f"{self.folder}/{name}" for name in (*self.train_batches, self.test_batch, self.meta)]
+
+
+CIFAR10 = Cifar(
+    name="cifar10",
+    archive="cifar-10-python.tar.gz",
+    folder="cifar-10-batches-py",
+    train_batches=tuple(f"data_batch_{number}" for number in range(1, 6)),
+    test_batch="test_batch",
+    label_key="labels",
+    meta="batches.meta",
+    names_key="label_names",
+)
+CIFAR100 = Cifar(
+    name="cifar100",
+    archive="cifar-100-python.tar.gz",
+    folder="cifar-100-python",
+    train_batches=("train",),
+    test_batch="test",
+    label_key="fine_labels",
+    meta="meta",
+    names_key="fine_label_names",
+)
+
+_RECONSTRUCT = np.empty(0).__reduce__()[0]
+ALLOWED_GLOBALS: dict[tuple[str, str], Any] = {
+    ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+}
+"""All that CIFAR's pickles name. A pickle may name any function there is, and call it while it is read."""
+
+
+def cifar_reader(cifar: Cifar) -> Reader:
+    """The reader of one of the two."""
+    return Reader(find=partial(find_cifar, cifar), read=partial(read_cifar, cifar))
+
+
+def find_cifar(cifar: Cifar, data_dir: Path) -> list[Path]:
+    """Its unpacked files, in order, or its archive."""
+    unpacked = [data_dir / name for name in cifar.files]
+    if all(path.is_file() for path in unpacked):
+        return unpacked
+    archive = data_dir / cifar.archive
+    if archive.is_file():
+        return [archive]
+    raise not_here(cifar.name, [data_dir / cifar.folder, archive])
+
+
+def read_cifar(cifar: Cifar, files: list[Path]) -> Contents:
+    """Colour images of 32x32.
+
+    Raises:
+        InputError: a file is torn, or is no pickle of CIFAR's; names it.
+    """
+    *batches, (meta_name, meta) = _named_contents(cifar, files)
+    class_names = _value(load_pickle(meta, meta_name), cifar.names_key, meta_name)
+    if not isinstance(class_names, list) or not all(isinstance(name, str) for name in class_names):
+        raise InputError(f"{meta_name}: {cifar.names_key} is no list of names")
+    return class_names, _samples(cifar, batches, len(class_names))
+
+
+def _named_contents(cifar: Cifar, files: list[Path]) -> list[tuple[str, bytes]]:
+    """What errors call each file, and what it holds, in the order of `Cifar.files`."""
+    if len(files) > 1:
+        return [(str(path), path.read_bytes()) for path in files]
+    [archive] = files
+    members = read_members(archive, cifar.files)
+    return [(f"{archive}: {name}", members[name]) for name in cifar.files]
+
+
+def _samples(cifar: Cifar, batches: list[tuple[str, bytes]], num_classes: int) -> Iterator[Sample]:
+    for number, (name, content) in enumerate(batches):
+        split: Split = "train" if number < len(cifar.train_batches) else "test"
+        images, labels = _batch(load_pickle(content, name), cifar.label_key, name, num_classes)
+        for image, label in zip(images, labels, strict=True):
+            yield Sample(image, label, split)
+
+
+def _batch(batch: Any, label_key: str, name: str, num_classes: int) -> tuple[npt.NDArray[np.uint8], list[int]]:
+    """Images (n, 32, 32, 3) and their labels."""
+    data, labels = _value(batch, "data", name), _value(batch, label_key, name)
+    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape[1:] != (3 * 32 * 32,):
+        raise InputError(f"{name}: data is no array of 3,072 bytes per image")
+    if not isinstance(labels, list) or not all(isinstance(each, int) and 0 <= each < num_classes for each in labels):
+        raise InputError(f"{name}: {label_key} is no list of classes from 0 to {num_classes - 1}")
+    if len(data) != len(labels):
+        raise InputError(f"{name} has {len(data)} images and {len(labels)} labels")
+    return data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels
+
+
+def _value(record: Any, key: str, name: str) -> Any:
+    if not isinstance(record, dict) or key not in record:
+        raise InputError(f"{name} lacks {key!r}")
+    return record[key]
+
+
+def load_pickle(content: bytes, name: str) -> Any:
+    """The one object of a pickle written by Python 2, of which only ALLOWED_GLOBALS are let in.
+
+    Raises:
+        InputError: it is torn, or asks for something else; `name` is what the error calls it.
+    """
+    try:
+        return _Unpickler(io.BytesIO(content), name).load()
+    except InputError:
+        raise
+    except Exception as error:  # torn pickles fail in as many ways as there are types in them
+        raise InputError(f"{name} is not a readable pickle: {error}") from error
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO, name: str) -> None:
+        super().__init__(file, encoding="latin1")
+        self._name = name
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in ALLOWED_GLOBALS:
+            raise InputError(f"{self._name} wants to load {module}.{name}: that is no pickle of CIFAR's, and not run")
+        return ALLOWED_GLOBALS[module, name]

@@ -1,0 +1,70 @@
+"""Fashion-MNIST in the idx files that its authors, torchvision and Debian all use."""
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from revit.datasets.readers.base import Contents, Sample, Split, not_here
+from revit.errors import InputError
+
+DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+FASHION_MNIST_CLASSES = [
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+]  # fmt: skip
+FASHION_MNIST_FILES = (
+    "train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte",
+)  # fmt: skip
+
+
+def find_fashion_mnist(data_dir: Path) -> list[Path]:
+    """The four idx files, packed or not: where torchvision puts them, or Debian's package."""
+    folders = [data_dir / "FashionMNIST" / "raw", DEBIAN_FASHION_MNIST]
+    for folder in folders:
+        found = [_packed_or_not(folder / name) for name in FASHION_MNIST_FILES]
+        present = [path for path in found if path is not None]
+        if len(present) == len(FASHION_MNIST_FILES):
+            return present
+    get_it = "`run_study.py fetch STUDY` or `apt install dataset-fashion-mnist`"
+    raise not_here("fashion_mnist", folders, get_it)
+
+
+def _packed_or_not(path: Path) -> Path | None:
+    choices = (path, path.with_name(path.name + ".gz"))
+    return next((choice for choice in choices if choice.is_file()), None)
+
+
+def read_fashion_mnist(files: list[Path]) -> Contents:
+    """Gray images of 28x28 from the four files, in the order of FASHION_MNIST_FILES."""
+    return FASHION_MNIST_CLASSES, _idx_samples(files)
+
+
+def _idx_samples(files: list[Path]) -> Iterator[Sample]:
+    splits: tuple[Split, Split] = ("train", "test")
+    for split, (image_file, label_file) in zip(splits, (files[:2], files[2:]), strict=True):
+        images, labels = read_idx(image_file)[..., np.newaxis], read_idx(label_file)
+        if len(images) != len(labels):
+            raise InputError(f"{image_file} has {len(images)} images and {label_file} {len(labels)} labels")
+        for image, label in zip(images, labels, strict=True):
+            yield Sample(image, int(label), split)
+
+
+def read_idx(path: Path) -> npt.NDArray[np.uint8]:
+    """An array in the idx format of MNIST: 0, 0, type 8 (uint8), rank, big-endian sizes, values.
+
+    Raises:
+        InputError: the file is torn, or holds something else.
+    """
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rb") as file:
+            content = file.read()
+        if content[:3] != b"\0\0\x08":
+            raise ValueError("it does not begin as an idx file of bytes does")
+        rank = content[3]
+        shape = np.frombuffer(content, ">u4", count=rank, offset=4).astype(int)
+        return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape)
+    except (OSError, EOFError, ValueError, IndexError) as error:
+        raise InputError(f"{path} is not a readable idx file: {error}") from error

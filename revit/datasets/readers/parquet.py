@@ -1,0 +1,113 @@
+"""Tables of images as the Hugging Face hub keeps them: a struct `image` of bytes and path, a number `label`."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from revit.datasets.readers.base import Contents, Sample, Split
+from revit.datasets.readers.images import decode_bytes
+from revit.errors import InputError
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
+
+ROWS_AT_ONCE = 64
+PLACES = (".", "data", "default")
+"""Where in a repository the tables may lie: its root, `data/`, or as the hub converts, `default/SPLIT/`."""
+
+
+def find_tables(folder: Path) -> dict[Split, list[Path]]:
+    """The tables of training and of test images below the folder; empty unless there are both."""
+    splits: tuple[Split, Split] = ("train", "test")
+    for place in PLACES:
+        tables = {split: _tables_of(folder / place, split) for split in splits}
+        if all(tables.values()):
+            return tables
+    return {}
+
+
+def _tables_of(folder: Path, split: Split) -> list[Path]:
+    return sorted([*folder.glob(f"{split}-*.parquet"), *(folder / split).glob("*.parquet")])
+
+
+def read_tables(tables: dict[Split, list[Path]]) -> Contents:
+    """Decode every row. Classes are named as the tables' own metadata says, else by their numbers.
+
+    Raises:
+        InputError: a file is no such table, or its labels do not fit its classes; names it.
+    """
+    files = [(path, split) for split, paths in tables.items() for path in paths]
+    heads = {path: _head(path) for path, _ in files}
+    first = files[0][0]
+    highest = max(max(head.labels) for head in heads.values())
+    class_names = heads[first].class_names or [str(label) for label in range(highest + 1)]
+    for path, head in heads.items():
+        if head.class_names != heads[first].class_names:
+            raise InputError(f"{path} names other classes than {first}")
+        if min(head.labels) < 0 or max(head.labels) >= len(class_names):
+            raise InputError(f"{path}: its labels are not all from 0 to {len(class_names) - 1}")
+    return class_names, _samples(files, heads)
+
+
+class _Head(NamedTuple):
+    """What a table says without its images: the class of each row, and their names where it has them."""
+
+    labels: list[int]
+    class_names: list[str]
+
+
+def _head(path: Path) -> _Head:
+    import pyarrow
+
+    with _open(path) as table:
+        schema = table.schema_arrow
+        image = schema.field("image").type if "image" in schema.names else None
+        if image is None or not pyarrow.types.is_struct(image) or image.get_field_index("bytes") < 0:
+            raise InputError(f"{path} has no column 'image' of bytes; its columns are {', '.join(schema.names)}")
+        if "label" not in schema.names or not pyarrow.types.is_integer(schema.field("label").type):
+            raise InputError(f"{path} has no column 'label' of numbers; its columns are {', '.join(schema.names)}")
+        labels = table.read(columns=["label"]).column("label").to_pylist()
+    if not labels or None in labels:
+        raise InputError(f"{path} has no rows, or rows without a label")
+    return _Head(labels, _class_names((schema.metadata or {}).get(b"huggingface", b"{}")))
+
+
+def _class_names(metadata: bytes) -> list[str]:
+    """The names that the `datasets` library wrote beside a table, or none."""
+    try:
+        names = json.loads(metadata)["info"]["features"]["label"]["names"]
+    except (ValueError, KeyError, TypeError):
+        return []
+    return [str(name) for name in names]
+
+
+def _samples(files: list[tuple[Path, Split]], heads: dict[Path, _Head]) -> Iterator[Sample]:
+    for path, split in files:
+        for row, (content, label) in enumerate(zip(_contents(path), heads[path].labels, strict=True)):
+            name = f"{path}, row {row}"
+            if content is None:
+                raise InputError(f"the image {name} has no bytes")
+            yield Sample(decode_bytes(content, name), label, split)
+
+
+def _contents(path: Path) -> Iterator[bytes | None]:
+    """The image file in each row, some rows in memory at a time."""
+    with _open(path) as table:
+        for batch in table.iter_batches(ROWS_AT_ONCE, columns=["image"]):
+            for image in batch.column("image").to_pylist():
+                yield None if image is None else image["bytes"]
+
+
+@contextmanager
+def _open(path: Path) -> Iterator["ParquetFile"]:
+    """The file; whatever the parser makes of a torn one is an InputError that names it."""
+    import pyarrow
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        with ParquetFile(path) as table:
+            yield table
+    except (pyarrow.ArrowException, OSError) as error:
+        raise InputError(f"{path} is not a readable parquet file: {str(error).splitlines()[0]}") from error

@@ -1,0 +1,45 @@
+"""Datasets that others published in the folder of their name: as tables, or as class folders in train and test."""
+
+import os
+from functools import partial
+from pathlib import Path
+
+from revit.datasets.readers.base import FETCH_IT, Contents, Reader, Split, not_here
+from revit.datasets.readers.folders import images_in, read_image_folder, split_folders
+from revit.datasets.readers.parquet import find_tables, read_tables
+from revit.datasets.registry import DATASETS
+
+
+def published_reader(name: str) -> Reader:
+    """The reader of the dataset that lies in the folder of this name."""
+    return Reader(find=partial(find_published, name), read=read_published)
+
+
+def find_published(name: str, data_dir: Path) -> list[Path]:
+    """Its tables of training images, then of test images; else every image in its folders of the two."""
+    folder = data_dir / name
+    tables = find_tables(folder)
+    if tables:
+        return [*tables["train"], *tables["test"]]
+    for root in (folder, folder / "data"):
+        images = {split: images_in(part) for split, part in split_folders(root).items()}
+        if images.keys() == {"train", "test"} and all(images.values()):
+            return [*images["train"], *images["test"]]
+    page = DATASETS[name].page
+    raise not_here(
+        f"{name} (train/CLASS/*.jpg and test/CLASS/*.jpg, or train-*.parquet and test-*.parquet)",
+        [folder],
+        f"a login from {page}" if page else FETCH_IT,
+    )
+
+
+def read_published(files: list[Path]) -> Contents:
+    """Every sample of what `find_published` found."""
+    if files[0].suffix == ".parquet":
+        splits: tuple[Split, Split] = ("train", "test")
+        return read_tables({split: [path for path in files if _is_of(path, split)] for split in splits})
+    return read_image_folder(Path(os.path.commonpath(files)), files)
+
+
+def _is_of(table: Path, split: Split) -> bool:
+    return table.name.startswith(f"{split}-") or table.parent.name == split

@@ -1,0 +1,219 @@
+"""CIFAR in small files of the real format, against torchvision reading the same files."""
+
+import os
+import pickle
+import tarfile
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torchvision
+
+from revit.datasets.readers import READERS
+from revit.datasets.readers.cifar import CIFAR10, CIFAR100, Cifar, load_pickle
+from revit.datasets.store import ImageStore, open_store
+from revit.errors import InputError
+
+ORACLES = {"cifar10": torchvision.datasets.CIFAR10, "cifar100": torchvision.datasets.CIFAR100}
+BOTH = pytest.mark.parametrize("cifar", [CIFAR10, CIFAR100], ids=lambda cifar: cifar.name)
+IMAGES = {"data_batch_1": 7, "train": 30, "test_batch": 5, "test": 11}
+
+
+class Python2Pickler(pickle._Pickler):
+    """Writes bytes and text alike as Python 2's `str`, and numpy under its old name, as CIFAR's files have it."""
+
+    dispatch = pickle._Pickler.dispatch.copy()
+
+    def save_str2(self, value: bytes | str) -> None:
+        raw = value if isinstance(value, bytes) else value.encode("latin1")
+        self.write(pickle.BINSTRING + len(raw).to_bytes(4, "little") + raw)
+        self.memoize(value)
+
+    dispatch[bytes] = dispatch[str] = save_str2
+
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, np.dtype):
+            return (np.dtype, (value.str[1:], 0, 1), value.__reduce__()[2])
+        return NotImplemented
+
+
+def python2_pickle(record: Any) -> bytes:
+    file = BytesIO()
+    Python2Pickler(file, protocol=2).dump(record)
+    return file.getvalue().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
+
+
+def batch_of(cifar: Cifar, name: str) -> dict[str, Any]:
+    count = IMAGES.get(name, 3)
+    rng = np.random.default_rng(len(name) + count)
+    labels = rng.integers(0, int(cifar.name.removeprefix("cifar")), count).tolist()
+    data = rng.integers(0, 256, (count, 3072), dtype=np.uint8)
+    record = {"batch_label": name, cifar.label_key: labels, "data": data, "filenames": [f"{n}.png" for n in labels]}
+    return record | ({"coarse_labels": [0] * count} if cifar is CIFAR100 else {})
+
+
+def contents_of(cifar: Cifar) -> dict[str, bytes]:
+    """Every file of a small CIFAR."""
+    batches = (*cifar.train_batches, cifar.test_batch)
+    contents = {f"{cifar.folder}/{name}": python2_pickle(batch_of(cifar, name)) for name in batches}
+    names = [f"class {number}" for number in range(int(cifar.name.removeprefix("cifar")))]
+    contents[f"{cifar.folder}/{cifar.meta}"] = python2_pickle({"num_vis": 3072, cifar.names_key: names})
+    return contents
+
+
+def pack(path: Path, contents: dict[str, bytes]) -> None:
+    """A .tar.gz with a folder and a page beside them, in another order than that they are read in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w:gz") as tar:
+        folder = tarfile.TarInfo(next(iter(contents)).split("/")[0])
+        folder.type = tarfile.DIRTYPE
+        tar.addfile(folder)
+        for name, content in [*reversed(contents.items()), (f"{folder.name}/readme.html", b"<html>")]:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, BytesIO(content))
+
+
+def unpack(folder: Path, contents: dict[str, bytes]) -> None:
+    for name, content in contents.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def opened(cifar: Cifar, data_dir: Path) -> ImageStore:
+    return open_store(cifar.name, data_dir=data_dir, cache_dir=data_dir.parent / "cache")
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    (tmp_path / "data").mkdir()
+    return tmp_path / "data"
+
+
+@BOTH
+@pytest.mark.parametrize("packed", [False, True])
+def test_cifar_is_what_torchvision_reads(
+    cifar: Cifar, packed: bool, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
+    contents = contents_of(cifar)
+    assert all(b"cnumpy.core.multiarray\n_reconstruct" in contents[name] for name in cifar.files[:-1])
+    oracle_dir = data_dir.parent / "oracle"
+    unpack(oracle_dir, contents)
+    if packed:
+        pack(data_dir / cifar.archive, contents)
+    else:
+        unpack(data_dir, contents)
+    store = opened(cifar, data_dir)
+    for train in (True, False):
+        oracle = ORACLES[cifar.name](oracle_dir, train=train)
+        ours = np.flatnonzero(store.is_test != train)
+        assert np.array_equal(np.stack([store.image(index) for index in ours]), oracle.data)
+        assert store.labels[ours].tolist() == oracle.targets
+        assert list(store.manifest.class_names) == oracle.classes
+    assert store.manifest.channels == 3
+
+
+@BOTH
+def test_the_layout_is_torchvisions(cifar: Cifar) -> None:
+    oracle = ORACLES[cifar.name]
+    assert (cifar.archive, cifar.folder) == (oracle.filename, oracle.base_folder)
+    assert list(cifar.train_batches) == [name for name, _ in oracle.train_list]
+    assert [cifar.test_batch] == [name for name, _ in oracle.test_list]
+    assert (cifar.meta, cifar.names_key) == (oracle.meta["filename"], oracle.meta["key"])
+
+
+def test_packed_and_unpacked_are_one_store(data_dir: Path) -> None:
+    pack(data_dir / CIFAR10.archive, contents_of(CIFAR10))
+    packed = opened(CIFAR10, data_dir)
+    assert not (data_dir / CIFAR10.folder).exists()
+    unpack(data_dir, contents_of(CIFAR10))
+    assert READERS["cifar10"].find(data_dir) != [data_dir / CIFAR10.archive]
+    assert opened(CIFAR10, data_dir).folder == packed.folder
+
+
+class Evil:
+    """Its pickle calls a function while it is read."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self.call = (function, arguments)
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+def test_a_pickle_that_would_run_something_is_named_and_not_run(data_dir: Path) -> None:
+    harm = data_dir / "harm"
+    contents = contents_of(CIFAR10)
+    contents["cifar-10-batches-py/data_batch_2"] = pickle.dumps(Evil(os.mkdir, str(harm)))
+    pack(data_dir / CIFAR10.archive, contents)
+    with pytest.raises(InputError, match=r"cifar-10-python\.tar\.gz: cifar-10-batches-py/data_batch_2 wants.*mkdir"):
+        opened(CIFAR10, data_dir)
+    assert not harm.exists()
+
+
+@pytest.mark.parametrize("value", [print, np.load, Evil(eval, "1"), os.system, np.memmap, pickle.Unpickler])
+def test_only_numpys_arrays_are_let_in(value: Any) -> None:
+    with pytest.raises(InputError, match=r"^the file wants to load [\w.]+: that is no pickle of CIFAR's"):
+        load_pickle(pickle.dumps({"data": value}), "the file")
+
+
+def test_a_torn_pickle_is_one_line_whatever_is_torn_off() -> None:
+    whole = python2_pickle(batch_of(CIFAR10, "data_batch_1"))
+    for length in range(0, len(whole) - 1, 97):
+        with pytest.raises(InputError, match=r"^it is not a readable pickle: [^\n]*$"):
+            load_pickle(whole[:length], "it")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": [0, 1]}, "data_batch_1 has 7 images and 2 labels"),
+        ({"labels": [10] * 7}, "data_batch_1: labels is no list of classes from 0 to 9"),
+        ({"labels": ["0"] * 7}, "data_batch_1: labels is no list of classes"),
+        ({"data": np.zeros((7, 3072))}, "data_batch_1: data is no array of 3,072 bytes per image"),
+        ({"data": np.zeros((7, 99), np.uint8)}, "data_batch_1: data is no array of 3,072 bytes per image"),
+        ({"data": [1, 2]}, "data_batch_1: data is no array"),
+    ],
+)
+def test_a_batch_that_does_not_fit_is_named(data_dir: Path, change: dict[str, Any], message: str) -> None:
+    contents = contents_of(CIFAR10)
+    batch = batch_of(CIFAR10, "data_batch_1") | change
+    contents["cifar-10-batches-py/data_batch_1"] = python2_pickle(batch)
+    unpack(data_dir, contents)
+    with pytest.raises(InputError, match=message):
+        opened(CIFAR10, data_dir)
+
+
+@pytest.mark.parametrize("key", ["data", "labels"])
+def test_a_batch_without_a_key_is_named(data_dir: Path, key: str) -> None:
+    contents = contents_of(CIFAR10)
+    batch = batch_of(CIFAR10, "data_batch_1")
+    del batch[key]
+    contents["cifar-10-batches-py/data_batch_1"] = python2_pickle(batch)
+    unpack(data_dir, contents)
+    with pytest.raises(InputError, match=f"data_batch_1 lacks '{key}'"):
+        opened(CIFAR10, data_dir)
+
+
+def test_a_torn_archive_and_one_that_lacks_a_file_are_named(data_dir: Path) -> None:
+    archive = data_dir / CIFAR10.archive
+    contents = contents_of(CIFAR10)
+    pack(archive, contents)
+    whole = archive.read_bytes()
+    for length in (0, 20, len(whole) // 2, len(whole) - 2000):
+        archive.write_bytes(whole[:length])
+        with pytest.raises(InputError, match=r"cifar-10-python\.tar\.gz is not a readable \.tar\.gz"):
+            opened(CIFAR10, data_dir)
+    del contents["cifar-10-batches-py/test_batch"]
+    pack(archive, contents)
+    with pytest.raises(InputError, match=r"cifar-10-python\.tar\.gz lacks 1 .* cifar-10-batches-py/test_batch"):
+        opened(CIFAR10, data_dir)
+
+
+def test_where_it_is_not_it_says_how_to_get_it(data_dir: Path) -> None:
+    with pytest.raises(InputError, match=r"cifar100 is not here: looked in .*cifar-100-python\.tar\.gz; get .*fetch"):
+        opened(CIFAR100, data_dir)

@@ -1,0 +1,107 @@
+"""Decoding images of every kind that PIL writes, from a file and from its content alike."""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from revit.datasets.readers.images import decode_bytes, decode_image
+from revit.errors import InputError
+
+RGB = np.random.default_rng(0).integers(0, 256, (7, 11, 3), dtype=np.uint8)
+GRAY = RGB[..., 0]
+ALPHA = RGB[..., 1]
+
+
+def written(image: Image.Image, kind: str, **options: object) -> bytes:
+    file = BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def decoded(content: bytes, tmp_path: Path) -> np.ndarray:
+    """Through a file and from memory: they must agree."""
+    (tmp_path / "image").write_bytes(content)
+    image = decode_image(tmp_path / "image")
+    assert np.array_equal(image, decode_bytes(content, "memory"))
+    assert image.dtype == np.uint8
+    return image
+
+
+def test_colour_comes_through_as_it_is(tmp_path: Path) -> None:
+    for kind in ("png", "bmp", "tiff"):
+        assert np.array_equal(decoded(written(Image.fromarray(RGB), kind), tmp_path), RGB)
+
+
+@pytest.mark.parametrize("kind", ["png", "bmp", "tiff"])
+def test_gray_becomes_three_equal_channels(tmp_path: Path, kind: str) -> None:
+    assert np.array_equal(decoded(written(Image.fromarray(GRAY), kind), tmp_path), np.stack([GRAY] * 3, axis=2))
+
+
+def test_black_and_white_become_0_and_255(tmp_path: Path) -> None:
+    bits = GRAY > 127
+    expected = np.stack([bits * np.uint8(255)] * 3, axis=2)
+    assert np.array_equal(decoded(written(Image.fromarray(bits), "png"), tmp_path), expected)
+
+
+def test_sixteen_bits_keep_their_upper_eight(tmp_path: Path) -> None:
+    deep = np.array([[0, 255, 256, 30_000, 65_535]], np.uint16)
+    for kind in ("png", "tiff"):
+        image = decoded(written(Image.fromarray(deep), kind), tmp_path)
+        assert image[0].tolist() == [[value] * 3 for value in (0, 0, 1, 117, 255)]
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_gray_without_a_white_is_refused(dtype: type) -> None:
+    content = written(Image.fromarray(GRAY.astype(dtype)), "tiff")
+    with pytest.raises(InputError, match=r"^the image x cannot be decoded: its gray levels \(mode [IF]\)"):
+        decode_bytes(content, "x")
+
+
+def test_transparency_is_dropped_from_every_mode(tmp_path: Path) -> None:
+    rgba = Image.fromarray(np.dstack([RGB, ALPHA]))
+    assert np.array_equal(decoded(written(rgba, "png"), tmp_path), RGB)
+    gray_alpha = Image.merge("LA", [Image.fromarray(GRAY), Image.fromarray(ALPHA)])
+    assert np.array_equal(decoded(written(gray_alpha, "png"), tmp_path), np.stack([GRAY] * 3, axis=2))
+
+
+@pytest.mark.parametrize("transparency", [None, 3, bytes(range(0, 256, 4))])
+def test_a_palette_is_looked_up(tmp_path: Path, transparency: int | bytes | None) -> None:
+    colours = np.random.default_rng(1).integers(0, 256, (64, 3), dtype=np.uint8)
+    places = GRAY % 64
+    image = Image.fromarray(places)
+    image.putpalette(colours.tobytes())
+    options = {} if transparency is None else {"transparency": transparency}
+    assert np.array_equal(decoded(written(image, "png", **options), tmp_path), colours[places])
+
+
+def test_printers_colours_become_the_screens(tmp_path: Path) -> None:
+    """The oracle is arithmetic: (1 - ink)(1 - black)."""
+    cmyk = np.random.default_rng(2).integers(0, 256, (7, 11, 4), dtype=np.uint8)
+    image = decoded(written(Image.fromarray(cmyk, mode="CMYK"), "tiff"), tmp_path)
+    ink, black = cmyk[..., :3] / 255, cmyk[..., 3:] / 255
+    assert np.abs(image - 255 * (1 - ink) * (1 - black)).max() <= 1
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, 3), (8, 1)])
+def test_exif_rotation_is_undone(tmp_path: Path, orientation: int, turns: int) -> None:
+    """A camera held `turns` quarters the other way; numpy turns the oracle."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = written(Image.fromarray(RGB), "png", exif=exif)
+    assert np.array_equal(decoded(content, tmp_path), np.rot90(RGB, turns))
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "bmp", "gif", "tiff", "webp"])
+@pytest.mark.filterwarnings("ignore::UserWarning")  # PIL warns of a torn TIFF before it gives up
+def test_a_torn_image_is_one_line_that_names_it(tmp_path: Path, kind: str) -> None:
+    whole = written(Image.fromarray(RGB), kind)
+    for length in (0, 3, 20, len(whole) // 2):
+        with pytest.raises(InputError, match=r"^the image table\.parquet, row 3 cannot be decoded: [^\n]+$") as raised:
+            decode_bytes(whole[:length], "table.parquet, row 3")
+        assert "BytesIO" not in str(raised.value)
+        (tmp_path / "torn").write_bytes(whole[:length])
+        with pytest.raises(InputError, match=r"^the image .*/torn cannot be decoded: [^\n]+$"):
+            decode_image(tmp_path / "torn")
