@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from revit.config import FineTuneConfig
-from revit.datasets.loader import batch_indices, draw_crops
+from revit.datasets.loader import batch_indices, draw_crops, draw_mix
 from revit.datasets.store import ImageStore
 from revit.datasets.subsets import Splits
 from revit.optim import Schedule
@@ -28,12 +28,13 @@ def describe(
 ) -> dict[str, Any]:
     """The record `built.json` holds.
 
-    Model, optimizer, learning rates and images are read off the objects that train; batch sizes, clipping
-    and selection are the config's own, as no object holds them.
+    Model, optimizer, learning rates and images are read off the objects that train; batch sizes, clipping,
+    normalization and selection are the config's own, as no object holds them.
     """
     return {
         "model": _describe_model(model, config.resolution),
         "optimizer": _describe_optimizer(optimizer),
+        "normalization": config.normalization,
         "clip_norm": config.optimizer.clip_norm,
         "num_steps": schedule.num_steps,
         "schedule": schedule.config.name,
@@ -44,6 +45,7 @@ def describe(
         "micro_batch": config.micro_batch or config.batch_size,
         "selection": config.selection,
         "num_evals": config.num_evals,
+        "test_curve": config.test_curve,
     }
 
 
@@ -88,6 +90,7 @@ def _lr_probes(schedule: Schedule) -> dict[str, float]:
 def _describe_data(config: FineTuneConfig, splits: Splits, store: ImageStore) -> dict[str, Any]:
     first = batch_indices(config, splits.train, 0)
     crops = draw_crops(config, 0, store.sizes[first])
+    mix = draw_mix(config, 0, len(first))
     return {
         "digest": store.manifest.digest,
         "num_train": len(splits.train),
@@ -95,7 +98,9 @@ def _describe_data(config: FineTuneConfig, splits: Splits, store: ImageStore) ->
         "num_test": len(splits.test),
         "indices": splits.digest,
         "first_batch": hashlib.sha256(first.tobytes()).hexdigest()[:16],
+        "train_crop": config.train_crop,
         "first_boxes": hashlib.sha256(crops.boxes.tobytes()).hexdigest()[:16],
+        "first_mixup_share": None if mix is None else round(mix.share, 5),
         "num_flipped_in_first_batch": int(crops.flips.sum()),
     }
 

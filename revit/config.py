@@ -10,10 +10,11 @@ Nothing here imports torch: listing and planning a thousand trials is instant.
 import difflib
 import types
 import typing
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from math import isfinite
+from operator import attrgetter
 from typing import Any, Literal
 
 from revit.architectures import MODELS, patch_size
@@ -98,14 +99,22 @@ class ScheduleConfig:
 
     Attributes:
         name: a key of `revit.optim.SCHEDULES`.
+        update: whether it moves with every `step`, or stands still for an `epoch` at the value of its first step.
         warmup_steps: steps of linear rise before the schedule proper begins.
+        half_period: optimizer steps in which `cosine` falls to zero, after which it rises and falls again; None
+            for all there are. PyTorch's CosineAnnealingLR does so past its T_max; stepped by each of N processes,
+            it has the half period T_max / N.
         final_factor: what `exponential` has reached after the last step.
+        milestones: shares of all steps, warmup included, after each of which `staircase` divides by ten.
         plateau_factor: what `plateau` multiplies by, each time the validation loss has not improved ...
         plateau_patience: ... for more than this many evaluations.
     """
 
-    name: Literal["cosine", "linear", "exponential", "plateau", "constant"] = "cosine"
+    name: Literal["cosine", "linear", "exponential", "staircase", "plateau", "constant"] = "cosine"
+    update: Literal["step", "epoch"] = "step"
     warmup_steps: int = 0
+    half_period: float | None = None
+    milestones: tuple[float, ...] = (0.3, 0.6, 0.9)
     final_factor: float = 0.01
     plateau_factor: float = 0.5
     plateau_patience: int = 1
@@ -113,6 +122,10 @@ class ScheduleConfig:
     def __post_init__(self) -> None:
         _check_types(self)
         _require(self.warmup_steps >= 0, "schedule.warmup_steps", self.warmup_steps, "at least 0")
+        half = self.half_period
+        _require(half is None or half > 0, "schedule.half_period", half, "above 0, or None")
+        rising = all(0 < share < 1 for share in self.milestones) and list(self.milestones) == sorted(self.milestones)
+        _require(rising, "schedule.milestones", self.milestones, "rising shares between 0 and 1")
         _require(0 < self.final_factor <= 1, "schedule.final_factor", self.final_factor, "above 0 and at most 1")
         _require(0 < self.plateau_factor < 1, "schedule.plateau_factor", self.plateau_factor, "between 0 and 1")
         _require(self.plateau_patience >= 0, "schedule.plateau_patience", self.plateau_patience, "at least 0")
@@ -128,15 +141,29 @@ class FineTuneConfig:
         data_fraction: share of the training images used; nested and stratified.
         subset_seed: draws which images a fraction holds; separate from `seed`.
         val_fraction: share of the training split set aside, stratified, to choose by.
-        train_crop: `random_resized` (Inception crop) or `none` (the whole image, squashed).
-        crop_scale: smallest and largest area of a random crop, as a share of the image's.
+        train_crop: `random_resized` (Inception crop), `resized` (the image squashed to more than the resolution, and
+            cut there), `padded` (squashed to the resolution, framed in black, and cut there) or `none` (the whole
+            image, squashed, as for evaluation).
+        crop_scale: smallest and largest area of a `random_resized` crop, as a share of the image's.
+        resize_factor: side to which `resized` squashes, in multiples of the resolution.
+        crop_padding: width of the frame of `padded`, in pixels.
         flip: mirror half of the training images left to right.
+        mixup: parameter of the Beta distribution by which pairs of training images and their labels are mixed, a
+            share per batch (Zhang et al. 2018, arXiv:1710.09412); 0 for none.
+        normalization: what the model is given: `half`, pixels spread over [-1, 1]; `cifar`, standardised by the
+            mean and standard deviation of CIFAR-10's channels.
+        sampling: how an epoch goes through the images: `shuffled`, each once; `replaced`, as many draws, any image
+            any number of times.
         steps, epochs: the budget; exactly one of them. An epoch's last batch may be smaller.
+        epoch_images: what an epoch of the budget is counted over: the images `used`, or `all` that the fraction
+            was taken of, so that every fraction is trained for as many steps.
         batch_size: effective batch, in images.
         micro_batch: images per forward pass, accumulated to `batch_size`; None for all at once.
             Changes memory and time; the gradient stays the same (with dropout, the same in expectation:
             masks are drawn anew). So it is no part of a trial's identity.
         num_evals: validations during training, evenly spaced, the last one at the last step.
+        test_curve: score the test split at each of them, too; to be looked at beside published curves, never to
+            choose by.
         selection: which weights are tested: the `last`, or those of the `best_val` accuracy.
         seed: of initialisation, data order, crops, flips and dropout.
     """
@@ -146,17 +173,24 @@ class FineTuneConfig:
     data_fraction: float = 1.0
     subset_seed: int = 0
     val_fraction: float = 0.1
-    train_crop: Literal["random_resized", "none"] = "random_resized"
+    train_crop: Literal["random_resized", "resized", "padded", "none"] = "random_resized"
     crop_scale: tuple[float, float] = (0.08, 1.0)
+    resize_factor: float = 1.25
+    crop_padding: int = 2
     flip: bool = True
+    mixup: float = 0.0
+    normalization: Literal["half", "cifar"] = "half"
+    sampling: Literal["shuffled", "replaced"] = "shuffled"
     model: ModelConfig = field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     steps: int | None = None
     epochs: float | None = None
+    epoch_images: Literal["used", "all"] = "used"
     batch_size: int = 128
     micro_batch: int | None = None
     num_evals: int = 5
+    test_curve: bool = False
     selection: Literal["last", "best_val"] = "last"
     seed: int = 0
 
@@ -168,6 +202,9 @@ class FineTuneConfig:
         _require(0 <= self.val_fraction < 1, "val_fraction", self.val_fraction, "at least 0 and below 1")
         smallest, largest = self.crop_scale
         _require(0 < smallest <= largest <= 1, "crop_scale", self.crop_scale, "0 < smallest <= largest <= 1")
+        _require(self.resize_factor >= 1, "resize_factor", self.resize_factor, "at least 1")
+        _require(self.mixup >= 0, "mixup", self.mixup, "at least 0")
+        _require(self.crop_padding >= 0, "crop_padding", self.crop_padding, "at least 0")
         _require(
             (self.steps is None) != (self.epochs is None),
             "steps, epochs",
@@ -189,30 +226,36 @@ class FineTuneConfig:
         Raises:
             InputError: a path that is no field (names close ones), or a value that does not do.
         """
-        record = asdict(self)
+        changes: dict[str, dict[str, Any]] = {}
+        owner: Any = type(self)
+        known = _paths(owner)
         for path, value in values.items():
-            *parents, leaf = path.split(".")
-            part: Any = record
-            for name in parents:
-                part = part.get(name) if isinstance(part, dict) else None
-            if not isinstance(part, dict) or leaf not in part:
-                raise InputError(f"{path!r} is no field of a trial{_did_you_mean(path, self.flat())}")
-            part[leaf] = value
-        return from_dict(record)
+            if path not in known:
+                raise InputError(f"{path!r} is no field of a trial{_did_you_mean(path, known)}")
+            part, _, name = path.rpartition(".")
+            changes.setdefault(part, {})[name] = tuple(value) if isinstance(value, list) else value
+        own = changes.pop("", {})
+        return replace(self, **own, **{part: replace(getattr(self, part), **new) for part, new in changes.items()})
 
     def flat(self) -> dict[str, Any]:
         """Every value by its dotted path, in the order of the fields."""
-        return dict(_flatten(asdict(self), ""))
+        owner: Any = type(self)
+        return {path: attrgetter(path)(self) for path in _paths(owner)}
 
-    def num_steps(self, num_train: int) -> int:
-        """Optimizer steps that the budget compiles to for `num_train` training images.
+    def num_steps(self, num_used: int, num_all: int) -> int:
+        """Optimizer steps that the budget compiles to.
 
-        An epoch is ceil(num_train / batch_size) steps, as with a DataLoader that keeps its last batch.
+        An epoch is ceil(images / batch_size) steps, as with a DataLoader that keeps its last batch.
+
+        Args:
+            num_used: training images of the trial.
+            num_all: training images that its fraction was taken of.
         """
         if self.steps is not None:
             return self.steps
         assert self.epochs is not None
-        return max(1, round(self.epochs * steps_per_epoch(num_train, self.batch_size)))
+        num_images = {"used": num_used, "all": num_all}[self.epoch_images]
+        return max(1, round(self.epochs * steps_per_epoch(num_images, self.batch_size)))
 
 
 def steps_per_epoch(num_train: int, batch_size: int) -> int:
@@ -242,14 +285,6 @@ def _convert(hint: Any, value: Any) -> Any:
     if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
         return _build(hint, value)
     return tuple(value) if isinstance(value, list) else value
-
-
-def _flatten(record: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for name, value in record.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _check_resolution(resolution: int, model: str) -> None:
@@ -283,6 +318,8 @@ def _fits(hint: Any, value: object) -> bool:
         return any(_fits(choice, value) for choice in typing.get_args(hint))
     if origin is tuple:
         kinds = typing.get_args(hint)
+        if kinds[1:] == (Ellipsis,):
+            return isinstance(value, tuple) and all(_fits(kinds[0], each) for each in value)
         return isinstance(value, tuple) and len(value) == len(kinds) and all(map(_fits, kinds, value))
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
@@ -298,7 +335,7 @@ def _in_words(hint: Any) -> str:
     if origin is types.UnionType:
         return " or ".join(_in_words(choice) for choice in typing.get_args(hint))
     if origin is tuple:
-        return f"({', '.join(_in_words(kind) for kind in typing.get_args(hint))})"
+        return f"({', '.join('...' if kind is Ellipsis else _in_words(kind) for kind in typing.get_args(hint))})"
     return _KIND_IN_WORDS.get(hint) or f"a {hint.__name__}"
 
 
@@ -312,11 +349,22 @@ _KIND_IN_WORDS: dict[Any, str] = {
 
 
 @cache
+def _paths(owner: Any) -> tuple[str, ...]:
+    """Dotted paths of all fields, those of a part in the part's place."""
+    paths: list[str] = []
+    for name, hint in _hints(owner).items():
+        part: Any = hint
+        paths += [f"{name}.{path}" for path in _paths(part)] if is_dataclass(hint) else [name]
+    return tuple(paths)
+
+
+@cache
 def _hints(owner: Any) -> dict[str, Any]:
     hints = typing.get_type_hints(owner)
     return {each.name: hints[each.name] for each in fields(owner)}
 
 
-def _did_you_mean(name: str, known: Mapping[str, object]) -> str:
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or list(known)
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known
     return f"; did you mean {', '.join(close)}?" if len(close) <= 3 else f"; fields are {', '.join(close)}"

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from revit.built import describe
-from revit.config import FineTuneConfig
+from revit.config import FineTuneConfig, steps_per_epoch
 from revit.datasets.loader import DROPOUT_STREAM, Batch, eval_batches, to_input, train_batches
 from revit.datasets.store import ImageStore
 from revit.datasets.subsets import Splits
@@ -29,7 +29,8 @@ NUM_REPORTS = 20
 """Times that these points are handed over, each a moment at which the device is waited for."""
 
 Row = dict[str, float]
-"""Metrics at one step: `step`, `train_loss`, `lr`, `grad_norm`, `images_per_s`; `val_loss`, `val_accuracy`."""
+"""Metrics at one step: `step`, `train_loss`, `lr`, `grad_norm`, `images_per_s`; where the model was looked at,
+`val_loss` and `val_accuracy`, and with `test_curve` also `test_curve_loss` and `test_curve_accuracy`."""
 
 
 @dataclass(frozen=True)
@@ -171,10 +172,12 @@ def fine_tune(
         DivergedError: a training loss, or at the end the test loss, was not finite.
         InputError: model or weights cannot be used.
     """
-    num_steps = config.num_steps(len(data.splits.train))
+    num_train = len(data.splits.train)
+    num_steps = config.num_steps(num_train, data.splits.num_all)
     model = build_model(config, len(data.store.manifest.class_names), data.weights).to(device)
     optimizer = build_optimizer(model, config.optimizer)
-    schedule = Schedule(config.schedule, config.optimizer.lr, num_steps)
+    epoch = steps_per_epoch(num_train, config.batch_size)
+    schedule = Schedule(config.schedule, config.optimizer.lr, num_steps, epoch)
     on_built(describe(config, data.splits, data.store, model, optimizer, schedule))
     state = TrainState(model, optimizer, schedule)
     if resume is not None:
@@ -196,8 +199,8 @@ def fine_tune(
         meter.add(loss, grad_norm, lr, len(batch.labels))
         if state.step in row_at:
             state.rows.append(meter.close_row(state.step))
-        if state.step in validate_at and len(data.splits.val):
-            state.rows[-1] |= _validate(config, data, state, device)
+        if state.step in validate_at:
+            state.rows[-1] |= _look(config, data, state, device)
         if state.step in report_at:
             report(state.rows[num_reported:], state)
             num_reported = len(state.rows)
@@ -228,11 +231,8 @@ def train_step(
     total = torch.zeros((), device=device)
     optimizer.zero_grad(set_to_none=True)
     for start in range(0, num_images, micro):
-        part = Batch(batch.images[start : start + micro], batch.labels[start : start + micro])
-        images, labels = to_input(part, device)
         with autocast(device):
-            logits = model(images)
-            loss = nn.functional.cross_entropy(logits.float(), labels, reduction="sum") / num_images
+            loss = _loss(model, batch, slice(start, start + micro), config, device) / num_images
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         total += loss.detach()
     limit = math.inf if config.optimizer.clip_norm is None else config.optimizer.clip_norm
@@ -241,8 +241,26 @@ def train_step(
     return total, grad_norm
 
 
+def _loss(model: nn.Module, batch: Batch, part: slice, config: FineTuneConfig, device: torch.device) -> Tensor:
+    """Cross-entropy in nats, summed over a part of the batch; of a mixed image, that with both its labels."""
+    images = to_input(batch.images[part], config.normalization, device)
+    labels = batch.labels[part].to(device, non_blocking=True)
+    if batch.mix is None:
+        return nn.functional.cross_entropy(model(images).float(), labels, reduction="sum")
+    partner, share = batch.mix.partner[part], batch.mix.share
+    others = to_input(batch.images[partner], config.normalization, device)
+    logits = model(share * images + (1 - share) * others).float()
+    of_own = nn.functional.cross_entropy(logits, labels, reduction="sum")
+    of_other = nn.functional.cross_entropy(logits, batch.labels[partner].to(device), reduction="sum")
+    return share * of_own + (1 - share) * of_other
+
+
 def evaluate(
-    model: nn.Module, batches: Iterable[Batch], indices: npt.NDArray[np.int64], device: torch.device
+    model: nn.Module,
+    batches: Iterable[Batch],
+    indices: npt.NDArray[np.int64],
+    normalization: str,
+    device: torch.device,
 ) -> Predictions:
     """Answers of the model, in evaluation mode, for the images of `indices`; leaves it in training mode."""
     model.eval()
@@ -250,10 +268,9 @@ def evaluate(
     labels: list[Tensor] = []
     with torch.inference_mode(), autocast(device):
         for batch in batches:
-            images, target = to_input(batch, device)
-            log_probability = model(images).float().log_softmax(dim=1)
+            log_probability = model(to_input(batch.images, normalization, device)).float().log_softmax(dim=1)
             confidence, prediction = log_probability.exp().max(dim=1)
-            loss = -log_probability.gather(1, target[:, None])[:, 0]
+            loss = -log_probability.gather(1, batch.labels[:, None].to(device))[:, 0]
             answers.append(torch.stack([prediction.float(), confidence, loss]))
             labels.append(batch.labels)
     model.train()
@@ -337,14 +354,26 @@ class Meter:
         self._started = time.perf_counter()
 
 
-def _validate(config: FineTuneConfig, data: TrialData, state: TrainState, device: torch.device) -> Row:
-    answers = _answers(config, data, data.splits.val, state.model, device)
-    state.schedule.observe(answers.mean_loss)
-    if answers.accuracy > state.best_val_accuracy:
-        state.best_val_accuracy = answers.accuracy
+def _look(config: FineTuneConfig, data: TrialData, state: TrainState, device: torch.device) -> Row:
+    """Score the validation split, where there is one, and the test split, where its curve is wanted."""
+    row: Row = {}
+    if len(data.splits.val):
+        answers = _answers(config, data, data.splits.val, state.model, device)
+        _choose(config, state, answers)
+        row |= {"val_loss": answers.mean_loss, "val_accuracy": answers.accuracy}
+    if config.test_curve:
+        answers = _answers(config, data, data.splits.test, state.model, device)
+        row |= {"test_curve_loss": answers.mean_loss, "test_curve_accuracy": answers.accuracy}
+    return row
+
+
+def _choose(config: FineTuneConfig, state: TrainState, val: Predictions) -> None:
+    """Let validation move the plateau schedule, and keep the best weights."""
+    state.schedule.observe(val.mean_loss)
+    if val.accuracy > state.best_val_accuracy:
+        state.best_val_accuracy = val.accuracy
         if config.selection == "best_val":
             state.best_model = copy.deepcopy({name: tensor.cpu() for name, tensor in state.model.state_dict().items()})
-    return {"val_loss": answers.mean_loss, "val_accuracy": answers.accuracy}
 
 
 def _test(
@@ -365,7 +394,7 @@ def _answers(
 ) -> Predictions:
     micro = config.micro_batch or config.batch_size
     batches = eval_batches(data.store, indices, config.resolution, micro, data.num_threads)
-    return evaluate(model, batches, indices, device)
+    return evaluate(model, batches, indices, config.normalization, device)
 
 
 def _dropout_seed(seed: int, step: int) -> int:

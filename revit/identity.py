@@ -9,26 +9,28 @@ from revit.config import FineTuneConfig
 TRAINING_VERSION = 1
 """Bumped by hand when the numbers that training gives change; the golden trace in tests tells."""
 
-EXECUTION_FIELDS = ("micro_batch",)
-"""Fields that change how a trial is executed and not what comes out of it."""
+UNDECIDING_FIELDS = ("dataset", "micro_batch", "steps", "epochs", "epoch_images")
+"""Fields that leave the result as it is, or decide it only through the digests and the number of steps."""
 
 
-def identity(config: FineTuneConfig, *, data_digest: str, weights_digest: str | None) -> str:
+def identity(config: FineTuneConfig, *, num_steps: int, data_digest: str, weights_digest: str | None) -> str:
     """16 hexadecimal digits that name the trial, wherever and in whichever study it runs.
 
     Args:
         config: the trial's config, its seed included. Dataset and weights count by their content, not by name.
+        num_steps: optimizer steps that its budget compiles to: two budgets that come to the same are one trial.
         data_digest: digest of the decoded images, labels and splits (`ImageStore.digest`).
         weights_digest: digest of the pretrained weights, None when it starts from scratch.
     """
     determines = asdict(config)
-    for name in ("dataset", *EXECUTION_FIELDS):
+    for name in UNDECIDING_FIELDS:
         del determines[name]
     del determines["model"]["weights"]
     record = {
         "training_version": TRAINING_VERSION,
         "data": data_digest,
         "weights": weights_digest,
+        "num_steps": num_steps,
         "config": _numbers_as_floats(determines),
     }
     text = json.dumps(record, sort_keys=True)

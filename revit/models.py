@@ -25,10 +25,11 @@ HEAD_INITS: dict[str, Callable[[Tensor], Tensor]] = {
     "normal": lambda weight: nn.init.normal_(weight, std=0.01),
 }
 OWN_VITS: dict[str, dict[str, Any]] = {
-    "vit_nano": {"embed_dim": 64, "depth": 4, "num_heads": 4, "mlp_ratio": 2},
-    "vit_cifar_scratch": {"embed_dim": 128, "depth": 12, "num_heads": 8, "mlp_ratio": 0.5},
+    "vit_nano": {"patch_size": 4, "embed_dim": 64, "depth": 4, "num_heads": 4, "mlp_ratio": 2},
+    "vit_cifar_scratch": {"patch_size": 4, "embed_dim": 128, "depth": 12, "num_heads": 8, "mlp_ratio": 0.5},
+    "vit_p16_scratch": {"patch_size": 16, "embed_dim": 128, "depth": 12, "num_heads": 8, "mlp_ratio": 0.5},
 }
-"""The project's own ViTs; all have patches of 4 px."""
+"""The project's own ViTs."""
 VIT_MODULES = ("timm.models.vision_transformer", "timm.models.deit")
 
 
@@ -179,7 +180,7 @@ def _construct_vit(model: ModelConfig, resolution: int, num_classes: int) -> Vis
         "drop_rate": model.head_dropout,
     }
     if model.name in OWN_VITS:
-        return VisionTransformer(patch_size=4, **OWN_VITS[model.name], **options)
+        return VisionTransformer(**OWN_VITS[model.name], **options)
     return cast(VisionTransformer, timm.create_model(timm_name(model.name), **options))
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from timm.optim import param_groups_weight_decay
@@ -15,14 +15,42 @@ OPTIMIZERS: dict[str, Callable[[list[dict[str, object]], OptimizerConfig], torch
     "adamw": lambda groups, config: torch.optim.AdamW(groups, lr=config.lr),
 }
 
-SCHEDULES: dict[str, Callable[[float, ScheduleConfig], float]] = {
-    "cosine": lambda done, config: 0.5 * (1 + math.cos(math.pi * done)),
-    "linear": lambda done, config: 1 - done,
-    "exponential": lambda done, config: config.final_factor**done,
-    "plateau": lambda done, config: 1.0,
-    "constant": lambda done, config: 1.0,
+PLATEAU_THRESHOLD = 1e-4
+"""Share by which a validation loss must fall to count as better; PyTorch's default."""
+
+
+class Moment(NamedTuple):
+    """A step, counted from 0, of a horizon of `num_steps` that begins with `num_warmup`."""
+
+    step: int
+    num_warmup: int
+    num_steps: int
+
+    @property
+    def done(self) -> float:
+        """Share of the steps after warmup that is over, in [0, 1)."""
+        return (self.step - self.num_warmup) / max(1, self.num_steps - self.num_warmup)
+
+
+def _cosine(at: Moment, config: ScheduleConfig) -> float:
+    half_periods = at.done if config.half_period is None else (at.step - at.num_warmup) / config.half_period
+    return 0.5 * (1 + math.cos(math.pi * half_periods))
+
+
+def _staircase(at: Moment, config: ScheduleConfig) -> float:
+    passed = sum(at.step > round(share * at.num_steps) for share in config.milestones)
+    return 0.1**passed
+
+
+SCHEDULES: dict[str, Callable[[Moment, ScheduleConfig], float]] = {
+    "cosine": _cosine,
+    "linear": lambda at, config: 1 - at.done,
+    "exponential": lambda at, config: config.final_factor**at.done,
+    "staircase": _staircase,
+    "plateau": lambda at, config: 1.0,
+    "constant": lambda at, config: 1.0,
 }
-"""Factor of the peak learning rate when a share `done` in [0, 1) of the steps after warmup is over."""
+"""Factor of the peak learning rate at a moment after warmup."""
 
 
 def build_optimizer(model: Any, config: OptimizerConfig) -> torch.optim.Optimizer:
@@ -45,12 +73,14 @@ class Schedule:
         config: which schedule, and its warmup.
         peak_lr: what its factors multiply.
         num_steps: the horizon; factors reach their end after this many steps.
+        steps_per_epoch: how long a schedule that is updated by the epoch stands still.
     """
 
-    def __init__(self, config: ScheduleConfig, peak_lr: float, num_steps: int) -> None:
+    def __init__(self, config: ScheduleConfig, peak_lr: float, num_steps: int, steps_per_epoch: int) -> None:
         self.config = config
         self.peak_lr = peak_lr
         self.num_steps = num_steps
+        self.steps_per_epoch = steps_per_epoch
         self.state: dict[str, float] = {"factor": 1.0, "best_loss": math.inf, "num_bad": 0}
 
     def lr(self, step: int) -> float:
@@ -58,14 +88,16 @@ class Schedule:
         warmup = self.config.warmup_steps
         if step < warmup:
             return self.peak_lr * (step + 1) / warmup
-        done = (step - warmup) / max(1, self.num_steps - warmup)
-        return self.peak_lr * SCHEDULES[self.config.name](done, self.config) * self.state["factor"]
+        if self.config.update == "epoch":
+            step = max(warmup, step - step % self.steps_per_epoch)
+        factor = SCHEDULES[self.config.name](Moment(step, warmup, self.num_steps), self.config)
+        return self.peak_lr * factor * self.state["factor"]
 
     def observe(self, val_loss: float) -> None:
         """Show the plateau schedule a validation loss; the others do not look."""
         if self.config.name != "plateau":
             return
-        if val_loss < self.state["best_loss"]:
+        if val_loss < self.state["best_loss"] * (1 - PLATEAU_THRESHOLD):
             self.state |= {"best_loss": val_loss, "num_bad": 0}
             return
         self.state["num_bad"] += 1

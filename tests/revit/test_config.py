@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from revit.config import FineTuneConfig, ModelConfig, OptimizerConfig, ScheduleConfig, from_dict
 from revit.errors import InputError
-from revit.identity import EXECUTION_FIELDS, identity
+from revit.identity import UNDECIDING_FIELDS, identity
 
 BASE = FineTuneConfig(dataset="digits", steps=10)
 
@@ -92,11 +92,16 @@ def test_epochs_compile_to_steps_as_with_a_dataloader(
     epochs: float, num_train: int, batch_size: int, steps: int
 ) -> None:
     config = FineTuneConfig(dataset="digits", epochs=epochs, batch_size=batch_size)
-    assert config.num_steps(num_train) == steps
+    assert config.num_steps(num_train, 10**6) == steps
+
+
+def test_epochs_over_all_images_give_every_fraction_as_many_steps() -> None:
+    config = FineTuneConfig(dataset="digits", epochs=7.0, epoch_images="all", batch_size=128)
+    assert {config.num_steps(used, 50_000) for used in (50_000, 25_000, 5_000)} == {2737}
 
 
 def name_of(config: FineTuneConfig, data: str = "d", weights: str | None = "w") -> str:
-    return identity(config, data_digest=data, weights_digest=weights)
+    return identity(config, num_steps=config.num_steps(500, 1000), data_digest=data, weights_digest=weights)
 
 
 def test_identity_changes_with_whatever_determines_the_result() -> None:
@@ -108,10 +113,14 @@ def test_identity_changes_with_whatever_determines_the_result() -> None:
         "optimizer.lr": 0.1, "optimizer.momentum": 0.5, "optimizer.weight_decay": 0.1, "optimizer.clip_norm": None,
         "schedule.name": "linear", "schedule.warmup_steps": 3, "schedule.final_factor": 0.5,
         "schedule.plateau_factor": 0.2, "schedule.plateau_patience": 3, "steps": 11, "batch_size": 64,
-        "num_evals": 2, "selection": "best_val", "seed": 1,
+        "num_evals": 2, "selection": "best_val", "seed": 1, "test_curve": True, "resize_factor": 1.5,
+        "crop_padding": 4, "mixup": 0.1, "normalization": "cifar", "sampling": "replaced",
+        "schedule.update": "epoch", "schedule.half_period": 1.75, "schedule.milestones": (0.5,),
     }  # fmt: skip
     changed = {path: name_of(BASE.with_values({path: value})) for path, value in others.items()}
-    changed["epochs"] = name_of(BASE.with_values({"steps": None, "epochs": 1.0}))
+    epochs = BASE.with_values({"steps": None, "epochs": 1.0})
+    changed["epochs"] = name_of(epochs)
+    changed["epoch_images"] = name_of(epochs.with_values({"epoch_images": "all"}))
     scratch = BASE.with_values({"model.pretrained": False})
     changed["model.attn_out_proj"] = name_of(scratch.with_values({"model.attn_out_proj": False}))
     changed["model.embed_std"] = name_of(scratch.with_values({"model.embed_std": 1.0}))
@@ -119,12 +128,15 @@ def test_identity_changes_with_whatever_determines_the_result() -> None:
     changed["weights"] = name_of(BASE, weights=None)
     assert name_of(BASE) not in changed.values()
     assert len(set(changed.values())) == len(changed)
-    untested = set(BASE.flat()) - set(changed) - set(EXECUTION_FIELDS) - {"dataset", "model.weights"}
-    assert not untested, "a new field must be in the identity, or be an execution field"
+    untested = set(BASE.flat()) - set(changed) - set(UNDECIDING_FIELDS) - {"model.weights"}
+    assert not untested, "a new field must be in the identity, or be undeciding"
 
 
 def test_identity_does_not_change_with_how_a_trial_is_executed_or_written() -> None:
     assert name_of(BASE.with_values({"micro_batch": 4})) == name_of(BASE)
+    in_epochs = BASE.with_values({"steps": None, "epochs": 10 * BASE.batch_size / 500})
+    assert in_epochs.num_steps(500, 1000) == BASE.steps
+    assert name_of(in_epochs) == name_of(BASE), "the same number of steps, said otherwise"
     assert name_of(BASE.with_values({"optimizer.lr": 1})) == name_of(BASE.with_values({"optimizer.lr": 1.0}))
     assert name_of(BASE.with_values({"dataset": "folder:/elsewhere"})) == name_of(BASE), "content counts, not name"
     assert name_of(BASE.with_values({"model.weights": "/elsewhere"})) == name_of(BASE), "content counts, not name"
@@ -132,4 +144,4 @@ def test_identity_does_not_change_with_how_a_trial_is_executed_or_written() -> N
 
 def test_identity_is_the_same_in_every_process_and_version() -> None:
     """A changed value here orphans every result that users have: bump TRAINING_VERSION on purpose instead."""
-    assert name_of(BASE) == "a10db38558e8bc87"
+    assert name_of(BASE) == "560de76344c5a1f4"

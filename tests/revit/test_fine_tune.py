@@ -94,9 +94,12 @@ def first_step(config: FineTuneConfig, store: ImageStore) -> tuple[dict[str, tor
     return model.state_dict(), loss.item(), norm.item()
 
 
+@pytest.mark.parametrize("mixup", [0.0, 0.4])
 @pytest.mark.parametrize("micro_batch", [16, 24, 1])
-def test_micro_batches_accumulate_to_the_batch(digits: ImageStore, micro_batch: int) -> None:
-    config = FineTuneConfig(dataset="digits", batch_size=64, steps=1).with_values({"model.head_init": "normal"})
+def test_micro_batches_accumulate_to_the_batch(digits: ImageStore, micro_batch: int, mixup: float) -> None:
+    config = FineTuneConfig(dataset="digits", batch_size=64, steps=1, mixup=mixup).with_values(
+        {"model.head_init": "normal"}
+    )
     whole, loss, norm = first_step(config, digits)
     parts, part_loss, part_norm = first_step(config.with_values({"micro_batch": micro_batch}), digits)
     assert part_loss == pytest.approx(loss, abs=1e-5)
@@ -126,6 +129,22 @@ def test_a_step_is_what_plain_pytorch_computes(digits: ImageStore) -> None:
     assert norm == pytest.approx(expected_norm, rel=1e-5)
     for name, tensor in model.state_dict().items():
         torch.testing.assert_close(ours[name], tensor, atol=1e-6, rtol=1e-5)
+
+
+def test_mixup_is_the_cross_entropy_of_mixed_images_with_mixed_labels(digits: ImageStore) -> None:
+    config = FineTuneConfig(dataset="digits", batch_size=32, steps=1, mixup=0.4).with_values(
+        {"model.head_init": "normal"}
+    )
+    _, loss, _ = first_step(config, digits)
+    model = build_model(config, 10, find_weights(config.model)).train()
+    batch = train_batch(config, digits, TrialData.of(config, digits, None).splits.train, 0)
+    assert batch.mix is not None
+    assert 0.01 < batch.mix.share < 0.99, "the case is one of real mixing"
+    images = (batch.images.float() / 127.5 - 1).expand(-1, 3, -1, -1)
+    targets = nn.functional.one_hot(batch.labels, 10).float()
+    share, partner = batch.mix.share, batch.mix.partner
+    images, targets = (share * each + (1 - share) * each[partner] for each in (images, targets))
+    assert loss == pytest.approx(nn.functional.cross_entropy(model(images), targets).item(), rel=1e-5)
 
 
 def test_no_clipping_leaves_the_gradient_as_it_is(digits: ImageStore) -> None:
@@ -172,6 +191,21 @@ def test_without_validation_nothing_is_validated(small: FineTuneConfig, train: C
     assert "test_accuracy" in result.metrics
 
 
+def test_the_test_curve_is_scored_where_validation_is_and_chooses_nothing(
+    small: FineTuneConfig, train: Callable
+) -> None:
+    plain, without = train(small)
+    marked, seen = train(small.with_values({"test_curve": True}))
+    assert [step for step, _ in seen.curve("test_curve_accuracy")] == [4, 8, 12]
+    assert seen.curve("test_curve_accuracy")[-1][1] == marked.metrics["test_accuracy"]
+    assert seen.curve("test_curve_loss")[-1][1] == pytest.approx(marked.metrics["test_loss"])
+    assert seen.curve("val_accuracy") == without.curve("val_accuracy")
+    assert (plain.predictions.confidence == marked.predictions.confidence).all()
+    _, alone = train(small.with_values({"test_curve": True, "val_fraction": 0.0}))
+    assert len(alone.curve("test_curve_accuracy")) == 3
+    assert alone.curve("val_accuracy") == []
+
+
 def test_best_val_tests_the_weights_that_were_best(small: FineTuneConfig, digits: ImageStore, train: Callable) -> None:
     """With a learning rate that ruins the model late, the last weights are worse than the best."""
     values = {"steps": 30, "num_evals": 10, "schedule.name": "constant"}
@@ -183,7 +217,7 @@ def test_best_val_tests_the_weights_that_were_best(small: FineTuneConfig, digits
         assert accuracy[-1] < max(accuracy), "the case is as described"
         splits = digits.split(config.val_fraction, config.data_fraction, config.subset_seed)
         batches = eval_batches(digits, splits.val, config.resolution, 64)
-        tested = evaluate(result.model, batches, splits.val, CPU)
+        tested = evaluate(result.model, batches, splits.val, "half", CPU)
         assert tested.accuracy == choose(accuracy) == result.metrics["chosen_val_accuracy"]
 
 

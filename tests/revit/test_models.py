@@ -234,7 +234,7 @@ def test_the_shipped_weights_reach_on_fashion_mnist_what_their_card_says(cache_d
     model = built(config_of(model__name=name, model__pretrained=False), 10)
     model.load_state_dict(load_file(PACKAGED / f"{name}.safetensors"))
     test = np.flatnonzero(store.is_test)
-    answers = evaluate(model, eval_batches(store, test, 28, 256), test, torch.device("cpu"))
+    answers = evaluate(model, eval_batches(store, test, 28, 256), test, "half", torch.device("cpu"))
     stated = re.search(r"Test accuracy: ([\d.]+)%", (PACKAGED / f"{name}.md").read_text())
     assert stated is not None
     assert 100 * answers.accuracy == pytest.approx(float(stated.group(1)), abs=0.02)
