@@ -19,6 +19,8 @@ import search_spaces
 from revit.architectures import MODELS
 from revit.errors import InputError
 from revit.weights import use_weights_dir
+from search_spaces.recipes import RECIPES
+from search_spaces.scales import SCALES
 
 if TYPE_CHECKING:
     from search_spaces.space import SearchSpace
@@ -36,10 +38,23 @@ app = typer.Typer(
     help="Fine-tuning studies of vision transformers: name a question, run every trial, read the answer.",
 )
 
-StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="Name of a study, as `list` shows them.")]
+ALL = "all"
+
+StudyName = Annotated[
+    str,
+    typer.Argument(metavar="STUDY", help="Name of a study, as `list` shows them, or `all` of the paper's."),
+]
 Seeds = Annotated[
     int | None,
     typer.Option("--seeds", min=1, help="Train every cell with this many seeds: 0, 1, ... [default: the study's]"),
+]
+ScaleName = Annotated[
+    str | None,
+    typer.Option("--scale", help=f"How large: {', '.join(SCALES)}. [default: the study's, which is paper]"),
+]
+RecipeName = Annotated[
+    str | None,
+    typer.Option("--recipe", help=f"How trained: {', '.join(RECIPES)}. [default: the study's, which is paper]"),
 ]
 StoreFolder = Annotated[
     Path, typer.Option("--store", envvar="REVIT_STORE", help="Folder of results: MLflow's database and artifacts.")
@@ -75,7 +90,7 @@ def list_studies() -> None:
     for name in search_spaces.names():
         try:
             space = search_spaces.load(name)
-            table.add_row(name, str(len(space.candidates(space.seeds))), space.question)
+            table.add_row(name, str(len(space.candidates(space.seeds[:1])) * len(space.seeds)), space.question)
         except InputError as error:
             table.add_row(name, "-", f"[red]{escape(str(error))}[/red]")
     out.print(table)
@@ -85,23 +100,42 @@ def list_studies() -> None:
 def plan(
     study: StudyName,
     seeds: Seeds = None,
+    scale: ScaleName = None,
+    recipe: RecipeName = None,
     store: StoreFolder = DEFAULT_STORE,
     data_dir: DataFolder = DEFAULT_DATA,
     weights_dir: WeightsFolder = None,
     cache_dir: CacheFolder = DEFAULT_CACHE,
 ) -> None:
-    """Show every trial of a study and whether it is done; train nothing."""
-    from study.tables import plan_table
+    """Show every trial of a study and whether it is done; train nothing.
 
-    planned, _ = _plan(study, seeds, _folders(store, data_dir, weights_dir, cache_dir))
-    out.print(plan_table(planned))
-    out.print(f"{len(planned.trials)} trials, {len(planned.to_run)} to run")
+    Where a dataset or weights are not here yet, it shows the trials all the same, and what `fetch` has to get.
+    """
+    from study.fetch import missing
+    from study.plan import outline
+    from study.tables import outline_table, plan_table
+
+    folders = _folders(store, data_dir, weights_dir, cache_dir)
+    for space in _spaces(study, scale, recipe):
+        absent = [need.what for need in missing(space, folders.data)]
+        if absent:
+            trials = outline(space, _seeds(space, seeds))
+            out.print(outline_table(space, trials))
+            _tell(f"{len(trials)} trials; not here yet, so not known whether done: {', '.join(absent)}")
+            _tell(f"get it with\n  {_next_command('fetch', study)}")
+            continue
+        planned, _ = _plan(space, seeds, folders)
+        out.print(plan_table(planned))
+        out.print(f"{len(planned.trials)} trials, {len(planned.to_run)} to run")
+        _tell_notes(planned)
 
 
 @app.command()
 def run(
     study: StudyName,
     seeds: Seeds = None,
+    scale: ScaleName = None,
+    recipe: RecipeName = None,
     gpus_per_trial: Annotated[
         float | None,
         typer.Option(min=0, help="GPUs of one trial; .5 lets two share one. [default: 1, or 0]"),
@@ -116,11 +150,13 @@ def run(
 ) -> None:
     """Train whatever trials of a study are not done yet, then show its table.
 
-    The same command resumes a study that was interrupted, and trains only what was added to it since.
+    The same command resumes a study that was interrupted, and trains only what was added to it since. A trial that
+    several studies ask for is trained once.
     Exit code: 0 all finished, 1 some failed, 2 wrong input, 130 interrupted.
     """
+    folders = _folders(store, data_dir, weights_dir, cache_dir)
     try:
-        code = _run(study, seeds, _folders(store, data_dir, weights_dir, cache_dir), cpus_per_trial, gpus_per_trial)
+        code = _run(_spaces(study, scale, recipe), seeds, folders, cpus_per_trial, gpus_per_trial)
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
     if code == EXIT_INTERRUPTED:
@@ -134,6 +170,8 @@ def run(
 def report(
     study: StudyName,
     seeds: Seeds = None,
+    scale: ScaleName = None,
+    recipe: RecipeName = None,
     store: StoreFolder = DEFAULT_STORE,
     data_dir: DataFolder = DEFAULT_DATA,
     weights_dir: WeightsFolder = None,
@@ -143,27 +181,35 @@ def report(
     """Show a study's table and write it: reports/STUDY/cells.csv and trials.parquet."""
     from study.report import write_report
 
-    planned, _ = _plan(study, seeds, _folders(store, data_dir, weights_dir, cache_dir))
-    _print_table(planned)
-    for path in write_report(planned, reports / study):
-        out.print(f"wrote {path}")
+    folders = _folders(store, data_dir, weights_dir, cache_dir)
+    for space in _spaces(study, scale, recipe):
+        planned, _ = _plan(space, seeds, folders)
+        _print_table(planned)
+        for path in write_report(planned, reports / space.name):
+            out.print(f"wrote {path}")
 
 
 @app.command()
-def fetch(study: StudyName, data_dir: DataFolder = DEFAULT_DATA, weights_dir: WeightsFolder = None) -> None:
+def fetch(
+    study: StudyName,
+    scale: ScaleName = None,
+    recipe: RecipeName = None,
+    data_dir: DataFolder = DEFAULT_DATA,
+    weights_dir: WeightsFolder = None,
+) -> None:
     """Get the datasets and weights that a study needs, in advance: nodes with GPUs are often offline.
 
     Exit code: 0 all is here, 1 something could not be fetched (it says where to get it and where to put it).
     """
-    space = search_spaces.load(study)
+    spaces = _spaces(study, scale, recipe)
     from study import fetch as fetching
 
     use_weights_dir(weights_dir)
-    missing = 0
-    for need in fetching.fetch(space, data_dir.absolute(), out):
+    absent = 0
+    for need in fetching.fetch(spaces, data_dir.absolute(), out):
         _tell(f"{'here   ' if need.here else 'MISSING'}  {need.what}" + (f"\n  {need.advice}" if need.advice else ""))
-        missing += not need.here
-    raise typer.Exit(EXIT_SOME_FAILED if missing else EXIT_FINISHED)
+        absent += not need.here
+    raise typer.Exit(EXIT_SOME_FAILED if absent else EXIT_FINISHED)
 
 
 @app.command()
@@ -198,19 +244,46 @@ def _folders(store: Path, data_dir: Path, weights_dir: Path | None, cache_dir: P
     return Folders(store=store.absolute(), data=data_dir.absolute(), cache=cache_dir.expanduser().absolute())
 
 
+def _spaces(study: str, scale: str | None, recipe: str | None) -> "list[SearchSpace]":
+    """The studies that are meant, at the scale and by the recipe that are asked for."""
+    if study != ALL:
+        return [search_spaces.load(study).at(scale, recipe)]
+    every = [search_spaces.load(name) for name in search_spaces.names()]
+    return [space.at(scale, recipe) for space in every if space.base is None]
+
+
 def _run(
-    study: str, seeds: int | None, folders: "Folders", cpus_per_trial: int | None, gpus_per_trial: float | None
+    spaces: "list[SearchSpace]",
+    seeds: int | None,
+    folders: "Folders",
+    cpus_per_trial: int | None,
+    gpus_per_trial: float | None,
 ) -> int:
-    planned, ledger = _plan(study, seeds, folders)
+    """Run one study after the other, once all of them are known to be able to start."""
+    plans = [_plan(space, seeds, folders) for space in spaces]
+    todo = [trial for planned, _ in plans for trial in planned.to_run]
+    if todo:
+        from study.runner import Resources, check_runnable
+
+        check_runnable(todo, Resources(cpus_per_trial=cpus_per_trial, gpus_per_trial=gpus_per_trial))
+    code = EXIT_FINISHED
+    for planned, ledger in plans:
+        code = max(code, _run_one(planned.with_records(ledger.trials()), ledger, cpus_per_trial, gpus_per_trial))
+        if code == EXIT_INTERRUPTED:
+            break
+    return code
+
+
+def _run_one(planned: "Plan", ledger: "Ledger", cpus_per_trial: int | None, gpus_per_trial: float | None) -> int:
     todo = planned.to_run
-    out.print(f"{study}: {planned.space.question}")
-    out.print(f"{len(planned.trials)} trials, {len(planned.trials) - len(todo)} done, {len(todo)} to run")
+    num_all = len({trial.identity for trial in planned.trials})
+    out.print(f"{planned.space.name}: {planned.space.question}")
+    out.print(f"{num_all} trials, {num_all - len(todo)} done, {len(todo)} to run")
     code = EXIT_FINISHED
     if todo:
-        from study.runner import Resources, check_runnable, run_plan
+        from study.runner import Resources, run_plan
 
         resources = Resources(cpus_per_trial=cpus_per_trial, gpus_per_trial=gpus_per_trial)
-        check_runnable(todo, resources)
         result = run_plan(planned, ledger, out, resources, tags={"command": _this_command()})
         planned = planned.with_records(ledger.trials())
         code = _tell_failures(planned, result)
@@ -221,14 +294,16 @@ def _run(
     return code
 
 
-def _plan(study: str, seeds: int | None, folders: "Folders") -> "tuple[Plan, Ledger]":
-    space: SearchSpace = search_spaces.load(study)
+def _plan(space: "SearchSpace", seeds: int | None, folders: "Folders") -> "tuple[Plan, Ledger]":
     from study.ledger import Ledger
     from study.plan import make_plan
 
     ledger = Ledger(folders.store)
-    wanted = space.seeds if seeds is None else tuple(range(seeds))
-    return make_plan(space, wanted, folders, ledger.trials()), ledger
+    return make_plan(space, _seeds(space, seeds), folders, ledger.trials()), ledger
+
+
+def _seeds(space: "SearchSpace", count: int | None) -> tuple[int, ...]:
+    return space.seeds if count is None else tuple(range(count))
 
 
 def _share_trials(planned: "Plan", ledger: "Ledger") -> None:
@@ -244,8 +319,9 @@ def _this_command() -> str:
 
 
 def _next_command(command: str, *arguments: str) -> str:
-    """Another command on the same folders and seeds."""
-    keep = {"ui": ("--store",), "report": ("--store", "--data-dir", "--weights-dir", "--cache-dir", "--seeds")}[command]
+    """Another command on the same study, folders and seeds."""
+    same = ("--scale", "--recipe", "--data-dir", "--weights-dir")
+    keep = {"ui": ("--store",), "report": (*same, "--store", "--cache-dir", "--seeds"), "fetch": same}[command]
     typed = list(zip(sys.argv, sys.argv[1:], strict=False))
     kept = [word for option, value in typed if option in keep for word in (option, value)]
     return shlex.join([_python(), "run_study.py", command, *arguments, *kept])
@@ -282,6 +358,14 @@ def _print_table(planned: "Plan") -> None:
 
     out.print()
     out.print(terminal_table(planned))
+    _tell_notes(planned)
+
+
+def _tell_notes(planned: "Plan") -> None:
+    from study.tables import notes
+
+    for line in (*notes(planned.space), *planned.remarks):
+        _tell(line)
 
 
 def main() -> None:

@@ -38,4 +38,4 @@ def load(name: str) -> SearchSpace:
     return space
 
 
-_NO_STUDIES = ("space",)
+_NO_STUDIES = ("space", "recipes", "scales")

@@ -1,19 +1,21 @@
-"""A search space: a base config, the axes a study compares, the seeds; compiled to configs.
+"""A search space: a recipe or a base config, the axes a study compares, the seeds; compiled to configs.
 
 SPACE = SearchSpace(
     name="resolution",
     question="Does fine-tuning above the pre-training resolution help?",
-    base=FineTuneConfig(dataset="digits", steps=100),
-    scientific={"resolution": (16, 28, 48)},
+    table=2,
+    scientific={"dataset": ("cifar100", "flowers102"), "resolution": (512, 384, 224, 128, 64)},
 )
 """
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from revit.config import FineTuneConfig
 from revit.errors import InputError
+from search_spaces.recipes import RECIPES, About
+from search_spaces.scales import SCALES
 
 Value = str | int | float | bool | None
 Axis = tuple[Value, ...] | Mapping[str, Mapping[str, object]]
@@ -51,14 +53,20 @@ class Candidate:
 class SearchSpace:
     """What a study asks. Checked whole when it is built: no bad value waits for a GPU to be found.
 
+    It starts either from a recipe, at a scale, or from a base config, which has neither.
+
     Attributes:
         name: of the study; its module's name.
         question: one sentence, shown wherever the study is.
-        base: the fixed hyperparameters.
-        scientific: the axes whose values the study compares.
+        scientific: the axes whose values the study compares, in the paper's terms.
         nuisance: the axes tuned inside each cell, on validation accuracy averaged over seeds.
-        keep: a named predicate over the typed config; points it refuses are not run.
+        fixed: values that the study sets itself, against its recipe.
+        keep: a named predicate over the typed config, at the paper's scale; points it refuses are not run.
         seeds: every cell is trained with each of them.
+        table: the paper's table whose experiment it repeats; None for a new question.
+        recipe: a key of RECIPES.
+        scale: a key of SCALES.
+        base: the fixed hyperparameters, where they come from no recipe.
 
     Raises:
         InputError: an unknown axis, an impossible value, a value twice, or nothing left to run.
@@ -66,39 +74,117 @@ class SearchSpace:
 
     name: str
     question: str
-    base: FineTuneConfig
     scientific: Mapping[str, Axis]
     nuisance: Mapping[str, Axis] = field(default_factory=dict)
+    fixed: Mapping[str, object] = field(default_factory=dict)
     keep: Callable[[FineTuneConfig], bool] | None = None
     seeds: tuple[int, ...] = (0, 1, 2)
+    table: int | None = None
+    recipe: str = "paper"
+    scale: str = "paper"
+    base: FineTuneConfig | None = None
 
     def __post_init__(self) -> None:
         try:
+            _check_known("recipe", self.recipe, RECIPES)
+            _check_known("scale", self.scale, SCALES)
             _check_axes(self.scientific, self.nuisance)
-            if self.nuisance and self.base.val_fraction == 0:
-                raise InputError("nuisance axes are tuned on validation images, and val_fraction is 0")
             if len(set(self.seeds)) < len(self.seeds):
                 raise InputError(f"seeds = {self.seeds}: must differ")
-            if not self.candidates(self.seeds):
+            asked = self.candidates(self.seeds[:1])
+            if not asked:
                 raise InputError("it asks for no trial: no seeds, or `keep` refuses every point")
+            if self.tuned and any(each.config.val_fraction == 0 for each in asked):
+                raise InputError("nuisance axes are tuned on validation images, and val_fraction is 0")
+            twice = _first_repeated([str(each.point) for each in asked])
+            if twice is not None:
+                raise InputError(f"at scale {self.scale} two of its points are one: {twice}")
         except InputError as error:
             raise InputError(f"search space {self.name}: {error}") from error
+
+    def at(self, scale: str | None, recipe: str | None) -> "SearchSpace":
+        """The same study at another scale, by another recipe; None leaves each as it is.
+
+        Raises:
+            InputError: no such scale or recipe, or the study starts from a base config of its own.
+        """
+        if self.base is not None and (scale or recipe):
+            raise InputError(f"{self.name} starts from a config of its own: it has neither scales nor recipes")
+        return replace(self, scale=scale or self.scale, recipe=recipe or self.recipe)
+
+    @property
+    def tuned(self) -> Mapping[str, Axis]:
+        """The nuisance axes: the study's own, and those of its recipe that the study leaves open."""
+        if self.base is not None:
+            return self.nuisance
+        axes = {**self.scientific, **self.nuisance}.items()
+        taken = {*self.fixed, *(path for name, axis in axes for _, fields in _levels(name, axis) for path in fields)}
+        open_ones = {path: axis for path, axis in RECIPES[self.recipe].nuisance.items() if path not in taken}
+        return {**self.nuisance, **open_ones}
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What its runs are marked with: the study, and the recipe and scale that it starts from."""
+        start = {} if self.base is not None else {"recipe": self.recipe, "scale": self.scale}
+        return {"study": self.name, **start}
+
+    @property
+    def note(self) -> str:
+        """What is to be said wherever its results are shown."""
+        return "" if self.base is not None else SCALES[self.scale].note
 
     def candidates(self, seeds: tuple[int, ...]) -> list[Candidate]:
         """Every trial the space asks for, all cells of a seed before the next seed."""
         cells = list(_points(self.scientific))
-        tuned = list(_points(self.nuisance))
-        asked = [
-            Candidate(
-                cell=cell,
-                nuisance=nuisance,
-                config=self.base.with_values({**cell_values, **nuisance_values, "seed": seed}),
-            )
-            for seed in seeds
-            for cell, cell_values in cells
-            for nuisance, nuisance_values in tuned
-        ]
-        return [each for each in asked if self.keep is None or self.keep(each.config)]
+        tuned = list(_points(self.tuned))
+        asked: list[Candidate] = []
+        for seed, (cell, cell_values), (nuisance, nuisance_values) in itertools.product(seeds, cells, tuned):
+            config = self._config({**cell_values, **nuisance_values, "seed": seed})
+            if self.keep is not None and not self.keep(config):
+                continue
+            if self.base is None:
+                config = SCALES[self.scale].shrink(config)
+            flat = config.flat()
+            asked.append(Candidate(cell=_shown(cell, flat), nuisance=_shown(nuisance, flat), config=config))
+        return asked
+
+    def _config(self, values: Mapping[str, object]) -> FineTuneConfig:
+        """The config of one point at the paper's scale."""
+        own = {**self.fixed, **values}
+        if self.base is not None:
+            return self.base.with_values(own)
+        if "dataset" not in own:
+            raise InputError("it names no dataset: give it as an axis, or in `fixed`")
+        recipe = RECIPES[self.recipe]
+        if own["dataset"] == "flowers102":
+            own["dataset"] = recipe.flowers
+        if "steps" in own or "epochs" in own:  # one budget takes the other's place
+            own = {"steps": None, "epochs": None, **own}
+        about = About(
+            table=self.table,
+            dataset=str(own["dataset"]),
+            **{
+                name: own[path]  # type: ignore[arg-type]  # FineTuneConfig checks what they are
+                for name, path in _ABOUT.items()
+                if path in own
+            },
+        )
+        blank = FineTuneConfig(dataset=about.dataset, resolution=224, steps=1)
+        return blank.with_values({**recipe.values(about), **own})
+
+
+_ABOUT = {
+    "data_fraction": "data_fraction",
+    "model": "model.name",
+    "optimizer": "optimizer.name",
+    "schedule": "schedule.name",
+}
+"""Where the config says what a recipe wants to know."""
+
+
+def _shown(labels: Mapping[str, Value], flat: Mapping[str, Value]) -> dict[str, Value]:
+    """Axis values as the config has them in the end, which recipe and scale may have changed; levels by their name."""
+    return {name: flat.get(name, label) for name, label in labels.items()}
 
 
 def _points(axes: Mapping[str, Axis]) -> Iterator[tuple[dict[str, Value], dict[str, object]]]:
@@ -117,6 +203,15 @@ def _levels(name: str, axis: Axis) -> list[tuple[Value, Mapping[str, object]]]:
     return [(value, {name: value}) for value in axis]
 
 
+def _check_known(what: str, name: str, table: Mapping[str, object]) -> None:
+    if name not in table:
+        raise InputError(f"{what} = {name!r}: known are {', '.join(table)}")
+
+
+def _first_repeated(names: list[str]) -> str | None:
+    return next((name for name in names if names.count(name) > 1), None)
+
+
 def _check_axes(scientific: Mapping[str, Axis], nuisance: Mapping[str, Axis]) -> None:
     if not scientific:
         raise InputError("it has no scientific axis: nothing to compare")
@@ -133,9 +228,9 @@ def _check_axes(scientific: Mapping[str, Axis], nuisance: Mapping[str, Axis]) ->
         labels = [label for label, _ in levels]
         if not labels:
             raise InputError(f"axis {name} has no values")
-        twice = {str(label) for label in labels if labels.count(label) > 1}
-        if twice:
-            raise InputError(f"axis {name} has {', '.join(sorted(twice))} twice")
+        twice = _first_repeated([str(label) for label in labels])
+        if twice is not None:
+            raise InputError(f"axis {name} has {twice} twice")
         for path in {path for _, fields in levels for path in fields}:
             if path == "seed":
                 raise InputError(f"axis {name} sets seed: seeds are given apart, as `seeds`")

@@ -117,7 +117,7 @@ class Ledger:
     def open_launch(self, study: str, tags: Mapping[str, str]) -> str:
         """Begin a launch of a study; returns the id of its run, the parent of its trials' runs."""
         name = f"{study} {time.strftime('%Y-%m-%d %H:%M:%S')}"
-        run = self._client.create_run(self._experiment, run_name=name, tags={"kind": "launch", "study": study, **tags})
+        run = self._client.create_run(self._experiment, run_name=name, tags={**tags, "kind": "launch", "study": study})
         return str(run.info.run_id)
 
     def close_launch(self, launch: str, outcome: Outcome, counts: Mapping[str, float]) -> None:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from revit.config import ModelConfig
-from revit.datasets.store import ImageStore, open_store
+from revit.config import FineTuneConfig, ModelConfig
+from revit.datasets.registry import DATASETS
+from revit.datasets.store import ImageStore, open_store, remarks
 from revit.identity import identity
 from revit.weights import find_weights, weights_digest
 from search_spaces.space import Candidate, SearchSpace
@@ -20,6 +21,14 @@ class Folders:
     store: Path
     data: Path
     cache: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outline:
+    """One trial as it can be told before its dataset is here: the steps follow from the registry's sizes."""
+
+    candidate: Candidate
+    num_steps: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +66,15 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Every trial of a study, in the order in which they would run."""
+    """Every trial of a study, in the order in which they would run.
+
+    Attributes:
+        remarks: what is to be known of its datasets, a line each.
+    """
 
     space: SearchSpace
     trials: Sequence[Trial]
+    remarks: Sequence[str] = ()
 
     @property
     def to_run(self) -> list[Trial]:
@@ -71,6 +85,21 @@ class Plan:
         """The same plan as the ledger sees it now."""
         trials = [replace(trial, known=records.get(trial.identity)) for trial in self.trials]
         return replace(self, trials=trials)
+
+
+def outline(space: SearchSpace, seeds: tuple[int, ...]) -> list[Outline]:
+    """Every trial of a space whose datasets are all in the registry. Looks at no file."""
+    return [
+        Outline(candidate=candidate, num_steps=_stated_steps(candidate.config)) for candidate in space.candidates(seeds)
+    ]
+
+
+def _stated_steps(config: FineTuneConfig) -> int:
+    if config.steps is not None:
+        return config.steps
+    num_train = DATASETS[config.dataset].num_train
+    num_all = num_train - round(config.val_fraction * num_train)
+    return config.num_steps(round(config.data_fraction * num_all), num_all)
 
 
 def make_plan(space: SearchSpace, seeds: tuple[int, ...], folders: Folders, records: Mapping[str, TrialRecord]) -> Plan:
@@ -95,16 +124,24 @@ def make_plan(space: SearchSpace, seeds: tuple[int, ...], folders: Folders, reco
         config = candidate.config
         store = store_of(config.dataset)
         weights = weights_of(config.model)
-        name = identity(config, data_digest=store.manifest.digest, weights_digest=digest_of(weights))
         splits = store.split(config.val_fraction, config.data_fraction, config.subset_seed)
+        num_steps = config.num_steps(len(splits.train), splits.num_all)
+        name = identity(
+            config,
+            num_steps=num_steps,
+            data_digest=store.manifest.digest,
+            weights_digest=digest_of(weights),
+        )
         return Trial(
             candidate=candidate,
             identity=name,
             images=store.folder,
             weights=weights,
-            num_steps=config.num_steps(len(splits.train)),
+            num_steps=num_steps,
             num_test=store.manifest.num_test,
             known=records.get(name),
         )
 
-    return Plan(space=space, trials=[trial_of(candidate) for candidate in space.candidates(seeds)])
+    trials = [trial_of(candidate) for candidate in space.candidates(seeds)]
+    stores = [store_of(dataset) for dataset in dict.fromkeys(trial.candidate.config.dataset for trial in trials)]
+    return Plan(space=space, trials=trials, remarks=[line for store in stores for line in remarks(store.manifest)])

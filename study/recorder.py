@@ -1,6 +1,6 @@
 """Writes what happens to the ledger, in order, in one thread, so that no trial waits for a database."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,7 +16,7 @@ class Recorder:
     Args:
         ledger: where to.
         launch: id of the launch's run.
-        study: name of the study, a tag of its trials.
+        study: tags of the study: its name as `study`, its recipe and scale.
         trials: every trial that may start.
 
     Attributes:
@@ -24,7 +24,7 @@ class Recorder:
         messages: why, one line, for each that did not finish and was not interrupted.
     """
 
-    def __init__(self, ledger: Ledger, *, launch: str, study: str, trials: list[Trial]) -> None:
+    def __init__(self, ledger: Ledger, *, launch: str, study: Mapping[str, str], trials: list[Trial]) -> None:
         self.outcomes: dict[str, Outcome] = {}
         self.messages: dict[str, str] = {}
         self._ledger = ledger
@@ -95,8 +95,8 @@ class Recorder:
             config=config.flat(),
             tags={
                 "identity": identity,
-                "study": self._study,
-                f"{STUDY_TAG}{self._study}": "yes",
+                **self._study,
+                f"{STUDY_TAG}{self._study['study']}": "yes",
                 "cell": cell_name(trial),
                 "dataset": config.dataset,
                 "model": config.model.name,

@@ -25,7 +25,7 @@ def cell_table(plan: Plan) -> pd.DataFrame:
     interval. Only trials that reached their last step count; `missing` says what became of the cell's others.
     """
     cells = _grouped(plan.trials, lambda trial: trial.candidate.cell)
-    rows = [{**trials[0].candidate.cell, **_summary(trials, list(plan.space.nuisance))} for trials in cells]
+    rows = [{**trials[0].candidate.cell, **_summary(trials, list(plan.space.tuned))} for trials in cells]
     return _frame(rows, plan)
 
 
@@ -46,7 +46,7 @@ def seed_interval(accuracies: Sequence[float], num_test: int) -> tuple[float, fl
 
 def _frame(rows: list[dict[str, object]], plan: Plan) -> pd.DataFrame:
     """A table of rows; axes keep their values as they are, None and whole numbers included."""
-    axes = {*plan.space.scientific, *plan.space.nuisance}
+    axes = {*plan.space.scientific, *plan.space.tuned}
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     return pd.DataFrame({name: pd.Series(v, dtype=object if name in axes else None) for name, v in columns.items()})
 

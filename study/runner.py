@@ -106,8 +106,8 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, resources: Resources,
     with _alone_on(ledger.root), stopper.listening():
         ledger.close_abandoned()
         plan = plan.with_records(ledger.trials())  # another run may have ended since it was made
-        launch = ledger.open_launch(plan.space.name, tags)
-        recorder = Recorder(ledger, launch=launch, study=plan.space.name, trials=plan.to_run)
+        launch = ledger.open_launch(plan.space.name, {**plan.space.tags, **tags})
+        recorder = Recorder(ledger, launch=launch, study=plan.space.tags, trials=plan.to_run)
         try:
             with StudyProgress(console, plan.to_run) as progress:
                 events = _Events(recorder, progress, plan, share, ledger.root / "work")

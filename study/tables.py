@@ -1,19 +1,22 @@
 """The tables that a terminal shows: the trials of a plan, the cells that a study ends with."""
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
 
-from study.plan import Plan
+from revit.datasets.registry import DATASETS
+from search_spaces.scales import SCALES
+from search_spaces.space import SearchSpace
+from study.plan import Outline, Plan, Trial
 from study.results import cell_table
 
 
 def terminal_table(plan: Plan) -> Table:
     """Cells as rows: axes, mean test accuracy in percent, its 95 % interval, n seeds, what is missing."""
     cells = cell_table(plan)
-    axes = [*plan.space.scientific, *plan.space.nuisance]
+    axes = [*plan.space.scientific, *plan.space.tuned]
     table = Table(title=f"{plan.space.name}: test accuracy, %", title_justify="left")
     for axis in axes:
         table.add_column(axis)
@@ -27,17 +30,47 @@ def terminal_table(plan: Plan) -> Table:
 
 
 def plan_table(plan: Plan) -> Table:
-    """Trials as rows: state, axes, seed, steps, identity, run."""
-    axes = [*plan.space.scientific, *plan.space.nuisance]
-    table = Table(title=f"{plan.space.name}: {plan.space.question}", title_justify="left")
-    for heading in ("state", *axes, "seed", "steps", "identity", "run"):
+    """Trials as rows: axes, seed, steps, state, identity, run."""
+    rows = [
+        (*_trial_cells(trial), trial.state, trial.identity, "" if trial.known is None else trial.known.run_id)
+        for trial in plan.trials
+    ]
+    return _trials_table(plan.space, ("state", "identity", "run"), rows)
+
+
+def outline_table(space: SearchSpace, trials: Sequence[Outline]) -> Table:
+    """Trials as rows, as far as they can be told before their datasets are here: axes, seed, steps."""
+    return _trials_table(space, (), [_trial_cells(trial) for trial in trials])
+
+
+def _trial_cells(trial: Trial | Outline) -> tuple[str, ...]:
+    labels, seed = trial.candidate.point.values(), trial.candidate.config.seed
+    return tuple(map(str, (*labels, seed, trial.num_steps)))
+
+
+def _trials_table(space: SearchSpace, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    table = Table(title=f"{space.name}: {space.question}", title_justify="left")
+    for heading in (*space.scientific, *space.tuned, "seed", "steps", *headings):
         table.add_column(heading, overflow="fold")
-    for trial in plan.trials:
-        labels = trial.candidate.point
-        numbers = (trial.candidate.config.seed, trial.num_steps)
-        run = "" if trial.known is None else trial.known.run_id
-        table.add_row(trial.state, *map(str, (*labels.values(), *numbers)), trial.identity, run)
+    for row in rows:
+        table.add_row(*row)
     return table
+
+
+def notes(space: SearchSpace) -> list[str]:
+    """What is to be said beside a study's results, a line each: its scale, and what its datasets stand for."""
+    if space.base is not None or not space.note:
+        return []
+    used = {candidate.config.dataset for candidate in space.candidates(space.seeds[:1])}
+    stand_ins: dict[str, list[str]] = {}
+    for original, dataset in SCALES[space.scale].stand_ins.items():
+        if dataset in used:
+            stand_ins.setdefault(dataset, []).append(original)
+    lines = [
+        f"{dataset} stands for {' and '.join(originals)}: {DATASETS[dataset].title}; {DATASETS[dataset].source}"
+        for dataset, originals in stand_ins.items()
+    ]
+    return [space.note, *lines]
 
 
 def _percent(share: float) -> str:

@@ -205,6 +205,48 @@ def test_a_finished_study_is_found_done_without_torch_and_ray(tmp_path: Path) ->
     assert "12 trials, 12 to run" in done.stdout
 
 
+@pytest.mark.parametrize("recipe", ["paper", "authors"])
+def test_a_study_of_the_papers_scale_can_be_planned_before_anything_is_fetched(tmp_path: Path, recipe: str) -> None:
+    arguments = ["plan", "data_fraction", "--scale", "paper", "--recipe", recipe, "--data-dir", str(tmp_path / "data")]
+    code = (
+        "import sys, run_study\n"
+        f"sys.argv = ['run_study.py', *{arguments!r}, *{where(tmp_path)!r}]\n"
+        "try: run_study.main()\n"
+        "except SystemExit as stop: assert stop.code == 0\n"
+        "heavy = {'torch', 'ray', 'timm'} & sys.modules.keys()\n"
+        "assert not heavy, heavy"
+    )
+    env = {**os.environ, "HF_HOME": str(tmp_path / "hub")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, env=env, check=True)
+    cells = r"│ (cifar100|flowers102_nelorth) +│ (\w+) +│ ([\d.]+) +│ (matched \w+) +│ (\d) +│ (\d+) "
+    rows = re.findall(cells, done.stdout)
+    assert len(rows) == len(set(rows)) == 96
+    steps = {("authors", "0.1"): "280", ("authors", "1.0"): "2737", ("paper", "0.1"): "273", ("paper", "1.0"): "2681"}
+    for fraction in ("0.1", "1.0"):
+        row = ("cifar100", "vit_b16_in21k", fraction, "matched epochs", "0", steps[recipe, fraction])
+        assert row in rows
+    assert "not here yet" in done.stdout
+    for absent in ("dataset cifar100", "dataset flowers102_nelorth", "weights of vit_b16_in21k", "bit_r50x1_in21k"):
+        assert absent in done.stdout
+    assert f"run_study.py fetch data_fraction --scale paper --recipe {recipe}" in done.stdout
+
+
+def test_fetch_without_network_names_every_file_where_to_get_it_and_where_to_put_it(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    arguments = ["fetch", "replication", "--scale", "paper", "--data-dir", str(folder)]
+    nowhere = "http://127.0.0.1:9"
+    done = call(*arguments, HF_HOME=str(tmp_path / "hub"), HF_HUB_OFFLINE="1", http_proxy=nowhere, https_proxy=nowhere)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr + done.stdout
+    for url, place in (
+        ("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", folder / "cifar-10-python.tar.gz"),
+        ("https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz", folder / "cifar-100-python.tar.gz"),
+        ("https://huggingface.co/datasets/nelorth/oxford-flowers", folder / "flowers102_nelorth"),
+        ("timm/vit_base_patch16_224.orig_in21k/resolve/main/model.safetensors", "vit_b16_in21k.safetensors"),
+    ):
+        assert re.search(rf"{re.escape(url)}.* -> {re.escape(str(place))}", done.stdout), done.stdout
+
+
 def test_ui_serves_mlflow_on_this_machine(tmp_path: Path, free_port: int) -> None:
     ledger = Ledger(tmp_path / "mlruns")
     ledger.close_launch(ledger.open_launch("example", {}), "finished", {})

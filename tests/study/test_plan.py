@@ -1,12 +1,13 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from revit.config import FineTuneConfig
 from revit.errors import InputError
 from search_spaces.space import SearchSpace
 from study.ledger import TrialRecord
-from study.plan import Folders, Plan, make_plan
+from study.plan import Folders, Plan, make_plan, outline
 
 BASE = FineTuneConfig(dataset="digits", resolution=8, steps=5)
 
@@ -73,3 +74,35 @@ def test_a_plan_knows_steps_and_test_images(folders: Folders) -> None:
 def test_what_a_trial_lacks_is_said_while_planning(folders: Folders, values: dict[str, object], told: str) -> None:
     with pytest.raises(InputError, match=told):
         plan_of(folders, base=BASE.with_values(values))
+
+
+def test_what_is_told_of_a_trial_before_its_data_is_here_is_so_once_it_is(folders: Folders) -> None:
+    """Digits are here: the steps from the registry's sizes are those of the real plan."""
+    base = BASE.with_values({"steps": None, "epochs": 3.0, "batch_size": 32})
+    axes = {"data_fraction": (1.0, 0.5, 0.1), "epoch_images": ("used", "all")}
+    space = SearchSpace(name="example", question="?", base=base, scientific=axes, seeds=(0, 1))
+    told = outline(space, space.seeds)
+    planned = make_plan(space, space.seeds, folders, {})
+    assert [each.candidate for each in told] == [trial.candidate for trial in planned.trials]
+    assert [each.num_steps for each in told] == [trial.num_steps for trial in planned.trials]
+
+
+def test_two_budgets_that_come_to_the_same_are_one_trial(folders: Folders) -> None:
+    base = BASE.with_values({"steps": None, "epochs": 2.0, "batch_size": 100})
+    axes = {"data_fraction": (1.0, 0.5), "epoch_images": ("used", "all")}
+    plan = plan_of(folders, base=base, scientific=axes, seeds=(0,))
+    assert len(plan.trials) == 4
+    assert len(plan.to_run) == 3, "at the whole fraction, as many epochs and as many steps are one"
+
+
+def test_a_plan_passes_on_what_is_to_be_known_of_its_datasets(folders: Folders, tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for name, gray in (("dark", 10), ("light", 200)):
+            folder = tmp_path / "photos" / split / name
+            folder.mkdir(parents=True)
+            for number in range(12):
+                Image.new("RGB", (8, 8), (gray, gray, number * (split == "train"))).save(folder / f"{number}.png")
+    dataset = f"folder:{tmp_path / 'photos'}"
+    plan = plan_of(folders, base=BASE.with_values({"dataset": dataset}))
+    assert plan.remarks == [f"dataset {dataset}: 24 of its 24 test images are training images too, pixel by pixel"]
+    assert plan_of(folders).remarks == []

@@ -28,7 +28,7 @@ class Store:
         plan = make_plan(SPACE, SPACE.seeds, Folders(store=folder, data=folder, cache=cache_dir), {})
         self.trials: list[Trial] = list(plan.trials)
         self.launch = self.ledger.open_launch("example", {})
-        self.recorder = Recorder(self.ledger, launch=self.launch, study="example", trials=self.trials)
+        self.recorder = Recorder(self.ledger, launch=self.launch, study={"study": "example"}, trials=self.trials)
         self.files = folder / "files"
         self.files.mkdir()
         self.settled: list[str] = []

@@ -1,0 +1,24 @@
+"""Table 6, Figures 1 to 3: what is the position embedding worth to a ViT trained from scratch?
+
+The paper reports patches of 4 px on 32 px. Its authors also ran patches of 16 px on 224 px, where the model without
+the embedding came out ahead, and did not report it.
+
+Run:     python run_study.py run pos_embed --scale nano
+Trials:  2 models x 2 position embeddings x 3 seeds = 12
+"""
+
+from search_spaces.space import SearchSpace
+
+SPACE = SearchSpace(
+    name="pos_embed",
+    question="What is the position embedding worth to a ViT trained from scratch?",
+    table=6,
+    fixed={"dataset": "cifar10"},
+    scientific={
+        "image": {
+            "reported": {"model.name": "vit_cifar_scratch"},
+            "unreported": {"model.name": "vit_p16_scratch"},
+        },
+        "model.pos_embed": ("learned", "none"),
+    },
+)

@@ -1,0 +1,188 @@
+"""Recipes against what the paper, its code and the two originals say, typed out here a second time."""
+
+import math
+
+import pytest
+
+from revit.config import FineTuneConfig
+from revit.errors import InputError
+from revit.optim import Schedule
+from search_spaces.recipes import RECIPES, About, cycling_cosine
+from search_spaces.space import SearchSpace
+
+VIT, VIT_IN1K, BIT = "vit_b16_in21k", "vit_b16_in21k_ft_in1k", "bit_r50x1_in21k"
+NELORTH, OFFICIAL = "flowers102_nelorth", "flowers102"
+
+SGD = {"optimizer.name": "sgd", "optimizer.momentum": 0.9, "optimizer.weight_decay": 0.0}
+PAPER = {**SGD, "optimizer.lr": 0.01, "optimizer.clip_norm": 1.0, "batch_size": 128, "resolution": 384,
+         "schedule.name": "cosine", "schedule.half_period": None, "schedule.warmup_steps": 0, "model.name": VIT,
+         "model.head_init": "zeros", "selection": "last", "test_curve": False}  # fmt: skip
+AUTHORS = {**SGD, "optimizer.lr": 0.01, "optimizer.clip_norm": 1.0, "batch_size": 128, "resolution": 384,
+           "schedule.name": "cosine", "schedule.warmup_steps": 0, "model.name": VIT, "model.dropout": 0.0,
+           "model.head_init": "trunc_normal", "model.pos_embed_resize": "hf", "crop_scale": (0.08, 1.0), "flip": True,
+           "train_crop": "random_resized", "val_fraction": 0.0, "test_curve": True}  # fmt: skip
+AUTHORS_5 = {**SGD, "optimizer.lr": 1e-3, "optimizer.clip_norm": 1.0, "batch_size": 32, "resolution": 224,
+             "model.name": VIT_IN1K, "model.head_init": "zeros", "model.head_dropout": 0.1, "model.dropout": 0.0,
+             "train_crop": "none", "flip": False, "epochs": 10, "num_evals": 10, "test_curve": True}  # fmt: skip
+AUTHORS_6 = {"model.name": "vit_cifar_scratch", "model.pretrained": False, "model.dropout": 0.1,
+             "model.attn_out_proj": False, "model.embed_std": 1.0, "resolution": 32, "optimizer.name": "adam",
+             "optimizer.lr": 2e-3, "optimizer.weight_decay": 2e-4, "optimizer.clip_norm": None, "batch_size": 128,
+             "schedule.name": "constant", "train_crop": "padded", "crop_padding": 2, "flip": True,
+             "sampling": "replaced", "normalization": "cifar", "epochs": 501, "steps": None}  # fmt: skip
+VIT_2021 = {**SGD, "optimizer.clip_norm": 1.0, "batch_size": 512, "resolution": 384, "schedule.name": "cosine",
+            "model.head_init": "zeros", "model.pos_embed_resize": "jax", "crop_scale": (0.05, 1.0),
+            "train_crop": "random_resized", "flip": True, "model.dropout": 0.0}  # fmt: skip
+BIT_RULE = {**SGD, "optimizer.lr": 0.003, "optimizer.clip_norm": None, "batch_size": 512,
+            "model.name": BIT, "model.head_init": "zeros", "schedule.name": "staircase", "train_crop": "resized",
+            "flip": True}  # fmt: skip
+
+EXPECTED: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
+    # recipe, what it is asked about (table and values of the study), the values it must give
+    "paper, Table 1, CIFAR": ("paper", {"table": 1, "dataset": "cifar100"},
+        {**PAPER, "steps": 2500, "epochs": None, "val_fraction": 0.02}),
+    "paper, Table 2, Flowers": ("paper", {"table": 2, "dataset": "flowers102"},
+        {**PAPER, "dataset": NELORTH, "steps": 500}),
+    "paper, Table 3, Flowers": ("paper", {"table": 3, "dataset": "flowers102"}, {**PAPER, "steps": None, "epochs": 9}),
+    "paper, Table 4": ("paper", {"table": 4, "dataset": "weapons"}, {**PAPER, "epochs": 7, "val_fraction": 0.1}),
+    "paper, Table 5": ("paper", {"table": 5, "dataset": "cifar10"},
+        {**PAPER, "model.name": VIT_IN1K, "batch_size": 32, "resolution": 224, "model.dropout": 0.1, "epochs": 10}),
+    "paper, Table 6": ("paper", {"table": 6, "dataset": "cifar10"},
+        {**AUTHORS_6, "model.attn_out_proj": True, "model.embed_std": None, "sampling": "shuffled",
+         "normalization": "half", "test_curve": False}),
+    "authors, Table 1, CIFAR": ("authors", {"table": 1, "dataset": "cifar10"},
+        {**AUTHORS, "steps": 2500, "schedule.half_period": 7 / 4, "num_evals": 5}),
+    "authors, Table 2, Flowers": ("authors", {"table": 2, "dataset": "flowers102"},
+        {**AUTHORS, "dataset": NELORTH, "steps": 500, "schedule.half_period": 9 / 4, "num_evals": 5}),
+    "authors, Table 3, BiT": ("authors", {"table": 3, "dataset": "cifar100", "model.name": BIT},
+        {**AUTHORS, "model.name": BIT, "model.head_init": "normal", "epochs": 7, "schedule.half_period": 7 / 2,
+         "num_evals": 7}),
+    "authors, Table 4": ("authors", {"table": 4, "dataset": "plant_health"},
+        {**AUTHORS, "epochs": 7, "schedule.half_period": 7 / 4, "num_evals": 7}),
+    "authors, Table 5, cosine": ("authors", {"table": 5, "dataset": "cifar10"},
+        {**AUTHORS_5, "schedule.name": "cosine", "schedule.update": "epoch"}),
+    "authors, Table 5, linear": ("authors", {"table": 5, "dataset": "cifar10", "schedule.name": "linear"},
+        {**AUTHORS_5, "schedule.update": "step"}),
+    "authors, Table 5, plateau": ("authors", {"table": 5, "dataset": "cifar10", "schedule.name": "plateau"},
+        {**AUTHORS_5, "schedule.plateau_factor": 0.5, "schedule.plateau_patience": 1}),
+    "authors, Table 6": ("authors", {"table": 6, "dataset": "cifar10"}, AUTHORS_6),
+    "authors, the unreported run": ("authors", {"table": 6, "dataset": "cifar10", "model.name": "vit_p16_scratch"},
+        {"resolution": 224, "optimizer.name": "adam", "optimizer.lr": 1e-3, "batch_size": 32, "epochs": 20}),
+    "vit_2021, CIFAR": ("vit_2021", {"table": 1, "dataset": "cifar10"},
+        {**VIT_2021, "steps": 10_000, "schedule.warmup_steps": 500, "val_fraction": 0.02}),
+    "vit_2021, Flowers": ("vit_2021", {"table": 1, "dataset": "flowers102"},
+        {**VIT_2021, "dataset": OFFICIAL, "steps": 500, "schedule.warmup_steps": 100, "val_fraction": 0.1}),
+    "vit_2021, elsewhere": ("vit_2021", {"table": 4, "dataset": "weapons"}, {**VIT_2021, "steps": 2500}),
+    "bit_hyperrule, CIFAR": ("bit_hyperrule", {"table": 3, "dataset": "cifar100"},
+        {**BIT_RULE, "steps": 10_000, "schedule.warmup_steps": 500, "schedule.milestones": (0.3, 0.6, 0.9),
+         "mixup": 0.1, "resolution": 128, "resize_factor": 160 / 128}),
+    "bit_hyperrule, little CIFAR": ("bit_hyperrule", {"table": 3, "dataset": "cifar100", "data_fraction": 0.25},
+        {**BIT_RULE, "steps": 500, "schedule.warmup_steps": 100, "schedule.milestones": (0.4, 0.6, 0.8), "mixup": 0.0}),
+    "bit_hyperrule, Flowers": ("bit_hyperrule", {"table": 3, "dataset": "flowers102"},
+        {**BIT_RULE, "dataset": OFFICIAL, "steps": 500, "resolution": 480, "resize_factor": 512 / 480}),
+}  # fmt: skip
+
+
+def config_of(recipe: str, table: int | None, fixed: dict[str, object]) -> FineTuneConfig:
+    space = SearchSpace(
+        name="asks", question="?", table=table, recipe=recipe, fixed=fixed, scientific={"subset_seed": (0,)}, seeds=(0,)
+    )
+    return space.candidates((0,))[0].config
+
+
+@pytest.mark.parametrize("case", EXPECTED)
+def test_a_recipe_gives_what_its_source_says(case: str) -> None:
+    recipe, asked, expected = EXPECTED[case]
+    fixed = {path: value for path, value in asked.items() if path != "table"}
+    flat = config_of(recipe, asked["table"], fixed).flat()
+    assert {path: flat[path] for path in expected} == expected
+
+
+def rates(config: FineTuneConfig, num_used: int, num_steps: int | None = None) -> list[float]:
+    """The learning rate at every step of a trial on `num_used` images."""
+    total = config.num_steps(num_used, num_used)
+    schedule = Schedule(config.schedule, config.optimizer.lr, total, -(-num_used // config.batch_size))
+    return [schedule.lr(step) for step in range(num_steps or total)]
+
+
+def test_the_authors_cosine_goes_round_and_round() -> None:
+    """The values at 7 epochs on 4 GPUs, and their mean."""
+    config = config_of("authors", 1, {"dataset": "cifar10"})
+    trace = rates(config, 50_000)
+    round_trip = [10, 3.89, 0.5, 8.12, 8.12, 0.5, 3.89]
+    assert [1e3 * rate for rate in trace[:14]] == pytest.approx(2 * round_trip, abs=0.006)
+    assert len(trace) == 2500
+    assert sum(trace) / len(trace) == pytest.approx(0.005, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("t_max", "num_processes", "num_values", "step", "rate"),
+    [(7, 1, 8, 2500, 0.0), (7, 2, 4, 2500, 10.0), (7, 4, 4, 2500, 10.0), (7, 8, 4, 2500, 10.0),
+     (9, 2, 5, 500, 0.3), (9, 4, 5, 500, 8.83), (9, 8, 5, 500, 5.87)],
+)  # fmt: skip
+def test_the_cycling_cosine_depends_on_the_number_of_processes(
+    t_max: int, num_processes: int, num_values: int, step: int, rate: float
+) -> None:
+    fixed = {"dataset": "cifar10", "steps": 2500, **cycling_cosine(t_max, num_processes)}
+    trace = rates(config_of("authors", 1, fixed), 50_000)
+    assert len({round(value, 7) for value in trace}) == num_values
+    assert 1e3 * trace[step - 1] == pytest.approx(rate, abs=0.006)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "by_epoch"),
+    [
+        ("cosine", [1, 0.976, 0.905, 0.794, 0.655, 0.5, 0.345, 0.206, 0.095, 0.024]),
+        ("linear", [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1]),
+        ("exponential", [0.9**epoch for epoch in range(10)]),
+    ],
+)
+def test_the_authors_rates_at_the_start_of_each_epoch_of_table_5(schedule: str, by_epoch: list[float]) -> None:
+    config = config_of("authors", 5, {"dataset": "cifar10", "schedule.name": schedule})
+    trace = rates(config, 50_000)
+    assert len(trace) == 15_630
+    assert [1e3 * trace[epoch * 1563] for epoch in range(10)] == pytest.approx(by_epoch, abs=6e-4)
+    assert (trace[1562] == trace[0]) is (schedule != "linear")
+
+
+def test_the_originals_rise_and_fall() -> None:
+    vit = rates(config_of("vit_2021", 1, {"dataset": "cifar10", "optimizer.lr": 0.03}), 49_000)
+    for step in range(500, 10_000):
+        assert vit[step] == pytest.approx(0.03 * 0.5 * (1 + math.cos(math.pi * (step - 500) / 9500)), abs=1e-12)
+    assert vit[:500] == pytest.approx([0.03 * (step + 1) / 500 for step in range(500)])
+    bit = rates(config_of("bit_hyperrule", 3, {"dataset": "cifar100"}), 49_000)
+    assert [bit[step] for step in (500, 3000, 3001, 6001, 9001)] == pytest.approx([3e-3, 3e-3, 3e-4, 3e-5, 3e-6])
+
+
+@pytest.mark.parametrize(
+    ("table", "dataset", "num_train", "by_fraction"),
+    [
+        (3, "flowers102", 7169, {1.0: 513, 0.5: 252, 0.25: 126, 0.1: 54}),
+        (3, "cifar100", 50_000, {1.0: 2737, 0.5: 1372, 0.25: 686, 0.1: 280}),
+        (4, "plant_health", 600, {1.0: 35}),
+        (4, "weapons", 1251, {1.0: 70}),
+    ],
+)
+def test_epochs_come_to_the_steps_that_the_authors_code_ran(
+    table: int, dataset: str, num_train: int, by_fraction: dict[float, int]
+) -> None:
+    for fraction, num_steps in by_fraction.items():
+        config = config_of("authors", table, {"dataset": dataset, "data_fraction": fraction})
+        assert config.num_steps(round(fraction * num_train), num_train) == num_steps
+
+
+def test_vit_2021_tunes_its_rate_unless_the_study_does() -> None:
+    space = SearchSpace(
+        name="asks", question="?", recipe="vit_2021", fixed={"dataset": "cifar10"}, scientific={"subset_seed": (0,)}
+    )
+    assert space.tuned == {"optimizer.lr": (0.001, 0.003, 0.01, 0.03)}
+    assert len(space.candidates((0,))) == 4
+    own = SearchSpace(
+        name="asks", question="?", recipe="vit_2021", fixed={"dataset": "cifar10"}, scientific={"optimizer.lr": (0.1,)}
+    )
+    assert own.tuned == {}
+
+
+@pytest.mark.parametrize("recipe", ["vit_2021", "bit_hyperrule"])
+def test_what_fine_tunes_only_refuses_to_train_from_scratch(recipe: str) -> None:
+    with pytest.raises(InputError, match=f"recipe {recipe} .*Table 6"):
+        RECIPES[recipe].values(About(table=6, dataset="cifar10"))
