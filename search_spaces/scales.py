@@ -78,13 +78,13 @@ def nano(config: FineTuneConfig) -> FineTuneConfig:
 def _nano_length(config: FineTuneConfig) -> dict[str, object]:
     """Steps and epochs on about 1,400 images that last seconds; warmup keeps its share.
 
-    Steps shrink as their square root, so that the long and the short stay apart: 500 to 10,000 become 29 to 130.
+    Steps shrink as their square root, so that the long and the short stay apart: 500 to 10,000 become 36 to 160.
     """
     if config.steps is None:
         assert config.epochs is not None
         from_scratch = not config.model.pretrained
         return {"epochs": 3.0 if from_scratch else config.epochs / 7, "schedule.warmup_steps": 0}
-    num_steps = max(1, round(1.3 * config.steps**0.5))
+    num_steps = max(1, round(1.6 * config.steps**0.5))
     return {"steps": num_steps, "schedule.warmup_steps": round(config.schedule.warmup_steps / config.steps * num_steps)}
 
 

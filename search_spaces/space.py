@@ -37,11 +37,15 @@ class Candidate:
         cell: its value on each scientific axis; a number in a table.
         nuisance: its value on each nuisance axis.
         config: what it trains, seed included.
+        asked: its cell in the study's own terms, as its axes and claims name it, whatever the scale and recipe.
+        original: the config at the paper's scale.
     """
 
     cell: Mapping[str, Value]
     nuisance: Mapping[str, Value]
     config: FineTuneConfig
+    asked: Mapping[str, Value]
+    original: FineTuneConfig
 
     @property
     def point(self) -> Mapping[str, Value]:
@@ -139,13 +143,20 @@ class SearchSpace:
         tuned = list(_points(self.tuned))
         asked: list[Candidate] = []
         for seed, (cell, cell_values), (nuisance, nuisance_values) in itertools.product(seeds, cells, tuned):
-            config = self._config({**cell_values, **nuisance_values, "seed": seed})
-            if self.keep is not None and not self.keep(config):
+            original = self._config({**cell_values, **nuisance_values, "seed": seed})
+            if self.keep is not None and not self.keep(original):
                 continue
-            if self.base is None:
-                config = SCALES[self.scale].shrink(config)
+            config = original if self.base is not None else SCALES[self.scale].shrink(original)
             flat = config.flat()
-            asked.append(Candidate(cell=_shown(cell, flat), nuisance=_shown(nuisance, flat), config=config))
+            asked.append(
+                Candidate(
+                    cell=_shown(cell, flat),
+                    nuisance=_shown(nuisance, flat),
+                    config=config,
+                    asked=cell,
+                    original=original,
+                )
+            )
         return asked
 
     def _config(self, values: Mapping[str, object]) -> FineTuneConfig:

@@ -46,7 +46,7 @@ def train_trial(params: dict[str, Any]) -> None:
     import torch
 
     from revit.datasets.store import ImageStore
-    from revit.fine_tune import Row, TrainState, TrialData, device_name, fine_tune, uses_bf16
+    from revit.fine_tune import Row, TrainState, TrialData, device_name, fine_tune, marks, uses_bf16
 
     order = Order(**params["order"])
     config = from_dict(order.config)
@@ -58,12 +58,15 @@ def train_trial(params: dict[str, Any]) -> None:
     device = torch.device(order.device)
     torch.set_num_threads(order.num_threads if device.type == "cpu" else 1)
 
+    weights = None if order.weights is None else Path(order.weights)
+    data = TrialData.of(config, ImageStore(Path(order.images)), weights, order.num_threads)
     resume = checkpoint if checkpoint.exists() else None
+    save_at = marks(config.num_steps(len(data.splits.train), data.splits.num_all), config.num_evals)
     told_before = resume is not None  # of a resumed trial the first report repeats what came before
 
     def report(rows: list[Row], state: TrainState) -> None:
         nonlocal told_before
-        if "val_loss" in rows[-1] and not told_before:
+        if state.step in save_at and not told_before:
             state.save(checkpoint)
         tune.report({"rows": rows, "repeated": told_before})
         told_before = False
@@ -74,8 +77,6 @@ def train_trial(params: dict[str, Any]) -> None:
         precision = "bf16" if uses_bf16(device) else "fp32"
         tune.report({"tags": {"device": device_name(device), "precision": precision, "torch": torch.__version__}})
 
-    weights = None if order.weights is None else Path(order.weights)
-    data = TrialData.of(config, ImageStore(Path(order.images)), weights, order.num_threads)
     try:
         result = fine_tune(config, data, report, device=device, resume=resume, on_built=write_built)
     except DivergedError as error:
