@@ -12,7 +12,7 @@ from revit.weights import find_weights
 from study.trainable import CHECKPOINT, Order, train_trial
 
 
-class WorkerDied(Exception):
+class WorkerDiedError(Exception):
     pass
 
 
@@ -32,11 +32,11 @@ def test_a_trial_whose_worker_dies_goes_on_from_its_last_look(
     def report(result: dict[str, Any]) -> None:
         told.append(deepcopy(result))
         if "rows" in result and result["rows"][-1]["step"] == dies_at:
-            raise WorkerDied
+            raise WorkerDiedError
 
     monkeypatch.setattr(tune, "report", report)
     dies_at: int | None = 9
-    with pytest.raises(WorkerDied):
+    with pytest.raises(WorkerDiedError):
         train_trial({"order": asdict(order)})
     assert (tmp_path / CHECKPOINT).exists(), "looks are after steps 4, 8 and 12"
     dies_at = None
