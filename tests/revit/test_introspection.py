@@ -12,8 +12,11 @@ from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import ParallelScalingBlock, VisionTransformer
 from torch import nn
 
+from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.introspection import attention_maps, embedding_components, embedding_filters, pos_embed_similarity
+from revit.models import build_model
+from revit.weights import find_weights
 
 SIZES = {"img_size": 12, "patch_size": 4, "embed_dim": 32, "depth": 3, "num_heads": 2, "num_classes": 5}
 small_vit = partial(VisionTransformer, **SIZES)
@@ -299,3 +302,44 @@ def test_attention_that_is_not_timms_standard_one_is_refused(images: torch.Tenso
         attention_maps(small_vit(block_fn=ParallelScalingBlock), images)
     with pytest.raises(InputError, match="Block with attn = DiffAttention"):
         attention_maps(small_vit(attn_layer="diff"), images)
+
+
+@pytest.mark.parametrize(
+    ("values", "layers", "heads"),
+    [
+        ({"model.name": "vit_nano", "resolution": 28, "model.pretrained": True}, 4, 4),
+        (
+            {"model.name": "vit_nano", "resolution": 28, "model.pretrained": True, "model.pos_embed": "none"},
+            4,
+            4,
+        ),
+        ({"model.name": "vit_cifar_scratch", "resolution": 32, "model.pretrained": False}, 12, 8),
+        (
+            {"model.name": "vit_cifar_scratch", "resolution": 32, "model.pretrained": False}
+            | {"model.attn_out_proj": False, "model.embed_std": 1.0},
+            12,
+            8,
+        ),
+        ({"model.name": "vit_p16_scratch", "resolution": 224, "model.pretrained": False}, 12, 8),
+        ({"model.name": "vit_b16_in21k", "resolution": 64, "model.pretrained": False}, 12, 12),
+        ({"model.name": "vit_tiny_patch16_224", "resolution": 64, "model.pretrained": False}, 12, 3),
+    ],
+)
+def test_every_vit_that_a_study_trains_can_be_looked_into(values: dict[str, object], layers: int, heads: int) -> None:
+    config = FineTuneConfig(dataset="digits", resolution=16, steps=1).with_values(
+        {"model.name": "vit_tiny_patch16_224", "model.pretrained": False} | values
+    )
+    model = build_model(config, 10, find_weights(config.model))
+    side = config.resolution
+    maps = attention_maps(model, torch.zeros(2, 3, side, side))
+    num_tokens = (side // model.patch_embed.patch_size[0]) ** 2 + 1
+    assert maps.shape == (layers, 2, heads, num_tokens, num_tokens)
+    np.testing.assert_allclose(maps.sum(axis=-1), 1, atol=1e-5)
+    patch = model.patch_embed.patch_size[0]
+    assert embedding_filters(model).shape == (model.embed_dim, patch, patch, 3)
+    if config.model.pos_embed == "none":
+        with pytest.raises(InputError, match="all zero"):
+            pos_embed_similarity(model)
+        return
+    grid = side // patch
+    assert pos_embed_similarity(model).shape == (grid, grid, grid, grid)
