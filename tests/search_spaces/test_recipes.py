@@ -186,3 +186,12 @@ def test_vit_2021_tunes_its_rate_unless_the_study_does() -> None:
 def test_what_fine_tunes_only_refuses_to_train_from_scratch(recipe: str) -> None:
     with pytest.raises(InputError, match=f"recipe {recipe} .*Table 6"):
         RECIPES[recipe].values(About(table=6, dataset="cifar10"))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_adamw_is_another_optimizer_than_adam(recipe: str) -> None:
+    decays = {
+        name: config_of(recipe, 5, {"dataset": "cifar10", "optimizer.name": name}).optimizer.weight_decay
+        for name in ("sgd", "adam", "adamw")
+    }
+    assert decays == {"sgd": 0.0, "adam": 0.0, "adamw": 0.05}
