@@ -178,15 +178,19 @@ def report(
     cache_dir: CacheFolder = DEFAULT_CACHE,
     reports: Annotated[Path, typer.Option(help="Folder to write to; one folder per study inside.")] = Path("reports"),
 ) -> None:
-    """Show a study's table and write it: reports/STUDY/cells.csv and trials.parquet."""
+    """Show a study's table, and write what it found to reports/STUDY/.
+
+    report.html is one page that opens without network: the table beside published numbers, claims, figures. Beside it
+    tables.md and tables.tex, cells.csv and trials.parquet; all are kept in MLflow, too, with the study's last launch.
+    """
     from study.report import write_report
 
     folders = _folders(store, data_dir, weights_dir, cache_dir)
     for space in _spaces(study, scale, recipe):
-        planned, _ = _plan(space, seeds, folders)
+        planned, ledger = _plan(space, seeds, folders)
         _print_table(planned)
-        for path in write_report(planned, reports / space.name):
-            out.print(f"wrote {path}")
+        for path in write_report(planned, ledger, reports / space.name, _next_command("run", space.name)):
+            _tell(f"wrote {path}")
 
 
 @app.command()
@@ -321,7 +325,8 @@ def _this_command() -> str:
 def _next_command(command: str, *arguments: str) -> str:
     """Another command on the same study, folders and seeds."""
     same = ("--scale", "--recipe", "--data-dir", "--weights-dir")
-    keep = {"ui": ("--store",), "report": (*same, "--store", "--cache-dir", "--seeds"), "fetch": same}[command]
+    again = (*same, "--store", "--cache-dir", "--seeds")
+    keep = {"ui": ("--store",), "report": again, "run": again, "fetch": same}[command]
     typed = list(zip(sys.argv, sys.argv[1:], strict=False))
     kept = [word for option, value in typed if option in keep for word in (option, value)]
     return shlex.join([_python(), "run_study.py", command, *arguments, *kept])

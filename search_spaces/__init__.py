@@ -38,4 +38,4 @@ def load(name: str) -> SearchSpace:
     return space
 
 
-_NO_STUDIES = ("space", "recipes", "scales")
+_NO_STUDIES = ("space", "recipes", "scales", "claims", "published")

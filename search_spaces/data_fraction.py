@@ -7,16 +7,54 @@ Run:     python run_study.py run data_fraction --scale nano
 Trials:  2 datasets x 2 models x 4 fractions x 2 budgets x 3 seeds = 96, of which 12 are shared
 """
 
+from search_spaces.claims import Interaction, Trend
 from search_spaces.space import SearchSpace
+
+DATASETS = ("cifar100", "flowers102")
+VIT, BIT = "vit_b16_in21k", "bit_r50x1_in21k"
+BUDGETS = {"matched epochs": {"epoch_images": "used"}, "matched steps": {"epoch_images": "all"}}
+
+
+def vit_loses_more(dataset: str, budget: str) -> Interaction:
+    """The paper's last column, `diff.`: from all of the data to a tenth of it."""
+    return Interaction(
+        axis="data_fraction",
+        from_=1.0,
+        to=0.1,
+        between="model.name",
+        more=VIT,
+        less=BIT,
+        where={"dataset": dataset, "budget": budget},
+        quote="Our experiments on two datasets revealed a notable sensitivity of ViT models to data scarcity during "
+        "fine-tuning.",
+    )
+
+
+def vit_loses(dataset: str) -> Trend:
+    """The paper's rows of ViT."""
+    return Trend(
+        axis="data_fraction",
+        direction="falls",
+        along=(1.0, 0.5, 0.25, 0.1),
+        where={"dataset": dataset, "model.name": VIT, "budget": "matched epochs"},
+        quote="Specifically, using only 10% or 25% of the full dataset resulted in a substantial decrease in "
+        "performance compared to utilizing the complete dataset.",
+    )
+
 
 SPACE = SearchSpace(
     name="data_fraction",
     question="Does ViT lose more than BiT with less data, and does it still when trained for as many steps?",
     table=3,
+    columns=("data_fraction",),
     scientific={
-        "dataset": ("cifar100", "flowers102"),
-        "model.name": ("vit_b16_in21k", "bit_r50x1_in21k"),
+        "dataset": DATASETS,
+        "model.name": (VIT, BIT),
         "data_fraction": (1.0, 0.5, 0.25, 0.1),
-        "budget": {"matched epochs": {"epoch_images": "used"}, "matched steps": {"epoch_images": "all"}},
+        "budget": BUDGETS,
     },
+    claims=(
+        *(vit_loses_more(dataset, budget) for budget in BUDGETS for dataset in DATASETS),
+        *(vit_loses(dataset) for dataset in DATASETS),
+    ),
 )

@@ -10,5 +10,6 @@ SPACE = SearchSpace(
     name="replication",
     question="Does ViT-B/16 reach its published accuracy with a fraction of the published training?",
     table=1,
+    columns=("dataset",),
     scientific={"dataset": ("cifar10", "cifar100", "flowers102")},
 )

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 
 from revit.config import FineTuneConfig
 from revit.errors import InputError
+from search_spaces.claims import Claim, Value, check_named
 from search_spaces.recipes import RECIPES, About
 from search_spaces.scales import SCALES
 
-Value = str | int | float | bool | None
 Axis = tuple[Value, ...] | Mapping[str, Mapping[str, object]]
 """Values of the config field that the axis is named after; or named levels, each setting several fields."""
 
@@ -67,13 +67,16 @@ class SearchSpace:
         fixed: values that the study sets itself, against its recipe.
         keep: a named predicate over the typed config, at the paper's scale; points it refuses are not run.
         seeds: every cell is trained with each of them.
+        claims: what it is said to show, each judged from its results.
+        columns: scientific axes that go across in a table; the others go down.
         table: the paper's table whose experiment it repeats; None for a new question.
         recipe: a key of RECIPES.
         scale: a key of SCALES.
         base: the fixed hyperparameters, where they come from no recipe.
 
     Raises:
-        InputError: an unknown axis, an impossible value, a value twice, or nothing left to run.
+        InputError: an unknown axis, an impossible value, a value twice, a claim about what it does not have, or
+            nothing left to run.
     """
 
     name: str
@@ -83,6 +86,8 @@ class SearchSpace:
     fixed: Mapping[str, object] = field(default_factory=dict)
     keep: Callable[[FineTuneConfig], bool] | None = None
     seeds: tuple[int, ...] = (0, 1, 2)
+    claims: tuple[Claim, ...] = ()
+    columns: tuple[str, ...] = ()
     table: int | None = None
     recipe: str = "paper"
     scale: str = "paper"
@@ -93,6 +98,12 @@ class SearchSpace:
             _check_known("recipe", self.recipe, RECIPES)
             _check_known("scale", self.scale, SCALES)
             _check_axes(self.scientific, self.nuisance)
+            labels = {name: tuple(label for label, _ in _levels(name, axis)) for name, axis in self.scientific.items()}
+            for claim in self.claims:
+                check_named(claim, labels)
+            for axis in self.columns:
+                if axis not in self.scientific:
+                    raise InputError(f"columns has {axis!r}, which is no scientific axis")
             if len(set(self.seeds)) < len(self.seeds):
                 raise InputError(f"seeds = {self.seeds}: must differ")
             asked = self.candidates(self.seeds[:1])

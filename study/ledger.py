@@ -9,7 +9,7 @@ One run per identity, whatever happens: a trial that was interrupted and goes on
 import logging
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from typing import Any, Literal
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -33,6 +34,9 @@ STEPS_DONE = "num_steps_done"
 
 STUDY_TAG = "study."
 """Prefix of the tags by which a trial is found from each study that asks for it."""
+
+SURROUNDINGS = ("device", "precision", "torch")
+"""Tags of a trial that say what it ran on."""
 
 Outcome = Literal["finished", "diverged", "failed", "interrupted"]
 STATUS: dict[Outcome, str] = {
@@ -57,6 +61,7 @@ class TrialRecord:
         last_step: the last optimizer step whose metrics are written, 0 for none.
         metrics: last value of each metric.
         studies: names of the studies that it is found from.
+        surroundings: `device`, `precision` and `torch` that it ran on, as far as it came to say so.
     """
 
     run_id: str
@@ -65,6 +70,7 @@ class TrialRecord:
     last_step: int
     metrics: Mapping[str, float]
     studies: frozenset[str]
+    surroundings: Mapping[str, str]
 
     @property
     def settled(self) -> bool:
@@ -186,9 +192,26 @@ class Ledger:
         if study not in known.studies:
             self._client.set_tag(known.run_id, f"{STUDY_TAG}{study}", "yes")
 
+    def curve(self, run_id: str, metric: str) -> list[tuple[int, float]]:
+        """A trial's metric at every step at which it was written."""
+        return sorted((point.step, point.value) for point in self._client.get_metric_history(run_id, metric))
+
+    def attach(self, study: str, paths: Iterable[Path], folder: str) -> None:
+        """Keep files as artifacts of the newest launch of a study, in a folder there; nothing where there is none."""
+        launches = self._client.search_runs(
+            [self._experiment],
+            f"tags.kind = 'launch' and tags.study = '{study}'",
+            max_results=1,
+            order_by=["attributes.start_time DESC"],
+        )
+        for launch in launches:
+            for path in paths:
+                self._client.log_artifact(launch.info.run_id, str(path), folder)
+
     def artifact(self, run_id: str, name: str) -> Path:
-        """Where an artifact of a trial lies on this machine's disk."""
-        return Path(self._client.download_artifacts(run_id, name))
+        """Where an artifact of a trial lies on this machine's disk; no copy is made."""
+        uri = self._client.get_run(run_id).info.artifact_uri
+        return Path(local_file_uri_to_path(uri)) / name  # type: ignore[no-untyped-call]  # MLflow leaves it so
 
     def ui_path(self) -> str:
         """Path, below the UI's address, of the page that lists the runs."""
@@ -234,6 +257,7 @@ def _record(run: Run) -> TrialRecord:
         outcome=tags.get("outcome") or None,
         last_step=int(run.data.metrics.get(STEPS_DONE, 0)),
         metrics=run.data.metrics,
+        surroundings={name: tags[name] for name in SURROUNDINGS if name in tags},
         studies=frozenset(tag.removeprefix(STUDY_TAG) for tag in tags if tag.startswith(STUDY_TAG)),
     )
 

@@ -1,16 +1,191 @@
-"""What a study leaves on disk for others to read."""
+"""What a study leaves for others to read: one page that opens anywhere, tables for a paper, the numbers themselves."""
 
+from collections.abc import Sequence
+from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
 
 from revit.folders import check_writable
-from study.plan import Plan
-from study.results import cell_table, trial_table
+from search_spaces.published import published
+from study.claims import Judgement, judge, judge_published
+from study.factors import anova
+from study.figures import CROSSED_AXES, figures, finished_table
+from study.ledger import Ledger
+from study.paper_tables import layout, to_html, to_latex, to_markdown
+from study.plan import Plan, Trial
+from study.results import cell_table, counting_trials, trial_table
+from study.tables import notes
+
+PAPER = "re_vit"
+"""Source of the paper's own numbers in published.csv."""
 
 
-def write_report(plan: Plan, folder: Path) -> list[Path]:
-    """Write `cells.csv` and `trials.parquet`; returns their paths."""
+def write_report(plan: Plan, ledger: Ledger, folder: Path, command: str) -> list[Path]:
+    """Write report.html, tables.md, tables.tex, cells.csv and trials.parquet; returns their paths.
+
+    Where the study was ever launched, they are also kept with its newest launch, as artifacts in `report/`.
+
+    Args:
+        folder: of this study's reports alone.
+        command: what runs the study, and so fills what is missing.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
     check_writable(folder, "--reports")
-    cells, trials = folder / "cells.csv", folder / "trials.parquet"
-    cell_table(plan).to_csv(cells, index=False)
-    trial_table(plan).to_parquet(trials, index=False)
-    return [cells, trials]
+    table = layout(plan)
+    title = _title(plan)
+    written = {
+        "report.html": _page(plan, ledger, table, command),
+        "tables.md": f"# {title}\n\n{to_markdown(table)}\n\n{_below(plan, command)}\n",
+        "tables.tex": to_latex(table, title),
+    }
+    for name, text in written.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    cell_table(plan).to_csv(folder / "cells.csv", index=False)
+    trial_table(plan).to_parquet(folder / "trials.parquet", index=False)
+    paths = [folder / name for name in (*written, "cells.csv", "trials.parquet")]
+    ledger.attach(plan.space.name, paths, "report")
+    return paths
+
+
+def claim_frame(trials: Sequence[Trial], ledger: Ledger) -> pd.DataFrame:
+    """What claims are judged by: a row per finished trial, its axes in the study's own terms, its seed and answers."""
+    rows = []
+    for trial in trials:
+        assert trial.known is not None, "a finished trial has its record"
+        answers = pd.read_parquet(ledger.artifact(trial.known.run_id, "predictions.parquet")).sort_values("index")
+        right = (answers["label"] == answers["prediction"]).to_numpy()
+        rows.append(
+            {
+                **trial.candidate.asked,
+                "seed": trial.candidate.config.seed,
+                "test_accuracy": trial.known.metrics["test_accuracy"],
+                "num_test": trial.num_test,
+                "right": right,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _page(plan: Plan, ledger: Ledger, table: pd.DataFrame, command: str) -> str:
+    shown = figures(plan, ledger)
+    states = [trial.state for trial in plan.trials]
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    template = environment.from_string(files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8"))
+    return template.render(
+        name=plan.space.name,
+        question=plan.space.question,
+        table=plan.space.table,
+        num_trials=len(states),
+        num_finished=states.count("finished"),
+        notes=[*notes(plan.space), *plan.remarks],
+        answer=to_html(table),
+        compared=plan.space.scale == "paper" and plan.space.table is not None,
+        claims=_claims(plan, ledger),
+        factors=_factors(plan),
+        figures=[{"html": _figure_html(figure), "caption": figure.layout.meta["caption"]} for figure in shown],
+        plotly=get_plotlyjs(),
+        provenance=_provenance(plan),
+        missing=set(states) != {"finished"},
+        command=command,
+    )
+
+
+def _figure_html(figure: go.Figure) -> str:
+    text: str = figure.to_html(
+        full_html=False, include_plotlyjs=False, config={"responsive": True, "displaylogo": False}
+    )
+    return text
+
+
+def _factors(plan: Plan) -> str:
+    """The analysis of variance of a crossed grid, as an HTML table; empty where it tells nothing."""
+    axes = list(plan.space.scientific)
+    finished = finished_table(plan)
+    table = anova(finished, axes) if len(axes) >= CROSSED_AXES and len(finished) else pd.DataFrame()
+    if table.empty:
+        return ""
+    shown = pd.DataFrame(
+        {
+            "factor": table["term"],
+            "share of variance (partial η²)": [
+                f"{row.effect:.2f} [{row.low:.2f}, {row.high:.2f}]" for row in table.itertuples()
+            ],
+            "F": [f"{row.F:.1f} ({row.df:.0f})" for row in table.itertuples()],
+            "p": [_p_text(p) for p in table["p"].astype(float)],
+        }
+    )
+    style = shown.style.hide(axis="index").format(escape="html").format_index(escape="html", axis=1)
+    text: str = style.set_table_attributes('class="factors"').to_html()
+    return text
+
+
+def _p_text(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
+def _claims(plan: Plan, ledger: Ledger) -> list[dict[str, str]]:
+    claims = plan.space.claims
+    if not claims:
+        return []
+    frame = claim_frame(counting_trials(plan), ledger)
+    rows = [row for row in published() if row.table == plan.space.table and row.source == PAPER]
+    pairs = zip(judge(claims, frame), judge_published(claims, rows), strict=True)
+    return [_claim_row(ours, theirs) for ours, theirs in pairs]
+
+
+def _claim_row(ours: Judgement, theirs: Judgement) -> dict[str, str]:
+    effect = "-"
+    if ours.effect is not None:
+        effect = f"{ours.effect:+.2f}"
+        if ours.low is not None and ours.high is not None:
+            effect += f" [{ours.low:.2f}, {ours.high:.2f}]"
+    how = [ours.test, ours.reason]
+    if ours.seeds_to_decide is not None:
+        how.append(f"{ours.seeds_to_decide} seeds would decide it")
+    return {
+        "verdict": ours.verdict,
+        "text": str(ours.claim),
+        "quote": ours.claim.quote,
+        "effect": effect,
+        "p": "-" if ours.p_holm is None else _p_text(ours.p_holm),
+        "how": "; ".join(part for part in how if part),
+        "published": theirs.verdict,
+    }
+
+
+def _title(plan: Plan) -> str:
+    return f"{plan.space.name}: {plan.space.question}"
+
+
+def _below(plan: Plan, command: str) -> str:
+    """What belongs below a table: where its numbers come from, and the command that fills it."""
+    told = [f"{line}\n" for line in (*notes(plan.space), *plan.remarks)]
+    made = [f"- {name}: {value}" for name, value in _provenance(plan).items()]
+    return "\n".join([*told, *made, f"- command: `{command}`"])
+
+
+def _provenance(plan: Plan) -> dict[str, str]:
+    space = plan.space
+    records = [trial.known for trial in plan.trials if trial.known is not None and trial.state == "finished"]
+    steps = sorted({trial.num_steps for trial in plan.trials})
+    start = {} if space.base is not None else {"recipe": space.recipe, "scale": space.scale}
+    ran_on: dict[str, Any] = {
+        name: ", ".join(sorted({record.surroundings[name] for record in records if name in record.surroundings})) or "-"
+        for name in ("device", "precision", "torch")
+    }
+    return {
+        **start,
+        "seeds": ", ".join(map(str, sorted({trial.candidate.config.seed for trial in plan.trials}))),
+        "steps": str(steps[0]) if len(steps) == 1 else f"{steps[0]} to {steps[-1]}",
+        **ran_on,
+        "timm": version("timm"),
+        "test images": ", ".join(sorted({f"{trial.num_test:,}" for trial in plan.trials})),
+    }

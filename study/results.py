@@ -29,6 +29,13 @@ def cell_table(plan: Plan) -> pd.DataFrame:
     return _frame(rows, plan)
 
 
+def counting_trials(plan: Plan) -> list[Trial]:
+    """The finished trials behind the cells' means: of nuisance points, those that validation prefers."""
+    cells = _grouped(plan.trials, lambda trial: trial.candidate.cell)
+    counting = [_choose(trials) if plan.space.tuned else trials for trials in cells]
+    return [trial for trials in counting for trial in trials if trial.state == "finished"]
+
+
 def seed_interval(accuracies: Sequence[float], num_test: int) -> tuple[float, float, str]:
     """95 % interval of an accuracy, 0 to 1, and what kind it is.
 

@@ -25,7 +25,13 @@ def plan_of(folders: Folders, records: dict[str, TrialRecord] | None = None, **c
 
 def record_of(identity: str, outcome: str | None) -> TrialRecord:
     return TrialRecord(
-        run_id="r", identity=identity, outcome=outcome, last_step=0, metrics={}, studies=frozenset({"example"})
+        run_id="r",
+        identity=identity,
+        outcome=outcome,
+        last_step=0,
+        metrics={},
+        studies=frozenset({"example"}),
+        surroundings={},
     )
 
 

@@ -20,7 +20,13 @@ BASE = FineTuneConfig(dataset="digits", resolution=8, steps=5)
 def finished(identity: str, test: float, val: float) -> TrialRecord:
     metrics = {"test_accuracy": test, "chosen_val_accuracy": val}
     return TrialRecord(
-        run_id="r", identity=identity, outcome="finished", last_step=5, metrics=metrics, studies=frozenset()
+        run_id="r",
+        identity=identity,
+        outcome="finished",
+        last_step=5,
+        metrics=metrics,
+        studies=frozenset(),
+        surroundings={},
     )
 
 
@@ -80,7 +86,7 @@ def test_a_trial_that_did_not_finish_fills_no_cell(plan: Plan) -> None:
     stopped = points(plan, "cosine", 0.2)[0].identity
     records[stopped] = TrialRecord(
         run_id="r", identity=stopped, outcome="interrupted", last_step=3,
-        metrics={"test_accuracy": 0.99, "chosen_val_accuracy": 0.99}, studies=frozenset(),
+        metrics={"test_accuracy": 0.99, "chosen_val_accuracy": 0.99}, studies=frozenset(), surroundings={},
     )  # fmt: skip
     cells = cell_table(plan.with_records(records))
     assert cells["n"].tolist() == [3, 0]
@@ -101,7 +107,13 @@ def test_a_point_that_did_not_finish_whole_is_not_chosen(plan: Plan) -> None:
     records[lucky.identity] = finished(lucky.identity, 0.95, 0.95)
     for trial in others:
         records[trial.identity] = TrialRecord(
-            run_id="r", identity=trial.identity, outcome="diverged", last_step=1, metrics={}, studies=frozenset()
+            run_id="r",
+            identity=trial.identity,
+            outcome="diverged",
+            last_step=1,
+            metrics={},
+            studies=frozenset(),
+            surroundings={},
         )
     cells = cell_table(plan.with_records(records))
     assert cells["mean"][0] == pytest.approx(0.7)

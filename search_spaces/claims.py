@@ -1,0 +1,244 @@
+"""What a study is said to show, as data: each claim is a sentence of the paper's, made exact enough to be judged.
+
+claims=(
+    Best(axis="resolution", value=224, among=(512, 384, 224, 128, 64), where={"dataset": "cifar100"}, quote="..."),
+    Order(better={"dataset": "flowers102", "resolution": 384}, worse={"dataset": "flowers102", "resolution": 512}, ...),
+)
+
+Axes and values are those of the study's `scientific` axes. An axis that a claim does not name is averaged over.
+`quote` is the paper's sentence; where it has only a table, that table's numbers.
+"""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from revit.errors import InputError
+
+Value = str | int | float | bool | None
+Cell = Mapping[str, Value]
+"""Values on some axes: the cells that have them."""
+Contrast = tuple[tuple[float, Cell], ...]
+"""A weighted sum of accuracies: weights, which add up to nothing, and the cells they are of."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """One cell is more accurate than another."""
+
+    better: Cell
+    worse: Cell
+    quote: str
+
+    def __post_init__(self) -> None:
+        _check_differ("better and worse", self.better, self.worse)
+
+    @property
+    def contrasts(self) -> tuple[Contrast, ...]:
+        """Accuracy of the better cell less that of the worse."""
+        return (((1.0, self.better), (-1.0, self.worse)),)
+
+    def __str__(self) -> str:
+        return _versus(self.better, self.worse)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gap:
+    """One cell is more accurate than another by at least so much.
+
+    Attributes:
+        at_least: percentage points, above 0.
+    """
+
+    better: Cell
+    worse: Cell
+    at_least: float
+    quote: str
+
+    def __post_init__(self) -> None:
+        _check_differ("better and worse", self.better, self.worse)
+        _check_positive("at_least", self.at_least)
+
+    @property
+    def contrasts(self) -> tuple[Contrast, ...]:
+        """Accuracy of the better cell less that of the worse."""
+        return (((1.0, self.better), (-1.0, self.worse)),)
+
+    def __str__(self) -> str:
+        return _versus(self.better, self.worse, f" by at least {self.at_least:g} points")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Best:
+    """One value of an axis is better than each of the others that the claim is about."""
+
+    axis: str
+    value: Value
+    among: tuple[Value, ...]
+    where: Cell = field(default_factory=dict)
+    quote: str
+
+    def __post_init__(self) -> None:
+        _check_several("among", self.among)
+        if self.value not in self.among:
+            raise InputError(f"value = {self.value!r}: must be one of among = {self.among}")
+
+    @property
+    def contrasts(self) -> tuple[Contrast, ...]:
+        """Accuracy at the value less that at each of the others."""
+        best = {**self.where, self.axis: self.value}
+        others = [other for other in self.among if other != self.value]
+        return tuple(((1.0, best), (-1.0, {**self.where, self.axis: other})) for other in others)
+
+    def __str__(self) -> str:
+        return f"{self.axis} {self.value} is the best of {_listed(self.among)}{_condition(self.where)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trend:
+    """Accuracy rises, or falls, along an axis.
+
+    Attributes:
+        along: values of the axis, in the order in which it rises or falls.
+    """
+
+    axis: str
+    direction: Literal["rises", "falls"]
+    along: tuple[Value, ...]
+    where: Cell = field(default_factory=dict)
+    quote: str
+
+    def __post_init__(self) -> None:
+        _check_several("along", self.along)
+        if self.direction not in ("rises", "falls"):
+            raise InputError(f"direction = {self.direction!r}: must be rises or falls")
+
+    @property
+    def contrasts(self) -> tuple[Contrast, ...]:
+        """Change in the claimed direction from first to last value, on the least-squares line over their ranks."""
+        sign = 1 if self.direction == "rises" else -1
+        last = len(self.along) - 1
+        ranks = [rank - last / 2 for rank in range(len(self.along))]
+        scale = sign * last / sum(rank * rank for rank in ranks)
+        cells = ({**self.where, self.axis: value} for value in self.along)
+        return (tuple((scale * rank, cell) for rank, cell in zip(ranks, cells, strict=True)),)
+
+    def __str__(self) -> str:
+        return f"accuracy {self.direction} along {self.axis} {_listed(self.along)}{_condition(self.where)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interaction:
+    """Between two values of one axis, one value of another axis loses more accuracy than a second does.
+
+    Attributes:
+        axis, from_, to: accuracy is lost from the one value to the other.
+        between: the other axis.
+        more, less: its values that lose more and less.
+    """
+
+    axis: str
+    from_: Value
+    to: Value
+    between: str
+    more: Value
+    less: Value
+    where: Cell = field(default_factory=dict)
+    quote: str
+
+    def __post_init__(self) -> None:
+        _check_differ("from_ and to", self.from_, self.to)
+        _check_differ("more and less", self.more, self.less)
+
+    @property
+    def contrasts(self) -> tuple[Contrast, ...]:
+        """What `more` loses, less what `less` loses."""
+        arms, ends = ((1.0, self.more), (-1.0, self.less)), ((1.0, self.from_), (-1.0, self.to))
+        crossed = itertools.product(arms, ends)
+        return (tuple((s * t, {**self.where, self.between: arm, self.axis: end}) for (s, arm), (t, end) in crossed),)
+
+    def __str__(self) -> str:
+        change = f"from {self.axis} {self.from_} to {self.to}"
+        return f"{self.between} {self.more} loses more than {self.less} {change}{_condition(self.where)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoDifference:
+    """The values of an axis are equally accurate, each pair of them within a margin.
+
+    Attributes:
+        margin: percentage points, above 0: the largest difference that is none in practice.
+    """
+
+    axis: str
+    among: tuple[Value, ...]
+    margin: float
+    where: Cell = field(default_factory=dict)
+    quote: str
+
+    def __post_init__(self) -> None:
+        _check_several("among", self.among)
+        _check_positive("margin", self.margin)
+
+    @property
+    def contrasts(self) -> tuple[Contrast, ...]:
+        """The difference of each pair of values."""
+        cells = [{**self.where, self.axis: value} for value in self.among]
+        return tuple(((1.0, one), (-1.0, other)) for one, other in itertools.combinations(cells, 2))
+
+    def __str__(self) -> str:
+        equal = f"{self.axis} {_listed(self.among)} are equal within {self.margin:g} points"
+        return f"{equal}{_condition(self.where)}"
+
+
+Claim = Best | Order | Gap | Trend | Interaction | NoDifference
+
+
+def check_named(claim: Claim, axes: Mapping[str, tuple[Value, ...]]) -> None:
+    """Check that a claim names only axes and values that there are.
+
+    Raises:
+        InputError: names the axis or value, and those that there are.
+    """
+    for contrast in claim.contrasts:
+        for _, cell in contrast:
+            for axis, value in cell.items():
+                if axis not in axes:
+                    raise InputError(f"claim '{claim}': {axis} is no scientific axis; they are {_listed((*axes,))}")
+                if value not in axes[axis]:
+                    raise InputError(f"claim '{claim}': axis {axis} has no {value!r}; it has {_listed(axes[axis])}")
+
+
+def _check_several(name: str, values: tuple[Value, ...]) -> None:
+    if len(set(values)) < 2 or len(set(values)) < len(values):
+        raise InputError(f"{name} = {values}: must be two or more values that differ")
+
+
+def _check_differ(names: str, one: object, other: object) -> None:
+    if one == other:
+        raise InputError(f"{names} = {one!r}: must differ")
+
+
+def _check_positive(name: str, points: float) -> None:
+    if not points > 0:
+        raise InputError(f"{name} = {points}: must be above 0 percentage points")
+
+
+def _listed(values: tuple[Value, ...]) -> str:
+    return ", ".join(map(str, values))
+
+
+def _text(cell: Cell) -> str:
+    return ", ".join(f"{axis} {value}" for axis, value in cell.items())
+
+
+def _versus(better: Cell, worse: Cell, by: str = "") -> str:
+    shared = dict(better.items() & worse.items())
+    ours, theirs = ({axis: value for axis, value in cell.items() if axis not in shared} for cell in (better, worse))
+    where = {axis: value for axis, value in better.items() if axis in shared}
+    return f"{_text(ours)} is better than {_text(theirs)}{by}{_condition(where)}"
+
+
+def _condition(where: Cell) -> str:
+    return f", where {_text(where)}" if where else ""

@@ -1,0 +1,78 @@
+"""What others measured: `published.csv`, a row per published accuracy, with its source."""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+
+from search_spaces.claims import Value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """One published test accuracy, of a single run where its note says nothing else.
+
+    Attributes:
+        table: the paper's table that has this cell.
+        accuracy_pct: in percent.
+        num_test: images it was tested on; None where the source does not say.
+        source: who measured it; `re_vit` is the paper.
+    """
+
+    table: int
+    dataset: str
+    model: str
+    resolution: int
+    data_fraction: float
+    optimizer: str
+    schedule: str
+    pos_embed: str
+    accuracy_pct: float
+    num_test: int | None
+    source: str
+    note: str
+
+    @property
+    def point(self) -> Mapping[str, Value]:
+        """Its value on every axis on which the studies of its table compare."""
+        return {
+            "dataset": self.dataset,
+            "model.name": self.model,
+            "resolution": self.resolution,
+            "data_fraction": self.data_fraction,
+            "optimizer.name": self.optimizer,
+            "schedule.name": self.schedule,
+            "model.pos_embed": self.pos_embed,
+            **_BESIDES.get(self.table, {}),
+        }
+
+
+def published() -> tuple[Published, ...]:
+    """Every row of `published.csv`, in its order."""
+    text = files(__package__).joinpath("published.csv").read_text(encoding="utf-8")
+    return tuple(_row(fields) for fields in csv.DictReader(text.splitlines()))
+
+
+_BESIDES: Mapping[int, Mapping[str, Value]] = {
+    3: {"budget": "matched epochs"},
+    5: {"optimizer.lr": 1e-3},
+    6: {"image": "reported"},
+}
+"""By table, the values of its experiment on axes that its study has and the paper has not."""
+
+
+def _row(fields: Mapping[str, str]) -> Published:
+    return Published(
+        table=int(fields["table"]),
+        dataset=fields["dataset"],
+        model=fields["model"],
+        resolution=int(fields["resolution"]),
+        data_fraction=float(fields["data_fraction"]),
+        optimizer=fields["optimizer"],
+        schedule=fields["schedule"],
+        pos_embed=fields["pos_embed"],
+        accuracy_pct=float(fields["accuracy_pct"]),
+        num_test=int(fields["n_test"]) if fields["n_test"] else None,
+        source=fields["source"],
+        note=fields["note"],
+    )

@@ -1,0 +1,308 @@
+"""Which figures a study's report shows, and where their numbers come from."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import plotly.graph_objects as go
+
+from revit.datasets.store import ImageStore
+from study import plots
+from study.factors import anova
+from study.ledger import Ledger
+from study.paper_tables import SOURCES, published_of
+from study.plan import Plan, Trial
+from study.plots.authors import authors_curves
+from study.results import cell_table, counting_trials, trial_table
+
+MOST_CURVES = 48
+"""Trials whose curves are drawn; of a larger study, those of its first seeds."""
+FEW_CELLS = 6
+"""Cells up to which their answers are shown image by image."""
+SAMPLES_PER_CLASS = 6
+NUMERIC_VALUES = 3
+"""Values from which on a numeric axis is drawn as one."""
+CROSSED_AXES = 3
+"""Scientific axes from which on a study is looked at as a grid of factors."""
+SHOWN_INTERACTIONS = 2
+
+
+class Study(NamedTuple):
+    """A study that has results: its plan, where they are kept, and the trials that count, at least one."""
+
+    plan: Plan
+    ledger: Ledger
+    trials: Sequence[Trial]
+
+
+def figures(plan: Plan, ledger: Ledger) -> list[go.Figure]:
+    """Every figure that the study's axes and finished trials allow."""
+    study = Study(plan, ledger, counting_trials(plan))
+    return [figure for make in FIGURES for figure in make(study)] if study.trials else []
+
+
+def _accuracy(study: Study) -> list[go.Figure]:
+    """Accuracy along every numeric axis, a line for each combination of the others."""
+    cells = cell_table(study.plan)
+    return [
+        plots.accuracy_over(
+            pd.concat([_along(cells, study.plan, axis), _published_along(study.plan, axis)]),
+            axis,
+            log_x=axis != "resolution",
+        )
+        for axis in study.plan.space.scientific
+        if _is_numeric(cells[axis])
+    ]
+
+
+def _is_numeric(values: pd.Series) -> bool:
+    kinds = {type(value) for value in values}
+    return kinds <= {int, float} and values.nunique() >= NUMERIC_VALUES
+
+
+def _along(cells: pd.DataFrame, plan: Plan, axis: str) -> pd.DataFrame:
+    others = [name for name in plan.space.scientific if name != axis]
+    frame = cells[[axis, "mean", "low", "high"]].astype(float)
+    frame["series"] = [_name(cell[name] for name in others) for cell in cells.to_dict("records")]
+    return frame.assign(published=False, source="ours").dropna(subset=["mean"])
+
+
+def _published_along(plan: Plan, axis: str) -> pd.DataFrame:
+    """What is published for the cells, at the paper's scale; at another its numbers are not comparable."""
+    candidates = {str(trial.candidate.cell): trial.candidate for trial in plan.trials}.values()
+    wanted = candidates if plan.space.scale == "paper" else ()
+    found = [(each.cell, row) for each in wanted for row in published_of(plan.space, each)]
+    return pd.DataFrame(
+        {
+            axis: [cell[axis] for cell, _ in found],
+            "series": [_name(value for name, value in cell.items() if name != axis) for cell, _ in found],
+            "mean": [row.accuracy_pct / 100 for _, row in found],
+            "source": [SOURCES[row.source] for _, row in found],
+        }
+    ).assign(low=np.nan, high=np.nan, published=True)
+
+
+def _cost(study: Study) -> list[go.Figure]:
+    rows = [
+        (_cell_name(trial), metrics.get("train_s", np.nan), metrics["test_accuracy"])
+        for trial, metrics in _with_metrics(study.trials)
+    ]
+    by_cell = pd.DataFrame(rows, columns=["cell", "train_s", "mean"]).groupby("cell", sort=False, as_index=False).mean()
+    on_cpu = all(_device(trial) == "cpu" for trial in study.trials)
+    return [plots.cost_accuracy(by_cell, device="CPU" if on_cpu else "GPU")]
+
+
+def _learning(study: Study) -> list[go.Figure]:
+    metrics = [name for name in ("val_accuracy", "test_curve_accuracy") if _measured(study.trials, name)]
+    return [plots.learning_curves(_curves(study.ledger, study.trials, name), name) for name in (*metrics, "train_loss")]
+
+
+def _schedules(study: Study) -> list[go.Figure]:
+    """Of each schedule one trial, all of the optimizer and rate that most schedules were run with."""
+    if "schedule.name" not in study.plan.space.scientific:
+        return []
+    by_peak: dict[tuple[str, float], dict[str, Trial]] = {}
+    for trial in study.trials:
+        config = trial.candidate.config
+        same_peak = by_peak.setdefault((config.optimizer.name, config.optimizer.lr), {})
+        same_peak.setdefault(config.schedule.name, trial)
+    shown = max(by_peak.values(), key=len)
+    rows = [
+        (name, step, rate) for name, trial in shown.items() for step, rate in study.ledger.curve(_run_id(trial), "lr")
+    ]
+    return [plots.schedules(pd.DataFrame(rows, columns=["schedule", "step", "lr"]))]
+
+
+def _grid(study: Study) -> list[go.Figure]:
+    """Of a crossed grid: every trial, what each axis does, and the two that act together most."""
+    axes = list(study.plan.space.scientific)
+    if len(axes) < CROSSED_AXES:
+        return []
+    finished = finished_table(study.plan)
+    drawn = [plots.parallel_coordinates(finished, axes, "test_accuracy"), plots.main_effects(finished, axes)]
+    pairs = [str(term).split(" x ") for term in anova(finished, axes)["term"] if " x " in str(term)]
+    return [*drawn, *(plots.interaction(finished, one, other) for one, other in pairs[:SHOWN_INTERACTIONS])]
+
+
+def finished_table(plan: Plan) -> pd.DataFrame:
+    """The rows of `trial_table` whose trials have finished."""
+    table = trial_table(plan)
+    return table[table["state"] == "finished"]
+
+
+def _answers(study: Study) -> list[go.Figure]:
+    """Of a study of few cells: how its first seed answered, image by image."""
+    first: dict[str, Trial] = {}
+    for trial in study.trials:
+        first.setdefault(_cell_name(trial), trial)
+    if len(first) > FEW_CELLS:
+        return []
+    drawn = []
+    for name, trial in first.items():
+        store = ImageStore(trial.images)
+        answers = pd.read_parquet(study.ledger.artifact(_run_id(trial), "predictions.parquet"))
+        label, prediction = answers["label"].to_numpy(), answers["prediction"].to_numpy()
+        classes = store.manifest.class_names
+        counts = np.zeros((len(classes), len(classes)), np.int64)
+        np.add.at(counts, (label, prediction), 1)
+        images = _Images(store, answers["index"].to_numpy())
+        wrong = plots.mistakes(images, label, prediction, answers["confidence"].to_numpy(), classes)
+        drawn += [_of(name, plots.confusion(counts, classes)), _of(name, wrong)]
+    return drawn
+
+
+def _looking_inside(study: Study) -> list[go.Figure]:
+    """Figures 1 to 3 of the paper, from the weights that the study's first seed ended with."""
+    if "model.pos_embed" not in study.plan.space.scientific:
+        return []
+    first: dict[str, Trial] = {}
+    for trial in study.trials:
+        first.setdefault(trial.candidate.config.model.pos_embed, trial)
+    if "learned" not in first:
+        return []
+    from revit.introspection import attention_maps, embedding_filters, pos_embed_similarity
+
+    models = {name: _tested_model(trial, study.ledger) for name, trial in first.items()}
+    shown = {f"position embedding {name}": embedding_filters(model) for name, model in models.items()}
+    learned, trial = models["learned"], first["learned"]
+    image, given = _test_image(trial)
+    maps = attention_maps(learned, given)[:, 0]
+    return [plots.filters(shown), plots.similarity(pos_embed_similarity(learned)), plots.attention(maps, image)]
+
+
+def _samples(study: Study) -> list[go.Figure]:
+    """Figure 4 of the paper: training images of every class of the datasets that the study compares."""
+    if "dataset" not in study.plan.space.scientific:
+        return []
+    stores = {trial.candidate.config.dataset: ImageStore(trial.images) for trial in study.trials}
+    sets = {name: _samples_of(store) for name, store in stores.items() if len(store.manifest.class_names) <= FEW_CELLS}
+    return [plots.samples(sets)] if sets else []
+
+
+def _beside_the_authors(study: Study) -> list[go.Figure]:
+    """By their recipe, where their own curves are known: Table 5, a cell for each of their arms."""
+    space = study.plan.space
+    if space.recipe != "authors" or space.table != 5:
+        return []
+    alike = {f"{_arm(trial)}_": trial for trial in study.trials if published_of(space, trial.candidate)}
+    rows = [
+        (_cell_name(trial), trial.candidate.config.seed, step * (config.epochs or 0) / trial.num_steps, accuracy)
+        for trial in study.trials
+        for config in (trial.candidate.config,)
+        if f"{_arm(trial)}_" in alike and published_of(space, trial.candidate)
+        for step, accuracy in study.ledger.curve(_run_id(trial), "test_curve_accuracy")
+    ]
+    ours = pd.DataFrame(rows, columns=["cell", "seed", "epoch", "test_curve_accuracy"])
+    curves = authors_curves()
+    parts = [
+        curves[(curves["study"] == "param_study") & curves["arm"].str.startswith(arm)].assign(cell=_cell_name(trial))
+        for arm, trial in alike.items()
+    ]
+    return [plots.against_authors(ours, pd.concat(parts))] if parts else []
+
+
+def _arm(trial: Trial) -> str:
+    """What the authors' notebooks call such a run."""
+    return f"{trial.candidate.config.optimizer.name}_{trial.candidate.config.schedule.name}"
+
+
+FIGURES: tuple[Callable[[Study], list[go.Figure]], ...] = (
+    _accuracy,
+    _learning,
+    _schedules,
+    _beside_the_authors,
+    _grid,
+    _cost,
+    _answers,
+    _looking_inside,
+    _samples,
+)
+
+
+class _Images(Sequence[npt.NDArray[np.uint8]]):
+    """The images at some positions of a store, read when they are asked for."""
+
+    def __init__(self, store: ImageStore, positions: npt.NDArray[np.int64]) -> None:
+        self._store, self._positions = store, positions
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._store.image(int(self._positions[place]))
+
+
+def _curves(ledger: Ledger, trials: Sequence[Trial], metric: str) -> pd.DataFrame:
+    """Columns cell, seed, step and the metric, of the first seeds of the study."""
+    by_seed = sorted(trials, key=lambda trial: trial.candidate.config.seed)[:MOST_CURVES]
+    rows = [
+        (_cell_name(trial), trial.candidate.config.seed, step, value)
+        for trial in by_seed
+        for step, value in ledger.curve(_run_id(trial), metric)
+    ]
+    return pd.DataFrame(rows, columns=["cell", "seed", "step", metric])
+
+
+def _samples_of(store: ImageStore) -> dict[str, list[npt.NDArray[np.uint8]]]:
+    found: dict[str, list[npt.NDArray[np.uint8]]] = {}
+    for label, name in enumerate(store.manifest.class_names):
+        places = np.flatnonzero((store.labels == label) & ~store.is_test)[:SAMPLES_PER_CLASS]
+        found[name] = [store.image(int(place)) for place in places]
+    return found
+
+
+def _tested_model(trial: Trial, ledger: Ledger) -> Any:
+    """The network that the trial was tested with."""
+    from safetensors.torch import load_file
+
+    from revit.models import build_model
+
+    store = ImageStore(trial.images)
+    model = build_model(trial.candidate.config, len(store.manifest.class_names), trial.weights)
+    model.load_state_dict(load_file(ledger.artifact(_run_id(trial), "model.safetensors")))
+    return model.eval()
+
+
+def _test_image(trial: Trial) -> tuple[npt.NDArray[np.uint8], Any]:
+    """A test image as it is, and as the model is given it (1, 3, R, R)."""
+    import torch
+
+    from revit.datasets.loader import eval_batches, to_input
+
+    store, config = ImageStore(trial.images), trial.candidate.config
+    place = np.flatnonzero(store.is_test)[:1]
+    [batch] = eval_batches(store, place, config.resolution, 1)
+    return store.image(int(place[0])), to_input(batch.images, config.normalization, torch.device("cpu"))
+
+
+def _with_metrics(trials: Sequence[Trial]) -> list[tuple[Trial, Mapping[str, float]]]:
+    return [(trial, trial.known.metrics) for trial in trials if trial.known is not None]
+
+
+def _measured(trials: Sequence[Trial], metric: str) -> bool:
+    return any(metric in metrics for _, metrics in _with_metrics(trials))
+
+
+def _run_id(trial: Trial) -> str:
+    assert trial.known is not None, "a finished trial has its record"
+    return trial.known.run_id
+
+
+def _device(trial: Trial) -> str:
+    return "" if trial.known is None else trial.known.surroundings.get("device", "")
+
+
+def _of(name: str, figure: go.Figure) -> go.Figure:
+    """The figure, its caption beginning with whose it is."""
+    figure.layout.meta = {"caption": f"{name}. {figure.layout.meta['caption']}"}
+    return figure
+
+
+def _cell_name(trial: Trial) -> str:
+    return _name(trial.candidate.cell.values())
+
+
+def _name(values: Any) -> str:
+    return " ".join(map(str, values))

@@ -1,0 +1,28 @@
+"""The figures of a study: one function each, a DataFrame or arrays in, a plotly Figure out.
+
+No function touches a file or the ledger. Accuracies go in as 0 to 1, as everywhere, and are shown in percent. What
+belongs below a figure is in its `layout.meta["caption"]`, as plain text.
+"""
+
+from study.plots.answers import confusion, mistakes
+from study.plots.cells import accuracy_over, cost_accuracy, parallel_coordinates
+from study.plots.curves import against_authors, learning_curves, schedules
+from study.plots.effects import interaction, main_effects
+from study.plots.paper import attention, filters, samples, similarity
+
+__all__ = [
+    "accuracy_over",
+    "against_authors",
+    "attention",
+    "confusion",
+    "cost_accuracy",
+    "filters",
+    "interaction",
+    "learning_curves",
+    "main_effects",
+    "mistakes",
+    "parallel_coordinates",
+    "samples",
+    "schedules",
+    "similarity",
+]

@@ -1,0 +1,18 @@
+"""The authors' own training curves, as their published notebooks hold them: facts, not ours."""
+
+from importlib.resources import files
+
+import pandas as pd
+
+
+def authors_curves() -> pd.DataFrame:
+    """Columns study, arm, epoch, train_loss, val_loss, val_acc (percent).
+
+    Epochs are passes over the training images, 1 after the first; the notebooks of the position-embedding
+    ablation count from 0 and are shifted here. NaN for a number that stands for a whole run.
+    """
+    with (files("search_spaces") / "authors_curves.csv").open() as lines:
+        frame = pd.read_csv(lines)
+    from_zero = frame["study"].str.startswith("ablation")
+    frame["epoch"] = pd.to_numeric(frame["epoch"], errors="coerce") + from_zero
+    return frame

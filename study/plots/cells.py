@@ -1,0 +1,244 @@
+"""Figures of results, a point or a line per cell: accuracy over an axis, grids, cost."""
+
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import plotly.graph_objects as go
+from pandas.api.types import is_numeric_dtype
+
+from study.plots import style
+from study.plots.metrics import METRICS, of_axis
+
+MAX_NAMED = 7
+"""Points of a front that the legend names; of more, the best."""
+MAX_TICKS = 12
+"""Values of an axis that each get a place and a tick; a numeric axis of more is drawn to scale."""
+BINS = 9
+"""Colours of a parallel-coordinates plot."""
+LOW_RGB, MIDDLE_RGB, HIGH_RGB = (0, 114, 178), (150, 150, 150), (213, 94, 0)
+"""From blue over grey to vermilion: told apart by the colour-blind, visible on white and on black."""
+
+
+def accuracy_over(frame: pd.DataFrame, axis: str, *, log_x: bool = False) -> go.Figure:
+    """Test accuracy against a numeric axis, a line per series; published points hollow and dotted.
+
+    Args:
+        frame: columns `axis`, series, mean, low, high (0 to 1; low and high of a 95 % interval, NaN for none),
+            published (whether the point is somebody else's) and source (who says so, shown on hovering).
+        log_x: whether equal ratios of the axis are equally far apart.
+    """
+    shown = of_axis(axis)
+    order = {name: index for index, name in enumerate(frame["series"].unique())}
+    lines = list(frame.sort_values(axis).groupby(["published", "series", "source"], sort=False))
+    lines.sort(key=lambda line: (line[0][0], order[line[0][1]]))
+    names = [str(series) if not published else f"{series}, {source}" for (published, series, source), _ in lines]
+    caption = "Bars: 95 % intervals. Hollow markers on dotted lines: published values."
+    fig = style.figure(f"Test accuracy by {shown.title}", caption, entries=names)
+    for name, ((published, series, _), line) in zip(names, lines, strict=True):
+        _add_points(fig, line, axis, name, order[series], published=bool(published), factor=shown.factor)
+    values = np.unique(frame[axis].to_numpy(float)) * shown.factor
+    fig.update_xaxes(title_text=style.plain(shown.label), type="log" if log_x else "linear")
+    if len(values) <= MAX_TICKS:
+        fig.update_xaxes(tickvals=values.tolist(), ticktext=[f"{value:g}" for value in values])
+    fig.update_yaxes(title_text="test accuracy, %")
+    return fig
+
+
+def _add_points(
+    fig: go.Figure, line: pd.DataFrame, axis: str, name: str, index: int, *, published: bool, factor: float
+) -> None:
+    mean, low, high = (100 * line[column].to_numpy(float) for column in ("mean", "low", "high"))
+    fig.add_scatter(
+        x=style.numbers(line[axis].to_numpy(float) * factor),
+        y=style.numbers(mean),
+        error_y={
+            "type": "data",
+            "array": style.numbers(np.nan_to_num(high - mean)),
+            "arrayminus": style.numbers(np.nan_to_num(mean - low)),
+            "visible": bool(np.isfinite(low).any()),
+            "thickness": 1.2,
+        },
+        name=style.broken(name),
+        text=[style.plain(source) for source in line["source"]],
+        mode="lines+markers",
+        line={"color": style.colour(index), "width": 1.5 if published else 2, "dash": "dot" if published else "solid"},
+        marker={"symbol": style.symbol(index) + ("-open" if published else ""), "size": 9},
+        hovertemplate="%{x:g}: %{y:.2f} %<br>%{text}",
+    )
+
+
+def parallel_coordinates(frame: pd.DataFrame, axes: Sequence[str], metric: str) -> go.Figure:
+    """Every trial as a line across the axes of its grid to its result, coloured by the result.
+
+    An axis with few values, or with words, gives each its place; lines through a place are ordered by result, so
+    that a bundle shows its colours. An axis with more than MAX_TICKS numbers is drawn to scale.
+
+    Args:
+        frame: a column per axis, and `metric`; a row per trial, NaN where it has no result (left out).
+        metric: a key of METRICS, not one of the axes.
+    """
+    shown = METRICS[metric]
+    known = frame.dropna(subset=[metric]).sort_values(metric, ascending=shown.up)
+    caption = (
+        f"A line per trial, {len(known):,} in all, from its setting on each axis to its result on the right; "
+        "blue: lowest, vermilion: highest. Lines through one setting are spread a little, in the order of results."
+    )
+    fig = style.figure(f"{shown.title} across the grid", caption, height=420)
+    result = known[metric].to_numpy(float) * shown.factor
+    columns = [_placed(known[axis].to_numpy(object), of_axis(axis).factor, result) for axis in axes]
+    columns.append(_to_scale(result))
+    heights = np.stack([heights for heights, _ in columns]) if len(known) else np.empty((len(columns), 0))
+    bins = np.minimum((heights[-1] * BINS).astype(int), BINS - 1)
+    for bin_ in range(BINS) if shown.up else reversed(range(BINS)):
+        _add_bundle(fig, heights[:, bins == bin_], _blend(bin_ / (BINS - 1)))
+    for place, (_, ticks) in enumerate(columns):
+        _add_coordinate(fig, place, ticks)
+    titles = [*(_stacked(of_axis(axis).label) for axis in axes), f"<b>{_stacked(shown.label)}</b>"]
+    fig.update_xaxes(side="top", tickvals=list(range(len(columns))), ticktext=titles, tickangle=0, showgrid=False, ticks="")
+    fig.update_xaxes(range=[-0.15, len(columns) - 0.45])
+    fig.update_yaxes(visible=False, range=[-0.06, 1.06])
+    return fig
+
+
+Ticks = dict[float, str]
+"""Height, 0 to 1, and what stands there."""
+
+
+def _placed(
+    values: npt.NDArray[np.object_], factor: float, result: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], Ticks]:
+    """Heights of an axis' values, and its ticks."""
+    numeric = is_numeric_dtype(pd.Series(values).infer_objects()) and not any(isinstance(v, bool) for v in values)
+    levels = sorted(set(values)) if numeric else list(dict.fromkeys(values))
+    if numeric and len(levels) > MAX_TICKS:
+        return _to_scale(values.astype(float) * factor)
+    spots = {level: place for place, level in zip(_spread(len(levels)), levels, strict=True)}
+    heights = np.array([spots[value] for value in values])
+    names = [f"{level * factor:g}" if numeric else str(level) for level in levels]
+    room = 0.35 / max(len(levels), 4)
+    ranks = pd.Series(result).groupby(heights).rank(pct=True).to_numpy() if len(values) else heights
+    return heights + (ranks - 0.5) * room, dict(zip(_spread(len(levels)), names, strict=True))
+
+
+def _spread(count: int) -> list[float]:
+    return [0.5] if count == 1 else np.linspace(0.05, 0.95, count).tolist()
+
+
+def _to_scale(values: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], Ticks]:
+    """Heights from the lowest value to the highest, by their logarithms where they span more than 100 times."""
+    if not len(values):
+        return values, {}
+    low, high = values.min(), values.max()
+    if low == high:
+        return np.full(len(values), 0.5), {0.5: f"{low:.4g}"}
+    if low > 0 and high / low > 100:
+        heights = np.log(values / low) / np.log(high / low)
+        return heights, {place: f"{low * (high / low) ** place:.2g}" for place in np.linspace(0, 1, 5)}
+    return (values - low) / (high - low), {place: f"{low + (high - low) * place:.4g}" for place in np.linspace(0, 1, 5)}
+
+
+def _stacked(label: str) -> str:
+    """The name of an axis in short lines, broken at its spaces and dots too."""
+    lines = textwrap.wrap(label.replace(".", ". "), 11)
+    return "<br>".join(style.short(line, 14) for line in lines)
+
+
+def _add_bundle(fig: go.Figure, heights: npt.NDArray[np.float64], colour: str) -> None:
+    """Lines of one colour, (axes, lines), in one trace."""
+    gaps = np.vstack([heights, np.full(heights.shape[1], np.nan)])
+    places = np.append(np.arange(len(heights)), np.nan)
+    fig.add_scatter(
+        x=style.numbers(np.tile(places, heights.shape[1])),
+        y=style.numbers(gaps.T.ravel()),
+        mode="lines",
+        line={"color": colour, "width": 1.2},
+        opacity=0.7,
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
+def _add_coordinate(fig: go.Figure, place: int, ticks: Ticks) -> None:
+    fig.add_scatter(
+        x=[place, place],
+        y=[0, 1],
+        mode="lines",
+        line={"color": style.TEXT, "width": 1},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    fig.add_scatter(
+        x=[place] * len(ticks),
+        y=list(ticks),
+        text=[f"<b>{style.short(text, 14)}</b>" for text in ticks.values()],
+        mode="text",
+        textposition="middle right",
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
+def _blend(share: float) -> str:
+    """Colour at `share` of the way from LOW_RGB to HIGH_RGB."""
+    mixed = [np.interp(share, [0, 0.5, 1], parts) for parts in zip(LOW_RGB, MIDDLE_RGB, HIGH_RGB, strict=True)]
+    return "rgb({:.0f}, {:.0f}, {:.0f})".format(*mixed)
+
+
+def pareto_front(cost: npt.NDArray[np.float64], accuracy: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Indices of the points that no other is both as cheap and better, or cheaper and as good as; cheapest first."""
+    front: list[int] = []
+    for index in np.lexsort((-accuracy, cost)):
+        if not front or accuracy[index] > accuracy[front[-1]]:
+            front.append(int(index))
+    return np.array(front, np.int64)
+
+
+def cost_accuracy(frame: pd.DataFrame, *, device: str) -> go.Figure:
+    """Seconds of training against test accuracy, with the Pareto front.
+
+    Args:
+        frame: columns cell, train_s and mean (0 to 1); a row per cell, or per trial. Rows with a NaN are left out.
+        device: what the seconds are of, as in `CPU` or `GPU`.
+    """
+    known = frame.dropna(subset=["train_s", "mean"])
+    cost, accuracy = known["train_s"].to_numpy(float), known["mean"].to_numpy(float) * 100
+    front = pareto_front(cost, accuracy)
+    named = front[-MAX_NAMED:]
+    cells = [str(cell) for cell in known["cell"]]
+    caption = "Filled and in the legend: cells that no other beats in both time and accuracy. Grey: all others."
+    entries = [cells[index] for index in named]
+    fig = style.figure("Cost and test accuracy", caption, entries=entries)
+    rest = np.setdiff1d(np.arange(len(known)), named)
+    fig.add_scatter(
+        x=style.numbers(cost[rest]),
+        y=style.numbers(accuracy[rest]),
+        text=[style.short(cells[index], 100) for index in rest],
+        mode="markers",
+        marker={"color": style.REST, "size": 7},
+        hovertemplate="%{text}<br>%{x:.3g} s, %{y:.2f} %<extra></extra>",
+        showlegend=False,
+    )
+    fig.add_scatter(
+        x=style.numbers(cost[front]),
+        y=style.numbers(accuracy[front]),
+        mode="lines",
+        line={"color": style.TEXT, "width": 1.5, "shape": "hv"},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+    for place, index in enumerate(named):
+        fig.add_scatter(
+            x=style.numbers(cost[[index]]),
+            y=style.numbers(accuracy[[index]]),
+            name=style.broken(cells[index]),
+            mode="markers",
+            marker={"color": style.colour(place), "symbol": style.symbol(place), "size": 12},
+            hovertemplate="%{x:.3g} s, %{y:.2f} %",
+        )
+    wide = len(cost) > 0 and cost.min() > 0 and cost.max() > 10 * cost.min()
+    fig.update_xaxes(title_text=f"training time, {style.plain(device)}-seconds", type="log" if wide else "linear")
+    fig.update_yaxes(title_text="test accuracy, %")
+    return fig

@@ -1,0 +1,162 @@
+"""The paper's Figures 1 to 4, from the arrays of revit/introspection.py, without the faults of the published ones.
+
+Each caption says what differs from the published figure. Shapes as in revit/introspection.py.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import isqrt, sqrt
+
+import numpy as np
+import numpy.typing as npt
+import plotly.graph_objects as go
+from plotly.colors import sample_colorscale, unlabel_rgb
+
+from study.plots import style
+from study.plots.mosaic import Pixels, mosaic, picture, thumbnail
+
+Floats = npt.NDArray[np.floating]
+
+FILTERS_CAPTION = (
+    "Every filter of the patch embedding, whole, in RGB, each scaled by its own minimum and maximum. "
+    "Differs from the published Figure 1, where every tile mixes entries of 48 filters, is inverted and drawn "
+    "with a fourth channel as transparency, and where panels (a) and (b) are one and the same image."
+)
+SIMILARITY_CAPTION = (
+    "The small map in row i, column j: cosine similarity of the position embedding of the patch in row i, column j "
+    "to those of all patches. Differs from the published Figure 2 in that there is no panel of a model without "
+    "position embedding: the one published shows a random initialisation that nothing ever trained."
+)
+ATTENTION_CAPTION = (
+    "The input image, bright where {query} attends; each map scaled by its own maximum. Differs from the published "
+    "Figure 3, which shows the fourth patch's attention in the first seven heads of the first layer only, "
+    "computed on an image whose normalisation had been undone."
+)
+SAMPLES_CAPTION = (
+    "Training images, squashed to squares as the model sees them in evaluation, a row per class. "
+    "The published Figure 4 names neither classes nor splits."
+)
+LOW_GLOW = 0.12
+"""Brightness of a patch that is not attended to, so that the picture can still be made out."""
+TILE_PX = 40
+SAMPLE_PX = 56
+
+
+def filters(panels: Mapping[str, Floats]) -> go.Figure:
+    """Figure 1: the filters of the patch embedding, a panel per model.
+
+    Args:
+        panels: what each shows, as in `with position embedding`, and `embedding_filters` of it: (D, P, P, 3), 0..1.
+    """
+    fig = _stacked(list(panels), "Filters of the patch embedding", FILTERS_CAPTION, [300] * len(panels))
+    for row, pictures in enumerate(panels.values(), start=1):
+        num_columns = 2 ** round(np.log2(sqrt(2 * len(pictures))))
+        fig.add_trace(picture(mosaic(_bytes(pictures), num_columns)), row=row, col=1)
+    return fig
+
+
+def similarity(maps: Floats) -> go.Figure:
+    """Figure 2: cosine similarity of position embeddings, as a grid of grids.
+
+    Args:
+        maps: `pos_embed_similarity` of a model, (G, G, G, G), -1..1.
+    """
+    grid = len(maps)
+    fig = style.figure("Similarity of position embeddings", SIMILARITY_CAPTION, height=440)
+    scale = sample_colorscale("RdBu_r", np.linspace(0, 1, 256).tolist())
+    palette = np.array([unlabel_rgb(each) for each in scale]).round().astype(np.uint8)
+    shades = palette[((maps.reshape(-1, grid, grid) + 1) / 2 * 255).round().clip(0, 255).astype(int)]
+    fig.add_trace(picture(mosaic(shades, grid)))
+    marker = {"color": [0], "cmin": -1, "cmax": 1, "colorscale": "RdBu_r", "showscale": True, "opacity": 0}
+    bar = {"title": {"text": "cosine similarity", "side": "right"}, "thickness": 10, "outlinewidth": 0}
+    fig.add_scatter(
+        x=[0], y=[0], mode="markers", marker={**marker, "colorbar": bar}, hoverinfo="skip", showlegend=False
+    )
+    style.add_picture_axes(fig)
+    ticks = {"showticklabels": True, "tickvals": _centres(grid, grid), "ticktext": list(range(grid))}
+    fig.update_xaxes(**ticks, title_text="patch column")
+    fig.update_yaxes(**ticks, title_text="patch row")
+    return fig
+
+
+def attention(maps: Floats, image: Pixels, *, num_prefix: int = 1) -> go.Figure:
+    """Figure 3: where the class token looks, in every layer and head.
+
+    Args:
+        maps: `attention_maps` of one image, (L, H, N, N), 0..1.
+        image: (R, R, 1 or 3) uint8, the image they are of.
+        num_prefix: tokens before the patches, the class token first; with none, the mean over all patches' attention.
+    """
+    num_layers, num_heads, num_tokens, _ = maps.shape
+    grid = isqrt(num_tokens - num_prefix)
+    weights = (maps[:, :, 0] if num_prefix else maps.mean(axis=2))[..., num_prefix:]
+    weights = weights.reshape(-1, grid, grid)
+    weights = weights / weights.max(axis=(1, 2), keepdims=True)
+    patch_px = max(1, TILE_PX // grid)
+    glow = LOW_GLOW + (1 - LOW_GLOW) * weights.repeat(patch_px, axis=1).repeat(patch_px, axis=2)
+    shown = thumbnail(image, grid * patch_px)
+    caption = ATTENTION_CAPTION.format(query="the class token" if num_prefix else "the mean patch")
+    height = 110 + round(420 * max(0.4, min(1.5, num_layers / num_heads)))
+    fig = _stacked(["input", ""], "Attention in every layer and head", caption, [90, height - 90])
+    fig.add_trace(picture(mosaic(shown[None], 1)), row=1, col=1)
+    lit = (shown[None] * glow[..., None]).round().astype(np.uint8)
+    fig.add_trace(picture(mosaic(lit, num_heads, gap=2)), row=2, col=1)
+    step = grid * patch_px
+    ticks = {"showticklabels": True, "row": 2, "col": 1}
+    fig.update_xaxes(
+        tickvals=_centres(num_heads, step, 2), ticktext=list(range(1, num_heads + 1)), title_text="head", **ticks
+    )
+    fig.update_yaxes(
+        tickvals=_centres(num_layers, step, 2), ticktext=list(range(1, num_layers + 1)), title_text="layer", **ticks
+    )
+    return fig
+
+
+def samples(sets: Mapping[str, Mapping[str, Sequence[Pixels]]]) -> go.Figure:
+    """Figure 4: sample images of datasets, a panel per dataset, a row per class.
+
+    Args:
+        sets: images by class name by dataset, each (H, W, 1 or 3) uint8, of any sizes. A class may have fewer.
+    """
+    heights = [64 * len(classes) for classes in sets.values()]
+    fig = _stacked(list(sets), "Sample images of each dataset", SAMPLES_CAPTION, heights)
+    num_columns = max((len(images) for classes in sets.values() for images in classes.values()), default=0)
+    for row, classes in enumerate(sets.values(), start=1):
+        tiles = np.zeros((len(classes), num_columns, SAMPLE_PX, SAMPLE_PX, 4), np.uint8)
+        for line, images in zip(tiles, classes.values(), strict=True):
+            for tile, image in zip(line, images, strict=False):
+                tile[..., :3] = thumbnail(image, SAMPLE_PX)
+                tile[..., 3] = 255
+        fig.add_trace(picture(mosaic(tiles.reshape(-1, SAMPLE_PX, SAMPLE_PX, 4), num_columns, gap=3)), row=row, col=1)
+        names = [style.short(name, 14) for name in classes]
+        centres = _centres(len(names), SAMPLE_PX, 3)
+        fig.update_yaxes(showticklabels=True, tickvals=centres, ticktext=names, row=row, col=1)
+    return fig
+
+
+def _stacked(titles: Sequence[str], title: str, caption: str, heights: Sequence[int]) -> go.Figure:
+    """Picture panels below one another, each under its own title; heights in pixels."""
+    between = 34
+    total = sum(heights) + between * (len(heights) - 1)
+    fig = style.figure(title, caption, height=total)
+    fig.layout.margin.t += 18
+    fig.set_subplots(
+        rows=len(heights),
+        cols=1,
+        row_heights=list(heights),
+        vertical_spacing=between / total,
+        subplot_titles=[style.plain(each) for each in titles],
+    )
+    for row in range(1, len(heights) + 1):
+        style.add_picture_axes(fig, row=row, col=1)
+    fig.update_annotations(font_size=13)
+    return fig
+
+
+def _centres(count: int, size: int, gap: int = 1) -> list[float]:
+    """Where the middles of tiles lie."""
+    return [index * (size + gap) + (size - 1) / 2 for index in range(count)]
+
+
+def _bytes(unit: Floats) -> Pixels:
+    """0..1 -> 0..255."""
+    return (unit * 255).round().astype(np.uint8)

@@ -1,0 +1,158 @@
+"""Claims as data: what each compares, what is refused, and that the studies' own are about what they run."""
+
+import dataclasses
+import subprocess
+import sys
+
+import pytest
+
+import search_spaces
+from revit.config import FineTuneConfig
+from revit.errors import InputError
+from search_spaces.claims import Best, Claim, Gap, Interaction, NoDifference, Order, Trend
+from search_spaces.published import published
+from search_spaces.space import SearchSpace
+
+WITH_CLAIMS = {
+    "data_fraction": 6,
+    "domain_shift": 3,
+    "optimizer_schedule": 2,
+    "pos_embed": 3,
+    "resolution": 2,
+}
+
+
+def space(*claims: Claim) -> SearchSpace:
+    base = FineTuneConfig(dataset="digits", resolution=8, steps=5)
+    return SearchSpace(name="x", question="?", base=base, scientific={"batch_size": (16, 32, 64)}, claims=claims)
+
+
+def test_best_is_compared_with_every_other_value() -> None:
+    claim = Best(axis="resolution", value=224, among=(512, 224, 64), where={"dataset": "a"}, quote="")
+    best, large, small = ({"dataset": "a", "resolution": resolution} for resolution in (224, 512, 64))
+    assert claim.contrasts == (((1, best), (-1, large)), ((1, best), (-1, small)))
+
+
+def test_equal_values_are_compared_pair_by_pair() -> None:
+    claim = NoDifference(axis="s", among=("a", "b", "c"), margin=1, quote="")
+    pairs = [tuple((weight, cell["s"]) for weight, cell in contrast) for contrast in claim.contrasts]
+    assert pairs == [((1, "a"), (-1, "b")), ((1, "a"), (-1, "c")), ((1, "b"), (-1, "c"))]
+
+
+def test_an_interaction_is_a_difference_of_losses() -> None:
+    claim = Interaction(axis="fraction", from_=1.0, to=0.1, between="model", more="vit", less="bit", quote="")
+    (contrast,) = claim.contrasts
+    accuracy = {("vit", 1.0): 0.9, ("vit", 0.1): 0.2, ("bit", 1.0): 0.8, ("bit", 0.1): 0.6}
+    assert sum(w * accuracy[cell["model"], cell["fraction"]] for w, cell in contrast) == pytest.approx(0.7 - 0.2)
+
+
+@pytest.mark.parametrize(("direction", "sign"), [("rises", 1), ("falls", -1)])
+def test_a_trend_is_the_change_along_a_straight_line(direction: str, sign: int) -> None:
+    claim = Trend(axis="x", direction=direction, along=(9, 5, 7, 1), quote="")  # type: ignore[arg-type]
+    (contrast,) = claim.contrasts
+    assert [cell["x"] for _, cell in contrast] == [9, 5, 7, 1]
+    assert sum(weight for weight, _ in contrast) == pytest.approx(0)
+    assert sum(weight * (0.5 + 0.1 * rank) for rank, (weight, _) in enumerate(contrast)) == pytest.approx(sign * 0.3)
+
+
+@pytest.mark.parametrize(
+    ("claim", "sentence"),
+    [
+        (
+            Order(better={"d": "a", "r": 384}, worse={"d": "a", "r": 512}, quote=""),
+            "r 384 is better than r 512, where d a",
+        ),
+        (Gap(better={"r": 1}, worse={"r": 2}, at_least=2.5, quote=""), "r 1 is better than r 2 by at least 2.5 points"),
+        (Best(axis="r", value=1, among=(1, 2), where={"d": "a"}, quote=""), "r 1 is the best of 1, 2, where d a"),
+        (Trend(axis="r", direction="falls", along=(1, 2), quote=""), "accuracy falls along r 1, 2"),
+        (
+            Interaction(axis="f", from_=1, to=0, between="m", more="v", less="b", quote=""),
+            "m v loses more than b from f 1 to 0",
+        ),
+        (NoDifference(axis="s", among=("a", "b"), margin=0.25, quote=""), "s a, b are equal within 0.25 points"),
+    ],
+)
+def test_a_claim_reads_as_a_sentence(claim: Claim, sentence: str) -> None:
+    assert str(claim) == sentence
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Best(axis="r", value=3, among=(1, 2), quote=""), "value = 3"),
+        (lambda: Best(axis="r", value=1, among=(1,), quote=""), "two or more"),
+        (lambda: Trend(axis="r", direction="rises", along=(1, 1), quote=""), "two or more"),
+        (lambda: Trend(axis="r", direction="up", along=(1, 2), quote=""), "rises or falls"),  # type: ignore[arg-type]
+        (lambda: NoDifference(axis="r", among=(1, 2), margin=0, quote=""), "margin = 0"),
+        (lambda: Gap(better={"r": 1}, worse={"r": 2}, at_least=-1, quote=""), "at_least = -1"),
+        (lambda: Gap(better={"r": 1}, worse={"r": 1}, at_least=1, quote=""), "must differ"),
+        (lambda: Order(better={"r": 1}, worse={"r": 1}, quote=""), "must differ"),
+        (lambda: Interaction(axis="f", from_=1, to=1, between="m", more="v", less="b", quote=""), "from_ and to"),
+        (lambda: Interaction(axis="f", from_=1, to=0, between="m", more="v", less="v", quote=""), "more and less"),
+    ],
+)
+def test_what_cannot_be_claimed_is_refused(make, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(InputError, match=message):
+        make()
+
+
+def test_a_space_refuses_a_claim_about_what_it_does_not_have() -> None:
+    with pytest.raises(InputError, match=r"search space x: claim .*: axis batch_size has no 128; it has 16, 32, 64"):
+        space(Order(better={"batch_size": 128}, worse={"batch_size": 16}, quote=""))
+    with pytest.raises(InputError, match="resolution is no scientific axis; they are batch_size"):
+        space(Trend(axis="batch_size", direction="rises", along=(16, 32), where={"resolution": 8}, quote=""))
+
+
+def test_claims_change_no_trial() -> None:
+    """Identities come from configs, and those are the same."""
+    for name in WITH_CLAIMS:
+        study = search_spaces.load(name)
+        assert study.candidates(study.seeds) == dataclasses.replace(study, claims=()).candidates(study.seeds)
+
+
+@pytest.mark.parametrize("name", search_spaces.names())
+def test_the_studies_claims_are_about_cells_that_they_run(name: str) -> None:
+    study = search_spaces.load(name)
+    assert len(study.claims) == WITH_CLAIMS.get(name, 0)
+    run = []
+    for candidate in study.candidates(study.seeds[:1]):
+        labels = {axis: str(value).removesuffix("_nelorth") for axis, value in candidate.cell.items()}
+        run.append(labels.items())
+    for claim in study.claims:
+        assert claim.quote
+        for contrast in claim.contrasts:
+            for _, cell in contrast:
+                assert cell.keys() == study.scientific.keys()
+                assert any({axis: str(value) for axis, value in cell.items()}.items() == labels for labels in run)
+
+
+def test_published_values_are_facts_of_the_tables() -> None:
+    rows = published()
+    assert len(rows) == 58
+    paper = {
+        (row.table, row.dataset, row.model, row.resolution, row.data_fraction): row
+        for row in rows
+        if row.source == "re_vit"
+    }
+    flowers = paper[2, "flowers102", "vit_b16_in21k", 384, 1.0]
+    assert (flowers.accuracy_pct, flowers.num_test) == (98.53, 1020)
+    assert paper[4, "brain_tumor_mri", "vit_b16_in21k", 384, 1.0].num_test is None
+    assert paper[3, "cifar100", "bit_r50x1_in21k", 384, 0.1].accuracy_pct == 69.04
+
+
+@pytest.mark.parametrize("name", ["resolution", "data_fraction", "domain_shift", "optimizer_schedule", "pos_embed"])
+def test_published_points_have_values_on_all_axes_of_their_study(name: str) -> None:
+    study = search_spaces.load(name)
+    for row in published():
+        if row.table == study.table:
+            for axis, values in study.scientific.items():
+                assert row.point[axis] in values
+
+
+def test_claims_and_published_values_load_no_heavy_library() -> None:
+    code = (
+        "import sys, search_spaces; from search_spaces.published import published; published();"
+        "[search_spaces.load(name) for name in search_spaces.names()];"
+        "print([name for name in ('numpy', 'pandas', 'torch', 'ray') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

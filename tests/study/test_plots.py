@@ -1,0 +1,205 @@
+"""Figures against the arrays that went in: what is drawn is what was given, whole, and nothing else."""
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from study import plots
+from study.plots.answers import most_confident_mistakes
+from study.plots.authors import authors_curves
+from study.plots.cells import pareto_front
+from study.plots.curves import seed_bands, thinned
+from study.plots.mosaic import mosaic, thumbnail
+from study.plots.style import plain
+
+NASTY = "<b>x</b> & %{y}"
+
+
+def pixels_of(trace: Any) -> np.ndarray:
+    """The PNG inside an image trace."""
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(trace.source.split(",")[1]))).convert("RGBA"))
+
+
+def curves(num_cells: int, num_seeds: int, num_steps: int, metric: str = "val_accuracy") -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    rows = [
+        (f"cell {cell}", seed, step, rng.uniform())
+        for cell in range(num_cells)
+        for seed in range(num_seeds)
+        for step in range(num_steps)
+    ]
+    return pd.DataFrame(rows, columns=["cell", "seed", "step", metric])
+
+
+def test_a_band_is_the_mean_and_range_over_seeds() -> None:
+    frame = curves(3, 4, 5)
+    frame.loc[0, "val_accuracy"] = np.nan
+    for band in seed_bands(frame, "step", "val_accuracy").itertuples():
+        values = frame[(frame["cell"] == band.cell) & (frame["step"] == band.step)]["val_accuracy"].dropna()
+        expected = (values.mean(), values.min(), values.max())
+        assert (band.mean, band.min, band.max) == pytest.approx(expected)
+
+
+def test_a_learning_curve_draws_each_cells_mean_in_percent() -> None:
+    frame = curves(3, 4, 5)
+    figure = plots.learning_curves(frame, "val_accuracy")
+    means = frame.groupby(["cell", "step"])["val_accuracy"].mean()
+    for cell in ("cell 0", "cell 1", "cell 2"):
+        expected = 100 * means[cell].to_numpy()
+        assert any(
+            trace.name == cell and len(trace.y) == 5 and np.allclose(trace.y, expected, rtol=1e-5)
+            for trace in figure.data
+        )
+
+
+def test_thinning_keeps_the_ends() -> None:
+    line = pd.DataFrame({"step": range(1000)})
+    kept = thinned(line, 50)
+    assert len(kept) <= 50
+    assert kept["step"].iloc[0] == 0
+    assert kept["step"].iloc[-1] == 999
+    assert thinned(line, 5000).equals(line)
+
+
+def test_the_pareto_front_is_that_of_brute_force() -> None:
+    rng = np.random.default_rng(0)
+    cost, accuracy = rng.integers(1, 9, 60).astype(float), rng.integers(1, 9, 60).astype(float)
+    front = pareto_front(cost, accuracy)
+    points = set(zip(cost, accuracy, strict=True))
+    best = {(c, a) for c, a in points if not any((oc <= c and oa > a) or (oc < c and oa >= a) for oc, oa in points)}
+    assert {(cost[index], accuracy[index]) for index in front} == best
+    assert list(cost[front]) == sorted(cost[front])
+
+
+def test_published_points_are_hollow_and_say_whose_they_are() -> None:
+    frame = pd.DataFrame(
+        {
+            "resolution": [64, 224, 64, 224],
+            "series": ["cifar100"] * 4,
+            "mean": [0.5, 0.9, 0.48, 0.91],
+            "low": [0.4, 0.8, np.nan, np.nan],
+            "high": [0.6, 0.95, np.nan, np.nan],
+            "published": [False, False, True, True],
+            "source": ["ours", "ours", "paper", "paper"],
+        }
+    )
+    ours, theirs = plots.accuracy_over(frame, "resolution").data
+    assert np.allclose(ours.y, [50, 90])
+    assert np.allclose(ours.error_y.array, [10, 5])
+    assert np.allclose(ours.error_y.arrayminus, [10, 10])
+    assert theirs.marker.symbol.endswith("-open")
+    assert not ours.marker.symbol.endswith("-open")
+    assert set(theirs.text) == {"paper"}
+    assert np.allclose(theirs.y, [48, 91])
+
+
+def test_every_tile_of_a_mosaic_is_whole_and_in_its_place() -> None:
+    tiles = np.random.default_rng(0).integers(0, 256, (7, 4, 5, 3), dtype=np.uint8)
+    picture = mosaic(tiles, 3, gap=2)
+    assert picture.shape == (3 * 6 - 2, 3 * 7 - 2, 4)
+    for index, tile in enumerate(tiles):
+        top, left = index // 3 * 6, index % 3 * 7
+        assert (picture[top : top + 4, left : left + 5, :3] == tile).all()
+        assert (picture[top : top + 4, left : left + 5, 3] == 255).all()
+    assert (picture[4:6, :, 3] == 0).all(), "gaps are see-through"
+
+
+def test_filters_are_drawn_pixel_by_pixel() -> None:
+    filters = np.random.default_rng(0).random((16, 4, 4, 3), dtype=np.float32)
+    [trace] = [trace for trace in plots.filters({"learned": filters}).data if trace.type == "image"]
+    drawn = pixels_of(trace)
+    expected = (filters * 255).round().astype(np.uint8)
+    opaque = drawn[drawn[..., 3] == 255][:, :3]
+    assert opaque.shape == (16 * 4 * 4, 3)
+    assert np.abs(drawn[:4, :4, :3].astype(int) - expected[0]).max() <= 1
+
+
+def test_similarity_shows_every_map_in_its_place() -> None:
+    maps = np.zeros((3, 3, 3, 3), np.float32)
+    for row in range(3):
+        for column in range(3):
+            maps[row, column, row, column] = 1
+    drawn = pixels_of(next(trace for trace in plots.similarity(maps).data if trace.type == "image"))
+    warm = (drawn[..., 3] == 255) & (drawn[..., 0] < 150) & (drawn[..., 2] < 80)
+    places = {(int(y), int(x)) for y, x in zip(*np.nonzero(warm), strict=True)}
+    assert places == {(row * 4 + row, column * 4 + column) for row in range(3) for column in range(3)}
+
+
+def test_attention_has_a_tile_for_every_layer_and_head() -> None:
+    maps = np.full((3, 2, 17, 17), 1 / 17, np.float32)
+    image = np.full((8, 8, 1), 200, np.uint8)
+    figure = plots.attention(maps, image)
+    lit = pixels_of(figure.data[1])
+    side = (lit.shape[0] - 2 * 2) // 3
+    assert lit.shape == (3 * side + 2 * 2, 2 * side + 2, 4)
+    assert (lit[lit[..., 3] == 255][:, :3] == 200).all(), "even attention leaves the image as it is"
+
+
+def test_confusion_counts_become_shares_of_the_true_class() -> None:
+    matrix = np.array([[3, 1], [0, 4]])
+    heatmap = plots.confusion(matrix, ["cat", NASTY]).data[0]
+    assert np.allclose(heatmap.z, [[75, 25], [0, 100]])
+
+
+def test_the_most_confident_mistakes_come_first() -> None:
+    labels, predictions = np.array([0, 1, 0, 1]), np.array([1, 1, 1, 0])
+    confidences = np.array([0.6, 0.99, 0.9, 0.7])
+    assert most_confident_mistakes(labels, predictions, confidences, 2).tolist() == [2, 3]
+    images = [np.full((4, 4, 1), 60 * place, np.uint8) for place in range(4)]
+    figure = plots.mistakes(images, labels, predictions, confidences, ["cat", NASTY])
+    drawn = pixels_of(next(trace for trace in figure.data if trace.type == "image"))
+    assert (drawn[0, 0, :3] == 120).all(), "the third image is shown first"
+    assert "3 wrong ones among 4" in figure.layout.meta["caption"]
+
+
+def test_samples_leave_the_place_of_a_missing_image_empty() -> None:
+    images = [np.full((8, 8, 3), 100, np.uint8)]
+    figure = plots.samples({"set": {"cat": images * 2, "dog": images}})
+    drawn = pixels_of(next(trace for trace in figure.data if trace.type == "image"))
+    assert drawn[0, -1, 3] == 255
+    assert drawn[-1, -1, 3] == 0
+
+
+def test_a_thumbnail_of_gray_is_gray_rgb() -> None:
+    assert (thumbnail(np.full((4, 6, 1), 9, np.uint8), 8) == np.full((8, 8, 3), 9)).all()
+
+
+@pytest.mark.parametrize("metric", ["val_accuracy"])
+def test_names_are_shown_letter_by_letter(metric: str) -> None:
+    assert plain(NASTY) == "&lt;b&gt;x&lt;/b&gt; &amp; %&#123;y}"
+    frame = curves(1, 2, 3).assign(cell=NASTY)
+    cost = pd.DataFrame({"cell": [NASTY], "train_s": [1.0], "mean": [0.5]})
+    for figure in (plots.learning_curves(frame, metric), plots.cost_accuracy(cost, device="CPU")):
+        assert NASTY not in figure.to_json().encode().decode("unicode_escape")
+
+
+def test_a_study_of_a_thousand_trials_stays_small() -> None:
+    frame = curves(334, 3, 20)
+    assert len(plots.learning_curves(frame, "val_accuracy").to_json()) < 300_000
+    rng = np.random.default_rng(0)
+    grid = pd.DataFrame({"a": rng.integers(0, 5, 1000), "b": rng.random(1000), "test_accuracy": rng.random(1000)})
+    assert len(plots.parallel_coordinates(grid, ["a", "b"], "test_accuracy").to_json()) < 300_000
+    cost = pd.DataFrame({"cell": [f"cell {n}" for n in range(1000)], "train_s": rng.random(1000), "mean": grid["b"]})
+    assert len(plots.cost_accuracy(cost, device="GPU").to_json()) < 300_000
+
+
+def test_the_authors_curves_are_all_there_and_ours_is_laid_over_them() -> None:
+    authors = authors_curves()
+    assert len(authors) == 1119
+    cosine = authors[authors["arm"].str.startswith("sgd_cosine")]
+    assert cosine["epoch"].tolist() == list(range(1, 11))
+    assert cosine["val_acc"].max() == 98.72
+    ours = pd.DataFrame({"cell": "sgd cosine", "seed": 0, "epoch": [1.0, 2.0], "test_curve_accuracy": [0.5, 0.6]})
+    figure = plots.against_authors(ours, cosine.assign(cell="sgd cosine"))
+    theirs = [trace for trace in figure.data if trace.name and trace.name.startswith("authors")]
+    assert np.allclose(theirs[0].y, cosine["val_acc"], atol=1e-3)
+
+
+def test_schedules_draw_what_the_optimizer_was_given() -> None:
+    frame = pd.DataFrame({"schedule": "cosine", "step": range(1, 6), "lr": [0.1, 0.09, 0.05, 0.01, 0.0]})
+    assert any(np.allclose(trace.y, frame["lr"]) for trace in plots.schedules(frame).data)

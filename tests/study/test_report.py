@@ -1,0 +1,166 @@
+"""A report of a real small study, read back as text and in a browser."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from rich.console import Console
+
+import search_spaces
+from revit.config import FineTuneConfig
+from search_spaces.claims import Order, Trend
+from search_spaces.space import SearchSpace
+from study.figures import FIGURES, Study, figures
+from study.ledger import Ledger
+from study.plan import Folders, Plan, make_plan
+from study.report import claim_frame, write_report
+from study.results import counting_trials
+from study.runner import Resources, run_plan
+
+NASTY = "<script>alert('x')</script> & <b>bold</b>"
+SPACE = SearchSpace(
+    name="looks",
+    question=f"Is {NASTY} escaped?",
+    base=FineTuneConfig(dataset="digits", resolution=8, crop_scale=(0.6, 1.0), flip=False, batch_size=16, steps=10),
+    scientific={"resolution": (8, 16, 28), "model.pos_embed": ("learned", "none")},
+    columns=("resolution",),
+    seeds=(0, 1),
+    claims=(
+        Order(
+            better={"resolution": 28, "model.pos_embed": "learned"},
+            worse={"resolution": 28, "model.pos_embed": "none"},
+            quote=NASTY,
+        ),
+        Trend(axis="resolution", direction="rises", along=(8, 16, 28), quote="More is more."),
+    ),
+)
+COMMAND = "python run_study.py run looks"
+
+
+@pytest.fixture(scope="module")
+def finished(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Ledger]:
+    root = tmp_path_factory.mktemp("report")
+    folders = Folders(store=root / "mlruns", data=root, cache=root / "cache")
+    ledger = Ledger(folders.store)
+    plan = make_plan(SPACE, SPACE.seeds, folders, ledger.trials())
+    run_plan(plan, ledger, Console(quiet=True), Resources(), {})
+    return plan.with_records(ledger.trials()), ledger
+
+
+@pytest.fixture(scope="module")
+def folder(finished: tuple[Plan, Ledger], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    plan, ledger = finished
+    folder = tmp_path_factory.mktemp("reports") / "looks"
+    write_report(plan, ledger, folder, COMMAND)
+    return folder
+
+
+def test_it_writes_what_it_says_and_keeps_it_with_the_launch(finished: tuple[Plan, Ledger], folder: Path) -> None:
+    _, ledger = finished
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"report.html", "tables.md", "tables.tex", "cells.csv", "trials.parquet"}
+    client = MlflowClient(ledger.uri)
+    [launch] = client.search_runs(["1"], "tags.kind = 'launch'")
+    assert {Path(each.path).name for each in client.list_artifacts(launch.info.run_id, "report")} == names
+
+
+def test_the_page_needs_no_network_and_has_plotly_once(folder: Path) -> None:
+    page = (folder / "report.html").read_text()
+    assert page.count("plotly.js v") == 1
+    assert len(page) < 10_000_000
+    outside_scripts = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert not re.findall(r'(?:src|href)="(?!data:)[^"#]', outside_scripts)
+
+
+def test_every_number_of_the_tables_is_that_of_cells_csv(folder: Path) -> None:
+    cells = pd.read_csv(folder / "cells.csv")
+    assert len(cells) == 6
+    for name in ("report.html", "tables.md", "tables.tex"):
+        text = (folder / name).read_text()
+        for cell in cells.itertuples():
+            assert f"{100 * cell.mean:.2f} [{100 * cell.low:.2f}, {100 * cell.high:.2f}], n = 2" in text
+        assert COMMAND in text or name == "tables.tex"
+    trials = pd.read_parquet(folder / "trials.parquet")
+    by_cell = trials.groupby(["resolution", "model.pos_embed"])["test_accuracy"].mean()
+    for cell in cells.to_dict("records"):
+        assert by_cell[cell["resolution"], cell["model.pos_embed"]] == pytest.approx(cell["mean"])
+
+
+def test_names_that_are_html_are_shown_as_they_are(folder: Path) -> None:
+    page = (folder / "report.html").read_text()
+    assert "<script>alert" not in page
+    assert "<b>bold" not in page
+    assert page.count("&lt;script&gt;alert") >= 2, "the question and the quote"
+
+
+def test_every_kind_of_figure_that_its_axes_allow_is_drawn(finished: tuple[Plan, Ledger]) -> None:
+    plan, ledger = finished
+    drawn = {make.__name__: len(make(Study(plan, ledger, counting_trials(plan)))) for make in FIGURES}
+    assert drawn == {
+        "_accuracy": 1, "_learning": 2, "_schedules": 0, "_beside_the_authors": 0, "_grid": 0, "_cost": 1,
+        "_answers": 12, "_looking_inside": 3, "_samples": 0,
+    }  # fmt: skip
+
+
+def test_claims_see_the_answers_to_each_image(finished: tuple[Plan, Ledger]) -> None:
+    plan, ledger = finished
+    frame = claim_frame(counting_trials(plan), ledger)
+    assert len(frame) == 12
+    for row in frame.itertuples():
+        assert len(row.right) == row.num_test == 359
+        assert row.right.mean() == pytest.approx(row.test_accuracy)
+
+
+def test_a_study_of_which_nothing_has_finished_says_what_is_missing(
+    finished: tuple[Plan, Ledger], tmp_path: Path
+) -> None:
+    plan, ledger = finished
+    nothing = plan.with_records({})
+    assert figures(nothing, ledger) == []
+    write_report(nothing, ledger, tmp_path / "looks", COMMAND)
+    page = (tmp_path / "looks" / "report.html").read_text()
+    assert page.count("missing: 2 new") == 6
+    assert "What fills the missing cells" in page
+    assert page.count('class="undecided"') >= 2
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_in_a_browser_every_figure_is_drawn_without_errors_or_requests(folder: Path, width: int) -> None:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no chromium on this machine: the page is not opened")
+    from playwright.sync_api import sync_playwright
+
+    page_url = (folder / "report.html").as_uri()
+    complaints: list[str] = []
+    requests: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        )
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(page_url)
+        page.wait_for_function("document.querySelectorAll('.js-plotly-plot .main-svg').length > 0")
+        num_figures = page.locator("figure").count()
+        drawn = page.locator("figure:has(.main-svg)").count()
+        overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        table = page.locator("table.answer").inner_text()
+        browser.close()
+    assert complaints == []
+    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert drawn == num_figures > 10
+    assert overflow <= 0, "the page itself never scrolls sideways"
+    for cell in pd.read_csv(folder / "cells.csv").itertuples():
+        assert f"{100 * cell.mean:.2f} [" in table
+
+
+def test_the_papers_studies_have_claims_that_are_the_papers_sentences() -> None:
+    text = json.dumps([claim.quote for name in search_spaces.names() for claim in search_spaces.load(name).claims])
+    assert "384 outperformed 512" in text
