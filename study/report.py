@@ -147,16 +147,13 @@ def _claim_row(ours: Judgement, theirs: Judgement) -> dict[str, str]:
         effect = f"{ours.effect:+.2f}"
         if ours.low is not None and ours.high is not None:
             effect += f" [{ours.low:.2f}, {ours.high:.2f}]"
-    how = [ours.test, ours.reason]
-    if ours.seeds_to_decide is not None:
-        how.append(f"{ours.seeds_to_decide} seeds would decide it")
     return {
         "verdict": ours.verdict,
         "text": str(ours.claim),
         "quote": ours.claim.quote,
         "effect": effect,
         "p": "-" if ours.p_holm is None else _p_text(ours.p_holm),
-        "how": "; ".join(part for part in how if part),
+        "how": "; ".join(part for part in (ours.test, ours.reason) if part),
         "published": theirs.verdict,
     }
 
