@@ -13,7 +13,7 @@ MAX_CLASS_NAMES = 20
 """Classes that can be named beside a matrix; of more, hovering tells."""
 MAX_COUNTS = 12
 """Classes of a matrix whose cells have room for their counts."""
-NUM_MISTAKES, NUM_COLUMNS, TILE_PX, TEXT_PX = 12, 4, 72, 30
+NUM_MISTAKES, NUM_COLUMNS, TILE_PX, TEXT_PX = 12, 4, 72, 38
 
 BLUES = [[0, "rgba(0, 114, 178, 0)"], [1, "rgba(0, 114, 178, 1)"]]
 """From the page's own colour."""
@@ -33,24 +33,30 @@ def confusion(matrix: npt.NDArray[np.int64], class_names: Sequence[str]) -> go.F
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     detail = "The numbers are images." if counted else "Hover for names and numbers of images."
     caption = f"Colour: share of the images of a true class, so that every row adds up to 100 %. {detail}"
-    fig = style.figure("Predicted against true class of the test images", caption, height=440)
+    fig = style.figure("Predicted against true class of the test images", caption, height=460)
     fig.add_heatmap(
         z=style.numbers(100 * shares),
         customdata=np.asarray(matrix, np.int32),
         zmin=0,
         zmax=100,
         colorscale=BLUES,
-        colorbar={"title": {"text": "% of true class", "side": "right"}, "thickness": 10, "outlinewidth": 0},
+        colorbar=style.colour_bar("share of the true class, %"),
         hovertemplate="true: %{y}<br>predicted: %{x}<br>%{customdata} images, %{z:.1f} %<extra></extra>",
     )
     if counted:
         _add_counts(fig, matrix, shares < DARK_SHARE, None)
         _add_counts(fig, matrix, shares >= DARK_SHARE, "#ffffff")
     names = [style.short(name, 14 if few else 40) for name in class_names]
-    ticks = {"tickvals": list(range(len(names))), "ticktext": names, "showgrid": False}
-    fig.update_xaxes(**ticks, showticklabels=few, title_text="predicted class", constrain="domain", ticks="")
+    ticks = {
+        "tickvals": list(range(len(names))),
+        "ticktext": names,
+        "showgrid": False,
+        "ticks": "",
+        "constrain": "domain",
+        "tickfont": {"size": 10},
+    }
+    fig.update_xaxes(**ticks, showticklabels=few, title_text="predicted class")
     fig.update_yaxes(**ticks, showticklabels=few, title_text="true class", autorange="reversed", scaleanchor="x")
-    fig.update_yaxes(constrain="domain")
     return fig
 
 
@@ -100,7 +106,7 @@ def mistakes(
         f"{len(labels):,} test images. Below each: the true class, then the answer and its confidence."
     )
     num_rows = -(-len(worst) // NUM_COLUMNS)
-    fig = style.figure("Most confident mistakes", caption, height=num_rows * 150)
+    fig = style.figure("Most confident mistakes", caption, height=num_rows * 160)
     style.add_picture_axes(fig)
     if not len(worst):
         return fig
@@ -118,6 +124,7 @@ def mistakes(
         mode="text",
         textposition="bottom center",
         textfont={"size": 10},
+        cliponaxis=False,
         hoverinfo="skip",
         showlegend=False,
     )

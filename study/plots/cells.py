@@ -96,10 +96,12 @@ def parallel_coordinates(frame: pd.DataFrame, axes: Sequence[str], metric: str) 
         _add_bundle(fig, heights[:, bins == bin_], _blend(bin_ / (BINS - 1)))
     for place, (_, ticks) in enumerate(columns):
         _add_coordinate(fig, place, ticks)
-    titles = [*(_stacked(of_axis(axis).label) for axis in axes), f"<b>{_stacked(shown.label)}</b>"]
-    fig.update_xaxes(side="top", tickvals=list(range(len(columns))), ticktext=titles, tickangle=0, showgrid=False, ticks="")
-    fig.update_xaxes(range=[-0.15, len(columns) - 0.45])
-    fig.update_yaxes(visible=False, range=[-0.06, 1.06])
+    titles = [*(_stacked(of_axis(axis).label) for axis in axes), _stacked(shown.label)]
+    room = style.LINE_PX * max(title.count("<br>") + 1 for title in titles)
+    fig.update_layout(height=fig.layout.height + room, margin_t=fig.layout.margin.t + room)
+    fig.update_xaxes(side="top", tickvals=list(range(len(columns))), ticktext=titles, tickangle=0, showgrid=False)
+    fig.update_xaxes(range=[-0.5, len(columns) - 0.3], ticks="", ticklabeloverflow="allow", automargin=False)
+    fig.update_yaxes(visible=False, range=[-0.09, 1.09])
     return fig
 
 
@@ -124,7 +126,7 @@ def _placed(
 
 
 def _spread(count: int) -> list[float]:
-    return [0.5] if count == 1 else np.linspace(0.05, 0.95, count).tolist()
+    return [0.5] if count == 1 else np.linspace(0.06, 0.94, count).tolist()
 
 
 def _to_scale(values: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], Ticks]:
@@ -162,22 +164,20 @@ def _add_bundle(fig: go.Figure, heights: npt.NDArray[np.float64], colour: str) -
 
 
 def _add_coordinate(fig: go.Figure, place: int, ticks: Ticks) -> None:
-    fig.add_scatter(
-        x=[place, place],
-        y=[0, 1],
-        mode="lines",
-        line={"color": style.TEXT, "width": 1},
-        hoverinfo="skip",
-        showlegend=False,
-    )
+    """An axis and its ticks: beyond its ends, where no line passes, and between them to its right."""
+    quiet = {"hoverinfo": "skip", "showlegend": False, "cliponaxis": False}
+    fig.add_scatter(x=[place, place], y=[0, 1], mode="lines", line={"color": style.TEXT, "width": 1}, **quiet)
+    beyond = {min(ticks, default=0.0): (-0.01, "bottom center"), max(ticks, default=1.0): (1.01, "top center")}
+    spots = [
+        beyond.get(height, (height, "middle right")) if len(ticks) > 1 else (1.01, "top center") for height in ticks
+    ]
     fig.add_scatter(
         x=[place] * len(ticks),
-        y=list(ticks),
-        text=[f"<b>{style.short(text, 14)}</b>" for text in ticks.values()],
+        y=[height for height, _ in spots],
+        text=[style.short(text, 12) for text in ticks.values()],
         mode="text",
-        textposition="middle right",
-        hoverinfo="skip",
-        showlegend=False,
+        textposition=[position for _, position in spots],
+        **quiet,
     )
 
 

@@ -34,7 +34,7 @@ METRICS = {
 
 AXES = {
     "resolution": Quantity("resolution", "resolution, px", 1, up=True),
-    "data_fraction": Quantity("share of the training data", "share of the training data, %", 100, up=True),
+    "data_fraction": Quantity("data fraction", "training data used, %", 100, up=True),
 }
 
 

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,9 @@ import plotly.graph_objects as go
 from PIL import Image
 
 Pixels = npt.NDArray[np.uint8]
+
+SHRUNK_FROM_PX = 360
+"""Width that a narrow page still shows in full."""
 
 
 def mosaic(tiles: Pixels, num_columns: int, gap: int = 1) -> Pixels:
@@ -33,9 +36,13 @@ def thumbnail(image: Pixels, size: int) -> Pixels:
     return np.asarray(resized)
 
 
-def picture(pixels: Pixels, **placing: Any) -> go.Image:
-    """A trace that shows pixels (H, W, 4) as they are; the centre of the first lies at (0, 0)."""
+def picture(pixels: Pixels) -> go.Image:
+    """A trace that shows pixels (H, W, 4); the centre of the first lies at (0, 0).
+
+    Where they fit on a page they stay squares; more of them are shrunk smoothly, not by leaving some out.
+    """
     encoded = io.BytesIO()
     Image.fromarray(pixels).save(encoded, "PNG", optimize=True)
     source = "data:image/png;base64," + base64.b64encode(encoded.getvalue()).decode()
-    return go.Image(source=source, hoverinfo="skip", **placing)
+    smooth: Literal["fast", False] = "fast" if pixels.shape[1] > SHRUNK_FROM_PX else False
+    return go.Image(source=source, zsmooth=smooth, hoverinfo="skip")

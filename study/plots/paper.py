@@ -37,6 +37,8 @@ SAMPLES_CAPTION = (
 )
 LOW_GLOW = 0.12
 """Brightness of a patch that is not attended to, so that the picture can still be made out."""
+PAGE_PX = 640
+"""Width of a panel on a page of usual width."""
 TILE_PX = 40
 SAMPLE_PX = 56
 
@@ -47,11 +49,18 @@ def filters(panels: Mapping[str, Floats]) -> go.Figure:
     Args:
         panels: what each shows, as in `with position embedding`, and `embedding_filters` of it: (D, P, P, 3), 0..1.
     """
-    fig = _stacked(list(panels), "Filters of the patch embedding", FILTERS_CAPTION, [300] * len(panels))
-    for row, pictures in enumerate(panels.values(), start=1):
-        num_columns = 2 ** round(np.log2(sqrt(2 * len(pictures))))
-        fig.add_trace(picture(mosaic(_bytes(pictures), num_columns)), row=row, col=1)
+    mosaics = [_filter_mosaic(pictures) for pictures in panels.values()]
+    heights = [round(PAGE_PX * pixels.shape[0] / pixels.shape[1]) for pixels in mosaics]
+    fig = _stacked(list(panels), "Filters of the patch embedding", FILTERS_CAPTION, heights)
+    for row, pixels in enumerate(mosaics, start=1):
+        fig.add_trace(picture(pixels), row=row, col=1)
     return fig
+
+
+def _filter_mosaic(pictures: Floats) -> Pixels:
+    """All filters in rows, about twice as wide as high."""
+    num_columns = 2 ** round(np.log2(sqrt(2 * len(pictures))))
+    return mosaic(_bytes(pictures), num_columns, gap=max(1, pictures.shape[1] // 6))
 
 
 def similarity(maps: Floats) -> go.Figure:
@@ -67,7 +76,7 @@ def similarity(maps: Floats) -> go.Figure:
     shades = palette[((maps.reshape(-1, grid, grid) + 1) / 2 * 255).round().clip(0, 255).astype(int)]
     fig.add_trace(picture(mosaic(shades, grid)))
     marker = {"color": [0], "cmin": -1, "cmax": 1, "colorscale": "RdBu_r", "showscale": True, "opacity": 0}
-    bar = {"title": {"text": "cosine similarity", "side": "right"}, "thickness": 10, "outlinewidth": 0}
+    bar = style.colour_bar("cosine similarity")
     fig.add_scatter(
         x=[0], y=[0], mode="markers", marker={**marker, "colorbar": bar}, hoverinfo="skip", showlegend=False
     )

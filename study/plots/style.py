@@ -27,18 +27,24 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
 LINE_CHARS = 44
 """Characters that fit on a line at 390 px."""
-LINE_PX = 19
+TITLE_PX, LINE_PX, ENTRY_GAP_PX = 20, 16, 8
 
 TEMPLATE = go.layout.Template(
     layout={
         "font": {"color": TEXT, "size": 12},
         "paper_bgcolor": "rgba(0, 0, 0, 0)",
         "plot_bgcolor": "rgba(0, 0, 0, 0)",
-        "title": {"x": 0, "xanchor": "left", "y": 1, "yanchor": "top", "pad": {"t": 10, "l": 8}, "font": {"size": 15}},
+        "title": {"x": 0, "xanchor": "left", "y": 1, "yanchor": "top", "font": {"size": 15}},
         "margin": {"l": 8, "r": 12, "b": 8},
-        "legend": {"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom"},
+        "legend": {"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "maxheight": 1},
         "xaxis": {"gridcolor": GRID, "linecolor": GRID, "zeroline": False, "automargin": True, "ticks": "outside"},
-        "yaxis": {"gridcolor": GRID, "linecolor": GRID, "zeroline": False, "automargin": True},
+        "yaxis": {
+            "gridcolor": GRID,
+            "linecolor": GRID,
+            "zeroline": False,
+            "automargin": True,
+            "title": {"standoff": 8},
+        },
         "hoverlabel": {"namelength": -1},
     }
 )
@@ -54,12 +60,12 @@ def figure(title: str, caption: str, *, height: int = 320, entries: Iterable[str
         entries: names that the legend will list, to leave room for.
     """
     lines = textwrap.wrap(title, LINE_CHARS)
-    top = LINE_PX * len(lines) + 20
-    legend = sum(LINE_PX * len(_lines(entry)) for entry in entries)
+    top = TITLE_PX * len(lines) + 20
+    legend = sum(LINE_PX * len(_lines(entry)) + ENTRY_GAP_PX for entry in entries)
     return go.Figure(
         layout={
             "template": TEMPLATE,
-            "title": {"text": "<br>".join(map(plain, lines))},
+            "title": {"text": "<br>".join(map(plain, lines)), "pad": {"t": TITLE_PX * len(lines) / 2, "l": 8}},
             "meta": {"caption": caption},
             "height": top + height + legend,
             "margin": {"t": top},
@@ -111,6 +117,20 @@ def dash(index: int) -> str:
 def numbers(values: npt.ArrayLike) -> npt.NDArray[np.float32]:
     """Values as plotly stores them smallest: 4 bytes each, more exact than any screen."""
     return np.asarray(values, np.float32)
+
+
+def colour_bar(title: str) -> dict[str, object]:
+    """A colour bar below the plot, where it takes nothing of a narrow page's width."""
+    return {
+        "title": {"text": title, "side": "bottom"},
+        "orientation": "h",
+        "yref": "container",
+        "y": 0,
+        "yanchor": "bottom",
+        "thickness": 10,
+        "len": 0.6,
+        "outlinewidth": 0,
+    }
 
 
 def add_picture_axes(fig: go.Figure, *, row: int | None = None, col: int | None = None) -> None:
