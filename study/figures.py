@@ -123,7 +123,9 @@ def _grid(study: Study) -> list[go.Figure]:
     finished = finished_table(study.plan)
     drawn = [plots.parallel_coordinates(finished, axes, "test_accuracy"), plots.main_effects(finished, axes)]
     pairs = [str(term).split(" x ") for term in anova(finished, axes)["term"] if " x " in str(term)]
-    return [*drawn, *(plots.interaction(finished, one, other) for one, other in pairs[:SHOWN_INTERACTIONS])]
+    for one, other in pairs[:SHOWN_INTERACTIONS]:
+        drawn.append(plots.interaction(finished, one, other, [axis for axis in axes if axis not in (one, other)]))
+    return drawn
 
 
 def finished_table(plan: Plan) -> pd.DataFrame:

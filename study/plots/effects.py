@@ -4,31 +4,34 @@ from collections.abc import Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
-from scipy import stats
 
+from study.factors import adjusted_means
 from study.plots import style
 from study.plots.metrics import of_axis
 
 ROW_PX = 26
+ALIKE = "Means as if every value had been run with all values of the other factors alike (least-squares means)."
 
 
 def main_effects(frame: pd.DataFrame, axes: Sequence[str]) -> go.Figure:
-    """Mean test accuracy at every value of every axis, over all trials with it.
+    """Mean test accuracy at every value of every axis, the other axes held alike (see `adjusted_means`).
 
     Args:
         frame: a row per finished trial: a column per axis, and `test_accuracy`, 0 to 1.
     """
-    caption = "Mean over all trials with a value; bars: 95 % intervals (Student) over these trials."
+    caption = f"{ALIKE} Bars: 95 % intervals."
     num_values = sum(frame[axis].astype(str).nunique() for axis in axes)
     fig = style.figure("Test accuracy by each factor alone", caption, height=ROW_PX * num_values + 60)
     for index, axis in enumerate(axes):
-        percent = 100 * frame["test_accuracy"]
-        summary = percent.groupby(frame[axis].map(str), sort=False).agg(["mean", "sem", "count"])
-        margin = summary["sem"] * stats.t.ppf(0.975, (summary["count"] - 1).clip(lower=1))
+        means = adjusted_means(frame, [axis], [other for other in axes if other != axis])
         fig.add_scatter(
-            x=style.numbers(summary["mean"]),
-            y=[f"{style.short(of_axis(axis).title, 24)}: {style.short(value, 20)}" for value in summary.index],
-            error_x={"type": "data", "array": style.numbers(margin.fillna(0)), "thickness": 1.2},
+            x=style.numbers(100 * means["mean"]),
+            y=[f"{style.short(of_axis(axis).title, 24)}: {style.short(value, 20)}" for value in means[axis]],
+            error_x={
+                "type": "data",
+                "array": style.numbers(100 * (means["high"] - means["mean"]).fillna(0)),
+                "thickness": 1.2,
+            },
             mode="markers",
             marker={"color": style.colour(index), "symbol": style.symbol(index), "size": 9},
             hovertemplate="%{y}<br>%{x:.2f} %<extra></extra>",
@@ -39,21 +42,22 @@ def main_effects(frame: pd.DataFrame, axes: Sequence[str]) -> go.Figure:
     return fig
 
 
-def interaction(frame: pd.DataFrame, axis: str, by: str) -> go.Figure:
+def interaction(frame: pd.DataFrame, axis: str, by: str, beside: Sequence[str] = ()) -> go.Figure:
     """Mean test accuracy along an axis, a line for every value of another: parallel where they do not interact.
 
     Args:
         frame: as for `main_effects`.
+        beside: the grid's other axes, held alike.
     """
-    means = 100 * frame.groupby([frame[by].map(str), frame[axis].map(str)], sort=False)["test_accuracy"].mean()
-    lines = list(means.groupby(level=0, sort=False))
+    means = adjusted_means(frame, [by, axis], beside)
+    lines = list(means.groupby(by, sort=False))
     title = f"Test accuracy by {of_axis(axis).title} and {of_axis(by).title}"
-    caption = "Means over all trials with both values. Parallel lines: the one does not change what the other does."
+    caption = f"{ALIKE} Parallel lines: the one does not change what the other does."
     fig = style.figure(title, caption, entries=[str(value) for value, _ in lines])
     for index, (value, line) in enumerate(lines):
         fig.add_scatter(
-            x=[style.short(each, 20) for each in line.index.get_level_values(1)],
-            y=style.numbers(line),
+            x=[_in_its_unit(each, of_axis(axis).factor) for each in line[axis]],
+            y=style.numbers(100 * line["mean"]),
             name=style.plain(value),
             mode="lines+markers",
             line={"color": style.colour(index), "width": 2},
@@ -63,3 +67,7 @@ def interaction(frame: pd.DataFrame, axis: str, by: str) -> go.Figure:
     fig.update_xaxes(title_text=style.plain(of_axis(axis).label), type="category")
     fig.update_yaxes(title_text="test accuracy, %")
     return fig
+
+
+def _in_its_unit(value: str, factor: float) -> str:
+    return style.short(value if factor == 1 else f"{float(value) * factor:g}", 20)

@@ -3,10 +3,11 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+import statsmodels.formula.api as smf
 from scipy import stats
 
-from study import plots
-from study.factors import anova, effect_interval
+from study import factors, plots
+from study.factors import adjusted_means, anova, effect_interval
 
 NUM_SEEDS = 4
 
@@ -64,10 +65,46 @@ def test_the_interval_of_an_effect_covers_it() -> None:
     assert np.mean(held) == pytest.approx(0.95, abs=3 * np.sqrt(0.95 * 0.05 / 400))
 
 
+def test_an_interval_ends_where_the_statistic_would_be_a_surprise() -> None:
+    """The F that 2.5 % of studies of 12 trials with noncentrality 10 exceed gives 10 as the low end, and vice versa."""
+    low, _ = effect_interval(stats.ncf.ppf(0.975, 2, 9, 10), 2, 9)
+    _, high = effect_interval(stats.ncf.ppf(0.025, 2, 9, 10), 2, 9)
+    assert (low, high) == pytest.approx((10 / 22, 10 / 22))
+
+
+def test_an_uneven_grid_is_judged_by_what_each_factor_adds() -> None:
+    uneven = grid({"a": 0.03, "b": 0.02}).iloc[[*range(9), *range(12, 24)]]
+    table = anova(uneven, ["a", "b"]).set_index("term")
+    percent = uneven.assign(y=100 * uneven["test_accuracy"])
+    without_a, both = smf.ols("y ~ C(b)", percent).fit(), smf.ols("y ~ C(a) + C(b)", percent).fit()
+    assert table.loc["a", "sum_sq"] == pytest.approx(without_a.ssr - both.ssr)
+    without_b = smf.ols("y ~ C(a)", percent).fit()
+    assert table.loc["b", "sum_sq"] == pytest.approx(without_b.ssr - both.ssr)
+
+
 def test_a_hole_in_the_grid_takes_its_interaction_away_and_nothing_else() -> None:
     frame = grid({"a": 0.05, "b": 0.02})
     holed = frame[~((frame["a"] == "adam") & (frame["b"] == 28))]
     assert set(anova(holed, ["a", "b"])["term"]) == {"a", "b"}
+
+
+def test_none_is_a_value_like_any_other() -> None:
+    frame = grid({"a": 0.03})
+    renamed = frame.assign(a=pd.Series([None if a == "sgd" else a for a in frame["a"]], dtype=object))
+    pd.testing.assert_frame_equal(anova(renamed, ["a", "b"]), anova(frame, ["a", "b"]))
+
+
+def test_results_without_chance_tell_nothing_and_with_hardly_any_tell_all() -> None:
+    assert anova(grid({"a": 0.03}, noise=0), ["a", "b"]).empty
+    strongest = anova(grid({"a": 0.3}, noise=1e-6), ["a", "b"]).iloc[0]
+    assert (strongest["term"], strongest["high"]) == ("a", pytest.approx(1))
+    assert 0.999 < strongest["low"] < 1
+
+
+def test_the_interval_of_a_strong_effect_goes_on_smoothly(monkeypatch: pytest.MonkeyPatch) -> None:
+    near = effect_interval(9000, 2, 18)
+    monkeypatch.setattr(factors, "STRONG_F", 1000)
+    assert effect_interval(9000, 2, 18) == pytest.approx(near, rel=1e-4)
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2])
@@ -81,6 +118,47 @@ def test_an_axis_of_one_value_and_equal_results_tell_nothing() -> None:
     assert anova(frame.assign(test_accuracy=0.5), ["a", "b"]).empty
 
 
+def test_in_a_full_grid_adjusted_means_are_plain_means() -> None:
+    frame = grid({"a": 0.03, "b": 0.02, "a x b": 0.05})
+    means = adjusted_means(frame, ["b"], ["a"])
+    assert means["b"].tolist() == ["8", "16", "28"]
+    assert means["mean"].tolist() == pytest.approx(frame.groupby("b")["test_accuracy"].mean().tolist())
+    cells = adjusted_means(frame, ["a", "b"], [])
+    plain = frame.groupby(["a", "b"], sort=False)["test_accuracy"].mean()
+    assert list(zip(cells["a"], cells["b"].astype(int), strict=True)) == list(plain.index)
+    assert cells["mean"].tolist() == pytest.approx(plain.tolist())
+
+
+def test_one_axis_has_the_intervals_of_statsmodels() -> None:
+    frame = grid({"b": 0.02})
+    expected = smf.ols("test_accuracy ~ C(b) - 1", frame).fit().conf_int()
+    means = adjusted_means(frame, ["b"], [])
+    assert means[["low", "high"]].to_numpy() == pytest.approx(expected.to_numpy())
+
+
+def test_what_only_the_better_half_was_run_with_does_not_look_better() -> None:
+    """Value 28 of b does nothing, but was run with the good optimizer only."""
+    frame = grid({"a": 0.1}, noise=0.001)
+    holed = frame[~((frame["a"] == "adam") & (frame["b"] == 28))]
+    plain = holed.groupby("b")["test_accuracy"].mean()
+    assert plain[28] - plain[8] > 0.04, "plain means mix it up"
+    adjusted = adjusted_means(holed, ["b"], ["a"]).set_index("b")["mean"]
+    assert adjusted["28"] - adjusted["8"] == pytest.approx(0, abs=0.002)
+    _, by_b = plots.main_effects(holed, ["a", "b"]).data
+    drawn = dict(zip(by_b.y, by_b.x, strict=True))
+    assert drawn["b: 28"] == pytest.approx(drawn["b: 8"], abs=0.2)
+
+
+def test_what_the_holes_leave_undetermined_is_left_out() -> None:
+    """Each value of a was run with one value of b only: nobody can tell which of the two did it."""
+    frame = grid({"a": 0.1})
+    tied = frame[(frame["a"] == "sgd") == (frame["b"] == 28)].query("b != 16")
+    assert adjusted_means(tied, ["b"], ["a"])["mean"].isna().all()
+    lone = frame.drop_duplicates(["a", "b"])[:1]
+    assert adjusted_means(lone, ["b"], ["a"])["mean"].notna().all()
+    assert adjusted_means(lone, ["b"], ["a"])["low"].isna().all()
+
+
 def test_main_effects_and_interactions_draw_the_means() -> None:
     frame = grid({"a": 0.03, "a x b": 0.1})
     by_a, by_b = plots.main_effects(frame, ["a", "b"]).data
@@ -90,3 +168,18 @@ def test_main_effects_and_interactions_draw_the_means() -> None:
     assert (sgd.name, adam.name) == ("sgd", "adam")
     of_sgd = frame[frame["a"] == "sgd"].groupby("b")["test_accuracy"].mean()
     assert np.allclose(sgd.y, 100 * of_sgd, rtol=1e-5)
+
+
+def test_an_interaction_is_drawn_with_the_other_factors_held_alike() -> None:
+    """Value 28 of b was run with the good optimizer only; c does nothing."""
+    frame = grid({"a": 0.1}, noise=0.001).assign(c=["x", "y"] * 12)
+    holed = frame[~((frame["a"] == "adam") & (frame["b"] == 28))]
+    for line in plots.interaction(holed, "b", "c", ["a"]).data:
+        assert np.ptp(line.y) < 0.2
+
+
+def test_values_stand_in_the_unit_that_the_axis_names() -> None:
+    frame = grid({}).rename(columns={"b": "data_fraction"}).replace({"data_fraction": {8: 0.1, 16: 0.25, 28: 1.0}})
+    figure = plots.interaction(frame, "data_fraction", "a")
+    assert figure.layout.xaxis.title.text == "training data used, %"
+    assert list(figure.data[0].x) == ["10", "25", "100"]

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -140,6 +141,48 @@ def test_attention_has_a_tile_for_every_layer_and_head() -> None:
     assert (lit[lit[..., 3] == 255][:, :3] == 200).all(), "even attention leaves the image as it is"
 
 
+def test_attention_is_the_class_tokens_or_the_mean_of_all() -> None:
+    maps = np.zeros((1, 1, 5, 5), np.float32)
+    maps[0, 0, 0, 2] = 1  # the class token looks at the second patch
+    maps[0, 0, 1:, 4] = 1  # all others look at the last
+    image = np.full((2, 2, 3), 100, np.uint8)
+    lit = pixels_of(plots.attention(maps, image).data[1])[..., 0]
+    half = len(lit) // 2
+    assert (lit[:half, half:] == 100).all()
+    assert lit[half:, half:].max() < 20, "hardly visible"
+    patches_only = pixels_of(plots.attention(maps[:, :, 1:, 1:], image, num_prefix=0).data[1])[..., 0]
+    assert (patches_only[half:, half:] == 100).all()
+    assert patches_only[:half].max() < 20
+
+
+def test_a_trial_crosses_every_axis_at_its_setting() -> None:
+    frame = pd.DataFrame(
+        {
+            "resolution": [512, 64, 224],
+            "optimizer": ["sgd", "adam", "sgd"],
+            "test_accuracy": [0.9, 0.1, 0.5],
+        }
+    )
+    figure = plots.parallel_coordinates(frame, ["resolution", "optimizer"], "test_accuracy")
+    lines = np.concatenate([trace.y.reshape(-1, 4)[:, :3] for trace in figure.data if len(trace.x) and trace.opacity])
+    by_result = lines[lines[:, 2].argsort()]
+    assert np.allclose(by_result[:, 2], [0, 0.5, 1])
+    assert (np.diff(by_result[:, 0])[[0]] > 0.3).all(), "64 is below 224"
+    assert (np.diff(by_result[:, 0])[[1]] > 0.3).all(), "224 is below 512"
+    assert by_result[0, 1] < 0.2 or by_result[0, 1] > 0.8
+    assert abs(by_result[1, 1] - by_result[2, 1]) < 0.1 < abs(by_result[0, 1] - by_result[1, 1])
+    ticks = [trace.text for trace in figure.data if trace.mode == "text"]
+    assert [set(text) for text in ticks[:2]] == [{"64", "224", "512"}, {"sgd", "adam"}]
+
+
+def test_a_wide_axis_of_many_values_is_drawn_by_its_logarithm() -> None:
+    rates = np.logspace(-5, -1, 30)
+    frame = pd.DataFrame({"lr": rates, "test_accuracy": np.linspace(0, 1, 30)})
+    figure = plots.parallel_coordinates(frame, ["lr"], "test_accuracy")
+    lines = np.concatenate([trace.y.reshape(-1, 3) for trace in figure.data if len(trace.x) and trace.opacity])
+    assert np.allclose(np.sort(lines[:, 0]), np.linspace(0, 1, 30), atol=1e-5)
+
+
 def test_confusion_counts_become_shares_of_the_true_class() -> None:
     matrix = np.array([[3, 1], [0, 4]])
     heatmap = plots.confusion(matrix, ["cat", NASTY]).data[0]
@@ -169,18 +212,52 @@ def test_a_thumbnail_of_gray_is_gray_rgb() -> None:
     assert (thumbnail(np.full((4, 6, 1), 9, np.uint8), 8) == np.full((8, 8, 3), 9)).all()
 
 
-@pytest.mark.parametrize("metric", ["val_accuracy"])
-def test_names_are_shown_letter_by_letter(metric: str) -> None:
+def test_names_are_shown_letter_by_letter() -> None:
     assert plain(NASTY) == "&lt;b&gt;x&lt;/b&gt; &amp; %&#123;y}"
-    frame = curves(1, 2, 3).assign(cell=NASTY)
-    cost = pd.DataFrame({"cell": [NASTY], "train_s": [1.0], "mean": [0.5]})
-    for figure in (plots.learning_curves(frame, metric), plots.cost_accuracy(cost, device="CPU")):
-        assert NASTY not in figure.to_json().encode().decode("unicode_escape")
+    frame = curves(1, 2, 3).assign(cell=NASTY, epoch=1.0, schedule=NASTY, lr=0.1, test_curve_accuracy=0.5)
+    grid = pd.DataFrame({NASTY: [NASTY, "b"] * 2, "c": [1, 1, 2, 2], "test_accuracy": [0.1, 0.2, 0.3, 0.5]})
+    points = pd.DataFrame({NASTY: [1.0], "series": NASTY, "mean": 0.5, "low": 0.4, "high": 0.6})
+    cost = pd.DataFrame({"cell": [NASTY, NASTY], "train_s": [1.0, 2.0], "mean": [0.5, 0.4]})
+    images = [np.zeros((4, 4, 1), np.uint8)]
+    drawn = [
+        plots.learning_curves(frame, "val_accuracy"),
+        plots.schedules(frame),
+        plots.against_authors(frame, pd.DataFrame({"cell": [NASTY], "arm": NASTY, "epoch": 1.0, "val_acc": 90.0})),
+        plots.accuracy_over(points.assign(published=True, source=NASTY), NASTY),
+        plots.parallel_coordinates(grid, [NASTY, "c"], "test_accuracy"),
+        plots.cost_accuracy(cost, device=NASTY),
+        plots.main_effects(grid, [NASTY, "c"]),
+        plots.interaction(grid, NASTY, "c"),
+        plots.interaction(grid, "c", NASTY),
+        plots.confusion(np.eye(2, dtype=int), [NASTY, "b"]),
+        plots.mistakes(images, np.array([0]), np.array([1]), np.array([0.9]), [NASTY, NASTY]),
+        plots.filters({NASTY: np.zeros((4, 2, 2, 3))}),
+        plots.samples({NASTY: {NASTY: images}}),
+    ]
+    for figure in drawn:
+        texts = list(texts_in(figure.to_dict()))
+        assert not any("<b>x" in text or "%{y}" in text for text in texts), figure.layout.title.text
+        assert any("&lt;b&gt;x" in text for text in texts), figure.layout.title.text
+
+
+def texts_in(part: Any) -> Iterator[str]:
+    """Every text of a figure but its templates and its caption, which are not read as HTML, or hold none of ours."""
+    if isinstance(part, str):
+        yield part
+    elif isinstance(part, dict):
+        for key, value in part.items():
+            if key not in ("hovertemplate", "meta"):
+                yield from texts_in(value)
+    elif isinstance(part, list | tuple | np.ndarray):
+        for value in part:
+            yield from texts_in(value)
 
 
 def test_a_study_of_a_thousand_trials_stays_small() -> None:
-    frame = curves(334, 3, 20)
+    frame = curves(334, 3, 120).assign(cell=lambda rows: "a cell of a rather long name, " + rows["cell"])
     assert len(plots.learning_curves(frame, "val_accuracy").to_json()) < 300_000
+    long = curves(7, 3, 3000)
+    assert len(plots.learning_curves(long, "val_accuracy").to_json()) < 60_000
     rng = np.random.default_rng(0)
     grid = pd.DataFrame({"a": rng.integers(0, 5, 1000), "b": rng.random(1000), "test_accuracy": rng.random(1000)})
     assert len(plots.parallel_coordinates(grid, ["a", "b"], "test_accuracy").to_json()) < 300_000
@@ -194,6 +271,9 @@ def test_the_authors_curves_are_all_there_and_ours_is_laid_over_them() -> None:
     cosine = authors[authors["arm"].str.startswith("sgd_cosine")]
     assert cosine["epoch"].tolist() == list(range(1, 11))
     assert cosine["val_acc"].max() == 98.72
+    from_zero = authors[authors["study"] == "ablation_224_p16_unreported"]
+    assert set(from_zero["epoch"]) == set(range(1, 21)), "the first pass is 1 in every study"
+    assert authors[authors["study"] == "ablation_32_p4_test"]["epoch"].isna().all()
     ours = pd.DataFrame({"cell": "sgd cosine", "seed": 0, "epoch": [1.0, 2.0], "test_curve_accuracy": [0.5, 0.6]})
     figure = plots.against_authors(ours, cosine.assign(cell="sgd cosine"))
     theirs = [trace for trace in figure.data if trace.name and trace.name.startswith("authors")]
