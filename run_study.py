@@ -112,16 +112,18 @@ def plan(
     Where a dataset or weights are not here yet, it shows the trials all the same, and what `fetch` has to get.
     """
     from study.fetch import missing
-    from study.plan import outline
+    from study.plan import is_registered, outline
     from study.tables import outline_table, plan_table
 
     folders = _folders(store, data_dir, weights_dir, cache_dir)
     for space in _spaces(study, scale, recipe):
-        absent = [need.what for need in missing(space, folders.data)]
+        absent = missing(space, folders.data) if is_registered(space) else []
         if absent:
             trials = outline(space, _seeds(space, seeds))
             out.print(outline_table(space, trials))
-            _tell(f"{len(trials)} trials; not here yet, so not known whether done: {', '.join(absent)}")
+            _tell(f"{len(trials)} trials; whether they are done is not known, as not all they need is here:")
+            for need in absent:
+                _tell(f"  {need.what}: {need.advice}")
             _tell(f"get it with\n  {_next_command('fetch', study)}")
             continue
         planned, _ = _plan(space, seeds, folders)

@@ -71,6 +71,17 @@ def weight_decay(about: About) -> float:
     return 0.05 if about.optimizer == "adamw" else 0.0
 
 
+def _sgd(about: About, *, lr: float, clip_norm: float | None) -> Values:
+    """The optimizer of all four sources; a study that compares optimizers sets its own name."""
+    return {
+        "optimizer.name": "sgd",
+        "optimizer.lr": lr,
+        "optimizer.momentum": 0.9,
+        "optimizer.weight_decay": weight_decay(about),
+        "optimizer.clip_norm": clip_norm,
+    }
+
+
 def cycling_cosine(t_max: int, num_processes: int) -> Values:
     """The learning rate of the authors' code: CosineAnnealingLR(T_max=epochs), stepped every batch by every process.
 
@@ -87,11 +98,7 @@ def paper(about: About) -> Values:
         "model.pos_embed_resize": "jax",
         "resolution": 384,
         "crop_scale": (0.05, 1.0),
-        "optimizer.name": "sgd",
-        "optimizer.lr": 0.01,
-        "optimizer.momentum": 0.9,
-        "optimizer.weight_decay": weight_decay(about),
-        "optimizer.clip_norm": 1.0,
+        **_sgd(about, lr=0.01, clip_norm=1.0),
         "schedule.name": "cosine",
         "schedule.warmup_steps": 0,
         "batch_size": 128,
@@ -124,11 +131,7 @@ def authors(about: About) -> Values:
         "model.pos_embed_resize": "hf",
         "resolution": 384,
         "crop_scale": (0.08, 1.0),
-        "optimizer.name": "sgd",
-        "optimizer.lr": 0.01,
-        "optimizer.momentum": 0.9,
-        "optimizer.weight_decay": weight_decay(about),
-        "optimizer.clip_norm": 1.0,
+        **_sgd(about, lr=0.01, clip_norm=1.0),
         "batch_size": 128,
         "val_fraction": 0.0,
         "selection": "last",
@@ -164,11 +167,7 @@ def _authors_parameter_study(about: About) -> Values:
         "resolution": 224,
         "train_crop": "none",
         "flip": False,
-        "optimizer.name": "sgd",
-        "optimizer.lr": 1e-3,
-        "optimizer.momentum": 0.9,
-        "optimizer.weight_decay": weight_decay(about),
-        "optimizer.clip_norm": 1.0,
+        **_sgd(about, lr=1e-3, clip_norm=1.0),
         "schedule.name": schedule,
         "schedule.update": "step" if schedule == "linear" else "epoch",
         "schedule.final_factor": 0.9**10,  # gamma .9 after each of 10 epochs
@@ -239,11 +238,7 @@ def vit_2021(about: About) -> Values:
         "model.pos_embed_resize": "jax",
         "resolution": 384,
         "crop_scale": (0.05, 1.0),
-        "optimizer.name": "sgd",
-        "optimizer.lr": 0.01,
-        "optimizer.momentum": 0.9,
-        "optimizer.weight_decay": weight_decay(about),
-        "optimizer.clip_norm": 1.0,
+        **_sgd(about, lr=0.01, clip_norm=1.0),
         "schedule.name": "cosine",
         "schedule.warmup_steps": 100 if length == 500 else 500,
         "batch_size": 512,
@@ -268,11 +263,7 @@ def bit_hyperrule(about: About) -> Values:
         "model.head_init": "zeros",
         "model.pos_embed_resize": "jax",
         "train_crop": "resized",
-        "optimizer.name": "sgd",
-        "optimizer.lr": 0.003,
-        "optimizer.momentum": 0.9,
-        "optimizer.weight_decay": weight_decay(about),
-        "optimizer.clip_norm": None,
+        **_sgd(about, lr=0.003, clip_norm=None),
         "schedule.name": "staircase",
         "batch_size": 512,
         "val_fraction": 0.02 if about.dataset in CIFAR else 0.1,

@@ -87,8 +87,13 @@ class Plan:
         return replace(self, trials=trials)
 
 
+def is_registered(space: SearchSpace) -> bool:
+    """Whether the registry knows every dataset of a space, so that its trials can be told before they are here."""
+    return all(candidate.config.dataset in DATASETS for candidate in space.candidates(space.seeds[:1]))
+
+
 def outline(space: SearchSpace, seeds: tuple[int, ...]) -> list[Outline]:
-    """Every trial of a space whose datasets are all in the registry. Looks at no file."""
+    """Every trial of a space that `is_registered`. Looks at no file."""
     return [
         Outline(candidate=candidate, num_steps=_stated_steps(candidate.config)) for candidate in space.candidates(seeds)
     ]

@@ -59,7 +59,7 @@ def _trials_table(space: SearchSpace, headings: Sequence[str], rows: Iterable[Se
 
 def notes(space: SearchSpace) -> list[str]:
     """What is to be said beside a study's results, a line each: its scale, and what its datasets stand for."""
-    if space.base is not None or not space.note:
+    if not space.note:
         return []
     used = {candidate.config.dataset for candidate in space.candidates(space.seeds[:1])}
     stand_ins: dict[str, list[str]] = {}

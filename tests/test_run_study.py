@@ -128,6 +128,25 @@ def test_a_wrong_study_is_one_clear_line_before_anything_starts(
     assert told in line
 
 
+@pytest.mark.parametrize("budget", ["steps=10", "epochs=1.0"])
+def test_planning_on_a_folder_that_is_not_there_is_one_line_too(
+    budget: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "asks.py").write_text(
+        "from revit.config import FineTuneConfig\n"
+        "from search_spaces.space import SearchSpace\n"
+        f'BASE = FineTuneConfig(dataset="folder:/nowhere", {budget})\n'
+        'SPACE = SearchSpace(name="asks", question="?", base=BASE, scientific={"optimizer.lr": (1.0,)})\n'
+    )
+    monkeypatch.setattr(search_spaces, "__path__", [*search_spaces.__path__, str(tmp_path)])
+    monkeypatch.setattr(sys, "argv", ["run_study.py", "plan", "asks", *where(tmp_path)])
+    with pytest.raises(SystemExit) as stop:
+        run_study.main()
+    sys.modules.pop("search_spaces.asks", None)
+    assert stop.value.code == 2
+    assert "there is no such folder" in capsys.readouterr().err
+
+
 def wait_for_progress(store: Path, process: subprocess.Popen[str]) -> None:
     """Return once a trial has validated, so that there is something to lose."""
     while not list(store.glob("work/*/checkpoint.pt")):
@@ -225,7 +244,7 @@ def test_a_study_of_the_papers_scale_can_be_planned_before_anything_is_fetched(t
     for fraction in ("0.1", "1.0"):
         row = ("cifar100", "vit_b16_in21k", fraction, "matched epochs", "0", steps[recipe, fraction])
         assert row in rows
-    assert "not here yet" in done.stdout
+    assert "whether they are done is not known" in done.stdout
     for absent in ("dataset cifar100", "dataset flowers102_nelorth", "weights of vit_b16_in21k", "bit_r50x1_in21k"):
         assert absent in done.stdout
     assert f"run_study.py fetch data_fraction --scale paper --recipe {recipe}" in done.stdout

@@ -48,7 +48,7 @@ def test_an_interaction_is_a_difference_of_losses() -> None:
 
 @pytest.mark.parametrize(("direction", "sign"), [("rises", 1), ("falls", -1)])
 def test_a_trend_is_the_change_along_a_straight_line(direction: str, sign: int) -> None:
-    claim = Trend(axis="x", direction=direction, along=(9, 5, 7, 1), quote="")  # type: ignore[arg-type]
+    claim = Trend(axis="x", direction=direction, along=(9, 5, 7, 1), quote="")
     (contrast,) = claim.contrasts
     assert [cell["x"] for _, cell in contrast] == [9, 5, 7, 1]
     assert sum(weight for weight, _ in contrast) == pytest.approx(0)
@@ -82,7 +82,7 @@ def test_a_claim_reads_as_a_sentence(claim: Claim, sentence: str) -> None:
         (lambda: Best(axis="r", value=3, among=(1, 2), quote=""), "value = 3"),
         (lambda: Best(axis="r", value=1, among=(1,), quote=""), "two or more"),
         (lambda: Trend(axis="r", direction="rises", along=(1, 1), quote=""), "two or more"),
-        (lambda: Trend(axis="r", direction="up", along=(1, 2), quote=""), "rises or falls"),  # type: ignore[arg-type]
+        (lambda: Trend(axis="r", direction="up", along=(1, 2), quote=""), "rises or falls"),
         (lambda: NoDifference(axis="r", among=(1, 2), margin=0, quote=""), "margin = 0"),
         (lambda: Gap(better={"r": 1}, worse={"r": 2}, at_least=-1, quote=""), "at_least = -1"),
         (lambda: Gap(better={"r": 1}, worse={"r": 1}, at_least=1, quote=""), "must differ"),
@@ -91,7 +91,7 @@ def test_a_claim_reads_as_a_sentence(claim: Claim, sentence: str) -> None:
         (lambda: Interaction(axis="f", from_=1, to=0, between="m", more="v", less="v", quote=""), "more and less"),
     ],
 )
-def test_what_cannot_be_claimed_is_refused(make, message: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_cannot_be_claimed_is_refused(make, message: str) -> None:
     with pytest.raises(InputError, match=message):
         make()
 

@@ -151,7 +151,7 @@ def test_results_are_those_of_the_same_trial_outside_ray(
 ) -> None:
     plan, _ = example
     table = trial_table(plan)
-    outside, _ = train(plan.trials[0].candidate.config)  # type: ignore[operator]
+    outside, _ = train(plan.trials[0].candidate.config)
     assert table["test_accuracy"][0] == outside.metrics["test_accuracy"]
     assert table["test_loss"][0] == pytest.approx(outside.metrics["test_loss"], rel=1e-6)
 
