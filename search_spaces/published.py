@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 
 from search_spaces.claims import Value
@@ -47,6 +48,7 @@ class Published:
         }
 
 
+@cache
 def published() -> tuple[Published, ...]:
     """Every row of `published.csv`, in its order."""
     text = files(__package__).joinpath("published.csv").read_text(encoding="utf-8")
