@@ -297,8 +297,9 @@ def _device(trial: Trial) -> str:
 
 
 def _of(name: str, figure: go.Figure) -> go.Figure:
-    """The figure, its caption beginning with whose it is."""
-    figure.layout.meta = {"caption": f"{name}. {figure.layout.meta['caption']}"}
+    """The figure, with whose it is: last in its title as kept, first in its caption."""
+    kept = figure.layout.meta
+    figure.layout.meta = {"title": f"{kept['title']}, {name}", "caption": f"{name}. {kept['caption']}"}
     return figure
 
 

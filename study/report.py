@@ -1,6 +1,8 @@
 """What a study leaves for others to read: one page that opens anywhere, tables for a paper, the numbers themselves."""
 
-from collections.abc import Sequence
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -24,12 +26,15 @@ from study.tables import notes
 
 PAPER = "re_vit"
 """Source of the paper's own numbers in published.csv."""
+MOST_NAME_CHARS = 100
+"""Of a figure's file name, however long its cells are called."""
 
 
 def write_report(plan: Plan, ledger: Ledger, folder: Path, command: str) -> list[Path]:
-    """Write report.html, tables.md, tables.tex, cells.csv and trials.parquet; returns their paths.
+    """Write report.html, tables.md, tables.tex, cells.csv, trials.parquet and figures/; returns their paths.
 
-    Where the study was ever launched, they are also kept with its newest launch, as artifacts in `report/`.
+    In figures/ is each figure of the page, as plotly's JSON: `plotly.io.read_json` opens it. Where the study was ever
+    launched, all is also kept with its newest launch, as artifacts in `report/`.
 
     Args:
         folder: of this study's reports alone.
@@ -41,8 +46,9 @@ def write_report(plan: Plan, ledger: Ledger, folder: Path, command: str) -> list
     check_writable(folder, "--reports")
     table = layout(plan)
     title = _title(plan)
+    shown = by_name(figures(plan, ledger))
     written = {
-        "report.html": _page(plan, ledger, table, command),
+        "report.html": _page(plan, ledger, table, shown, command),
         "tables.md": f"# {title}\n\n{to_markdown(table)}\n\n{_below(plan, command)}\n",
         "tables.tex": to_latex(table, title),
     }
@@ -52,7 +58,8 @@ def write_report(plan: Plan, ledger: Ledger, folder: Path, command: str) -> list
     trial_table(plan).to_parquet(folder / "trials.parquet", index=False)
     paths = [folder / name for name in (*written, "cells.csv", "trials.parquet")]
     ledger.attach(plan.space.name, paths, "report")
-    return paths
+    ledger.attach(plan.space.name, _write_figures(shown, folder / "figures"), "report/figures")
+    return [*paths, folder / "figures"]
 
 
 def claim_frame(trials: Sequence[Trial], ledger: Ledger) -> pd.DataFrame:
@@ -74,8 +81,27 @@ def claim_frame(trials: Sequence[Trial], ledger: Ledger) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _page(plan: Plan, ledger: Ledger, table: pd.DataFrame, command: str) -> str:
-    shown = figures(plan, ledger)
+def by_name(drawn: Iterable[go.Figure]) -> dict[str, go.Figure]:
+    """Figures, in their order, by the names of their files: their titles in a-z, 0-9 and hyphens, told apart by -2."""
+    named: dict[str, go.Figure] = {}
+    for figure in drawn:
+        title = re.sub("[^a-z0-9]+", "-", figure.layout.meta["title"].lower())[:MOST_NAME_CHARS].strip("-")
+        names = itertools.chain([title], (f"{title}-{number}" for number in itertools.count(2)))
+        named[next(name for name in names if name not in named)] = figure
+    return named
+
+
+def _write_figures(named: Mapping[str, go.Figure], folder: Path) -> list[Path]:
+    """Write each as JSON to a folder of figures alone; those of an earlier report go."""
+    folder.mkdir(exist_ok=True)
+    for earlier in folder.glob("*.json"):
+        earlier.unlink()
+    for name, figure in named.items():
+        (folder / f"{name}.json").write_text(figure.to_json(), encoding="utf-8")
+    return [folder / f"{name}.json" for name in named]
+
+
+def _page(plan: Plan, ledger: Ledger, table: pd.DataFrame, shown: Mapping[str, go.Figure], command: str) -> str:
     states = [trial.state for trial in plan.trials]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8"))
@@ -90,19 +116,12 @@ def _page(plan: Plan, ledger: Ledger, table: pd.DataFrame, command: str) -> str:
         compared=plan.space.scale == "paper" and plan.space.table is not None,
         claims=_claims(plan, ledger),
         factors=_factors(plan),
-        figures=[{"html": _figure_html(figure), "caption": figure.layout.meta["caption"]} for figure in shown],
+        figures=shown,
         plotly=get_plotlyjs(),
         provenance=_provenance(plan),
         missing=set(states) != {"finished"},
         command=command,
     )
-
-
-def _figure_html(figure: go.Figure) -> str:
-    text: str = figure.to_html(
-        full_html=False, include_plotlyjs=False, config={"responsive": True, "displaylogo": False}
-    )
-    return text
 
 
 def _factors(plan: Plan) -> str:

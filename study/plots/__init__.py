@@ -1,7 +1,7 @@
 """The figures of a study: one function each, a DataFrame or arrays in, a plotly Figure out.
 
-No function touches a file or the ledger. Accuracies go in as 0 to 1, as everywhere, and are shown in percent. What
-belongs below a figure is in its `layout.meta["caption"]`, as plain text.
+No function touches a file or the ledger. Accuracies go in as 0 to 1, as everywhere, and are shown in percent. What a
+figure is called, and what belongs below it, is in its `layout.meta`, as plain text: "title" and "caption".
 """
 
 from study.plots.answers import confusion, mistakes

@@ -54,7 +54,7 @@ def figure(title: str, caption: str, *, height: int = 320, entries: Iterable[str
     """An empty figure of this look.
 
     Args:
-        title: plain text, broken into lines that a narrow page holds.
+        title: plain text, broken into lines that a narrow page holds; kept whole in `layout.meta["title"]`.
         caption: plain text that belongs below it; kept in `layout.meta["caption"]` for the page to show.
         height: of what is between title and legend, in pixels.
         entries: names that the legend will list, to leave room for.
@@ -66,7 +66,7 @@ def figure(title: str, caption: str, *, height: int = 320, entries: Iterable[str
         layout={
             "template": TEMPLATE,
             "title": {"text": "<br>".join(map(plain, lines)), "pad": {"t": TITLE_PX * len(lines) / 2, "l": 8}},
-            "meta": {"caption": caption},
+            "meta": {"title": title, "caption": caption},
             "height": top + height + legend,
             "margin": {"t": top},
         }

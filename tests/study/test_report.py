@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
+import plotly.graph_objects as go
+import plotly.io
 import pytest
 from mlflow import MlflowClient
 from rich.console import Console
@@ -17,7 +19,7 @@ from search_spaces.space import SearchSpace
 from study.figures import FIGURES, Study, figures
 from study.ledger import Ledger
 from study.plan import Folders, Plan, make_plan
-from study.report import claim_frame, write_report
+from study.report import by_name, claim_frame, write_report
 from study.results import counting_trials
 from study.runner import Resources, run_plan
 
@@ -62,10 +64,13 @@ def folder(finished: tuple[Plan, Ledger], tmp_path_factory: pytest.TempPathFacto
 def test_it_writes_what_it_says_and_keeps_it_with_the_launch(finished: tuple[Plan, Ledger], folder: Path) -> None:
     _, ledger = finished
     names = {path.name for path in folder.iterdir()}
-    assert names == {"report.html", "tables.md", "tables.tex", "cells.csv", "trials.parquet"}
+    assert names == {"report.html", "tables.md", "tables.tex", "cells.csv", "trials.parquet", "figures"}
     client = MlflowClient(ledger.uri)
     [launch] = client.search_runs(["1"], "tags.kind = 'launch'")
-    assert {Path(each.path).name for each in client.list_artifacts(launch.info.run_id, "report")} == names
+    kept = client.list_artifacts(launch.info.run_id, "report")
+    assert {Path(each.path).name for each in kept} == names
+    kept = client.list_artifacts(launch.info.run_id, "report/figures")
+    assert {Path(each.path).name for each in kept} == {path.name for path in (folder / "figures").iterdir()}
 
 
 def test_the_page_needs_no_network_and_has_plotly_once(folder: Path) -> None:
@@ -104,6 +109,32 @@ def test_every_kind_of_figure_that_its_axes_allow_is_drawn(finished: tuple[Plan,
         "_accuracy": 1, "_learning": 2, "_schedules": 0, "_beside_the_authors": 0, "_grid": 0, "_cost": 1,
         "_answers": 12, "_looking_inside": 3, "_samples": 0,
     }  # fmt: skip
+
+
+def test_every_figure_of_the_page_is_a_file_that_plotly_opens(finished: tuple[Plan, Ledger], folder: Path) -> None:
+    drawn = figures(*finished)
+    page = (folder / "report.html").read_text()
+    ids = re.findall('<figure id="(.*?)">', page)
+    assert len(ids) == len(drawn) == 19
+    assert {path.name for path in (folder / "figures").iterdir()} == {f"{name}.json" for name in ids}
+    for name, figure in zip(ids, drawn, strict=True):
+        assert plotly.io.read_json(folder / "figures" / f"{name}.json") == figure
+    assert "most-confident-mistakes-8-none" in ids
+
+
+def test_figures_of_an_earlier_report_go(finished: tuple[Plan, Ledger], tmp_path: Path) -> None:
+    plan, ledger = finished
+    write_report(plan, ledger, tmp_path, COMMAND)
+    write_report(plan.with_records({}), ledger, tmp_path, COMMAND)
+    assert list((tmp_path / "figures").iterdir()) == []
+
+
+def test_whatever_cells_are_called_the_names_of_files_are_safe_and_differ() -> None:
+    titles = ["Of ../up/a", "Of C:\\up", "Of UP A", "Of up a 2", "Of 猫", "Of 犬", f"Of {'long ' * 99}"]
+    names = list(by_name(go.Figure(layout_meta={"title": title}) for title in titles))
+    assert names[:-1] == ["of-up-a", "of-c-up", "of-up-a-2", "of-up-a-2-2", "of", "of-2"]
+    assert re.fullmatch("of(-long)+(-lo)?", names[-1])
+    assert len(names[-1]) <= 100
 
 
 def test_claims_see_the_answers_to_each_image(finished: tuple[Plan, Ledger]) -> None:
