@@ -20,7 +20,10 @@ Value = str | int | float | bool | None
 Cell = Mapping[str, Value]
 """Values on some axes: the cells that have them."""
 Contrast = tuple[tuple[float, Cell], ...]
-"""A weighted sum of accuracies: weights, which add up to nothing, and the cells they are of."""
+"""A weighted sum of accuracies: weights, and the cells they are of.
+
+The weights add up to nothing, but in Matches, which has its published values to set against the sum.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +69,7 @@ class Gap:
         return (((1.0, self.better), (-1.0, self.worse)),)
 
     def __str__(self) -> str:
-        return _versus(self.better, self.worse, f" by at least {self.at_least:g} points")
+        return _versus(self.better, self.worse, f" by at least {_points(self.at_least)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,11 +191,43 @@ class NoDifference:
         return tuple(((1.0, one), (-1.0, other)) for one, other in itertools.combinations(cells, 2))
 
     def __str__(self) -> str:
-        equal = f"{self.axis} {_listed(self.among)} are equal within {self.margin:g} points"
+        equal = f"{self.axis} {_listed(self.among)} are equal within {_points(self.margin)}"
         return f"{equal}{_condition(self.where)}"
 
 
-Claim = Best | Order | Gap | Trend | Interaction | NoDifference
+@dataclass(frozen=True, kw_only=True)
+class Matches:
+    """At each value of an axis, accuracy is what others published, within a margin.
+
+    A published accuracy is taken as a fixed number: what chance had in it, their seed and their test images, is seldom
+    published, and not reckoned with. It was reached at the paper's scale, and is not comparable with another's.
+
+    Attributes:
+        published: by value of the axis, in percent.
+        margin: percentage points, above 0: the largest difference that is none in practice.
+    """
+
+    axis: str
+    published: Mapping[Value, float]
+    margin: float
+    where: Cell = field(default_factory=dict)
+    quote: str
+
+    def __post_init__(self) -> None:
+        _check_percent("published", self.published)
+        _check_positive("margin", self.margin)
+
+    @property
+    def contrasts(self) -> tuple[Contrast, ...]:
+        """Accuracy at each value, in the order of `published`, which is to be taken off it."""
+        return tuple(((1.0, {**self.where, self.axis: value}),) for value in self.published)
+
+    def __str__(self) -> str:
+        published = f"{_listed((*self.published,))} are as published, {_listed((*self.published.values(),))}"
+        return f"{self.axis} {published}, within {_points(self.margin)}{_condition(self.where)}"
+
+
+Claim = Best | Order | Gap | Trend | Interaction | NoDifference | Matches
 
 
 def check_named(claim: Claim, axes: Mapping[str, tuple[Value, ...]]) -> None:
@@ -225,8 +260,17 @@ def _check_positive(name: str, points: float) -> None:
         raise InputError(f"{name} = {points}: must be above 0 percentage points")
 
 
+def _check_percent(name: str, accuracies: Mapping[Value, float]) -> None:
+    if not accuracies or not all(1 < accuracy <= 100 for accuracy in accuracies.values()):
+        raise InputError(f"{name} = {dict(accuracies)}: must be one accuracy or more, in percent, 1 to 100")
+
+
 def _listed(values: tuple[Value, ...]) -> str:
     return ", ".join(map(str, values))
+
+
+def _points(number: float) -> str:
+    return f"{number:g} point{'' if number == 1 else 's'}"
 
 
 def _text(cell: Cell) -> str:

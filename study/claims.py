@@ -33,7 +33,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-from search_spaces.claims import Cell, Claim, Contrast, Gap, NoDifference
+from search_spaces.claims import Cell, Claim, Contrast, Gap, Matches, NoDifference
 from search_spaces.published import Published
 
 Verdict = Literal["supported", "contradicted", "undecided"]
@@ -58,7 +58,7 @@ class Judgement:
 
     Attributes:
         effect: in percentage points, positive as claimed; of the comparison that supports the claim least, where it
-            rests on several. For NoDifference, the difference of that pair.
+            rests on several. For NoDifference, the difference of that pair; for Matches, ours less what is published.
         low, high: 95 % interval of the effect, percentage points, not corrected.
         p: two-sided, of the claim alone.
         p_holm: by Holm's correction over the study's claims.
@@ -82,7 +82,7 @@ class Judgement:
     reason: str = ""
 
 
-def judge(claims: Sequence[Claim], frame: pd.DataFrame) -> list[Judgement]:
+def judge(claims: Sequence[Claim], frame: pd.DataFrame, *, comparable: bool = True) -> list[Judgement]:
     """Judge a study's claims, in their order.
 
     Args:
@@ -90,12 +90,14 @@ def judge(claims: Sequence[Claim], frame: pd.DataFrame) -> list[Judgement]:
         frame: a row per finished trial that counts: the study's scientific axes, in the claims' terms, and `seed`,
             `test_accuracy` (0 to 1), `num_test`, and `right` (None, or bool of shape (num_test,): which test images
             it got right, in the same order in all trials on a `dataset`).
+        comparable: whether the trials are of the paper's scale. If not, Matches stays undecided, and Holm's correction
+            leaves it out.
 
     Raises:
         ValueError: two rows are of the same cell and seed.
     """
     runs = [_run(row) for row in frame.to_dict("records")]
-    return _judge(claims, runs)
+    return _judge(claims, runs, comparable)
 
 
 def judge_published(claims: Sequence[Claim], rows: Iterable[Published]) -> list[Judgement]:
@@ -112,7 +114,7 @@ def judge_published(claims: Sequence[Claim], rows: Iterable[Published]) -> list[
         _Run(point=row.point, seed=0, accuracy=row.accuracy_pct / 100, num_test=row.num_test, right=None)
         for row in rows
     ]
-    return _judge(claims, runs)
+    return _judge(claims, runs, comparable=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +133,7 @@ class _Comparison:
     """A weighted sum of accuracies (share), and where its variance comes from.
 
     Attributes:
+        effect: less the published accuracy, where the claim has one.
         seed_variance: of the sum, from one seed to the next.
         image_variance: of the mean over seeds, from one test set to the next, however many seeds there are.
         is_seen: whether seed_variance is seen, not assumed.
@@ -187,19 +190,22 @@ def _run(row: Mapping[Any, Any]) -> _Run:
 _NO_AXES = ("seed", "test_accuracy", "num_test", "right")
 
 
-def _judge(claims: Sequence[Claim], runs: Sequence[_Run]) -> list[Judgement]:
+def _judge(claims: Sequence[Claim], runs: Sequence[_Run], comparable: bool) -> list[Judgement]:
     seen: set[object] = set()
     for run in runs:
         trial = (frozenset(run.point.items()), run.seed)
         if trial in seen:
             raise ValueError(f"two results of one cell and seed: {dict(run.point)}, seed {run.seed}")
         seen.add(trial)
-    return _verdicts([_evidence(claim, runs) for claim in claims])
+    return _verdicts([_evidence(claim, runs, comparable) for claim in claims])
 
 
-def _evidence(claim: Claim, runs: Sequence[_Run]) -> _Evidence:
+def _evidence(claim: Claim, runs: Sequence[_Run], comparable: bool) -> _Evidence:
+    if isinstance(claim, Matches) and not comparable:
+        return _Evidence(claim=claim, missing="published accuracies are of the paper's scale: not comparable")
+    contrasts = zip(claim.contrasts, _published(claim), strict=True)
     try:
-        comparisons = [_compare(contrast, runs) for contrast in claim.contrasts]
+        comparisons = [_compare(contrast, published, runs) for contrast, published in contrasts]
     except _MissingError as error:
         return _Evidence(claim=claim, missing=str(error))
     p_for = [_p(comparison, _beyond(claim, comparison.effect)) for comparison in comparisons]
@@ -213,10 +219,19 @@ def _evidence(claim: Claim, runs: Sequence[_Run]) -> _Evidence:
     )
 
 
+def _published(claim: Claim) -> tuple[float, ...]:
+    """What is to be taken off each of a claim's contrasts (share)."""
+    match claim:
+        case Matches(published=published):
+            return tuple(accuracy / 100 for accuracy in published.values())
+        case _:
+            return (0.0,) * len(claim.contrasts)
+
+
 def _beyond(claim: Claim, effect: float) -> tuple[float, ...]:
     """How far an effect (share) is on the claim's side of each of its bounds."""
     match claim:
-        case NoDifference(margin=margin):  # two one-sided tests: Schuirmann 1987
+        case NoDifference(margin=margin) | Matches(margin=margin):  # two one-sided tests: Schuirmann 1987
             return (margin / 100 - effect, margin / 100 + effect)
         case Gap(at_least=at_least):
             return (effect - at_least / 100,)
@@ -229,8 +244,8 @@ def _short_of(claim: Claim, effect: float) -> tuple[float, ...]:
     return (-min(_beyond(claim, effect)),)
 
 
-def _compare(contrast: Contrast, runs: Sequence[_Run]) -> _Comparison:
-    """Estimate a contrast, and the parts of its variance.
+def _compare(contrast: Contrast, published: float, runs: Sequence[_Run]) -> _Comparison:
+    """Estimate a contrast less what is published, and the parts of its variance.
 
     Raises:
         _MissingError: a cell has no finished trial, no seed is in all cells, or a test count is unknown.
@@ -240,16 +255,16 @@ def _compare(contrast: Contrast, runs: Sequence[_Run]) -> _Comparison:
     if not common:
         raise _MissingError("no seed is finished in all of its cells")
     seeds = sorted(common)
-    effects = np.array([sum(weight * trials[seed].accuracy for weight, trials in cells) for seed in seeds])
+    sums = np.array([sum(weight * trials[seed].accuracy for weight, trials in cells) for seed in seeds])
     image_variance, paired = _image_variance(cells, seeds)
     if len(seeds) > 1:
-        seed_variance = float(effects.var(ddof=1))
+        seed_variance = float(sums.var(ddof=1))
         test = "t, seeds x images" if paired else "t, seeds, images by count"
     else:
         seed_variance = ASSUMED_SEED_SD**2 * sum(weight**2 for weight, _ in cells)
-        test = "McNemar, 1 seed" if paired else "proportions, 1 seed"
+        test = "McNemar, 1 seed" if paired and len(contrast) > 1 else "proportions, 1 seed"
     return _Comparison(
-        effect=float(effects.mean()),
+        effect=float(sums.mean()) - published,
         seed_variance=seed_variance,
         image_variance=image_variance,
         num_seeds=len(seeds),
@@ -404,7 +419,7 @@ def _judgement(evidence: _Evidence, p_holm: float, num_open: int) -> Judgement:
         high=100 * (weakest.effect + half_width),
         p=evidence.p,
         p_holm=p_holm,
-        test=f"TOST, {weakest.test}" if isinstance(evidence.claim, NoDifference) else weakest.test,
+        test=f"TOST, {weakest.test}" if isinstance(evidence.claim, NoDifference | Matches) else weakest.test,
         num_seeds=weakest.num_seeds,
         seeds_to_decide=seeds,
         reason=_reason(weakest, verdict, seeds),

@@ -156,8 +156,8 @@ def _claims(plan: Plan, ledger: Ledger) -> list[dict[str, str]]:
         return []
     frame = claim_frame(counting_trials(plan), ledger)
     rows = [row for row in published() if row.table == plan.space.table and row.source == PAPER]
-    pairs = zip(judge(claims, frame), judge_published(claims, rows), strict=True)
-    return [_claim_row(ours, theirs) for ours, theirs in pairs]
+    ours = judge(claims, frame, comparable=plan.space.scale == "paper")
+    return [_claim_row(*pair) for pair in zip(ours, judge_published(claims, rows), strict=True)]
 
 
 def _claim_row(ours: Judgement, theirs: Judgement) -> dict[str, str]:

@@ -9,7 +9,7 @@ import pytest
 import search_spaces
 from revit.config import FineTuneConfig
 from revit.errors import InputError
-from search_spaces.claims import Best, Claim, Gap, Interaction, NoDifference, Order, Trend
+from search_spaces.claims import Best, Claim, Gap, Interaction, Matches, NoDifference, Order, Trend
 from search_spaces.published import published
 from search_spaces.space import SearchSpace
 
@@ -18,6 +18,7 @@ WITH_CLAIMS = {
     "domain_shift": 3,
     "optimizer_schedule": 2,
     "pos_embed": 3,
+    "replication": 1,
     "resolution": 2,
 }
 
@@ -37,6 +38,11 @@ def test_equal_values_are_compared_pair_by_pair() -> None:
     claim = NoDifference(axis="s", among=("a", "b", "c"), margin=1, quote="")
     pairs = [tuple((weight, cell["s"]) for weight, cell in contrast) for contrast in claim.contrasts]
     assert pairs == [((1, "a"), (-1, "b")), ((1, "a"), (-1, "c")), ((1, "b"), (-1, "c"))]
+
+
+def test_each_value_is_set_against_what_is_published() -> None:
+    claim = Matches(axis="d", published={"a": 90, "b": 80}, margin=1, where={"r": 224}, quote="")
+    assert claim.contrasts == (((1, {"r": 224, "d": "a"}),), ((1, {"r": 224, "d": "b"}),))
 
 
 def test_an_interaction_is_a_difference_of_losses() -> None:
@@ -70,6 +76,10 @@ def test_a_trend_is_the_change_along_a_straight_line(direction: str, sign: int) 
             "m v loses more than b from f 1 to 0",
         ),
         (NoDifference(axis="s", among=("a", "b"), margin=0.25, quote=""), "s a, b are equal within 0.25 points"),
+        (
+            Matches(axis="d", published={"a": 98.5, "b": 91}, margin=1, where={"r": 384}, quote=""),
+            "d a, b are as published, 98.5, 91, within 1 point, where r 384",
+        ),
     ],
 )
 def test_a_claim_reads_as_a_sentence(claim: Claim, sentence: str) -> None:
@@ -84,6 +94,10 @@ def test_a_claim_reads_as_a_sentence(claim: Claim, sentence: str) -> None:
         (lambda: Trend(axis="r", direction="rises", along=(1, 1), quote=""), "two or more"),
         (lambda: Trend(axis="r", direction="up", along=(1, 2), quote=""), "rises or falls"),
         (lambda: NoDifference(axis="r", among=(1, 2), margin=0, quote=""), "margin = 0"),
+        (lambda: Matches(axis="d", published={"a": 90}, margin=0, quote=""), "margin = 0"),
+        (lambda: Matches(axis="d", published={}, margin=1, quote=""), "one accuracy or more"),
+        (lambda: Matches(axis="d", published={"a": 90, "b": 101}, margin=1, quote=""), "'b': 101}: .* in percent"),
+        (lambda: Matches(axis="d", published={"a": 0.9}, margin=1, quote=""), "'a': 0.9}: .* in percent"),
         (lambda: Gap(better={"r": 1}, worse={"r": 2}, at_least=-1, quote=""), "at_least = -1"),
         (lambda: Gap(better={"r": 1}, worse={"r": 1}, at_least=1, quote=""), "must differ"),
         (lambda: Order(better={"r": 1}, worse={"r": 1}, quote=""), "must differ"),
@@ -99,6 +113,8 @@ def test_what_cannot_be_claimed_is_refused(make, message: str) -> None:
 def test_a_space_refuses_a_claim_about_what_it_does_not_have() -> None:
     with pytest.raises(InputError, match=r"search space x: claim .*: axis batch_size has no 128; it has 16, 32, 64"):
         space(Order(better={"batch_size": 128}, worse={"batch_size": 16}, quote=""))
+    with pytest.raises(InputError, match=r"axis batch_size has no 48; it has 16, 32, 64"):
+        space(Matches(axis="batch_size", published={16: 90, 48: 91}, margin=1, quote=""))
     with pytest.raises(InputError, match="resolution is no scientific axis; they are batch_size"):
         space(Trend(axis="batch_size", direction="rises", along=(16, 32), where={"resolution": 8}, quote=""))
 
@@ -138,6 +154,13 @@ def test_published_values_are_facts_of_the_tables() -> None:
     assert (flowers.accuracy_pct, flowers.num_test) == (98.53, 1020)
     assert paper[4, "brain_tumor_mri", "vit_b16_in21k", 384, 1.0].num_test is None
     assert paper[3, "cifar100", "bit_r50x1_in21k", 384, 0.1].accuracy_pct == 69.04
+
+
+def test_what_a_replication_is_to_match_is_what_table_1_quotes() -> None:
+    (claim,) = search_spaces.load("replication").claims
+    assert isinstance(claim, Matches)
+    quoted = {row.dataset: row.accuracy_pct for row in published() if row.table == 1 and row.source == "vit_2021"}
+    assert claim.published == quoted
 
 
 @pytest.mark.parametrize("name", ["resolution", "data_fraction", "domain_shift", "optimizer_schedule", "pos_embed"])

@@ -16,6 +16,7 @@ import search_spaces
 from revit.config import FineTuneConfig
 from search_spaces.claims import Order, Trend
 from search_spaces.space import SearchSpace
+from study import report
 from study.figures import FIGURES, Study, figures
 from study.ledger import Ledger
 from study.plan import Folders, Plan, make_plan
@@ -144,6 +145,18 @@ def test_claims_see_the_answers_to_each_image(finished: tuple[Plan, Ledger]) -> 
     for row in frame.itertuples():
         assert len(row.right) == row.num_test == 359
         assert row.right.mean() == pytest.approx(row.test_accuracy)
+
+
+@pytest.mark.parametrize(
+    ("scale", "reason"), [("nano", "of the paper's scale: not comparable"), ("paper", "no result of dataset cifar10")]
+)
+def test_published_accuracies_are_to_be_matched_at_the_papers_scale_only(
+    tmp_path: Path, scale: str, reason: str
+) -> None:
+    nothing = Plan(space=search_spaces.load("replication").at(scale, None), trials=())
+    [row] = report._claims(nothing, Ledger(tmp_path / "mlruns"))
+    assert row["verdict"] == "undecided"
+    assert row["how"].endswith(reason)
 
 
 def test_a_study_of_which_nothing_has_finished_says_what_is_missing(
