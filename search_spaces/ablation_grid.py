@@ -7,12 +7,19 @@ Trials:  2 optimizers x 2 schedules x 2 resolutions x 2 fractions x 2 position e
 """
 
 from revit.config import FineTuneConfig
+from search_spaces.claims import Order, Value
+from search_spaces.pos_embed import INFLUENCE
 from search_spaces.space import SearchSpace
 
 
 def one_question_at_a_time(config: FineTuneConfig) -> bool:
     """With little data compare the rest under SGD only."""
     return config.data_fraction == 1 or config.optimizer.name == "sgd"
+
+
+def matters(axis: str, better: Value, worse: Value) -> Order:
+    """Under SGD, where the grid is whole: what a claim averages over has to be run with both values."""
+    return Order(better={"optimizer": "sgd", axis: better}, worse={"optimizer": "sgd", axis: worse}, quote=INFLUENCE)
 
 
 SPACE = SearchSpace(
@@ -30,4 +37,9 @@ SPACE = SearchSpace(
         "model.pos_embed": ("learned", "none"),
     },
     keep=one_question_at_a_time,
+    claims=(
+        matters("data_fraction", 1.0, 0.25),
+        matters("resolution", 224, 128),
+        matters("model.pos_embed", "learned", "none"),
+    ),
 )
