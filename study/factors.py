@@ -27,9 +27,9 @@ def anova(frame: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
         frame: a row per finished trial: a column per axis, and `test_accuracy`, 0 to 1.
 
     Returns:
-        Strongest first: term, sum_sq (squared percentage points), df, F, p, and the effect size: partial eta squared,
-        0 to 1, with its 95 % interval (Steiger 2004, doi:10.1037/1082-989X.9.2.164, from the noncentral F). Empty
-        where there are too few trials to tell any effect from chance, or none differ by chance at all.
+        Strongest first: term, sum_sq (squared percentage points), df, F, p, and the effect size: partial omega squared,
+        0 to 1, with its 95 % interval. Empty where there are too few trials to tell any effect from chance, or none
+        differ by chance at all.
     """
     varied = [axis for axis in axes if len(set(frame[axis].map(str))) > 1]
     names = {axis: f"axis_{place}" for place, axis in enumerate(varied)}
@@ -42,14 +42,14 @@ def anova(frame: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
     if model.ssr <= ROUNDING * model.centered_tss:
         return pd.DataFrame(columns=COLUMNS)
     table = anova_lm(model, typ=2)
-    within = table.loc["Residual"]
+    df_within = table.loc["Residual", "df"]
     axis_of = {name: axis for axis, name in names.items()}
     effects = table.drop(index="Residual").rename(columns={"PR(>F)": "p"})
     effects["term"] = [_spoken(str(term), axis_of) for term in effects.index]
-    effects["effect"] = effects["sum_sq"] / (effects["sum_sq"] + within["sum_sq"])
-    intervals = [effect_interval(row.F, row.df, within["df"]) for row in effects.itertuples()]
+    effects["effect"] = [effect_size(row.F, row.df, len(data)) for row in effects.itertuples()]
+    intervals = [effect_interval(row.F, row.df, df_within, len(data)) for row in effects.itertuples()]
     effects["low"], effects["high"] = zip(*intervals, strict=True)
-    strongest_first: pd.DataFrame = effects[COLUMNS].sort_values("effect", ascending=False, ignore_index=True)
+    strongest_first: pd.DataFrame = effects[COLUMNS].sort_values(["effect", "F"], ascending=False, ignore_index=True)
     return strongest_first
 
 
@@ -94,8 +94,21 @@ def _indicators(codes: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
     return np.asarray(codes[:, None] == np.arange(codes.max(initial=-1) + 1), float)
 
 
-def effect_interval(f: float, df: float, df_within: float, level: float = 0.95) -> tuple[float, float]:
-    """Interval of partial eta squared, 0 to 1: the noncentralities under which this F statistic is no surprise."""
+def effect_size(f: float, df: float, num_trials: int) -> float:
+    """Partial omega squared, 0 to 1: a term's share of the variance that no other term explains.
+
+    Partial eta squared counts as the term's what chance alone gives it, and so may lie above its own interval. Omega
+    takes that off, and is 0 where no more is left (Olejnik & Algina 2003, doi:10.1037/1082-989X.8.4.434).
+    """
+    noncentrality = max(df * (f - 1), 0.0)
+    return noncentrality / (noncentrality + num_trials)
+
+
+def effect_interval(f: float, df: float, df_within: float, num_trials: int, level: float = 0.95) -> tuple[float, float]:
+    """Interval of partial omega squared, 0 to 1: the noncentralities under which this F statistic is no surprise.
+
+    Of Steiger 2004, doi:10.1037/1082-989X.9.2.164.
+    """
 
     def noncentrality(share: float) -> float:
         if f > STRONG_F:
@@ -112,8 +125,7 @@ def effect_interval(f: float, df: float, df_within: float, level: float = 0.95) 
         return float(optimize.brentq(surplus, 0, highest))
 
     low, high = noncentrality((1 + level) / 2), noncentrality((1 - level) / 2)
-    total = df + df_within + 1
-    return low / (low + total), high / (high + total)
+    return low / (low + num_trials), high / (high + num_trials)
 
 
 def _estimable(data: pd.DataFrame, names: list[str]) -> list[str]:

@@ -134,7 +134,7 @@ def _factors(plan: Plan) -> str:
     shown = pd.DataFrame(
         {
             "factor": table["term"],
-            "share of variance (partial η²)": [
+            "share of variance (partial ω²)": [
                 f"{row.effect:.2f} [{row.low:.2f}, {row.high:.2f}]" for row in table.itertuples()
             ],
             "F": [f"{row.F:.1f} ({row.df:.0f})" for row in table.itertuples()],

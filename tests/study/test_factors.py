@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
 from scipy import stats
+from statsmodels.stats.oneway import confint_noncentrality
 
 from study import factors, plots
-from study.factors import adjusted_means, anova, effect_interval
+from study.factors import adjusted_means, anova, effect_interval, effect_size
 
 NUM_SEEDS = 4
 
@@ -33,12 +34,12 @@ def test_one_factor_is_scipys_one_way_analysis() -> None:
 
 
 def test_a_balanced_grid_is_the_sums_of_squares_by_hand() -> None:
-    frame = grid({"a": 0.03, "b": 0.02, "a x b": 0.02})
+    frame = grid({"a": 0.03, "b": 0.02, "a x b": 0.03})
     y = 100 * frame["test_accuracy"]
     mean = y.mean()
     mean_a, mean_b = y.groupby(frame["a"]).transform("mean"), y.groupby(frame["b"]).transform("mean")
     mean_ab = y.groupby([frame["a"], frame["b"]]).transform("mean")
-    within = ((y - mean_ab) ** 2).sum()
+    noise = ((y - mean_ab) ** 2).sum() / (len(y) - 6)
     expected = {
         "a": ((mean_a - mean) ** 2).sum(),
         "b": ((mean_b - mean) ** 2).sum(),
@@ -47,8 +48,10 @@ def test_a_balanced_grid_is_the_sums_of_squares_by_hand() -> None:
     table = anova(frame, ["a", "b"]).set_index("term")
     assert set(table.index) == set(expected)
     for term, sum_sq in expected.items():
+        df = table.loc[term, "df"]
+        omega_squared = (sum_sq - df * noise) / (sum_sq + (len(y) - df) * noise)
         assert table.loc[term, "sum_sq"] == pytest.approx(sum_sq)
-        assert table.loc[term, "effect"] == pytest.approx(sum_sq / (sum_sq + within))
+        assert table.loc[term, "effect"] == pytest.approx(omega_squared)
         assert table.loc[term, "low"] < table.loc[term, "effect"] < table.loc[term, "high"]
     assert (table["effect"].diff().dropna() <= 0).all(), "strongest first"
 
@@ -61,15 +64,47 @@ def test_the_interval_of_an_effect_covers_it() -> None:
     truth = noncentrality / (noncentrality + 3 * per_group)
     samples = rng.standard_normal((400, 3, per_group)) + means[:, None]
     f = stats.f_oneway(*samples.transpose(1, 2, 0)).statistic
-    held = [low <= truth <= high for low, high in (effect_interval(each, 2, 21) for each in f)]
+    assert np.mean([effect_size(each, 2, 24) for each in f]) == pytest.approx(truth, abs=0.02)
+    held = [low <= truth <= high for low, high in (effect_interval(each, 2, 21, 24) for each in f)]
     assert np.mean(held) == pytest.approx(0.95, abs=3 * np.sqrt(0.95 * 0.05 / 400))
 
 
 def test_an_interval_ends_where_the_statistic_would_be_a_surprise() -> None:
     """The F that 2.5 % of studies of 12 trials with noncentrality 10 exceed gives 10 as the low end, and vice versa."""
-    low, _ = effect_interval(stats.ncf.ppf(0.975, 2, 9, 10), 2, 9)
-    _, high = effect_interval(stats.ncf.ppf(0.025, 2, 9, 10), 2, 9)
+    low, _ = effect_interval(stats.ncf.ppf(0.975, 2, 9, 10), 2, 9, 12)
+    _, high = effect_interval(stats.ncf.ppf(0.025, 2, 9, 10), 2, 9, 12)
     assert (low, high) == pytest.approx((10 / 22, 10 / 22))
+
+
+def test_an_effect_is_the_share_of_variance_that_group_means_show_and_its_interval_statsmodels() -> None:
+    """How far the three means spread, less how far chance spreads means of eight, beside the variance within."""
+    frame = grid({"b": 0.02}, noise=0.02)
+    [row] = anova(frame, ["b"]).itertuples()
+    groups = frame.groupby("b")["test_accuracy"]
+    within = groups.var().mean()
+    between = (groups.mean().var() - within / 8) * 2 / 3
+    assert row.effect == pytest.approx(between / (between + within))
+    noncentralities = confint_noncentrality(row.F, (2, 21))
+    assert (row.low, row.high) == pytest.approx([each / (each + 24) for each in noncentralities], rel=1e-3)
+
+
+@pytest.mark.parametrize(("f", "df", "df_within"), [(0.2, 1, 40), (1, 3, 8), (4, 2, 21), (9, 1, 64), (30, 6, 12)])
+def test_an_interval_is_of_statsmodels_noncentralities(f: float, df: int, df_within: int) -> None:
+    noncentralities = np.maximum(confint_noncentrality(f, (df, df_within)), 0)
+    expected = noncentralities / (noncentralities + 100)
+    assert effect_interval(f, df, df_within, 100) == pytest.approx(expected, rel=2e-3, abs=1e-6)
+
+
+@pytest.mark.parametrize("df", [1, 2, 3, 6, 12])
+@pytest.mark.parametrize("df_within", [1, 2, 5, 20, 100, 1000])
+def test_an_effect_lies_within_its_interval(df: int, df_within: int) -> None:
+    """However weak or strong; at its end where it is 0. Partial eta squared did not."""
+    for f in (0.0, 1e-6, 0.01, 0.1, 0.5, 0.9, 1.0, 1.001, 1.1, 1.5, 2, 3, 5, 10, 100, 1e3, 0.99e4, 1.01e4, 1e6, 1e9):
+        for num_trials in (df + df_within + 1, 3 * (df + df_within + 1)):
+            effect, (low, high) = effect_size(f, df, num_trials), effect_interval(f, df, df_within, num_trials)
+            assert 0 <= low <= effect <= high <= 1
+            assert (effect == 0) == (f <= 1)
+            assert low < effect < high or effect == low == 0
 
 
 def test_an_uneven_grid_is_judged_by_what_each_factor_adds() -> None:
@@ -102,9 +137,9 @@ def test_results_without_chance_tell_nothing_and_with_hardly_any_tell_all() -> N
 
 
 def test_the_interval_of_a_strong_effect_goes_on_smoothly(monkeypatch: pytest.MonkeyPatch) -> None:
-    near = effect_interval(9000, 2, 18)
+    near = effect_interval(9000, 2, 18, 21)
     monkeypatch.setattr(factors, "STRONG_F", 1000)
-    assert effect_interval(9000, 2, 18) == pytest.approx(near, rel=1e-4)
+    assert effect_interval(9000, 2, 18, 21) == pytest.approx(near, rel=1e-4)
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2])
