@@ -2,6 +2,7 @@
 
 import html
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,8 +37,9 @@ def published_of(space: SearchSpace, candidate: Candidate) -> list[Published]:
 def layout(plan: Plan) -> pd.DataFrame:
     """The study's table: axes that go down as index, `columns` across, each cell as lines of text.
 
-    The first line is ours, in percent: mean, 95 % interval, number of seeds; or why there is none. Each other line is
-    a published value, with the difference from ours where the scale is the paper's.
+    First comes ours, in percent: mean, 95 % interval, number of seeds, a line each where cells stand side by side; or
+    why there is none. Each other line is a published value, with the difference from ours where the scale is the
+    paper's.
     """
     space = plan.space
     first: dict[tuple[Any, ...], Candidate] = {}
@@ -47,7 +49,8 @@ def layout(plan: Plan) -> pd.DataFrame:
     for cell in cell_table(plan).to_dict("records"):
         candidate = first[tuple(cell[axis] for axis in space.scientific)]
         labels = {axis: _label(cell[axis]) for axis in space.scientific}
-        lines = cell_lines(cell, published_of(space, candidate), compare=space.scale == "paper")
+        theirs = published_of(space, candidate)
+        lines = cell_lines(cell, theirs, compare=space.scale == "paper", narrow=bool(space.columns))
         rows.append({**labels, "lines": lines})
     frame = pd.DataFrame(rows)
     down = [axis for axis in space.scientific if axis not in space.columns]
@@ -61,9 +64,10 @@ def layout(plan: Plan) -> pd.DataFrame:
     return wide.map(lambda lines: lines if isinstance(lines, tuple) else ())  # a cell that `keep` refused
 
 
-def cell_lines(cell: Mapping[Any, Any], rows: Sequence[Published], *, compare: bool) -> tuple[str, ...]:
+def cell_lines(cell: Mapping[Any, Any], rows: Sequence[Published], *, compare: bool, narrow: bool) -> tuple[str, ...]:
     """The lines of one cell; see `layout`."""
-    own = [_own(cell)]
+    mean, *rest = _own(cell)
+    own = [mean, *rest] if narrow else [" ".join([mean, ", ".join(rest)]).strip()]
     if cell["missing"]:
         own.append(f"missing: {cell['missing']}")
     return (*own, *(_theirs(row, 100 * cell["mean"] if compare else math.nan) for row in rows))
@@ -76,11 +80,25 @@ def to_markdown(table: pd.DataFrame) -> str:
     return text
 
 
-def to_latex(table: pd.DataFrame, caption: str) -> str:
-    """As a LaTeX table with booktabs; the lines of a cell are parted by semicolons."""
-    style = _flat(table, "; ").style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
-    text: str = style.to_latex(hrules=True, caption=caption.translate(LATEX), position="t")
-    return text
+def to_latex(table: pd.DataFrame, caption: str, below: Sequence[str], command: str) -> str:
+    """As a LaTeX table that needs booktabs alone.
+
+    Args:
+        below: paragraphs under the table, as plain text.
+        command: shown under these, letter by letter.
+    """
+    flat = _flat(table, "\n").rename(columns=_for_latex).map(_for_latex)
+    paragraphs = [*(text.translate(LATEX) for text in below), rf"command: \texttt{{{command.translate(TYPED)}}}"]
+    lines = [
+        r"\begin{table}[t]",
+        rf"\caption{{{caption.translate(LATEX)}}}",
+        r"\medskip\footnotesize",
+        flat.style.hide(axis="index").to_latex(hrules=True),
+        r"\medskip\raggedright",
+        "\n\n".join(paragraphs),
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def to_html(table: pd.DataFrame) -> str:
@@ -95,29 +113,54 @@ LATEX = str.maketrans(
         "\\": r"\textbackslash{}",
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        "[": "{[}",
+        "*": "{*}",
         **{special: "\\" + special for special in "&%$#_{}"},
     }
 )
-"""Characters that mean something to LaTeX, as it prints them."""
+"""Characters that mean something to LaTeX, be it only at the start of a row, or are others in its own fonts."""
+LATEX_CHARS = 30
+"""Of a line in a LaTeX table's cell."""
+STACK = r"\begin{{tabular}}[t]{{@{{}}l@{{}}}}{} \\[3pt]\end{{tabular}}"
+"""Lines one below the other, and some room below the last."""
+TYPED = {**LATEX, ord("-"): "-{}", ord("'"): r"\textquotesingle{}", ord("/"): r"/\allowbreak{}"}
+"""The same for what is to be typed: two hyphens are no dash, quotes are straight, a path may end a line."""
 
 
 def _for_markdown(text: str) -> str:
     return html.escape(text, quote=False).replace("|", r"\|").replace("\n", "<br>")
 
 
+def _for_latex(text: str) -> str:
+    """Its lines one below the other, none longer than a column of a page should be."""
+    lines = [part.translate(LATEX) for line in text.split("\n") for part in textwrap.wrap(line, LATEX_CHARS) or [""]]
+    return lines[0] if len(lines) == 1 else STACK.format(r" \\ ".join(lines))
+
+
 def _flat(table: pd.DataFrame, separator: str) -> pd.DataFrame:
     """The table with plain columns and text in every cell."""
     flat = table.map(separator.join)
-    flat.columns = pd.Index([" ".join(map(str, label)) if isinstance(label, tuple) else label for label in flat])
+    flat.columns = pd.Index([_heading(table.columns.names, label) for label in table.columns])
     return flat.reset_index()
 
 
-def _own(cell: Mapping[Any, Any]) -> str:
+def _heading(axes: Sequence[Any], label: Any) -> str:
+    """What a column is of; a number alone would not say."""
+    labels = label if isinstance(label, tuple) else (label,)
+    pairs = zip(axes, labels, strict=True)
+    return " ".join(f"{axis} {text}" if axis and text[:1].isdigit() else text for axis, text in pairs)
+
+
+def _own(cell: Mapping[Any, Any]) -> list[str]:
+    """Mean, interval, number of seeds; or that there is none."""
     if cell["n"] == 0:
-        return "-"
+        return ["-"]
     interval = f"[{100 * cell['low']:.2f}, {100 * cell['high']:.2f}]"
     kind = " (Wilson)" if cell["n"] == 1 else ""
-    return f"{100 * cell['mean']:.2f} {interval}{kind}, n = {cell['n']}"
+    return [f"{100 * cell['mean']:.2f}", interval, f"n = {cell['n']}{kind}"]
 
 
 def _theirs(row: Published, own: float) -> str:

@@ -1,6 +1,7 @@
 """What a study leaves for others to read: one page that opens anywhere, tables for a paper, the numbers themselves."""
 
 import itertools
+import platform
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
@@ -14,11 +15,12 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from revit.folders import check_writable
+from revit.identity import TRAINING_VERSION
 from search_spaces.published import published
 from study.claims import Judgement, judge, judge_published
 from study.factors import anova
 from study.figures import CROSSED_AXES, figures, finished_table
-from study.ledger import Ledger
+from study.ledger import SURROUNDINGS, Ledger
 from study.paper_tables import layout, to_html, to_latex, to_markdown
 from study.plan import Plan, Trial
 from study.results import cell_table, counting_trials, trial_table
@@ -50,7 +52,7 @@ def write_report(plan: Plan, ledger: Ledger, folder: Path, command: str) -> list
     written = {
         "report.html": _page(plan, ledger, table, shown, command),
         "tables.md": f"# {title}\n\n{to_markdown(table)}\n\n{_below(plan, command)}\n",
-        "tables.tex": to_latex(table, title),
+        "tables.tex": to_latex(table, title, [*_told(plan), _made(plan)], command),
     }
     for name, text in written.items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -111,7 +113,7 @@ def _page(plan: Plan, ledger: Ledger, table: pd.DataFrame, shown: Mapping[str, g
         table=plan.space.table,
         num_trials=len(states),
         num_finished=states.count("finished"),
-        notes=[*notes(plan.space), *plan.remarks],
+        notes=_told(plan),
         answer=to_html(table),
         compared=plan.space.scale == "paper" and plan.space.table is not None,
         claims=_claims(plan, ledger),
@@ -183,25 +185,37 @@ def _title(plan: Plan) -> str:
 
 def _below(plan: Plan, command: str) -> str:
     """What belongs below a table: where its numbers come from, and the command that fills it."""
-    told = [f"{line}\n" for line in (*notes(plan.space), *plan.remarks)]
+    told = [f"{line}\n" for line in _told(plan)]
     made = [f"- {name}: {value}" for name, value in _provenance(plan).items()]
     return "\n".join([*told, *made, f"- command: `{command}`"])
 
 
+def _made(plan: Plan) -> str:
+    """The same as `_provenance`, in a line."""
+    return "; ".join(f"{name}: {value}" for name, value in _provenance(plan).items())
+
+
+def _told(plan: Plan) -> list[str]:
+    """What is to be known of the study's scale and datasets, a line each."""
+    return [*notes(plan.space), *plan.remarks]
+
+
 def _provenance(plan: Plan) -> dict[str, str]:
+    """Where the numbers come from: what was run, on what, and what wrote this down."""
     space = plan.space
     records = [trial.known for trial in plan.trials if trial.known is not None and trial.state == "finished"]
     steps = sorted({trial.num_steps for trial in plan.trials})
     start = {} if space.base is not None else {"recipe": space.recipe, "scale": space.scale}
     ran_on: dict[str, Any] = {
         name: ", ".join(sorted({record.surroundings[name] for record in records if name in record.surroundings})) or "-"
-        for name in ("device", "precision", "torch")
+        for name in SURROUNDINGS
     }
     return {
         **start,
         "seeds": ", ".join(map(str, sorted({trial.candidate.config.seed for trial in plan.trials}))),
         "steps": str(steps[0]) if len(steps) == 1 else f"{steps[0]} to {steps[-1]}",
         **ran_on,
-        "timm": version("timm"),
         "test images": ", ".join(sorted({f"{trial.num_test:,}" for trial in plan.trials})),
+        "training version": str(TRAINING_VERSION),
+        "written with": f"Python {platform.python_version()}, timm {version('timm')}",
     }

@@ -84,17 +84,19 @@ def test_the_layout_is_the_papers_and_each_cell_has_ours_theirs_and_the_differen
     table = layout(plan_of(space, 0.9))
     assert list(table.columns) == ["512", "384", "224", "128", "64"]
     assert list(table.index) == ["cifar100", "flowers102_nelorth"]
-    assert table.loc["cifar100", "224"] == ("90.00 [90.00, 90.00], n = 2", "paper 91.19 (-1.19)")
-    assert table.loc["flowers102_nelorth", "64"][0].startswith("90.00 [")
-    assert "(Wilson), n = 1" in table.loc["flowers102_nelorth", "64"][0]
+    assert table.loc["cifar100", "224"] == ("90.00", "[90.00, 90.00]", "n = 2", "paper 91.19 (-1.19)")
+    assert table.loc["flowers102_nelorth", "64"][0] == "90.00"
+    assert table.loc["flowers102_nelorth", "64"][2] == "n = 1 (Wilson)"
     nano = layout(plan_of(space.at("nano", None), 0.9))
-    assert nano.loc["photos", "28"] == ("90.00 [90.00, 90.00], n = 2", "paper 91.19"), "no difference: not comparable"
+    assert nano.loc["photos", "28"][3:] == ("paper 91.19",), "no difference: not comparable"
+    for text in (to_html(table), to_markdown(table), to_latex(table, "", [], "")):
+        assert "resolution 512" in text, "a number alone does not say of what"
 
 
 def test_points_that_are_not_run_leave_empty_cells() -> None:
     table = layout(plan_of(search_spaces.load("optimizer_schedule"), 0.9))
     assert table.loc[("sgd", "0.01"), "plateau"] == ()
-    assert table.loc[("sgd", "0.001"), "plateau"][1] == "paper 98.75 (-8.75)"
+    assert table.loc[("sgd", "0.001"), "plateau"][3] == "paper 98.75 (-8.75)"
 
 
 def test_without_columns_every_cell_has_its_row() -> None:
@@ -106,16 +108,24 @@ def test_without_columns_every_cell_has_its_row() -> None:
 NASTY = r"<b>a_b</b> & 50% | $x^2$ \ {~} #1"
 
 
+def test_no_line_of_a_latex_table_begins_with_what_its_line_break_takes_for_its_own() -> None:
+    table = pd.DataFrame({"a": [("1", "[2, 3]", "*")]}, index=pd.Index(["[b]"], name=""))
+    assert not re.search(r"\\\\\s*[\[*]", to_latex(table, "", [], "").replace(r"\\[3pt]", ""))
+
+
 def test_names_that_mean_something_to_a_format_are_escaped() -> None:
     table = pd.DataFrame({NASTY: [(NASTY, "second line")]}, index=pd.Index([NASTY], name="axis_1"))
     html = to_html(table)
     assert "<b>" not in html
     assert html.count("&lt;b&gt;a_b&lt;/b&gt; &amp; 50%") == 3
-    latex = to_latex(table, NASTY)
-    assert latex.count(r"<b>a\_b</b> \& 50\%") == 4
+    latex = to_latex(table, NASTY, [NASTY], NASTY)
     assert r"axis\_1" in latex
-    assert not re.search(r"(?<!\\)[&%#](?![ \\]*\\\\)", latex.replace(" & ", "").replace("\\\\\n", ""))
+    assert latex.count(r"\textless{}b\textgreater{}a\_b\textless{}/b\textgreater{} \& 50\%") == 5
+    assert r"\texttt{\textless{}b\textgreater{}a\_b\textless{}/\allowbreak{}b\textgreater{} \& 50\%" in latex
+    assert latex.count(r"\textbar{} \$x\textasciicircum{}2\$ \textbackslash{}") == 6
+    assert not re.search(r"(?<!\\)[&%#~^|<>$]", latex.replace(" & ", ""))
     assert all(rule in latex for rule in (r"\toprule", r"\midrule", r"\bottomrule"))
+    assert latex.index(r"\end{tabular}") < latex.rindex(r"\_b") < latex.index(r"\end{table}")
     assert "<b>" not in to_markdown(table)
     [heading, _, row] = to_markdown(table).splitlines()
     assert len(re.findall(r"(?<!\\)\|", heading)) == len(re.findall(r"(?<!\\)\|", row)) == 3

@@ -1,6 +1,8 @@
 """A report of a real small study, read back as text and in a browser."""
 
+import html
 import json
+import platform
 import re
 import shutil
 from pathlib import Path
@@ -9,16 +11,20 @@ import pandas as pd
 import plotly.graph_objects as go
 import plotly.io
 import pytest
+import timm
+import torch
 from mlflow import MlflowClient
 from rich.console import Console
 
 import search_spaces
 from revit.config import FineTuneConfig
+from revit.identity import TRAINING_VERSION
 from search_spaces.claims import Order, Trend
 from search_spaces.space import SearchSpace
 from study import report
 from study.figures import FIGURES, Study, figures
 from study.ledger import Ledger
+from study.paper_tables import LATEX, TYPED
 from study.plan import Folders, Plan, make_plan
 from study.report import by_name, claim_frame, write_report
 from study.results import counting_trials
@@ -88,12 +94,50 @@ def test_every_number_of_the_tables_is_that_of_cells_csv(folder: Path) -> None:
     for name in ("report.html", "tables.md", "tables.tex"):
         text = (folder / name).read_text()
         for cell in cells.itertuples():
-            assert f"{100 * cell.mean:.2f} [{100 * cell.low:.2f}, {100 * cell.high:.2f}], n = 2" in text
-        assert COMMAND in text or name == "tables.tex"
+            mean, interval = f"{100 * cell.mean:.2f}", f"[{100 * cell.low:.2f}, {100 * cell.high:.2f}]"
+            parts = (re.escape(part.translate(LATEX) if name == "tables.tex" else part) for part in (mean, interval))
+            assert re.search(r"(\n|<br>| \\\\ )".join([*parts, "n = 2"]), text)
     trials = pd.read_parquet(folder / "trials.parquet")
     by_cell = trials.groupby(["resolution", "model.pos_embed"])["test_accuracy"].mean()
     for cell in cells.to_dict("records"):
         assert by_cell[cell["resolution"], cell["model.pos_embed"]] == pytest.approx(cell["mean"])
+
+
+def test_below_each_table_stands_how_it_was_made_and_the_command(folder: Path) -> None:
+    page, markdown, latex = ((folder / name).read_text() for name in ("report.html", "tables.md", "tables.tex"))
+    made = {
+        "seeds": "0, 1",
+        "steps": "10",
+        "device": "cpu",
+        "torch": torch.__version__,
+        "test images": "359",
+        "training version": str(TRAINING_VERSION),
+        "written with": f"Python {platform.python_version()}, timm {timm.__version__}",
+    }
+    for name, value in made.items():
+        assert f"<dt>{name}</dt><dd>{value}</dd>" in page
+        assert f"- {name}: {value}\n" in markdown
+        assert f"{name}: {value.translate(LATEX)}" in latex.split(r"\end{tabular}")[-1]
+    assert f"<pre>{COMMAND}</pre>" in page
+    assert f"- command: `{COMMAND}`\n" in markdown
+    assert rf"command: \texttt{{{COMMAND.translate(TYPED)}}}" in latex
+
+
+def test_a_study_of_the_papers_says_its_recipe_its_scale_and_what_its_images_are(
+    tmp_path: Path, cache_dir: Path
+) -> None:
+    folders = Folders(store=tmp_path / "mlruns", data=tmp_path, cache=cache_dir)
+    plan = make_plan(search_spaces.load("pos_embed").at("nano", "authors"), (0,), folders, {})
+    write_report(plan, Ledger(folders.store), tmp_path / "reports", COMMAND)
+    for name in ("report.html", "tables.md", "tables.tex"):
+        text = html.unescape((tmp_path / "reports" / name).read_text())
+        for said in (
+            "it is no evidence on the paper's claims",
+            "mnist_5k stands for cifar10: 5,000 handwritten digits",
+        ):
+            assert (said.translate(LATEX) if name == "tables.tex" else said) in text
+        assert re.search("recipe(: |</dt><dd>)authors", text)
+        assert re.search("scale(: |</dt><dd>)nano", text)
 
 
 def test_names_that_are_html_are_shown_as_they_are(folder: Path) -> None:
@@ -202,7 +246,7 @@ def test_in_a_browser_every_figure_is_drawn_without_errors_or_requests(folder: P
     assert drawn == num_figures > 10
     assert overflow <= 0, "the page itself never scrolls sideways"
     for cell in pd.read_csv(folder / "cells.csv").itertuples():
-        assert f"{100 * cell.mean:.2f} [" in table
+        assert f"{100 * cell.mean:.2f}\n[" in table
 
 
 def test_the_papers_studies_have_claims_that_are_the_papers_sentences() -> None:
