@@ -269,7 +269,8 @@ def _run(
     plans = [_plan(space, seeds, folders) for space in spaces]
     todo = [trial for planned, _ in plans for trial in planned.to_run]
     if todo:
-        from study.runner import Resources, check_runnable
+        from study.orders import Resources
+        from study.runner import check_runnable
 
         check_runnable(todo, Resources(cpus_per_trial=cpus_per_trial, gpus_per_trial=gpus_per_trial))
     code = EXIT_FINISHED
@@ -287,12 +288,13 @@ def _run_one(planned: "Plan", ledger: "Ledger", cpus_per_trial: int | None, gpus
     out.print(f"{num_all} trials, {num_all - len(todo)} done, {len(todo)} to run")
     code = EXIT_FINISHED
     if todo:
-        from study.runner import Resources, run_plan
+        from study.orders import Resources
+        from study.runner import run_plan
 
         resources = Resources(cpus_per_trial=cpus_per_trial, gpus_per_trial=gpus_per_trial)
         result = run_plan(planned, ledger, out, resources, tags={"command": _this_command()})
         planned = planned.with_records(ledger.trials())
-        code = _tell_failures(planned, result)
+        code = _tell_failures(planned, ledger, result)
     else:
         out.print("nothing to do: every trial is done")
     _share_trials(planned, ledger)
@@ -348,13 +350,17 @@ def _tell(text: str) -> None:
     out.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def _tell_failures(planned: "Plan", result: "RunResult") -> int:
+def _tell_failures(planned: "Plan", ledger: "Ledger", result: "RunResult") -> int:
     from study.recorder import trial_name
 
-    names = {trial.identity: trial_name(trial) for trial in planned.trials}
+    trials = {trial.identity: trial for trial in planned.trials}
     for identity, message in result.messages.items():
-        outcome = result.outcomes[identity]
-        _tell(f"{outcome}: {names[identity]}: {message}")
+        trial, outcome = trials[identity], result.outcomes[identity]
+        _tell(f"{outcome}: {trial_name(trial)}: {message}")
+        if outcome == "failed" and trial.known is not None:
+            _tell(f"  {trial.missing}; {ledger.artifact(trial.known.run_id, 'traceback.txt')}")
+    if result.alike:
+        _tell(f"{result.alike}\nthe study was stopped: its first trials all failed alike, as above")
     if result.interrupted:
         return EXIT_INTERRUPTED
     return EXIT_SOME_FAILED if planned.to_run else EXIT_FINISHED

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,15 +22,12 @@ from revit.datasets.subsets import Splits
 from revit.errors import DivergedError
 from revit.models import build_model
 from revit.optim import Schedule, build_optimizer
+from revit.train_state import Row, TrainState
 
 NUM_ROWS = 100
 """Points of the training curve that a trial reports, fewer where it has fewer steps."""
 NUM_REPORTS = 20
 """Times that these points are handed over, each a moment at which the device is waited for."""
-
-Row = dict[str, float]
-"""Metrics at one step: `step`, `train_loss`, `lr`, `grad_norm`, `images_per_s`; where the model was looked at,
-`val_loss` and `val_accuracy`, and with `test_curve` also `test_curve_loss` and `test_curve_accuracy`."""
 
 
 @dataclass(frozen=True)
@@ -54,50 +51,6 @@ class TrialData:
         """The trial's own part of its dataset. Raises InputError where that leaves a class empty."""
         splits = store.split(config.val_fraction, config.data_fraction, config.subset_seed)
         return cls(store, splits, weights, num_threads)
-
-
-@dataclass
-class TrainState:
-    """All that a trial needs to go on from a step: what is saved, and loaded, to resume.
-
-    Random numbers are no part of it: they come from (seed, step). All rows so far are, so that whoever
-    listened and died can be told again.
-    """
-
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    schedule: Schedule
-    step: int = 0
-    rows: list[Row] = field(default_factory=list)
-    best_val_accuracy: float = -1.0
-    best_model: dict[str, Tensor] | None = None
-
-    def save(self, path: Path) -> None:
-        """Write to a temporary name, then rename: at `path` there is a whole checkpoint or none."""
-        record = {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state,
-            "step": self.step,
-            "rows": self.rows,
-            "best_val_accuracy": self.best_val_accuracy,
-            "best_model": self.best_model,
-        }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        torch.save(record, partial)
-        partial.replace(path)
-
-    def load(self, path: Path) -> None:
-        """Take over what `save` wrote. Only tensors and plain values are read, never code."""
-        record = torch.load(path, map_location="cpu", weights_only=True)
-        self.model.load_state_dict(record["model"])
-        self.optimizer.load_state_dict(record["optimizer"])
-        self.schedule.state = record["schedule"]
-        self.step = record["step"]
-        self.rows = record["rows"]
-        self.best_val_accuracy = record["best_val_accuracy"]
-        self.best_model = record["best_model"]
 
 
 @dataclass(frozen=True)
@@ -156,6 +109,7 @@ def fine_tune(
     device: torch.device,
     resume: Path | None = None,
     on_built: Callable[[dict[str, Any]], None] = lambda built: None,
+    hurry: Callable[[], bool] = lambda: False,
 ) -> FineTuneResult:
     """Train for the compiled number of optimizer steps, then test once.
 
@@ -167,6 +121,7 @@ def fine_tune(
         resume: a checkpoint that `TrainState.save` wrote for this very config; what was reported up to
             it is reported again.
         on_built: told, before the first step, what was really built (see built.py).
+        hurry: asked at every point of the curve whether to report there and then, as somebody wants to stop.
 
     Raises:
         DivergedError: a training loss, or at the end the test loss, was not finite.
@@ -201,7 +156,7 @@ def fine_tune(
             state.rows.append(meter.close_row(state.step))
         if state.step in validate_at:
             state.rows[-1] |= _look(config, data, state, device)
-        if state.step in report_at:
+        if state.step in report_at or (state.step in row_at and hurry()):
             report(state.rows[num_reported:], state)
             num_reported = len(state.rows)
             meter.restart_clock()

@@ -21,7 +21,8 @@ from revit.config import FineTuneConfig, ModelConfig, OptimizerConfig, ScheduleC
 from revit.datasets.registry import DATASETS
 from revit.datasets.store import open_store
 from revit.errors import InputError
-from revit.fine_tune import FineTuneResult, Row, TrainState, TrialData, fine_tune
+from revit.fine_tune import FineTuneResult, TrialData, fine_tune
+from revit.train_state import Row, TrainState
 from revit.weights import PACKAGED
 
 PRETRAINING: dict[str, FineTuneConfig] = {

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
@@ -23,6 +24,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from revit.errors import InputError
 from revit.folders import check_writable
+from study import patience
+from study.leases import Leases
 
 EXPERIMENT = "vit-fine-tuning"
 PAGE = 1000
@@ -52,6 +55,14 @@ def is_settled(outcome: Outcome) -> bool:
     return outcome in ("finished", "diverged")
 
 
+def may_pass(error: BaseException) -> bool:
+    """Whether what kept the ledger from being written may pass: a disk, or a server that is not reached."""
+    away = isinstance(error, MlflowException) and (
+        error.error_code == "TEMPORARILY_UNAVAILABLE" or "Max retries exceeded" in str(error)
+    )
+    return away or patience.may_pass(error)
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
     """What the ledger has of a trial.
@@ -62,6 +73,7 @@ class TrialRecord:
         metrics: last value of each metric.
         studies: names of the studies that it is found from.
         surroundings: `device`, `precision` and `torch` that it ran on, as far as it came to say so.
+        failure: class of its failure (failures.py), empty where it did not fail.
     """
 
     run_id: str
@@ -71,6 +83,7 @@ class TrialRecord:
     metrics: Mapping[str, float]
     studies: frozenset[str]
     surroundings: Mapping[str, str]
+    failure: str
 
     @property
     def settled(self) -> bool:
@@ -92,33 +105,45 @@ class Ledger:
         self.root = root.absolute()
         check_writable(self.root, "--store")
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table it creates
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # and of errors that are raised, too
         self.uri = tracking_uri(self.root)
         try:
-            self._client = MlflowClient(self.uri)
-            found = self._client.get_experiment_by_name(EXPERIMENT)
+            with FileLock(self.root / "open.lock"):  # two that create the same tables at once break them
+                self._client = MlflowClient(self.uri)
+                self._experiment = self._find_or_create_experiment()
         except (MlflowException, SQLAlchemyError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{self.root / 'mlflow.db'} is no store that MLflow can open: {reason}") from error
-        self._experiment: str = (
-            found.experiment_id
-            if found is not None
-            else self._client.create_experiment(
-                EXPERIMENT,
-                artifact_location=(self.root / "artifacts").as_uri(),
-                tags={"mlflow.experimentKind": "custom_model_development"},
-            )
-        )
+
+    def _find_or_create_experiment(self) -> str:
+        found = self._client.get_experiment_by_name(EXPERIMENT)
+        if found is not None:
+            return str(found.experiment_id)
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        created = self._client.create_experiment(EXPERIMENT, (self.root / "artifacts").as_uri(), tags)
+        return str(created)
 
     def trials(self) -> dict[str, TrialRecord]:
         """Every trial there is, by identity."""
         records = (_record(run) for run in self._search("tags.identity != ''"))
         return {record.identity: record for record in records}
 
-    def close_abandoned(self) -> None:
-        """End every run that nobody ended, as whoever ran it died. To be called while nobody else runs."""
+    def runs(self) -> list[Run]:
+        """Every run as MLflow has it, of launches and of trials."""
+        return list(self._search(""))
+
+    def find(self, identity: str) -> TrialRecord | None:
+        """A trial as it is now, None where it never began."""
+        return next((_record(run) for run in self._search(f"tags.identity = '{identity}'")), None)
+
+    def close_abandoned(self, leases: Leases) -> None:
+        """End every run that nobody ended, as whoever ran it died: of the living, its lease cannot be taken."""
         for run in self._search("attributes.status = 'RUNNING'"):
-            self._client.log_batch(run.info.run_id, tags=[RunTag("outcome", "interrupted")])
-            self._close(run.info.run_id, "interrupted")
+            name = run.data.tags.get("identity", run.info.run_id)
+            if leases.take(name):
+                self._client.log_batch(run.info.run_id, tags=[RunTag("outcome", "interrupted")])
+                self._close(run.info.run_id, "interrupted")
+                leases.release(name)
 
     def open_launch(self, study: str, tags: Mapping[str, str]) -> str:
         """Begin a launch of a study; returns the id of its run, the parent of its trials' runs."""
@@ -128,42 +153,45 @@ class Ledger:
 
     def close_launch(self, launch: str, outcome: Outcome, counts: Mapping[str, float]) -> None:
         """End a launch, with how many of its trials ended how."""
-        now = _now_ms()
+        now = now_ms()
         self._client.log_batch(launch, metrics=[Metric(name, value, now, 0) for name, value in counts.items()])
         self._close(launch, outcome)
 
     def open_trial(
         self,
-        known: TrialRecord | None,
+        identity: str,
         *,
         launch: str,
         name: str,
         config: Mapping[str, object],
         tags: Mapping[str, str],
-    ) -> str:
-        """Begin a trial, or take up its run again; returns the run's id.
+    ) -> TrialRecord:
+        """Begin a trial, or take up its run again; returns what is written of it.
 
         Args:
-            known: what the ledger has of it.
             config: the flat config, logged as the run's params.
         """
-        all_tags = {"kind": "trial", MLFLOW_PARENT_RUN_ID: launch, **tags}
-        if known is not None:
+        all_tags = {"kind": "trial", "identity": identity, MLFLOW_PARENT_RUN_ID: launch, **tags}
+        known = self.find(identity)
+        if known is None:
+            known = _record(self._client.create_run(self._experiment, run_name=name, tags=all_tags))
+        else:
             self._client.update_run(known.run_id, status="RUNNING")
-            marks = [RunTag(key, value) for key, value in {**all_tags, "outcome": "", "message": ""}.items()]
-            self._client.log_batch(known.run_id, tags=marks)
-            return known.run_id
-        run = self._client.create_run(self._experiment, run_name=name, tags=all_tags)
+            self.tag(known.run_id, {**all_tags, "outcome": "", "message": "", "failure": ""})
         params = [Param(key, str(value)) for key, value in config.items()]
-        for start in range(0, len(params), BATCH_PARAMS):
-            self._client.log_batch(run.info.run_id, params=params[start : start + BATCH_PARAMS])
-        return str(run.info.run_id)
+        for start in range(0, len(params), BATCH_PARAMS):  # again, too: whoever began it may have died before
+            self._client.log_batch(known.run_id, params=params[start : start + BATCH_PARAMS])
+        return known
 
-    def log_rows(self, run_id: str, rows: list[dict[str, float]]) -> None:
-        """Write metrics; each row holds its `step` and the metrics at that step."""
-        now = _now_ms()
+    def log_rows(self, run_id: str, rows: list[dict[str, float]], measured_ms: int) -> None:
+        """Write metrics. Written twice, they are there once: MLflow keeps no two equal points.
+
+        Args:
+            rows: each holds its `step` and the metrics at that step.
+            measured_ms: when, in milliseconds since 1970.
+        """
         metrics = [
-            Metric(name, value, now, int(row["step"]))
+            Metric(name, value, measured_ms, int(row["step"]))
             for row in rows
             for name, value in {**row, STEPS_DONE: row["step"]}.items()
             if name != "step"
@@ -171,16 +199,19 @@ class Ledger:
         for start in range(0, len(metrics), BATCH_METRICS):
             self._client.log_batch(run_id, metrics=metrics[start : start + BATCH_METRICS])
 
-    def close_trial(self, run_id: str, outcome: Outcome, *, message: str = "", artifacts: Path | None = None) -> None:
+    def close_trial(
+        self, run_id: str, outcome: Outcome, *, message: str = "", failure: str = "", artifacts: Path | None = None
+    ) -> None:
         """End a trial's run.
 
         Args:
             message: one line on why it did not finish.
+            failure: the class of a failure.
             artifacts: a folder whose files are kept with the run.
         """
         if artifacts is not None and artifacts.is_dir():
             self._client.log_artifacts(run_id, str(artifacts))
-        self._client.log_batch(run_id, tags=[RunTag("outcome", outcome), RunTag("message", message[:5000])])
+        self.tag(run_id, {"outcome": outcome, "message": message[:5000], "failure": failure})
         self._close(run_id, outcome)
 
     def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
@@ -259,8 +290,10 @@ def _record(run: Run) -> TrialRecord:
         metrics=run.data.metrics,
         surroundings={name: tags[name] for name in SURROUNDINGS if name in tags},
         studies=frozenset(tag.removeprefix(STUDY_TAG) for tag in tags if tag.startswith(STUDY_TAG)),
+        failure=tags.get("failure", ""),
     )
 
 
-def _now_ms() -> int:
+def now_ms() -> int:
+    """The time as MLflow keeps it: milliseconds since 1970."""
     return time.time_ns() // 1_000_000

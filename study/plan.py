@@ -13,6 +13,16 @@ from revit.weights import find_weights, weights_digest
 from search_spaces.space import Candidate, SearchSpace
 from study.ledger import TrialRecord
 
+MISSING = {
+    "finished": "",
+    "new": "not run",
+    "interrupted": "stopped early",
+    "running": "still running",
+    "diverged": "diverged",
+    "failed": "failed",
+}
+"""By a trial's state, why it has no result."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Folders:
@@ -62,6 +72,13 @@ class Trial:
         if self.known is None:
             return "new"
         return self.known.outcome or "running"
+
+    @property
+    def missing(self) -> str:
+        """Why it has no result, as a table says it; empty where it has one."""
+        if self.known is not None and self.known.failure:
+            return self.known.failure
+        return MISSING[self.state]
 
 
 @dataclass(frozen=True, kw_only=True)

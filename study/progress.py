@@ -59,6 +59,12 @@ class StudyProgress:
         self._steps_before[identity] = step
         self.stepped(identity, step)
 
+    def again(self, identity: str, name: str, why: str) -> None:
+        """A trial stopped, and will go on by itself."""
+        self._running.discard(identity)
+        self._console.print(f"{self._counts()}  {name}  goes on after: {why}", highlight=False, markup=False)
+        self._refresh()
+
     def ended(self, identity: str, name: str, outcome: str, val_accuracy: float | None) -> None:
         """A trial is over; its validation accuracy, 0 to 1, where it has one."""
         self._running.discard(identity)

@@ -1,100 +1,141 @@
 """Writes what happens to the ledger, in order, in one thread, so that no trial waits for a database."""
 
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
-from study.ledger import STUDY_TAG, Ledger, Outcome, is_settled
+from study.ledger import STUDY_TAG, Ledger, Outcome, TrialRecord, is_settled, may_pass, now_ms
+from study.patience import patiently
 from study.plan import Trial
 
 
 class Recorder:
     """The only writer of one launch. Its methods return at once; `close` waits until all is written.
 
-    A trial of which something could not be written is failed, not finished: its results are not whole.
+    While the disk is full, or a server is away, it waits and writes later what is measured meanwhile: trials go on. A
+    trial of which something can never be written is failed, not finished: its results are not whole.
 
     Args:
         ledger: where to.
         launch: id of the launch's run.
         study: tags of the study: its name as `study`, its recipe and scale.
         trials: every trial that may start.
+        tell: what to do with a line for the user, on waiting for the store.
 
     Attributes:
         outcomes: how each trial that started has ended, by identity; complete after `close`.
         messages: why, one line, for each that did not finish and was not interrupted.
     """
 
-    def __init__(self, ledger: Ledger, *, launch: str, study: Mapping[str, str], trials: list[Trial]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        launch: str,
+        study: Mapping[str, str],
+        trials: list[Trial],
+        tell: Callable[[str], None],
+    ) -> None:
         self.outcomes: dict[str, Outcome] = {}
         self.messages: dict[str, str] = {}
         self._ledger = ledger
         self._launch = launch
         self._study = study
         self._trials = {trial.identity: trial for trial in trials}
-        self._run_ids: dict[str, str] = {}
+        self._tell = tell
+        self._open: dict[str, TrialRecord] = {}
+        self._last_step: dict[str, int] = {}
+        self._hurry = threading.Event()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
 
     def started(self, identity: str) -> None:
         """A trial began, or goes on."""
-        self._submit(identity, lambda: self._open(identity))
+        self._submit(identity, lambda: self._open_trial(identity))
 
     def rows(self, identity: str, rows: list[dict[str, float]]) -> None:
         """A trial measured something. Steps that the ledger has already, from before a resume, are left out."""
-        known = self._trials[identity].known
-        last = 0 if known is None else known.last_step
-        news = [row for row in rows if row["step"] > last]
-        if news:
-            self._submit(identity, lambda: self._ledger.log_rows(self._run_ids[identity], news))
+        measured = now_ms()
+        self._submit(identity, lambda: self._write_rows(identity, rows, measured))
 
     def final(self, identity: str, row: dict[str, float]) -> None:
         """What a finished trial measured at the end, once."""
-        self._submit(identity, lambda: self._ledger.log_rows(self._run_ids[identity], [row]))
+        measured = now_ms()
+        self._submit(identity, lambda: self._write_final(identity, row, measured))
 
     def tags(self, identity: str, tags: dict[str, str]) -> None:
         """What is known of a trial's surroundings: its device, precision, versions."""
-        self._submit(identity, lambda: self._ledger.tag(self._run_ids[identity], tags))
+        self._submit(identity, lambda: self._ledger.tag(self._open[identity].run_id, tags))
 
     def ended(
-        self, identity: str, outcome: Outcome, *, message: str, artifacts: Path, then: Callable[[Outcome], None]
+        self,
+        identity: str,
+        outcome: Outcome,
+        *,
+        message: str,
+        failure: str,
+        artifacts: Path,
+        then: Callable[[Outcome], None],
     ) -> None:
         """A trial is over.
 
         Args:
+            failure: the class of its failure, empty where it did not fail.
             artifacts: folder of the files to keep.
             then: called with the outcome once all is written.
         """
-        self._submit(identity, lambda: self._close_trial(identity, outcome, message, artifacts, then))
+        self._submit(identity, lambda: self._close_trial(identity, outcome, message, failure, artifacts))
+        self._thread.submit(lambda: then(self.outcomes[identity]))
 
-    def close(self, *, interrupted: bool) -> None:
+    def close(self, *, interrupted: bool, complete: bool) -> None:
         """Mark as interrupted whatever began and did not end, end the launch, wait until all is written.
 
+        Args:
+            interrupted: the user is in a hurry: what cannot be written now is left to the next launch, which has it
+                from the trials' checkpoints.
+            complete: every trial of the launch has been settled, by this launch or another.
+
         Raises:
-            MlflowException, OSError: the launch itself could not be ended.
+            MlflowException, OSError: the launch itself could not be ended; not where there is a hurry.
         """
-        ending = self._thread.submit(self._close_all, interrupted)
+        if interrupted:
+            self._hurry.set()
+        for identity in self._trials:
+            self._submit(identity, partial(self._close_interrupted, identity))
+        ending = self._thread.submit(
+            patiently,
+            partial(self._close_launch, interrupted, complete),
+            passing=may_pass,
+            hurry=self._hurry.is_set,
+            tell=self._tell_of_store,
+        )
         self._thread.shutdown(wait=True)
-        ending.result()
+        if not interrupted:
+            ending.result()
 
     def _submit(self, identity: str, write: Callable[[], None]) -> None:
         def write_or_note() -> None:
             try:
-                write()
+                patiently(write, passing=may_pass, hurry=self._hurry.is_set, tell=self._tell_of_store)
             except Exception as error:  # whatever a store can raise: the trial is then not whole
                 self.messages.setdefault(identity, f"not written: {type(error).__name__}: {error}")
                 self.outcomes[identity] = "failed"
 
         self._thread.submit(write_or_note)
 
-    def _open(self, identity: str) -> None:
+    def _tell_of_store(self, line: str) -> None:
+        self._tell(f"the store {self._ledger.root} {line}; trials go on")
+
+    def _open_trial(self, identity: str) -> None:
         trial = self._trials[identity]
         config = trial.candidate.config
-        self._run_ids[identity] = self._ledger.open_trial(
-            trial.known,
+        known = self._ledger.open_trial(
+            identity,
             launch=self._launch,
             name=trial_name(trial),
             config=config.flat(),
             tags={
-                "identity": identity,
                 **self._study,
                 f"{STUDY_TAG}{self._study['study']}": "yes",
                 "cell": cell_name(trial),
@@ -103,35 +144,43 @@ class Recorder:
                 "seed": str(config.seed),
             },
         )
+        self._open[identity] = known
+        self._last_step.setdefault(identity, known.last_step)
 
-    def _close_trial(
-        self, identity: str, outcome: Outcome, message: str, artifacts: Path, then: Callable[[Outcome], None]
-    ) -> None:
+    def _write_rows(self, identity: str, rows: list[dict[str, float]], measured_ms: int) -> None:
+        news = [row for row in rows if row["step"] > self._last_step[identity]]
+        if news:
+            self._ledger.log_rows(self._open[identity].run_id, news, measured_ms)
+            self._last_step[identity] = int(news[-1]["step"])
+
+    def _write_final(self, identity: str, row: dict[str, float], measured_ms: int) -> None:
+        known = self._open[identity]
+        if "test_accuracy" not in known.metrics:  # else it died between this and its end
+            self._ledger.log_rows(known.run_id, [row], measured_ms)
+
+    def _close_trial(self, identity: str, outcome: Outcome, message: str, failure: str, artifacts: Path) -> None:
         if self.outcomes.get(identity) == "failed":
             outcome, message = "failed", self.messages[identity]
-        self._ledger.close_trial(self._run_ids[identity], outcome, message=message, artifacts=artifacts)
-        del self._run_ids[identity]
+        self._ledger.close_trial(
+            self._open[identity].run_id, outcome, message=message, failure=failure, artifacts=artifacts
+        )
+        del self._open[identity]
         self.outcomes[identity] = outcome
         if message:
             self.messages[identity] = message
-        then(outcome)
 
-    def _close_all(self, interrupted: bool) -> None:
-        for identity in list(self._run_ids):
+    def _close_interrupted(self, identity: str) -> None:
+        if identity in self._open:
             outcome = self.outcomes.setdefault(identity, "interrupted")
             message = self.messages.get(identity, "stopped before its last step")
-            self._try_to_close(identity, outcome, message)
+            self._ledger.close_trial(self._open[identity].run_id, outcome, message=message)
+
+    def _close_launch(self, interrupted: bool, complete: bool) -> None:
         ended = list(self.outcomes.values())
         counts = {f"num_{outcome}": float(ended.count(outcome)) for outcome in sorted(set(ended))}
-        all_settled = len(ended) == len(self._trials) and all(map(is_settled, ended))
-        outcome = "interrupted" if interrupted else "finished" if all_settled else "failed"
+        done = complete and all(map(is_settled, ended))
+        outcome: Outcome = "interrupted" if interrupted else "finished" if done else "failed"
         self._ledger.close_launch(self._launch, outcome, counts)
-
-    def _try_to_close(self, identity: str, outcome: Outcome, message: str) -> None:
-        try:
-            self._ledger.close_trial(self._run_ids[identity], outcome, message=message)
-        except Exception as error:  # the next launch closes what this one could not
-            self.messages[identity] = f"not closed: {type(error).__name__}: {error}"
 
 
 def cell_name(trial: Trial) -> str:

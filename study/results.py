@@ -92,14 +92,14 @@ def _choose(trials: list[Trial]) -> list[Trial]:
 def _summary(trials: list[Trial], nuisance: list[str]) -> dict[str, object]:
     chosen = _choose(trials) if nuisance else trials
     finished = [trial for trial in chosen if trial.state == "finished"]
-    missing = Counter(trial.state for trial in trials if trial.state != "finished")
+    missing = Counter(trial.missing for trial in trials if trial.missing)
     row: dict[str, object] = {**dict.fromkeys(nuisance), **(chosen[0].candidate.nuisance if chosen else {})}
     row |= {"n": len(finished), "mean": math.nan, "low": math.nan, "high": math.nan, "interval": ""}
     if finished:
         accuracies = [_metric(trial, "test_accuracy") for trial in finished]
         low, high, kind = seed_interval(accuracies, finished[0].num_test)
         row |= {"mean": _mean(accuracies), "low": low, "high": high, "interval": kind}
-    return row | {"missing": ", ".join(f"{count} {state}" for state, count in missing.items())}
+    return row | {"missing": ", ".join(f"{count} {why}" for why, count in missing.items())}
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -1,18 +1,29 @@
 """The adapter between one Ray Tune trial and `revit.fine_tune`. Runs in Ray's worker processes."""
 
+import gc
 import json
 import shutil
+import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from ray import tune
 
-from revit.config import from_dict
+from revit.config import FineTuneConfig, from_dict
 from revit.errors import DivergedError
+from study.failures import classify
+from study.patience import patiently
 
 CHECKPOINT = "checkpoint.pt"
 ARTIFACTS = "artifacts"
+
+SAVE_AFTER_S = 300.0
+"""A trial is saved at each of its looks, and at a report when this is how long ago it last was."""
+LONGEST_DEATH_S = 60.0
+"""For how long a worker may live on after its study was killed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +34,10 @@ class Order:
         images: folder of the image store.
         weights: file or folder of the pretrained weights, None to start from scratch.
         work: folder of this trial's checkpoint and artifacts; the driver can read it too.
+        stop_file: a file that appears when the study is to stop; the trial then saves its state as soon as it can.
         device: `cpu` or `cuda`.
-        num_threads: CPU threads of the trial.
+        num_cpus: CPU threads of the trial.
+        num_gpus: its share of them.
         keep_model: leave the tested weights among the artifacts.
     """
 
@@ -33,59 +46,103 @@ class Order:
     images: str
     weights: str | None
     work: str
+    stop_file: str
     device: str
-    num_threads: int
+    num_cpus: int
+    num_gpus: float
     keep_model: bool
 
 
 def train_trial(params: dict[str, Any]) -> None:
     """Train one order to its end, going on from its checkpoint where there is one.
 
-    Reports `rows` as they come, and lastly `outcome`. Artifacts lie in the work folder by then.
+    Reports `rows` as they come, with whether its state was `saved`, and lastly `outcome`. Artifacts lie in the work
+    folder by then. Where the device has too little memory, it goes on with half the micro-batch: the same gradient,
+    and the same trial.
     """
-    import torch
-
-    from revit.datasets.store import ImageStore
-    from revit.fine_tune import Row, TrainState, TrialData, device_name, fine_tune, marks, uses_bf16
-
     order = Order(**params["order"])
     config = from_dict(order.config)
     work = Path(order.work)
-    checkpoint = work / CHECKPOINT
-    artifacts = work / ARTIFACTS
+    work.mkdir(parents=True, exist_ok=True)
+    with FileLock(work / "lock", timeout=LONGEST_DEATH_S):  # a worker whose study was killed may be dying still
+        while smaller := _train_or_shrink(order, config):
+            config = smaller
+
+
+def _train_or_shrink(order: Order, config: FineTuneConfig) -> FineTuneConfig | None:
+    """Train; None when it is over, or the config with half the micro-batch where there is no memory for this one."""
+    try:
+        _train(order, config)
+    except Exception as error:
+        micro = config.micro_batch or config.batch_size
+        if classify(error) != "device out of memory" or micro == 1:
+            raise
+        smaller = config.with_values({"micro_batch": -(-micro // 2)})
+    else:
+        return None
+    _free_memory()  # now that the error, which holds on to all it met, is gone
+    return smaller
+
+
+def _train(order: Order, config: FineTuneConfig) -> None:
+    import torch
+
+    from revit.datasets.store import ImageStore
+    from revit.fine_tune import TrialData, device_name, fine_tune, marks, uses_bf16
+    from revit.train_state import Row, TrainState, newest_whole
+
+    checkpoint, artifacts = Path(order.work) / CHECKPOINT, Path(order.work) / ARTIFACTS
     shutil.rmtree(artifacts, ignore_errors=True)  # of an earlier attempt that failed
     artifacts.mkdir(parents=True)
     device = torch.device(order.device)
-    torch.set_num_threads(order.num_threads if device.type == "cpu" else 1)
+    torch.set_num_threads(order.num_cpus if device.type == "cpu" else 1)
 
     weights = None if order.weights is None else Path(order.weights)
-    data = TrialData.of(config, ImageStore(Path(order.images)), weights, order.num_threads)
-    resume = checkpoint if checkpoint.exists() else None
+    data = TrialData.of(config, ImageStore(Path(order.images)), weights, order.num_cpus)
+    resume = newest_whole(checkpoint)
     save_at = marks(config.num_steps(len(data.splits.train), data.splits.num_all), config.num_evals)
     told_before = resume is not None  # of a resumed trial the first report repeats what came before
+    saved_at = time.monotonic()
+
+    def stopping() -> bool:
+        return Path(order.stop_file).exists()
 
     def report(rows: list[Row], state: TrainState) -> None:
-        nonlocal told_before
-        if state.step in save_at and not told_before:
-            state.save(checkpoint)
-        tune.report({"rows": rows, "repeated": told_before})
+        nonlocal told_before, saved_at
+        overdue = time.monotonic() - saved_at > SAVE_AFTER_S
+        saving = not told_before and (state.step in save_at or overdue or stopping())
+        if saving:
+            patiently(lambda: state.save(checkpoint), hurry=stopping)
+            saved_at = time.monotonic()
+        tune.report({"rows": rows, "repeated": told_before, "saved": saving or told_before})
         told_before = False
 
+    def write(path: Path, writer: Callable[[Path, Any], None], content: Any) -> None:
+        patiently(lambda: writer(path, content), hurry=stopping)
+
     def write_built(built: dict[str, Any]) -> None:
-        _write_json(artifacts / "config.json", asdict(config))
-        _write_json(artifacts / "built.json", built)
+        write(artifacts / "config.json", _write_json, order.config)
+        write(artifacts / "built.json", _write_json, built)
         precision = "bf16" if uses_bf16(device) else "fp32"
-        tune.report({"tags": {"device": device_name(device), "precision": precision, "torch": torch.__version__}})
+        ran_on = {"device": device_name(device), "precision": precision, "torch": torch.__version__}
+        tune.report({"tags": {**ran_on, "micro_batch": str(built["micro_batch"])}})
 
     try:
-        result = fine_tune(config, data, report, device=device, resume=resume, on_built=write_built)
+        result = fine_tune(config, data, report, device=device, resume=resume, on_built=write_built, hurry=stopping)
     except DivergedError as error:
         tune.report({"outcome": "diverged", "message": str(error)})
         return
-    _write_predictions(artifacts / "predictions.parquet", asdict(result.predictions))
+    write(artifacts / "predictions.parquet", _write_predictions, asdict(result.predictions))
     if order.keep_model:
-        _write_model(artifacts / "model.safetensors", result.model)
+        write(artifacts / "model.safetensors", _write_model, result.model)
     tune.report({"outcome": "finished", "metrics": result.metrics})
+
+
+def _free_memory() -> None:
+    import torch
+
+    gc.collect()
+    torch.cuda.empty_cache()
 
 
 def clear_work(work: Path) -> None:

@@ -12,7 +12,8 @@ import torch
 
 from revit.config import FineTuneConfig
 from revit.datasets.store import ImageStore, open_store
-from revit.fine_tune import FineTuneResult, Row, TrainState, TrialData, fine_tune
+from revit.fine_tune import FineTuneResult, TrialData, fine_tune
+from revit.train_state import Row, TrainState
 from revit.weights import find_weights
 
 

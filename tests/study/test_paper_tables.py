@@ -62,7 +62,7 @@ def plan_of(space: SearchSpace, accuracy: float) -> Plan:
     for number, candidate in enumerate(space.candidates((0, 1))):
         known = TrialRecord(
             run_id=str(number), identity=str(number), outcome="finished", last_step=1, studies=frozenset(),
-            metrics={"test_accuracy": accuracy, "chosen_val_accuracy": accuracy}, surroundings={},
+            metrics={"test_accuracy": accuracy, "chosen_val_accuracy": accuracy}, surroundings={}, failure="",
         )  # fmt: skip
         trials.append(
             Trial(

@@ -32,6 +32,7 @@ def record_of(identity: str, outcome: str | None) -> TrialRecord:
         metrics={},
         studies=frozenset({"example"}),
         surroundings={},
+        failure="",
     )
 
 

@@ -5,6 +5,7 @@ from mlflow import MlflowClient
 
 from revit.config import FineTuneConfig
 from search_spaces.space import SearchSpace
+from study.leases import Leases
 from study.ledger import Ledger
 from study.plan import Folders, Trial, make_plan
 from study.recorder import Recorder, cell_name, trial_name
@@ -28,7 +29,10 @@ class Store:
         plan = make_plan(SPACE, SPACE.seeds, Folders(store=folder, data=folder, cache=cache_dir), {})
         self.trials: list[Trial] = list(plan.trials)
         self.launch = self.ledger.open_launch("example", {})
-        self.recorder = Recorder(self.ledger, launch=self.launch, study={"study": "example"}, trials=self.trials)
+        self.told: list[str] = []
+        self.recorder = Recorder(
+            self.ledger, launch=self.launch, study={"study": "example"}, trials=self.trials, tell=self.told.append
+        )
         self.files = folder / "files"
         self.files.mkdir()
         self.settled: list[str] = []
@@ -38,7 +42,9 @@ class Store:
         self.recorder.started(identity)
         self.recorder.rows(identity, [{"step": 5, "lr": 0.1}])
         self.recorder.final(identity, {"step": 5, "test_accuracy": 0.5})
-        self.recorder.ended(identity, "finished", message="", artifacts=self.files, then=self.settled.append)
+        self.recorder.ended(
+            identity, "finished", message="", failure="", artifacts=self.files, then=self.settled.append
+        )
 
     def statuses(self) -> dict[str, str]:
         runs = self.client.search_runs(["1"])
@@ -53,7 +59,7 @@ def store(tmp_path: Path, cache_dir: Path) -> Store:
 def test_trials_that_finish_are_finished_and_so_is_their_launch(store: Store) -> None:
     for trial in store.trials:
         store.finish(trial.identity)
-    store.recorder.close(interrupted=False)
+    store.recorder.close(interrupted=False, complete=True)
     assert set(store.statuses().values()) == {"FINISHED"}
     assert store.settled == ["finished", "finished"]
 
@@ -69,15 +75,15 @@ def test_a_trial_of_which_something_could_not_be_written_is_not_finished(
     def refuse_once(*arguments: object, **options: object) -> None:
         if refusals:
             refusals.pop()
-            raise OSError("disk full")
+            raise ValueError("no such column")
         write(*arguments, **options)
 
     monkeypatch.setattr(store.ledger, broken, refuse_once)
     store.finish(first)
     store.finish(second)
-    store.recorder.close(interrupted=False)
+    store.recorder.close(interrupted=False, complete=True)
     assert store.recorder.outcomes == {first: "failed", second: "finished"}
-    assert "disk full" in store.recorder.messages[first]
+    assert "no such column" in store.recorder.messages[first]
     assert store.statuses() == {first: "FAILED", second: "FINISHED", "launch": "FAILED"}
     assert store.settled in (["failed", "finished"], ["finished"]), "its work folder is kept"
 
@@ -86,17 +92,17 @@ def test_what_began_and_did_not_end_is_interrupted(store: Store) -> None:
     first, second = (trial.identity for trial in store.trials)
     store.recorder.started(first)
     store.recorder.started(second)
-    store.recorder.close(interrupted=True)
+    store.recorder.close(interrupted=True, complete=False)
     assert set(store.statuses().values()) == {"KILLED"}
     assert store.recorder.outcomes == {first: "interrupted", second: "interrupted"}
 
 
-def test_runs_of_a_launch_that_died_are_closed_by_the_next(store: Store) -> None:
+def test_runs_of_a_launch_that_died_are_closed_by_the_next(store: Store, tmp_path: Path) -> None:
     identity = store.trials[0].identity
     store.recorder.started(identity)
     store.recorder._thread.shutdown(wait=True)  # and then the process dies
     assert store.statuses() == {identity: "RUNNING", "launch": "RUNNING"}
-    store.ledger.close_abandoned()
+    store.ledger.close_abandoned(Leases(tmp_path / "leases"))
     assert store.statuses() == {identity: "KILLED", "launch": "KILLED"}
     assert store.ledger.trials()[identity].outcome == "interrupted"
 

@@ -24,11 +24,12 @@ from search_spaces.space import SearchSpace
 from study import report
 from study.figures import FIGURES, Study, figures
 from study.ledger import Ledger
+from study.orders import Resources
 from study.paper_tables import LATEX, TYPED
 from study.plan import Folders, Plan, make_plan
 from study.report import by_name, claim_frame, write_report
 from study.results import counting_trials
-from study.runner import Resources, run_plan
+from study.runner import run_plan
 
 NASTY = "<script>alert('x')</script> & <b>bold</b>"
 SPACE = SearchSpace(
@@ -211,7 +212,7 @@ def test_a_study_of_which_nothing_has_finished_says_what_is_missing(
     assert figures(nothing, ledger) == []
     write_report(nothing, ledger, tmp_path / "looks", COMMAND)
     page = (tmp_path / "looks" / "report.html").read_text()
-    assert page.count("missing: 2 new") == 6
+    assert page.count("missing: 2 not run") == 6
     assert "What fills the missing cells" in page
     assert page.count('class="undecided"') >= 2
 

@@ -27,6 +27,7 @@ def finished(identity: str, test: float, val: float) -> TrialRecord:
         metrics=metrics,
         studies=frozenset(),
         surroundings={},
+        failure="",
     )
 
 
@@ -86,13 +87,13 @@ def test_a_trial_that_did_not_finish_fills_no_cell(plan: Plan) -> None:
     stopped = points(plan, "cosine", 0.2)[0].identity
     records[stopped] = TrialRecord(
         run_id="r", identity=stopped, outcome="interrupted", last_step=3,
-        metrics={"test_accuracy": 0.99, "chosen_val_accuracy": 0.99}, studies=frozenset(), surroundings={},
+        metrics={"test_accuracy": 0.99, "chosen_val_accuracy": 0.99}, studies=frozenset(), surroundings={}, failure="",
     )  # fmt: skip
     cells = cell_table(plan.with_records(records))
     assert cells["n"].tolist() == [3, 0]
     assert cells["mean"][0] == pytest.approx(0.8)
     assert math.isnan(cells["mean"][1])
-    assert cells["missing"].tolist() == ["1 interrupted, 2 new", "6 new"]
+    assert cells["missing"].tolist() == ["1 stopped early, 2 not run", "6 not run"]
 
 
 def points(plan: Plan, schedule: str, lr: float | None) -> list[Trial]:
@@ -114,6 +115,7 @@ def test_a_point_that_did_not_finish_whole_is_not_chosen(plan: Plan) -> None:
             metrics={},
             studies=frozenset(),
             surroundings={},
+            failure="",
         )
     cells = cell_table(plan.with_records(records))
     assert cells["mean"][0] == pytest.approx(0.7)
@@ -147,4 +149,4 @@ def test_every_trial_has_its_row(plan: Plan) -> None:
 def test_the_terminal_shows_what_is_missing(plan: Plan) -> None:
     table = terminal_table(plan)
     assert table.row_count == 2
-    assert list(table.columns[-1].cells) == ["6 new", "6 new"]
+    assert list(table.columns[-1].cells) == ["6 not run", "6 not run"]

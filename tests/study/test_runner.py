@@ -3,14 +3,18 @@
 import json
 import math
 import shutil
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pandas as pd
+import psutil
 import pytest
 import torch
-from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from PIL import Image
@@ -19,10 +23,12 @@ from rich.console import Console
 from revit.config import FineTuneConfig, from_dict
 from revit.errors import InputError
 from search_spaces.space import SearchSpace
+from study.failures import MOST_ALIKE
 from study.ledger import EXPERIMENT, Ledger
+from study.orders import Resources
 from study.plan import Folders, Plan, make_plan
 from study.results import cell_table, trial_table
-from study.runner import Resources, RunResult, check_runnable, run_plan
+from study.runner import RunResult, check_runnable, run_plan
 
 QUIET = Console(quiet=True)
 BASE = FineTuneConfig(
@@ -123,7 +129,7 @@ def test_the_same_command_again_finds_everything_done(studies: Studies, example:
 
 
 def test_nothing_is_left_behind_in_the_store(studies: Studies, example: tuple[Plan, RunResult]) -> None:
-    for folder in ("work", "tune"):
+    for folder in ("work", "tune", "leases"):
         assert list((studies.folders.store / folder).iterdir()) == []
 
 
@@ -205,16 +211,55 @@ def test_a_trial_that_fails_is_recorded_with_its_traceback_and_runs_again(studie
     assert studies.ledger.trials()[gone.identity].run_id == record.run_id
 
 
-def test_two_launches_on_one_store_do_not_meet(studies: Studies) -> None:
-    space = SearchSpace(
-        name="second", question="?", base=BASE, scientific={"optimizer.lr": (0.07,)}, seeds=(0,)
-    )  # fmt: skip
-    with (
-        FileLock(studies.folders.store / "run.lock"),
-        pytest.raises(InputError, match="another run is using this store"),
-    ):
-        studies.run(space)
-    assert studies.plan(space).trials[0].state == "new"
+def test_a_trial_whose_worker_is_killed_goes_on_in_the_same_run_to_the_same_numbers(
+    studies: Studies, train: Callable[..., Any]
+) -> None:
+    long = BASE.with_values({"steps": 400, "num_evals": 20})
+    space = SearchSpace(name="killed", question="?", base=long, scientific={"optimizer.lr": (0.021,)}, seeds=(0,))
+    [trial] = studies.plan(space).trials
+    work = studies.folders.store / "work" / trial.identity
+
+    def kill() -> None:
+        while not (work / "checkpoint.pt").exists():
+            time.sleep(0.05)
+        for child in psutil.Process().children(recursive=True):
+            name = child.cmdline()[:1]
+            if name and name[0].startswith("ray::") and "IDLE" not in name[0]:
+                child.kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    plan, result = studies.run(space)
+    killer.join()
+    assert set(result.outcomes.values()) == {"finished"}
+    [record] = [trial.known for trial in plan.trials]
+    assert [run.data.tags["identity"] for run in studies.runs("trial")].count(trial.identity) == 1
+    outside, listener = train(long.with_values({"optimizer.lr": 0.021}))
+    assert record.metrics["test_accuracy"] == outside.metrics["test_accuracy"]
+    assert studies.ledger.curve(record.run_id, "train_loss") == listener.curve("train_loss")
+
+
+def test_a_study_whose_first_trials_all_fail_alike_stops(studies: Studies, tmp_path: Path) -> None:
+    for name in ("dark", "light"):
+        for number in range(15):
+            path = tmp_path / "shades" / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8), (number * 9 + len(name),) * 3).save(path)
+    rates = tuple(round(0.01 * number, 2) for number in range(1, 11))
+    base = BASE.with_values({"dataset": f"folder:{tmp_path / 'shades'}"})
+    space = SearchSpace(name="alike", question="?", base=base, scientific={"optimizer.lr": rates}, seeds=(0,))
+    plan = studies.plan(space)
+    shutil.move(plan.trials[0].images, tmp_path / "away")
+    result = run_plan(plan, studies.ledger, QUIET, Resources(), {})
+    num_failed = list(result.outcomes.values()).count("failed")
+    assert MOST_ALIKE <= num_failed <= MOST_ALIKE + 2, "two run at a time"
+    assert "manifest.json" in result.alike
+    assert not result.interrupted
+    after = plan.with_records(studies.ledger.trials())
+    assert [trial.missing for trial in after.trials].count("data") == num_failed
+    assert [trial.missing for trial in after.trials].count("not run") >= 10 - num_failed - 2
+    [launch] = [run for run in studies.runs("launch") if run.data.tags["study"] == "alike"]
+    assert launch.info.status == "FAILED"
 
 
 def test_more_cpus_than_ray_finds_is_refused_and_not_waited_for(studies: Studies) -> None:

@@ -1,3 +1,6 @@
+import json
+import subprocess
+import sys
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
@@ -16,17 +19,21 @@ class WorkerDiedError(Exception):
     pass
 
 
+def order_of(config: FineTuneConfig, images: ImageStore, work: Path) -> dict[str, Any]:
+    order = Order(
+        identity="i", config=asdict(config), images=str(images.folder), weights=str(find_weights(config.model)),
+        work=str(work), stop_file=str(work / "stop"), device="cpu", num_cpus=1, num_gpus=0, keep_model=False,
+    )  # fmt: skip
+    return {"order": asdict(order)}
+
+
 @pytest.mark.parametrize("val_fraction", [0.0, 0.1])
 def test_a_trial_whose_worker_dies_goes_on_from_its_last_look(
     small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, val_fraction: float
 ) -> None:
     """With and without validation images; what was reported before is reported again, marked as such."""
     config = small.with_values({"val_fraction": val_fraction})
-    weights = find_weights(config.model)
-    order = Order(
-        identity="i", config=asdict(config), images=str(digits.folder), weights=str(weights), work=str(tmp_path),
-        device="cpu", num_threads=1, keep_model=False,
-    )  # fmt: skip
+    order = order_of(config, digits, tmp_path)
     told: list[dict[str, Any]] = []
 
     def report(result: dict[str, Any]) -> None:
@@ -37,11 +44,11 @@ def test_a_trial_whose_worker_dies_goes_on_from_its_last_look(
     monkeypatch.setattr(tune, "report", report)
     dies_at: int | None = 9
     with pytest.raises(WorkerDiedError):
-        train_trial({"order": asdict(order)})
+        train_trial(order)
     assert (tmp_path / CHECKPOINT).exists(), "looks are after steps 4, 8 and 12"
     dies_at = None
     told.clear()
-    train_trial({"order": asdict(order)})
+    train_trial(order)
     repeated, *rest = [result for result in told if "rows" in result]
     assert repeated["repeated"]
     assert repeated["rows"][-1]["step"] == 8
@@ -49,3 +56,75 @@ def test_a_trial_whose_worker_dies_goes_on_from_its_last_look(
     steps = [row["step"] for result in (repeated, *rest) for row in result["rows"]]
     assert steps == list(range(1, 13))
     assert told[-1]["outcome"] == "finished"
+
+
+def test_when_the_study_stops_the_state_is_saved_at_the_next_point_of_the_curve(
+    small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two looks, and between two reports: the 12 steps have a point each, and 5 reports are due."""
+    monkeypatch.setattr("revit.fine_tune.NUM_REPORTS", 3)
+    told: list[dict[str, Any]] = []
+    order = order_of(small, digits, tmp_path)
+
+    def report(result: dict[str, Any]) -> None:
+        told.append(deepcopy(result))
+        if "tags" in result:
+            Path(order["order"]["stop_file"]).touch()
+        elif result["saved"]:
+            raise WorkerDiedError
+
+    monkeypatch.setattr(tune, "report", report)
+    with pytest.raises(WorkerDiedError):
+        train_trial(order)
+    assert [row["step"] for row in told[-1]["rows"]] == [1]
+    assert (tmp_path / CHECKPOINT).exists()
+
+
+def test_a_long_time_between_looks_is_bridged_by_saving(
+    small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[int] = []
+    monkeypatch.setattr("study.trainable.SAVE_AFTER_S", 0.0)
+    monkeypatch.setattr(
+        tune, "report", lambda told: saved.append(told["rows"][-1]["step"]) if told.get("saved") else None
+    )
+    train_trial(order_of(small, digits, tmp_path))
+    assert saved == list(range(1, 13)), "looks are after steps 4, 8 and 12 only"
+
+
+LITTLE_MEMORY = """
+import json, resource, sys
+from ray import tune
+import torch, timm
+from study.trainable import train_trial
+order, spare_mb = json.loads(sys.argv[1]), int(sys.argv[2])
+mapped = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (mapped + spare_mb * 2**20,) * 2)
+tune.report = lambda told: print(json.dumps(told), flush=True)
+train_trial(order)
+"""
+
+
+def test_with_too_little_memory_the_micro_batch_is_halved_and_the_trial_is_the_same(
+    small: FineTuneConfig, digits: ImageStore, tmp_path: Path
+) -> None:
+    """Real memory: a process that may have 500 MB more than it starts with, and a batch that needs several GB."""
+    config = small.with_values({"batch_size": 256, "resolution": 64, "steps": 1, "num_evals": 1})
+    told = {}
+    for spare_mb in (64_000, 500):
+        order = order_of(config, digits, tmp_path / str(spare_mb))
+        done = subprocess.run(
+            [sys.executable, "-c", LITTLE_MEMORY, json.dumps(order), str(spare_mb)],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        told[spare_mb] = [json.loads(line) for line in done.stdout.splitlines()]
+    micro = {
+        spare: [int(each["tags"]["micro_batch"]) for each in all_ if "tags" in each] for spare, all_ in told.items()
+    }
+    assert micro[64_000] == [256]
+    assert micro[500][0] == 256
+    assert micro[500][-1] < 256
+    assert all(half * 2 == whole for whole, half in zip(micro[500], micro[500][1:], strict=False))
+    plenty, little = (told[spare][-1]["metrics"] for spare in (64_000, 500))
+    assert little["test_loss"] == pytest.approx(plenty["test_loss"], rel=1e-4), "the same gradient"

@@ -1,0 +1,194 @@
+"""Kill a study at random moments, again and again, and see that nothing is lost, doubled or different.
+
+    python -m benchmarks.chaos --kills 24 --seed 0
+
+It runs quickstart twice: once in peace, and once while its driver, one of its workers or Ray's raylet is killed with
+SIGKILL, the same command being given again each time. Then it holds the two stores against each other.
+"""
+
+import argparse
+import json
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import psutil
+from safetensors.numpy import load_file
+
+from study.ledger import Ledger
+
+ROOT = Path(__file__).parent.parent
+VICTIMS = ("driver", "worker", "raylet")
+PATIENCE_S = 120.0
+"""After which a driver that was deserted, or a process that should have died, counts as hanging."""
+CURVES = ("train_loss", "grad_norm", "lr", "val_loss", "val_accuracy")
+ENDS = ("test_accuracy", "test_loss", "chosen_val_accuracy")
+
+
+@dataclass
+class Report:
+    """What came of it: counts, each but the first three to be 0."""
+
+    kills: Counter[str] = field(default_factory=Counter)
+    launches: int = 0
+    trials: int = 0
+    lost: int = 0
+    doubled: int = 0
+    differing: int = 0
+    unfinished: int = 0
+    orphans: int = 0
+    left_behind: int = 0
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether all is as if nobody had been killed."""
+        return not any((self.lost, self.doubled, self.differing, self.unfinished, self.orphans, self.left_behind))
+
+    def __str__(self) -> str:
+        counts = {**vars(self), "kills": ", ".join(f"{number} {name}" for name, number in sorted(self.kills.items()))}
+        return "\n".join(f"{name:12} {value}" for name, value in counts.items())
+
+
+class Study:
+    """A study as a user runs it: a command, in a process of its own, on a store."""
+
+    def __init__(self, folder: Path, options: Sequence[str]) -> None:
+        self.store = folder / "mlruns"
+        where = ["--store", str(self.store), "--cache-dir", str(folder / "cache")]
+        self.command = [sys.executable, str(ROOT / "run_study.py"), "run", "quickstart", *options, *where]
+        self.log = folder / "log.txt"
+
+    def start(self) -> psutil.Popen:
+        """Give the command."""
+        self.store.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("a") as log:
+            return psutil.Popen(self.command, stdout=log, stderr=log, start_new_session=True)
+
+
+def chaos(folder: Path, num_kills: int, seed: int, options: Sequence[str] = ()) -> Report:
+    """Run a study in peace and one in chaos, and compare.
+
+    Args:
+        folder: empty, for both stores.
+        num_kills: how many processes to kill, unless the study is finished before.
+        options: of `run_study.py run quickstart`.
+    """
+    peace, war = Study(folder / "peace", options), Study(folder / "war", options)
+    assert peace.start().wait() == 0, peace.log.read_text()
+    report = Report()
+    chance = random.Random(seed)
+    code = 1
+    while code != 0:
+        driver = war.start()
+        report.launches += 1
+        seen: set[psutil.Process] = set()
+        while report.kills.total() < num_kills and _survives(driver, chance.uniform(1, 25), seen):
+            victim = chance.choice(VICTIMS)
+            report.kills[victim] += _kill(driver, victim, chance)
+            if victim != "worker":
+                break
+        code = _end_of(driver, report, seen)
+        if report.launches > 3 * num_kills + 5:
+            break
+    _compare(peace.store, war.store, report)
+    return report
+
+
+def _survives(driver: psutil.Popen, seconds: float, seen: set[psutil.Process]) -> bool:
+    """Wait; note its processes on the way; whether it still runs."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and driver.poll() is None:
+        with suppress(psutil.NoSuchProcess):
+            seen.update(driver.children(recursive=True))
+        time.sleep(0.1)
+    return driver.poll() is None
+
+
+def _kill(driver: psutil.Popen, victim: str, chance: random.Random) -> bool:
+    """Kill one process of a study; whether there was one of the kind."""
+    names = {"worker": "ray::", "raylet": "raylet"}
+    found = [driver] if victim == "driver" else []
+    with suppress(psutil.NoSuchProcess):
+        for child in driver.children(recursive=True) if victim != "driver" else []:
+            words = child.cmdline() or [""]
+            if Path(words[0]).name.startswith(names[victim]) and "IDLE" not in words[0]:
+                found.append(child)
+    if not found:
+        return False
+    with suppress(psutil.NoSuchProcess):
+        chance.choice(found).send_signal(signal.SIGKILL)
+        return True
+    return False
+
+
+def _end_of(driver: psutil.Popen, report: Report, seen: set[psutil.Process]) -> int:
+    """Wait until the driver is gone and its processes with it; returns its exit code."""
+    if report.kills.total() and driver.poll() is None:
+        _survives(driver, PATIENCE_S, seen)
+    if driver.poll() is None:
+        report.orphans += 1
+        driver.kill()
+    code: int = driver.wait()
+    _, alive = psutil.wait_procs(list(seen), timeout=PATIENCE_S)
+    report.orphans += len(alive)
+    for process in alive:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    return code
+
+
+def _compare(peace: Path, war: Path, report: Report) -> None:
+    expected, found = Ledger(peace), Ledger(war)
+    wanted, there = expected.trials(), found.trials()
+    runs = found.runs()
+    identities = Counter(run.data.tags["identity"] for run in runs if "identity" in run.data.tags)
+    report.trials = len(wanted)
+    report.lost = len(wanted.keys() - there.keys())
+    report.doubled = sum(number - 1 for number in identities.values())
+    report.unfinished = sum(run.info.status == "RUNNING" for run in runs)
+    report.unfinished += sum(record.outcome != "finished" for record in there.values())
+    report.left_behind = sum(len(list((war / name).glob("*"))) for name in ("work", "tune", "leases"))
+    for identity in wanted.keys() & there.keys():
+        one, other = wanted[identity], there[identity]
+        curves = [expected.curve(one.run_id, name) != found.curve(other.run_id, name) for name in CURVES]
+        ends = [one.metrics.get(name) != other.metrics.get(name) for name in ENDS]
+        twice = [len(found.curve(other.run_id, name)) > 1 for name in ENDS]
+        files = [expected.artifact(one.run_id, ""), found.artifact(other.run_id, "")]
+        report.differing += any((*curves, *ends, *twice, not _same_files(*files)))
+
+
+def _same_files(one: Path, other: Path) -> bool:
+    """Whether the artifacts of two trials are equal to the bit."""
+    if {path.name for path in one.iterdir()} != {path.name for path in other.iterdir()}:
+        return False
+    answers = [pd.read_parquet(folder / "predictions.parquet") for folder in (one, other)]
+    built = [json.loads((folder / "built.json").read_text()) for folder in (one, other)]
+    models = [load_file(path) for folder in (one, other) if (path := folder / "model.safetensors").exists()]
+    same_models = not models or all((models[0][name] == models[1][name]).all() for name in models[0])
+    return answers[0].equals(answers[1]) and built[0] == built[1] and same_models
+
+
+def main() -> None:
+    """Print the report; exit code 1 where it is not clean."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=24)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=10, help="of the study: 4 trials each")
+    parser.add_argument("--folder", type=Path, help="to keep both stores in; else they are thrown away")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        report = chaos(given.folder or Path(scratch), given.kills, given.seed, ["--seeds", str(given.seeds)])
+    print(report)
+    sys.exit(not report.is_clean)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""What happens to trials while they run: it is recorded and shown, and what fails is judged. Plugs into Ray Tune."""
+
+import pickle
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import ray
+from ray import tune
+from ray.tune.experiment import Trial as TuneTrial
+
+from study.failures import MOST_ALIKE, MOST_LOST, FailureClass, RayLostError, Signature, classify, signature, told
+from study.leases import Leases
+from study.ledger import Outcome, is_settled
+from study.orders import Orders
+from study.plan import Plan
+from study.progress import StudyProgress
+from study.queueing import Queue, Stateless, Stopper
+from study.recorder import Recorder, trial_name
+from study.trainable import ARTIFACTS, clear_work
+
+LOOK_AT_RAY_S = 2.0
+"""How often to see whether Ray is alive."""
+
+
+class Events(Stateless, tune.Callback):
+    """Hands what Tune sees to the recorder and the progress display, and decides about failures.
+
+    Attributes:
+        alike: the traceback of the failure that stopped the study; else empty.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        progress: StudyProgress,
+        plan: Plan,
+        queue: Queue,
+        stopper: Stopper,
+        orders: Orders,
+        leases: Leases,
+    ) -> None:
+        self.alike = ""
+        self._orders = orders
+        self._queue = queue
+        self._stopper = stopper
+        self._leases = leases
+        self._trials = {trial.identity: trial for trial in plan.to_run}
+        self._any_finished = any(trial.state == "finished" for trial in plan.trials)
+        self._recorder = recorder
+        self._progress = progress
+        self._val_accuracy: dict[str, float | None] = {}
+        self._last_step: Counter[str] = Counter()
+        self._losses: dict[str, _Loss] = {}
+        self._signatures: Counter[Signature] = Counter()
+        self._ray_seen = time.monotonic()
+
+    def on_step_begin(self, iteration: int, trials: list[TuneTrial], **_: Any) -> None:
+        """Tune would wait for ever for the workers of a Ray that is no more.
+
+        Raises:
+            RayLostError: it is no more.
+        """
+        if time.monotonic() - self._ray_seen > LOOK_AT_RAY_S:
+            if not any(node["Alive"] for node in ray.nodes()):  # type: ignore[no-untyped-call]  # Ray leaves it so
+                self._stopper.running.clear()
+                raise RayLostError
+            self._ray_seen = time.monotonic()
+
+    def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **_: Any) -> None:
+        """A worker begins a trial."""
+        identity = _identity(trial)
+        self._stopper.running.add(identity)
+        self._recorder.started(identity)
+        self._progress.started(identity)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **_: Any
+    ) -> None:
+        """A worker reported rows, or the end."""
+        identity = _identity(trial)
+        if "tags" in result:
+            self._recorder.tags(identity, result["tags"])
+        if "rows" in result:
+            rows: list[dict[str, float]] = result["rows"]
+            self._recorder.rows(identity, rows)
+            self._val_accuracy[identity] = rows[-1].get("val_accuracy", self._val_accuracy.get(identity))
+            self._last_step[identity] = int(rows[-1]["step"])
+            tell = self._progress.resumed if result["repeated"] else self._progress.stepped
+            tell(identity, int(rows[-1]["step"]))
+            if self._stopper("", result):
+                self._stopper.running.discard(identity)
+        if "outcome" in result:
+            last = self._trials[identity].num_steps
+            if "metrics" in result:
+                self._recorder.final(identity, {**result["metrics"], "step": last})
+            self._any_finished |= result["outcome"] == "finished"
+            self._stopper.running.discard(identity)
+            self._end(identity, result["outcome"], message=result.get("message", ""))
+
+    def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **_: Any) -> None:
+        """A worker raised, or died: the trial runs again, or has failed."""
+        identity = _identity(trial)
+        self._stopper.running.discard(identity)
+        error = _error_of(trial)
+        cause: BaseException = getattr(error, "cause", None) or error
+        failure = classify(cause)
+        if not self._stopper.stopping and self._runs_again(identity, failure):
+            self._progress.again(identity, trial_name(self._trials[identity]), f"{failure}: {told(cause)}")
+            return
+        artifacts = self._orders.work / identity / ARTIFACTS
+        artifacts.mkdir(parents=True, exist_ok=True)
+        (artifacts / "traceback.txt").write_text(str(error))
+        self._end(identity, "failed", message=told(cause), failure=failure)
+        self._stop_where_all_fail_alike(signature(cause, str(error)), str(error))
+
+    def _runs_again(self, identity: str, failure: FailureClass) -> bool:
+        if failure == "lost worker":
+            step, before = self._last_step[identity], self._losses.get(identity, _Loss(-1, 0))
+            loss = _Loss(step, 1 if step > before.step else before.times_in_a_row + 1)
+            self._losses[identity] = loss
+            again, alone = loss.times_in_a_row <= MOST_LOST, self._queue.was_alone(identity)
+        else:
+            for_memory = failure in ("device out of memory", "host out of memory")
+            again = alone = for_memory and self._orders.share.is_shared and not self._queue.was_alone(identity)
+        if again:
+            self._queue.again(self._trials[identity], alone=alone)
+        return again
+
+    def _stop_where_all_fail_alike(self, alike: Signature, text: str) -> None:
+        self._signatures[alike] += 1
+        if self._signatures[alike] >= MOST_ALIKE and not self._any_finished:
+            self.alike = text
+            self._stopper.stop()
+
+    def _let_go(self, identity: str, written: Outcome) -> None:
+        if is_settled(written):
+            clear_work(self._orders.work / identity)
+        self._leases.release(identity)
+
+    def _end(self, identity: str, outcome: Outcome, *, message: str, failure: str = "") -> None:
+        work = self._orders.work / identity
+        self._queue.ended(identity)
+        self._recorder.ended(
+            identity,
+            outcome,
+            message=message,
+            failure=failure,
+            artifacts=work / ARTIFACTS,
+            then=lambda written: self._let_go(identity, written),
+        )
+        name = trial_name(self._trials[identity])
+        self._progress.ended(identity, name, outcome, self._val_accuracy.get(identity))
+
+
+class _Loss(NamedTuple):
+    """That a trial's worker was lost: after which step, and how often since it came no further."""
+
+    step: int
+    times_in_a_row: int
+
+
+def _identity(trial: TuneTrial) -> str:
+    identity: str = trial.config["order"]["identity"]
+    return identity
+
+
+def _error_of(trial: TuneTrial) -> BaseException:
+    """What a worker raised: Tune has it on this machine before it is in the study's storage."""
+    if trial.pickled_error_file is not None:
+        with Path(trial.pickled_error_file).open("rb") as file:
+            return cast(BaseException, pickle.load(file))
+    text = "" if trial.error_file is None else Path(trial.error_file).read_text()
+    return RuntimeError(text or "the worker ended without a word")

@@ -1,0 +1,61 @@
+"""What launches leave in a store when they die: runs nobody ended, folders nobody needs. Found, and removed."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from study.leases import Leases
+from study.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A folder or file that whoever made it did not live to remove.
+
+    Attributes:
+        owner: the lease under which it was made.
+        why: what it is, and why it is not needed.
+    """
+
+    path: Path
+    owner: str
+    why: str
+
+
+def leftovers(ledger: Ledger) -> Iterator[Leftover]:
+    """What may be removed from a store, unless its owner lives."""
+    settled = {identity for identity, record in ledger.trials().items() if record.settled}
+    for folder in _inside(ledger.root / "work"):
+        if folder.name in settled:
+            yield Leftover(folder, folder.name, "work folder of a trial that is settled")
+    for folder in _inside(ledger.root / "tune"):
+        yield Leftover(folder, folder.name, "folder of a launch that died")
+    for lock in _inside(ledger.root / "leases"):
+        yield Leftover(lock, lock.stem, "lease of a process that died")
+
+
+def sweep(ledger: Ledger, leases: Leases) -> list[Leftover]:
+    """End the runs that nobody ended, and remove what is left over; what belongs to the living stays."""
+    ledger.close_abandoned(leases)
+    return [each for each in leftovers(ledger) if _remove(each, leases)]
+
+
+def is_dead(owner: str, leases: Leases) -> bool:
+    """Whether no process has this lease."""
+    taken = leases.take(owner)
+    leases.release(owner)
+    return taken
+
+
+def _remove(leftover: Leftover, leases: Leases) -> bool:
+    if not leases.take(leftover.owner):
+        return False
+    if leftover.path.is_dir():
+        shutil.rmtree(leftover.path, ignore_errors=True)
+    leases.release(leftover.owner)  # which removes the lock file itself
+    return True
+
+
+def _inside(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []

@@ -1,0 +1,45 @@
+"""Who trains what: of all processes that share a store, one at a time."""
+
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+
+class Leases:
+    """Locks of trials, by identity. The system takes a dead process's from it, however it died.
+
+    A lease is a lock on a file of the store, so the store's disk has to know locks, as local disks and NFS from
+    version 4 do.
+
+    Args:
+        folder: of the lock files; created where there is none.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._held: dict[str, FileLock] = {}
+
+    def take(self, name: str) -> bool:
+        """Whether the lease is this process's now; False where another has it. Does not wait."""
+        if name in self._held:
+            return True
+        lock = FileLock(self._folder / f"{name}.lock", thread_local=False)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            return False
+        self._held[name] = lock
+        return True
+
+    def release(self, name: str) -> None:
+        """Give a lease back, where it is held."""
+        lock = self._held.pop(name, None)
+        if lock is not None:
+            Path(lock.lock_file).unlink(missing_ok=True)  # while it is held, so that no other holds the same file
+            lock.release()
+
+    def release_all(self) -> None:
+        """Give every lease back."""
+        for name in list(self._held):
+            self.release(name)

@@ -1,0 +1,61 @@
+"""Waiting for what passes: a disk that is full, read-only or away."""
+
+import errno
+import time
+from collections.abc import Callable
+
+PASSING = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE}
+    | {errno.ECONNREFUSED, errno.ECONNRESET, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH}
+)
+"""Of an OSError, those that somebody may mend while a study waits."""
+NO_SPACE = "No space left on device"
+"""What a library says that hides the error's number."""
+
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
+"""Between one try and the next; twice as long each time."""
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether it is worth trying again what raised this error, or hid the one behind it."""
+    if (isinstance(error, OSError) and error.errno in PASSING) or NO_SPACE in str(error):
+        return True
+    behind = error.__cause__ or error.__context__
+    return behind is not None and may_pass(behind)
+
+
+def patiently(
+    write: Callable[[], None],
+    *,
+    passing: Callable[[BaseException], bool] = may_pass,
+    hurry: Callable[[], bool] = lambda: False,
+    tell: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Write; where that fails of something that may pass, again and again until it succeeds.
+
+    Args:
+        write: may be called several times.
+        passing: of an error, whether it may pass.
+        hurry: asked every second: whether to give up.
+        tell: called with a line when waiting begins and when it is over.
+
+    Raises:
+        Exception: what `write` raised, where that does not pass, or there is a hurry.
+    """
+    wait_s = FIRST_WAIT_S
+    while True:
+        try:
+            write()
+        except Exception as error:
+            if hurry() or not passing(error):
+                raise
+            if wait_s == FIRST_WAIT_S:
+                tell(f"cannot be written for now: {str(error).splitlines()[0]}")
+        else:
+            if wait_s > FIRST_WAIT_S:
+                tell("can be written again; nothing is lost")
+            return
+        until = time.monotonic() + wait_s
+        while time.monotonic() < until and not hurry():
+            time.sleep(min(1.0, wait_s))
+        wait_s = min(2 * wait_s, LONGEST_WAIT_S)

@@ -1,0 +1,162 @@
+"""What Tune is given to do, one trial after the other, and when it stops. Plugs into Ray Tune."""
+
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune.search import Searcher
+from rich.console import Console
+
+from study.leases import Leases
+from study.ledger import Ledger
+from study.orders import Orders
+from study.plan import Trial
+
+LEASE_POLL_S = 1.0
+"""How often to ask for the leases that another process has."""
+
+
+class Stateless:
+    """Tune pickles callbacks and stoppers to restore a study from; ours restores from the ledger."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class Queue(Stateless, Searcher):
+    """Hands Tune one trial after the other: each whose lease is got, and that nobody has settled since.
+
+    Args:
+        trials: those to run.
+    """
+
+    def __init__(self, trials: list[Trial], orders: Orders, leases: Leases, ledger: Ledger, stopper: "Stopper") -> None:
+        super().__init__()
+        self._orders = orders
+        self._waiting = deque(trials)
+        self._running: set[str] = set()
+        self._alone: set[str] = set()
+        self._leases = leases
+        self._ledger = ledger
+        self._stopper = stopper
+        self._look_again = 0.0
+
+    @property
+    def num_left(self) -> int:
+        """Trials that have not ended, neither here nor elsewhere."""
+        return len(self._waiting) + len(self._running)
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next order; None where there is none for now."""
+        if self._stopper.stopping or not self.num_left:
+            return Searcher.FINISHED
+        if time.monotonic() < self._look_again:
+            return None
+        for _ in range(len(self._waiting)):
+            trial = self._waiting.popleft()
+            if not self._leases.take(trial.identity):
+                self._waiting.append(trial)  # another process trains it
+                continue
+            if self._is_settled(trial):
+                self._leases.release(trial.identity)
+                continue
+            self._running.add(trial.identity)
+            return {"order": asdict(self._orders.order(trial, alone=trial.identity in self._alone))}
+        self._look_again = time.monotonic() + LEASE_POLL_S
+        return None
+
+    def _is_settled(self, trial: Trial) -> bool:
+        """Whether somebody settled it since the plan was made."""
+        record = self._ledger.find(trial.identity)
+        return record is not None and record.settled
+
+    def again(self, trial: Trial, *, alone: bool) -> None:
+        """Let a trial that was running run again, perhaps alone."""
+        self._running.discard(trial.identity)
+        self._waiting.appendleft(trial)
+        if alone:
+            self._alone.add(trial.identity)
+
+    def all_again(self, trials: Iterable[Trial]) -> None:
+        """Let every one of these that was running run again."""
+        for trial in trials:
+            if trial.identity in self._running:
+                self.again(trial, alone=self.was_alone(trial.identity))
+
+    def was_alone(self, identity: str) -> bool:
+        """Whether a trial has run alone."""
+        return identity in self._alone
+
+    def ended(self, identity: str) -> None:
+        """A trial is over."""
+        self._running.discard(identity)
+
+    def set_search_properties(self, *_: Any, **__: Any) -> bool:
+        """Tune asks whether a metric and a mode will do: there is none."""
+        return True
+
+    def on_trial_complete(self, *_: Any, **__: Any) -> None:
+        """Nothing to learn."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the ledger is what a study resumes from."""
+
+
+class Stopper(Stateless, tune.Stopper):
+    """Stops the study when Ctrl-C is pressed, or on demand; at a second Ctrl-C it leaves at once.
+
+    Workers see the stop file, save their state and report so, which is when Tune stops them.
+
+    Attributes:
+        pressed: by the user.
+        stopping: no trial is to begin, and those that run are to save their state and end.
+        running: identities of the trials that a worker has.
+    """
+
+    def __init__(self, console: Console, stop_file: Path) -> None:
+        self.pressed = False
+        self.stopping = False
+        self.running: set[str] = set()
+        self._console = console
+        self._stop_file = stop_file
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Whether Tune is to stop one trial after this report."""
+        return self.stopping and result.get("saved", False)
+
+    def stop(self) -> None:
+        """Stop the study."""
+        self.stopping = True
+        self._stop_file.parent.mkdir(parents=True, exist_ok=True)
+        self._stop_file.touch()
+
+    def stop_all(self) -> bool:
+        """Whether Tune is to stop every trial at once: those that have not begun."""
+        return self.stopping and not self.running
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """While inside, Ctrl-C and SIGTERM stop the study instead of raising. Main thread only."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._press) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _press(self, *_: object) -> None:
+        if self.pressed:
+            raise KeyboardInterrupt
+        self.pressed = True
+        self.stop()
+        self._console.print("stopping the trials; press Ctrl-C again to leave at once")

@@ -1,0 +1,63 @@
+"""Classes of real errors, as the libraries raise them."""
+
+import ray
+import torch
+from ray.exceptions import ActorDiedError, NodeDiedError, RayActorError, WorkerCrashedError
+from ray.exceptions import OutOfMemoryError as HostOutOfMemoryError
+
+from revit.errors import InputError
+from study.failures import classify, signature, told
+
+
+def raised(call: object) -> BaseException:
+    try:
+        call()
+    except BaseException as error:
+        return error
+    raise AssertionError("it raised nothing")
+
+
+def test_every_class_is_told_by_a_real_error() -> None:
+    assert classify(raised(lambda: torch.empty(10**15))) == "device out of memory"
+    assert classify(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")) == "device out of memory"
+    assert classify(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED")) == "device out of memory"
+    assert classify(raised(lambda: bytearray(10**15))) == "host out of memory"
+    assert classify(HostOutOfMemoryError("killed")) == "host out of memory"
+    assert classify(RayActorError(None, "the node was running low on memory")) == "host out of memory"
+    for error in (ActorDiedError(), NodeDiedError("gone"), WorkerCrashedError()):
+        assert classify(error) == "lost worker"
+    assert classify(raised(lambda: open("/nowhere"))) == "data"  # noqa: PTH123, SIM115
+    assert classify(InputError("dataset digits has no images")) == "data"
+    assert classify(raised(lambda: torch.zeros(2) @ torch.zeros(3))) == "code"
+
+
+def test_what_a_worker_raised_is_told_by_its_cause(ray_cluster: None) -> None:
+    @ray.remote
+    def fails() -> None:
+        torch.empty(10**15)
+
+    error = raised(lambda: ray.get(fails.remote()))
+    assert classify(error.cause) == "device out of memory"
+
+
+TRACEBACK = """ray::train() (pid=1)
+  File "trainable.py", line 9, in train
+    step()
+  File "{file}", line {line}, in step
+    {code}
+{error}"""
+
+
+def test_failures_are_alike_where_class_type_and_line_are() -> None:
+    def of(line: int, error: BaseException) -> object:
+        return signature(error, TRACEBACK.format(file="fine_tune.py", line=line, code="loss()", error=error))
+
+    assert of(7, ValueError("3 classes")) == of(7, ValueError("5 classes"))
+    assert of(7, ValueError("3 classes")) != of(8, ValueError("3 classes"))
+    assert of(7, ValueError("3 classes")) != of(7, TypeError("3 classes"))
+
+
+def test_a_failure_is_told_in_one_line() -> None:
+    assert told(ValueError("first\n\nlast\n")) == "ValueError: last"
+    assert told(ValueError("")) == "ValueError:"
+    assert len(told(ValueError("word " * 1000))) <= 240

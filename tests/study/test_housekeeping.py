@@ -1,0 +1,60 @@
+"""What dead launches leave is removed; what the living have is not touched."""
+
+from pathlib import Path
+
+import pytest
+
+from revit.config import FineTuneConfig
+from study.housekeeping import leftovers, sweep
+from study.leases import Leases
+from study.ledger import Ledger
+
+CONFIG = FineTuneConfig(dataset="digits", steps=1)
+
+
+class Store:
+    """A store with a trial of each kind: settled, interrupted, and running in another process."""
+
+    def __init__(self, root: Path) -> None:
+        self.ledger = Ledger(root)
+        self.launch = self.ledger.open_launch("example", {})
+        self.living = Leases(root / "leases")
+        self.runs = {}
+        for identity in ("settled", "stopped", "lives", "died"):
+            record = self.ledger.open_trial(identity, launch=self.launch, name=identity, config=CONFIG.flat(), tags={})
+            self.runs[identity] = record.run_id
+            (root / "work" / identity).mkdir(parents=True)
+            (root / "work" / identity / "checkpoint.pt").touch()
+        self.ledger.close_trial(self.runs["settled"], "finished")
+        self.ledger.close_trial(self.runs["stopped"], "interrupted")
+        self.living.take("lives")
+        (root / "leases" / "died.lock").touch()
+        for name in (self.launch, "another"):
+            (root / "tune" / name).mkdir(parents=True)
+
+    def names(self, folder: str) -> set[str]:
+        return {path.name for path in (self.ledger.root / folder).iterdir()}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "mlruns")
+
+
+def test_only_what_nobody_needs_and_no_living_process_has_is_removed(store: Store) -> None:
+    store.living.take(store.launch)
+    sweep(store.ledger, Leases(store.ledger.root / "leases"))
+    assert store.names("work") == {"stopped", "lives", "died"}, "checkpoints to go on from stay"
+    assert store.names("tune") == {store.launch}
+    assert store.names("leases") == {"lives.lock", f"{store.launch}.lock"}
+    outcomes = {identity: record.outcome for identity, record in store.ledger.trials().items()}
+    assert outcomes == {"settled": "finished", "stopped": "interrupted", "lives": None, "died": "interrupted"}
+
+
+def test_once_all_are_dead_only_checkpoints_stay(store: Store) -> None:
+    store.living.release_all()
+    removed = sweep(store.ledger, Leases(store.ledger.root / "leases"))
+    assert {each.path.name for each in removed} == {"settled", store.launch, "another"}
+    assert store.names("work") == {"stopped", "lives", "died"}
+    assert store.names("tune") == store.names("leases") == set()
+    assert list(leftovers(store.ledger)) == []
