@@ -118,6 +118,7 @@ def _page(plan: Plan, ledger: Ledger, table: pd.DataFrame, shown: Mapping[str, g
         compared=plan.space.scale == "paper" and plan.space.table is not None,
         claims=_claims(plan, ledger),
         factors=_factors(plan),
+        axes=list(plan.space.scientific),
         figures=shown,
         plotly=get_plotlyjs(),
         provenance=_provenance(plan),

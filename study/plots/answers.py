@@ -17,8 +17,8 @@ NUM_MISTAKES, NUM_COLUMNS, TILE_PX, TEXT_PX = 12, 4, 72, 38
 
 BLUES = [[0, "rgba(0, 114, 178, 0)"], [1, "rgba(0, 114, 178, 1)"]]
 """From the page's own colour."""
-DARK_SHARE = 0.45
-"""From which a cell is so blue that its number must be white."""
+DARK_SHARE = 0.85
+"""From which a cell is so blue that white shows better on it than a light page's text does."""
 
 
 def confusion(matrix: npt.NDArray[np.int64], class_names: Sequence[str]) -> go.Figure:
@@ -32,8 +32,8 @@ def confusion(matrix: npt.NDArray[np.int64], class_names: Sequence[str]) -> go.F
     counted = len(class_names) <= MAX_COUNTS
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     detail = "The numbers are images." if counted else "Hover for names and numbers of images."
-    caption = f"Colour: share of the images of a true class, so that every row adds up to 100 %. {detail}"
-    fig = style.figure("Predicted against true class of the test images", caption, height=460)
+    caption = f"Colour: share of the test images of a true class, so that every row adds up to 100 %. {detail}"
+    fig = style.figure("Predicted against true class", caption, height=460)
     fig.add_heatmap(
         z=style.numbers(100 * shares),
         customdata=np.asarray(matrix, np.int32),

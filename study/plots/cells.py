@@ -12,10 +12,12 @@ from pandas.api.types import is_numeric_dtype
 from study.plots import style
 from study.plots.metrics import METRICS, of_axis
 
-MAX_NAMED = 7
+MAX_NAMED = 6
 """Points of a front that the legend names; of more, the best."""
 MAX_TICKS = 12
 """Values of an axis that each get a place and a tick; a numeric axis of more is drawn to scale."""
+MAX_ROOMY_AXES = 4
+"""Axes beside the result that leave room for names in the usual size on a narrow page."""
 BINS = 9
 """Colours of a parallel-coordinates plot."""
 LOW_RGB, MIDDLE_RGB, HIGH_RGB = (0, 114, 178), (150, 150, 150), (213, 94, 0)
@@ -101,7 +103,9 @@ def parallel_coordinates(frame: pd.DataFrame, axes: Sequence[str], metric: str) 
     fig.update_layout(height=fig.layout.height + room, margin_t=fig.layout.margin.t + room)
     fig.update_xaxes(side="top", tickvals=list(range(len(columns))), ticktext=titles, tickangle=0, showgrid=False)
     fig.update_xaxes(range=[-0.5, len(columns) - 0.3], ticks="", ticklabeloverflow="allow", automargin=False)
-    fig.update_yaxes(visible=False, range=[-0.09, 1.09])
+    if len(axes) > MAX_ROOMY_AXES:
+        fig.update_xaxes(tickfont_size=10)
+    fig.update_yaxes(visible=False, range=[-0.13, 1.13])
     return fig
 
 
@@ -136,16 +140,36 @@ def _to_scale(values: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64],
     low, high = values.min(), values.max()
     if low == high:
         return np.full(len(values), 0.5), {0.5: f"{low:.4g}"}
+    ends = {0.0: f"{low:.4g}", 1.0: f"{high:.4g}"}
     if low > 0 and high / low > 100:
         heights = np.log(values / low) / np.log(high / low)
-        return heights, {place: f"{low * (high / low) ** place:.2g}" for place in np.linspace(0, 1, 5)}
-    return (values - low) / (high - low), {place: f"{low + (high - low) * place:.4g}" for place in np.linspace(0, 1, 5)}
+        return heights, ends | _inside(np.log(_powers(low, high) / low) / np.log(high / low), _powers(low, high))
+    rounds = _rounds(low, high)
+    return (values - low) / (high - low), ends | _inside((rounds - low) / (high - low), rounds)
 
 
-def _stacked(label: str) -> str:
-    """The name of an axis in short lines, broken at its spaces and dots too."""
-    lines = textwrap.wrap(label.replace(".", ". "), 11)
-    return "<br>".join(style.short(line, 14) for line in lines)
+def _inside(heights: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> Ticks:
+    """The ticks that stand clear of the ends of an axis, which have their own."""
+    pairs = zip(heights.tolist(), values.tolist(), strict=True)
+    return {height: f"{value:.4g}" for height, value in pairs if 0.06 < height < 0.94}
+
+
+def _rounds(low: float, high: float) -> npt.NDArray[np.float64]:
+    """Round numbers between two: two to five of them, all alike far apart."""
+    power = 10.0 ** np.floor(np.log10((high - low) / 2))
+    step: float = max(size * power for size in (1, 2, 5) if size * power <= (high - low) / 2)
+    return np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
+
+
+def _powers(low: float, high: float) -> npt.NDArray[np.float64]:
+    """The powers of ten between two numbers."""
+    return 10.0 ** np.arange(np.ceil(np.log10(low)), np.floor(np.log10(high)) + 1)
+
+
+def _stacked(text: str, chars: int = 10, most: int = 4) -> str:
+    """A name in at most so many short lines, broken at its spaces and dots."""
+    lines = textwrap.wrap(text.replace(".", ". "), chars, break_long_words=False, max_lines=most, placeholder="…")
+    return "<br>".join(style.short(line.replace(". ", "."), 14) for line in lines)
 
 
 def _add_bundle(fig: go.Figure, heights: npt.NDArray[np.float64], colour: str) -> None:
@@ -174,7 +198,8 @@ def _add_coordinate(fig: go.Figure, place: int, ticks: Ticks) -> None:
     fig.add_scatter(
         x=[place] * len(ticks),
         y=[height for height, _ in spots],
-        text=[style.short(text, 12) for text in ticks.values()],
+        text=[_stacked(text, 12, 2) for text in ticks.values()],
+        textfont={"shadow": "auto"},  # set off from the lines that pass
         mode="text",
         textposition=[position for _, position in spots],
         **quiet,
@@ -238,7 +263,9 @@ def cost_accuracy(frame: pd.DataFrame, *, device: str) -> go.Figure:
             marker={"color": style.colour(place), "symbol": style.symbol(place), "size": 12},
             hovertemplate="%{x:.3g} s, %{y:.2f} %",
         )
-    wide = len(cost) > 0 and cost.min() > 0 and cost.max() > 10 * cost.min()
-    fig.update_xaxes(title_text=f"training time, {style.plain(device)}-seconds", type="log" if wide else "linear")
+    fig.update_xaxes(title_text=f"training time, {style.plain(device)}-seconds")
+    if len(cost) > 0 and cost.min() > 0 and cost.max() > 10 * cost.min():
+        ticks = np.outer(_powers(cost.min() / 10, cost.max()), (1, 3)).ravel()
+        fig.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
     fig.update_yaxes(title_text="test accuracy, %")
     return fig

@@ -8,12 +8,14 @@ import plotly.graph_objects as go
 from study.plots import style
 from study.plots.metrics import METRICS
 
-MAX_LINES = 7
-"""Lines that a reader can tell apart; of more cells the best are drawn so, the others in grey."""
+MAX_LINES = 6
+"""Lines that a reader can tell apart, from each other and from grey; of more cells the best are drawn so."""
 MAX_POINTS = 150
 """Of a line, and more than a line of this size can show."""
 MAX_REST_POINTS = 6000
 """Of all grey lines together."""
+LAST_IN_LEGEND = 1001
+"""A rank behind that of all other traces."""
 
 BAND = "Line: mean over seeds; band: lowest to highest seed. Where a seed ended early, of those that went on."
 
@@ -178,6 +180,7 @@ def _grey_lines(lines: list[pd.DataFrame], factor: float) -> go.Scatter:
         mode="lines",
         line={"color": style.REST, "width": 1},
         hoverinfo="skip",
+        legendrank=LAST_IN_LEGEND,
     )
 
 

@@ -64,6 +64,7 @@ def interaction(frame: pd.DataFrame, axis: str, by: str, beside: Sequence[str] =
             marker={"symbol": style.symbol(index), "size": 9},
             hovertemplate="%{x}: %{y:.2f} %",
         )
+    fig.update_layout(legend_title={"text": style.plain(of_axis(by).title), "font": {"size": 12}})
     fig.update_xaxes(title_text=style.plain(of_axis(axis).label), type="category")
     fig.update_yaxes(title_text="test accuracy, %")
     return fig

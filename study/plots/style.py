@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 TEXT = "#767676"
 """Has a contrast of 4.5 to white and to black alike."""
 GRID = "rgba(128, 128, 128, 0.25)"
-REST = "rgba(128, 128, 128, 0.45)"
+REST = "rgba(128, 128, 128, 0.55)"
 """Of lines and points that are there for company."""
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")

@@ -183,6 +183,20 @@ def test_a_wide_axis_of_many_values_is_drawn_by_its_logarithm() -> None:
     assert np.allclose(np.sort(lines[:, 0]), np.linspace(0, 1, 30), atol=1e-5)
 
 
+def test_between_its_ends_an_axis_has_round_ticks() -> None:
+    frame = pd.DataFrame({"lr": np.logspace(-5, -1, 30), "test_accuracy": np.linspace(0.4261, 0.7045, 30)})
+    figure = plots.parallel_coordinates(frame, ["lr"], "test_accuracy")
+    rates, accuracies = (set(trace.text) for trace in figure.data if trace.mode == "text")
+    assert rates == {"1e-05", "0.0001", "0.001", "0.01", "0.1"}
+    assert accuracies == {"42.61", "50", "60", "70.45"}
+
+
+def test_costs_far_apart_have_ticks_that_say_their_seconds() -> None:
+    frame = pd.DataFrame({"cell": ["a", "b"], "train_s": [0.4, 20.0], "mean": [0.5, 0.6]})
+    ticks = plots.cost_accuracy(frame, device="CPU").layout.xaxis.ticktext
+    assert {"1", "3", "10"} <= set(ticks)
+
+
 def test_confusion_counts_become_shares_of_the_true_class() -> None:
     matrix = np.array([[3, 1], [0, 4]])
     heatmap = plots.confusion(matrix, ["cat", NASTY]).data[0]

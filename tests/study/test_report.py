@@ -5,6 +5,7 @@ import json
 import platform
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,7 @@ import pytest
 import timm
 import torch
 from mlflow import MlflowClient
+from playwright.sync_api import Browser, sync_playwright
 from rich.console import Console
 
 import search_spaces
@@ -217,37 +219,80 @@ def test_a_study_of_which_nothing_has_finished_says_what_is_missing(
     assert page.count('class="undecided"') >= 2
 
 
-@pytest.mark.parametrize("width", [390, 1400])
-def test_in_a_browser_every_figure_is_drawn_without_errors_or_requests(folder: Path, width: int) -> None:
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("no chromium on this machine: the page is not opened")
-    from playwright.sync_api import sync_playwright
-
-    page_url = (folder / "report.html").as_uri()
-    complaints: list[str] = []
-    requests: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
         )
-        page = browser.new_page(viewport={"width": width, "height": 900})
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: requests.append(request.url))
-        page.goto(page_url)
-        page.wait_for_function("document.querySelectorAll('.js-plotly-plot .main-svg').length > 0")
-        num_figures = page.locator("figure").count()
-        drawn = page.locator("figure:has(.main-svg)").count()
-        overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        table = page.locator("table.answer").inner_text()
+        yield browser
         browser.close()
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_in_a_browser_every_figure_is_drawn_without_errors_or_requests(
+    folder: Path, browser: Browser, width: int
+) -> None:
+    complaints: list[str] = []
+    requests: list[str] = []
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto((folder / "report.html").as_uri())
+    page.wait_for_function("document.querySelectorAll('figure .main-svg').length > 0")
+    num_figures = page.locator("figure").count()
+    drawn = page.locator("figure:has(.main-svg)").count()
+    overflow = page.evaluate(f"{OVERFLOW}(document.documentElement)")
+    tables = page.locator(".wide").evaluate_all(f"all => all.map({OVERFLOW})")
+    claims = page.locator(".wide:has(.claims)").evaluate(OVERFLOW)
+    table = page.locator("table.answer").inner_text()
+    page.close()
     assert complaints == []
     assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
     assert drawn == num_figures > 10
     assert overflow <= 0, "the page itself never scrolls sideways"
+    assert claims <= 0
+    assert width == 390 or max(tables) <= 0
     for cell in pd.read_csv(folder / "cells.csv").itertuples():
         assert f"{100 * cell.mean:.2f}\n[" in table
+
+
+OVERFLOW = "(box => box.scrollWidth - box.clientWidth)"
+TEXTS = ".gtitle, .xtick text, .ytick text, .xtitle, .ytitle, .legendtext, .annotation-text"
+
+
+@pytest.mark.parametrize(("first", "then"), [("light", "dark"), ("dark", "light")])
+def test_the_text_of_figures_can_be_read_in_both_colour_schemes_and_when_they_change(
+    folder: Path, browser: Browser, first: str, then: str
+) -> None:
+    page = browser.new_page(color_scheme=first)
+    page.goto((folder / "report.html").as_uri())
+    for scheme in (first, then):
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_timeout(500)
+        fills = page.locator(TEXTS).evaluate_all("all => all.map(each => getComputedStyle(each).fill)")
+        behind = page.locator("body").evaluate("body => getComputedStyle(body).backgroundColor")
+        assert len(fills) > 100
+        assert (luminance(behind) < 0.2) == (scheme == "dark")
+        assert min(contrast(fill, behind) for fill in set(fills)) >= 4.5
+    page.close()
+
+
+def contrast(one: str, other: str) -> float:
+    """Of two colours, 1 to 21, as WCAG 2 defines it."""
+    darker, lighter = sorted([luminance(one), luminance(other)])
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def luminance(colour: str) -> float:
+    """Of `rgb(r, g, b)`, 0 to 1."""
+    shares = [int(part) / 255 for part in re.findall(r"\d+", colour)]
+    linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+    return sum(weight * each for weight, each in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def test_the_papers_studies_have_claims_that_are_the_papers_sentences() -> None:
