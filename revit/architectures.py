@@ -119,5 +119,5 @@ def patch_size(name: str) -> int | None:
     """
     if name in MODELS:
         return MODELS[name].patch_size
-    stated = re.search(r"patch(\d+)", name)
+    stated = re.search(r"patch([1-9]\d{0,3})", name)
     return int(stated.group(1)) if stated else None

@@ -8,18 +8,17 @@ Nothing here imports torch: listing and planning a thousand trials is instant.
 """
 
 import difflib
-import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cache
-from math import isfinite
 from operator import attrgetter
 from typing import Any, Literal
 
 from revit.architectures import MODELS, patch_size
 from revit.datasets.registry import check_dataset
 from revit.errors import InputError
+from revit.typed import check_types, hints_of, require, shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,16 +53,16 @@ class ModelConfig:
     embed_std: float | None = None
 
     def __post_init__(self) -> None:
-        _check_types(self)
-        _require(0 <= self.dropout < 1, "model.dropout", self.dropout, "at least 0 and below 1")
-        _require(0 <= self.head_dropout < 1, "model.head_dropout", self.head_dropout, "at least 0 and below 1")
-        _require(self.embed_std is None or self.embed_std > 0, "model.embed_std", self.embed_std, "above 0, or None")
+        check_types(self)
+        require(0 <= self.dropout < 1, "model.dropout", self.dropout, "at least 0 and below 1")
+        require(0 <= self.head_dropout < 1, "model.head_dropout", self.head_dropout, "at least 0 and below 1")
+        require(self.embed_std is None or self.embed_std > 0, "model.embed_std", self.embed_std, "above 0, or None")
         has_weights = self.name not in MODELS or MODELS[self.name].pretrained or self.weights is not None
-        _require(has_weights or not self.pretrained, "model.pretrained", True, f"False: {self.name} has no weights")
-        _require(self.pretrained or self.weights is None, "model.weights", self.weights, "None: it is not pretrained")
+        require(has_weights or not self.pretrained, "model.pretrained", True, f"False: {self.name} has no weights")
+        require(self.pretrained or self.weights is None, "model.weights", self.weights, "None: it is not pretrained")
         changed = not self.attn_out_proj or self.embed_std is not None
         right = "False where attn_out_proj or embed_std depart from the model that was trained"
-        _require(not (self.pretrained and changed), "model.pretrained", True, right)
+        require(not (self.pretrained and changed), "model.pretrained", True, right)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +84,12 @@ class OptimizerConfig:
     clip_norm: float | None = 1.0
 
     def __post_init__(self) -> None:
-        _check_types(self)
-        _require(self.lr > 0, "optimizer.lr", self.lr, "above 0")
-        _require(0 <= self.momentum < 1, "optimizer.momentum", self.momentum, "at least 0 and below 1")
-        _require(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "at least 0")
+        check_types(self)
+        require(self.lr > 0, "optimizer.lr", self.lr, "above 0")
+        require(0 <= self.momentum < 1, "optimizer.momentum", self.momentum, "at least 0 and below 1")
+        require(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "at least 0")
         clip = self.clip_norm
-        _require(clip is None or clip > 0, "optimizer.clip_norm", clip, "above 0, or None")
+        require(clip is None or clip > 0, "optimizer.clip_norm", clip, "above 0, or None")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,15 +119,15 @@ class ScheduleConfig:
     plateau_patience: int = 1
 
     def __post_init__(self) -> None:
-        _check_types(self)
-        _require(self.warmup_steps >= 0, "schedule.warmup_steps", self.warmup_steps, "at least 0")
+        check_types(self)
+        require(self.warmup_steps >= 0, "schedule.warmup_steps", self.warmup_steps, "at least 0")
         half = self.half_period
-        _require(half is None or half > 0, "schedule.half_period", half, "above 0, or None")
+        require(half is None or half > 0, "schedule.half_period", half, "above 0, or None")
         rising = all(0 < share < 1 for share in self.milestones) and list(self.milestones) == sorted(self.milestones)
-        _require(rising, "schedule.milestones", self.milestones, "rising shares between 0 and 1")
-        _require(0 < self.final_factor <= 1, "schedule.final_factor", self.final_factor, "above 0 and at most 1")
-        _require(0 < self.plateau_factor < 1, "schedule.plateau_factor", self.plateau_factor, "between 0 and 1")
-        _require(self.plateau_patience >= 0, "schedule.plateau_patience", self.plateau_patience, "at least 0")
+        require(rising, "schedule.milestones", self.milestones, "rising shares between 0 and 1")
+        require(0 < self.final_factor <= 1, "schedule.final_factor", self.final_factor, "above 0 and at most 1")
+        require(0 < self.plateau_factor < 1, "schedule.plateau_factor", self.plateau_factor, "between 0 and 1")
+        require(self.plateau_patience >= 0, "schedule.plateau_patience", self.plateau_patience, "at least 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,17 +194,17 @@ class FineTuneConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_types(self)
+        check_types(self)
         check_dataset(self.dataset)
         _check_resolution(self.resolution, self.model.name)
-        _require(0 < self.data_fraction <= 1, "data_fraction", self.data_fraction, "above 0 and at most 1")
-        _require(0 <= self.val_fraction < 1, "val_fraction", self.val_fraction, "at least 0 and below 1")
+        require(0 < self.data_fraction <= 1, "data_fraction", self.data_fraction, "above 0 and at most 1")
+        require(0 <= self.val_fraction < 1, "val_fraction", self.val_fraction, "at least 0 and below 1")
         smallest, largest = self.crop_scale
-        _require(0 < smallest <= largest <= 1, "crop_scale", self.crop_scale, "0 < smallest <= largest <= 1")
-        _require(self.resize_factor >= 1, "resize_factor", self.resize_factor, "at least 1")
-        _require(self.mixup >= 0, "mixup", self.mixup, "at least 0")
-        _require(self.crop_padding >= 0, "crop_padding", self.crop_padding, "at least 0")
-        _require(
+        require(0 < smallest <= largest <= 1, "crop_scale", self.crop_scale, "0 < smallest <= largest <= 1")
+        require(self.resize_factor >= 1, "resize_factor", self.resize_factor, "at least 1")
+        require(self.mixup >= 0, "mixup", self.mixup, "at least 0")
+        require(self.crop_padding >= 0, "crop_padding", self.crop_padding, "at least 0")
+        require(
             (self.steps is None) != (self.epochs is None),
             "steps, epochs",
             (self.steps, self.epochs),
@@ -213,12 +212,12 @@ class FineTuneConfig:
         )
         for name in ("steps", "epochs", "batch_size", "micro_batch", "num_evals"):
             value = getattr(self, name)
-            _require(value is None or value > 0, name, value, "above 0")
+            require(value is None or value > 0, name, value, "above 0")
         for name in ("seed", "subset_seed"):
-            _require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+            require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         if self.val_fraction == 0:
             chosen_on_val = self.schedule.name == "plateau" or self.selection == "best_val"
-            _require(not chosen_on_val, "val_fraction", 0, "above 0: plateau and best_val look at validation images")
+            require(not chosen_on_val, "val_fraction", 0, "above 0: plateau and best_val look at validation images")
 
     def with_values(self, values: Mapping[str, object]) -> "FineTuneConfig":
         """The config with some fields changed, named by dotted path (`optimizer.lr`).
@@ -231,7 +230,7 @@ class FineTuneConfig:
         known = _paths(owner)
         for path, value in values.items():
             if path not in known:
-                raise InputError(f"{path!r} is no field of a trial{_did_you_mean(path, known)}")
+                raise InputError(f"{shown(path)} is no field of a trial{_did_you_mean(str(path), known)}")
             part, _, name = path.rpartition(".")
             changes.setdefault(part, {})[name] = tuple(value) if isinstance(value, list) else value
         own = changes.pop("", {})
@@ -267,16 +266,20 @@ def from_dict(record: Mapping[str, Any]) -> FineTuneConfig:
     """The config that `dataclasses.asdict`, or JSON, made a nested dict of.
 
     Raises:
-        InputError: an unknown field or a value that does not do.
+        InputError: no dict, an unknown field, no dataset, or a value that does not do.
     """
+    if not isinstance(record, Mapping):
+        raise InputError(f"{shown(record)} is no config: must be a dict of its fields")
+    if "dataset" not in record:
+        raise InputError("the config has no dataset")
     return typing.cast(FineTuneConfig, _build(FineTuneConfig, record))
 
 
 def _build(owner: type, record: Mapping[str, Any]) -> object:
-    hints = _hints(owner)
+    hints = hints_of(owner)
     for name in record:
         if name not in hints:
-            raise InputError(f"{name!r} is no field of {owner.__name__}{_did_you_mean(name, hints)}")
+            raise InputError(f"{shown(name)} is no field of {owner.__name__}{_did_you_mean(str(name), hints)}")
     values = {name: _convert(hints[name], value) for name, value in record.items()}
     return owner(**values)
 
@@ -288,80 +291,21 @@ def _convert(hint: Any, value: Any) -> Any:
 
 
 def _check_resolution(resolution: int, model: str) -> None:
-    _require(resolution > 0, "resolution", resolution, "above 0")
+    require(resolution > 0, "resolution", resolution, "above 0")
     patch = patch_size(model)
     if patch is not None:
         right = f"a multiple of {patch}, the patch size of {model}"
-        _require(resolution % patch == 0, "resolution", resolution, right)
-
-
-def _require(holds: bool, name: str, value: object, right: str) -> None:
-    if not holds:
-        raise InputError(f"{name} = {value!r}: must be {right}")
-
-
-def _check_types(part: Any) -> None:
-    owner: Any = type(part)
-    for name, hint in _hints(owner).items():
-        value = getattr(part, name)
-        if not _fits(hint, value):
-            raise InputError(f"{name} = {value!r}: must be {_in_words(hint)}")
-        if isinstance(value, float) and not isfinite(value):
-            raise InputError(f"{name} = {value!r}: must be a finite number")
-
-
-def _fits(hint: Any, value: object) -> bool:
-    origin = typing.get_origin(hint)
-    if origin is Literal:
-        return isinstance(value, str) and value in typing.get_args(hint)
-    if origin is types.UnionType:
-        return any(_fits(choice, value) for choice in typing.get_args(hint))
-    if origin is tuple:
-        kinds = typing.get_args(hint)
-        if kinds[1:] == (Ellipsis,):
-            return isinstance(value, tuple) and all(_fits(kinds[0], each) for each in value)
-        return isinstance(value, tuple) and len(value) == len(kinds) and all(map(_fits, kinds, value))
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint)
-
-
-def _in_words(hint: Any) -> str:
-    origin = typing.get_origin(hint)
-    if origin is Literal:
-        return "one of " + ", ".join(typing.get_args(hint))
-    if origin is types.UnionType:
-        return " or ".join(_in_words(choice) for choice in typing.get_args(hint))
-    if origin is tuple:
-        return f"({', '.join('...' if kind is Ellipsis else _in_words(kind) for kind in typing.get_args(hint))})"
-    return _KIND_IN_WORDS.get(hint) or f"a {hint.__name__}"
-
-
-_KIND_IN_WORDS: dict[Any, str] = {
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-    bool: "True or False",
-    types.NoneType: "None",
-}
+        require(resolution % patch == 0, "resolution", resolution, right)
 
 
 @cache
 def _paths(owner: Any) -> tuple[str, ...]:
     """Dotted paths of all fields, those of a part in the part's place."""
     paths: list[str] = []
-    for name, hint in _hints(owner).items():
+    for name, hint in hints_of(owner).items():
         part: Any = hint
         paths += [f"{name}.{path}" for path in _paths(part)] if is_dataclass(hint) else [name]
     return tuple(paths)
-
-
-@cache
-def _hints(owner: Any) -> dict[str, Any]:
-    hints = typing.get_type_hints(owner)
-    return {each.name: hints[each.name] for each in fields(owner)}
 
 
 def _did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -4,8 +4,12 @@
 class InputError(ValueError):
     """A value, file or option the user gave cannot be used.
 
-    The message is one line: the thing, the value it has, and what would be right.
+    The message is one line: the thing, the value it has, and what would be right. What a file or a library adds to it
+    that a line cannot hold, as a line break or a byte that is no text, is shown escaped.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(each if each.isprintable() else repr(each)[1:-1] for each in message))
 
 
 class DivergedError(ArithmeticError):

@@ -7,6 +7,8 @@ from pathlib import Path
 from revit.architectures import MODELS
 from revit.config import ModelConfig
 from revit.errors import InputError
+from revit.folders import expanded
+from revit.typed import shown
 
 PACKAGED = Path(__file__).parent / "pretrained"
 WEIGHTS_DIR_VARIABLE = "REVIT_WEIGHTS_DIR"
@@ -25,11 +27,18 @@ def find_weights(model: ModelConfig) -> Path | None:
     """
     if not model.pretrained:
         return None
+    try:
+        return _find(model)
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        raise InputError(f"weights of {shown(model.name)} cannot be looked for: {error.strerror}") from error
+
+
+def _find(model: ModelConfig) -> Path:
     if model.weights is not None:
-        named = Path(model.weights).expanduser()
+        named = expanded(Path(model.weights))
         if named.exists():
-            return named.absolute()
-        raise InputError(f"model.weights = {model.weights!r}: there is no such file or folder")
+            return named
+        raise InputError(f"model.weights = {shown(model.weights)}: there is no such file or folder")
     for folder in _folders():
         for name in _file_names(model.name):
             if (folder / name).exists():
@@ -38,7 +47,7 @@ def find_weights(model: ModelConfig) -> Path | None:
     if cached is not None:
         return cached
     raise InputError(
-        f"model.name = {model.name!r}: its weights are not on this machine; "
+        f"model.name = {shown(model.name)}: its weights are not on this machine; "
         f"get them with `run_study.py fetch`, put {model.name}.safetensors into a folder and name it with "
         f"--weights-dir, or set model.pretrained to False"
     )
@@ -63,13 +72,14 @@ def weights_digest(path: Path | None) -> str | None:
     if path is None:
         return None
     file = path / "model.safetensors" if path.is_dir() else path
+    stated = file.with_name(file.name + ".sha256")
     try:
         with file.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
+        as_stated = not stated.exists() or stated.read_bytes().startswith(digest.encode())
     except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror}") from error
-    stated = file.with_name(file.name + ".sha256")
-    if stated.exists() and stated.read_text().split()[0] != digest:
+        raise InputError(f"{error.filename} cannot be read: {error.strerror}") from error
+    if not as_stated:
         raise InputError(f"{file} has the digest {digest[:16]}..., and {stated.name} says otherwise: fetch it again")
     return digest
 
@@ -95,9 +105,13 @@ def _in_hub_cache(name: str) -> Path | None:
     if repo is None:
         return None
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
     for file in HUB_FILES:
-        found = try_to_load_from_cache(repo, file)
+        try:
+            found = try_to_load_from_cache(repo, file)
+        except HFValidationError:  # no repository can be called so
+            return None
         if isinstance(found, str):
             return Path(found)
     return None

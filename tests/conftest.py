@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from revit.config import FineTuneConfig
 from revit.datasets.store import ImageStore, open_store
@@ -21,6 +23,47 @@ from revit.weights import find_weights
 def one_thread() -> None:
     """Trials on a CPU run on one thread, and its number decides the last bits."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(params=[1, pytest.param(20, marks=pytest.mark.long)], ids=["short", "long"])
+def fuzz(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Holds a check against so many drawn values, the same in every run; `-m long` against twenty times as many."""
+
+    def run(examples: int, check: Callable[..., None], *drawn: st.SearchStrategy[Any]) -> None:
+        every = settings(
+            max_examples=examples * request.param,
+            derandomize=True,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        every(given(*drawn)(check))()
+
+    return run
+
+
+@pytest.fixture
+def damaged() -> Callable[[bytes], st.SearchStrategy[bytes]]:
+    """What may become of a file: cut short, bytes changed, zeroed, put in or lost; nothing; something else."""
+
+    @st.composite
+    def changes(draw: st.DrawFn, whole: bytes) -> bytes:
+        content = bytearray(whole)
+        for _ in range(draw(st.integers(1, 4))):
+            start = draw(st.integers(0, len(content)))
+            length = draw(st.integers(1, 64))
+            new = {
+                "cut short": b"",
+                "changed": draw(st.binary(min_size=1, max_size=8)),
+                "zeroed": bytes(length),
+                "put in": draw(st.binary(min_size=1, max_size=64)),
+                "lost": b"",
+            }
+            kind = draw(st.sampled_from(list(new)))
+            stop = {"cut short": len(content), "changed": start + len(new[kind]), "put in": start}
+            content[start : stop.get(kind, start + length)] = new[kind]
+        return bytes(content)
+
+    return lambda whole: changes(whole) | st.binary(max_size=200)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,96 @@
+"""Whatever a config is made of, it is accepted or refused in one line; accepted, it is the same trial after JSON."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from hypothesis import strategies as st
+
+from revit.config import FineTuneConfig, from_dict
+from revit.errors import InputError
+from revit.identity import identity
+from revit.weights import find_weights
+
+BASE = FineTuneConfig(dataset="digits", steps=10)
+PATHS = list(BASE.flat())
+SCRATCH = {"model.pretrained": False, "model.weights": None}
+
+ODD_NUMBERS = [0, -1, 2**31, 2**63, 2**64, 10**400, 0.0, -0.0, 5e-324, 1e308]
+ODD_TEXTS = ["", "\0", "a\nb", "\r\x1b[31m", "../x", "/", "~", "~nobody/x", "\ud800", "\udcff", "x" * 5000]
+ODD_TEXTS += ["folder:", "folder:\0", "folder:~nobody", "folder:a\nb", "vit_patch0_7", "vit_patch" + "9" * 5000]
+ODD_TEXTS += ["hf-hub:x", "patch٣"]
+REAL_TEXTS = ["digits", "cifar10", "vit_nano", "bit_nano", "vit_b16_in21k", "adam", "cosine", "plateau", "none", "jax"]
+
+plain = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=True)
+    | st.floats(0, 1)
+    | st.integers(0, 64)
+    | st.text(max_size=8)
+    | st.integers(4300, 5000).map(lambda digits: 10**digits)
+    | st.sampled_from([*ODD_NUMBERS, *ODD_TEXTS, *REAL_TEXTS])
+)
+values = st.recursive(
+    plain,
+    lambda each: (
+        st.lists(each, max_size=3)
+        | st.lists(each, max_size=3).map(tuple)
+        | st.dictionaries(st.text(max_size=5), each, max_size=3)
+    ),
+    max_leaves=6,
+)
+names = st.sampled_from(PATHS) | st.sampled_from([path[:-1] for path in PATHS]) | st.text(max_size=8)
+
+
+def hold(make: Callable[[], FineTuneConfig]) -> None:
+    """Make a config; it must be refused in one line, or have an identity that survives JSON."""
+    try:
+        config = make()
+    except InputError as error:
+        assert str(error).isprintable()
+        return
+    again = from_dict(json.loads(json.dumps(asdict(config))))
+    assert again == config
+    assert name_of(again) == name_of(config)
+    assert config.num_steps(50_000, 60_000) > 0
+
+
+def name_of(config: FineTuneConfig) -> str:
+    return identity(config, num_steps=config.num_steps(500, 1000), data_digest="d", weights_digest="w")
+
+
+def test_no_single_value_of_a_field_is_more_than_refused(fuzz: Callable[..., None]) -> None:
+    def check(path: str, value: Any, scratch: bool) -> None:
+        budget = {"steps": None} if path == "epochs" else {}
+        hold(lambda: BASE.with_values({**(SCRATCH if scratch else {}), **budget, path: value}))
+
+    fuzz(600, check, st.sampled_from(PATHS), values, st.booleans())
+
+
+def test_no_values_together_are_more_than_refused(fuzz: Callable[..., None]) -> None:
+    fuzz(300, lambda given: hold(lambda: BASE.with_values(given)), st.dictionaries(names, values, max_size=4))
+
+
+def test_no_record_that_json_may_hold_is_more_than_refused(fuzz: Callable[..., None]) -> None:
+    whole = asdict(BASE)
+    parts = ("model", "optimizer", "schedule")
+    fields = st.sampled_from([*whole, *(name for part in parts for name in whole[part]), "optimiser"])
+    flat = st.dictionaries(fields, values, max_size=4)
+    nested = st.fixed_dictionaries({}, optional=dict.fromkeys(parts, flat | values))
+    base = st.sampled_from([{}, {"dataset": "digits"}, {"dataset": "digits", "steps": 10}])
+    records = st.builds(lambda *some: {key: value for each in some for key, value in each.items()}, base, flat, nested)
+    fuzz(300, lambda record: hold(lambda: from_dict(record)), records | values)
+
+
+def test_no_name_of_a_model_and_its_weights_is_more_than_not_found(fuzz: Callable[..., None]) -> None:
+    def check(name: str, weights: str | None) -> None:
+        try:
+            find_weights(BASE.with_values({"model.name": name, "model.weights": weights, "resolution": 28}).model)
+        except InputError as error:
+            assert str(error).isprintable()
+
+    texts = st.text(max_size=8) | st.sampled_from([*ODD_TEXTS, *REAL_TEXTS])
+    fuzz(200, check, texts, st.none() | texts)
