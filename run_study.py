@@ -70,6 +70,7 @@ CacheFolder = Annotated[
     Path,
     typer.Option("--cache-dir", envvar="REVIT_CACHE_DIR", help="Folder for decoded images, on a local disk."),
 ]
+LOOPBACK = "127.0.0.1"
 DEFAULT_STORE = Path("mlruns")
 DEFAULT_DATA = Path("data")
 DEFAULT_CACHE = Path("~/.cache/revit-study")
@@ -231,15 +232,41 @@ def models() -> None:
 
 
 @app.command()
+def doctor(
+    fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended.")] = False,
+    store: StoreFolder = DEFAULT_STORE,
+    data_dir: DataFolder = DEFAULT_DATA,
+    weights_dir: WeightsFolder = None,
+    cache_dir: CacheFolder = DEFAULT_CACHE,
+) -> None:
+    """Say whether all is well with the store, what studies read, and this machine; a line each.
+
+    Exit code: 0 nothing needs you, 1 something does: `doctor --fix` mends what is "to fix", you what is to "look" at.
+    """
+    from study.doctor import diagnose
+
+    code = EXIT_FINISHED
+    for finding in diagnose(_folders(store, data_dir, weights_dir, cache_dir), fix=fix):
+        _tell(f"{finding.verdict:<6}  {finding.text}")
+        code = code if finding.is_well else EXIT_SOME_FAILED
+    raise typer.Exit(code)
+
+
+@app.command()
 def ui(
     store: StoreFolder = DEFAULT_STORE,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine, 127.0.0.1 only.")] = 5000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
+    host: Annotated[str, typer.Option(help="Address to listen on; another than the default is open to others.")] = (
+        LOOPBACK
+    ),
 ) -> None:
     """Open MLflow's own UI on the results, at http://127.0.0.1:PORT, until Ctrl-C."""
     from study.ledger import Ledger, ui_command
 
-    command = ui_command(store, port)
-    out.print(f"http://127.0.0.1:{port}{Ledger(store).ui_path()}   (Ctrl-C ends it)", soft_wrap=True)
+    command = ui_command(store, host, port)
+    if host != LOOPBACK:
+        _tell(f"warning: whoever reaches {host}:{port} can read, change and delete every result")
+    out.print(f"http://{host}:{port}{Ledger(store).ui_path()}   (Ctrl-C ends it)", soft_wrap=True)
     os.execv(command[0], command)
 
 
@@ -359,8 +386,8 @@ def _tell_failures(planned: "Plan", ledger: "Ledger", result: "RunResult") -> in
         _tell(f"{outcome}: {trial_name(trial)}: {message}")
         if outcome == "failed" and trial.known is not None:
             _tell(f"  {trial.missing}; {ledger.artifact(trial.known.run_id, 'traceback.txt')}")
-    if result.alike:
-        _tell(f"{result.alike}\nthe study was stopped: its first trials all failed alike, as above")
+    if result.stopped:
+        _tell(result.stopped)
     if result.interrupted:
         return EXIT_INTERRUPTED
     return EXIT_SOME_FAILED if planned.to_run else EXIT_FINISHED

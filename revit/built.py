@@ -4,6 +4,7 @@ Two trials that differ in a factor differ here, and only in what that factor imp
 """
 
 import hashlib
+import json
 from typing import Any
 
 import torch
@@ -103,6 +104,12 @@ def _describe_data(config: FineTuneConfig, splits: Splits, store: ImageStore) ->
         "first_mixup_share": None if mix is None else round(mix.share, 5),
         "num_flipped_in_first_batch": int(crops.flips.sum()),
     }
+
+
+def built_digest(built: dict[str, Any]) -> str:
+    """16 hexadecimal digits over a record of `describe`, all but the micro-batch: it is no factor."""
+    deciding = {name: value for name, value in built.items() if name != "micro_batch"}
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def parameter_digest(tensors: dict[str, Tensor]) -> str:

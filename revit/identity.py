@@ -13,6 +13,15 @@ UNDECIDING_FIELDS = ("dataset", "micro_batch", "steps", "epochs", "epoch_images"
 """Fields that leave the result as it is, or decide it only through the digests and the number of steps."""
 
 
+def origin(data_digest: str, weights_digest: str | None) -> dict[str, str]:
+    """What decides a trial's result beside its config, by name: kept with it, to tell later what has changed."""
+    return {
+        "data": data_digest[:16],
+        "weights": "none" if weights_digest is None else weights_digest[:16],
+        "training version": str(TRAINING_VERSION),
+    }
+
+
 def identity(config: FineTuneConfig, *, num_steps: int, data_digest: str, weights_digest: str | None) -> str:
     """16 hexadecimal digits that name the trial, wherever and in whichever study it runs.
 

@@ -28,7 +28,7 @@ class Events(Stateless, tune.Callback):
     """Hands what Tune sees to the recorder and the progress display, and decides about failures.
 
     Attributes:
-        alike: the traceback of the failure that stopped the study; else empty.
+        stopped: why the study was stopped before its end; empty where it was not.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Events(Stateless, tune.Callback):
         orders: Orders,
         leases: Leases,
     ) -> None:
-        self.alike = ""
+        self.stopped = ""
         self._orders = orders
         self._queue = queue
         self._stopper = stopper
@@ -54,6 +54,8 @@ class Events(Stateless, tune.Callback):
         self._last_step: Counter[str] = Counter()
         self._losses: dict[str, _Loss] = {}
         self._signatures: Counter[Signature] = Counter()
+        self._asked = {trial.identity: trial for trial in plan.trials}
+        self._built = {trial.known.built: trial.identity for trial in plan.trials if trial.known and trial.known.built}
         self._ray_seen = time.monotonic()
 
     def on_step_begin(self, iteration: int, trials: list[TuneTrial], **_: Any) -> None:
@@ -82,6 +84,7 @@ class Events(Stateless, tune.Callback):
         identity = _identity(trial)
         if "tags" in result:
             self._recorder.tags(identity, result["tags"])
+            self._stop_where_a_factor_has_no_effect(identity, result["tags"]["built"])
         if "rows" in result:
             rows: list[dict[str, float]] = result["rows"]
             self._recorder.rows(identity, rows)
@@ -131,8 +134,22 @@ class Events(Stateless, tune.Callback):
     def _stop_where_all_fail_alike(self, alike: Signature, text: str) -> None:
         self._signatures[alike] += 1
         if self._signatures[alike] >= MOST_ALIKE and not self._any_finished:
-            self.alike = text
-            self._stopper.stop()
+            self._stop(f"{text}\nthe study was stopped: its first trials all failed alike, as above")
+
+    def _stop_where_a_factor_has_no_effect(self, identity: str, built: str) -> None:
+        """No two trials may build the same: what tells them apart would be a factor of nothing."""
+        twin = self._built.setdefault(built, identity)
+        if twin != identity:
+            one, other = (self._asked[each].candidate.config.flat() for each in (twin, identity))
+            differing = [f"{name} {one[name]} and {other[name]}" for name in one if one[name] != other[name]]
+            self._stop(
+                f"the study was stopped: two of its trials differ in {', '.join(differing)}, and exactly the same was "
+                "built for both: there it has no effect; leave one of them out with `keep`"
+            )
+
+    def _stop(self, why: str) -> None:
+        self.stopped = self.stopped or why
+        self._stopper.stop()
 
     def _let_go(self, identity: str, written: Outcome) -> None:
         if is_settled(written):

@@ -16,8 +16,9 @@ from typing import Any, Literal
 
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag, ViewType
+from mlflow.entities import LifecycleStage, Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.store.db.utils import _get_latest_schema_revision
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from sqlalchemy.exc import SQLAlchemyError
@@ -71,9 +72,8 @@ class TrialRecord:
         outcome: how it ended; None while it runs, or when what ran it died without a word.
         last_step: the last optimizer step whose metrics are written, 0 for none.
         metrics: last value of each metric.
-        studies: names of the studies that it is found from.
-        surroundings: `device`, `precision` and `torch` that it ran on, as far as it came to say so.
-        failure: class of its failure (failures.py), empty where it did not fail.
+        params: its flat config, each value as text.
+        tags: what else it is marked with.
     """
 
     run_id: str
@@ -81,14 +81,70 @@ class TrialRecord:
     outcome: Outcome | None
     last_step: int
     metrics: Mapping[str, float]
-    studies: frozenset[str]
-    surroundings: Mapping[str, str]
-    failure: str
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
 
     @property
     def settled(self) -> bool:
         """Whether it need not be run again."""
         return self.outcome is not None and is_settled(self.outcome)
+
+    @property
+    def studies(self) -> frozenset[str]:
+        """Names of the studies that it is found from."""
+        return frozenset(tag.removeprefix(STUDY_TAG) for tag in self.tags if tag.startswith(STUDY_TAG))
+
+    @property
+    def surroundings(self) -> dict[str, str]:
+        """What it ran on, as far as it came to say so."""
+        return {name: self.tags[name] for name in SURROUNDINGS if name in self.tags}
+
+    @property
+    def failure(self) -> str:
+        """Class of its failure (failures.py), empty where it did not fail."""
+        return self.tags.get("failure", "")
+
+    @property
+    def built(self) -> str:
+        """Digest of what was built for it, empty where it did not come to that."""
+        return self.tags.get("built", "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A run of the database, of a launch or a trial, whatever became of it.
+
+    Attributes:
+        deleted: as by the UI's Delete: it can be restored there.
+        is_ours: it is of the experiment that holds the studies.
+        artifacts: folder of its files, on this machine's disk.
+        began_ms: when, in milliseconds since 1970.
+    """
+
+    run_id: str
+    name: str
+    status: str
+    deleted: bool
+    is_ours: bool
+    artifacts: Path
+    began_ms: int
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+
+    @property
+    def identity(self) -> str:
+        """Of a trial; empty for a launch."""
+        return self.tags.get("identity", "")
+
+    @property
+    def owner(self) -> str:
+        """Name of the lease under which it is written."""
+        return self.identity or self.run_id
+
+    @property
+    def outcome(self) -> str:
+        """How a trial ended; empty where it did not."""
+        return self.tags.get("outcome", "")
 
 
 class Ledger:
@@ -131,6 +187,33 @@ class Ledger:
     def runs(self) -> list[Run]:
         """Every run as MLflow has it, of launches and of trials."""
         return list(self._search(""))
+
+    def entries(self) -> list[Entry]:
+        """Every run of the database, the deleted ones and those of other experiments among them."""
+        experiments = [str(each.experiment_id) for each in self._client.search_experiments(ViewType.ALL)]
+        return [self._entry(run) for run in self._search("", experiments, ViewType.ALL)]
+
+    def _entry(self, run: Run) -> Entry:
+        return Entry(
+            run_id=run.info.run_id,
+            name=run.info.run_name,
+            status=run.info.status,
+            deleted=run.info.lifecycle_stage == LifecycleStage.DELETED,
+            is_ours=run.info.experiment_id == self._experiment,
+            artifacts=_local(run.info.artifact_uri),
+            began_ms=run.info.start_time,
+            metrics=run.data.metrics,
+            tags=run.data.tags,
+        )
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder in which the experiment keeps its files: where the store was when it was created."""
+        return _local(self._client.get_experiment(self._experiment).artifact_location)
+
+    def delete(self, run_id: str) -> None:
+        """Set a run aside, as the UI's Delete does: it counts no more, and can be restored there."""
+        self._client.delete_run(run_id)
 
     def find(self, identity: str) -> TrialRecord | None:
         """A trial as it is now, None where it never began."""
@@ -241,8 +324,7 @@ class Ledger:
 
     def artifact(self, run_id: str, name: str) -> Path:
         """Where an artifact of a trial lies on this machine's disk; no copy is made."""
-        uri = self._client.get_run(run_id).info.artifact_uri
-        return Path(local_file_uri_to_path(uri)) / name  # type: ignore[no-untyped-call]  # MLflow leaves it so
+        return _local(self._client.get_run(run_id).info.artifact_uri) / name
 
     def ui_path(self) -> str:
         """Path, below the UI's address, of the page that lists the runs."""
@@ -251,11 +333,13 @@ class Ledger:
     def _close(self, run_id: str, outcome: Outcome) -> None:
         self._client.set_terminated(run_id, status=STATUS[outcome])
 
-    def _search(self, wanted: str) -> Iterator[Run]:
+    def _search(
+        self, wanted: str, experiments: list[str] | None = None, view: int = ViewType.ACTIVE_ONLY
+    ) -> Iterator[Run]:
         token: str | None = None
         while True:
             page = self._client.search_runs(
-                [self._experiment], wanted, ViewType.ACTIVE_ONLY, max_results=PAGE, page_token=token
+                experiments or [self._experiment], wanted, view, max_results=PAGE, page_token=token
             )
             yield from page
             token = page.token
@@ -263,21 +347,31 @@ class Ledger:
                 return
 
 
+def latest_schema() -> str:
+    """The version of the tables that this MLflow works on; it opens no database of another."""
+    version: str = _get_latest_schema_revision()  # type: ignore[no-untyped-call]  # MLflow leaves it so
+    return version
+
+
 def tracking_uri(root: Path) -> str:
     """The MLflow tracking URI of a store folder."""
     return f"sqlite:///{root.absolute() / 'mlflow.db'}"
 
 
-def ui_command(root: Path, port: int) -> list[str]:
-    """The command that serves MLflow's UI on a store, on 127.0.0.1.
+def ui_command(root: Path, host: str, port: int) -> list[str]:
+    """The command that serves MLflow's UI on a store.
 
     Raises:
         InputError: there is no store yet.
     """
     if not (root / "mlflow.db").exists():
         raise InputError(f"the store {root} has no mlflow.db: run a study first, or name another with --store")
-    address = ["--host", "127.0.0.1", "--port", str(port)]
+    address = ["--host", host, "--port", str(port)]
     return [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracking_uri(root), *address]
+
+
+def _local(uri: str) -> Path:
+    return Path(local_file_uri_to_path(uri))  # type: ignore[no-untyped-call]  # MLflow leaves it so
 
 
 def _record(run: Run) -> TrialRecord:
@@ -288,9 +382,8 @@ def _record(run: Run) -> TrialRecord:
         outcome=tags.get("outcome") or None,
         last_step=int(run.data.metrics.get(STEPS_DONE, 0)),
         metrics=run.data.metrics,
-        surroundings={name: tags[name] for name in SURROUNDINGS if name in tags},
-        studies=frozenset(tag.removeprefix(STUDY_TAG) for tag in tags if tag.startswith(STUDY_TAG)),
-        failure=tags.get("failure", ""),
+        params=run.data.params,
+        tags=tags,
     )
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from revit.config import FineTuneConfig, ModelConfig
 from revit.datasets.registry import DATASETS
 from revit.datasets.store import ImageStore, open_store, remarks
-from revit.identity import identity
+from revit.identity import identity, origin
 from revit.weights import find_weights, weights_digest
 from search_spaces.space import Candidate, SearchSpace
+from study.changes import changes
 from study.ledger import TrialRecord
 
 MISSING = {
@@ -51,6 +52,8 @@ class Trial:
         num_steps: optimizer steps that its budget compiles to.
         num_test: images it is tested on.
         known: its record in the ledger, None where it has none.
+        origin: what decides its result beside its config (`revit.identity.origin`).
+        changed: where it is new but its place in the study was done before: what is different now.
     """
 
     candidate: Candidate
@@ -60,6 +63,8 @@ class Trial:
     num_steps: int
     num_test: int
     known: TrialRecord | None
+    origin: Mapping[str, str]
+    changed: str = ""
 
     @property
     def settled(self) -> bool:
@@ -72,6 +77,12 @@ class Trial:
         if self.known is None:
             return "new"
         return self.known.outcome or "running"
+
+    @property
+    def place(self) -> dict[str, str]:
+        """Where it stands in its study, whatever it is trained with: the tags `cell` and `seed`."""
+        cell = " ".join(f"{axis}={value}" for axis, value in self.candidate.point.items())
+        return {"cell": cell, "seed": str(self.candidate.config.seed)}
 
     @property
     def missing(self) -> str:
@@ -162,8 +173,26 @@ def make_plan(space: SearchSpace, seeds: tuple[int, ...], folders: Folders, reco
             num_steps=num_steps,
             num_test=store.manifest.num_test,
             known=records.get(name),
+            origin=origin(store.manifest.digest, digest_of(weights)),
         )
 
     trials = [trial_of(candidate) for candidate in space.candidates(seeds)]
     stores = [store_of(dataset) for dataset in dict.fromkeys(trial.candidate.config.dataset for trial in trials)]
+    trials = _with_changes(trials, space, records)
     return Plan(space=space, trials=trials, remarks=[line for store in stores for line in remarks(store.manifest)])
+
+
+def _with_changes(trials: Sequence[Trial], space: SearchSpace, records: Mapping[str, TrialRecord]) -> list[Trial]:
+    """The trials, those that are new told apart from those that were done before otherwise."""
+    asked = {trial.identity for trial in trials}
+    ours = [record for record in records.values() if space.name in record.studies]
+    outdated = [record for record in ours if record.identity not in asked]
+    if not outdated:
+        return list(trials)
+    told = [
+        changes({**space.tags, **trial.place}, trial.candidate.config.flat(), trial.origin, outdated)
+        if trial.known is None
+        else ""
+        for trial in trials
+    ]
+    return [replace(trial, changed=text) for trial, text in zip(trials, told, strict=True)]

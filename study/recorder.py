@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from study.changes import ORIGIN_TAG
 from study.ledger import STUDY_TAG, Ledger, Outcome, TrialRecord, is_settled, may_pass, now_ms
 from study.patience import patiently
 from study.plan import Trial
@@ -138,10 +139,10 @@ class Recorder:
             tags={
                 **self._study,
                 f"{STUDY_TAG}{self._study['study']}": "yes",
-                "cell": cell_name(trial),
+                **trial.place,
                 "dataset": config.dataset,
                 "model": config.model.name,
-                "seed": str(config.seed),
+                **{f"{ORIGIN_TAG}{name}": value for name, value in trial.origin.items()},
             },
         )
         self._open[identity] = known
@@ -181,11 +182,6 @@ class Recorder:
         done = complete and all(map(is_settled, ended))
         outcome: Outcome = "interrupted" if interrupted else "finished" if done else "failed"
         self._ledger.close_launch(self._launch, outcome, counts)
-
-
-def cell_name(trial: Trial) -> str:
-    """The trial's cell in words, `optimizer=sgd schedule.name=cosine`; nuisance values follow."""
-    return " ".join(f"{axis}={value}" for axis, value in trial.candidate.point.items())
 
 
 def trial_name(trial: Trial) -> str:

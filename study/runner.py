@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from rich.console import Console
 from revit.config import ModelConfig
 from revit.errors import InputError
 from revit.weights import PACKAGED
+from study import RAY_BEYOND_THIS_MACHINE
 from study.events import Events
 from study.failures import MOST_LOST, RayLostError
 from study.housekeeping import sweep
@@ -46,13 +48,13 @@ class RunResult:
         outcomes: of every trial that started, by identity.
         messages: why, one line, for each that did not finish and was not interrupted.
         interrupted: Ctrl-C ended it.
-        alike: the traceback that ended it, as several trials had failed alike and none had finished; else empty.
+        stopped: why it was stopped before its end; empty where it was not.
     """
 
     outcomes: dict[str, Outcome]
     messages: dict[str, str]
     interrupted: bool
-    alike: str
+    stopped: str
 
 
 def check_runnable(trials: list[Trial], resources: Resources) -> None:
@@ -119,7 +121,7 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, resources: Resources,
         outcomes=recorder.outcomes,
         messages=recorder.messages,
         interrupted=stopper.pressed,
-        alike=events.alike,
+        stopped=events.stopped,
     )
 
 
@@ -171,8 +173,14 @@ def _bundle(params: dict[str, Any]) -> tune.PlacementGroupFactory:
 
 
 def start_ray() -> None:
-    """Join the Ray that is running in this process, or start one that only this machine can reach."""
+    """Join the Ray that is running in this process, or start one that only this machine can reach.
+
+    Warns where the user has told Ray to listen beyond it: whoever reaches its ports can run code here.
+    """
     os.environ.update(QUIET_RAY)
+    if os.environ[RAY_BEYOND_THIS_MACHINE] != "0":
+        beyond = f"{RAY_BEYOND_THIS_MACHINE} is set: Ray can be reached, and given code to run, from other machines"
+        warnings.warn(beyond, stacklevel=2)
     if not ray.is_initialized():
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failed trials are told of by their outcome
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)

@@ -30,9 +30,9 @@ def terminal_table(plan: Plan) -> Table:
 
 
 def plan_table(plan: Plan) -> Table:
-    """Trials as rows: axes, seed, steps, state, identity, run."""
+    """Trials as rows: axes, seed, steps, state and what has changed since it was done, identity, run."""
     rows = [
-        (*_trial_cells(trial), trial.state, trial.identity, "" if trial.known is None else trial.known.run_id)
+        (*_trial_cells(trial), _state(trial), trial.identity, "" if trial.known is None else trial.known.run_id)
         for trial in plan.trials
     ]
     return _trials_table(plan.space, ("state", "identity", "run"), rows)
@@ -41,6 +41,10 @@ def plan_table(plan: Plan) -> Table:
 def outline_table(space: SearchSpace, trials: Sequence[Outline]) -> Table:
     """Trials as rows, as far as they can be told before their datasets are here: axes, seed, steps."""
     return _trials_table(space, (), [_trial_cells(trial) for trial in trials])
+
+
+def _state(trial: Trial) -> str:
+    return f"{trial.state}: {trial.changed}" if trial.changed else trial.state
 
 
 def _trial_cells(trial: Trial | Outline) -> tuple[str, ...]:

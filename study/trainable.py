@@ -87,6 +87,7 @@ def _train_or_shrink(order: Order, config: FineTuneConfig) -> FineTuneConfig | N
 def _train(order: Order, config: FineTuneConfig) -> None:
     import torch
 
+    from revit.built import built_digest
     from revit.datasets.store import ImageStore
     from revit.fine_tune import TrialData, device_name, fine_tune, marks, uses_bf16
     from revit.train_state import Row, TrainState, newest_whole
@@ -125,7 +126,7 @@ def _train(order: Order, config: FineTuneConfig) -> None:
         write(artifacts / "built.json", _write_json, built)
         precision = "bf16" if uses_bf16(device) else "fp32"
         ran_on = {"device": device_name(device), "precision": precision, "torch": torch.__version__}
-        tune.report({"tags": {**ran_on, "micro_batch": str(built["micro_batch"])}})
+        tune.report({"tags": {**ran_on, "micro_batch": str(built["micro_batch"]), "built": built_digest(built)}})
 
     try:
         result = fine_tune(config, data, report, device=device, resume=resume, on_built=write_built, hurry=stopping)

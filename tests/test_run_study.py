@@ -9,6 +9,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import psutil
 import pytest
 from mlflow import MlflowClient
 
@@ -154,6 +155,14 @@ def wait_for_progress(store: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.2)
 
 
+def listening(pid: int) -> list[str]:
+    """Addresses on which a process and its descendants listen."""
+    driver = psutil.Process(pid)
+    sockets = [each for process in (driver, *driver.children(recursive=True)) for each in process.net_connections()]
+    assert sockets, "Ray has some"
+    return [each.laddr.ip for each in sockets if each.status == psutil.CONN_LISTEN]
+
+
 def test_a_study_interrupted_resumed_and_asked_again(tmp_path: Path) -> None:
     """One life of a study: Ctrl-C, SIGTERM, the command that continues, the table, nothing left, the report."""
     store = tmp_path / "mlruns"
@@ -162,6 +171,7 @@ def test_a_study_interrupted_resumed_and_asked_again(tmp_path: Path) -> None:
         command_of(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     wait_for_progress(store, process)
+    assert {address for address in listening(process.pid) if not address.startswith(("127.", "::ffff:127."))} == set()
     os.killpg(process.pid, signal.SIGINT)
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 130, stderr

@@ -7,6 +7,8 @@ from mlflow import MlflowClient
 from revit.errors import InputError
 from study.ledger import EXPERIMENT, Ledger, tracking_uri, ui_command
 
+NOW = 1_700_000_000_000
+
 
 @pytest.fixture(scope="module")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -25,9 +27,8 @@ def ledger(empty_store: Path, tmp_path: Path) -> Ledger:
 
 def opened(ledger: Ledger, identity: str = "a", study: str = "s") -> str:
     launch = ledger.open_launch(study, {})
-    tags = {"identity": identity, f"study.{study}": "yes"}
-    known = ledger.trials().get(identity)
-    return ledger.open_trial(known, launch=launch, name="a trial", config={"optimizer.lr": 0.1}, tags=tags)
+    tags = {f"study.{study}": "yes"}
+    return ledger.open_trial(identity, launch=launch, name="a trial", config={"optimizer.lr": 0.1}, tags=tags).run_id
 
 
 def test_what_is_written_is_read_back(ledger: Ledger, tmp_path: Path, empty_store: Path) -> None:
@@ -35,7 +36,7 @@ def test_what_is_written_is_read_back(ledger: Ledger, tmp_path: Path, empty_stor
     files.mkdir()
     (files / "config.json").write_text("{}")
     run_id = opened(ledger)
-    ledger.log_rows(run_id, [{"step": 1, "lr": 0.5}, {"step": 2, "lr": 0.25, "val_accuracy": 0.75}])
+    ledger.log_rows(run_id, [{"step": 1, "lr": 0.5}, {"step": 2, "lr": 0.25, "val_accuracy": 0.75}], NOW)
     ledger.close_trial(run_id, "finished", artifacts=files)
     record = ledger.trials()["a"]
     assert (record.outcome, record.last_step, record.settled) == ("finished", 2, True)
@@ -70,7 +71,7 @@ def test_only_a_trial_that_reached_its_end_is_finished(
 
 def test_a_trial_that_goes_on_keeps_its_run(ledger: Ledger) -> None:
     first = opened(ledger)
-    ledger.log_rows(first, [{"step": 4, "lr": 0.5}])
+    ledger.log_rows(first, [{"step": 4, "lr": 0.5}], NOW)
     ledger.close_trial(first, "interrupted")
     assert opened(ledger) == first
     assert MlflowClient(ledger.uri).get_run(first).info.status == "RUNNING"
@@ -90,8 +91,23 @@ def test_a_trial_of_another_study_is_found_from_this_one(ledger: Ledger) -> None
 
 def test_more_rows_than_one_batch_takes_are_all_written(ledger: Ledger) -> None:
     run_id = opened(ledger)
-    ledger.log_rows(run_id, [{"step": step, "lr": 1 / step} for step in range(1, 701)])
+    ledger.log_rows(run_id, [{"step": step, "lr": 1 / step} for step in range(1, 701)], NOW)
     assert len(MlflowClient(ledger.uri).get_metric_history(run_id, "lr")) == 700
+
+
+def test_rows_written_twice_are_there_once(ledger: Ledger) -> None:
+    """A write that failed half-way is written again."""
+    run_id = opened(ledger)
+    for _ in range(2):
+        ledger.log_rows(run_id, [{"step": 1, "lr": 0.5}, {"step": 2, "lr": 0.25}], NOW)
+    assert ledger.curve(run_id, "lr") == [(1, 0.5), (2, 0.25)]
+
+
+def test_a_run_whose_maker_died_before_its_params_were_written_has_them_when_it_goes_on(ledger: Ledger) -> None:
+    client = MlflowClient(ledger.uri)
+    cut_short = client.create_run("1", tags={"kind": "trial", "identity": "a"})
+    assert opened(ledger) == cut_short.info.run_id
+    assert client.get_run(cut_short.info.run_id).data.params == {"optimizer.lr": "0.1"}
 
 
 def test_a_store_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
@@ -100,10 +116,10 @@ def test_a_store_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
         Ledger(tmp_path / "file")
 
 
-def test_the_ui_needs_a_store_and_listens_on_this_machine_only(ledger: Ledger, tmp_path: Path) -> None:
+def test_the_ui_needs_a_store(ledger: Ledger, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="run a study first"):
-        ui_command(tmp_path / "none", 5000)
-    command = ui_command(tmp_path, 5001)
+        ui_command(tmp_path / "none", "127.0.0.1", 5000)
+    command = ui_command(tmp_path, "127.0.0.1", 5001)
     assert command[command.index("--host") + 1] == "127.0.0.1"
     assert tracking_uri(tmp_path) in command
     assert Path(tracking_uri(tmp_path).removeprefix("sqlite:///")).is_absolute()

@@ -61,8 +61,9 @@ def plan_of(space: SearchSpace, accuracy: float) -> Plan:
     trials = []
     for number, candidate in enumerate(space.candidates((0, 1))):
         known = TrialRecord(
-            run_id=str(number), identity=str(number), outcome="finished", last_step=1, studies=frozenset(),
-            metrics={"test_accuracy": accuracy, "chosen_val_accuracy": accuracy}, surroundings={}, failure="",
+            run_id=str(number), identity=str(number), outcome="finished", last_step=1,
+            metrics={"test_accuracy": accuracy, "chosen_val_accuracy": accuracy},
+            params={}, tags={},
         )  # fmt: skip
         trials.append(
             Trial(
@@ -73,6 +74,7 @@ def plan_of(space: SearchSpace, accuracy: float) -> Plan:
                 num_steps=1,
                 num_test=1000,
                 known=known,
+                origin={},
             )
         )
     trials.pop()

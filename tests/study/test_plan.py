@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -5,9 +6,11 @@ from PIL import Image
 
 from revit.config import FineTuneConfig
 from revit.errors import InputError
+from search_spaces.claims import Order
 from search_spaces.space import SearchSpace
 from study.ledger import TrialRecord
-from study.plan import Folders, Plan, make_plan, outline
+from study.plan import Folders, Plan, Trial, make_plan, outline
+from study.tables import plan_table
 
 BASE = FineTuneConfig(dataset="digits", resolution=8, steps=5)
 
@@ -30,9 +33,8 @@ def record_of(identity: str, outcome: str | None) -> TrialRecord:
         outcome=outcome,
         last_step=0,
         metrics={},
-        studies=frozenset({"example"}),
-        surroundings={},
-        failure="",
+        params={},
+        tags={},
     )
 
 
@@ -113,3 +115,50 @@ def test_a_plan_passes_on_what_is_to_be_known_of_its_datasets(folders: Folders, 
     plan = plan_of(folders, base=BASE.with_values({"dataset": dataset}))
     assert plan.remarks == [f"dataset {dataset}: 24 of its 24 test images are training images too, pixel by pixel"]
     assert plan_of(folders).remarks == []
+
+
+def finished(trial: Trial, **changes: object) -> TrialRecord:
+    """What the ledger has of a trial of `plan_of` that was finished, some of it otherwise."""
+    origin = {f"origin.{name}": value for name, value in trial.origin.items()}
+    tags = {"study": "example", "study.example": "yes", **trial.place, **origin}
+    params = {name: str(value) for name, value in trial.candidate.config.flat().items()}
+    known = {"run_id": "r1", "identity": trial.identity, "outcome": "finished", "last_step": 5, "metrics": {}}
+    return TrialRecord(**{**known, "params": params, "tags": {**tags, **changes}})
+
+
+def test_a_trial_that_was_done_otherwise_is_new_and_it_is_said_what_has_changed(folders: Folders) -> None:
+    """A fixed value, the pixels, the weights, the training version: each makes every trial new, and is named."""
+    before = plan_of(folders)
+    records = {trial.identity: finished(trial) for trial in before.trials}
+    assert plan_of(folders, records).to_run == []
+    after = plan_of(folders, records, base=BASE.with_values({"batch_size": 64, "optimizer.momentum": 0.5}))
+    assert {trial.state for trial in after.trials} == {"new"}
+    assert {trial.changed for trial in after.trials} == {"optimizer.momentum was 0.9, batch_size was 128 (run r1)"}
+    assert "batch_size was 128" in " ".join(plan_table(after).columns[-3].cells)
+    for part in ("data", "weights", "training version"):
+        others = {f"other{number}": finished(trial, **{f"origin.{part}": "before"})
+                  for number, trial in enumerate(before.trials)}  # fmt: skip
+        again = plan_of(folders, {name: replace(record, identity=name) for name, record in others.items()})
+        assert {trial.changed for trial in again.trials} == {f"{part} changed (run r1)"}
+
+
+def test_what_is_new_in_a_grown_grid_has_not_changed(folders: Folders) -> None:
+    records = {trial.identity: finished(trial) for trial in plan_of(folders).trials}
+    grown = plan_of(folders, records, scientific={"optimizer.lr": (0.1, 0.2, 0.3)}, seeds=(0, 1, 2))
+    assert [trial.state for trial in grown.trials].count("finished") == 4
+    assert {trial.changed for trial in grown.trials} == {""}
+    shrunk = plan_of(folders, records, scientific={"optimizer.lr": (0.2,)})
+    assert [trial.state for trial in shrunk.trials] == ["finished"] * 2
+
+
+def test_names_claims_and_the_order_of_axes_change_no_trial(folders: Folders) -> None:
+    axes = {"optimizer.lr": (0.1, 0.2), "optimizer.name": ("sgd", "adam")}
+    base = plan_of(folders, scientific=axes)
+    reordered = {"optimizer.name": ("adam", "sgd"), "optimizer.lr": (0.2, 0.1)}
+    claim = Order(better={"optimizer.lr": 0.1}, worse={"optimizer.lr": 0.2}, quote="?")
+    space = SearchSpace(
+        name="renamed", question="other", base=BASE.with_values({"flip": True}), scientific=reordered, claims=(claim,),
+        seeds=(1, 0),
+    )  # fmt: skip
+    other = make_plan(space, space.seeds, folders, {})
+    assert {trial.identity for trial in base.trials} == {trial.identity for trial in other.trials}

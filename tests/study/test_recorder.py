@@ -8,7 +8,7 @@ from search_spaces.space import SearchSpace
 from study.leases import Leases
 from study.ledger import Ledger
 from study.plan import Folders, Trial, make_plan
-from study.recorder import Recorder, cell_name, trial_name
+from study.recorder import Recorder, trial_name
 
 SPACE = SearchSpace(
     name="example",
@@ -109,5 +109,5 @@ def test_runs_of_a_launch_that_died_are_closed_by_the_next(store: Store, tmp_pat
 
 def test_names_are_short_where_they_can_be(store: Store) -> None:
     trial = store.trials[1]
-    assert cell_name(trial) == "optimizer.name=adam model.pos_embed=none optimizer.lr=0.1"
+    assert trial.place["cell"] == "optimizer.name=adam model.pos_embed=none optimizer.lr=0.1"
     assert trial_name(trial) == "adam pos_embed=none lr=0.1 seed=0"

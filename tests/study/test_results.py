@@ -25,9 +25,8 @@ def finished(identity: str, test: float, val: float) -> TrialRecord:
         outcome="finished",
         last_step=5,
         metrics=metrics,
-        studies=frozenset(),
-        surroundings={},
-        failure="",
+        params={},
+        tags={},
     )
 
 
@@ -87,7 +86,7 @@ def test_a_trial_that_did_not_finish_fills_no_cell(plan: Plan) -> None:
     stopped = points(plan, "cosine", 0.2)[0].identity
     records[stopped] = TrialRecord(
         run_id="r", identity=stopped, outcome="interrupted", last_step=3,
-        metrics={"test_accuracy": 0.99, "chosen_val_accuracy": 0.99}, studies=frozenset(), surroundings={}, failure="",
+        metrics={"test_accuracy": 0.99, "chosen_val_accuracy": 0.99}, params={}, tags={},
     )  # fmt: skip
     cells = cell_table(plan.with_records(records))
     assert cells["n"].tolist() == [3, 0]
@@ -113,9 +112,8 @@ def test_a_point_that_did_not_finish_whole_is_not_chosen(plan: Plan) -> None:
             outcome="diverged",
             last_step=1,
             metrics={},
-            studies=frozenset(),
-            surroundings={},
-            failure="",
+            params={},
+            tags={},
         )
     cells = cell_table(plan.with_records(records))
     assert cells["mean"][0] == pytest.approx(0.7)

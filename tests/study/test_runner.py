@@ -2,7 +2,10 @@
 
 import json
 import math
+import re
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -253,13 +256,69 @@ def test_a_study_whose_first_trials_all_fail_alike_stops(studies: Studies, tmp_p
     result = run_plan(plan, studies.ledger, QUIET, Resources(), {})
     num_failed = list(result.outcomes.values()).count("failed")
     assert MOST_ALIKE <= num_failed <= MOST_ALIKE + 2, "two run at a time"
-    assert "manifest.json" in result.alike
+    assert "manifest.json" in result.stopped
     assert not result.interrupted
     after = plan.with_records(studies.ledger.trials())
     assert [trial.missing for trial in after.trials].count("data") == num_failed
     assert [trial.missing for trial in after.trials].count("not run") >= 10 - num_failed - 2
     [launch] = [run for run in studies.runs("launch") if run.data.tags["study"] == "alike"]
     assert launch.info.status == "FAILED"
+
+
+def test_a_factor_without_effect_stops_the_study_before_its_second_value_is_trained(studies: Studies) -> None:
+    """Adam has no momentum of this name, and the schedule knows patience only where it is plateau."""
+    space = SearchSpace(
+        name="idle",
+        question="?",
+        base=BASE.with_values({"optimizer.name": "adam", "optimizer.lr": 0.0123, "steps": 100}),
+        scientific={"optimizer.momentum": (0.9, 0.5, 0.1)},
+        seeds=(0, 1, 2, 3),
+    )
+    plan, result = studies.run(space)
+    assert "differ in optimizer.momentum 0." in result.stopped
+    assert "it has no effect" in result.stopped
+    assert len(result.outcomes) <= 4, "of twelve"
+    assert "finished" not in {trial.state for trial in plan.trials[2:]}
+
+
+LAUNCH = """
+import sys
+from pathlib import Path
+from rich.console import Console
+from revit.config import FineTuneConfig
+from search_spaces.space import SearchSpace
+from study.ledger import Ledger
+from study.orders import Resources
+from study.plan import Folders, make_plan
+from study.runner import run_plan
+
+root = Path(sys.argv[1])
+base = FineTuneConfig(dataset="digits", resolution=8, crop_scale=(0.6, 1.0), flip=False, batch_size=16, steps=40)
+space = SearchSpace(name="shared", question="?", base=base, scientific={"optimizer.lr": (0.1, 0.05, 0.02)})
+ledger = Ledger(root / "mlruns")
+plan = make_plan(space, space.seeds, Folders(store=root / "mlruns", data=root, cache=root / "cache"), ledger.trials())
+result = run_plan(plan, ledger, Console(), Resources(), {})
+print("OUTCOMES", *result.outcomes.values())
+assert not plan.with_records(ledger.trials()).to_run, "it waits for what the other trains"
+"""
+
+
+@pytest.mark.slow
+def test_two_launches_at_once_on_a_fresh_store_share_the_work(tmp_path: Path) -> None:
+    """Even the store's tables are made by both; no trial is trained twice, and both end with all of them done."""
+    command = [sys.executable, "-c", LAUNCH, str(tmp_path)]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as one,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as other,
+    ):
+        told = [process.communicate(timeout=280) for process in (one, other)]
+    assert (one.returncode, other.returncode) == (0, 0), told
+    outcomes = [re.findall(r"finished", re.search(r"OUTCOMES(.*)", stdout)[1]) for stdout, _ in told]
+    assert sum(map(len, outcomes)) == 9, "each trial by one of them"
+    runs = Ledger(tmp_path / "mlruns").runs()
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert len(runs) == 9 + 2
+    assert {run.data.metrics["num_steps_done"] for run in runs if "identity" in run.data.tags} == {40}
 
 
 def test_more_cpus_than_ray_finds_is_refused_and_not_waited_for(studies: Studies) -> None:
