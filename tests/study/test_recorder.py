@@ -1,3 +1,7 @@
+import contextlib
+import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -5,6 +9,7 @@ from mlflow import MlflowClient
 
 from revit.config import FineTuneConfig
 from search_spaces.space import SearchSpace
+from study import patience
 from study.leases import Leases
 from study.ledger import Ledger
 from study.plan import Folders, Trial, make_plan
@@ -111,3 +116,65 @@ def test_names_are_short_where_they_can_be(store: Store) -> None:
     trial = store.trials[1]
     assert trial.place["cell"] == "optimizer.name=adam model.pos_embed=none optimizer.lr=0.1"
     assert trial_name(trial) == "adam pos_embed=none lr=0.1 seed=0"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 16 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)], capture_output=True, check=False
+    )
+    if done.returncode != 0:
+        pytest.skip("no disk can be mounted here")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_on_a_full_disk_nothing_measured_is_lost_and_what_waited_is_written_once(
+    small_disk: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "FIRST_WAIT_S", 0.05)
+    store = Store(small_disk, cache_dir)
+    identity = store.trials[0].identity
+    store.recorder.started(identity)
+    store.recorder._thread.submit(lambda: None).result()
+    filler = small_disk / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    rows = [{"step": step, **{f"metric_{number}": float(step) for number in range(40)}} for step in range(1, 201)]
+    store.recorder.rows(identity, rows)
+    store.recorder.final(identity, {"step": 200, "test_accuracy": 0.5})
+    store.recorder.ended(identity, "finished", message="", failure="", artifacts=store.files, then=store.settled.append)
+    while not store.told:
+        time.sleep(0.02)
+    assert "cannot be written for now" in store.told[0]
+    assert "full" in store.told[0]
+    assert store.settled == []
+    filler.unlink()
+    store.recorder.close(interrupted=False, complete=True)
+    assert store.settled == ["finished"]
+    assert "nothing is lost" in store.told[1]
+    record = store.ledger.trials()[identity]
+    assert (record.outcome, record.last_step) == ("finished", 200)
+    for metric in ("metric_0", "metric_39"):
+        assert store.ledger.curve(record.run_id, metric) == [(step, float(step)) for step in range(1, 201)]
+
+
+def test_in_a_hurry_what_cannot_be_written_is_left_to_the_next_launch(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    identity = store.trials[0].identity
+    store.recorder.started(identity)
+    store.recorder._thread.submit(lambda: None).result()
+    for write in ("log_rows", "close_trial", "close_launch"):
+        monkeypatch.setattr(store.ledger, write, full)
+    store.recorder.rows(identity, [{"step": 5, "lr": 0.1}])
+    store.recorder.close(interrupted=True, complete=False)
+    record = store.ledger.trials()[identity]
+    assert (record.outcome, record.last_step) == (None, 0), "it is open, and its checkpoint has what was measured"
