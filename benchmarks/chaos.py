@@ -28,7 +28,9 @@ from study.ledger import Ledger
 ROOT = Path(__file__).parent.parent
 VICTIMS = ("driver", "worker", "raylet")
 PATIENCE_S = 120.0
-"""After which a driver that was deserted, or a process that should have died, counts as hanging."""
+"""After which a process that should have died with its driver counts as an orphan."""
+LONGEST_S = 1800.0
+"""After which a driver that was left in peace counts as hanging."""
 CURVES = ("train_loss", "grad_norm", "lr", "val_loss", "val_accuracy")
 ENDS = ("test_accuracy", "test_loss", "chosen_val_accuracy")
 
@@ -85,19 +87,17 @@ def chaos(folder: Path, num_kills: int, seed: int, options: Sequence[str] = ()) 
     assert peace.start().wait() == 0, peace.log.read_text()
     report = Report()
     chance = random.Random(seed)
+    victims: list[str] = []
     code = 1
-    while code != 0:
+    while code != 0 and report.launches < 3 * num_kills + 5:
         driver = war.start()
         report.launches += 1
         seen: set[psutil.Process] = set()
         while report.kills.total() < num_kills and _survives(driver, chance.uniform(1, 25), seen):
-            victim = chance.choice(VICTIMS)
-            report.kills[victim] += _kill(driver, victim, chance)
-            if victim != "worker":
-                break
+            if not victims:
+                victims = chance.sample(VICTIMS, len(VICTIMS))
+            report.kills[victims[-1]] += _kill(driver, victims.pop(), chance)
         code = _end_of(driver, report, seen)
-        if report.launches > 3 * num_kills + 5:
-            break
     _compare(peace.store, war.store, report)
     return report
 
@@ -131,9 +131,7 @@ def _kill(driver: psutil.Popen, victim: str, chance: random.Random) -> bool:
 
 def _end_of(driver: psutil.Popen, report: Report, seen: set[psutil.Process]) -> int:
     """Wait until the driver is gone and its processes with it; returns its exit code."""
-    if report.kills.total() and driver.poll() is None:
-        _survives(driver, PATIENCE_S, seen)
-    if driver.poll() is None:
+    if _survives(driver, LONGEST_S, seen):
         report.orphans += 1
         driver.kill()
     code: int = driver.wait()

@@ -1,0 +1,1 @@
+"""Measurements and trials by fire that are run by command."""

@@ -1,0 +1,15 @@
+"""A study that is killed ends as one that is not. The long form: python -m benchmarks.chaos"""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.chaos import VICTIMS, chaos
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_doubled_or_different_after_kills(tmp_path: Path) -> None:
+    report = chaos(tmp_path, num_kills=len(VICTIMS), seed=0, options=["--seeds", "2"])
+    assert report.kills.total() == len(VICTIMS), report
+    assert report.trials == 8
+    assert report.is_clean, report
