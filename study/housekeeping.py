@@ -26,12 +26,12 @@ class Leftover:
 def leftovers(ledger: Ledger) -> Iterator[Leftover]:
     """What may be removed from a store, unless its owner lives."""
     settled = {identity for identity, record in ledger.trials().items() if record.settled}
-    for folder in _inside(ledger.root / "work"):
+    for folder in inside(ledger.root / "work"):
         if folder.name in settled:
             yield Leftover(folder, folder.name, "work folder of a trial that is settled")
-    for folder in _inside(ledger.root / "tune"):
+    for folder in inside(ledger.root / "tune"):
         yield Leftover(folder, folder.name, "folder of a launch that died")
-    for lock in _inside(ledger.root / "leases"):
+    for lock in inside(ledger.root / "leases"):
         yield Leftover(lock, lock.stem, "lease of a process that died")
 
 
@@ -57,5 +57,12 @@ def _remove(leftover: Leftover, leases: Leases) -> bool:
     return True
 
 
-def _inside(folder: Path) -> list[Path]:
+def inside(folder: Path) -> list[Path]:
+    """What lies in a folder; nothing where there is none."""
     return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
+    return sum(each.stat().st_size for each in files)

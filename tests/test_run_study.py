@@ -54,7 +54,9 @@ def test_list_and_help_import_nothing_heavy(arguments: list[str]) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
 
 
-@pytest.mark.parametrize("command", [[], ["list"], ["models"], ["plan"], ["fetch"], ["run"], ["report"], ["ui"]])
+@pytest.mark.parametrize(
+    "command", [[], ["list"], ["models"], ["plan"], ["fetch"], ["run"], ["report"], ["doctor"], ["ui"]]
+)
 def test_help_says_what_a_command_does(command: list[str]) -> None:
     done = call(*command, "--help")
     assert done.returncode == 0
@@ -274,6 +276,16 @@ def test_fetch_without_network_names_every_file_where_to_get_it_and_where_to_put
         ("timm/vit_base_patch16_224.orig_in21k/resolve/main/model.safetensors", "vit_b16_in21k.safetensors"),
     ):
         assert re.search(rf"{re.escape(url)}.* -> {re.escape(str(place))}", done.stdout), done.stdout
+
+
+def test_the_doctor_says_what_is_wrong_and_mends_it(tmp_path: Path) -> None:
+    folders = [*where(tmp_path), "--data-dir", str(tmp_path / "data")]
+    assert "no store yet" in call("doctor", *folders).stdout
+    Ledger(tmp_path / "mlruns").open_launch("example", {})
+    ill, mended, well = (call("doctor", *folders, *fix) for fix in ([], ["--fix"], []))
+    assert re.search("^to fix  store: 1 runs whose process died", ill.stdout, re.MULTILINE)
+    assert re.search("^fixed   store: 1 runs whose process died", mended.stdout, re.MULTILINE)
+    assert (ill.returncode, mended.returncode, well.returncode) == (1, 0, 0)
 
 
 def test_ui_serves_mlflow_on_this_machine(tmp_path: Path, free_port: int) -> None:

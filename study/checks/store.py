@@ -1,0 +1,225 @@
+"""Whether a store of results is sound: its database, the trials in it, and the files beside it."""
+
+import json
+import re
+import shutil
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.filesize import decimal
+
+from revit.errors import InputError
+from study.checks import Finding, Verdict
+from study.housekeeping import inside, is_dead, leftovers, size_of, sweep
+from study.leases import Leases
+from study.ledger import STEPS_DONE, Entry, Ledger, latest_schema, tracking_uri
+from study.trainable import CHECKPOINT
+
+RUN_ID = re.compile("[0-9a-f]{32}")
+"""How MLflow names a run, and the folder of its artifacts."""
+
+NEEDED_FILES = ("config.json", "built.json", "predictions.parquet")
+"""What every finished trial leaves beside its metrics."""
+
+
+class Store(NamedTuple):
+    """A store that opens, and what may be done to it."""
+
+    ledger: Ledger
+    entries: list[Entry]
+    leases: Leases
+    fix: bool
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of what the doctor can fix."""
+        return "fixed" if self.fix else "to fix"
+
+    def trials(self) -> list[Entry]:
+        """The runs of trials, but for deleted ones."""
+        return [each for each in self.entries if each.identity and each.is_ours and not each.deleted]
+
+
+def check_store(root: Path, *, fix: bool) -> Iterator[Finding]:
+    """Look at a store; there need be none yet."""
+    database = root / "mlflow.db"
+    if not database.exists():
+        yield Finding("ok", f"store: no store yet at {root}")
+        return
+    fault = _fault(database)
+    if fault:
+        yield Finding("look", f"store: {database} {fault}")
+        return
+    try:
+        ledger = Ledger(root)
+    except InputError as error:
+        yield Finding("look", f"store: {error}")
+        return
+    yield Finding("ok", f"store: {database} opens, is whole, and of this MLflow's version")
+    store = Store(ledger, ledger.entries(), Leases(root / "leases"), fix)
+    for well, check in CHECKS.items():
+        yield from list(check(store)) or [Finding("ok", f"store: {well}")]
+
+
+def _fault(database: Path) -> str:
+    """What is wrong with the database, and what to do; empty where nothing is. Writes nothing."""
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+            [told, *_] = [text for (text,) in connection.execute("PRAGMA integrity_check")]
+            [version] = [text for (text,) in connection.execute("SELECT version_num FROM alembic_version")]
+    except sqlite3.Error as error:
+        return f"cannot be read: {error}; take it from a backup"
+    if told != "ok":
+        advice = "take it from a backup, or save what can be read with sqlite3's .recover"
+        return f"is damaged: {told.splitlines()[-1]}; {advice}"
+    if version != latest_schema():
+        upgrade = f"python -m mlflow db upgrade {tracking_uri(database.parent)}"
+        return f"is of another MLflow's version ({version}): keep a copy of it, then upgrade it with `{upgrade}`"
+    return ""
+
+
+def _strangers(store: Store) -> Iterator[Finding]:
+    strange = [each.run_id for each in store.entries if not each.is_ours]
+    if strange:
+        yield Finding("look", f"store: runs of another experiment, which no table shows: {', '.join(strange)}")
+
+
+def _moved(store: Store) -> Iterator[Finding]:
+    expected, kept = store.ledger.root / "artifacts", store.ledger.artifacts
+    if kept != expected:
+        yield Finding(
+            "look",
+            f"store: it was moved: its files are looked for in {kept}; move it back, or link {kept} to {expected}",
+        )
+
+
+def _abandoned(store: Store) -> Iterator[Finding]:
+    running = [each for each in store.entries if each.status == "RUNNING" and each.is_ours]
+    dead = [each for each in running if not each.deleted and is_dead(each.owner, store.leases)]
+    if store.fix:
+        store.ledger.close_abandoned(store.leases)
+    if dead:
+        names = ", ".join(each.name for each in dead)
+        yield Finding(store.verdict, f"store: {len(dead)} runs whose process died are still called running: {names}")
+
+
+def _twins(store: Store) -> Iterator[Finding]:
+    runs = defaultdict(list)
+    for trial in store.trials():
+        runs[trial.identity].append(trial.run_id)
+    for identity, several in runs.items():
+        if len(several) > 1:
+            yield Finding("look", f"store: trial {identity} has several runs, {', '.join(several)}: delete all but one")
+
+
+def _damaged(store: Store) -> Iterator[Finding]:
+    """Finished trials that lack what a table or report reads. Fixed by having them trained again, in a new run.
+
+    The old run is only set aside, as by the UI's Delete: its numbers stay apart from those of the new one, and whoever
+    finds its files can restore it.
+    """
+    if not store.ledger.artifacts.is_dir():
+        return  # an empty store; or one whose disk is away, and then nothing is known
+    for trial in store.trials():
+        fault = _fault_of_trial(trial) if trial.outcome == "finished" else ""
+        if fault:
+            fixed = store.fix and _set_aside(trial, store)
+            advice = "its run is deleted" if fixed else "delete its run in the UI, or with --fix"
+            what = f"store: finished trial {trial.name} (run {trial.run_id}): {fault}"
+            yield Finding("fixed" if fixed else "to fix", f"{what}; {advice}, and `run` trains it again")
+
+
+def _fault_of_trial(trial: Entry) -> str:
+    missing = [name for name in NEEDED_FILES if not (trial.artifacts / name).is_file()]
+    if missing:
+        return f"{' and '.join(missing)} missing"
+    try:
+        _, built = (json.loads((trial.artifacts / name).read_text()) for name in NEEDED_FILES[:2])
+        pq.read_table(trial.artifacts / NEEDED_FILES[2])
+    except (OSError, ValueError, pa.ArrowException) as error:
+        return f"a file in {trial.artifacts} cannot be read: {str(error).splitlines()[0]}"
+    done, last = int(trial.metrics.get(STEPS_DONE, 0)), built.get("num_steps", 0)
+    return f"only {done} of its {last} steps are in the ledger" if done < last else ""
+
+
+def _set_aside(trial: Entry, store: Store) -> bool:
+    if not store.leases.take(trial.owner):
+        return False
+    store.ledger.delete(trial.run_id)
+    store.leases.release(trial.owner)
+    return True
+
+
+def _unowned_artifacts(store: Store) -> Iterator[Finding]:
+    folders = [path for path in inside(store.ledger.root / "artifacts") if RUN_ID.fullmatch(path.name)]
+    known = {each.run_id for each in store.ledger.entries()}  # asked anew, as a folder may be of a run begun since
+    unowned = [path for path in folders if path.name not in known]
+    if unowned:
+        size = decimal(sum(map(size_of, unowned)))
+        if store.fix:
+            for path in unowned:
+                shutil.rmtree(path)
+        yield Finding(store.verdict, f"store: {len(unowned)} folders in artifacts/ belong to no run ({size})")
+
+
+def _left_over(store: Store) -> Iterator[Finding]:
+    if store.fix:
+        found = sweep(store.ledger, store.leases)
+    else:
+        dead = [each for each in leftovers(store.ledger) if is_dead(each.owner, store.leases)]
+        found = [each for each in dead if each.path.exists()]  # not the lock files, which asking has removed
+    for why, count in Counter(each.why for each in found).items():
+        yield Finding(store.verdict, f"store: {count} x {why}")
+
+
+def _torn_checkpoints(store: Store) -> Iterator[Finding]:
+    from revit.train_state import newest_whole
+
+    for work in inside(store.ledger.root / "work"):
+        saved = list(work.glob(f"{CHECKPOINT}*"))
+        if saved and is_dead(work.name, store.leases) and newest_whole(work / CHECKPOINT) is None:
+            yield Finding(
+                "look", f"store: no checkpoint in {work} is whole: the trial will begin anew; remove the folder"
+            )
+
+
+def _unknown_work(store: Store) -> Iterator[Finding]:
+    known = {trial.identity for trial in store.trials()}
+    for work in inside(store.ledger.root / "work"):
+        if work.name not in known and is_dead(work.name, store.leases):
+            size = decimal(size_of(work))
+            yield Finding("look", f"store: {work} ({size}) is of no trial of this store: remove it to free the space")
+
+
+def _other_torch(store: Store) -> Iterator[Finding]:
+    from torch import __version__ as installed
+
+    ran_with = Counter(trial.tags["torch"] for trial in store.trials() if "torch" in trial.tags)
+    for version, count in ran_with.items():
+        if version != str(installed):
+            yield Finding(
+                "look",
+                f"store: {count} trials ran with torch {version}, and {installed} is installed: "
+                "train what is compared with one and the same",
+            )
+
+
+CHECKS: dict[str, Callable[[Store], Iterator[Finding]]] = {
+    "every run is of its one experiment": _strangers,
+    "it lies where it was made": _moved,
+    "no run of a dead process is called running": _abandoned,
+    "every trial has one run": _twins,
+    "every finished trial has its files and all its steps": _damaged,
+    "every folder in artifacts/ belongs to a run": _unowned_artifacts,
+    "dead launches left nothing": _left_over,
+    "checkpoints are whole": _torn_checkpoints,
+    "every work folder is of a trial": _unknown_work,
+    "its trials ran with the torch that is installed": _other_torch,
+}
+"""What is looked at, in this order, by what is said where nothing is found."""

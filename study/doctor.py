@@ -1,0 +1,23 @@
+"""Says whether all is well: with the store of results, what studies read, and the machine."""
+
+from collections.abc import Iterator
+
+from study.checks import Finding
+from study.checks.inputs import check_datasets, check_weights
+from study.checks.machine import check_devices, check_disks, check_versions
+from study.checks.store import check_store
+from study.plan import Folders
+
+
+def diagnose(folders: Folders, *, fix: bool) -> Iterator[Finding]:
+    """Look at everything, a line each.
+
+    Args:
+        fix: mend what can be mended; else nothing is changed.
+    """
+    yield from check_versions()
+    yield from check_devices()
+    yield from check_disks({"--store": folders.store, "--data-dir": folders.data, "--cache-dir": folders.cache})
+    yield from check_datasets(folders.cache, fix=fix)
+    yield from check_weights()
+    yield from check_store(folders.store, fix=fix)
