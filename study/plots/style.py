@@ -105,8 +105,8 @@ def faint(index: int, alpha: float) -> str:
 
 
 def symbol(index: int) -> str:
-    """Marker of series `index`."""
-    return SYMBOLS[index % len(SYMBOLS)]
+    """Marker of series `index`: where colours begin anew, symbols go on by one, so that 49 series differ in either."""
+    return SYMBOLS[(index + index // len(COLOURS)) % len(SYMBOLS)]
 
 
 def dash(index: int) -> str:

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from study import plots
+from study.plots import style
 from study.plots.answers import most_confident_mistakes
 from study.plots.authors import authors_curves
 from study.plots.cells import pareto_front
@@ -297,3 +298,7 @@ def test_the_authors_curves_are_all_there_and_ours_is_laid_over_them() -> None:
 def test_schedules_draw_what_the_optimizer_was_given() -> None:
     frame = pd.DataFrame({"schedule": "cosine", "step": range(1, 6), "lr": [0.1, 0.09, 0.05, 0.01, 0.0]})
     assert any(np.allclose(trace.y, frame["lr"]) for trace in plots.schedules(frame).data)
+
+
+def test_many_series_differ_in_colour_or_symbol() -> None:
+    assert len({(style.colour(index), style.symbol(index)) for index in range(49)}) == 49
