@@ -62,7 +62,8 @@ class StudyProgress:
     def again(self, identity: str, name: str, why: str) -> None:
         """A trial stopped, and will go on by itself."""
         self._running.discard(identity)
-        self._console.print(f"{self._counts()}  {name}  goes on after: {why}", highlight=False, markup=False)
+        line = f"{self._counts()}  {name}  goes on after: {why}"
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
         self._refresh()
 
     def ended(self, identity: str, name: str, outcome: str, val_accuracy: float | None) -> None:

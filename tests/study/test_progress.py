@@ -60,3 +60,15 @@ def test_a_terminal_shows_the_best_so_far(clock: SimpleNamespace) -> None:
             progress.started(name)
             progress.ended(name, f"trial {name}", "finished", score)
     assert "best val_accuracy 0.7500 (trial b)" in file.getvalue()
+
+
+def test_a_trial_that_goes_on_by_itself_is_one_line_that_says_after_what(clock: SimpleNamespace) -> None:
+    file = io.StringIO()
+    with progress_of(file, terminal=False) as progress:
+        progress.started("a")
+        progress.again("a", "lr=0.1 seed=0", "lost worker: " + "its process died " * 20)
+        progress.started("a")
+        progress.ended("a", "lr=0.1 seed=0", "finished", 0.875)
+    again, ended = file.getvalue().splitlines()
+    assert again.startswith("0/4 trials, 0 running  lr=0.1 seed=0  goes on after: lost worker: its process died")
+    assert ended.startswith("1/4 trials, 0 running")
