@@ -1,0 +1,170 @@
+"""How long the report of many trials takes, and how large it is: of a finished study that nobody trained.
+
+    python -m benchmarks.report --trials 1000
+
+It writes the study through the ledger, which takes minutes, and then runs `run_study.py report` on it, from the start
+of the interpreter to its end.
+"""
+
+import argparse
+import math
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from revit.config import FineTuneConfig
+from revit.datasets.store import ImageStore
+from search_spaces.claims import Order, Trend
+from search_spaces.space import SearchSpace
+from study.ledger import Ledger
+from study.plan import Folders, Plan, Trial, make_plan
+from study.recorder import Recorder
+
+ROOT = Path(__file__).parent.parent
+MOST_SECONDS, MOST_BYTES = 10, 10_000_000
+COMMAND = """
+import run_study, search_spaces
+from benchmarks.report import SPACE
+search_spaces.load = lambda name: SPACE
+run_study.main()
+"""
+"""The command line, which finds this study."""
+
+RESOLUTIONS = (8, 12, 16, 20, 28)
+SPACE = SearchSpace(
+    name="made_up",
+    question="What does the report of a large study look like?",
+    base=FineTuneConfig(dataset="digits", resolution=28, crop_scale=(0.6, 1.0), flip=False, batch_size=32, steps=20),
+    scientific={
+        "resolution": RESOLUTIONS,
+        "model.pos_embed": ("learned", "none"),
+        "optimizer": {
+            "sgd": {"optimizer.name": "sgd", "optimizer.lr": 0.1},
+            "adam": {"optimizer.name": "adam", "optimizer.lr": 1e-3},
+        },
+        "schedule.name": ("cosine", "constant"),
+    },
+    columns=("resolution",),
+    seeds=tuple(range(25)),
+    claims=(
+        Trend(axis="resolution", direction="rises", along=RESOLUTIONS, quote="More is more."),
+        Order(better={"model.pos_embed": "learned"}, worse={"model.pos_embed": "none"}, quote="Place matters."),
+    ),
+)
+"""Every kind of figure that a grid has, and claims, for which every trial's answers are read."""
+
+
+def write_study(seeds: tuple[int, ...], folders: Folders) -> tuple[Plan, Ledger]:
+    """Write SPACE with these seeds to an empty store as a launch would that finishes; every result is made up."""
+    ledger = Ledger(folders.store)
+    plan = make_plan(SPACE, seeds, folders, {})
+    launch = ledger.open_launch(SPACE.name, {})
+    recorder = Recorder(ledger, launch=launch, study=SPACE.tags, trials=plan.to_run, tell=print)
+    with tempfile.TemporaryDirectory() as scratch:
+        for trial in plan.trials:
+            _finish(trial, recorder, Path(scratch) / trial.identity, keep_model=trial.candidate.config.seed == seeds[0])
+        recorder.close(interrupted=False, complete=True)
+    return plan.with_records(ledger.trials()), ledger
+
+
+def _finish(trial: Trial, recorder: Recorder, artifacts: Path, *, keep_model: bool) -> None:
+    """Write one trial from its start to its end."""
+    store = ImageStore(trial.images)
+    answers = _answers(trial, store)
+    accuracy = float((answers["label"] == answers["prediction"]).mean())
+    artifacts.mkdir()
+    answers.to_parquet(artifacts / "predictions.parquet", index=False)
+    if keep_model:
+        _write_model(trial, len(store.manifest.class_names), artifacts / "model.safetensors")
+    recorder.started(trial.identity)
+    recorder.tags(trial.identity, {"device": "cpu", "precision": "fp32", "torch": "2"})
+    recorder.rows(trial.identity, _rows(trial, accuracy))
+    results = {"test_accuracy": accuracy, "test_loss": 1 - accuracy, "chosen_val_accuracy": accuracy, "train_s": 3.0}
+    recorder.final(trial.identity, {"step": trial.num_steps, **results})
+    recorder.ended(trial.identity, "finished", message="", failure="", artifacts=artifacts, then=lambda outcome: None)
+
+
+def _answers(trial: Trial, store: ImageStore) -> pd.DataFrame:
+    """Answers to every test image: more of them right at more pixels, with positions, and by Adam."""
+    config = trial.candidate.config
+    rng = np.random.default_rng(int(trial.identity, 16))
+    index = np.flatnonzero(store.is_test)
+    label = store.labels[index].astype(np.int64)
+    bonus = 0.1 * (config.model.pos_embed == "learned") + 0.05 * (config.optimizer.name == "adam")
+    is_right = rng.random(len(index)) < 0.5 + 0.2 * config.resolution / max(RESOLUTIONS) + bonus + rng.normal(0, 0.01)
+    prediction = np.where(is_right, label, rng.integers(0, len(store.manifest.class_names), len(index)))
+    confidence, loss = _share(rng, len(index)), _share(rng, len(index))
+    return pd.DataFrame(
+        {"index": index, "label": label, "prediction": prediction, "confidence": confidence, "loss": loss}
+    )
+
+
+def _write_model(trial: Trial, num_classes: int, path: Path) -> None:
+    """The model as it was before it trained."""
+    from safetensors.torch import save_file
+
+    from revit.models import build_model
+
+    save_file(build_model(trial.candidate.config, num_classes, trial.weights).state_dict(), path)
+
+
+def _share(rng: np.random.Generator, count: int) -> npt.NDArray[np.float32]:
+    return rng.random(count, np.float32)
+
+
+def _rows(trial: Trial, accuracy: float) -> list[dict[str, float]]:
+    """What it reports at every step, and what it looks at five times."""
+    config, rows = trial.candidate.config, []
+    for step in range(1, trial.num_steps + 1):
+        done = step / trial.num_steps
+        lr = config.optimizer.lr * (np.cos(np.pi / 2 * done) if config.schedule.name == "cosine" else 1)
+        row = {"step": step, "train_loss": 2.3 - done, "lr": lr, "grad_norm": 1.0, "images_per_s": 500.0}
+        if 5 * step % trial.num_steps == 0:
+            row |= {"val_accuracy": accuracy * done**0.5, "val_loss": 2.3 - done}
+        rows.append(row)
+    return rows
+
+
+def seconds_of(*words: str) -> tuple[float, float]:
+    """How long Python takes for some words of its command line, from start to end: by the clock, and of processors."""
+    begun, used = time.perf_counter(), _used_s()
+    subprocess.run([sys.executable, *words], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - begun, _used_s() - used
+
+
+def _used_s() -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return children.ru_utime + children.ru_stime
+
+
+def main() -> None:
+    """Write the study to a folder that goes afterwards; tell how long its report takes; fail where it is too large."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=1000, help="a multiple of the cells, else the next one")
+    num_cells = len(SPACE.candidates((0,)))
+    num_seeds = math.ceil(parser.parse_args().trials / num_cells)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folders = Folders(store=folder / "mlruns", data=folder, cache=folder / "cache")
+        write_study(tuple(range(num_seeds)), folders)
+        print(f"{num_seeds * num_cells:,} trials written", flush=True)
+        where = ["--store", str(folders.store), "--cache-dir", str(folders.cache), "--reports", str(folder / "reports")]
+        seconds, used = seconds_of("-c", COMMAND, "report", SPACE.name, "--seeds", str(num_seeds), *where)
+        num_bytes = sum(path.stat().st_size for path in (folder / "reports").rglob("*") if path.is_file())
+    importing, _ = seconds_of("-c", "import run_study, study.report")
+    print(f"the report took {seconds:.1f} s, {used:.1f} s of processors; it should take {MOST_SECONDS} s at most")
+    print(f"of these {importing:.1f} s are imports")
+    print(f"it has {num_bytes / 1e6:.1f} MB of at most {MOST_BYTES / 1e6:g} MB")
+    if num_bytes > MOST_BYTES:
+        sys.exit("it is too large")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The benchmark's study, smaller: what a report reads and writes as trials come to be more."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.report import MOST_BYTES, SPACE, write_study
+from study.figures import MOST_CURVES
+from study.ledger import Ledger
+from study.plan import Folders, make_plan
+from study.report import write_report
+
+NUM_CELLS = len(SPACE.candidates((0,)))
+LARGE = 1000
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Folders:
+    """Of a store that has the whole study, of two seeds."""
+    root = tmp_path_factory.mktemp("made_up")
+    folders = Folders(store=root / "mlruns", data=root, cache=cache_dir)
+    plan, _ = write_study((0, 1), folders)
+    assert {trial.state for trial in plan.trials} == {"finished"}
+    return folders
+
+
+class Counted:
+    """A client of MLflow, and how often each of its methods was called."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.calls: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        self.calls[name] += 1
+        return getattr(self.client, name)
+
+
+def report(folders: Folders, seeds: tuple[int, ...], to: Path) -> tuple[Counter[str], int]:
+    """Calls of MLflow that a report of these seeds makes, and bytes that it has."""
+    ledger = Ledger(folders.store)
+    plan = make_plan(SPACE, seeds, folders, ledger.trials())
+    client = ledger._client = Counted(ledger._client)  # type: ignore[assignment]
+    write_report(plan, ledger, to, "")
+    return client.calls, sum(path.stat().st_size for path in to.rglob("*") if path.is_file())
+
+
+def test_more_trials_make_a_report_neither_ask_mlflow_more_nor_much_larger(folders: Folders, tmp_path: Path) -> None:
+    calls, num_bytes = report(folders, (0,), tmp_path / "one")
+    more_calls, more_bytes = report(folders, (0, 1), tmp_path / "two")
+    answers, curves = NUM_CELLS, 2 * (MOST_CURVES - NUM_CELLS)
+    assert more_calls - calls == {"get_run": answers, "get_metric_history": curves}
+    bytes_per_trial = (more_bytes - num_bytes) / NUM_CELLS
+    assert num_bytes + bytes_per_trial * (LARGE - NUM_CELLS) < MOST_BYTES
