@@ -134,7 +134,7 @@ class Events(Stateless, tune.Callback):
     def _stop_where_all_fail_alike(self, alike: Signature, text: str) -> None:
         self._signatures[alike] += 1
         if self._signatures[alike] >= MOST_ALIKE and not self._any_finished:
-            self._stop(f"{text}\nthe study was stopped: its first trials all failed alike, as above")
+            self.stop(f"{text}\nthe study was stopped: its first trials all failed alike, as above")
 
     def _stop_where_a_factor_has_no_effect(self, identity: str, built: str) -> None:
         """No two trials may build the same: what tells them apart would be a factor of nothing."""
@@ -142,12 +142,13 @@ class Events(Stateless, tune.Callback):
         if twin != identity:
             one, other = (self._asked[each].candidate.config.flat() for each in (twin, identity))
             differing = [f"{name} {one[name]} and {other[name]}" for name in one if one[name] != other[name]]
-            self._stop(
+            self.stop(
                 f"the study was stopped: two of its trials differ in {', '.join(differing)}, and exactly the same was "
                 "built for both: there it has no effect; leave one of them out with `keep`"
             )
 
-    def _stop(self, why: str) -> None:
+    def stop(self, why: str) -> None:
+        """Stop the study, and say why at its end."""
         self.stopped = self.stopped or why
         self._stopper.stop()
 

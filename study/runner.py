@@ -126,11 +126,7 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, resources: Resources,
 
 
 def _run_to_the_end(trials: list[Trial], queue: Queue, events: Events, stopper: Stopper, folder: Path) -> None:
-    """Run Tune until the queue is empty or the study stopped; where Ray itself dies, start it again.
-
-    Raises:
-        RayLostError: it dies again and again, and no trial ends in between.
-    """
+    """Run Tune until the queue is empty or the study stopped; where Ray itself dies, start it again."""
     lost_with: list[int] = []
     while True:
         try:
@@ -138,7 +134,8 @@ def _run_to_the_end(trials: list[Trial], queue: Queue, events: Events, stopper: 
         except RayLostError:
             lost_with.append(queue.num_left)
             if lost_with[-MOST_LOST:] == lost_with[-1:] * MOST_LOST:
-                raise
+                events.stop(f"the study was stopped: Ray died {MOST_LOST} times, and no trial ended in between")
+                return
             ray.shutdown()
             start_ray()
             queue.all_again(trials)

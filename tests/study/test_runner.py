@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mlflow
@@ -26,7 +27,8 @@ from rich.console import Console
 from revit.config import FineTuneConfig, from_dict
 from revit.errors import InputError
 from search_spaces.space import SearchSpace
-from study.failures import MOST_ALIKE
+from study import runner
+from study.failures import MOST_ALIKE, RayLostError
 from study.ledger import EXPERIMENT, Ledger
 from study.orders import Resources
 from study.plan import Folders, Plan, make_plan
@@ -319,6 +321,27 @@ def test_two_launches_at_once_on_a_fresh_store_share_the_work(tmp_path: Path) ->
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert len(runs) == 9 + 2
     assert {run.data.metrics["num_steps_done"] for run in runs if "identity" in run.data.tags} == {40}
+
+
+@pytest.mark.parametrize(("left", "num_restarts"), [((5, 5, 5, 5), 2), ((5, 4, 4, 3, 3, None), 5), ((None,), 0)])
+def test_ray_is_started_again_as_long_as_trials_end_in_between(
+    monkeypatch: pytest.MonkeyPatch, left: tuple[int | None, ...], num_restarts: int
+) -> None:
+    """Number of trials left each time that Ray dies; None where it lives to the end."""
+    deaths, restarts, told = iter(left), [], []
+    queue = SimpleNamespace(all_again=lambda trials: None)
+
+    def run_tune(*_: object) -> None:
+        queue.num_left = next(deaths)
+        if queue.num_left is not None:
+            raise RayLostError
+
+    monkeypatch.setattr(runner, "_run_tune", run_tune)
+    monkeypatch.setattr(runner, "start_ray", lambda: restarts.append(1))
+    monkeypatch.setattr(runner.ray, "shutdown", lambda: None)
+    runner._run_to_the_end([], queue, SimpleNamespace(stop=told.append), None, Path())
+    assert len(restarts) == num_restarts
+    assert bool(told) == (None not in left)
 
 
 def test_more_cpus_than_ray_finds_is_refused_and_not_waited_for(studies: Studies) -> None:
