@@ -189,7 +189,7 @@ def _claim_row(ours: Judgement, theirs: Judgement) -> dict[str, str]:
         "effect": effect,
         "p": "-" if ours.p_holm is None else _p_text(ours.p_holm),
         "how": "; ".join(part for part in (ours.test, ours.reason) if part),
-        "published": theirs.verdict,
+        "published": "-" if theirs.effect is None else theirs.verdict,  # where the paper has no numbers
     }
 
 

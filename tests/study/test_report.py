@@ -185,6 +185,12 @@ def test_whatever_cells_are_called_the_names_of_files_are_safe_and_differ() -> N
     assert len(names[-1]) <= 100
 
 
+def test_where_the_paper_has_no_numbers_none_are_judged(folder: Path) -> None:
+    page = (folder / "report.html").read_text()
+    rows = re.findall(r"<td[^>]*from the paper's numbers[^>]*>([^<]*)</td>", html.unescape(page))
+    assert rows == ["-", "-"]
+
+
 def test_claims_see_the_answers_to_each_image(finished: tuple[Plan, Ledger]) -> None:
     plan, ledger = finished
     frame = claim_frame(counting_trials(plan), ledger)
