@@ -10,7 +10,7 @@ Nothing here imports torch: listing and planning a thousand trials is instant.
 import difflib
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from functools import cache
 from operator import attrgetter
 from typing import Any, Literal

@@ -18,7 +18,8 @@ MOST_SHOWN = 200
 
 def check_types(record: Any) -> None:
     """Raise InputError unless every field of a dataclass has the type it states, and its numbers are usable ones."""
-    for name, hint in hints_of(type(record)).items():
+    owner: Any = type(record)
+    for name, hint in hints_of(owner).items():
         value = getattr(record, name)
         require(_fits(hint, value), name, value, _in_words(hint))
         for number in _numbers(value):

@@ -62,7 +62,7 @@ def _dataset_need(dataset: str, data_dir: Path) -> Need:
     what = f"dataset {dataset}"
     try:
         reader_for(dataset).find(data_dir)
-    except InputError as error:
+    except (InputError, OSError) as error:
         return Need(what=what, here=False, advice=str(error))
     return Need(what=what, here=True)
 

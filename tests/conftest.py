@@ -29,14 +29,18 @@ def one_thread() -> None:
 def fuzz(request: pytest.FixtureRequest) -> Callable[..., None]:
     """Holds a check against so many drawn values, the same in every run; `-m long` against twenty times as many."""
 
-    def run(examples: int, check: Callable[..., None], *drawn: st.SearchStrategy[Any]) -> None:
-        every = settings(
+    def run(examples: int, check: Callable[..., object], *drawn: st.SearchStrategy[Any]) -> None:
+        @settings(
             max_examples=examples * request.param,
             derandomize=True,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         )
-        every(given(*drawn)(check))()
+        @given(st.tuples(*drawn))
+        def every(values: tuple[Any, ...]) -> None:
+            check(*values)
+
+        every()
 
     return run
 

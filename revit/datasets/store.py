@@ -11,6 +11,7 @@ decoded to which store, by their sizes and times, so that a second look costs no
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -92,14 +93,21 @@ class ImageStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        record = json.loads((folder / "manifest.json").read_text())
-        self.manifest = Manifest(**{**record, "class_names": tuple(record["class_names"])})
-        with np.load(folder / "layout.npz") as layout:
-            self.labels: npt.NDArray[np.int64] = layout["labels"]
-            self.is_test: npt.NDArray[np.bool_] = layout["is_test"]
-            self.sizes: npt.NDArray[np.int64] = layout["sizes"]
-            self._offsets: npt.NDArray[np.int64] = layout["offsets"]
-        self._pixels = np.memmap(folder / "pixels.bin", dtype=np.uint8, mode="c")
+        try:
+            record = json.loads((folder / "manifest.json").read_text())
+            self.manifest = Manifest(**{**record, "class_names": tuple(record["class_names"])})
+            with np.load(folder / "layout.npz") as layout:
+                self.labels: npt.NDArray[np.int64] = layout["labels"]
+                self.is_test: npt.NDArray[np.bool_] = layout["is_test"]
+                self.sizes: npt.NDArray[np.int64] = layout["sizes"]
+                self._offsets: npt.NDArray[np.int64] = layout["offsets"]
+            self._pixels = np.memmap(folder / "pixels.bin", dtype=np.uint8, mode="c")
+            if len(self._pixels) != self._offsets[-1]:
+                raise ValueError("pixels.bin is not as long as it was")
+        except OSError:
+            raise
+        except Exception as error:  # what parsers of JSON and zip make of torn files is anything
+            raise InputError(f"{folder} is damaged: delete it, and it is made anew ({error})") from error
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -136,8 +144,15 @@ def open_store(dataset: str, *, data_dir: Path, cache_dir: Path) -> ImageStore:
         cache_dir: where stores are kept, on a disk local to the machine.
 
     Raises:
-        InputError: the dataset is not there, or an image cannot be decoded.
+        InputError: the dataset is not there, an image cannot be decoded, or a disk does not let one read or write.
     """
+    try:
+        return _open_or_build(dataset, data_dir, cache_dir)
+    except OSError as error:
+        raise InputError(f"dataset {dataset} cannot be decoded into {cache_dir}: {error}") from error
+
+
+def _open_or_build(dataset: str, data_dir: Path, cache_dir: Path) -> ImageStore:
     reader = reader_for(dataset)
     files = reader.find(data_dir)
     check_writable(cache_dir, "--cache-dir")
@@ -145,7 +160,7 @@ def open_store(dataset: str, *, data_dir: Path, cache_dir: Path) -> ImageStore:
     known.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(known.with_suffix(".lock")):
         if known.exists():
-            folder = cache_dir / known.read_text()
+            folder = cache_dir / known.read_text(errors="replace")
             if (folder / "manifest.json").exists():
                 return ImageStore(folder)
         folder = _build(dataset, reader, files, cache_dir)
@@ -154,10 +169,10 @@ def open_store(dataset: str, *, data_dir: Path, cache_dir: Path) -> ImageStore:
 
 
 def _fingerprint(dataset: str, files: list[Path]) -> str:
-    seen = hashlib.sha256(f"{STORE_VERSION} {MANIFEST_VERSION} {dataset}".encode())
+    seen = hashlib.sha256(os.fsencode(f"{STORE_VERSION} {MANIFEST_VERSION} {dataset}"))
     for path in files:
         status = path.stat()
-        seen.update(f"\0{path} {status.st_size} {status.st_mtime_ns}".encode())
+        seen.update(os.fsencode(f"\0{path} {status.st_size} {status.st_mtime_ns}"))
     return seen.hexdigest()[:32]
 
 
@@ -187,6 +202,7 @@ def _write(folder: Path, dataset: str, class_names: list[str], samples: Iterator
     channels = 0
     with (folder / "pixels.bin").open("wb") as pixels:
         for image, label, part in samples:
+            _check_sample(dataset, len(sizes), image, label, len(class_names), channels)
             height, width, channels = image.shape
             data = np.ascontiguousarray(image).tobytes()
             pixels.write(data)
@@ -195,6 +211,8 @@ def _write(folder: Path, dataset: str, class_names: list[str], samples: Iterator
             labels.append(label)
             splits.append(part)
             seen.append(hashlib.sha256(f"{height} {width} ".encode() + data).digest())
+    if not sizes:
+        raise InputError(f"dataset {dataset} has no images")
     layout = _layout(np.array(sizes, np.int64), np.array(labels, np.int64), np.array(splits), channels)
     for name in sorted(layout):
         content.update(name.encode() + np.ascontiguousarray(layout[name]).tobytes())
@@ -214,6 +232,23 @@ def _write(folder: Path, dataset: str, class_names: list[str], samples: Iterator
     np.savez(folder / "layout.npz", allow_pickle=False, **layout)
     (folder / "manifest.json").write_text(json.dumps(asdict(manifest), indent=1))
     return manifest
+
+
+def _check_sample(
+    dataset: str, number: int, image: npt.NDArray[np.uint8], label: int, num_classes: int, channels: int
+) -> None:
+    """Raise InputError where an image could not be trained on, whatever reader it comes from.
+
+    Args:
+        number: of the image, counted from 0.
+        channels: of the images before it, 0 where it is the first.
+    """
+    if not 0 <= label < num_classes:
+        raise InputError(f"dataset {dataset}: image {number} is of class {label}; there are 0 to {num_classes - 1}")
+    usable = image.ndim == 3 and min(image.shape) > 0 and image.shape[2] in ({1, 3} if channels == 0 else {channels})
+    if not usable:
+        right = "height, width, and 1 or 3 channels, as many in all images"
+        raise InputError(f"dataset {dataset}: image {number} has the shape {image.shape}; must be {right}")
 
 
 def _num_shared(seen: list[bytes], is_test: npt.NDArray[np.generic]) -> int:

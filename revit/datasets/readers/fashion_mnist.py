@@ -1,12 +1,14 @@
 """Fashion-MNIST in the idx files that its authors, torchvision and Debian all use."""
 
 import gzip
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from revit.datasets.readers.archives import read_whole
 from revit.datasets.readers.base import Contents, Sample, Split, not_here
 from revit.errors import InputError
 
@@ -57,14 +59,13 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
     Raises:
         InputError: the file is torn, or holds something else.
     """
-    opened = gzip.open if path.suffix == ".gz" else open
     try:
-        with opened(path, "rb") as file:
-            content = file.read()
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = read_whole(file)
         if content[:3] != b"\0\0\x08":
             raise ValueError("it does not begin as an idx file of bytes does")
         rank = content[3]
         shape = np.frombuffer(content, ">u4", count=rank, offset=4).astype(int)
         return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape)
-    except (OSError, EOFError, ValueError, IndexError) as error:
+    except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
         raise InputError(f"{path} is not a readable idx file: {error}") from error

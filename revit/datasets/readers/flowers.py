@@ -1,5 +1,6 @@
 """Oxford Flowers-102 in its own files: an archive of photographs and two MATLAB tables."""
 
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from revit.datasets.readers.archives import read_members
 from revit.datasets.readers.base import Contents, Sample, Split, not_here
 from revit.datasets.readers.images import decode_bytes, decode_image
+from revit.datasets.readers.matlab import whole_numbers
 from revit.errors import InputError
 
 FOLDER, ARCHIVE, LABELS, SPLITS = "flowers-102", "102flowers.tgz", "imagelabels.mat", "setid.mat"
@@ -82,15 +84,13 @@ def _flowers(label_file: Path, split_file: Path) -> list[Flower]:
 
 def _numbers(path: Path, key: str) -> npt.NDArray[np.int64]:
     """One list of whole numbers, (n,), of a MATLAB file."""
-    from scipy.io import loadmat
-
     try:
-        table = loadmat(path)
-    except Exception as error:  # scipy's parser of torn files raises whatever it stumbles on
+        table = whole_numbers(path.read_bytes())
+    except (OSError, ValueError, zlib.error) as error:
         raise InputError(f"{path} is not a readable MATLAB file: {error}") from error
-    if key not in table or not np.issubdtype(table[key].dtype, np.integer) or not table[key].size:
+    if not len(table.get(key, ())):
         raise InputError(f"{path} has no list of whole numbers {key!r}")
-    return np.asarray(table[key], np.int64).ravel()
+    return table[key]
 
 
 def _from_archive(archive: Path, flowers: list[Flower]) -> Iterator[Sample]:

@@ -1,7 +1,7 @@
 """Tables of images as the Hugging Face hub keeps them: a struct `image` of bytes and path, a number `label`."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,6 +11,7 @@ from revit.datasets.readers.images import decode_bytes
 from revit.errors import InputError
 
 if TYPE_CHECKING:
+    from pyarrow import StructType
     from pyarrow.parquet import ParquetFile
 
 ROWS_AT_ONCE = 64
@@ -41,14 +42,20 @@ def read_tables(tables: dict[Split, list[Path]]) -> Contents:
     files = [(path, split) for split, paths in tables.items() for path in paths]
     heads = {path: _head(path) for path, _ in files}
     first = files[0][0]
-    highest = max(max(head.labels) for head in heads.values())
-    class_names = heads[first].class_names or [str(label) for label in range(highest + 1)]
+    class_names = heads[first].class_names or _numbered(heads)
     for path, head in heads.items():
         if head.class_names != heads[first].class_names:
             raise InputError(f"{path} names other classes than {first}")
         if min(head.labels) < 0 or max(head.labels) >= len(class_names):
             raise InputError(f"{path}: its labels are not all from 0 to {len(class_names) - 1}")
     return class_names, _samples(files, heads)
+
+
+def _numbered(heads: Mapping[Path, "_Head"]) -> list[str]:
+    """Names for classes that have none: their numbers. There are no more of them than rows."""
+    highest = max(max(head.labels) for head in heads.values())
+    num_rows = sum(len(head.labels) for head in heads.values())
+    return [str(label) for label in range(min(highest + 1, num_rows))]
 
 
 class _Head(NamedTuple):
@@ -64,7 +71,7 @@ def _head(path: Path) -> _Head:
     with _open(path) as table:
         schema = table.schema_arrow
         image = schema.field("image").type if "image" in schema.names else None
-        if image is None or not pyarrow.types.is_struct(image) or image.get_field_index("bytes") < 0:
+        if image is None or not pyarrow.types.is_struct(image) or not _holds_bytes(image):
             raise InputError(f"{path} has no column 'image' of bytes; its columns are {', '.join(schema.names)}")
         if "label" not in schema.names or not pyarrow.types.is_integer(schema.field("label").type):
             raise InputError(f"{path} has no column 'label' of numbers; its columns are {', '.join(schema.names)}")
@@ -74,13 +81,20 @@ def _head(path: Path) -> _Head:
     return _Head(labels, _class_names((schema.metadata or {}).get(b"huggingface", b"{}")))
 
 
+def _holds_bytes(image: "StructType") -> bool:
+    from pyarrow.types import is_binary, is_large_binary
+
+    place = image.get_field_index("bytes")
+    return place >= 0 and any(is_such(image.field(place).type) for is_such in (is_binary, is_large_binary))
+
+
 def _class_names(metadata: bytes) -> list[str]:
     """The names that the `datasets` library wrote beside a table, or none."""
     try:
         names = json.loads(metadata)["info"]["features"]["label"]["names"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return []
-    return [str(name) for name in names]
+    return [str(name) for name in names] if isinstance(names, list) else []
 
 
 def _samples(files: list[tuple[Path, Split]], heads: dict[Path, _Head]) -> Iterator[Sample]:
