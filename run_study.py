@@ -112,6 +112,7 @@ def plan(
 
     Where a dataset or weights are not here yet, it shows the trials all the same, and what `fetch` has to get.
     """
+    from study.disk_space import disk_line
     from study.fetch import missing
     from study.plan import is_registered, outline
     from study.tables import outline_table, plan_table
@@ -122,6 +123,7 @@ def plan(
         if absent:
             trials = outline(space, _seeds(space, seeds))
             out.print(outline_table(space, trials))
+            _tell(disk_line((trial.candidate.config for trial in trials), trials[0].candidate.config.seed))
             _tell(f"{len(trials)} trials; whether they are done is not known, as not all they need is here:")
             for need in absent:
                 _tell(f"  {need.what}: {need.advice}")
@@ -130,6 +132,9 @@ def plan(
         planned, _ = _plan(space, seeds, folders)
         out.print(plan_table(planned))
         out.print(f"{len(planned.trials)} trials, {len(planned.to_run)} to run")
+        if planned.to_run:
+            configs = [trial.candidate.config for trial in planned.to_run]
+            _tell(disk_line(configs, planned.trials[0].candidate.config.seed))
         _tell_notes(planned)
 
 

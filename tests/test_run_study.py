@@ -234,6 +234,7 @@ def test_a_finished_study_is_found_done_without_torch_and_ray(tmp_path: Path) ->
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True)
     assert "12 trials, 12 to run" in done.stdout
+    assert "disk: 2.3 MB for 4 models, and up to 5.1 MB per running trial" in done.stdout
 
 
 @pytest.mark.parametrize("recipe", ["paper", "authors"])
@@ -257,6 +258,9 @@ def test_a_study_of_the_papers_scale_can_be_planned_before_anything_is_fetched(t
         row = ("cifar100", "vit_b16_in21k", fraction, "matched epochs", "0", steps[recipe, fraction])
         assert row in rows
     assert "whether they are done is not known" in done.stdout
+    assert re.search(
+        r"^disk: \d+\.\d GB for \d+ models, and up to 2\.1 GB per running trial", done.stdout, re.MULTILINE
+    )
     for absent in ("dataset cifar100", "dataset flowers102_nelorth", "weights of vit_b16_in21k", "bit_r50x1_in21k"):
         assert absent in done.stdout
     assert f"run_study.py fetch data_fraction --scale paper --recipe {recipe}" in done.stdout

@@ -1,0 +1,42 @@
+"""What is told of a study's disk space, held against files that were really saved."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from revit.config import FineTuneConfig
+from study.disk_space import checkpoint_bytes, disk_line, model_bytes
+from study.trainable import _write_model
+
+VIT_B = FineTuneConfig(dataset="cifar10", resolution=224, steps=1).with_values({"model.name": "vit_b16_in21k"})
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("selection", ["last", "best_val"])
+def test_files_have_the_size_that_is_told(
+    optimizer: str,
+    selection: str,
+    small: FineTuneConfig,
+    tmp_path: Path,
+    train: Callable[..., Any],
+    make_listener: Callable[..., Any],
+) -> None:
+    changes = {"optimizer.name": optimizer, "optimizer.lr": 1e-3, "selection": selection, "steps": 2, "num_evals": 1}
+    config = small.with_values(changes)
+    result, _ = train(config, make_listener(save_at=2, path=tmp_path / "checkpoint.pt"))
+    _write_model(tmp_path / "model.safetensors", result.model)
+    assert (tmp_path / "checkpoint.pt").stat().st_size == pytest.approx(checkpoint_bytes(config), rel=0.1)
+    assert (tmp_path / "model.safetensors").stat().st_size == pytest.approx(model_bytes(config), rel=0.1)
+
+
+def test_the_models_of_the_first_seed_are_counted_and_the_largest_checkpoints() -> None:
+    configs = [VIT_B.with_values({"seed": seed, "optimizer.name": name}) for seed in (0, 1) for name in ("sgd", "adam")]
+    assert disk_line(configs, first_seed=0) == "disk: 686.5 MB for 2 models, and up to 3.1 GB per running trial"
+    assert disk_line(configs, first_seed=7) == "disk: 0 bytes for 0 models, and up to 3.1 GB per running trial"
+
+
+def test_a_model_whose_size_is_not_known_is_named() -> None:
+    foreign = VIT_B.with_values({"model.name": "vit_tiny_patch16_224"})
+    assert disk_line([VIT_B, foreign], 0).endswith("; without those of vit_tiny_patch16_224, whose size is not known")
