@@ -2,15 +2,22 @@
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 import run_study
 import search_spaces
+from revit.config import FineTuneConfig
 from search_spaces.recipes import RECIPES
 from search_spaces.scales import SCALES
+from study import report, trainable
 from study.ledger import Ledger
+from study.plan import Folders, make_plan
+from study.recorder import Recorder
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -48,3 +55,60 @@ def test_the_walk_through_makes_a_study_that_runs(
     assert "digits stands for flowers102 and flowers102_nelorth" in shown
     trials = Ledger(tmp_path / "mlruns").trials().values()
     assert [trial.outcome for trial in trials] == ["finished"] * 4
+
+
+def test_what_the_page_on_mlflow_filters_and_groups_by_is_in_a_store(
+    train: Callable[..., Any], small: FineTuneConfig, cache_dir: Path, tmp_path: Path
+) -> None:
+    """Its filters find runs of a store that the recorder wrote; each name in backticks is in it, or a file's, or ours.
+
+    The store has one seed of each study that the page filters by, with the metrics of a trial really trained.
+    """
+    page = (DOCS / "mlflow.md").read_text()
+    outside_of_blocks = re.sub(r"```.*?```", "", page, flags=re.DOTALL)
+    filters = re.findall(r"```\n(tags\..*)\n```", page)
+    named = set(re.findall(r"`([^`\n]+)`", outside_of_blocks))
+
+    result, listener = train(small)
+    store = Ledger(tmp_path)
+    folders = Folders(store=tmp_path, data=cache_dir, cache=cache_dir)
+    spaces = [search_spaces.load(name).at("nano", None) for name in dict.fromkeys(re.findall(r"`study\.(\w+)`", page))]
+    for space in spaces:
+        _write_study(store, make_plan(space, (0,), folders, store.trials()), [*listener.rows, result.metrics])
+
+    client = MlflowClient(store.uri)
+    assert len(filters) == 5
+    for text in [*filters, *(f"{filters[0]} {name}" for name in named if name.startswith("and "))]:
+        assert client.search_runs(["1"], text, max_results=1), text
+
+    runs = store.runs()
+    metrics = {name for run in runs for name in run.data.metrics}
+    known = metrics.union(*(run.data.tags for run in runs), *(run.data.params for run in runs))
+    known |= {value for run in runs for value in run.data.params.values()}
+    known |= {axis for space in spaces for axis in space.scientific} | {space.name for space in spaces}
+    known |= {str(command.name or command.callback.__name__) for command in run_study.app.registered_commands}
+    files = {name for module in (trainable, report) for name in re.findall(r'"([\w.]+)"', _source(module))}
+    patterns = {name for name in named if name.startswith("^")}
+    assert {name for name in named if not name.startswith(("^", "and "))} <= known | files
+    assert [sorted(name for name in metrics if re.search(pattern, name)) for pattern in patterns] == [
+        ["lr", "train_loss", "val_accuracy"]
+    ]
+
+
+def _write_study(store: Ledger, plan: Any, rows: list[dict[str, float]]) -> None:
+    launch = store.open_launch(plan.space.name, plan.space.tags)
+    recorder = Recorder(store, launch=launch, study=plan.space.tags, trials=plan.to_run, tell=print)
+    *curve, final = rows
+    last = {name: value for row in curve for name, value in row.items()}
+    for trial in plan.to_run:
+        recorder.started(trial.identity)
+        recorder.rows(trial.identity, [last])
+        recorder.final(trial.identity, {"step": last["step"], **final})
+        nothing = store.root / "nothing"
+        recorder.ended(trial.identity, "finished", message="", failure="", artifacts=nothing, then=lambda _: None)
+    recorder.close(interrupted=False, complete=True)
+    assert set(recorder.outcomes.values()) == {"finished"}, recorder.messages
+
+
+def _source(module: Any) -> str:
+    return Path(module.__file__).read_text()
