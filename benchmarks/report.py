@@ -86,7 +86,13 @@ def _finish(trial: Trial, recorder: Recorder, artifacts: Path, *, keep_model: bo
     recorder.started(trial.identity)
     recorder.tags(trial.identity, {"device": "cpu", "precision": "fp32", "torch": "2"})
     recorder.rows(trial.identity, _rows(trial, accuracy))
-    results = {"test_accuracy": accuracy, "test_loss": 1 - accuracy, "chosen_val_accuracy": accuracy, "train_s": 3.0}
+    train_s = trial.candidate.config.resolution / 10
+    results = {
+        "test_accuracy": accuracy,
+        "test_loss": 1 - accuracy,
+        "chosen_val_accuracy": accuracy,
+        "train_s": train_s,
+    }
     recorder.final(trial.identity, {"step": trial.num_steps, **results})
     recorder.ended(trial.identity, "finished", message="", failure="", artifacts=artifacts, then=lambda outcome: None)
 
