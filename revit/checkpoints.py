@@ -7,7 +7,6 @@ a folder        Hugging Face transformers' format: config.json and model.safeten
 """
 
 import re
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -15,11 +14,10 @@ from pickle import UnpicklingError
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from revit.errors import InputError
+from revit.errors import InputError, first_line
 
 Arrays = Mapping[str, npt.NDArray[np.floating]]
 
@@ -30,48 +28,44 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     Raises:
         InputError: the file is torn, of an unknown format, or a pickle that wants to run code.
     """
-    if path.is_dir():
-        return _from_transformers(_read_safetensors(path / "model.safetensors"))
-    if path.suffix not in FORMATS:
+    file = path / "model.safetensors" if path.is_dir() else path
+    if file.suffix not in FORMATS:
         raise InputError(f"{path}: unknown format of weights; known are {', '.join(FORMATS)}, or a folder")
-    return FORMATS[path.suffix](path)
+    try:
+        return FORMATS[file.suffix](file)
+    except InputError:
+        raise
+    except UnpicklingError as error:
+        raise InputError(f"{file} holds more than tensors; it is not opened, as it could run code") from error
+    except Exception as error:  # of a torn file numpy, torch and zipfile raise whatever they stumble on
+        raise InputError(f"{file} is not a readable {file.suffix} file of weights: {first_line(error)}") from error
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return _from_transformers(load_file(path))
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path} is not a readable safetensors file: {error}") from error
+    return _from_transformers(load_file(path))
 
 
 def _read_pytorch(path: Path) -> dict[str, Tensor]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        raise InputError(f"{path} holds more than tensors; it is not opened, as it could run code") from error
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
-        raise InputError(f"{path} is not a readable PyTorch file: {_first_line(error)}") from error
+    content = torch.load(path, map_location="cpu", weights_only=True)
     for wrapper in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+    named = isinstance(content, dict) and all(isinstance(name, str) for name in content)
+    if not named or not all(isinstance(value, Tensor) for value in content.values()):
         raise InputError(f"{path} holds no named tensors")
     return _from_transformers(content)
 
 
 def _read_npz(path: Path) -> dict[str, Tensor]:
-    try:
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            arrays = {name.removeprefix("params/"): file[name] for name in file.files}
-    except (zipfile.BadZipFile, OSError, ValueError, EOFError, KeyError) as error:
-        raise InputError(f"{path} is not a readable .npz file: {_first_line(error)}") from error
+    with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+        arrays = {name.removeprefix("params/"): file[name] for name in file.files}
     try:
         if "embedding/kernel" in arrays:
             return dict(_from_jax_vit(arrays))
         if "resnet/root_block/standardized_conv2d/kernel" in arrays:
             return dict(_from_jax_bit(arrays))
-    except (KeyError, ValueError) as error:
-        raise InputError(f"{path} is an incomplete ViT or BiT: {_first_line(error)}") from error
+    except KeyError as error:
+        raise InputError(f"{path} is an incomplete ViT or BiT: {first_line(error)}") from error
     raise InputError(f"{path} holds neither a ViT nor a BiT as Google published them")
 
 
@@ -204,7 +198,3 @@ def _pair(target: str, arrays: Arrays, source: str, *, weight: str) -> Iterator[
 
 def _tensor(array: npt.NDArray[np.floating]) -> Tensor:
     return torch.from_numpy(np.asarray(array, dtype=np.float32))
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

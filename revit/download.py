@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from revit.datasets.registry import HubDataset, RemoteFile
-from revit.errors import InputError
+from revit.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile
@@ -97,11 +97,6 @@ def download_from_hub(hub: HubDataset, folder: Path) -> None:
     for file in files:
         _check_hub_file(partial / file.path, file)
     partial.rename(folder)
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, in one line; its kind where it says nothing, as a timeout may."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _check_hub_file(path: Path, stated: "RepoFile") -> None:

@@ -1,4 +1,4 @@
-"""The two things that can be wrong with a trial and are nobody's bug."""
+"""The two things that can be wrong with a trial and are nobody's bug, and how others' errors are told."""
 
 
 class InputError(ValueError):
@@ -27,3 +27,8 @@ class DivergedError(ArithmeticError):
 
     def __str__(self) -> str:
         return f"the loss became {self.loss} at step {self.step}"
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line; its kind where it says nothing, as a timeout may."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from revit.architectures import MODELS
 from revit.checkpoints import read_checkpoint
 from revit.config import FineTuneConfig, ModelConfig
-from revit.errors import InputError
+from revit.errors import InputError, first_line
 from revit.pos_embed import remove_pos_embed, resize_pos_embed
 
 HEAD_INITS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -103,7 +103,10 @@ def _fitting(model: nn.Module, path: Path, pos_embed_resize: str) -> dict[str, T
     heads = _head_prefixes(model)
     given = {name: tensor for name, tensor in read_checkpoint(path).items() if not name.startswith(heads)}
     if isinstance(model, VisionTransformer):
-        given = _fit_vit(model, given, pos_embed_resize)
+        try:
+            given = _fit_vit(model, given, pos_embed_resize)
+        except (RuntimeError, IndexError) as error:  # a tensor of other dimensions than a ViT has
+            raise InputError(f"{path} holds the weights of another model: {first_line(error)}") from error
     own = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(heads)}
     misfits = sorted(
         name

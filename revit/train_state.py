@@ -78,5 +78,5 @@ def _is_whole(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
-    except (OSError, zipfile.BadZipFile):
+    except Exception:  # a zip file may be torn in more ways than zipfile has errors for
         return False

@@ -14,8 +14,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from revit.config import ModelConfig
 from revit.datasets.readers import reader_for
 from revit.datasets.registry import DATASETS, DatasetSpec, RemoteFile
-from revit.download import download, download_from_hub, first_line
-from revit.errors import InputError
+from revit.download import download, download_from_hub
+from revit.errors import InputError, first_line
 from revit.weights import HUB_FILES, WEIGHTS_DIR_VARIABLE, find_weights, hub_repo, weights_digest
 from search_spaces.space import SearchSpace
 

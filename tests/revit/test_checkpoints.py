@@ -268,7 +268,7 @@ def test_files_that_are_something_else(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"unknown format of weights; known are \.npz"):
         read_checkpoint(tmp_path / "model.h5")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError, match="not a readable safetensors file"):
+    with pytest.raises(InputError, match=r"not a readable \.safetensors file"):
         read_checkpoint(tmp_path / "folder")
     arrays = jax_vit_arrays(big_vision=False)
     del arrays["Transformer/encoderblock_1/MlpBlock_3/Dense_1/bias"]

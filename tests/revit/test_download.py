@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from revit.datasets.registry import DATASETS, RemoteFile
-from revit.download import download, first_line
-from revit.errors import InputError
+from revit.download import download
+from revit.errors import InputError, first_line
 
 CONTENT = bytes(range(256)) * 5000
 MD5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from revit.datasets.readers.base import Contents, Sample, Split
 from revit.datasets.readers.images import decode_bytes
-from revit.errors import InputError
+from revit.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from pyarrow import StructType
@@ -117,11 +117,12 @@ def _contents(path: Path) -> Iterator[bytes | None]:
 @contextmanager
 def _open(path: Path) -> Iterator["ParquetFile"]:
     """The file; whatever the parser makes of a torn one is an InputError that names it."""
-    import pyarrow
     from pyarrow.parquet import ParquetFile
 
     try:
         with ParquetFile(path) as table:
             yield table
-    except (pyarrow.ArrowException, OSError) as error:
-        raise InputError(f"{path} is not a readable parquet file: {str(error).splitlines()[0]}") from error
+    except InputError:
+        raise
+    except Exception as error:  # of a torn file Arrow raises whatever it stumbles on
+        raise InputError(f"{path} is not a readable parquet file: {first_line(error)}") from error
