@@ -350,7 +350,7 @@ def _share_trials(planned: "Plan", ledger: "Ledger") -> None:
     """Let done trials that another study ran be found from this one, too."""
     for trial in planned.trials:
         if trial.known is not None and trial.settled:
-            ledger.tag_study(trial.known, planned.space.name)
+            ledger.tag_study(trial.known, planned.space.name, trial.place["cell"])
 
 
 def _this_command() -> str:

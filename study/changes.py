@@ -14,7 +14,7 @@ def changes(
     """What has changed since a trial of the same place in its study was done; empty where there was none.
 
     Args:
-        wanted: the tags that say its place: study, recipe and scale, cell, seed.
+        wanted: the tags that say its place: recipe and scale, study and cell there, seed.
         config: its flat config.
         origin: of its result, beside the config (`revit.identity.origin`).
         records: of trials that the study does not ask for any more.

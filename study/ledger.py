@@ -36,8 +36,8 @@ BATCH_METRICS, BATCH_PARAMS = 1000, 100
 STEPS_DONE = "num_steps_done"
 """Metric that every written row carries: how far the run has got."""
 
-STUDY_TAG = "study."
-"""Prefix of the tags by which a trial is found from each study that asks for it."""
+STUDY_TAG, CELL_TAG = "study.", "cell."
+"""Prefixes of the tags by which a trial is found from each study that asks for it, and that say its cell there."""
 
 SURROUNDINGS = ("device", "precision", "torch")
 """Tags of a trial that say what it ran on."""
@@ -92,7 +92,7 @@ class TrialRecord:
     @property
     def studies(self) -> frozenset[str]:
         """Names of the studies that it is found from."""
-        return frozenset(tag.removeprefix(STUDY_TAG) for tag in self.tags if tag.startswith(STUDY_TAG))
+        return _studies(self.tags)
 
     @property
     def surroundings(self) -> dict[str, str]:
@@ -135,6 +135,11 @@ class Entry:
     def identity(self) -> str:
         """Of a trial; empty for a launch."""
         return self.tags.get("identity", "")
+
+    @property
+    def studies(self) -> frozenset[str]:
+        """Names of the studies that it is of: those that a trial is found from, or that a launch ran."""
+        return _studies(self.tags) or frozenset({self.tags.get("study", "")})
 
     @property
     def owner(self) -> str:
@@ -214,6 +219,10 @@ class Ledger:
     def delete(self, run_id: str) -> None:
         """Set a run aside, as the UI's Delete does: it counts no more, and can be restored there."""
         self._client.delete_run(run_id)
+
+    def purge(self, run_id: str) -> None:
+        """Remove a deleted run from the database for good. Its files stay."""
+        self._client._tracking_client.store._hard_delete_run(run_id)  # of `mlflow gc`, which would remove more
 
     def find(self, identity: str) -> TrialRecord | None:
         """A trial as it is now, None where it never began."""
@@ -301,10 +310,10 @@ class Ledger:
         """Set tags of a run."""
         self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
-    def tag_study(self, known: TrialRecord, study: str) -> None:
+    def tag_study(self, known: TrialRecord, study: str, cell: str) -> None:
         """Let a trial that another study ran be found from this one."""
         if study not in known.studies:
-            self._client.set_tag(known.run_id, f"{STUDY_TAG}{study}", "yes")
+            self.tag(known.run_id, study_tags(study, cell))
 
     def curve(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """A trial's metric at every step at which it was written."""
@@ -353,6 +362,11 @@ def latest_schema() -> str:
     return version
 
 
+def study_tags(study: str, cell: str) -> dict[str, str]:
+    """The tags by which a trial is found from a study, and grouped there: a study may call its cell otherwise."""
+    return {f"{STUDY_TAG}{study}": "yes", f"{CELL_TAG}{study}": cell}
+
+
 def tracking_uri(root: Path) -> str:
     """The MLflow tracking URI of a store folder."""
     return f"sqlite:///{root.absolute() / 'mlflow.db'}"
@@ -368,6 +382,10 @@ def ui_command(root: Path, host: str, port: int) -> list[str]:
         raise InputError(f"the store {root} has no mlflow.db: run a study first, or name another with --store")
     address = ["--host", host, "--port", str(port)]
     return [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracking_uri(root), *address]
+
+
+def _studies(tags: Mapping[str, str]) -> frozenset[str]:
+    return frozenset(tag.removeprefix(STUDY_TAG) for tag in tags if tag.startswith(STUDY_TAG))
 
 
 def _local(uri: str) -> Path:

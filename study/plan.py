@@ -12,7 +12,7 @@ from revit.identity import identity, origin
 from revit.weights import find_weights, weights_digest
 from search_spaces.space import Candidate, SearchSpace
 from study.changes import changes
-from study.ledger import TrialRecord
+from study.ledger import TrialRecord, study_tags
 
 MISSING = {
     "finished": "",
@@ -190,9 +190,15 @@ def _with_changes(trials: Sequence[Trial], space: SearchSpace, records: Mapping[
     if not outdated:
         return list(trials)
     told = [
-        changes({**space.tags, **trial.place}, trial.candidate.config.flat(), trial.origin, outdated)
+        changes(_place(space, trial), trial.candidate.config.flat(), trial.origin, outdated)
         if trial.known is None
         else ""
         for trial in trials
     ]
     return [replace(trial, changed=text) for trial, text in zip(trials, told, strict=True)]
+
+
+def _place(space: SearchSpace, trial: Trial) -> dict[str, str]:
+    """The tags that a trial of the same place in the same study has, whichever study trained it."""
+    start = {name: value for name, value in space.tags.items() if name != "study"}
+    return {**start, **study_tags(space.name, trial.place["cell"]), "seed": trial.place["seed"]}

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from study.changes import ORIGIN_TAG
-from study.ledger import STUDY_TAG, Ledger, Outcome, TrialRecord, is_settled, may_pass, now_ms
+from study.ledger import Ledger, Outcome, TrialRecord, is_settled, may_pass, now_ms, study_tags
 from study.patience import patiently
 from study.plan import Trial
 
@@ -138,7 +138,7 @@ class Recorder:
             config=config.flat(),
             tags={
                 **self._study,
-                f"{STUDY_TAG}{self._study['study']}": "yes",
+                **study_tags(self._study["study"], trial.place["cell"]),
                 **trial.place,
                 "dataset": config.dataset,
                 "model": config.model.name,

@@ -83,10 +83,11 @@ def test_a_trial_that_goes_on_keeps_its_run(ledger: Ledger) -> None:
 
 def test_a_trial_of_another_study_is_found_from_this_one(ledger: Ledger) -> None:
     run_id = opened(ledger, study="first")
-    ledger.tag_study(ledger.trials()["a"], "second")
+    ledger.tag_study(ledger.trials()["a"], "second", "lr=0.1")
     assert ledger.trials()["a"].studies == {"first", "second"}
     found = MlflowClient(ledger.uri).search_runs(["1"], "tags.`study.second` = 'yes'")
     assert [run.info.run_id for run in found] == [run_id]
+    assert found[0].data.tags["cell.second"] == "lr=0.1"
 
 
 def test_more_rows_than_one_batch_takes_are_all_written(ledger: Ledger) -> None:

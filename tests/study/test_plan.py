@@ -8,7 +8,7 @@ from revit.config import FineTuneConfig
 from revit.errors import InputError
 from search_spaces.claims import Order
 from search_spaces.space import SearchSpace
-from study.ledger import TrialRecord
+from study.ledger import TrialRecord, study_tags
 from study.plan import Folders, Plan, Trial, make_plan, outline
 from study.tables import plan_table
 
@@ -120,7 +120,7 @@ def test_a_plan_passes_on_what_is_to_be_known_of_its_datasets(folders: Folders, 
 def finished(trial: Trial, **changes: object) -> TrialRecord:
     """What the ledger has of a trial of `plan_of` that was finished, some of it otherwise."""
     origin = {f"origin.{name}": value for name, value in trial.origin.items()}
-    tags = {"study": "example", "study.example": "yes", **trial.place, **origin}
+    tags = {"study": "example", **study_tags("example", trial.place["cell"]), **trial.place, **origin}
     params = {name: str(value) for name, value in trial.candidate.config.flat().items()}
     known = {"run_id": "r1", "identity": trial.identity, "outcome": "finished", "last_step": 5, "metrics": {}}
     return TrialRecord(**{**known, "params": params, "tags": {**tags, **changes}})
