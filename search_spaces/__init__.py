@@ -8,6 +8,7 @@ import importlib
 import pkgutil
 
 from revit.errors import InputError
+from revit.typed import shown
 from search_spaces.space import SearchSpace
 
 
@@ -25,10 +26,12 @@ def load(name: str) -> SearchSpace:
     if name not in names():
         close = difflib.get_close_matches(name, names(), n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        raise InputError(f"there is no study {name!r}{hint} Known: {', '.join(names())}")
+        raise InputError(f"there is no study {shown(name)}{hint} Known: {', '.join(names())}")
     try:
         module = importlib.import_module(f"{__name__}.{name}")
-    except (TypeError, SyntaxError, ImportError, NameError, AttributeError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # a module is code, and may raise anything
         raise InputError(f"search_spaces/{name}.py cannot be read: {type(error).__name__}: {error}") from error
     space = getattr(module, "SPACE", None)
     if not isinstance(space, SearchSpace):

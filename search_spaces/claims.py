@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from revit.errors import InputError
+from revit.typed import check_types
 
 Value = str | int | float | bool | None
 Cell = Mapping[str, Value]
@@ -35,6 +36,7 @@ class Order:
     quote: str
 
     def __post_init__(self) -> None:
+        check_types(self)
         _check_differ("better and worse", self.better, self.worse)
 
     @property
@@ -60,6 +62,7 @@ class Gap:
     quote: str
 
     def __post_init__(self) -> None:
+        check_types(self)
         _check_differ("better and worse", self.better, self.worse)
         _check_positive("at_least", self.at_least)
 
@@ -83,6 +86,7 @@ class Best:
     quote: str
 
     def __post_init__(self) -> None:
+        check_types(self)
         _check_several("among", self.among)
         if self.value not in self.among:
             raise InputError(f"value = {self.value!r}: must be one of among = {self.among}")
@@ -113,9 +117,8 @@ class Trend:
     quote: str
 
     def __post_init__(self) -> None:
+        check_types(self)
         _check_several("along", self.along)
-        if self.direction not in ("rises", "falls"):
-            raise InputError(f"direction = {self.direction!r}: must be rises or falls")
 
     @property
     def contrasts(self) -> tuple[Contrast, ...]:
@@ -151,6 +154,7 @@ class Interaction:
     quote: str
 
     def __post_init__(self) -> None:
+        check_types(self)
         _check_differ("from_ and to", self.from_, self.to)
         _check_differ("more and less", self.more, self.less)
 
@@ -181,6 +185,7 @@ class NoDifference:
     quote: str
 
     def __post_init__(self) -> None:
+        check_types(self)
         _check_several("among", self.among)
         _check_positive("margin", self.margin)
 
@@ -214,6 +219,7 @@ class Matches:
     quote: str
 
     def __post_init__(self) -> None:
+        check_types(self)
         _check_percent("published", self.published)
         _check_positive("margin", self.margin)
 

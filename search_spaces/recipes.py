@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from revit.errors import InputError
+from revit.typed import check_types
 
 Values = dict[str, object]
 """Fields of a config by dotted path."""
@@ -38,6 +39,9 @@ class About:
     model: str | None = None
     optimizer: str | None = None
     schedule: str | None = None
+
+    def __post_init__(self) -> None:
+        check_types(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,17 +187,21 @@ def _authors_parameter_study(about: About) -> Values:
 
 
 def _authors_ablation(about: About) -> Values:
-    departures = {"model.attn_out_proj": False, "model.embed_std": 1.0}
     own = {
-        SCRATCH: {**departures, "sampling": "replaced", "normalization": "cifar"},
-        SCRATCH_224: {},  # its script is not published
-    }[about.model or SCRATCH]
-    return {**_from_scratch(about), **own, "model.dropout": 0.1, "test_curve": True}
+        "model.attn_out_proj": False,
+        "model.embed_std": 1.0,
+        "sampling": "replaced",
+        "normalization": "cifar",
+    }
+    values = _from_scratch(about) | {"model.dropout": 0.1, "test_curve": True}
+    return values if about.model == SCRATCH_224 else values | own  # that one's script is not published
 
 
 def _from_scratch(about: About) -> Values:
     """What is known of Table 6 only from its code, and of the run at 224 px from its log."""
     model = about.model or SCRATCH
+    if model not in (SCRATCH, SCRATCH_224):
+        raise InputError(f"model.name = {model!r}: Table 6 trains {SCRATCH} or {SCRATCH_224} from scratch")
     at_32 = {
         "resolution": 32,
         "optimizer.lr": 2e-3,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from revit.config import FineTuneConfig
 from revit.errors import InputError
+from revit.typed import check_types, shown
 from search_spaces.claims import Claim, Value, check_named
 from search_spaces.recipes import RECIPES, About
 from search_spaces.scales import SCALES
@@ -95,6 +96,7 @@ class SearchSpace:
 
     def __post_init__(self) -> None:
         try:
+            check_types(self, but=("scientific", "nuisance"))
             _check_known("recipe", self.recipe, RECIPES)
             _check_known("scale", self.scale, SCALES)
             _check_axes(self.scientific, self.nuisance)
@@ -235,6 +237,9 @@ def _first_repeated(names: list[str]) -> str | None:
 
 
 def _check_axes(scientific: Mapping[str, Axis], nuisance: Mapping[str, Axis]) -> None:
+    for role, each in (("scientific", scientific), ("nuisance", nuisance)):
+        if not isinstance(each, Mapping) or not all(isinstance(name, str) for name in each):
+            raise InputError(f"{role} = {shown(each)}: must be a dict of axes by their names")
     if not scientific:
         raise InputError("it has no scientific axis: nothing to compare")
     if scientific.keys() & nuisance.keys():
@@ -245,7 +250,11 @@ def _check_axes(scientific: Mapping[str, Axis], nuisance: Mapping[str, Axis]) ->
     owner: dict[str, str] = {}
     for name, axis in axes.items():
         if not isinstance(axis, Mapping | tuple):
-            raise InputError(f"axis {name} = {axis!r}: must be a tuple of values, or a dict of named levels")
+            raise InputError(f"axis {name} = {shown(axis)}: must be a tuple of values, or a dict of named levels")
+        if isinstance(axis, Mapping):
+            for label, fields in axis.items():
+                if not isinstance(label, str) or not isinstance(fields, Mapping):
+                    raise InputError(f"axis {name}, level {shown(label)} = {shown(fields)}: must be a dict of fields")
         levels = _levels(name, axis)
         labels = [label for label, _ in levels]
         if not labels:

@@ -93,7 +93,7 @@ def test_a_claim_reads_as_a_sentence(claim: Claim, sentence: str) -> None:
         (lambda: Best(axis="r", value=3, among=(1, 2), quote=""), "value = 3"),
         (lambda: Best(axis="r", value=1, among=(1,), quote=""), "two or more"),
         (lambda: Trend(axis="r", direction="rises", along=(1, 1), quote=""), "two or more"),
-        (lambda: Trend(axis="r", direction="up", along=(1, 2), quote=""), "rises or falls"),
+        (lambda: Trend(axis="r", direction="up", along=(1, 2), quote=""), "one of rises, falls"),
         (lambda: NoDifference(axis="r", among=(1, 2), margin=0, quote=""), "margin = 0"),
         (lambda: Matches(axis="d", published={"a": 90}, margin=0, quote=""), "margin = 0"),
         (lambda: Matches(axis="d", published={}, margin=1, quote=""), "one accuracy or more"),

@@ -1,0 +1,126 @@
+"""Whatever a study is made of, it is accepted or refused in one line; accepted, all its trials can be named."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+
+from revit.config import FineTuneConfig
+from revit.errors import InputError
+from revit.identity import identity
+from search_spaces.claims import Best, Gap, Interaction, Matches, NoDifference, Order, Trend
+from search_spaces.recipes import RECIPES
+from search_spaces.scales import SCALES
+from search_spaces.space import SearchSpace
+
+BASE = FineTuneConfig(dataset="digits", steps=10)
+plain = (
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 40)
+    | st.floats()
+    | st.text(max_size=4)
+    | st.sampled_from([10**400, "a\nb", "\0", "cifar10", "flowers102", "adam", "vit_b16_in21k", "vit_cifar_scratch"])
+)
+anything = st.recursive(
+    plain,
+    lambda each: (
+        st.lists(each, max_size=3)
+        | st.lists(each, max_size=3).map(tuple)
+        | st.dictionaries(st.text(max_size=4) | st.integers(0, 3), each, max_size=3)
+    ),
+    max_leaves=5,
+)
+real = {
+    "dataset": st.sampled_from(["cifar10", "cifar100", "flowers102", "brain_tumor_mri", "digits", 5, ["cifar10"]]),
+    "model.name": st.sampled_from(
+        ["vit_b16_in21k", "bit_r50x1_in21k", "vit_cifar_scratch", "vit_nano", "x", None, ["x"]]
+    ),
+    "data_fraction": st.sampled_from([1.0, 0.5, "half", None, -1]),
+    "optimizer.name": st.sampled_from(["sgd", "adamw", "lion", 3]),
+    "schedule.name": st.sampled_from(["cosine", "plateau", "linear", {}]),
+    "steps": st.sampled_from([10, 0, None, 10**30]),
+    "resolution": st.sampled_from([224, 384, 28, 30, "large"]),
+}
+fields = st.sampled_from(list(real)).flatmap(lambda path: st.tuples(st.just(path), real[path]))
+levels = st.dictionaries(
+    st.text(max_size=3), st.dictionaries(st.sampled_from(list(real)), plain, max_size=2), max_size=2
+)
+axis = st.sampled_from(list(real)).flatmap(
+    lambda path: st.tuples(st.just(path), st.lists(real[path], min_size=1, max_size=3).map(tuple))
+)
+axes = st.lists(axis, max_size=2).map(dict) | st.dictionaries(st.text(max_size=4), levels | anything, max_size=2)
+
+
+def hold(make: Callable[[], Any]) -> Any:
+    """Make something: it must be refused in one line, or come back."""
+    try:
+        return make()
+    except InputError as error:
+        assert str(error).isprintable()
+        return None
+
+
+def test_no_study_that_can_be_written_is_more_than_refused(fuzz: Callable[..., None]) -> None:
+    def check(
+        recipe: str, scale: str, table: int | None, own: bool, scientific: Any, nuisance: Any, fixed: Any
+    ) -> None:
+        space = hold(
+            lambda: SearchSpace(
+                name="asks",
+                question="?",
+                scientific=scientific,
+                nuisance=nuisance,
+                fixed=fixed,
+                table=table,
+                recipe=recipe,
+                scale=scale,
+                base=BASE if own else None,
+            )
+        )
+        for candidate in [] if space is None else space.candidates(space.seeds):
+            steps = candidate.config.num_steps(500, 1000)
+            assert len(identity(candidate.config, num_steps=steps, data_digest="d", weights_digest=None)) == 16
+
+    fixed = st.lists(fields, max_size=3).map(dict) | st.just({"dataset": "cifar10"}) | anything
+    tables = st.none() | st.integers(1, 6)
+    recipes, scales = st.sampled_from(list(RECIPES)), st.sampled_from(list(SCALES))
+    fuzz(300, check, recipes, scales, tables, st.booleans(), axes, st.just({}) | axes, fixed)
+
+
+def test_no_part_of_a_study_is_more_than_refused(fuzz: Callable[..., None]) -> None:
+    given = {"name": "asks", "question": "?", "scientific": {"optimizer.lr": (0.1, 0.2)}, "base": BASE}
+    parts = (*given, "nuisance", "fixed", "keep", "seeds", "claims", "columns", "table", "recipe", "scale")
+    fuzz(
+        200,
+        lambda part, value: hold(lambda: SearchSpace(**given | {part: value})),
+        st.sampled_from(parts),
+        anything | st.lists(anything, max_size=2).map(tuple),
+    )
+
+
+CLAIMS = {
+    Order: {"better": {"lr": 0.1}, "worse": {"lr": 0.2}},
+    Gap: {"better": {"lr": 0.1}, "worse": {"lr": 0.2}, "at_least": 1.0},
+    Best: {"axis": "lr", "value": 0.1, "among": (0.1, 0.2)},
+    Trend: {"axis": "lr", "direction": "rises", "along": (0.1, 0.2)},
+    Interaction: {"axis": "lr", "from_": 0.1, "to": 0.2, "between": "name", "more": "a", "less": "b"},
+    NoDifference: {"axis": "lr", "among": (0.1, 0.2), "margin": 1.0},
+    Matches: {"axis": "lr", "published": {0.1: 90.0}, "margin": 1.0},
+}
+
+
+@pytest.mark.parametrize("kind", CLAIMS, ids=lambda kind: kind.__name__)
+def test_no_claim_is_more_than_refused(fuzz: Callable[..., None], kind: type) -> None:
+    given = CLAIMS[kind] | {"quote": "They differ."}
+    scientific = {"lr": {"a": {"optimizer.lr": 0.1}, "b": {"optimizer.lr": 0.2}}, "name": {"a": {}, "b": {}}}
+
+    def check(changes: dict[str, Any]) -> None:
+        claim = hold(lambda: kind(**given | changes))
+        if claim is not None:
+            assert isinstance(str(claim), str)
+            hold(lambda: SearchSpace(name="asks", question="?", base=BASE, scientific=scientific, claims=(claim,)))
+
+    values = anything | st.sampled_from(["lr", "name", "a", "b", ("a", "b"), {"lr": "a"}, {"lr": "b", "name": "a"}])
+    fuzz(40, check, st.dictionaries(st.sampled_from(list(given)), values, max_size=2))
