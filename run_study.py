@@ -1,4 +1,4 @@
-"""The command line: list, models, plan, fetch, run, report, ui. It parses, calls `study`, and prints.
+"""The command line: list, models, plan, fetch, run, report, doctor, prune, ui. It parses, calls `study`, and prints.
 
 Whatever needs seconds to import is imported where it is needed, so that `list` and `--help` are instant.
 """
@@ -234,6 +234,40 @@ def models() -> None:
         size = f"{spec.num_params / 1e6:.2f} M"
         table.add_row(spec.name, spec.title, str(spec.resolution), size, spec.licence, spec.source)
     out.print(table)
+
+
+@app.command()
+def prune(
+    studies: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[STUDY]...", help="Only what is of these studies; `all` for the paper's."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it; else it is only shown.")] = False,
+    store: StoreFolder = DEFAULT_STORE,
+) -> None:
+    """Show what the store keeps and no table needs, and with --yes remove it.
+
+    These are checkpoints of settled trials, models that no report shows, reports that a newer launch's supersede, and
+    runs that were deleted in MLflow. Results stay, and so does what a running process has.
+    """
+    names = sorted({space.name for study in studies or () for space in _spaces(study, None, None)})
+    if not (store / "mlflow.db").exists():
+        _tell(f"no store yet at {store}")
+        return
+    from study.leases import Leases
+    from study.ledger import Ledger
+    from study.pruning import prunable, remove, sums
+
+    ledger = Ledger(store)
+    leases = Leases(ledger.root / "leases")
+    found = prunable(ledger, leases, names)
+    for line in sums(found):
+        _tell(line)
+    if yes:
+        remove(found, ledger, leases)
+        _tell("removed")
+    elif found:
+        _tell(f"remove it with\n  {_this_command()} --yes")
 
 
 @app.command()

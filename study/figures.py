@@ -9,6 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from revit.datasets.store import ImageStore
+from search_spaces.space import SearchSpace
 from study import plots
 from study.factors import anova
 from study.ledger import Ledger
@@ -41,6 +42,11 @@ def figures(plan: Plan, ledger: Ledger) -> list[go.Figure]:
     """Every figure that the study's axes and finished trials allow."""
     study = Study(plan, ledger, counting_trials(plan))
     return [figure for make in FIGURES for figure in make(study)] if study.trials else []
+
+
+def shows_models(space: SearchSpace) -> bool:
+    """Whether figures of a study are drawn from the weights that its trials ended with."""
+    return "model.pos_embed" in space.scientific
 
 
 def _accuracy(study: Study) -> list[go.Figure]:
@@ -157,7 +163,7 @@ def _answers(study: Study) -> list[go.Figure]:
 
 def _looking_inside(study: Study) -> list[go.Figure]:
     """Figures 1 to 3 of the paper, from the weights that the study's first seed ended with."""
-    if "model.pos_embed" not in study.plan.space.scientific:
+    if not shows_models(study.plan.space):
         return []
     first: dict[str, Trial] = {}
     for trial in study.trials:

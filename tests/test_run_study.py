@@ -55,7 +55,7 @@ def test_list_and_help_import_nothing_heavy(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["list"], ["models"], ["plan"], ["fetch"], ["run"], ["report"], ["doctor"], ["ui"]]
+    "command", [[], ["list"], ["models"], ["plan"], ["fetch"], ["run"], ["report"], ["doctor"], ["prune"], ["ui"]]
 )
 def test_help_says_what_a_command_does(command: list[str]) -> None:
     done = call(*command, "--help")
@@ -290,6 +290,25 @@ def test_the_doctor_says_what_is_wrong_and_mends_it(tmp_path: Path) -> None:
     assert re.search("^to fix  store: 1 runs whose process died", ill.stdout, re.MULTILINE)
     assert re.search("^fixed   store: 1 runs whose process died", mended.stdout, re.MULTILINE)
     assert (ill.returncode, mended.returncode, well.returncode) == (1, 0, 0)
+
+
+def test_prune_shows_what_may_go_and_removes_it_only_when_told_to(tmp_path: Path) -> None:
+    store = tmp_path / "mlruns"
+    assert "no store yet" in call("prune", "--store", str(store)).stdout
+    assert not store.exists()
+    ledger = Ledger(store)
+    launch = ledger.open_launch("quickstart", {})
+    ledger.delete(launch)
+    shown = call("prune", "all", "--store", str(store))
+    assert shown.returncode == 0, shown.stderr
+    assert "in all" in shown.stdout
+    assert "deleted in MLflow" not in shown.stdout, "quickstart is none of the paper's"
+    shown = call("prune", "quickstart", "--store", str(store))
+    assert "1 runs that were deleted in MLflow" in shown.stdout
+    assert re.search(r"remove it with\n  .*run_study.py prune quickstart --store \S+ --yes", shown.stdout)
+    assert len(ledger.entries()) == 1
+    assert "removed" in call("prune", "quickstart", "--store", str(store), "--yes").stdout
+    assert ledger.entries() == []
 
 
 def test_ui_serves_mlflow_on_this_machine(tmp_path: Path, free_port: int) -> None:
