@@ -159,20 +159,21 @@ class Ledger:
         root: the folder, usually `mlruns/`.
 
     Raises:
-        InputError: the folder cannot be written.
+        InputError: the folder cannot be written, or MLflow could not find it.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
+        self.uri = tracking_uri(self.root)
         check_writable(self.root, "--store")
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table it creates
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # and of errors that are raised, too
-        self.uri = tracking_uri(self.root)
+        self._artifact_uris: dict[str, str] = {}  # by run: asked for one by one they take longer than all of a report
         try:
             with FileLock(self.root / "open.lock"):  # two that create the same tables at once break them
                 self._client = MlflowClient(self.uri)
                 self._experiment = self._find_or_create_experiment()
-        except (MlflowException, SQLAlchemyError) as error:
+        except (MlflowException, SQLAlchemyError, OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"{self.root / 'mlflow.db'} is no store that MLflow can open: {reason}") from error
 
@@ -333,7 +334,9 @@ class Ledger:
 
     def artifact(self, run_id: str, name: str) -> Path:
         """Where an artifact of a trial lies on this machine's disk; no copy is made."""
-        return _local(self._client.get_run(run_id).info.artifact_uri) / name
+        if run_id not in self._artifact_uris:
+            self._artifact_uris[run_id] = self._client.get_run(run_id).info.artifact_uri
+        return _local(self._artifact_uris[run_id]) / name
 
     def ui_path(self) -> str:
         """Path, below the UI's address, of the page that lists the runs."""
@@ -350,6 +353,7 @@ class Ledger:
             page = self._client.search_runs(
                 experiments or [self._experiment], wanted, view, max_results=PAGE, page_token=token
             )
+            self._artifact_uris |= {run.info.run_id: run.info.artifact_uri for run in page}
             yield from page
             token = page.token
             if not token:
@@ -368,7 +372,13 @@ def study_tags(study: str, cell: str) -> dict[str, str]:
 
 
 def tracking_uri(root: Path) -> str:
-    """The MLflow tracking URI of a store folder."""
+    """The MLflow tracking URI of a store folder.
+
+    Raises:
+        InputError: MLflow would look for it elsewhere.
+    """
+    if set("%?") & set(str(root.absolute())):
+        raise InputError(f"the store {root} cannot be there: no part of its path may hold a % or a ?")
     return f"sqlite:///{root.absolute() / 'mlflow.db'}"
 
 
