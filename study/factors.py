@@ -130,14 +130,23 @@ def effect_interval(f: float, df: float, df_within: float, num_trials: int, leve
 
 def _estimable(data: pd.DataFrame, names: list[str]) -> list[str]:
     """Main effects, and those interactions that the trials there are can tell apart; none without any to spare."""
+    codes = {name: _indicators(pd.factorize(data[name])[0])[:, 1:] for name in names}
     terms: list[str] = []
-    candidates = [*(f"C({name})" for name in names)]
-    candidates += [f"C({one}):C({other})" for one, other in itertools.combinations(names, 2)]
-    for candidate in candidates:
-        design = smf.ols(f"accuracy ~ {' + '.join([*terms, candidate])}", data).exog
-        if np.linalg.matrix_rank(design) == design.shape[1] < len(data):
-            terms.append(candidate)
+    design = np.ones((len(data), 1))
+    for term in [*itertools.combinations(names, 1), *itertools.combinations(names, 2)]:
+        if len(term) > 1 and not all(f"C({name})" in terms for name in term):
+            continue
+        added = codes[term[0]] if len(term) == 1 else _products(codes[term[0]], codes[term[1]])
+        wider = np.hstack([design, added])
+        if np.linalg.matrix_rank(wider) == wider.shape[1] < len(data):
+            terms.append(":".join(f"C({name})" for name in term))
+            design = wider
     return terms
+
+
+def _products(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Every column of the one times every column of the other, (n, A) and (n, B) -> (n, A B)."""
+    return (one[:, :, None] * other[:, None, :]).reshape(len(one), -1)
 
 
 def _spoken(term: str, axis_of: dict[str, str]) -> str:
