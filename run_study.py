@@ -3,10 +3,12 @@
 Whatever needs seconds to import is imported where it is needed, so that `list` and `--help` are instant.
 """
 
+import io
 import os
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +20,7 @@ from rich.table import Table
 import search_spaces
 from revit.architectures import MODELS
 from revit.errors import InputError
+from revit.folders import expanded
 from revit.weights import use_weights_dir
 from search_spaces.recipes import RECIPES
 from search_spaces.scales import SCALES
@@ -46,7 +49,9 @@ StudyName = Annotated[
 ]
 Seeds = Annotated[
     int | None,
-    typer.Option("--seeds", min=1, help="Train every cell with this many seeds: 0, 1, ... [default: the study's]"),
+    typer.Option(
+        "--seeds", min=1, max=1000, help="Train every cell with this many seeds: 0, 1, ... [default: the study's]"
+    ),
 ]
 ScaleName = Annotated[
     str | None,
@@ -197,7 +202,7 @@ def report(
     for space in _spaces(study, scale, recipe):
         planned, ledger = _plan(space, seeds, folders)
         _print_table(planned)
-        for path in write_report(planned, ledger, reports / space.name, _next_command("run", space.name)):
+        for path in write_report(planned, ledger, expanded(reports) / space.name, _next_command("run", space.name)):
             _tell(f"wrote {path}")
 
 
@@ -218,7 +223,7 @@ def fetch(
 
     use_weights_dir(weights_dir)
     absent = 0
-    for need in fetching.fetch(spaces, data_dir.absolute(), out):
+    for need in fetching.fetch(spaces, expanded(data_dir), out):
         _tell(f"{'here   ' if need.here else 'MISSING'}  {need.what}" + (f"\n  {need.advice}" if need.advice else ""))
         absent += not need.here
     raise typer.Exit(EXIT_SOME_FAILED if absent else EXIT_FINISHED)
@@ -250,6 +255,7 @@ def prune(
     These are checkpoints of settled trials, models that no report shows, reports that a newer launch's supersede, and
     runs that were deleted in MLflow. Results stay, and so does what a running process has.
     """
+    store = expanded(store)
     names = sorted({space.name for study in studies or () for space in _spaces(study, None, None)})
     if not (store / "mlflow.db").exists():
         _tell(f"no store yet at {store}")
@@ -302,6 +308,7 @@ def ui(
     """Open MLflow's own UI on the results, at http://127.0.0.1:PORT, until Ctrl-C."""
     from study.ledger import Ledger, ui_command
 
+    store = expanded(store)
     command = ui_command(store, host, port)
     if host != LOOPBACK:
         _tell(f"warning: whoever reaches {host}:{port} can read, change and delete every result")
@@ -313,7 +320,7 @@ def _folders(store: Path, data_dir: Path, weights_dir: Path | None, cache_dir: P
     from study.plan import Folders
 
     use_weights_dir(weights_dir)
-    return Folders(store=store.absolute(), data=data_dir.absolute(), cache=cache_dir.expanduser().absolute())
+    return Folders(store=expanded(store), data=expanded(data_dir), cache=expanded(cache_dir))
 
 
 def _spaces(study: str, scale: str | None, recipe: str | None) -> "list[SearchSpace]":
@@ -389,7 +396,7 @@ def _share_trials(planned: "Plan", ledger: "Ledger") -> None:
 
 def _this_command() -> str:
     """What was typed, so that it can be typed again."""
-    return shlex.join([_python(), "run_study.py", *sys.argv[1:]])
+    return _command_line(sys.argv[1:])
 
 
 def _next_command(command: str, *arguments: str) -> str:
@@ -399,7 +406,12 @@ def _next_command(command: str, *arguments: str) -> str:
     keep = {"ui": ("--store",), "report": again, "run": again, "fetch": same}[command]
     typed = list(zip(sys.argv, sys.argv[1:], strict=False))
     kept = [word for option, value in typed if option in keep for word in (option, value)]
-    return shlex.join([_python(), "run_study.py", command, *arguments, *kept])
+    return _command_line([command, *arguments, *kept])
+
+
+def _command_line(arguments: Sequence[str]) -> str:
+    """How to call this again; a path that is no text is shown escaped."""
+    return shlex.join([_python(), "run_study.py", *arguments]).encode(errors="backslashreplace").decode()
 
 
 def _python() -> str:
@@ -449,6 +461,8 @@ def _tell_notes(planned: "Plan") -> None:
 
 def main() -> None:
     """Run the command line; every wrong input is one line and exit code 2."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name of a file may be no text
     try:
         app()
     except InputError as error:

@@ -27,16 +27,17 @@ def download(file: RemoteFile, folder: Path, on_progress: Callable[[int, int | N
         on_progress: told the bytes there are, and the bytes there will be where the server says so.
 
     Raises:
-        InputError: the server cannot be reached, or what it sent has another digest (it is deleted).
+        InputError: the server cannot be reached, the folder cannot be written, or what was sent has another digest
+            (it is deleted).
     """
     path = folder / file.path
-    if path.exists():
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:
+        if path.exists():
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
         _receive(file.url, partial, on_progress)
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+    except OSError as error:  # what the network and the disk may do
         raise InputError(f"{file.url} cannot be fetched: {error}") from error
     with partial.open("rb") as content:
         digest = hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
@@ -75,15 +76,16 @@ def download_from_hub(hub: HubDataset, folder: Path) -> None:
     only when all are there and have the digests that the hub states is that renamed.
 
     Raises:
-        InputError: the hub cannot be reached, has no such files, or sent something else (which is deleted).
+        InputError: the hub cannot be reached, the folder cannot be written, or the hub has no such files, or sent
+            something else (which is deleted).
     """
     from httpx2 import HTTPError
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.hf_api import RepoFile
 
-    if folder.exists() and any(folder.iterdir()):
-        raise InputError(f"{folder} is there already, but not as this dataset: move it away")
     try:
+        if folder.exists() and any(folder.iterdir()):
+            raise InputError(f"{folder} is there already, but not as this dataset: move it away")
         hub_now = HfApi()
         commit = hub_now.dataset_info(hub.repo, revision=hub.revision).sha
         tree = list(hub_now.list_repo_tree(hub.repo, recursive=True, revision=commit, repo_type="dataset"))

@@ -10,12 +10,18 @@ def expanded(path: Path) -> Path:
     """The absolute path that is meant, where `~` stands for a home folder.
 
     Raises:
-        InputError: nobody has such a home folder.
+        InputError: nobody has such a home folder, no path can be so, or it may not be looked at.
     """
     try:
-        return path.expanduser().absolute()
-    except RuntimeError as error:
-        raise InputError(f"{path}: there is no home folder of that name") from error
+        meant = path.expanduser().absolute()
+        meant.stat()
+    except (FileNotFoundError, NotADirectoryError):  # whoever wants it to be there says so
+        pass
+    except OSError as error:
+        raise InputError(f"{path} cannot be used: {error.strerror}") from error
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"{path} cannot be used: {error}") from error
+    return meant
 
 
 def check_writable(folder: Path, option: str) -> None:
@@ -32,6 +38,5 @@ def check_writable(folder: Path, option: str) -> None:
         probe = folder / f".writable-{os.getpid()}"
         probe.touch()
         probe.unlink()
-    except (OSError, ValueError) as error:  # a ValueError is of characters that no path may hold
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"{folder} cannot be written: {reason}; name another folder with {option}") from error
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {error.strerror}; name another folder with {option}") from error

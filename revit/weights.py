@@ -87,7 +87,7 @@ def weights_digest(path: Path | None) -> str | None:
 def use_weights_dir(folder: Path | None) -> None:
     """Look for weights in this folder from now on; None changes nothing."""
     if folder is not None:
-        os.environ[WEIGHTS_DIR_VARIABLE] = str(folder.absolute())
+        os.environ[WEIGHTS_DIR_VARIABLE] = str(expanded(folder))
 
 
 def _folders() -> list[Path]:
