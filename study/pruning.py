@@ -52,9 +52,7 @@ def prunable(ledger: Ledger, leases: Leases, studies: Sequence[str]) -> list[Pru
     kept = [entry for entry in entries if not entry.deleted]
     asked = {entry.owner for entry in entries if not studies or entry.studies & set(studies)}
     found = [*_work(ledger), *_models(kept), *_reports(kept), *_deleted(entries)]
-    here = [
-        each for each in found if each.path.is_relative_to(ledger.root)
-    ]  # of a copied store, its files lie elsewhere
+    here = [each for each in found if each.path.is_relative_to(ledger.root)]  # not so where a store was copied
     return [each for each in here if each.owner in asked and is_dead(each.owner, leases)]
 
 
