@@ -15,7 +15,7 @@ import search_spaces
 from revit.weights import WEIGHTS_DIR_VARIABLE
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-COMMANDS = ["list", "models", "plan", "run", "report", "fetch", "ui", "doctor", "runn", ""]
+COMMANDS = ["list", "models", "plan", "run", "report", "fetch", "ui", "doctor", "prune", "runn", ""]
 NAMES = ["quickstart", "resolution", "quikstart", "all", "", " ", ".", "..", "/", "../evil", "../../evil", "evil", "os"]
 NAMES += [
     "space",
@@ -88,6 +88,8 @@ OPTIONS_OF = {
     "run": ["--seeds", "--scale", "--recipe", "--gpus-per-trial", "--cpus-per-trial", "--store", "--cache-dir"],
     "fetch": ["--scale", "--recipe", "--data-dir", "--weights-dir"],
     "ui": ["--store", "--port", "--host"],
+    "doctor": ["--store", "--data-dir", "--weights-dir", "--cache-dir"],
+    "prune": ["--store"],
 }
 
 
@@ -157,7 +159,9 @@ def test_whatever_options_are_given_a_command_ends_in_its_own_words(
     fuzz: Callable[..., None], call: Callable[..., Ended]
 ) -> None:
     def check(command: str, study: str, options: list[tuple[str, str]]) -> None:
-        call(command, *([] if command == "ui" else [study]), *(word for option in options for word in option))
+        call(
+            command, *([] if command in ("ui", "doctor") else [study]), *(word for option in options for word in option)
+        )
 
     def option_of(name: str) -> st.SearchStrategy[tuple[str, str]]:
         return st.tuples(st.just(name), values[name])
@@ -172,7 +176,7 @@ def test_whatever_words_are_typed_in_whatever_order_a_command_ends_in_its_own_wo
     fuzz: Callable[..., None], call: Callable[..., Ended]
 ) -> None:
     words = (
-        st.sampled_from([*COMMANDS[:-3], *NAMES, *PATHS, *NUMBERS, *values, "--help", "--fix", "-h", "--", "-"]) | texts
+        st.sampled_from([*COMMANDS[:-4], *NAMES, *PATHS, *NUMBERS, *values, "--help", "--fix", "-h", "--", "-"]) | texts
     )
     fuzz(40, lambda command, rest: call(command, *rest), st.sampled_from(COMMANDS), st.lists(words, max_size=5))
 

@@ -10,7 +10,7 @@ from benchmarks.chaos import VICTIMS, chaos
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_nothing_is_lost_doubled_or_different_after_kills(tmp_path: Path) -> None:
-    report = chaos(tmp_path, num_kills=len(VICTIMS), seed=0, options=["--seeds", "2"])
-    assert report.kills.total() >= len(VICTIMS) - 1, "unless the study was quicker than the last of them"
-    assert report.trials == 8
+    report = chaos(tmp_path, num_kills=len(VICTIMS), seed=0, options=["--seeds", "1"])
+    assert report.kills.total() >= 1, "of three, unless the study was quicker"
+    assert report.trials == 4
     assert report.is_clean, report

@@ -314,10 +314,10 @@ def test_weights_are_held_against_their_digests_and_absent_ones_are_only_counted
 
 
 def test_a_study_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "broken.py").write_text("SPACE = (")
+    (tmp_path / "half_written.py").write_text("SPACE = (")
     monkeypatch.setattr(search_spaces, "__path__", [*search_spaces.__path__, str(tmp_path)])
     [look] = [each for each in check_weights() if not each.is_well]
-    assert "search_spaces/broken.py cannot be read" in look.text
+    assert "search_spaces/half_written.py cannot be read" in look.text
 
 
 def test_what_is_installed_is_what_is_needed() -> None:

@@ -170,9 +170,9 @@ def test_results_are_those_of_the_same_trial_outside_ray(
 def test_divergence_is_a_result_of_one_trial_and_is_not_tried_again(studies: Studies) -> None:
     space = SearchSpace(
         name="diverging",
-        question="Is 1e38 too much?",
+        question="Is 9e18 too much?",
         base=BASE.with_values({"optimizer.clip_norm": None, "schedule.name": "constant", "steps": 60}),
-        scientific={"optimizer.lr": (1e38, 0.01)},
+        scientific={"optimizer.lr": (9e18, 0.01)},
         seeds=(0,),
     )
     plan, result = studies.run(space)
@@ -229,7 +229,7 @@ def test_a_trial_whose_worker_is_killed_goes_on_in_the_same_run_to_the_same_numb
             time.sleep(0.05)
         for child in psutil.Process().children(recursive=True):
             name = child.cmdline()[:1]
-            if name and name[0].startswith("ray::") and "IDLE" not in name[0]:
+            if name and name[0].startswith("ray::ImplicitFunc"):
                 child.kill()
 
     killer = threading.Thread(target=kill)
@@ -350,7 +350,7 @@ def test_more_cpus_than_ray_finds_is_refused_and_not_waited_for(studies: Studies
 
 
 def test_every_run_is_closed(studies: Studies, example: tuple[Plan, RunResult]) -> None:
-    assert {run.info.status for run in studies.runs("trial") + studies.runs("launch")} <= {"FINISHED", "FAILED"}
+    assert "RUNNING" not in {run.info.status for run in studies.runs("trial") + studies.runs("launch")}
     assert mlflow.active_run() is None
 
 
