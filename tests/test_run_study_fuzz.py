@@ -169,7 +169,7 @@ def test_whatever_options_are_given_a_command_ends_in_its_own_words(
     for command, names in OPTIONS_OF.items():
         option = st.sampled_from(names).flatmap(option_of)
         studies = st.just("quickstart") | st.sampled_from(NAMES[:3])
-        fuzz(12, check, st.just(command), studies, st.lists(option, min_size=1, max_size=3))
+        fuzz(8, check, st.just(command), studies, st.lists(option, min_size=1, max_size=3))
 
 
 def test_whatever_words_are_typed_in_whatever_order_a_command_ends_in_its_own_words(

@@ -67,11 +67,11 @@ def test_no_single_value_of_a_field_is_more_than_refused(fuzz: Callable[..., Non
         budget = {"steps": None} if path == "epochs" else {}
         hold(lambda: BASE.with_values({**(SCRATCH if scratch else {}), **budget, path: value}))
 
-    fuzz(600, check, st.sampled_from(PATHS), values, st.booleans())
+    fuzz(300, check, st.sampled_from(PATHS), values, st.booleans())
 
 
 def test_no_values_together_are_more_than_refused(fuzz: Callable[..., None]) -> None:
-    fuzz(300, lambda given: hold(lambda: BASE.with_values(given)), st.dictionaries(names, values, max_size=4))
+    fuzz(150, lambda given: hold(lambda: BASE.with_values(given)), st.dictionaries(names, values, max_size=4))
 
 
 def test_no_record_that_json_may_hold_is_more_than_refused(fuzz: Callable[..., None]) -> None:
@@ -82,7 +82,7 @@ def test_no_record_that_json_may_hold_is_more_than_refused(fuzz: Callable[..., N
     nested = st.fixed_dictionaries({}, optional=dict.fromkeys(parts, flat | values))
     base = st.sampled_from([{}, {"dataset": "digits"}, {"dataset": "digits", "steps": 10}])
     records = st.builds(lambda *some: {key: value for each in some for key, value in each.items()}, base, flat, nested)
-    fuzz(300, lambda record: hold(lambda: from_dict(record)), records | values)
+    fuzz(150, lambda record: hold(lambda: from_dict(record)), records | values)
 
 
 def test_no_name_of_a_model_and_its_weights_is_more_than_not_found(fuzz: Callable[..., None]) -> None:
