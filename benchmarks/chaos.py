@@ -146,12 +146,12 @@ def _end_of(driver: psutil.Popen, report: Report, seen: set[psutil.Process]) -> 
 def _compare(peace: Path, war: Path, report: Report) -> None:
     expected, found = Ledger(peace), Ledger(war)
     wanted, there = expected.trials(), found.trials()
-    runs = found.runs()
-    identities = Counter(run.data.tags["identity"] for run in runs if "identity" in run.data.tags)
+    runs = found.entries()
+    identities = Counter(run.identity for run in runs if run.identity)
     report.trials = len(wanted)
     report.lost = len(wanted.keys() - there.keys())
     report.doubled = sum(number - 1 for number in identities.values())
-    report.unfinished = sum(run.info.status == "RUNNING" for run in runs)
+    report.unfinished = sum(run.status == "RUNNING" for run in runs)
     report.unfinished += sum(record.outcome != "finished" for record in there.values())
     report.left_behind = sum(len(list((war / name).glob("*"))) for name in ("work", "tune", "leases"))
     for identity in wanted.keys() & there.keys():

@@ -94,7 +94,7 @@ def _finish(trial: Trial, recorder: Recorder, artifacts: Path, *, keep_model: bo
         "train_s": train_s,
     }
     recorder.final(trial.identity, {"step": trial.num_steps, **results})
-    recorder.ended(trial.identity, "finished", message="", failure="", artifacts=artifacts, then=lambda outcome: None)
+    recorder.ended(trial.identity, "finished", message="", artifacts=artifacts, then=lambda outcome: None)
 
 
 def _answers(trial: Trial, store: ImageStore) -> pd.DataFrame:

@@ -46,7 +46,7 @@ class Events(Stateless, tune.Callback):
         self._queue = queue
         self._stopper = stopper
         self._leases = leases
-        self._trials = {trial.identity: trial for trial in plan.to_run}
+        self._trials = {trial.identity: trial for trial in plan.trials}
         self._any_finished = any(trial.state == "finished" for trial in plan.trials)
         self._recorder = recorder
         self._progress = progress
@@ -54,7 +54,6 @@ class Events(Stateless, tune.Callback):
         self._last_step: Counter[str] = Counter()
         self._losses: dict[str, _Loss] = {}
         self._signatures: Counter[Signature] = Counter()
-        self._asked = {trial.identity: trial for trial in plan.trials}
         self._built = {trial.known.built: trial.identity for trial in plan.trials if trial.known and trial.known.built}
         self._ray_seen = time.monotonic()
 
@@ -112,10 +111,7 @@ class Events(Stateless, tune.Callback):
         if not self._stopper.stopping and self._runs_again(identity, failure):
             self._progress.again(identity, trial_name(self._trials[identity]), f"{failure}: {told(cause)}")
             return
-        artifacts = self._orders.work / identity / ARTIFACTS
-        artifacts.mkdir(parents=True, exist_ok=True)
-        (artifacts / "traceback.txt").write_text(str(error))
-        self._end(identity, "failed", message=told(cause), failure=failure)
+        self._end(identity, "failed", message=told(cause), failure=failure, traceback=str(error))
         self._stop_where_all_fail_alike(signature(cause, str(error)), str(error))
 
     def _runs_again(self, identity: str, failure: FailureClass) -> bool:
@@ -123,13 +119,15 @@ class Events(Stateless, tune.Callback):
             step, before = self._last_step[identity], self._losses.get(identity, _Loss(-1, 0))
             loss = _Loss(step, 1 if step > before.step else before.times_in_a_row + 1)
             self._losses[identity] = loss
-            again, alone = loss.times_in_a_row <= MOST_LOST, self._queue.was_alone(identity)
-        else:
-            for_memory = failure in ("device out of memory", "host out of memory")
-            again = alone = for_memory and self._orders.share.is_shared and not self._queue.was_alone(identity)
-        if again:
-            self._queue.again(self._trials[identity], alone=alone)
-        return again
+            if loss.times_in_a_row > MOST_LOST:
+                return False
+            self._queue.again(identity)
+            return True
+        for_memory = failure in ("device out of memory", "host out of memory")
+        if not for_memory or not self._orders.share.is_shared or self._queue.was_alone(identity):
+            return False
+        self._queue.alone_again(identity)
+        return True
 
     def _stop_where_all_fail_alike(self, alike: Signature, text: str) -> None:
         self._signatures[alike] += 1
@@ -140,7 +138,7 @@ class Events(Stateless, tune.Callback):
         """No two trials may build the same: what tells them apart would be a factor of nothing."""
         twin = self._built.setdefault(built, identity)
         if twin != identity:
-            one, other = (self._asked[each].candidate.config.flat() for each in (twin, identity))
+            one, other = (self._trials[each].candidate.config.flat() for each in (twin, identity))
             differing = [f"{name} {one[name]} and {other[name]}" for name in one if one[name] != other[name]]
             self.stop(
                 f"the study was stopped: two of its trials differ in {', '.join(differing)}, and exactly the same was "
@@ -157,7 +155,7 @@ class Events(Stateless, tune.Callback):
             clear_work(self._orders.work / identity)
         self._leases.release(identity)
 
-    def _end(self, identity: str, outcome: Outcome, *, message: str, failure: str = "") -> None:
+    def _end(self, identity: str, outcome: Outcome, *, message: str, failure: str = "", traceback: str = "") -> None:
         work = self._orders.work / identity
         self._queue.ended(identity)
         self._recorder.ended(
@@ -165,6 +163,7 @@ class Events(Stateless, tune.Callback):
             outcome,
             message=message,
             failure=failure,
+            traceback=traceback,
             artifacts=work / ARTIFACTS,
             then=lambda written: self._let_go(identity, written),
         )

@@ -190,10 +190,6 @@ class Ledger:
         records = (_record(run) for run in self._search("tags.identity != ''"))
         return {record.identity: record for record in records}
 
-    def runs(self) -> list[Run]:
-        """Every run as MLflow has it, of launches and of trials."""
-        return list(self._search(""))
-
     def entries(self) -> list[Entry]:
         """Every run of the database, the deleted ones and those of other experiments among them."""
         experiments = [str(each.experiment_id) for each in self._client.search_experiments(ViewType.ALL)]

@@ -12,7 +12,7 @@ from revit.identity import identity, origin
 from revit.weights import find_weights, weights_digest
 from search_spaces.space import Candidate, SearchSpace
 from study.changes import changes
-from study.ledger import TrialRecord, study_tags
+from study.ledger import CELL_TAG, TrialRecord, study_tags
 
 MISSING = {
     "finished": "",
@@ -185,20 +185,18 @@ def make_plan(space: SearchSpace, seeds: tuple[int, ...], folders: Folders, reco
 def _with_changes(trials: Sequence[Trial], space: SearchSpace, records: Mapping[str, TrialRecord]) -> list[Trial]:
     """The trials, those that are new told apart from those that were done before otherwise."""
     asked = {trial.identity for trial in trials}
-    ours = [record for record in records.values() if space.name in record.studies]
-    outdated = [record for record in ours if record.identity not in asked]
-    if not outdated:
-        return list(trials)
-    told = [
-        changes(_place(space, trial), trial.candidate.config.flat(), trial.origin, outdated)
-        if trial.known is None
-        else ""
-        for trial in trials
+    outdated = [record for record in records.values() if record.settled and record.identity not in asked]
+    done = {_place(space, record.tags): record for record in outdated if space.name in record.studies}
+    tags = [{**space.tags, **study_tags(space.name, trial.place["cell"]), **trial.place} for trial in trials]
+    places = [_place(space, each) for each in tags]
+    return [
+        replace(trial, changed=changes(done[place], trial.candidate.config.flat(), trial.origin))
+        if trial.known is None and place in done
+        else trial
+        for trial, place in zip(trials, places, strict=True)
     ]
-    return [replace(trial, changed=text) for trial, text in zip(trials, told, strict=True)]
 
 
-def _place(space: SearchSpace, trial: Trial) -> dict[str, str]:
-    """The tags that a trial of the same place in the same study has, whichever study trained it."""
-    start = {name: value for name, value in space.tags.items() if name != "study"}
-    return {**start, **study_tags(space.name, trial.place["cell"]), "seed": trial.place["seed"]}
+def _place(space: SearchSpace, tags: Mapping[str, str]) -> tuple[str | None, ...]:
+    """Where a trial with these tags stands in a study, whichever study trained it, and whatever with."""
+    return tuple(tags.get(name) for name in ("recipe", "scale", f"{CELL_TAG}{space.name}", "seed"))

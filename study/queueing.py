@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -41,7 +41,7 @@ class Queue(Stateless, Searcher):
         super().__init__()
         self._orders = orders
         self._waiting = deque(trials)
-        self._running: set[str] = set()
+        self._running: dict[str, Trial] = {}
         self._alone: set[str] = set()
         self._leases = leases
         self._ledger = ledger
@@ -67,7 +67,7 @@ class Queue(Stateless, Searcher):
             if self._is_settled(trial):
                 self._leases.release(trial.identity)
                 continue
-            self._running.add(trial.identity)
+            self._running[trial.identity] = trial
             return {"order": asdict(self._orders.order(trial, alone=trial.identity in self._alone))}
         self._look_again = time.monotonic() + LEASE_POLL_S
         return None
@@ -77,18 +77,19 @@ class Queue(Stateless, Searcher):
         record = self._ledger.find(trial.identity)
         return record is not None and record.settled
 
-    def again(self, trial: Trial, *, alone: bool) -> None:
-        """Let a trial that was running run again, perhaps alone."""
-        self._running.discard(trial.identity)
-        self._waiting.appendleft(trial)
-        if alone:
-            self._alone.add(trial.identity)
+    def again(self, identity: str) -> None:
+        """Let a trial that was running run again."""
+        self._waiting.appendleft(self._running.pop(identity))
 
-    def all_again(self, trials: Iterable[Trial]) -> None:
-        """Let every one of these that was running run again."""
-        for trial in trials:
-            if trial.identity in self._running:
-                self.again(trial, alone=self.was_alone(trial.identity))
+    def alone_again(self, identity: str) -> None:
+        """Let a trial that was running run again, with nothing beside it."""
+        self._alone.add(identity)
+        self.again(identity)
+
+    def all_again(self) -> None:
+        """Let every trial that was running run again."""
+        for identity in list(self._running):
+            self.again(identity)
 
     def was_alone(self, identity: str) -> bool:
         """Whether a trial has run alone."""
@@ -96,7 +97,7 @@ class Queue(Stateless, Searcher):
 
     def ended(self, identity: str) -> None:
         """A trial is over."""
-        self._running.discard(identity)
+        self._running.pop(identity, None)
 
     def set_search_properties(self, *_: Any, **__: Any) -> bool:
         """Tune asks whether a metric and a mode will do: there is none."""

@@ -75,17 +75,20 @@ class Recorder:
         outcome: Outcome,
         *,
         message: str,
-        failure: str,
+        failure: str = "",
+        traceback: str = "",
         artifacts: Path,
         then: Callable[[Outcome], None],
     ) -> None:
         """A trial is over.
 
         Args:
-            failure: the class of its failure, empty where it did not fail.
-            artifacts: folder of the files to keep.
+            failure, traceback: the class of its failure and where it came from, empty where it did not fail.
+            artifacts: folder of the files to keep; the traceback joins them.
             then: called with the outcome once all is written.
         """
+        if traceback:
+            self._submit(identity, lambda: _write_traceback(artifacts, traceback))
         self._submit(identity, lambda: self._close_trial(identity, outcome, message, failure, artifacts))
         self._thread.submit(lambda: then(self.outcomes[identity]))
 
@@ -104,13 +107,7 @@ class Recorder:
             self._hurry.set()
         for identity in self._trials:
             self._submit(identity, partial(self._close_interrupted, identity))
-        ending = self._thread.submit(
-            patiently,
-            partial(self._close_launch, interrupted, complete),
-            passing=may_pass,
-            hurry=self._hurry.is_set,
-            tell=self._tell_of_store,
-        )
+        ending = self._thread.submit(self._write, partial(self._close_launch, interrupted, complete))
         self._thread.shutdown(wait=True)
         if not interrupted:
             ending.result()
@@ -118,12 +115,15 @@ class Recorder:
     def _submit(self, identity: str, write: Callable[[], None]) -> None:
         def write_or_note() -> None:
             try:
-                patiently(write, passing=may_pass, hurry=self._hurry.is_set, tell=self._tell_of_store)
+                self._write(write)
             except Exception as error:  # whatever a store can raise: the trial is then not whole
                 self.messages.setdefault(identity, f"not written: {type(error).__name__}: {error}")
                 self.outcomes[identity] = "failed"
 
         self._thread.submit(write_or_note)
+
+    def _write(self, write: Callable[[], None]) -> None:
+        patiently(write, passing=may_pass, hurry=self._hurry.is_set, tell=self._tell_of_store)
 
     def _tell_of_store(self, line: str) -> None:
         self._tell(f"the store {self._ledger.root} {line}; trials go on")
@@ -182,6 +182,11 @@ class Recorder:
         done = complete and all(map(is_settled, ended))
         outcome: Outcome = "interrupted" if interrupted else "finished" if done else "failed"
         self._ledger.close_launch(self._launch, outcome, counts)
+
+
+def _write_traceback(artifacts: Path, traceback: str) -> None:
+    artifacts.mkdir(parents=True, exist_ok=True)
+    (artifacts / "traceback.txt").write_text(traceback)
 
 
 def trial_name(trial: Trial) -> str:

@@ -113,7 +113,7 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, resources: Resources,
     try:
         with stopper.listening(), StudyProgress(console, plan.to_run) as progress:
             events = Events(recorder, progress, plan, queue, stopper, orders, leases)
-            _run_to_the_end(plan.to_run, queue, events, stopper, folder)
+            _run_to_the_end(queue, events, stopper, folder)
     finally:
         recorder.close(interrupted=stopper.pressed, complete=not queue.num_left)
         leases.release_all()
@@ -126,7 +126,7 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, resources: Resources,
     )
 
 
-def _run_to_the_end(trials: list[Trial], queue: Queue, events: Events, stopper: Stopper, folder: Path) -> None:
+def _run_to_the_end(queue: Queue, events: Events, stopper: Stopper, folder: Path) -> None:
     """Run Tune until the queue is empty or the study stopped; where Ray itself dies, start it again."""
     lost_with: list[int] = []
     while True:
@@ -139,7 +139,7 @@ def _run_to_the_end(trials: list[Trial], queue: Queue, events: Events, stopper: 
                 return
             ray.shutdown()
             start_ray()
-            queue.all_again(trials)
+            queue.all_again()
         else:
             return
 

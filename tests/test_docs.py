@@ -81,7 +81,7 @@ def test_what_the_page_on_mlflow_filters_and_groups_by_is_in_a_store(
     for text in [*filters, *(f"{filters[0]} {name}" for name in named if name.startswith("and "))]:
         assert client.search_runs(["1"], text, max_results=1), text
 
-    runs = store.runs()
+    runs = client.search_runs(["1"])
     metrics = {name for run in runs for name in run.data.metrics}
     known = metrics.union(*(run.data.tags for run in runs), *(run.data.params for run in runs))
     known |= {value for run in runs for value in run.data.params.values()}
@@ -105,7 +105,7 @@ def _write_study(store: Ledger, plan: Any, rows: list[dict[str, float]]) -> None
         recorder.rows(trial.identity, [last])
         recorder.final(trial.identity, {"step": last["step"], **final})
         nothing = store.root / "nothing"
-        recorder.ended(trial.identity, "finished", message="", failure="", artifacts=nothing, then=lambda _: None)
+        recorder.ended(trial.identity, "finished", message="", artifacts=nothing, then=lambda _: None)
     recorder.close(interrupted=False, complete=True)
     assert set(recorder.outcomes.values()) == {"finished"}, recorder.messages
 

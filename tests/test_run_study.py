@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 import run_study
 import search_spaces
 from revit.fine_tune import marks
+from study import RAY_BEYOND_THIS_MACHINE, runner
 from study.ledger import Ledger, tracking_uri
 
 ROOT = Path(__file__).parent.parent
@@ -114,40 +115,40 @@ def test_a_wrong_study_is_one_clear_line_before_anything_starts(
         (tmp_path / "photos" / name).mkdir(parents=True)
         (tmp_path / "photos" / name / "1.jpg").write_text("no image")
     axes = axes.replace("FOLDER", str(tmp_path / "photos"))
+    [line] = refused("run", 'dataset="digits", steps=10', axes, tmp_path, monkeypatch, capsys).splitlines()
+    assert line.startswith("error: ")
+    assert told in line
+
+
+def refused(
+    command: str,
+    base: str,
+    axes: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> str:
+    """What a command tells of a study of one's own that cannot be."""
     (tmp_path / "asks.py").write_text(
         "from revit.config import FineTuneConfig\n"
         "from search_spaces.space import SearchSpace\n"
-        'BASE = FineTuneConfig(dataset="digits", steps=10)\n'
-        f'SPACE = SearchSpace(name="asks", question="?", base=BASE, {axes})\n'
+        f'SPACE = SearchSpace(name="asks", question="?", base=FineTuneConfig({base}), {axes})\n'
     )
     monkeypatch.setattr(search_spaces, "__path__", [*search_spaces.__path__, str(tmp_path)])
-    monkeypatch.setattr(sys, "argv", ["run_study.py", "run", "asks", *where(tmp_path)])
+    monkeypatch.setattr(sys, "argv", ["run_study.py", command, "asks", *where(tmp_path)])
     with pytest.raises(SystemExit) as stop:
         run_study.main()
     sys.modules.pop("search_spaces.asks", None)
     assert stop.value.code == 2
-    [line] = capsys.readouterr().err.strip().splitlines()
-    assert line.startswith("error: ")
-    assert told in line
+    return capsys.readouterr().err.strip()
 
 
 @pytest.mark.parametrize("budget", ["steps=10", "epochs=1.0"])
 def test_planning_on_a_folder_that_is_not_there_is_one_line_too(
     budget: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "asks.py").write_text(
-        "from revit.config import FineTuneConfig\n"
-        "from search_spaces.space import SearchSpace\n"
-        f'BASE = FineTuneConfig(dataset="folder:/nowhere", {budget})\n'
-        'SPACE = SearchSpace(name="asks", question="?", base=BASE, scientific={"optimizer.lr": (1.0,)})\n'
-    )
-    monkeypatch.setattr(search_spaces, "__path__", [*search_spaces.__path__, str(tmp_path)])
-    monkeypatch.setattr(sys, "argv", ["run_study.py", "plan", "asks", *where(tmp_path)])
-    with pytest.raises(SystemExit) as stop:
-        run_study.main()
-    sys.modules.pop("search_spaces.asks", None)
-    assert stop.value.code == 2
-    assert "there is no such folder" in capsys.readouterr().err
+    base, axes = f'dataset="folder:/nowhere", {budget}', 'scientific={"optimizer.lr": (1.0,)}'
+    assert "there is no such folder" in refused("plan", base, axes, tmp_path, monkeypatch, capsys)
 
 
 def wait_for_progress(store: Path, process: subprocess.Popen[str]) -> None:
@@ -309,6 +310,24 @@ def test_prune_shows_what_may_go_and_removes_it_only_when_told_to(tmp_path: Path
     assert len(ledger.entries()) == 1
     assert "removed" in call("prune", "quickstart", "--store", str(store), "--yes").stdout
     assert ledger.entries() == []
+
+
+def test_whoever_opens_the_ui_or_ray_to_others_is_warned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Ledger(tmp_path / "mlruns")
+    served: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda path, command: served.append(command))
+    for host, is_warned in (("127.0.0.1", False), ("0.0.0.0", True)):
+        monkeypatch.setattr(sys, "argv", ["run_study.py", "ui", "--store", str(tmp_path / "mlruns"), "--host", host])
+        with pytest.raises(SystemExit):
+            run_study.main()
+        assert served[-1][served[-1].index("--host") + 1] == host
+        assert ("can read, change and delete every result" in capsys.readouterr().out) == is_warned
+    monkeypatch.setenv(RAY_BEYOND_THIS_MACHINE, "1")
+    monkeypatch.setattr(runner.ray, "is_initialized", lambda: True)
+    with pytest.warns(UserWarning, match="Ray can be reached, and given code to run, from other machines"):
+        runner.start_ray()
 
 
 def test_ui_serves_mlflow_on_this_machine(tmp_path: Path, free_port: int) -> None:

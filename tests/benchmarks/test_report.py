@@ -44,7 +44,7 @@ def report(folders: Folders, seeds: tuple[int, ...], to: Path) -> tuple[Counter[
     """Calls of MLflow that a report of these seeds makes, and bytes that it has."""
     ledger = Ledger(folders.store)
     plan = make_plan(SPACE, seeds, folders, ledger.trials())
-    client = ledger._client = Counted(ledger._client)  # type: ignore[assignment]
+    client = ledger._client = Counted(ledger._client)
     write_report(plan, ledger, to, "")
     return client.calls, sum(path.stat().st_size for path in to.rglob("*") if path.is_file())
 

@@ -1,5 +1,7 @@
 """Classes of real errors, as the libraries raise them."""
 
+from pathlib import Path
+
 import ray
 import torch
 from ray.exceptions import ActorDiedError, NodeDiedError, RayActorError, WorkerCrashedError
@@ -26,7 +28,7 @@ def test_every_class_is_told_by_a_real_error() -> None:
     assert classify(RayActorError(None, "the node was running low on memory")) == "host out of memory"
     for error in (ActorDiedError(), NodeDiedError("gone"), WorkerCrashedError()):
         assert classify(error) == "lost worker"
-    assert classify(raised(lambda: open("/nowhere"))) == "data"  # noqa: PTH123, SIM115
+    assert classify(raised(Path("/nowhere").read_bytes)) == "data"
     assert classify(InputError("dataset digits has no images")) == "data"
     assert classify(raised(lambda: torch.zeros(2) @ torch.zeros(3))) == "code"
 

@@ -162,3 +162,9 @@ def test_names_claims_and_the_order_of_axes_change_no_trial(folders: Folders) ->
     )  # fmt: skip
     other = make_plan(space, space.seeds, folders, {})
     assert {trial.identity for trial in base.trials} == {trial.identity for trial in other.trials}
+
+
+def test_what_was_begun_otherwise_and_never_done_is_only_new(folders: Folders) -> None:
+    begun = {trial.identity: replace(finished(trial), outcome="interrupted") for trial in plan_of(folders).trials}
+    after = plan_of(folders, begun, base=BASE.with_values({"batch_size": 64}))
+    assert {trial.changed for trial in after.trials} == {""}

@@ -47,9 +47,7 @@ class Store:
         self.recorder.started(identity)
         self.recorder.rows(identity, [{"step": 5, "lr": 0.1}])
         self.recorder.final(identity, {"step": 5, "test_accuracy": 0.5})
-        self.recorder.ended(
-            identity, "finished", message="", failure="", artifacts=self.files, then=self.settled.append
-        )
+        self.recorder.ended(identity, "finished", message="", artifacts=self.files, then=self.settled.append)
 
     def statuses(self) -> dict[str, str]:
         runs = self.client.search_runs(["1"])
@@ -147,7 +145,7 @@ def test_on_a_full_disk_nothing_measured_is_lost_and_what_waited_is_written_once
     rows = [{"step": step, **{f"metric_{number}": float(step) for number in range(40)}} for step in range(1, 201)]
     store.recorder.rows(identity, rows)
     store.recorder.final(identity, {"step": 200, "test_accuracy": 0.5})
-    store.recorder.ended(identity, "finished", message="", failure="", artifacts=store.files, then=store.settled.append)
+    store.recorder.ended(identity, "finished", message="", artifacts=store.files, then=store.settled.append)
     while not store.told:
         time.sleep(0.02)
     assert "cannot be written for now" in store.told[0]

@@ -317,10 +317,10 @@ def test_two_launches_at_once_on_a_fresh_store_share_the_work(tmp_path: Path) ->
     assert (one.returncode, other.returncode) == (0, 0), told
     outcomes = [re.findall(r"finished", re.search(r"OUTCOMES(.*)", stdout)[1]) for stdout, _ in told]
     assert sum(map(len, outcomes)) == 9, "each trial by one of them"
-    runs = Ledger(tmp_path / "mlruns").runs()
-    assert {run.info.status for run in runs} == {"FINISHED"}
+    runs = Ledger(tmp_path / "mlruns").entries()
+    assert {run.status for run in runs} == {"FINISHED"}
     assert len(runs) == 9 + 2
-    assert {run.data.metrics["num_steps_done"] for run in runs if "identity" in run.data.tags} == {40}
+    assert {run.metrics["num_steps_done"] for run in runs if run.identity} == {40}
 
 
 @pytest.mark.parametrize(("left", "num_restarts"), [((5, 5, 5, 5), 2), ((5, 4, 4, 3, 3, None), 5), ((None,), 0)])
@@ -329,7 +329,7 @@ def test_ray_is_started_again_as_long_as_trials_end_in_between(
 ) -> None:
     """Number of trials left each time that Ray dies; None where it lives to the end."""
     deaths, restarts, told = iter(left), [], []
-    queue = SimpleNamespace(all_again=lambda trials: None)
+    queue = SimpleNamespace(all_again=lambda: None)
 
     def run_tune(*_: object) -> None:
         queue.num_left = next(deaths)
@@ -339,7 +339,7 @@ def test_ray_is_started_again_as_long_as_trials_end_in_between(
     monkeypatch.setattr(runner, "_run_tune", run_tune)
     monkeypatch.setattr(runner, "start_ray", lambda: restarts.append(1))
     monkeypatch.setattr(runner.ray, "shutdown", lambda: None)
-    runner._run_to_the_end([], queue, SimpleNamespace(stop=told.append), None, Path())
+    runner._run_to_the_end(queue, SimpleNamespace(stop=told.append), None, Path())
     assert len(restarts) == num_restarts
     assert bool(told) == (None not in left)
 
