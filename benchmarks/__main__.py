@@ -1,0 +1,48 @@
+"""Run measurements by name: `python -m benchmarks NAME`, or `all`.
+
+Each prints a small table and appends it to benchmarks/results.md, with the versions and the machine.
+"""
+
+import argparse
+import importlib
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.ratios import Measured, shown, written
+
+NAMES = (
+    "training_step",
+    "data_pipeline",
+    "memory",
+    "short_trials",
+    "overhead",
+    "study_time",
+    "commands",
+)
+"""Modules here that have `measure(tiny) -> list[Measured]`."""
+RESULTS = Path(__file__).parent / "results.md"
+
+
+def run(name: str, *, tiny: bool, results: Path) -> list[Measured]:
+    """One benchmark: measured, printed and appended to the results."""
+    measured: list[Measured] = importlib.import_module(f"benchmarks.{name}").measure(tiny=tiny)
+    Console().print(shown(name, measured))
+    with results.open("a") as file:
+        file.write(written(name, measured))
+    return measured
+
+
+def main() -> None:
+    """Parse, and run one or all."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("name", choices=[*NAMES, "all"])
+    parser.add_argument("--tiny", action="store_true", help="see that it works; the figures then mean nothing")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="file to append to")
+    asked = parser.parse_args()
+    for name in NAMES if asked.name == "all" else (asked.name,):
+        run(name, tiny=asked.tiny, results=asked.results)
+
+
+if __name__ == "__main__":
+    main()
