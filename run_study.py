@@ -20,7 +20,7 @@ from rich.table import Table
 
 import search_spaces
 from revit.architectures import MODELS
-from revit.errors import InputError
+from revit.errors import InputError, first_line
 from revit.folders import expanded
 from revit.weights import use_weights_dir
 from search_spaces.recipes import RECIPES
@@ -62,8 +62,13 @@ RecipeName = Annotated[
     str | None,
     typer.Option("--recipe", help=f"How trained: {', '.join(RECIPES)}. [default: the study's, which is paper]"),
 ]
-StoreFolder = Annotated[
-    Path, typer.Option("--store", envvar="REVIT_STORE", help="Folder of results: MLflow's database and artifacts.")
+StoreAddress = Annotated[
+    str,
+    typer.Option(
+        "--store",
+        envvar="REVIT_STORE",
+        help="Folder of results: MLflow's database and artifacts. Or the address of an MLflow tracking server, http://...",
+    ),
 ]
 DataFolder = Annotated[
     Path, typer.Option("--data-dir", envvar="REVIT_DATA_DIR", help="Folder where downloaded datasets lie.")
@@ -77,7 +82,8 @@ CacheFolder = Annotated[
     typer.Option("--cache-dir", envvar="REVIT_CACHE_DIR", help="Folder for decoded images, on a local disk."),
 ]
 LOOPBACK = "127.0.0.1"
-DEFAULT_STORE = Path("mlruns")
+DEFAULT_STORE = "mlruns"
+SERVERS = ("http://", "https://")
 DEFAULT_DATA = Path("data")
 DEFAULT_CACHE = Path("~/.cache/revit-study")
 
@@ -113,7 +119,7 @@ def plan(
     seeds: Seeds = None,
     scale: ScaleName = None,
     recipe: RecipeName = None,
-    store: StoreFolder = DEFAULT_STORE,
+    store: StoreAddress = DEFAULT_STORE,
     data_dir: DataFolder = DEFAULT_DATA,
     weights_dir: WeightsFolder = None,
     cache_dir: CacheFolder = DEFAULT_CACHE,
@@ -161,7 +167,7 @@ def run(
     cpus_per_trial: Annotated[
         int | None, typer.Option(min=1, help="CPU threads of one trial. [default: 1, or a GPU's share]")
     ] = None,
-    store: StoreFolder = DEFAULT_STORE,
+    store: StoreAddress = DEFAULT_STORE,
     data_dir: DataFolder = DEFAULT_DATA,
     weights_dir: WeightsFolder = None,
     cache_dir: CacheFolder = DEFAULT_CACHE,
@@ -190,7 +196,7 @@ def report(
     seeds: Seeds = None,
     scale: ScaleName = None,
     recipe: RecipeName = None,
-    store: StoreFolder = DEFAULT_STORE,
+    store: StoreAddress = DEFAULT_STORE,
     data_dir: DataFolder = DEFAULT_DATA,
     weights_dir: WeightsFolder = None,
     cache_dir: CacheFolder = DEFAULT_CACHE,
@@ -254,23 +260,25 @@ def prune(
         typer.Argument(metavar="[STUDY]...", help="Only what is of these studies; `all` for the paper's."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Remove it; else it is only shown.")] = False,
-    store: StoreFolder = DEFAULT_STORE,
+    store: StoreAddress = DEFAULT_STORE,
 ) -> None:
     """Show what the store keeps and no table needs, and with --yes remove it.
 
     These are checkpoints of settled trials, models that no report shows, reports that a newer launch's supersede, and
     runs that were deleted in MLflow. Results stay, and so does what a running process has.
     """
-    store = expanded(store)
+    if _is_server(store):
+        raise InputError(f"--store = {store}: prune needs the folder of a store; what a server keeps is the server's")
+    folder = expanded(Path(store))
     names = sorted({space.name for study in studies or () for space in _spaces(study, None, None)})
-    if not (store / "mlflow.db").exists():
-        _tell(f"no store yet at {store}")
+    if not (folder / "mlflow.db").exists():
+        _tell(f"no store yet at {folder}")
         return
     from study.leases import Leases
     from study.ledger import Ledger
     from study.pruning import prunable, remove, sums
 
-    ledger = Ledger(store)
+    ledger = Ledger(folder)
     leases = Leases(ledger.root / "leases")
     found = prunable(ledger, leases, names)
     for line in sums(found):
@@ -285,7 +293,7 @@ def prune(
 @app.command()
 def doctor(
     fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended.")] = False,
-    store: StoreFolder = DEFAULT_STORE,
+    store: StoreAddress = DEFAULT_STORE,
     data_dir: DataFolder = DEFAULT_DATA,
     weights_dir: WeightsFolder = None,
     cache_dir: CacheFolder = DEFAULT_CACHE,
@@ -305,28 +313,41 @@ def doctor(
 
 @app.command()
 def ui(
-    store: StoreFolder = DEFAULT_STORE,
+    store: StoreAddress = DEFAULT_STORE,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
     host: Annotated[str, typer.Option(help="Address to listen on; another than the default is open to others.")] = (
         LOOPBACK
     ),
 ) -> None:
-    """Open MLflow's own UI on the results, at http://127.0.0.1:PORT, until Ctrl-C."""
+    """Open MLflow's own UI on the results, at http://127.0.0.1:PORT, until Ctrl-C; of a server, say where it is."""
     from study.ledger import Ledger, ui_command
 
-    store = expanded(store)
-    command = ui_command(store, host, port)
+    if _is_server(store):
+        out.print(f"{store.rstrip('/')}{Ledger(expanded(Path(DEFAULT_STORE)), store).ui_path()}", soft_wrap=True)
+        return
+    folder = expanded(Path(store))
+    command = ui_command(folder, host, port)
     if host != LOOPBACK:
         _tell(f"warning: whoever reaches {host}:{port} can read, change and delete every result")
-    out.print(f"http://{host}:{port}{Ledger(store).ui_path()}   (Ctrl-C ends it)", soft_wrap=True)
+    out.print(f"http://{host}:{port}{Ledger(folder).ui_path()}   (Ctrl-C ends it)", soft_wrap=True)
     os.execv(command[0], command)
 
 
-def _folders(store: Path, data_dir: Path, weights_dir: Path | None, cache_dir: Path) -> "Folders":
+def _folders(store: str, data_dir: Path, weights_dir: Path | None, cache_dir: Path) -> "Folders":
     from study.plan import Folders
 
     use_weights_dir(weights_dir)
-    return Folders(store=expanded(store), data=expanded(data_dir), cache=expanded(cache_dir))
+    server = store.rstrip("/") if _is_server(store) else ""
+    return Folders(
+        store=expanded(Path(DEFAULT_STORE if server else store)),
+        data=expanded(data_dir),
+        cache=expanded(cache_dir),
+        server=server,
+    )
+
+
+def _is_server(store: str) -> bool:
+    return store.startswith(SERVERS)
 
 
 def _spaces(study: str, scale: str | None, recipe: str | None) -> "list[SearchSpace]":
@@ -385,7 +406,7 @@ def _plan(space: "SearchSpace", seeds: int | None, folders: "Folders") -> "tuple
     from study.ledger import Ledger
     from study.plan import make_plan
 
-    ledger = Ledger(folders.store)
+    ledger = Ledger(folders.store, folders.server)
     return make_plan(space, _seeds(space, seeds), folders, ledger.trials()), ledger
 
 
@@ -442,7 +463,7 @@ def _tell_failures(planned: "Plan", ledger: "Ledger", result: "RunResult") -> in
         trial, outcome = trials[identity], result.outcomes[identity]
         _tell(f"{outcome}: {trial_name(trial)}: {message}")
         if outcome == "failed" and trial.known is not None:
-            _tell(f"  {trial.missing}; {ledger.artifact(trial.known.run_id, 'traceback.txt')}")
+            _tell(f"  {trial.missing}; {ledger.address(trial.known.run_id, 'traceback.txt')}")
     if result.stopped:
         _tell(result.stopped)
     if result.interrupted:
@@ -475,6 +496,19 @@ def main() -> None:
     except InputError as error:
         err.print(f"[red]error:[/red] {escape(str(error))}")
         sys.exit(EXIT_WRONG_INPUT)
+    except Exception as error:
+        if not _store_is_away(error):
+            raise
+        err.print(f"[red]error:[/red] the store is away: {escape(first_line(error))}\nnothing is lost: try again later")
+        sys.exit(EXIT_SOME_FAILED)
+
+
+def _store_is_away(error: Exception) -> bool:
+    if "study.ledger" not in sys.modules:
+        return False
+    from study.ledger import may_pass
+
+    return may_pass(error)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python -m benchmarks.chaos --kills 24 --seed 0
 
-It runs quickstart twice: once in peace, and once while its driver, one of its workers or Ray's raylet is killed with
-SIGKILL, the same command being given again each time. Then it holds the two stores against each other.
+It runs quickstart twice: once in peace, and once while its driver, one of its workers, Ray's raylet or Ray's GCS is
+killed with SIGKILL, the same command being given again each time. Then it holds the two stores against each other.
 """
 
 import argparse
@@ -26,7 +26,10 @@ from safetensors.numpy import load_file
 from study.ledger import Ledger
 
 ROOT = Path(__file__).parent.parent
-VICTIMS = ("driver", "worker", "raylet")
+NAMES = {"driver": "", "worker": "ray::", "raylet": "raylet", "gcs": "gcs_server"}
+"""By victim, how the command lines of its processes begin; a driver is the process that was started."""
+LONGEST_PEACE_S, LONGEST_PEACE = 25.0, 0.6
+"""Between one kill and the next: seconds, and share of what the whole study takes in peace."""
 PATIENCE_S = 120.0
 """After which a process that should have died with its driver counts as an orphan."""
 LONGEST_S = 1800.0
@@ -84,7 +87,9 @@ def chaos(folder: Path, num_kills: int, seed: int, options: Sequence[str] = ()) 
         options: of `run_study.py run quickstart`.
     """
     peace, war = Study(folder / "peace", options), Study(folder / "war", options)
+    begun = time.monotonic()
     assert peace.start().wait() == 0, peace.log.read_text()
+    longest = min(LONGEST_PEACE_S, LONGEST_PEACE * (time.monotonic() - begun))
     report = Report()
     chance = random.Random(seed)
     victims: list[str] = []
@@ -93,9 +98,9 @@ def chaos(folder: Path, num_kills: int, seed: int, options: Sequence[str] = ()) 
         driver = war.start()
         report.launches += 1
         seen: set[psutil.Process] = set()
-        while report.kills.total() < num_kills and _survives(driver, chance.uniform(1, 25), seen):
+        while report.kills.total() < num_kills and _survives(driver, chance.uniform(1, longest), seen):
             if not victims:
-                victims = chance.sample(VICTIMS, len(VICTIMS))
+                victims = chance.sample(list(NAMES), len(NAMES))
             report.kills[victims[-1]] += _kill(driver, victims.pop(), chance)
         code = _end_of(driver, report, seen)
     _compare(peace.store, war.store, report)
@@ -114,12 +119,11 @@ def _survives(driver: psutil.Popen, seconds: float, seen: set[psutil.Process]) -
 
 def _kill(driver: psutil.Popen, victim: str, chance: random.Random) -> bool:
     """Kill one process of a study; whether there was one of the kind."""
-    names = {"worker": "ray::", "raylet": "raylet"}
     found = [driver] if victim == "driver" else []
     with suppress(psutil.NoSuchProcess):
         for child in driver.children(recursive=True) if victim != "driver" else []:
             words = child.cmdline() or [""]
-            if Path(words[0]).name.startswith(names[victim]) and "IDLE" not in words[0]:
+            if Path(words[0]).name.startswith(NAMES[victim]) and "IDLE" not in words[0]:
                 found.append(child)
     if not found:
         return False

@@ -11,7 +11,7 @@ from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 
 from study.failures import MOST_ALIKE, MOST_LOST, FailureClass, RayLostError, Signature, classify, signature, told
-from study.leases import Leases
+from study.leases import Leases, LostError
 from study.ledger import Outcome, is_settled
 from study.orders import Orders
 from study.plan import Plan
@@ -63,6 +63,8 @@ class Events(Stateless, tune.Callback):
         Raises:
             RayLostError: it is no more.
         """
+        if self._leases.lost:
+            self.stop(f"the study was stopped: {LostError()}")
         if time.monotonic() - self._ray_seen > LOOK_AT_RAY_S:
             if not any(node["Alive"] for node in ray.nodes()):  # type: ignore[no-untyped-call]  # Ray leaves it so
                 self._stopper.running.clear()

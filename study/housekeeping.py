@@ -43,13 +43,14 @@ def sweep(ledger: Ledger, leases: Leases) -> list[Leftover]:
 
 def is_dead(owner: str, leases: Leases) -> bool:
     """Whether no process has this lease."""
-    taken = leases.take(owner)
-    leases.release(owner)
+    taken = leases.take_over(owner)
+    if taken:
+        leases.release(owner)
     return taken
 
 
 def _remove(leftover: Leftover, leases: Leases) -> bool:
-    if not leases.take(leftover.owner):
+    if not leases.take_over(leftover.owner):
         return False
     if leftover.path.is_dir():
         shutil.rmtree(leftover.path, ignore_errors=True)

@@ -1,8 +1,15 @@
-"""Who trains what: of all processes that share a store, one at a time."""
+"""Who trains what: of all processes that share a store's folder, one at a time."""
 
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+
+class LostError(RuntimeError):
+    """This launch was taken for dead: its trials are another's."""
+
+    def __init__(self) -> None:
+        super().__init__("the server did not hear of this launch for a minute, and another took its trials over")
 
 
 class Leases:
@@ -15,10 +22,20 @@ class Leases:
         folder: of the lock files; created where there is none.
     """
 
+    lost = False
+    """Whether these leases are another's now, as their launch was taken for dead."""
+
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._held: dict[str, FileLock] = {}
+
+    def confirm(self) -> None:
+        """Raise LostError where the leases may be another's by now: a lock on a disk never is."""
+
+    def take_over(self, name: str) -> bool:
+        """Whether the lease was nobody's, not even this process's, and is this process's now."""
+        return name not in self._held and self.take(name)
 
     def take(self, name: str) -> bool:
         """Whether the lease is this process's now; False where another has it. Does not wait."""

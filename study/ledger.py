@@ -3,13 +3,20 @@
     mlruns/mlflow.db      one experiment; a launch is a run, its trials are child runs
     mlruns/artifacts/     config.json, built.json, predictions.parquet, at most one model per trial
 
+A tracking server can have both instead; checkpoints and what else a launch needs meanwhile stay in the folder.
 One run per identity, whatever happens: a trial that was interrupted and goes on keeps its run.
 """
 
 import logging
+import os
+import re
+import shutil
 import sys
+import tempfile
 import time
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,10 +24,13 @@ from typing import Any, Literal
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage, Metric, Param, Run, RunTag, ViewType
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import MlflowException, RestException
 from mlflow.store.db.utils import _get_latest_schema_revision
+from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from mlflow.utils.rest_utils import http_request
+from requests import HTTPError
 from sqlalchemy.exc import SQLAlchemyError
 
 from revit.errors import InputError
@@ -38,6 +48,22 @@ STEPS_DONE = "num_steps_done"
 
 STUDY_TAG, CELL_TAG = "study.", "cell."
 """Prefixes of the tags by which a trial is found from each study that asks for it, and that say its cell there."""
+
+CLAIM_TAG = "claim."
+"""Prefix of the tags of a launch that say what it has claimed for itself."""
+BEAT_TAG, GIVEN_UP_TAG = "beat", "given_up"
+"""Tags of a launch: how often it told that it lives; that another launch took it for dead."""
+
+SERVER_SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # a second try is ours: it can be given up, and looks before it creates
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+AWAY = re.compile(r"API request to .* failed with (exception|timeout exception|error code 5)", re.DOTALL)
+"""What MLflow says where its server is not reached, or something before the server answers in its place."""
+SERVER_ERROR = 500
+"""The least HTTP status of a fault that is the server's."""
 
 SURROUNDINGS = ("device", "precision", "torch")
 """Tags of a trial that say what it ran on."""
@@ -57,9 +83,13 @@ def is_settled(outcome: Outcome) -> bool:
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether what kept the ledger from being written may pass: a disk, or a server that is not reached."""
+    """Whether what kept the ledger from being written may pass: a disk, or a server that is not reached or is ill."""
+    if isinstance(error, RestException):
+        return int(error.get_http_status_code()) >= SERVER_ERROR  # type: ignore[no-untyped-call]  # MLflow leaves it so
+    if isinstance(error, HTTPError):
+        return error.response is not None and error.response.status_code >= SERVER_ERROR
     away = isinstance(error, MlflowException) and (
-        error.error_code == "TEMPORARILY_UNAVAILABLE" or "Max retries exceeded" in str(error)
+        error.error_code == "TEMPORARILY_UNAVAILABLE" or AWAY.match(str(error)) is not None
     )
     return away or patience.may_pass(error)
 
@@ -88,6 +118,11 @@ class TrialRecord:
     def settled(self) -> bool:
         """Whether it need not be run again."""
         return self.outcome is not None and is_settled(self.outcome)
+
+    @property
+    def launch(self) -> str:
+        """Id of the run of the launch that trained it last."""
+        return self.tags[MLFLOW_PARENT_RUN_ID]
 
     @property
     def studies(self) -> frozenset[str]:
@@ -153,37 +188,46 @@ class Entry:
 
 
 class Ledger:
-    """The MLflow store of one folder. Created, or migrated, when it is opened.
+    """The MLflow store of one folder, or of a tracking server. Created, or migrated, when it is opened.
 
     Args:
         root: the folder, usually `mlruns/`.
+        server: address of the tracking server that keeps runs and artifacts; empty where the folder does.
 
     Raises:
-        InputError: the folder cannot be written, or MLflow could not find it.
+        InputError: the folder cannot be written, MLflow could not find it, or the server does not answer.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, server: str = "") -> None:
         self.root = root.absolute()
-        self.uri = tracking_uri(self.root)
+        self.server = server
+        self.uri = server or tracking_uri(self.root)
         check_writable(self.root, "--store")
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table it creates
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # and of errors that are raised, too
         self._artifact_uris: dict[str, str] = {}  # by run: asked for one by one they take longer than all of a report
+        self._copies: Path | None = None
+        os.environ.update(SERVER_SETTINGS if server else {})
         try:
             with FileLock(self.root / "open.lock"):  # two that create the same tables at once break them
                 self._client = MlflowClient(self.uri)
                 self._experiment = self._find_or_create_experiment()
         except (MlflowException, SQLAlchemyError, OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
-            raise InputError(f"{self.root / 'mlflow.db'} is no store that MLflow can open: {reason}") from error
+            what = server or self.root / "mlflow.db"
+            raise InputError(f"{what} is no store that MLflow can open: {reason}") from error
 
     def _find_or_create_experiment(self) -> str:
-        found = self._client.get_experiment_by_name(EXPERIMENT)
-        if found is not None:
-            return str(found.experiment_id)
         tags = {"mlflow.experimentKind": "custom_model_development"}
-        created = self._client.create_experiment(EXPERIMENT, (self.root / "artifacts").as_uri(), tags)
-        return str(created)
+        location = None if self.server else (self.root / "artifacts").as_uri()
+        found = self._client.get_experiment_by_name(EXPERIMENT)
+        if found is None:
+            with suppress(MlflowException):  # another machine created it on the server meanwhile; else it is told below
+                self._client.create_experiment(EXPERIMENT, location, tags)
+            found = self._client.get_experiment_by_name(EXPERIMENT)
+        if found is None or found.lifecycle_stage == LifecycleStage.DELETED:
+            raise ValueError(f"its experiment {EXPERIMENT} is deleted: restore it in MLflow's UI")
+        return str(found.experiment_id)
 
     def trials(self) -> dict[str, TrialRecord]:
         """Every trial there is, by identity."""
@@ -208,6 +252,12 @@ class Ledger:
             tags=run.data.tags,
         )
 
+    def server_version(self) -> str:
+        """Version of MLflow that the server runs."""
+        credentials = get_default_host_creds(self.server)  # type: ignore[no-untyped-call]  # MLflow leaves it so
+        response = http_request(credentials, "/version", "GET")  # type: ignore[no-untyped-call]  # likewise
+        return str(response.text)
+
     @property
     def artifacts(self) -> Path:
         """Folder in which the experiment keeps its files: where the store was when it was created."""
@@ -229,7 +279,7 @@ class Ledger:
         """End every run that nobody ended, as whoever ran it died: of the living, its lease cannot be taken."""
         for run in self._search("attributes.status = 'RUNNING'"):
             name = run.data.tags.get("identity", run.info.run_id)
-            if leases.take(name):
+            if leases.take_over(name):
                 self._client.log_batch(run.info.run_id, tags=[RunTag("outcome", "interrupted")])
                 self._close(run.info.run_id, "interrupted")
                 leases.release(name)
@@ -239,6 +289,39 @@ class Ledger:
         name = f"{study} {time.strftime('%Y-%m-%d %H:%M:%S')}"
         run = self._client.create_run(self._experiment, run_name=name, tags={**tags, "kind": "launch", "study": study})
         return str(run.info.run_id)
+
+    def claim(self, launch: str, name: str) -> None:
+        """Write down that a launch has claimed a name for itself."""
+        self.tag(launch, {f"{CLAIM_TAG}{name}": "yes"})
+
+    def unclaim(self, launch: str, name: str) -> None:
+        """Take a claim back, where there is one."""
+        if f"{CLAIM_TAG}{name}" in self._client.get_run(launch).data.tags:
+            self._client.delete_tag(launch, f"{CLAIM_TAG}{name}")
+
+    def claimants(self, name: str) -> list[str]:
+        """The launches that nobody has ended and that claim a name, or whose own id it is."""
+        claim = f"{CLAIM_TAG}{name}"
+        return [
+            run.info.run_id for run in self._running_launches() if claim in run.data.tags or run.info.run_id == name
+        ]
+
+    def beats(self) -> dict[str, str]:
+        """What the launches that nobody has ended last told of themselves (`beat`), by their ids."""
+        return {run.info.run_id: run.data.tags.get(BEAT_TAG, "") for run in self._running_launches()}
+
+    def _running_launches(self) -> Iterator[Run]:
+        return self._search("attributes.status = 'RUNNING' and tags.kind = 'launch'")
+
+    def beat(self, launch: str, count: int) -> bool:
+        """Tell that a launch lives; False where another has given it up."""
+        self.tag(launch, {BEAT_TAG: str(count)})
+        return GIVEN_UP_TAG not in self._client.get_run(launch).data.tags
+
+    def give_up(self, launch: str) -> None:
+        """End a launch whose process seems to be dead: what it claimed is free, and should it live, it is to stop."""
+        self.tag(launch, {GIVEN_UP_TAG: "yes", "outcome": "interrupted"})
+        self._close(launch, "interrupted")
 
     def close_launch(self, launch: str, outcome: Outcome, counts: Mapping[str, float]) -> None:
         """End a launch, with how many of its trials ended how."""
@@ -329,10 +412,28 @@ class Ledger:
                 self._client.log_artifact(launch.info.run_id, str(path), folder)
 
     def artifact(self, run_id: str, name: str) -> Path:
-        """Where an artifact of a trial lies on this machine's disk; no copy is made."""
+        """Where an artifact of a trial lies on this machine's disk. Of a server's, it is a copy that goes with us."""
+        if self.server:
+            return self._copy(run_id, name)
         if run_id not in self._artifact_uris:
             self._artifact_uris[run_id] = self._client.get_run(run_id).info.artifact_uri
         return _local(self._artifact_uris[run_id]) / name
+
+    def _copy(self, run_id: str, name: str) -> Path:
+        if self._copies is None:
+            self._copies = Path(tempfile.mkdtemp(prefix="artifacts-"))
+            weakref.finalize(self, shutil.rmtree, self._copies, ignore_errors=True)
+        folder = self._copies / run_id
+        folder.mkdir(exist_ok=True)
+        if not (folder / name).exists() and name in {file.path for file in self._client.list_artifacts(run_id)}:
+            self._client.download_artifacts(run_id, name, str(folder))
+        return folder / name
+
+    def address(self, run_id: str, name: str) -> str:
+        """Where a reader finds an artifact of a trial: a path, or a page of the server's UI."""
+        if self.server:
+            return f"{self.server}/#/experiments/{self._experiment}/runs/{run_id}/artifacts/{name}"
+        return str(self.artifact(run_id, name))
 
     def ui_path(self) -> str:
         """Path, below the UI's address, of the page that lists the runs."""

@@ -27,11 +27,19 @@ MISSING = {
 
 @dataclass(frozen=True, kw_only=True)
 class Folders:
-    """Where things lie: the store of results, the datasets, the decoded images of this machine."""
+    """Where things lie.
+
+    Attributes:
+        store: folder of the results; with a server, only of what launches on this machine need meanwhile.
+        data: folder of downloaded datasets.
+        cache: folder of this machine's decoded images.
+        server: address of the MLflow tracking server that has the results instead; empty for none.
+    """
 
     store: Path
     data: Path
     cache: Path
+    server: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """What Tune is given to do, one trial after the other, and when it stops. Plugs into Ray Tune."""
 
+import random
 import signal
 import threading
 import time
@@ -15,12 +16,12 @@ from ray.tune.search import Searcher
 from rich.console import Console
 
 from study.leases import Leases
-from study.ledger import Ledger
+from study.ledger import Ledger, may_pass
 from study.orders import Orders
 from study.plan import Trial
 
 LEASE_POLL_S = 1.0
-"""How often to ask for the leases that another process has."""
+"""How often to ask for the leases that another process has, or a store that is away."""
 
 
 class Stateless:
@@ -59,17 +60,30 @@ class Queue(Stateless, Searcher):
             return Searcher.FINISHED
         if time.monotonic() < self._look_again:
             return None
+        try:
+            trial = self._next()
+        except Exception as error:
+            if not may_pass(error):
+                raise
+            trial = None  # the store is away
+        if trial is None:
+            self._look_again = time.monotonic() + random.uniform(0.5, 1.5) * LEASE_POLL_S  # not in step with others
+            return None
+        self._running[trial.identity] = trial
+        return {"order": asdict(self._orders.order(trial, alone=trial.identity in self._alone))}
+
+    def _next(self) -> Trial | None:
+        """The first trial that waits and that nobody else trains or has settled; None where there is none."""
         for _ in range(len(self._waiting)):
-            trial = self._waiting.popleft()
+            trial = self._waiting[0]
             if not self._leases.take(trial.identity):
-                self._waiting.append(trial)  # another process trains it
+                self._waiting.rotate(-1)
                 continue
-            if self._is_settled(trial):
-                self._leases.release(trial.identity)
-                continue
-            self._running[trial.identity] = trial
-            return {"order": asdict(self._orders.order(trial, alone=trial.identity in self._alone))}
-        self._look_again = time.monotonic() + LEASE_POLL_S
+            settled = self._is_settled(trial)
+            self._waiting.popleft()
+            if not settled:
+                return trial
+            self._leases.release(trial.identity)
         return None
 
     def _is_settled(self, trial: Trial) -> bool:

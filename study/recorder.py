@@ -23,6 +23,7 @@ class Recorder:
         launch: id of the launch's run.
         study: tags of the study: its name as `study`, its recipe and scale.
         trials: every trial that may start.
+        confirm: called before each write; raises where the launch may not write any more (`Leases.confirm`).
         tell: what to do with a line for the user, on waiting for the store.
 
     Attributes:
@@ -37,6 +38,7 @@ class Recorder:
         launch: str,
         study: Mapping[str, str],
         trials: list[Trial],
+        confirm: Callable[[], None] = lambda: None,
         tell: Callable[[str], None],
     ) -> None:
         self.outcomes: dict[str, Outcome] = {}
@@ -45,6 +47,7 @@ class Recorder:
         self._launch = launch
         self._study = study
         self._trials = {trial.identity: trial for trial in trials}
+        self._confirm = confirm
         self._tell = tell
         self._open: dict[str, TrialRecord] = {}
         self._last_step: dict[str, int] = {}
@@ -90,7 +93,7 @@ class Recorder:
         if traceback:
             self._submit(identity, lambda: _write_traceback(artifacts, traceback))
         self._submit(identity, lambda: self._close_trial(identity, outcome, message, failure, artifacts))
-        self._thread.submit(lambda: then(self.outcomes[identity]))
+        self._thread.submit(self._write, lambda: then(self.outcomes[identity]))
 
     def close(self, *, interrupted: bool, complete: bool) -> None:
         """Mark as interrupted whatever began and did not end, end the launch, wait until all is written.
@@ -123,10 +126,14 @@ class Recorder:
         self._thread.submit(write_or_note)
 
     def _write(self, write: Callable[[], None]) -> None:
-        patiently(write, passing=may_pass, hurry=self._hurry.is_set, tell=self._tell_of_store)
+        def confirm_and_write() -> None:
+            self._confirm()
+            write()
+
+        patiently(confirm_and_write, passing=may_pass, hurry=self._hurry.is_set, tell=self._tell_of_store)
 
     def _tell_of_store(self, line: str) -> None:
-        self._tell(f"the store {self._ledger.root} {line}; trials go on")
+        self._tell(f"the store {self._ledger.server or self._ledger.root} {line}; trials go on")
 
     def _open_trial(self, identity: str) -> None:
         trial = self._trials[identity]

@@ -26,6 +26,7 @@ from study.plan import Plan, Trial
 from study.progress import StudyProgress
 from study.queueing import Queue, Stopper
 from study.recorder import Recorder
+from study.server_leases import ServerLeases
 from study.trainable import train_trial
 
 QUIET_RAY = {
@@ -99,23 +100,29 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, resources: Resources,
     """
     start_ray()
     share = share_of(resources, ray.cluster_resources())  # type: ignore[no-untyped-call]  # Ray leaves it so
-    leases = Leases(ledger.root / "leases")
-    sweep(ledger, leases)
-    plan = plan.with_records(ledger.trials())  # another run may have ended since it was made
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(share.num_slots)  # so many workers start at a time
     launch = ledger.open_launch(plan.space.name, {**plan.space.tags, **tags})
-    leases.take(launch)
+    leases = leases_of(launch, ledger)
+    sweep(ledger, leases)
+    plan = plan.with_records(ledger.trials())  # another run may have ended since it was made
     folder = ledger.root / "tune" / launch
     orders = Orders(plan, share, ledger.root / "work", folder / "stop")
     stopper = Stopper(console, orders.stop_file)
-    recorder = Recorder(ledger, launch=launch, study=plan.space.tags, trials=plan.to_run, tell=console.print)
+    recorder = Recorder(
+        ledger,
+        launch=launch,
+        study=plan.space.tags,
+        trials=plan.to_run,
+        confirm=leases.confirm,
+        tell=console.print,
+    )
     queue = Queue(plan.to_run, orders, leases, ledger, stopper)
     try:
         with stopper.listening(), StudyProgress(console, plan.to_run) as progress:
             events = Events(recorder, progress, plan, queue, stopper, orders, leases)
             _run_to_the_end(queue, events, stopper, folder)
     finally:
-        recorder.close(interrupted=stopper.pressed, complete=not queue.num_left)
+        recorder.close(interrupted=stopper.pressed or leases.lost, complete=not queue.num_left)
         leases.release_all()
         shutil.rmtree(folder, ignore_errors=True)
     return RunResult(
@@ -124,6 +131,16 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, resources: Resources,
         interrupted=stopper.pressed,
         stopped=events.stopped,
     )
+
+
+def leases_of(launch: str, ledger: Ledger) -> Leases:
+    """The leases of a launch that has just begun: on its server, or on its store's disk."""
+    folder = ledger.root / "leases"
+    if ledger.server:
+        return ServerLeases(folder, ledger, launch)
+    leases = Leases(folder)
+    leases.take(launch)
+    return leases
 
 
 def _run_to_the_end(queue: Queue, events: Events, stopper: Stopper, folder: Path) -> None:

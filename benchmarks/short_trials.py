@@ -1,0 +1,129 @@
+"""How long 16 short trials take, held against the way that Ray's documentation shows.
+
+    python -m benchmarks short_trials
+
+Both train the same, about .2 s a trial with 5 reports, on as many slots as there are CPUs, and keep it in MLflow; both
+are timed from the start of the interpreter to its end. Ours is `run_study.py run`. Ray's documentation gives a function
+to Tuner, which starts a process for each trial, and an MLflowLoggerCallback.
+"""
+
+import io
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from revit.config import FineTuneConfig
+from search_spaces.space import SearchSpace
+
+if TYPE_CHECKING:
+    from benchmarks.ratios import Measured
+
+ROOT = Path(__file__).parent.parent
+NUM_TRIALS, ROUNDS = 16, 1
+SPACE = SearchSpace(
+    name="short",
+    question="How long do short trials take?",
+    base=FineTuneConfig(
+        dataset="digits", resolution=20, crop_scale=(0.6, 1.0), flip=False, batch_size=16, steps=5, num_evals=1
+    ),
+    scientific={"optimizer.name": ("sgd",)},
+)
+OURS = """
+import run_study, search_spaces
+from benchmarks.short_trials import SPACE
+search_spaces.load = lambda name: SPACE
+run_study.main()
+"""
+"""The command line, which finds this study."""
+DOCUMENTED = """
+import sys
+from pathlib import Path
+from benchmarks.short_trials import documented
+documented(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
+"""
+
+
+def measure(*, tiny: bool) -> "list[Measured]":
+    """Both on empty stores, in turns."""
+    from benchmarks.ratios import Measured, in_turns, ratios, spread  # here, as what is timed imports no torch by it
+    from revit.datasets.store import open_store
+
+    count = 1 if tiny else NUM_TRIALS
+    with tempfile.TemporaryDirectory() as name:
+        cache = Path(name)
+        images = open_store("digits", data_dir=cache, cache_dir=cache).folder
+        ours, theirs = in_turns(ROUNDS, partial(_ours, count, cache), partial(_documented, count, images))
+    shares = ratios(ours, theirs)
+    return [
+        Measured(
+            what=f"{count} short trials",
+            against="the same as Ray's documentation shows, a process per trial",
+            ratio=median(shares),
+            target=1 / 8,
+            at_least=False,
+            remarks=f"{spread(shares)}; {median(ours):.1f} s against {median(theirs):.1f} s",
+        )
+    ]
+
+
+def _ours(count: int, cache: Path) -> float:
+    with tempfile.TemporaryDirectory() as name:
+        where = ["--store", f"{name}/mlruns", "--cache-dir", str(cache), "--data-dir", str(cache)]
+        return _seconds(OURS, ["run", SPACE.name, "--seeds", str(count), *where])
+
+
+def _documented(count: int, images: Path) -> float:
+    with tempfile.TemporaryDirectory() as name:
+        return _seconds(DOCUMENTED, [str(count), str(images), name])
+
+
+def _seconds(code: str, arguments: Sequence[str]) -> float:
+    """How long Python takes for it, from start to end."""
+    from benchmarks.ratios import seconds_of
+
+    command = [sys.executable, "-c", code, *arguments]
+    return seconds_of(lambda: subprocess.run(command, cwd=ROOT, capture_output=True, check=True))
+
+
+def documented(count: int, images: Path, folder: Path) -> None:
+    """Train the trials of SPACE as Ray's guides to Tune and MLflow do it.
+
+    Args:
+        images: of an image store.
+        folder: for Tune's files and MLflow's.
+    """
+    import ray
+    from ray import tune
+    from ray.air.integrations.mlflow import MLflowLoggerCallback
+
+    def train(params: dict[str, Any]) -> None:  # in here, so that workers get it by value, and import no more than this
+        import torch
+
+        from revit.config import from_dict
+        from revit.datasets.store import ImageStore
+        from revit.fine_tune import TrialData, fine_tune
+        from revit.weights import find_weights
+
+        torch.set_num_threads(1)
+        config = from_dict({**params["config"], "seed": params["seed"]})
+        data = TrialData.of(config, ImageStore(Path(params["images"])), find_weights(config.model))
+        fine_tune(config, data, lambda rows, state: tune.report(rows[-1]), device=torch.device("cpu"))
+
+    ray.init(include_dashboard=False, log_to_driver=False, logging_level="error")
+    mlflow = MLflowLoggerCallback(tracking_uri=f"sqlite:///{folder}/mlflow.db", experiment_name="short")
+    config = asdict(SPACE.candidates((0,))[0].config)
+    tuner = tune.Tuner(
+        train,
+        param_space={"config": config, "images": str(images), "seed": tune.grid_search(list(range(count)))},
+        run_config=tune.RunConfig(name="short", storage_path=str(folder), callbacks=[mlflow]),
+    )
+    with redirect_stdout(io.StringIO()):
+        results = tuner.fit()
+    assert results.num_errors == 0 and results.num_terminated == count

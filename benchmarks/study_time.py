@@ -1,0 +1,50 @@
+"""How much longer a study takes than its training: 12 trials of some seconds, from when Ray is up to the end.
+
+    python -m benchmarks study_time
+
+What it is divided by is `train_s` of the ledger, summed over the trials, by the trials that run at a time. That is the
+seconds of training steps alone: building the model, validating, testing and saving count as time lost.
+"""
+
+import io
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import ray
+from rich.console import Console
+
+import search_spaces
+from benchmarks.ratios import Measured, seconds_of
+from study.ledger import Ledger
+from study.orders import Resources, share_of
+from study.plan import Folders, make_plan
+from study.runner import run_plan, start_ray
+
+
+def measure(*, tiny: bool) -> list[Measured]:
+    """Run quickstart on an empty store."""
+    space = search_spaces.load("quickstart")
+    if tiny:
+        assert space.base is not None
+        space = replace(space, base=space.base.with_values({"steps": 5, "resolution": 8}), seeds=(0,))
+    start_ray()
+    resources = Resources()
+    slots = share_of(resources, ray.cluster_resources()).num_slots  # type: ignore[no-untyped-call]  # Ray leaves it so
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folders = Folders(store=folder / "mlruns", data=folder, cache=folder / "cache")
+        ledger = Ledger(folders.store)
+        plan = make_plan(space, space.seeds, folders, {})
+        seconds = seconds_of(lambda: run_plan(plan, ledger, Console(file=io.StringIO()), resources, {}))
+        trained = [record.metrics["train_s"] for record in ledger.trials().values()]
+    return [
+        Measured(
+            what=f"{len(plan.trials)} trials of {space.name}, from when Ray is up to the end",
+            against=f"their training steps, on {slots} slots",
+            ratio=seconds * slots / sum(trained),
+            target=1.15,
+            at_least=False,
+            remarks=f"{seconds:.1f} s against {sum(trained):.1f} s / {slots}; {sum(trained) / len(trained):.1f} s a trial",
+        )
+    ]

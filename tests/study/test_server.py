@@ -1,0 +1,384 @@
+"""A tracking server as the store: MLflow's own, in a process of its own, that can be killed and comes back."""
+
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow.exceptions import MlflowException
+from requests import ConnectionError as NotReached
+from rich.console import Console
+
+from revit.config import FineTuneConfig
+from revit.errors import InputError
+from search_spaces.space import SearchSpace
+from study import server_leases
+from study.checks.server import check_server
+from study.leases import LostError
+from study.ledger import Ledger, may_pass
+from study.orders import Resources
+from study.plan import Folders, make_plan
+from study.runner import run_plan
+from study.server_leases import ServerLeases
+
+pytestmark = pytest.mark.slow
+
+LONG = FineTuneConfig(
+    dataset="digits", resolution=8, crop_scale=(0.6, 1.0), flip=False, batch_size=16, steps=400, num_evals=20
+)
+SPACE = SearchSpace(
+    name="remote",
+    question="Does it run?",
+    base=LONG,
+    scientific={"optimizer.lr": (0.02, 0.03)},
+    seeds=(0, 1),
+)
+SHORT = SearchSpace(
+    name="shared",
+    question="Does it run?",
+    base=LONG.with_values({"steps": 40}),
+    scientific={"optimizer.lr": (0.02, 0.03, 0.05)},
+    seeds=(0, 1),
+)
+
+
+class Server:
+    """MLflow's server on a folder."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.address = f"http://127.0.0.1:{port}"
+        where = ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
+        where += ["--artifacts-destination", str(folder / "artifacts"), "--host", "127.0.0.1", "--port", str(port)]
+        self.command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", *where]
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        while not self.answers():
+            assert self.process.poll() is None
+            time.sleep(0.1)
+
+    def answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.address}/health") as response:
+                return bool(response.status == 200)
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, free_port: int) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server"), free_port)
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def machine(server: Server, tmp_path: Path) -> Callable[[str], Ledger]:
+    """The ledger as another machine opens it: the same server, a folder of its own."""
+    return lambda name: Ledger(tmp_path / name, server.address)
+
+
+@pytest.fixture
+def launched() -> Iterator[Callable[[Ledger], ServerLeases]]:
+    """The leases of a launch that begins there; all are ended with the test."""
+    begun: list[tuple[Ledger, str, ServerLeases]] = []
+
+    def begin(ledger: Ledger) -> ServerLeases:
+        launch = ledger.open_launch("example", {})
+        begun.append((ledger, launch, ServerLeases(ledger.root / "leases", ledger, launch)))
+        return begun[-1][2]
+
+    yield begin
+    for ledger, launch, leases in begun:
+        ledger.close_launch(launch, "finished", {})
+        leases.release_all()
+
+
+def test_a_lease_is_one_machine_s_at_a_time(
+    machine: Callable[[str], Ledger], launched: Callable[[Ledger], ServerLeases]
+) -> None:
+    one, other = launched(machine("one")), launched(machine("other"))
+    assert one.take("trial")
+    assert one.take("trial"), "it is ours already"
+    assert not other.take("trial")
+    assert other.take("another")
+    one.release("trial")
+    assert other.take("trial")
+    assert not one.take("trial")
+
+
+def test_the_launch_of_another_machine_is_alive(
+    machine: Callable[[str], Ledger], launched: Callable[[Ledger], ServerLeases]
+) -> None:
+    ours, theirs = machine("one"), machine("other")
+    leases = launched(ours)
+    launched(theirs)
+    ours.close_abandoned(leases)
+    assert len(ours.beats()) == 2, "neither its own launch nor the other is ended"
+
+
+def test_of_many_that_want_a_lease_at_once_never_two_have_it(
+    machine: Callable[[str], Ledger], launched: Callable[[Ledger], ServerLeases]
+) -> None:
+    names = [f"trial{number}" for number in range(6)]
+    have: Counter[str] = Counter()
+    most: Counter[str] = Counter()
+    counting = threading.Lock()
+
+    def grab(leases: ServerLeases) -> None:
+        for name in names * 3:
+            if not leases.take(name):
+                continue
+            with counting:
+                have[name] += 1
+                most[name] = max(most[name], have[name])
+            time.sleep(0.02)
+            with counting:
+                have[name] -= 1
+            leases.release(name)
+
+    threads = [threading.Thread(target=grab, args=(launched(machine(str(number))),)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert dict(most) == dict.fromkeys(names, 1)
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from study.ledger import Ledger
+from study.server_leases import ServerLeases
+ledger = Ledger(Path(sys.argv[1]), sys.argv[2])
+launch = ledger.open_launch("dying", {})
+leases = ServerLeases(ledger.root / "leases", ledger, launch)
+print(leases.take("of the dead"), launch, flush=True)
+time.sleep(600)
+"""
+
+
+def start_holder(folder: Path, server: Server) -> tuple[subprocess.Popen[str], str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(folder), server.address], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    taken, launch = process.stdout.readline().split()
+    assert taken == "True"
+    return process, launch
+
+
+def test_on_one_machine_the_lease_of_a_dead_launch_is_free_at_once(
+    server: Server, tmp_path: Path, launched: Callable[[Ledger], ServerLeases]
+) -> None:
+    ledger = Ledger(tmp_path / "here", server.address)
+    ours = launched(ledger)
+    holder, launch = start_holder(tmp_path / "here", server)
+    with holder:
+        taken = ours.take("of the dead")
+        holder.kill()
+    assert not taken
+    assert ours.take("of the dead")
+    assert launch not in ledger.beats()
+
+
+def test_a_launch_of_another_machine_that_falls_silent_is_given_up_and_learns_it_when_it_comes_back(
+    server: Server,
+    tmp_path: Path,
+    launched: Callable[[Ledger], ServerLeases],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server_leases, "BEAT_S", 0.2)
+    monkeypatch.setattr(server_leases, "SILENT_S", 4.0)
+    here, there = Ledger(tmp_path / "here", server.address), Ledger(tmp_path / "there", server.address)
+    silent, alive = launched(there), launched(there)
+    assert silent.take("trial")
+    assert alive.take("other trial")
+    silent._closed.set()  # its heart stops, as that of a process that is
+    silent._heart.join()
+    ours = launched(here)
+    assert not ours.take("trial")
+    while not ours.take("trial"):
+        time.sleep(0.1)
+    assert not ours.take("other trial"), "whoever beats is not given up"
+    monkeypatch.setattr(server_leases, "ABSENT_S", 0.0)
+    with pytest.raises(LostError):
+        silent.confirm()
+    assert silent.lost
+    ours.confirm()
+
+
+def test_after_an_outage_nobody_is_given_up_for_silence_that_nobody_could_break(
+    machine: Callable[[str], Ledger],
+    launched: Callable[[Ledger], ServerLeases],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who was away hears the last word of before, and has to listen anew before it counts as silence."""
+    ours, theirs = launched(machine("one")), launched(machine("other"))
+    for leases in (ours, theirs):
+        leases._closed.set()
+        leases._heart.join()
+    ours._look()
+    ours._last_look -= 1000
+    ours._heard = {launch: heard._replace(since=heard.since - 1000) for launch, heard in ours._heard.items()}
+    ours._look()
+    assert len(ours._ledger.beats()) == 2
+    theirs.confirm()
+
+
+@pytest.fixture(params=[8, pytest.param(300, marks=pytest.mark.long)], ids=["seconds", "minutes"])
+def outage_s(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+def test_a_study_goes_on_while_its_server_is_dead_and_what_it_measured_is_written_later_once(
+    server: Server,
+    ray_cluster: None,
+    tmp_path: Path,
+    cache_dir: Path,
+    outage_s: int,
+    train: Callable[..., Any],
+) -> None:
+    ledger = Ledger(tmp_path / "mlruns", server.address)
+    folders = Folders(store=ledger.root, data=tmp_path, cache=cache_dir, server=server.address)
+    plan = make_plan(SPACE, SPACE.seeds, folders, ledger.trials())
+
+    def outage() -> None:
+        while not list(ledger.root.glob("work/*/checkpoint.pt")):
+            time.sleep(0.05)
+        server.kill()
+        time.sleep(outage_s)
+        server.start()
+
+    told = io.StringIO()
+    killer = threading.Thread(target=outage)
+    killer.start()
+    result = run_plan(plan, ledger, Console(file=told, width=300), Resources(), {"command": "test"})
+    killer.join()
+    assert result.outcomes == dict.fromkeys((trial.identity for trial in plan.trials), "finished")
+    assert "cannot be written for now" in told.getvalue()
+    assert "nothing is lost" in told.getvalue()
+    runs = list(ledger._client.search_runs([ledger._experiment], "tags.`study.remote` = 'yes'"))
+    assert sorted(run.data.tags["identity"] for run in runs) == sorted(trial.identity for trial in plan.trials)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    for trial in plan.with_records(ledger.trials()).trials:
+        outside, listener = train(trial.candidate.config)
+        assert ledger.curve(trial.known.run_id, "train_loss") == listener.curve("train_loss")
+        assert ledger.curve(trial.known.run_id, "test_accuracy") == [(400, outside.metrics["test_accuracy"])]
+        assert ledger.artifact(trial.known.run_id, "predictions.parquet").stat().st_size > 0
+    assert [list((ledger.root / name).iterdir()) for name in ("work", "tune", "leases")] == [[], [], []]
+
+
+LAUNCH = """
+import sys
+from pathlib import Path
+from rich.console import Console
+from study.ledger import Ledger
+from study.orders import Resources
+from study.plan import Folders, make_plan
+from study.runner import run_plan
+from tests.study.test_server import SHORT
+
+root, cache, server = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+ledger = Ledger(root / "mlruns", server)
+folders = Folders(store=root / "mlruns", data=root, cache=cache, server=server)
+plan = make_plan(SHORT, SHORT.seeds, folders, ledger.trials())
+result = run_plan(plan, ledger, Console(quiet=True), Resources(), {"command": "test"})
+print("OUTCOMES", *result.outcomes)
+"""
+
+
+def test_two_machines_share_the_trials_of_a_study(server: Server, tmp_path: Path, cache_dir: Path) -> None:
+    command = [sys.executable, "-c", LAUNCH]
+    launches = [
+        subprocess.Popen(
+            [*command, str(tmp_path / name), str(cache_dir), server.address],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("one", "other")
+    ]
+    told = [process.communicate(timeout=280) for process in launches]
+    assert [process.returncode for process in launches] == [0, 0], told
+    trained = [stdout.split("OUTCOMES")[1].split() for stdout, _ in told]
+    assert len(trained[0] + trained[1]) == len(set(trained[0] + trained[1])) == 6, "each trial by one of them"
+    ledger = Ledger(tmp_path / "third", server.address)
+    records = ledger.trials()
+    assert {records[identity].outcome for identity in trained[0] + trained[1]} == {"finished"}
+    assert not ledger.beats()
+
+
+def test_artifacts_come_from_the_server_and_go_there(server: Server, tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "here", server.address)
+    launch = ledger.open_launch("files", {})
+    (tmp_path / "note.txt").write_text("kept")
+    ledger.attach("files", [tmp_path / "note.txt"], "report")
+    ledger.close_launch(launch, "finished", {})
+    elsewhere = Ledger(tmp_path / "there", server.address)
+    assert not elsewhere.artifact(launch, "nothing.txt").exists()
+    assert elsewhere.address(launch, "note.txt").startswith(f"{server.address}/#/experiments/")
+
+
+def test_the_doctor_looks_at_a_server(server: Server, tmp_path: Path) -> None:
+    folders = Folders(store=tmp_path / "here", data=tmp_path, cache=tmp_path, server=server.address)
+    answers, launches, *_ = check_server(folders)
+    assert answers.is_well
+    assert server.address in answers.text
+    assert launches.text == "store: 0 launches are running there: -"
+
+
+def test_a_trial_that_no_launch_runs_is_told_and_the_next_launch_ends_it(
+    server: Server, tmp_path: Path, launched: Callable[[Ledger], ServerLeases]
+) -> None:
+    folders = Folders(store=tmp_path / "here", data=tmp_path, cache=tmp_path, server=server.address)
+    ledger = Ledger(folders.store, folders.server)
+    launch = ledger.open_launch("dead", {})
+    known = ledger.open_trial("orphan", launch=launch, name="orphan", config={}, tags={})
+    ledger.close_launch(launch, "failed", {})
+    *_, orphans = check_server(folders)
+    assert known.run_id in orphans.text
+    assert not orphans.is_well
+    ledger.close_abandoned(launched(ledger))
+    assert ledger.find("orphan").outcome == "interrupted"
+
+
+def test_a_server_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        folders = Folders(store=tmp_path / "here", data=tmp_path, cache=tmp_path, server=address)
+        with pytest.raises(InputError, match=f"{address} is no store that MLflow can open"):
+            Ledger(folders.store, folders.server)
+        [finding] = check_server(folders)
+    assert not finding.is_well
+
+
+def test_what_a_server_refuses_does_not_pass_and_what_is_its_fault_does(server: Server, tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path, server.address)
+    with pytest.raises(MlflowException) as refused:
+        ledger.tag("no run", {"any": "thing"})
+    assert not may_pass(refused.value)
+    assert may_pass(MlflowException("API request to endpoint /x failed with error code 503 != 200. Response body: ''"))
+    assert not may_pass(
+        MlflowException("API request to endpoint /x failed with error code 404 != 200. Response body: ''")
+    )
+    assert may_pass(MlflowException("API request to http://x failed with timeout exception"))
+    assert not may_pass(NotReached("of another library"))
