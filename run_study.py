@@ -396,6 +396,9 @@ def _run_one(planned: "Plan", ledger: "Ledger", cpus_per_trial: int | None, gpus
         planned = planned.with_records(ledger.trials())
         code = _tell_failures(planned, ledger, result)
     else:
+        from study.housekeeping import sweep_idle
+
+        sweep_idle(ledger)
         out.print("nothing to do: every trial is done")
     _share_trials(planned, ledger)
     _print_table(planned)
@@ -499,7 +502,8 @@ def main() -> None:
     except Exception as error:
         if not _store_is_away(error):
             raise
-        err.print(f"[red]error:[/red] the store is away: {escape(first_line(error))}\nnothing is lost: try again later")
+        err.print(f"[red]error:[/red] the store is away: {escape(first_line(error))}")
+        err.print("nothing is lost: give the same command again later")
         sys.exit(EXIT_SOME_FAILED)
 
 

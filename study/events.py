@@ -6,10 +6,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-import ray
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 
+from study.cluster import ray_is_alive
 from study.failures import MOST_ALIKE, MOST_LOST, FailureClass, RayLostError, Signature, classify, signature, told
 from study.leases import Leases, LostError
 from study.ledger import Outcome, is_settled
@@ -66,7 +66,7 @@ class Events(Stateless, tune.Callback):
         if self._leases.lost:
             self.stop(f"the study was stopped: {LostError()}")
         if time.monotonic() - self._ray_seen > LOOK_AT_RAY_S:
-            if not any(node["Alive"] for node in ray.nodes()):  # type: ignore[no-untyped-call]  # Ray leaves it so
+            if not ray_is_alive():
                 self._stopper.running.clear()
                 raise RayLostError
             self._ray_seen = time.monotonic()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from study.leases import Leases
 from study.ledger import Ledger
+from study.server_leases import end_if_dead_here
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,16 @@ def sweep(ledger: Ledger, leases: Leases) -> list[Leftover]:
     """End the runs that nobody ended, and remove what is left over; what belongs to the living stays."""
     ledger.close_abandoned(leases)
     return [each for each in leftovers(ledger) if _remove(each, leases)]
+
+
+def sweep_idle(ledger: Ledger) -> None:
+    """The same where there is nothing to train, and so no launch: on a server, only this machine's dead are ended."""
+    leases = Leases(ledger.root / "leases")
+    if not ledger.server:
+        sweep(ledger, leases)
+        return
+    for launch in ledger.beats():
+        end_if_dead_here(launch, leases, ledger)
 
 
 def is_dead(owner: str, leases: Leases) -> bool:

@@ -37,6 +37,10 @@ class Leases:
         """Whether the lease was nobody's, not even this process's, and is this process's now."""
         return name not in self._held and self.take(name)
 
+    def take_left(self, name: str) -> bool:
+        """Whether a process of this folder died with the lease, which is this process's now."""
+        return (self._folder / f"{name}.lock").exists() and Leases.take(self, name)
+
     def take(self, name: str) -> bool:
         """Whether the lease is this process's now; False where another has it. Does not wait."""
         if name in self._held:

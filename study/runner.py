@@ -1,9 +1,7 @@
 """Runs the trials of a plan on Ray Tune."""
 
-import logging
 import os
 import shutil
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from rich.console import Console
 from revit.config import ModelConfig
 from revit.errors import InputError
 from revit.weights import PACKAGED
-from study import RAY_BEYOND_THIS_MACHINE
+from study.cluster import start_ray
 from study.events import Events
 from study.failures import MOST_LOST, RayLostError
 from study.housekeeping import sweep
@@ -28,18 +26,6 @@ from study.queueing import Queue, Stopper
 from study.recorder import Recorder
 from study.server_leases import ServerLeases
 from study.trainable import train_trial
-
-QUIET_RAY = {
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_health_check_period_ms": "1000",  # a dead raylet is seen after seconds, not after half a minute
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Stopper listens
-    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # the ledger is what a study resumes from
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,17 +171,3 @@ def _bundle(params: dict[str, Any]) -> tune.PlacementGroupFactory:
     """What Ray reserves for a trial."""
     order = params["order"]
     return tune.PlacementGroupFactory([{"CPU": order["num_cpus"], "GPU": order["num_gpus"]}])
-
-
-def start_ray() -> None:
-    """Join the Ray that is running in this process, or start one that only this machine can reach.
-
-    Warns where the user has told Ray to listen beyond it: whoever reaches its ports can run code here.
-    """
-    os.environ.update(QUIET_RAY)
-    if os.environ[RAY_BEYOND_THIS_MACHINE] != "0":
-        beyond = f"{RAY_BEYOND_THIS_MACHINE} is set: Ray can be reached, and given code to run, from other machines"
-        warnings.warn(beyond, stacklevel=2)
-    if not ray.is_initialized():
-        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failed trials are told of by their outcome
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)

@@ -45,7 +45,7 @@ class ServerLeases(Leases):
         self._heard: dict[str, _Heard] = {}
         self._last_look = time.monotonic()
         self._closed = threading.Event()
-        for name in (launch, _alive(launch)):
+        for name in (launch, _lock_of(launch)):
             super().take(name)
         self._heart = threading.Thread(target=self._beat_on, name="heart", daemon=True)
         self._heart.start()
@@ -80,16 +80,7 @@ class ServerLeases(Leases):
     def _others(self, name: str) -> list[str]:
         """The other launches that claim a name, unless they died on this very machine: those are ended."""
         others = [each for each in self._ledger.claimants(name) if each != self._launch]
-        return [each for each in others if not self._ended_here(each)]
-
-    def _ended_here(self, launch: str) -> bool:
-        """Whether a launch was one of this machine's folder, and is dead; then it is given up."""
-        lock = _alive(launch)
-        if not (self._folder / f"{lock}.lock").exists() or not super().take(lock):
-            return False
-        self._ledger.give_up(launch)
-        super().release(lock)
-        return True
+        return [each for each in others if not end_if_dead_here(each, self, self._ledger)]
 
     def release(self, name: str) -> None:
         """Give a lease back, where it is held.
@@ -144,6 +135,16 @@ class ServerLeases(Leases):
                 self._ledger.give_up(launch)
 
 
-def _alive(launch: str) -> str:
+def end_if_dead_here(launch: str, leases: Leases, ledger: Ledger) -> bool:
+    """Whether a launch was one of this machine's folder, and is dead; then it is ended."""
+    lock = _lock_of(launch)
+    if not leases.take_left(lock):
+        return False
+    ledger.give_up(launch)
+    Leases.release(leases, lock)
+    return True
+
+
+def _lock_of(launch: str) -> str:
     """Name of the lock that a launch holds on its own machine for as long as it lives."""
     return f"launch-{launch}"

@@ -1,5 +1,6 @@
 """The command line as a user meets it: another process, its output, its exit code."""
 
+import errno
 import os
 import re
 import signal
@@ -16,7 +17,7 @@ from mlflow import MlflowClient
 import run_study
 import search_spaces
 from revit.fine_tune import marks
-from study import RAY_BEYOND_THIS_MACHINE, runner
+from study import RAY_BEYOND_THIS_MACHINE, cluster
 from study.ledger import Ledger, tracking_uri
 
 ROOT = Path(__file__).parent.parent
@@ -74,6 +75,8 @@ WRONG = {
     "a cache that is a file": (["run", "quickstart", "--cache-dir", str(ROOT / "LICENSE")], "cannot be written"),
     "a corrupt store": (["plan", "quickstart", "--store", "CORRUPT"], "no store that MLflow can open"),
     "reports on a file": (["report", "quickstart", "--reports", str(ROOT / "LICENSE")], "cannot be written"),
+    "a server that is not there": (["plan", "quickstart", "--store", "http://127.0.0.1:9"], "http://127.0.0.1:9"),
+    "to prune a server": (["prune", "--store", "http://127.0.0.1:9"], "prune needs the folder of a store"),
     "no store to show": (["ui", "--store", "/nowhere/at/all"], "run a study first"),
 }
 
@@ -143,6 +146,22 @@ def refused(
     return capsys.readouterr().err.strip()
 
 
+def test_a_store_that_goes_away_between_two_looks_at_it_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def away() -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(run_study, "app", away)
+    with pytest.raises(SystemExit) as stop:
+        run_study.main()
+    assert stop.value.code == 1
+    assert capsys.readouterr().err.splitlines() == [
+        f"error: the store is away: [Errno {errno.ESTALE}] Stale file handle",
+        "nothing is lost: give the same command again later",
+    ]
+
+
 @pytest.mark.parametrize("budget", ["steps=10", "epochs=1.0"])
 def test_planning_on_a_folder_that_is_not_there_is_one_line_too(
     budget: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -207,10 +226,12 @@ def test_a_study_interrupted_resumed_and_asked_again(tmp_path: Path) -> None:
         steps = [point.step for point in client.get_metric_history(run.info.run_id, "train_loss")]
         assert steps == sorted(marks(120, 100)), "every step once, though trials were resumed"
 
+    Ledger(store).open_launch("quickstart", {})  # one that died after its last trial, before its end
     asked = call(*arguments)
     assert asked.returncode == 0
     assert "nothing to do" in asked.stdout
-    assert len([run for run in all_runs(store) if run.data.tags["kind"] == "launch"]) == 3
+    launches = [run for run in all_runs(store) if run.data.tags["kind"] == "launch"]
+    assert sorted(run.info.status for run in launches) == ["FINISHED", "KILLED", "KILLED", "KILLED"]
 
     reported = call("report", "quickstart", "--seeds", "1", *where(tmp_path), "--reports", str(tmp_path / "reports"))
     assert reported.returncode == 0
@@ -325,9 +346,9 @@ def test_whoever_opens_the_ui_or_ray_to_others_is_warned(
         assert served[-1][served[-1].index("--host") + 1] == host
         assert ("can read, change and delete every result" in capsys.readouterr().out) == is_warned
     monkeypatch.setenv(RAY_BEYOND_THIS_MACHINE, "1")
-    monkeypatch.setattr(runner.ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(cluster.ray, "is_initialized", lambda: True)
     with pytest.warns(UserWarning, match="Ray can be reached, and given code to run, from other machines"):
-        runner.start_ray()
+        cluster.start_ray()
 
 
 def test_ui_serves_mlflow_on_this_machine(tmp_path: Path, free_port: int) -> None:

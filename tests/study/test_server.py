@@ -24,6 +24,7 @@ from revit.errors import InputError
 from search_spaces.space import SearchSpace
 from study import server_leases
 from study.checks.server import check_server
+from study.housekeeping import sweep_idle
 from study.leases import LostError
 from study.ledger import Ledger, may_pass
 from study.orders import Resources
@@ -196,6 +197,18 @@ def test_on_one_machine_the_lease_of_a_dead_launch_is_free_at_once(
         holder.kill()
     assert not taken
     assert ours.take("of the dead")
+    assert launch not in ledger.beats()
+
+
+def test_a_launch_that_died_is_ended_even_where_nothing_is_left_to_train(server: Server, tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "here", server.address)
+    holder, launch = start_holder(tmp_path / "here", server)
+    with holder:
+        sweep_idle(ledger)
+        sweep_idle(Ledger(tmp_path / "elsewhere", server.address))
+        assert launch in ledger.beats()
+        holder.kill()
+    sweep_idle(ledger)
     assert launch not in ledger.beats()
 
 
