@@ -3,9 +3,11 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from sqlalchemy import event
 
 from revit.config import FineTuneConfig
 from search_spaces.space import SearchSpace
@@ -159,6 +161,31 @@ def test_on_a_full_disk_nothing_measured_is_lost_and_what_waited_is_written_once
     assert (record.outcome, record.last_step) == ("finished", 200)
     for metric in ("metric_0", "metric_39"):
         assert store.ledger.curve(record.run_id, metric) == [(step, float(step)) for step in range(1, 201)]
+
+
+def test_what_comes_while_the_store_is_read_only_is_written_once_it_is_not(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "FIRST_WAIT_S", 0.05)
+    identity = store.trials[0].identity
+    store.recorder.started(identity)
+    store.recorder._thread.submit(lambda: None).result()
+    engine = store.ledger._client._tracking_client.store.engine
+    read_only = [True]
+
+    @event.listens_for(engine, "checkout")
+    def forbid(connection: Any, *_: object) -> None:
+        connection.execute(f"PRAGMA query_only = {read_only[0]}")
+
+    store.finish(identity)
+    while not store.told:
+        time.sleep(0.02)
+    assert "readonly" in store.told[0]
+    assert store.settled == []
+    read_only[0] = False
+    store.recorder.close(interrupted=False, complete=True)
+    assert store.settled == ["finished"]
+    assert store.statuses() == {identity: "FINISHED", "launch": "FINISHED"}
 
 
 def test_in_a_hurry_what_cannot_be_written_is_left_to_the_next_launch(
