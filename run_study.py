@@ -3,6 +3,7 @@
 Whatever needs seconds to import is imported where it is needed, so that `list` and `--help` are instant.
 """
 
+import atexit
 import gc
 import io
 import os
@@ -492,6 +493,7 @@ def _tell_notes(planned: "Plan") -> None:
 def main() -> None:
     """Run the command line; every wrong input is one line and exit code 2."""
     gc.set_threshold(*COLLECTING)
+    atexit.register(gc.freeze)  # else Python looks through all objects once more while it ends: .4 s of a `plan`'s 1.9
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name of a file may be no text
     try:

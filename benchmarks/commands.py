@@ -1,67 +1,89 @@
 """How long commands take that train nothing, held against what Python takes to import MLflow, or torch.
 
     python -m benchmarks commands
+
+They are asked about quickstart, finished with made-up results. Each is timed from the start of the interpreter to its
+end, and asked once more which of the large libraries it has imported.
 """
 
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
 
+import search_spaces
 from benchmarks.ratios import Measured, in_turns, ratios, seconds_of, spread
-from benchmarks.report import COMMAND, SPACE, write_study
-from study.plan import Folders
+from study.ledger import Ledger
+from study.plan import Folders, make_plan
+from study.recorder import Recorder
 
 ROOT = Path(__file__).parent.parent
 ROUNDS = 7
-SEEDS = (0,)
+STUDY = "quickstart"
+MOST_OF_MLFLOW, MOST_OF_TORCH = 1.5, 0.25
+COMMAND = "import run_study; run_study.main()"
 HEAVY = ("torch", "ray", "mlflow")
 IMPORTED = f"""
 import atexit, sys
-atexit.register(lambda: print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr))
+atexit.register(lambda: print(*[name for name in {HEAVY} if name in sys.modules], sep=", ", file=sys.stderr))
+{COMMAND}
 """
-"""Runs before a command; its last line on stderr tells what of HEAVY it has imported."""
+"""A command that tells in a last line on stderr what of HEAVY it has imported."""
 
 
 def measure(*, tiny: bool) -> list[Measured]:
-    """Commands and imports in turns, on a finished study of made-up results."""
+    """Commands and imports in turns."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folders = Folders(store=folder / "mlruns", data=folder, cache=folder / "cache")
-        write_study(SEEDS, folders)
-        where = ["--store", str(folders.store), "--cache-dir", str(folders.cache), "--seeds", str(len(SEEDS))]
+        _finish(folders)
+        where = ["--store", str(folders.store), "--data-dir", str(folders.data), "--cache-dir", str(folders.cache)]
         commands = {
-            "run, of a finished study": ["run", SPACE.name, *where],
-            "plan": ["plan", SPACE.name, *where],
-            "list": ["list"],
-            "--help": ["--help"],
+            "run of a finished study": (["run", STUDY, *where], "mlflow", MOST_OF_MLFLOW),
+            "plan": (["plan", STUDY, *where], "mlflow", MOST_OF_MLFLOW),
+            "list": (["list"], "torch", MOST_OF_TORCH),
+            "--help": (["--help"], "torch", MOST_OF_TORCH),
         }
-        timed: list[Callable[[], float]] = [partial(_seconds, COMMAND, words) for words in commands.values()]
-        imports = [partial(_seconds, f"import {library}", []) for library in ("mlflow", "torch")]
+        timed = [partial(_seconds, COMMAND, words) for words, _, _ in commands.values()]
+        imports = [partial(_seconds, f"import {library}") for library in ("mlflow", "torch")]
         *seconds, mlflow, torch = in_turns(1 if tiny else ROUNDS, *timed, *imports)
-        imported = [_imported(words) for words in commands.values()]
-    against = {"mlflow": (mlflow, 1.5), "torch": (torch, 0.25)}
-    lines = []
-    for command, own, loaded, library in zip(commands, seconds, imported, ("mlflow", "mlflow", "torch", "torch"), strict=True):
-        other, target = against[library]
-        shares = ratios(own, other)
-        lines.append(
-            Measured(
-                what=command,
-                against=f"python -c 'import {library}'",
-                ratio=median(shares),
-                target=target,
-                at_least=False,
-                remarks=f"{spread(shares)}; {median(own):.2f} s against {median(other):.2f} s; of {', '.join(HEAVY)} it imports {loaded}",
-            )
+        imported = [_imported(words) for words, _, _ in commands.values()]
+    against = {"mlflow": mlflow, "torch": torch}
+    return [
+        Measured(
+            what=what,
+            against=f"python -c 'import {library}'",
+            ratio=median(ratios(own, against[library])),
+            target=target,
+            at_least=False,
+            remarks=f"{spread(ratios(own, against[library]))}; {median(own):.2f} s against "
+            f"{median(against[library]):.2f} s; of {', '.join(HEAVY)} it imports {loaded or 'none'}",
         )
-    return lines
+        for (what, (_, library, target)), own, loaded in zip(commands.items(), seconds, imported, strict=True)
+    ]
 
 
-def _seconds(code: str, arguments: Sequence[str]) -> float:
+def _finish(folders: Folders) -> None:
+    """Write the study as a launch would that finishes, without its artifacts, which no command here reads."""
+    ledger = Ledger(folders.store)
+    space = search_spaces.load(STUDY)
+    trials = make_plan(space, space.seeds, folders, {}).to_run
+    launch = ledger.open_launch(STUDY, {})
+    recorder = Recorder(ledger, launch=launch, study=space.tags, trials=trials, tell=print)
+    results = {"test_accuracy": 0.9, "test_loss": 0.3, "chosen_val_accuracy": 0.9, "train_s": 1.0}
+    for trial in trials:
+        recorder.started(trial.identity)
+        recorder.final(trial.identity, {"step": trial.num_steps, **results})
+        recorder.ended(
+            trial.identity, "finished", message="", artifacts=folders.data / "none", then=lambda outcome: None
+        )
+    recorder.close(interrupted=False, complete=True)
+
+
+def _seconds(code: str, arguments: Sequence[str] = ()) -> float:
     """How long Python takes for it, from start to end."""
     command = [sys.executable, "-c", code, *arguments]
     return seconds_of(lambda: subprocess.run(command, cwd=ROOT, capture_output=True, check=True))
@@ -69,6 +91,5 @@ def _seconds(code: str, arguments: Sequence[str]) -> float:
 
 def _imported(arguments: Sequence[str]) -> str:
     """Which of HEAVY a command imports."""
-    command = [sys.executable, "-c", IMPORTED + COMMAND, *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return done.stderr.splitlines()[-1]
+    command = [sys.executable, "-c", IMPORTED, *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stderr.splitlines()[-1]

@@ -8,6 +8,7 @@ to Tuner, which starts a process for each trial, and an MLflowLoggerCallback.
 """
 
 import io
+import logging
 import subprocess
 import sys
 import tempfile
@@ -116,7 +117,7 @@ def documented(count: int, images: Path, folder: Path) -> None:
         data = TrialData.of(config, ImageStore(Path(params["images"])), find_weights(config.model))
         fine_tune(config, data, lambda rows, state: tune.report(rows[-1]), device=torch.device("cpu"))
 
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level="error")
+    ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     mlflow = MLflowLoggerCallback(tracking_uri=f"sqlite:///{folder}/mlflow.db", experiment_name="short")
     config = asdict(SPACE.candidates((0,))[0].config)
     tuner = tune.Tuner(

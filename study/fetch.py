@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
-from httpx2 import HTTPError
-from huggingface_hub import hf_hub_download, hf_hub_url
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
@@ -119,6 +117,9 @@ def _fetch_weights(model: ModelConfig) -> Need:
     repo = hub_repo(model.name)
     if need.here or model.weights is not None or repo is None:
         return need
+    from httpx2 import HTTPError  # here, as a plan asks what is missing and gets nothing
+    from huggingface_hub import hf_hub_download, hf_hub_url
+
     try:
         _check_blob(Path(hf_hub_download(repo, HUB_FILES[0])))
     except (HTTPError, OSError, InputError) as error:
