@@ -4,16 +4,17 @@ What is drawn depends on (seed, step) alone, never on how often a process was re
 gray over three channels happen on the device, in `to_input`.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
+from math import gcd
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as F
 
 from revit.config import FineTuneConfig, steps_per_epoch
@@ -23,6 +24,8 @@ from revit.datasets.subsets import Indices
 ASPECT_RATIO = (3 / 4, 4 / 3)
 CROP_ATTEMPTS = 10
 PREFETCHED_BATCHES = 2
+RESIZED_TOGETHER = 2**18
+"""Bytes of pixels, before or after, that are resized in one call: what a core's cache holds."""
 
 ORDER_STREAM, CROP_STREAM, DROPOUT_STREAM, MIXUP_STREAM = 0, 1, 2, 3
 """Keys that keep the random numbers of data order, crops, dropout and mixup apart under one seed."""
@@ -135,26 +138,92 @@ def _frame_side(config: FineTuneConfig) -> int:
     return config.resolution + 2 * config.crop_padding
 
 
-def crop(image: npt.NDArray[np.uint8], box: npt.NDArray[np.int64], flip: bool, resolution: int) -> Tensor:
-    """The box of an image (H, W, C), resized (bilinear, antialiased) to (C, resolution, resolution)."""
-    top, left, height, width = box.tolist()
-    cut = torch.from_numpy(image[top : top + height, left : left + width]).permute(2, 0, 1)
-    resized: Tensor = F.resize(cut, [resolution, resolution], antialias=True)
-    return resized.flip(-1) if flip else resized
+def crop_all(images: Sequence[npt.NDArray[np.uint8]], crops: Crops, resolution: int) -> Tensor:
+    """The box of each image (H, W, C), resized (bilinear, antialiased), mirrored or not: (B, C, R, R) uint8."""
+    corners = zip(images, crops.boxes.tolist(), strict=True)
+    cuts = [image[top : top + height, left : left + width] for image, (top, left, height, width) in corners]
+    channels = cuts[0].shape[2]
+    out = np.empty((len(cuts), channels, resolution, resolution), np.uint8)
+    largest = max(resolution**2, *crops.boxes[:, 2:].prod(axis=1).tolist())
+    num_together = max(1, RESIZED_TOGETHER // (channels * largest))
+    for start in range(0, len(cuts), num_together):
+        part = slice(start, start + num_together)
+        _resize(cuts[part], crops.flips[part].tolist(), out[part])
+    return torch.from_numpy(out)
 
 
-def train_image(config: FineTuneConfig, image: npt.NDArray[np.uint8], box: npt.NDArray[np.int64], flip: bool) -> Tensor:
-    """One training image (C, R, R) uint8: the box of the frame that the config makes of `image` (H, W, C)."""
+def _resize(cuts: Sequence[npt.NDArray[np.uint8]], flips: Sequence[bool], out: npt.NDArray[np.uint8]) -> None:
+    """Write images (H, W, C), resized and mirrored or not, to `out` (n, C, R, R), each bit as torchvision's `resize`.
+
+    That resizes rows, rounds, and resizes columns. Rows do not mix, nor do columns: so all images of one width are one
+    call here, and then all of one height, as a call takes longer than a small image does. Channels are spread over
+    planes when there are fewest pixels.
+    """
+    _, channels, resolution, _ = out.shape
+    rows: dict[int, npt.NDArray[np.uint8]] = {}
+    for width, places in _places([cut.shape[1] for cut in cuts]).items():
+        below = np.concatenate([cuts[place] for place in places])
+        resized = _interpolate(below.reshape(1, -1, width, channels), len(below), resolution)[0]
+        top = 0
+        for place in places:
+            rows[place] = resized[top : top + len(cuts[place])]
+            top += len(cuts[place])
+    for height, places in _places([len(cut) for cut in cuts]).items():
+        if height < resolution:
+            planes = np.array([_planes(rows[place], flips[place]) for place in places])
+            resized = _resize_columns(planes.reshape(-1, height, resolution), resolution)
+            out[places] = resized.reshape(-1, channels, resolution, resolution)
+        else:
+            pixels = np.array([rows[place] for place in places])
+            resized = _resize_columns(pixels.reshape(-1, height, resolution * channels), resolution)
+            for place, image in zip(places, resized.reshape(-1, resolution, resolution, channels), strict=True):
+                out[place] = _planes(image, flips[place])
+
+
+def _planes(pixels: npt.NDArray[np.uint8], flip: bool) -> npt.NDArray[np.uint8]:
+    """A view (C, H, W), mirrored or not, of pixels (H, W, C)."""
+    planes = pixels.transpose(2, 0, 1)
+    return planes[..., ::-1] if flip else planes
+
+
+def _resize_columns(columns: npt.NDArray[np.uint8], height: int) -> npt.NDArray[np.uint8]:
+    """Columns (n, H, W) of whatever, to (n, height, W): four pass for the channels of a pixel, which is fastest."""
+    num_images, old_height, width = columns.shape
+    together = gcd(width, 4)
+    pixels = columns.reshape(num_images, old_height, width // together, together)
+    return _interpolate(pixels, height, width // together).reshape(num_images, height, width)
+
+
+def _places(sizes: Sequence[int]) -> dict[int, list[int]]:
+    """Where each size occurs."""
+    places = defaultdict(list)
+    for place, size in enumerate(sizes):
+        places[size].append(place)
+    return places
+
+
+def _interpolate(pixels: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
+    """Images (n, H, W, C) to (n, height, width, C), bilinear and antialiased."""
+    channels_first = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    resized = nn.functional.interpolate(channels_first, (height, width), mode="bilinear", antialias=True)
+    return resized.permute(0, 2, 3, 1).numpy()
+
+
+def train_images(config: FineTuneConfig, images: Sequence[npt.NDArray[np.uint8]], crops: Crops) -> Tensor:
+    """Training images (B, C, R, R) uint8: the boxes of the frames that the config makes of `images` (H, W, C)."""
     if config.train_crop in ("random_resized", "none"):
-        return crop(image, box, flip, config.resolution)
-    [whole] = whole_boxes(np.array([image.shape[:2]]))
+        return crop_all(images, crops, config.resolution)
     if config.train_crop == "resized":
-        frame = crop(image, whole, False, _frame_side(config))
+        frames = squash_all(images, _frame_side(config))
     else:
-        frame = F.pad(crop(image, whole, False, config.resolution), [config.crop_padding])
-    top, left, height, width = box.tolist()
-    cut = frame[:, top : top + height, left : left + width]
-    return cut.flip(-1) if flip else cut
+        frames = F.pad(squash_all(images, config.resolution), [config.crop_padding])
+    return crop_all([frame.permute(1, 2, 0).numpy() for frame in frames], crops, config.resolution)
+
+
+def squash_all(images: Sequence[npt.NDArray[np.uint8]], resolution: int) -> Tensor:
+    """Each image (H, W, C) entire, resized (bilinear, antialiased): (B, C, R, R) uint8."""
+    whole = whole_boxes(np.array([image.shape[:2] for image in images]))
+    return crop_all(images, Crops(whole, np.zeros(len(images), bool)), resolution)
 
 
 def batch_indices(config: FineTuneConfig, train: Indices, step: int) -> Indices:
@@ -178,12 +247,9 @@ def train_batch(config: FineTuneConfig, store: ImageStore, train: Indices, step:
     """The batch of training step `step` (from 0): at most `batch_size` images at the resolution."""
     indices = batch_indices(config, train, step)
     crops = draw_crops(config, step, store.sizes[indices])
-    images = [
-        train_image(config, store.image(index), box, flip)
-        for index, box, flip in zip(indices.tolist(), crops.boxes, crops.flips.tolist(), strict=True)
-    ]
+    images = train_images(config, _images(store, indices), crops)
     mix = draw_mix(config, step, len(indices))
-    return Batch(torch.stack(images), torch.from_numpy(store.labels[indices]), mix)
+    return Batch(images, torch.from_numpy(store.labels[indices]), mix)
 
 
 def train_batches(
@@ -202,16 +268,19 @@ def eval_batches(
 
 
 def _eval_batch(store: ImageStore, indices: Indices, resolution: int) -> Batch:
-    boxes = whole_boxes(store.sizes[indices])
-    pairs = zip(indices.tolist(), boxes, strict=True)
-    images = [crop(store.image(index), box, False, resolution) for index, box in pairs]
-    return Batch(torch.stack(images), torch.from_numpy(store.labels[indices]))
+    images = squash_all(_images(store, indices), resolution)
+    return Batch(images, torch.from_numpy(store.labels[indices]))
+
+
+def _images(store: ImageStore, indices: Indices) -> list[npt.NDArray[np.uint8]]:
+    return [store.image(index) for index in indices.tolist()]
 
 
 def to_input(images: Tensor, normalization: str, device: torch.device) -> Tensor:
     """What the model takes, on the device: (B, 3, H, W) float32, of uint8 images (B, C, H, W), C 1 or 3."""
     scale, shift = _scale_and_shift(normalization, device)
-    return images.to(device, non_blocking=True).float() / scale - shift
+    pixels = images.to(device, non_blocking=True).expand(-1, 3, -1, -1).float()
+    return pixels.div_(scale).sub_(shift)  # in place, as new memory for a batch takes longer than its arithmetic
 
 
 @cache

@@ -42,7 +42,7 @@ SPACE = SearchSpace(
     question="Does it run?",
     base=LONG,
     scientific={"optimizer.lr": (0.02, 0.03)},
-    seeds=(0, 1),
+    seeds=(0,),
 )
 SHORT = SearchSpace(
     name="shared",

@@ -1,3 +1,5 @@
+import random
+
 import numpy as np
 import pytest
 import torch
@@ -7,11 +9,14 @@ from scipy import stats
 from torchvision.transforms import v2
 
 from revit.config import FineTuneConfig
+from revit.datasets import loader
 from revit.datasets.loader import (
     ASPECT_RATIO,
+    RESIZED_TOGETHER,
+    Crops,
     batch_indices,
     central_box,
-    crop,
+    crop_all,
     draw_crops,
     draw_mix,
     eval_batches,
@@ -19,7 +24,7 @@ from revit.datasets.loader import (
     to_input,
     train_batch,
     train_batches,
-    train_image,
+    train_images,
 )
 from revit.datasets.store import ImageStore
 
@@ -63,19 +68,30 @@ def test_the_fallback_box_is_torchvisions(monkeypatch: pytest.MonkeyPatch) -> No
     assert tuple(v2.RandomResizedCrop(8).ratio) == ASPECT_RATIO
 
 
-@settings(deadline=None, max_examples=40)
-@given(st.integers(4, 60), st.integers(4, 60), st.sampled_from([1, 3]), st.booleans(), st.data())
-def test_a_crop_equals_torchvisions_for_the_same_box(
-    height: int, width: int, channels: int, flip: bool, data: st.DataObject
+@pytest.mark.parametrize("together", [1, 5000, RESIZED_TOGETHER])
+def test_every_crop_of_a_batch_equals_torchvisions_for_the_same_box(
+    together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    image = image_of(height, width, channels)
-    top, left = data.draw(st.integers(0, height - 2)), data.draw(st.integers(0, width - 2))
-    box = [top, left, data.draw(st.integers(1, height - top)), data.draw(st.integers(1, width - left))]
-    resolution = data.draw(st.sampled_from([8, 28, 33]))
-    whole = torch.from_numpy(image).permute(2, 0, 1).contiguous()
-    theirs = v2.functional.resized_crop(whole, *box, [resolution, resolution], antialias=True)
-    theirs = v2.functional.horizontal_flip(theirs) if flip else theirs
-    assert torch.equal(crop(image, np.array(box), flip, resolution), theirs)
+    """Whatever the others are with which it is resized: of sizes of their own, or of its width, or its height."""
+    monkeypatch.setattr(loader, "RESIZED_TOGETHER", together)
+
+    @settings(deadline=None, max_examples=25, derandomize=True)
+    @given(st.sampled_from([1, 3]), st.sampled_from([1, 8, 28, 33]), st.sampled_from([3, 9, 60]), st.randoms())
+    def check(channels: int, resolution: int, largest: int, chance: random.Random) -> None:
+        images, boxes, flips = [], [], []
+        for _ in range(chance.randint(1, 12)):
+            height, width = chance.randint(1, largest), chance.randint(1, largest)
+            top, left = chance.randrange(height), chance.randrange(width)
+            images.append(image_of(height, width, channels, seed=len(images)))
+            boxes.append([top, left, chance.randint(1, height - top), chance.randint(1, width - left)])
+            flips.append(chance.random() < 0.5)
+        ours = crop_all(images, Crops(np.array(boxes), np.array(flips)), resolution)
+        for image, box, flip, crop in zip(images, boxes, flips, ours, strict=True):
+            whole = torch.from_numpy(image).permute(2, 0, 1).contiguous()
+            theirs = v2.functional.resized_crop(whole, *box, [resolution, resolution], antialias=True)
+            assert torch.equal(crop, v2.functional.horizontal_flip(theirs) if flip else theirs)
+
+    check()
 
 
 def test_evaluation_squashes_the_whole_image_as_torchvision(digits: ImageStore) -> None:
@@ -122,8 +138,8 @@ def test_crops_of_one_size_are_the_windows_of_torchvisions_frame_all_alike_often
     assert counts.min() > 0.6 * 4000 / places**2
     for top, left in corners:
         expected = frame[:, top : top + 8, left : left + 8]
-        assert torch.equal(train_image(config, image, np.array([top, left, 8, 8]), False), expected)
-        assert torch.equal(train_image(config, image, np.array([top, left, 8, 8]), True), expected.flip(-1))
+        both_ways = Crops(np.tile([top, left, 8, 8], (2, 1)), np.array([False, True]))
+        assert torch.equal(train_images(config, [image, image], both_ways), torch.stack([expected, expected.flip(-1)]))
 
 
 def test_with_replacement_an_epoch_leaves_a_share_of_1_over_e_unseen() -> None:
