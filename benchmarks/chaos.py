@@ -28,7 +28,7 @@ from study.ledger import Ledger
 ROOT = Path(__file__).parent.parent
 NAMES = {"driver": "", "worker": "ray::", "raylet": "raylet", "gcs": "gcs_server"}
 """By victim, how the command lines of its processes begin; a driver is the process that was started."""
-LONGEST_PEACE_S, LONGEST_PEACE = 25.0, 0.6
+LONGEST_PEACE_S, LONGEST_PEACE = 15.0, 0.6
 """Between one kill and the next: seconds, and share of what the whole study takes in peace."""
 PATIENCE_S = 120.0
 """After which a process that should have died with its driver counts as an orphan."""
