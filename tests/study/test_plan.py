@@ -147,6 +147,8 @@ def test_what_is_new_in_a_grown_grid_has_not_changed(folders: Folders) -> None:
     grown = plan_of(folders, records, scientific={"optimizer.lr": (0.1, 0.2, 0.3)}, seeds=(0, 1, 2))
     assert [trial.state for trial in grown.trials].count("finished") == 4
     assert {trial.changed for trial in grown.trials} == {""}
+    wider = plan_of(folders, records, scientific={"optimizer.lr": (0.1, 0.2), "schedule.name": ("cosine", "linear")})
+    assert [trial.state for trial in wider.trials].count("finished") == 4, "where the new axis is as the base was"
     shrunk = plan_of(folders, records, scientific={"optimizer.lr": (0.2,)})
     assert [trial.state for trial in shrunk.trials] == ["finished"] * 2
 
