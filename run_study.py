@@ -502,14 +502,14 @@ def main() -> None:
         err.print(f"[red]error:[/red] {escape(str(error))}")
         sys.exit(EXIT_WRONG_INPUT)
     except Exception as error:
-        if not _store_is_away(error):
+        if not _may_pass(error):
             raise
-        err.print(f"[red]error:[/red] the store is away: {escape(first_line(error))}")
+        err.print(f"[red]error:[/red] a disk or server does not serve for now: {escape(first_line(error))}")
         err.print("nothing is lost: give the same command again later")
         sys.exit(EXIT_SOME_FAILED)
 
 
-def _store_is_away(error: Exception) -> bool:
+def _may_pass(error: Exception) -> bool:
     if "study.ledger" not in sys.modules:
         return False
     from study.ledger import may_pass

@@ -157,7 +157,7 @@ def test_a_store_that_goes_away_between_two_looks_at_it_is_one_line(
         run_study.main()
     assert stop.value.code == 1
     assert capsys.readouterr().err.splitlines() == [
-        f"error: the store is away: [Errno {errno.ESTALE}] Stale file handle",
+        f"error: a disk or server does not serve for now: [Errno {errno.ESTALE}] Stale file handle",
         "nothing is lost: give the same command again later",
     ]
 

@@ -339,15 +339,18 @@ def test_two_machines_share_the_trials_of_a_study(server: Server, tmp_path: Path
     assert not ledger.beats()
 
 
-def test_artifacts_come_from_the_server_and_go_there(server: Server, tmp_path: Path) -> None:
+def test_artifacts_go_to_the_server_and_come_from_it_to_another_machine(server: Server, tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "here", server.address)
     launch = ledger.open_launch("files", {})
-    (tmp_path / "note.txt").write_text("kept")
-    ledger.attach("files", [tmp_path / "note.txt"], "report")
+    known = ledger.open_trial("filed", launch=launch, name="filed", config={}, tags={})
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "note.txt").write_text("kept")
+    ledger.close_trial(known.run_id, "finished", artifacts=tmp_path / "files")
     ledger.close_launch(launch, "finished", {})
     elsewhere = Ledger(tmp_path / "there", server.address)
-    assert not elsewhere.artifact(launch, "nothing.txt").exists()
-    assert elsewhere.address(launch, "note.txt").startswith(f"{server.address}/#/experiments/")
+    assert elsewhere.artifact(known.run_id, "note.txt").read_text() == "kept"
+    assert not elsewhere.artifact(known.run_id, "nothing.txt").exists()
+    assert elsewhere.address(known.run_id, "note.txt").startswith(f"{server.address}/#/experiments/")
 
 
 def test_the_doctor_looks_at_a_server(server: Server, tmp_path: Path) -> None:
