@@ -17,14 +17,15 @@ import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage, Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException, RestException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.db.utils import _get_latest_schema_revision
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.file_utils import local_file_uri_to_path
@@ -40,8 +41,8 @@ from study.leases import Leases
 
 EXPERIMENT = "vit-fine-tuning"
 PAGE = 1000
-BATCH_METRICS, BATCH_PARAMS = 1000, 100
-"""Most entries that MLflow takes in one `log_batch`."""
+BATCH_METRICS = 800
+"""Metrics in one `log_batch`: of the 1,000 entries that MLflow takes, 100 may be params and 100 tags."""
 
 STEPS_DONE = "num_steps_done"
 """Metric that every written row carries: how far the run has got."""
@@ -67,6 +68,29 @@ SERVER_ERROR = 500
 
 SURROUNDINGS = ("device", "precision", "torch")
 """Tags of a trial that say what it ran on."""
+
+
+class Measurement(NamedTuple):
+    """Metrics by their names, `step` among them, and when they were measured, in milliseconds since 1970."""
+
+    row: Mapping[str, float]
+    at_ms: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class News:
+    """What is known of a trial, and may not be written yet.
+
+    Attributes:
+        config: the flat config, which is kept as the run's params; empty where it is written.
+        rows: what was measured, in the order of steps.
+        tags: what else to mark it with.
+    """
+
+    config: Mapping[str, object] = field(default_factory=dict)
+    rows: list[Measurement] = field(default_factory=list)
+    tags: dict[str, str] = field(default_factory=dict)
+
 
 Outcome = Literal["finished", "diverged", "failed", "interrupted"]
 STATUS: dict[Outcome, str] = {
@@ -329,62 +353,67 @@ class Ledger:
         self._client.log_batch(launch, metrics=[Metric(name, value, now, 0) for name, value in counts.items()])
         self._close(launch, outcome)
 
-    def open_trial(
-        self,
-        identity: str,
-        *,
-        launch: str,
-        name: str,
-        config: Mapping[str, object],
-        tags: Mapping[str, str],
-    ) -> TrialRecord:
-        """Begin a trial, or take up its run again; returns what is written of it.
-
-        Args:
-            config: the flat config, logged as the run's params.
-        """
+    def open_trial(self, identity: str, *, launch: str, name: str, tags: Mapping[str, str]) -> TrialRecord:
+        """Begin a trial, or take up its run again; returns what is written of it."""
         all_tags = {"kind": "trial", "identity": identity, MLFLOW_PARENT_RUN_ID: launch, **tags}
         known = self.find(identity)
         if known is None:
-            known = _record(self._client.create_run(self._experiment, run_name=name, tags=all_tags))
-        else:
-            self._client.update_run(known.run_id, status="RUNNING")
-            self.tag(known.run_id, {**all_tags, "outcome": "", "message": "", "failure": ""})
-        params = [Param(key, str(value)) for key, value in config.items()]
-        for start in range(0, len(params), BATCH_PARAMS):  # again, too: whoever began it may have died before
-            self._client.log_batch(known.run_id, params=params[start : start + BATCH_PARAMS])
+            run = self._client.create_run(self._experiment, run_name=name, tags=all_tags)
+            self._artifact_uris[run.info.run_id] = run.info.artifact_uri
+            return _record(run)
+        self._client.update_run(known.run_id, status="RUNNING")
+        self.tag(known.run_id, {**all_tags, "outcome": "", "message": "", "failure": ""})
         return known
 
-    def log_rows(self, run_id: str, rows: list[dict[str, float]], measured_ms: int) -> None:
-        """Write metrics. Written twice, they are there once: MLflow keeps no two equal points.
-
-        Args:
-            rows: each holds its `step` and the metrics at that step.
-            measured_ms: when, in milliseconds since 1970.
-        """
+    def log(self, run_id: str, news: News) -> None:
+        """Write what is known of a trial, its tags last. Written twice, it is there once: MLflow keeps no equals."""
         metrics = [
-            Metric(name, value, measured_ms, int(row["step"]))
-            for row in rows
+            Metric(name, value, at_ms, int(row["step"]))
+            for row, at_ms in news.rows
             for name, value in {**row, STEPS_DONE: row["step"]}.items()
             if name != "step"
         ]
-        for start in range(0, len(metrics), BATCH_METRICS):
-            self._client.log_batch(run_id, metrics=metrics[start : start + BATCH_METRICS])
+        while len(metrics) > BATCH_METRICS:
+            self._client.log_batch(run_id, metrics[:BATCH_METRICS])
+            metrics = metrics[BATCH_METRICS:]
+        params = [Param(key, str(value)) for key, value in news.config.items()]
+        tags = [RunTag(key, value) for key, value in news.tags.items()]
+        self._client.log_batch(run_id, metrics, params, tags)
 
     def close_trial(
-        self, run_id: str, outcome: Outcome, *, message: str = "", failure: str = "", artifacts: Path | None = None
+        self,
+        run_id: str,
+        outcome: Outcome,
+        *,
+        news: News | None = None,
+        message: str = "",
+        failure: str = "",
+        artifacts: Path | None = None,
     ) -> None:
         """End a trial's run.
 
         Args:
+            news: what is not written yet.
             message: one line on why it did not finish.
             failure: the class of a failure.
             artifacts: a folder whose files are kept with the run.
         """
         if artifacts is not None and artifacts.is_dir():
-            self._client.log_artifacts(run_id, str(artifacts))
-        self.tag(run_id, {"outcome": outcome, "message": message[:5000], "failure": failure})
+            self._keep(run_id, artifacts)
+        news = news or News()
+        how = {"outcome": outcome, "message": message[:5000], "failure": failure}
+        self.log(run_id, replace(news, tags={**news.tags, **how}))
         self._close(run_id, outcome)
+
+    def _keep(self, run_id: str, files: Path) -> None:
+        """As the client's `log_artifacts`, which asks for the run again, and holds on to a repository for each."""
+        repository = get_artifact_repository(self._artifact_uri(run_id), tracking_uri=self.uri)
+        repository.log_artifacts(str(files))  # type: ignore[no-untyped-call]  # MLflow leaves it so
+
+    def _artifact_uri(self, run_id: str) -> str:
+        if run_id not in self._artifact_uris:
+            self._artifact_uris[run_id] = self._client.get_run(run_id).info.artifact_uri
+        return self._artifact_uris[run_id]
 
     def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags of a run."""
@@ -415,9 +444,7 @@ class Ledger:
         """Where an artifact of a trial lies on this machine's disk. Of a server's, it is a copy that goes with us."""
         if self.server:
             return self._copy(run_id, name)
-        if run_id not in self._artifact_uris:
-            self._artifact_uris[run_id] = self._client.get_run(run_id).info.artifact_uri
-        return _local(self._artifact_uris[run_id]) / name
+        return _local(self._artifact_uri(run_id)) / name
 
     def _copy(self, run_id: str, name: str) -> Path:
         if self._copies is None:

@@ -1,19 +1,29 @@
 """Writes what happens to the ledger, in order, in one thread, so that no trial waits for a database."""
 
 import threading
+import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from study.changes import ORIGIN_TAG
-from study.ledger import Ledger, Outcome, TrialRecord, is_settled, may_pass, now_ms, study_tags
+from study.ledger import Ledger, Measurement, News, Outcome, TrialRecord, is_settled, may_pass, now_ms, study_tags
 from study.patience import patiently
 from study.plan import Trial
+
+WRITE_EVERY_S = 1.0
+"""What a trial tells sooner after it was last written waits for what it tells next, or for its end."""
+TESTED = "test_accuracy"
+"""Metric of the one row that a trial measures when it is over."""
 
 
 class Recorder:
     """The only writer of one launch. Its methods return at once; `close` waits until all is written.
+
+    What a trial tells in quick succession is written at once: of a short trial, writing is the larger part.
 
     While the disk is full, or a server is away, it waits and writes later what is measured meanwhile: trials go on. A
     trial of which something can never be written is failed, not finished: its results are not whole.
@@ -51,6 +61,8 @@ class Recorder:
         self._tell = tell
         self._open: dict[str, TrialRecord] = {}
         self._last_step: dict[str, int] = {}
+        self._news: defaultdict[str, News] = defaultdict(News)
+        self._written_s: dict[str, float] = {}
         self._hurry = threading.Event()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
 
@@ -60,17 +72,19 @@ class Recorder:
 
     def rows(self, identity: str, rows: list[dict[str, float]]) -> None:
         """A trial measured something. Steps that the ledger has already, from before a resume, are left out."""
-        measured = now_ms()
-        self._submit(identity, lambda: self._write_rows(identity, rows, measured))
+        now = now_ms()
+        self._note(identity, lambda news: news.rows.extend(Measurement(row, now) for row in rows))
+        self._submit(identity, lambda: self._write_where_due(identity))
 
     def final(self, identity: str, row: dict[str, float]) -> None:
-        """What a finished trial measured at the end, once."""
-        measured = now_ms()
-        self._submit(identity, lambda: self._write_final(identity, row, measured))
+        """What a finished trial measured at the end, once; it is written with that end."""
+        measurement = Measurement(row, now_ms())
+        self._note(identity, lambda news: news.rows.append(measurement))
 
     def tags(self, identity: str, tags: dict[str, str]) -> None:
         """What is known of a trial's surroundings: its device, precision, versions."""
-        self._submit(identity, lambda: self._ledger.tag(self._open[identity].run_id, tags))
+        self._note(identity, lambda news: news.tags.update(tags))
+        self._submit(identity, lambda: self._write_where_due(identity))
 
     def ended(
         self,
@@ -115,11 +129,15 @@ class Recorder:
         if not interrupted:
             ending.result()
 
+    def _note(self, identity: str, add: Callable[[News], None]) -> None:
+        self._thread.submit(lambda: add(self._news[identity]))
+
     def _submit(self, identity: str, write: Callable[[], None]) -> None:
         def write_or_note() -> None:
             try:
                 self._write(write)
             except Exception as error:  # whatever a store can raise: the trial is then not whole
+                self._news.pop(identity, None)  # it can still be ended
                 self.messages.setdefault(identity, f"not written: {type(error).__name__}: {error}")
                 self.outcomes[identity] = "failed"
 
@@ -142,7 +160,6 @@ class Recorder:
             identity,
             launch=self._launch,
             name=trial_name(trial),
-            config=config.flat(),
             tags={
                 **self._study,
                 **study_tags(self._study["study"], trial.place["cell"]),
@@ -154,25 +171,39 @@ class Recorder:
         )
         self._open[identity] = known
         self._last_step.setdefault(identity, known.last_step)
+        self._news[identity] = News(config=config.flat())  # again, too: whoever began it may have died before
+        self._written_s[identity] = time.monotonic()
 
-    def _write_rows(self, identity: str, rows: list[dict[str, float]], measured_ms: int) -> None:
-        news = [row for row in rows if row["step"] > self._last_step[identity]]
-        if news:
-            self._ledger.log_rows(self._open[identity].run_id, news, measured_ms)
-            self._last_step[identity] = int(news[-1]["step"])
+    def _write_where_due(self, identity: str) -> None:
+        if time.monotonic() - self._written_s[identity] >= WRITE_EVERY_S:
+            news = self._unwritten(identity)
+            self._ledger.log(self._open[identity].run_id, news)
+            self._last_step[identity] = max([self._last_step[identity], *(int(row["step"]) for row, _ in news.rows)])
+            self._news[identity] = News()
+            self._written_s[identity] = time.monotonic()
 
-    def _write_final(self, identity: str, row: dict[str, float], measured_ms: int) -> None:
-        known = self._open[identity]
-        if "test_accuracy" not in known.metrics:  # else it died between this and its end
-            self._ledger.log_rows(known.run_id, [row], measured_ms)
+    def _unwritten(self, identity: str) -> News:
+        """What is known of a trial, without what is written from before a resume."""
+        news = self._news[identity]
+        return replace(news, rows=[each for each in news.rows if self._is_new(identity, each.row)])
+
+    def _is_new(self, identity: str, row: Mapping[str, float]) -> bool:
+        if TESTED in row:
+            return TESTED not in self._open[identity].metrics  # else it died between this and its end
+        return row["step"] > self._last_step[identity]
 
     def _close_trial(self, identity: str, outcome: Outcome, message: str, failure: str, artifacts: Path) -> None:
         if self.outcomes.get(identity) == "failed":
             outcome, message = "failed", self.messages[identity]
         self._ledger.close_trial(
-            self._open[identity].run_id, outcome, message=message, failure=failure, artifacts=artifacts
+            self._open[identity].run_id,
+            outcome,
+            news=self._unwritten(identity),
+            message=message,
+            failure=failure,
+            artifacts=artifacts,
         )
-        del self._open[identity]
+        del self._open[identity], self._news[identity]
         self.outcomes[identity] = outcome
         if message:
             self.messages[identity] = message
@@ -181,7 +212,8 @@ class Recorder:
         if identity in self._open:
             outcome = self.outcomes.setdefault(identity, "interrupted")
             message = self.messages.get(identity, "stopped before its last step")
-            self._ledger.close_trial(self._open[identity].run_id, outcome, message=message)
+            run_id, news = self._open[identity].run_id, self._unwritten(identity)
+            self._ledger.close_trial(run_id, outcome, news=news, message=message)
 
     def _close_launch(self, interrupted: bool, complete: bool) -> None:
         ended = list(self.outcomes.values())

@@ -20,8 +20,8 @@ from study.patience import patiently
 CHECKPOINT = "checkpoint.pt"
 ARTIFACTS = "artifacts"
 
-SAVE_AFTER_S = 300.0
-"""A trial is saved at each of its looks, and at a report when this is how long ago it last was."""
+SAVE_LOOK_AFTER_S, SAVE_AFTER_S = 2.0, 300.0
+"""How long after a trial began or was last saved it is saved at a look, and at any report: less is soon done again."""
 LONGEST_DEATH_S = 60.0
 """For how long a worker may live on after its study was killed."""
 
@@ -110,8 +110,9 @@ def _train(order: Order, config: FineTuneConfig) -> None:
 
     def report(rows: list[Row], state: TrainState) -> None:
         nonlocal told_before, saved_at
-        overdue = time.monotonic() - saved_at > SAVE_AFTER_S
-        saving = not told_before and (state.step in save_at or overdue or stopping())
+        since_s = time.monotonic() - saved_at
+        due = since_s > (SAVE_LOOK_AFTER_S if state.step in save_at else SAVE_AFTER_S)
+        saving = not told_before and (due or stopping())
         if saving:
             patiently(lambda: state.save(checkpoint), hurry=stopping)
             saved_at = time.monotonic()

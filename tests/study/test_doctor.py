@@ -24,7 +24,7 @@ from study.checks.machine import check_devices, check_disks, check_versions
 from study.checks.store import CHECKS, check_store
 from study.doctor import diagnose
 from study.leases import Leases
-from study.ledger import Ledger
+from study.ledger import Ledger, Measurement, News
 from study.plan import Folders
 from study.trainable import _write_predictions
 
@@ -51,8 +51,10 @@ class Store:
 
     def open_trial(self, identity: str) -> str:
         tags = {"torch": torch.__version__}
-        given = {"launch": self.launch, "name": identity, "config": CONFIG.flat(), "tags": tags}
-        return self.ledger.open_trial(identity, **given).run_id
+        given = {"launch": self.launch, "name": identity, "tags": tags}
+        run_id = self.ledger.open_trial(identity, **given).run_id
+        self.ledger.log(run_id, News(config=CONFIG.flat()))
+        return run_id
 
     def finish(self, identity: str) -> None:
         files = self.root.parent / "files"
@@ -60,8 +62,8 @@ class Store:
         (files / "config.json").write_text("{}")
         (files / "built.json").write_text(json.dumps({"num_steps": 2}))
         _write_predictions(files / "predictions.parquet", {"index": [0, 1], "prediction": [3, 4]})
-        self.ledger.log_rows(self.runs[identity], [{"step": 1, "lr": 0.1}, {"step": 2, "lr": 0.1}], 0)
-        self.ledger.close_trial(self.runs[identity], "finished", artifacts=files)
+        rows = [Measurement({"step": step, "lr": 0.1}, 0) for step in (1, 2)]
+        self.ledger.close_trial(self.runs[identity], "finished", news=News(rows=rows), artifacts=files)
 
     def work(self, identity: str) -> Path:
         return self.root / "work" / identity

@@ -4,12 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from revit.config import FineTuneConfig
 from study.housekeeping import leftovers, sweep
 from study.leases import Leases
 from study.ledger import Ledger
-
-CONFIG = FineTuneConfig(dataset="digits", steps=1)
 
 
 class Store:
@@ -21,7 +18,7 @@ class Store:
         self.living = Leases(root / "leases")
         self.runs = {}
         for identity in ("settled", "stopped", "lives", "died"):
-            record = self.ledger.open_trial(identity, launch=self.launch, name=identity, config=CONFIG.flat(), tags={})
+            record = self.ledger.open_trial(identity, launch=self.launch, name=identity, tags={})
             self.runs[identity] = record.run_id
             (root / "work" / identity).mkdir(parents=True)
             (root / "work" / identity / "checkpoint.pt").touch()

@@ -1,11 +1,14 @@
+import os
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
 from revit.errors import InputError
-from study.ledger import EXPERIMENT, Ledger, tracking_uri, ui_command
+from study.ledger import EXPERIMENT, Ledger, Measurement, News, tracking_uri, ui_command
 
 NOW = 1_700_000_000_000
 
@@ -28,7 +31,11 @@ def ledger(empty_store: Path, tmp_path: Path) -> Ledger:
 def opened(ledger: Ledger, identity: str = "a", study: str = "s") -> str:
     launch = ledger.open_launch(study, {})
     tags = {f"study.{study}": "yes"}
-    return ledger.open_trial(identity, launch=launch, name="a trial", config={"optimizer.lr": 0.1}, tags=tags).run_id
+    return ledger.open_trial(identity, launch=launch, name="a trial", tags=tags).run_id
+
+
+def rows(*measured: dict[str, float]) -> list[Measurement]:
+    return [Measurement(row, NOW) for row in measured]
 
 
 def test_what_is_written_is_read_back(ledger: Ledger, tmp_path: Path, empty_store: Path) -> None:
@@ -36,11 +43,13 @@ def test_what_is_written_is_read_back(ledger: Ledger, tmp_path: Path, empty_stor
     files.mkdir()
     (files / "config.json").write_text("{}")
     run_id = opened(ledger)
-    ledger.log_rows(run_id, [{"step": 1, "lr": 0.5}, {"step": 2, "lr": 0.25, "val_accuracy": 0.75}], NOW)
-    ledger.close_trial(run_id, "finished", artifacts=files)
+    ledger.log(run_id, News(config={"optimizer.lr": 0.1}, rows=rows({"step": 1, "lr": 0.5}), tags={"device": "cpu"}))
+    last = News(rows=rows({"step": 2, "lr": 0.25, "val_accuracy": 0.75}))
+    ledger.close_trial(run_id, "finished", news=last, artifacts=files)
     record = ledger.trials()["a"]
     assert (record.outcome, record.last_step, record.settled) == ("finished", 2, True)
     assert record.metrics["val_accuracy"] == 0.75
+    assert record.surroundings == {"device": "cpu"}
     client = MlflowClient(ledger.uri)
     run = client.get_run(run_id)
     assert run.info.status == "FINISHED"
@@ -71,7 +80,7 @@ def test_only_a_trial_that_reached_its_end_is_finished(
 
 def test_a_trial_that_goes_on_keeps_its_run(ledger: Ledger) -> None:
     first = opened(ledger)
-    ledger.log_rows(first, [{"step": 4, "lr": 0.5}], NOW)
+    ledger.log(first, News(rows=rows({"step": 4, "lr": 0.5})))
     ledger.close_trial(first, "interrupted")
     assert opened(ledger) == first
     assert MlflowClient(ledger.uri).get_run(first).info.status == "RUNNING"
@@ -92,23 +101,35 @@ def test_a_trial_of_another_study_is_found_from_this_one(ledger: Ledger) -> None
 
 def test_more_rows_than_one_batch_takes_are_all_written(ledger: Ledger) -> None:
     run_id = opened(ledger)
-    ledger.log_rows(run_id, [{"step": step, "lr": 1 / step} for step in range(1, 701)], NOW)
+    many = News(
+        config={f"param{number}": number for number in range(250)},
+        rows=rows(*({"step": step, "lr": 1 / step} for step in range(1, 701))),
+        tags={f"tag{number}": "yes" for number in range(100)},
+    )
+    ledger.log(run_id, many)
+    run = MlflowClient(ledger.uri).get_run(run_id)
     assert len(MlflowClient(ledger.uri).get_metric_history(run_id, "lr")) == 700
+    assert run.data.params == {name: str(value) for name, value in many.config.items()}
+    assert run.data.tags.items() >= many.tags.items()
+
+
+def test_how_a_trial_ended_is_written_after_all_else(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that dies in between leaves no trial that looks finished and is not whole."""
+    run_id = opened(ledger)
+    batches = []
+    monkeypatch.setattr(ledger._client, "log_batch", lambda *arguments: batches.append(arguments))
+    many = News(rows=rows(*({"step": step, "lr": 0.1} for step in range(1, 1001))))
+    ledger.close_trial(run_id, "finished", news=many)
+    assert [len(batch) for batch in batches] == [2, 2, 4]
+    assert "outcome" in {tag.key for tag in batches[-1][3]}
 
 
 def test_rows_written_twice_are_there_once(ledger: Ledger) -> None:
     """A write that failed half-way is written again."""
     run_id = opened(ledger)
     for _ in range(2):
-        ledger.log_rows(run_id, [{"step": 1, "lr": 0.5}, {"step": 2, "lr": 0.25}], NOW)
+        ledger.log(run_id, News(rows=rows({"step": 1, "lr": 0.5}, {"step": 2, "lr": 0.25})))
     assert ledger.curve(run_id, "lr") == [(1, 0.5), (2, 0.25)]
-
-
-def test_a_run_whose_maker_died_before_its_params_were_written_has_them_when_it_goes_on(ledger: Ledger) -> None:
-    client = MlflowClient(ledger.uri)
-    cut_short = client.create_run("1", tags={"kind": "trial", "identity": "a"})
-    assert opened(ledger) == cut_short.info.run_id
-    assert client.get_run(cut_short.info.run_id).data.params == {"optimizer.lr": "0.1"}
 
 
 def test_a_store_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
@@ -124,3 +145,21 @@ def test_the_ui_needs_a_store(ledger: Ledger, tmp_path: Path) -> None:
     assert command[command.index("--host") + 1] == "127.0.0.1"
     assert tracking_uri(tmp_path) in command
     assert Path(tracking_uri(tmp_path).removeprefix("sqlite:///")).is_absolute()
+
+
+TELLS = """
+import os, sys
+for name in ("CI", "PYTEST_CURRENT_TEST", "GITHUB_ACTIONS"):
+    os.environ.pop(name, None)
+import study.ledger
+from mlflow.telemetry.utils import is_telemetry_disabled
+sys.exit(not is_telemetry_disabled())
+"""
+
+
+def test_nobody_is_told_of_what_is_trained_here_unless_the_user_says_so() -> None:
+    """MLflow would tell its makers which of its functions are used, how often and on what system."""
+    said = {name: value for name, value in os.environ.items() if name != "MLFLOW_DISABLE_TELEMETRY"}
+    assert subprocess.run([sys.executable, "-c", TELLS], env=said, check=False).returncode == 0
+    said["MLFLOW_DISABLE_TELEMETRY"] = "false"
+    assert subprocess.run([sys.executable, "-c", TELLS], env=said, check=False).returncode == 1

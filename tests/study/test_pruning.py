@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from revit.config import FineTuneConfig
 from study.checks.store import NEEDED_FILES
 from study.leases import Leases
-from study.ledger import Ledger
+from study.ledger import Ledger, Measurement, News
 from study.pruning import MODEL, Prunable, prunable, remove, sums
 
 CONFIG = FineTuneConfig(dataset="digits", steps=1)
@@ -45,13 +45,13 @@ class Store:
     def trial(self, identity: str, *studies: str, outcome: str = "finished") -> None:
         tags = {"study": studies[0], **{f"study.{study}": "yes" for study in studies}}
         launch = self.launches[studies[0]]
-        record = self.ledger.open_trial(identity, launch=launch, name=identity, config=CONFIG.flat(), tags=tags)
+        record = self.ledger.open_trial(identity, launch=launch, name=identity, tags=tags)
         files = self.ledger.root.parent / "files"
         files.mkdir(exist_ok=True)
         for name in (*NEEDED_FILES, MODEL):
             (files / name).write_bytes(b"0" * 1000)
-        self.ledger.log_rows(record.run_id, [{"step": 1, "test_accuracy": 0.5}], 0)
-        self.ledger.close_trial(record.run_id, outcome, artifacts=files)
+        news = News(config=CONFIG.flat(), rows=[Measurement({"step": 1, "test_accuracy": 0.5}, 0)])
+        self.ledger.close_trial(record.run_id, outcome, news=news, artifacts=files)
         self.runs[identity] = record.run_id
         (self.ledger.root / "work" / identity).mkdir(parents=True)
         (self.ledger.root / "work" / identity / "checkpoint.pt").write_bytes(b"0" * 5000)

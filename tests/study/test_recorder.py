@@ -13,7 +13,7 @@ from revit.config import FineTuneConfig
 from search_spaces.space import SearchSpace
 from study import patience
 from study.leases import Leases
-from study.ledger import Ledger
+from study.ledger import Ledger, Measurement, News
 from study.plan import Folders, Trial, make_plan
 from study.recorder import Recorder, trial_name
 
@@ -69,7 +69,7 @@ def test_trials_that_finish_are_finished_and_so_is_their_launch(store: Store) ->
     assert store.settled == ["finished", "finished"]
 
 
-@pytest.mark.parametrize("broken", ["log_rows", "close_trial"])
+@pytest.mark.parametrize("broken", ["log", "close_trial", "_close"])
 def test_a_trial_of_which_something_could_not_be_written_is_not_finished(
     store: Store, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
@@ -83,6 +83,7 @@ def test_a_trial_of_which_something_could_not_be_written_is_not_finished(
             raise ValueError("no such column")
         write(*arguments, **options)
 
+    monkeypatch.setattr("study.recorder.WRITE_EVERY_S", 0.0)
     monkeypatch.setattr(store.ledger, broken, refuse_once)
     store.finish(first)
     store.finish(second)
@@ -91,6 +92,69 @@ def test_a_trial_of_which_something_could_not_be_written_is_not_finished(
     assert "no such column" in store.recorder.messages[first]
     assert store.statuses() == {first: "FAILED", second: "FINISHED", "launch": "FAILED"}
     assert store.settled in (["failed", "finished"], ["finished"]), "its work folder is kept"
+
+
+def test_a_trial_with_a_row_that_no_store_takes_is_ended_as_failed(store: Store) -> None:
+    identity = store.trials[0].identity
+    store.recorder.started(identity)
+    store.recorder.rows(identity, [{"step": 1, "a|b": 1.0}])
+    store.recorder.ended(identity, "finished", message="", artifacts=store.files, then=store.settled.append)
+    store.recorder.close(interrupted=False, complete=True)
+    assert store.statuses()[identity] == "FAILED"
+    assert "a|b" in store.recorder.messages[identity]
+
+
+def test_a_short_trial_is_written_at_once_and_whole(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each write of a database takes as long as some steps of a small model."""
+    monkeypatch.setattr("study.recorder.WRITE_EVERY_S", 1e9)
+    written: list[str] = []
+    log_batch = store.ledger._client.log_batch
+
+    def noted(run_id: str, *things: object, **more: object) -> None:
+        written.append(run_id)
+        log_batch(run_id, *things, **more)
+
+    monkeypatch.setattr(store.ledger._client, "log_batch", noted)
+    identity = store.trials[0].identity
+    store.recorder.started(identity)
+    store.recorder.tags(identity, {"device": "cpu"})
+    for step in range(1, 6):
+        store.recorder.rows(identity, [{"step": step, "lr": 0.1 / step}])
+    store.recorder.final(identity, {"step": 5, "test_accuracy": 0.5})
+    store.recorder.ended(identity, "finished", message="", artifacts=store.files, then=store.settled.append)
+    store.recorder.close(interrupted=False, complete=True)
+    record = store.ledger.trials()[identity]
+    assert written == [record.run_id, store.launch]
+    assert store.ledger.curve(record.run_id, "lr") == [(step, 0.1 / step) for step in range(1, 6)]
+    assert record.metrics["test_accuracy"] == 0.5
+    assert record.surroundings == {"device": "cpu"}
+    assert record.params == {name: str(value) for name, value in store.trials[0].candidate.config.flat().items()}
+
+
+def test_a_longer_trial_is_written_as_it_goes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("study.recorder.WRITE_EVERY_S", 0.0)
+    identity = store.trials[0].identity
+    store.recorder.started(identity)
+    for step in (1, 2):
+        store.recorder.rows(identity, [{"step": step, "lr": 0.1}])
+        store.recorder._thread.submit(lambda: None).result()
+        assert store.ledger.find(identity).last_step == step
+
+
+def test_what_a_dead_launch_had_not_written_is_written_by_the_one_that_goes_on(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what it had is not written again, though it is told again."""
+    identity = store.trials[0].identity
+    first = store.ledger.open_trial(identity, launch=store.launch, name="cut short", tags={})
+    store.ledger.log(first.run_id, News(rows=[Measurement({"step": step, "lr": 0.1}, 0) for step in (1, 2)]))
+    store.recorder.started(identity)
+    store.recorder.rows(identity, [{"step": step, "lr": 0.2} for step in (1, 2, 3)])
+    store.recorder.close(interrupted=True, complete=False)
+    record = store.ledger.trials()[identity]
+    assert record.run_id == first.run_id
+    assert record.params["optimizer.lr"] == "0.1"
+    assert store.ledger.curve(record.run_id, "lr") == [(1, 0.1), (2, 0.1), (3, 0.2)]
 
 
 def test_what_began_and_did_not_end_is_interrupted(store: Store) -> None:
@@ -197,7 +261,7 @@ def test_in_a_hurry_what_cannot_be_written_is_left_to_the_next_launch(
     identity = store.trials[0].identity
     store.recorder.started(identity)
     store.recorder._thread.submit(lambda: None).result()
-    for write in ("log_rows", "close_trial", "close_launch"):
+    for write in ("log", "close_trial", "close_launch"):
         monkeypatch.setattr(store.ledger, write, full)
     store.recorder.rows(identity, [{"step": 5, "lr": 0.1}])
     store.recorder.close(interrupted=True, complete=False)

@@ -342,7 +342,7 @@ def test_two_machines_share_the_trials_of_a_study(server: Server, tmp_path: Path
 def test_artifacts_go_to_the_server_and_come_from_it_to_another_machine(server: Server, tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "here", server.address)
     launch = ledger.open_launch("files", {})
-    known = ledger.open_trial("filed", launch=launch, name="filed", config={}, tags={})
+    known = ledger.open_trial("filed", launch=launch, name="filed", tags={})
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "note.txt").write_text("kept")
     ledger.close_trial(known.run_id, "finished", artifacts=tmp_path / "files")
@@ -367,7 +367,7 @@ def test_a_trial_that_no_launch_runs_is_told_and_the_next_launch_ends_it(
     folders = Folders(store=tmp_path / "here", data=tmp_path, cache=tmp_path, server=server.address)
     ledger = Ledger(folders.store, folders.server)
     launch = ledger.open_launch("dead", {})
-    known = ledger.open_trial("orphan", launch=launch, name="orphan", config={}, tags={})
+    known = ledger.open_trial("orphan", launch=launch, name="orphan", tags={})
     ledger.close_launch(launch, "failed", {})
     *_, orphans = check_server(folders)
     assert known.run_id in orphans.text

@@ -32,6 +32,7 @@ def test_a_trial_whose_worker_dies_goes_on_from_its_last_look(
     small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, val_fraction: float
 ) -> None:
     """With and without validation images; what was reported before is reported again, marked as such."""
+    monkeypatch.setattr("study.trainable.SAVE_LOOK_AFTER_S", 0.0)
     config = small.with_values({"val_fraction": val_fraction})
     order = order_of(config, digits, tmp_path)
     told: list[dict[str, Any]] = []
@@ -56,6 +57,24 @@ def test_a_trial_whose_worker_dies_goes_on_from_its_last_look(
     steps = [row["step"] for result in (repeated, *rest) for row in result["rows"]]
     assert steps == list(range(1, 13))
     assert told[-1]["outcome"] == "finished"
+
+
+def test_a_look_soon_after_the_last_is_not_saved(
+    small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Saving takes longer than what it saves is worth."""
+    now = [0.0]
+    monkeypatch.setattr("study.trainable.time.monotonic", lambda: now[0])
+    saved: list[int] = []
+
+    def report(told: dict[str, Any]) -> None:
+        if told.get("saved"):
+            saved.append(told["rows"][-1]["step"])
+        now[0] += 0.3
+
+    monkeypatch.setattr(tune, "report", report)
+    train_trial(order_of(small, digits, tmp_path))
+    assert saved == [8], "looks are after steps 4, 8 and 12: at 1.2, 2.4 and 3.6 s"
 
 
 def test_when_the_study_stops_the_state_is_saved_at_the_next_point_of_the_curve(
@@ -84,7 +103,8 @@ def test_a_long_time_between_looks_is_bridged_by_saving(
     small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved: list[int] = []
-    monkeypatch.setattr("study.trainable.SAVE_AFTER_S", 0.0)
+    for patience in ("SAVE_AFTER_S", "SAVE_LOOK_AFTER_S"):
+        monkeypatch.setattr(f"study.trainable.{patience}", 0.0)
     monkeypatch.setattr(
         tune, "report", lambda told: saved.append(told["rows"][-1]["step"]) if told.get("saved") else None
     )
