@@ -4,7 +4,6 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from revit.config import FineTuneConfig, steps_per_epoch
 from revit.datasets.loader import DROPOUT_STREAM, Batch, eval_batches, to_input, train_batches
 from revit.datasets.store import ImageStore
 from revit.datasets.subsets import Splits
+from revit.device import autocast, compiled, layout_of, place
 from revit.errors import DivergedError
 from revit.models import build_model
 from revit.optim import Schedule, build_optimizer
@@ -108,6 +108,7 @@ def fine_tune(
     *,
     device: torch.device,
     resume: Path | None = None,
+    compile_model: bool = False,
     on_built: Callable[[dict[str, Any]], None] = lambda built: None,
     hurry: Callable[[], bool] = lambda: False,
 ) -> FineTuneResult:
@@ -120,6 +121,8 @@ def fine_tune(
         report: told about progress, about NUM_REPORTS times and at every validation.
         resume: a checkpoint that `TrainState.save` wrote for this very config; what was reported up to
             it is reported again.
+        compile_model: train in kernels that torch.compile makes; no part of the trial, as its numbers differ by
+            rounding only. What validates and tests is the model as it is.
         on_built: told, before the first step, what was really built (see built.py).
         hurry: asked at every point of the curve whether to report there and then, as somebody wants to stop.
 
@@ -129,7 +132,7 @@ def fine_tune(
     """
     num_train = len(data.splits.train)
     num_steps = config.num_steps(num_train, data.splits.num_all)
-    model = build_model(config, len(data.store.manifest.class_names), data.weights).to(device)
+    model = place(build_model(config, len(data.store.manifest.class_names), data.weights), device)
     optimizer = build_optimizer(model, config.optimizer)
     epoch = steps_per_epoch(num_train, config.batch_size)
     schedule = Schedule(config.schedule, config.optimizer.lr, num_steps, epoch)
@@ -145,11 +148,12 @@ def fine_tune(
     num_reported = len(state.rows)
     meter = Meter()
     model.train()
+    network = compiled(model) if compile_model else model
     steps = range(state.step, num_steps)
-    for batch in train_batches(config, data.store, data.splits.train, steps, data.num_threads):
+    for batch in train_batches(config, data.store, data.splits.train, steps, data.num_threads, pin=_pins(device)):
         lr = schedule.lr(state.step)
         _seed_dropout(config.seed, state.step, device)
-        loss, grad_norm = train_step(model, optimizer, batch, lr, config, device)
+        loss, grad_norm = train_step(network, optimizer, batch, lr, config, device)
         state.step += 1
         meter.add(loss, grad_norm, lr, len(batch.labels))
         if state.step in row_at:
@@ -176,11 +180,14 @@ def train_step(
 ) -> tuple[Tensor, Tensor]:
     """One optimizer step: accumulate micro-batches to the batch's gradient, clip it, move the weights.
 
+    Nothing in it waits for a GPU.
+
     Returns:
         Mean loss in nats and global gradient norm before clipping, scalars left on the device.
     """
     for group in optimizer.param_groups:
         group["lr"] = lr
+    batch = batch.to(device)
     num_images = len(batch.labels)
     micro = config.micro_batch or num_images
     total = torch.zeros((), device=device)
@@ -198,15 +205,16 @@ def train_step(
 
 def _loss(model: nn.Module, batch: Batch, part: slice, config: FineTuneConfig, device: torch.device) -> Tensor:
     """Cross-entropy in nats, summed over a part of the batch; of a mixed image, that with both its labels."""
-    images = to_input(batch.images[part], config.normalization, device)
-    labels = batch.labels[part].to(device, non_blocking=True)
+    layout = layout_of(model)
+    images = to_input(batch.images[part], config.normalization, device, layout)
+    labels = batch.labels[part]
     if batch.mix is None:
         return nn.functional.cross_entropy(model(images).float(), labels, reduction="sum")
     partner, share = batch.mix.partner[part], batch.mix.share
-    others = to_input(batch.images[partner], config.normalization, device)
+    others = to_input(batch.images[partner], config.normalization, device, layout)
     logits = model(share * images + (1 - share) * others).float()
     of_own = nn.functional.cross_entropy(logits, labels, reduction="sum")
-    of_other = nn.functional.cross_entropy(logits, batch.labels[partner].to(device), reduction="sum")
+    of_other = nn.functional.cross_entropy(logits, batch.labels[partner], reduction="sum")
     return share * of_own + (1 - share) * of_other
 
 
@@ -223,29 +231,16 @@ def evaluate(
     labels: list[Tensor] = []
     with torch.inference_mode(), autocast(device):
         for batch in batches:
-            log_probability = model(to_input(batch.images, normalization, device)).float().log_softmax(dim=1)
+            moved = batch.to(device)
+            images = to_input(moved.images, normalization, device, layout_of(model))
+            log_probability = model(images).float().log_softmax(dim=1)
             confidence, prediction = log_probability.exp().max(dim=1)
-            loss = -log_probability.gather(1, batch.labels[:, None].to(device))[:, 0]
+            loss = -log_probability.gather(1, moved.labels[:, None])[:, 0]
             answers.append(torch.stack([prediction.float(), confidence, loss]))
             labels.append(batch.labels)
     model.train()
     prediction, confidence, loss = torch.cat(answers, dim=1).cpu().numpy()
     return Predictions(indices, torch.cat(labels).numpy(), prediction.astype(np.int64), confidence, loss)
-
-
-def autocast(device: torch.device) -> AbstractContextManager[object]:
-    """bf16 where the device has it, else nothing."""
-    return torch.autocast("cuda", dtype=torch.bfloat16) if uses_bf16(device) else nullcontext()
-
-
-def uses_bf16(device: torch.device) -> bool:
-    """Whether a device has bf16; a CPU emulates it hundreds of times slower, so never there."""
-    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-
-
-def device_name(device: torch.device) -> str:
-    """What the device is called: the GPU's name, or `cpu`."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def marks(num_steps: int, count: int) -> set[int]:
@@ -348,8 +343,13 @@ def _answers(
     config: FineTuneConfig, data: TrialData, indices: npt.NDArray[np.int64], model: nn.Module, device: torch.device
 ) -> Predictions:
     micro = config.micro_batch or config.batch_size
-    batches = eval_batches(data.store, indices, config.resolution, micro, data.num_threads)
+    batches = eval_batches(data.store, indices, config.resolution, micro, data.num_threads, pin=_pins(device))
     return evaluate(model, batches, indices, config.normalization, device)
+
+
+def _pins(device: torch.device) -> bool:
+    """Whether batches for a device are to lie in pinned memory."""
+    return device.type == "cuda"
 
 
 def _seed_dropout(seed: int, step: int, device: torch.device) -> None:

@@ -9,11 +9,12 @@ from timm.optim import param_groups_weight_decay
 
 from revit.config import OptimizerConfig, ScheduleConfig
 
-OPTIMIZERS: dict[str, Callable[[list[dict[str, object]], OptimizerConfig], torch.optim.Optimizer]] = {
-    "sgd": lambda groups, config: torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum),
-    "adam": lambda groups, config: torch.optim.Adam(groups, lr=config.lr),
-    "adamw": lambda groups, config: torch.optim.AdamW(groups, lr=config.lr),
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "sgd": lambda groups, config, fused: torch.optim.SGD(groups, config.lr, momentum=config.momentum, fused=fused),
+    "adam": lambda groups, config, fused: torch.optim.Adam(groups, config.lr, fused=fused),
+    "adamw": lambda groups, config, fused: torch.optim.AdamW(groups, config.lr, fused=fused),
 }
+"""Made of groups of parameters, an OptimizerConfig, and whether one kernel takes the whole step."""
 
 PLATEAU_THRESHOLD = 1e-4
 """Share by which a validation loss must fall to count as better; PyTorch's default."""
@@ -56,11 +57,13 @@ SCHEDULES: dict[str, Callable[[Moment, ScheduleConfig], float]] = {
 def build_optimizer(model: Any, config: OptimizerConfig) -> torch.optim.Optimizer:
     """The optimizer over every parameter of a module that is not frozen.
 
-    Weight decay reaches matrices only: not biases and norms, not class token and position embedding.
+    Weight decay reaches matrices only: not biases and norms, not class token and position embedding. On a GPU the step
+    is one kernel over all of them.
     """
     exempt = model.no_weight_decay() if hasattr(model, "no_weight_decay") else ()
     groups = param_groups_weight_decay(model, config.weight_decay, no_weight_decay_list=exempt)
-    return OPTIMIZERS[config.name](groups, config)
+    on_gpu = all(parameter.is_cuda for group in groups for parameter in group["params"])
+    return OPTIMIZERS[config.name](groups, config, on_gpu or None)
 
 
 class Schedule:

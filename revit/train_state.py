@@ -4,6 +4,7 @@ import os
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -56,12 +57,22 @@ class TrainState:
         """Take over what `save` wrote. Only tensors and plain values are read, never code."""
         record = torch.load(path, map_location="cpu", weights_only=True)
         self.model.load_state_dict(record["model"])
-        self.optimizer.load_state_dict(record["optimizer"])
+        self._load_optimizer(record["optimizer"])
         self.schedule.state = record["schedule"]
         self.step = record["step"]
         self.rows = record["rows"]
         self.best_val_accuracy = record["best_val_accuracy"]
         self.best_model = record["best_model"]
+
+    def _load_optimizer(self, saved: dict[str, Any]) -> None:
+        """Kernel and memory layout stay those of this device, which may be another than the one that saved."""
+        for group, own in zip(saved["param_groups"], self.optimizer.param_groups, strict=True):
+            group["fused"] = own["fused"]
+        self.optimizer.load_state_dict(saved)
+        for parameter, kept in self.optimizer.state.items():
+            for name, value in kept.items():
+                if torch.is_tensor(value) and value.dim() == 4:
+                    kept[name] = torch.empty_like(parameter).copy_(value)
 
 
 def newest_whole(path: Path) -> Path | None:

@@ -127,11 +127,20 @@ def train(digits: ImageStore) -> Callable[..., tuple[FineTuneResult, Listener]]:
         *,
         store: ImageStore = digits,
         resume: Path | None = None,
+        device: torch.device = torch.device("cpu"),
+        compile_model: bool = False,
     ) -> tuple[FineTuneResult, Listener]:
         listener = listener or Listener()
         data = TrialData.of(config, store, find_weights(config.model))
-        device = torch.device("cpu")
-        result = fine_tune(config, data, listener, device=device, resume=resume, on_built=listener.on_built)
+        result = fine_tune(
+            config,
+            data,
+            listener,
+            device=device,
+            resume=resume,
+            compile_model=compile_model,
+            on_built=listener.on_built,
+        )
         return result, listener
 
     return run

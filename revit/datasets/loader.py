@@ -54,6 +54,18 @@ class Batch(NamedTuple):
     labels: Tensor
     mix: Mix | None = None
 
+    def pinned(self) -> "Batch":
+        """A copy in pinned memory, from which a GPU takes it while the CPU goes on."""
+        return self._each(lambda tensor: tensor.pin_memory())
+
+    def to(self, device: torch.device) -> "Batch":
+        """The batch on a device; where it was pinned, nobody waits until it is there."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def _each(self, move: Callable[[Tensor], Tensor]) -> "Batch":
+        mix = None if self.mix is None else self.mix._replace(partner=move(self.mix.partner))
+        return Batch(move(self.images), move(self.labels), mix)
+
 
 class Crops(NamedTuple):
     """Boxes (B, 4) int64 as top, left, height, width in pixels of the frame; whether each is mirrored (B,).
@@ -253,18 +265,24 @@ def train_batch(config: FineTuneConfig, store: ImageStore, train: Indices, step:
 
 
 def train_batches(
-    config: FineTuneConfig, store: ImageStore, train: Indices, steps: Iterable[int], num_threads: int = 1
+    config: FineTuneConfig,
+    store: ImageStore,
+    train: Indices,
+    steps: Iterable[int],
+    num_threads: int = 1,
+    *,
+    pin: bool = False,
 ) -> Iterator[Batch]:
-    """The batches of the given steps, in order, prepared a few ahead by some threads."""
-    return _ahead(lambda step: train_batch(config, store, train, step), steps, num_threads)
+    """The batches of the given steps, in order, prepared a few ahead by some threads; pinned, if wanted."""
+    return _ahead(lambda step: train_batch(config, store, train, step), steps, num_threads, pin)
 
 
 def eval_batches(
-    store: ImageStore, indices: Indices, resolution: int, batch_size: int, num_threads: int = 1
+    store: ImageStore, indices: Indices, resolution: int, batch_size: int, num_threads: int = 1, *, pin: bool = False
 ) -> Iterator[Batch]:
-    """All the images of `indices` in order, each squash-resized to the resolution."""
+    """All the images of `indices` in order, each squash-resized to the resolution; pinned, if wanted."""
     parts = [indices[start : start + batch_size] for start in range(0, len(indices), batch_size)]
-    return _ahead(lambda part: _eval_batch(store, part, resolution), parts, num_threads)
+    return _ahead(lambda part: _eval_batch(store, part, resolution), parts, num_threads, pin)
 
 
 def _eval_batch(store: ImageStore, indices: Indices, resolution: int) -> Batch:
@@ -276,10 +294,16 @@ def _images(store: ImageStore, indices: Indices) -> list[npt.NDArray[np.uint8]]:
     return [store.image(index) for index in indices.tolist()]
 
 
-def to_input(images: Tensor, normalization: str, device: torch.device) -> Tensor:
-    """What the model takes, on the device: (B, 3, H, W) float32, of uint8 images (B, C, H, W), C 1 or 3."""
+def to_input(
+    images: Tensor, normalization: str, device: torch.device, layout: torch.memory_format = torch.preserve_format
+) -> Tensor:
+    """What the model takes, on the device: (B, 3, H, W) float32, of uint8 images (B, C, H, W), C 1 or 3.
+
+    Args:
+        layout: in which memory format.
+    """
     scale, shift = _scale_and_shift(normalization, device)
-    pixels = images.to(device, non_blocking=True).expand(-1, 3, -1, -1).float()
+    pixels = images.to(device, non_blocking=True).expand(-1, 3, -1, -1).to(torch.float32, memory_format=layout)
     return pixels.div_(scale).sub_(shift)  # in place, as new memory for a batch takes longer than its arithmetic
 
 
@@ -290,13 +314,17 @@ def _scale_and_shift(normalization: str, device: torch.device) -> tuple[Tensor, 
     return 255 * std, mean / std
 
 
-def _ahead(make: Callable[[T], Batch], items: Iterable[T], num_threads: int) -> Iterator[Batch]:
-    """`map(make, items)`, in order, computed a few items ahead of its reader."""
+def _ahead(make: Callable[[T], Batch], items: Iterable[T], num_threads: int, pin: bool) -> Iterator[Batch]:
+    """`map(make, items)`, in order, computed a few items ahead of its reader, and pinned there."""
+
+    def prepare(item: T) -> Batch:
+        return make(item).pinned() if pin else make(item)
+
     with ThreadPoolExecutor(max_workers=num_threads) as threads:
         waiting: deque[Future[Batch]] = deque()
         try:
             for item in items:
-                waiting.append(threads.submit(make, item))
+                waiting.append(threads.submit(prepare, item))
                 if len(waiting) > num_threads + PREFETCHED_BATCHES:
                     yield waiting.popleft().result()
             while waiting:

@@ -53,7 +53,7 @@ def check_devices() -> Iterator[Finding]:
     """Tell the processors and GPUs, and their memory."""
     import torch
 
-    from revit.fine_tune import uses_bf16
+    from revit.device import uses_bf16
 
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     yield Finding("ok", f"devices: {os.cpu_count()} CPUs, {decimal(memory)} of memory")

@@ -1,0 +1,171 @@
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from revit import device as devices
+from revit.config import FineTuneConfig
+from revit.datasets import loader
+from revit.datasets.loader import Batch, Mix, to_input
+from revit.device import layout_of, place
+from revit.fine_tune import train_step
+from revit.models import build_model, empty_model
+from revit.optim import Schedule, build_optimizer
+from revit.train_state import TrainState
+
+CPU = torch.device("cpu")
+LAST = torch.channels_last
+
+
+def config_of(model: str, optimizer: str = "sgd") -> FineTuneConfig:
+    config = FineTuneConfig(dataset="digits", steps=2, batch_size=8, micro_batch=3, mixup=0.4)
+    return config.with_values({"model.name": model, "model.pretrained": False, "optimizer.name": optimizer})
+
+
+def without_content(model: nn.Module, device: torch.device) -> None:
+    """Give a model parameters that are said to be on a device, and have no values."""
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            setattr(module, name, nn.Parameter(torch.empty(parameter.shape, device=device)))
+
+
+@pytest.fixture
+def own_constants() -> Iterator[None]:
+    """What is kept for a device is forgotten before and after: tensors without content are for one test only."""
+    loader._scale_and_shift.cache_clear()
+    yield
+    loader._scale_and_shift.cache_clear()
+
+
+@pytest.mark.usefixtures("own_constants")
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("model", ["vit_nano", "bit_nano"])
+def test_a_step_reads_no_value_back(model: str, optimizer: str) -> None:
+    """PyTorch's tensors without content raise where a number is asked of them, for which a GPU would be waited for."""
+    config = config_of(model, optimizer)
+    network = empty_model(config, 10)
+    with FakeTensorMode():
+        without_content(network, CPU)
+        fused = build_optimizer(network, config.optimizer)
+        for group in fused.param_groups:
+            group["fused"] = True  # as on a GPU
+        pixels = torch.zeros(8, 1, 28, 28, dtype=torch.uint8)
+        batch = Batch(pixels, torch.zeros(8, dtype=torch.int64), Mix(torch.arange(8), 0.3))
+        for _ in range(2):
+            loss, _ = train_step(network, fused, batch, 0.1, config, CPU)
+        with pytest.raises(RuntimeError, match="local_scalar_dense"):
+            loss.item()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+def test_the_optimizer_of_parameters_on_a_gpu_is_fused(optimizer: str) -> None:
+    config = config_of("vit_nano", optimizer)
+    network = empty_model(config, 10)
+    with FakeTensorMode():
+        without_content(network, torch.device("cuda"))
+        groups = build_optimizer(network, config.optimizer).param_groups
+    assert [group["fused"] for group in groups] == [True] * len(groups)
+
+
+@pytest.mark.parametrize(("name", "convolutional"), [("vit_nano", False), ("bit_nano", True)])
+def test_on_a_cpu_a_model_stays_as_it_is(name: str, convolutional: bool) -> None:
+    model = build_model(config_of(name), 10, None)
+    before = [parameter.stride() for parameter in model.parameters()]
+    precision = torch.get_float32_matmul_precision()
+    placed = place(model, CPU)
+    assert placed is model
+    assert [parameter.stride() for parameter in model.parameters()] == before
+    assert layout_of(model) == torch.preserve_format
+    assert torch.get_float32_matmul_precision() == precision
+    assert devices._is_convolutional(model) == convolutional
+    assert build_optimizer(model, config_of(name).optimizer).param_groups[0]["fused"] is None
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_lie_as_the_model_takes_them_and_show_the_same(channels: int) -> None:
+    model = build_model(config_of("bit_nano"), 10, None).to(memory_format=LAST)
+    images = torch.randint(0, 256, (2, channels, 8, 8), dtype=torch.uint8)
+    given = to_input(images, "half", CPU, layout_of(model))
+    assert given.is_contiguous(memory_format=LAST)
+    assert torch.equal(given, to_input(images, "half", CPU))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_checkpoint_of_another_device_takes_on_this_ones_kernel_and_layout(tmp_path: Path, optimizer: str) -> None:
+    """Saved by a CPU; loaded where, as on a GPU, the kernel is fused and the model in channels-last."""
+    config = config_of("bit_nano", optimizer)
+    path = tmp_path / "checkpoint.pt"
+    saved, loaded = (build_model(config, 10, None) for _ in range(2))
+    before = TrainState(saved, build_optimizer(saved, config.optimizer), Schedule(config.schedule, 0.1, 2, 1))
+    batch = Batch(torch.randint(0, 256, (8, 1, 28, 28), dtype=torch.uint8), torch.arange(8))
+    train_step(saved, before.optimizer, batch, 0.1, config.with_values({"mixup": 0.0}), CPU)
+    before.save(path)
+
+    loaded.to(memory_format=LAST)
+    after = TrainState(loaded, build_optimizer(loaded, config.optimizer), Schedule(config.schedule, 0.1, 2, 1))
+    for group in after.optimizer.param_groups:
+        group["fused"] = True
+    after.load(path)
+    assert all(group["fused"] is True for group in after.optimizer.param_groups)
+    for (name, own), other in zip(loaded.named_parameters(), saved.parameters(), strict=True):
+        assert torch.equal(own, other), name
+        for key, value in after.optimizer.state[own].items():
+            assert torch.equal(value, before.optimizer.state[other][key]), name
+            assert value.dim() == 0 or value.stride() == own.stride(), name
+    train_step(loaded, after.optimizer, batch, 0.1, config.with_values({"mixup": 0.0}), CPU)
+
+
+def with_backend(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
+    """Compile with another backend than Inductor, which takes a minute."""
+    compile_with = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda model, **_: compile_with(model, dynamic=False, backend=backend))
+
+
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.long)])
+def test_a_compiled_trial_is_the_same_trial_and_goes_on_uncompiled(
+    small: FineTuneConfig,
+    train: Callable,
+    tmp_path: Path,
+    make_listener: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+    backend: str,
+) -> None:
+    """The same curve to rounding, dropout and a smaller last batch included; the same names in what is saved."""
+    if backend != "inductor":
+        with_backend(monkeypatch, backend)
+    config = small.with_values({"model.dropout": 0.2, "data_fraction": 0.05})
+    path = tmp_path / "checkpoint.pt"
+    plain, plain_seen = train(config)
+    done, seen = train(config, compile_model=True)
+    assert seen.built == plain_seen.built
+    assert list(done.model.state_dict()) == list(plain.model.state_dict())
+    with pytest.raises(InterruptedError):
+        train(config, make_listener(save_at=8, path=path, stop=True), compile_model=True)
+    rest, rest_seen = train(config, resume=path)
+    for result, listener in ((done, seen), (rest, rest_seen)):
+        for name in ("train_loss", "grad_norm", "val_loss"):
+            assert listener.curve(name) == [
+                (step, pytest.approx(value, rel=1e-3)) for step, value in plain_seen.curve(name)
+            ]
+        assert result.metrics["test_loss"] == pytest.approx(plain.metrics["test_loss"], rel=1e-3)
+
+
+def test_compiling_reaches_the_training_steps(
+    small: FineTuneConfig, train: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[nn.Module, dict[str, object]]] = []
+
+    def compile_none(model: nn.Module, **options: object) -> nn.Module:
+        calls.append((model, options))
+        return model
+
+    monkeypatch.setattr(torch, "compile", compile_none)
+    train(small)
+    assert calls == []
+    result, _ = train(small, compile_model=True)
+    [(model, options)] = calls
+    assert model is result.model
+    assert options["options"] == {"fallback_random": True}, "the dropout of an uncompiled trial"
