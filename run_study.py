@@ -12,7 +12,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 from rich.console import Console
@@ -99,6 +99,14 @@ out = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
 err = Console(stderr=True, soft_wrap=True)
 
 
+class Asked(TypedDict):
+    """What a command asks for each trial, as `study.orders.Resources` takes it."""
+
+    cpus_per_trial: int | None
+    gpus_per_trial: float | None
+    compiled: bool
+
+
 @app.command("list")
 def list_studies() -> None:
     """Show the studies there are: name, number of trials, question."""
@@ -168,6 +176,10 @@ def run(
     cpus_per_trial: Annotated[
         int | None, typer.Option(min=1, help="CPU threads of one trial. [default: 1, or a GPU's share]")
     ] = None,
+    compiled: Annotated[
+        bool,
+        typer.Option("--compile", help="Train with torch.compile: for long trials on GPUs. The numbers stay the same."),
+    ] = False,
     store: StoreAddress = DEFAULT_STORE,
     data_dir: DataFolder = DEFAULT_DATA,
     weights_dir: WeightsFolder = None,
@@ -180,8 +192,11 @@ def run(
     Exit code: 0 all finished, 1 some failed, 2 wrong input, 130 interrupted.
     """
     folders = _folders(store, data_dir, weights_dir, cache_dir)
+    asked: Asked = {"cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial, "compiled": compiled}
+    if compiled:  # trials share what is compiled, and so do later commands
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folders.cache / "compiled"))
     try:
-        code = _run(_spaces(study, scale, recipe), seeds, folders, cpus_per_trial, gpus_per_trial)
+        code = _run(_spaces(study, scale, recipe), seeds, folders, asked)
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
     if code == EXIT_INTERRUPTED:
@@ -363,8 +378,7 @@ def _run(
     spaces: "list[SearchSpace]",
     seeds: int | None,
     folders: "Folders",
-    cpus_per_trial: int | None,
-    gpus_per_trial: float | None,
+    asked: Asked,
 ) -> int:
     """Run one study after the other, once all of them are known to be able to start."""
     plans = [_plan(space, seeds, folders) for space in spaces]
@@ -373,16 +387,16 @@ def _run(
         from study.orders import Resources
         from study.runner import check_runnable
 
-        check_runnable(todo, Resources(cpus_per_trial=cpus_per_trial, gpus_per_trial=gpus_per_trial))
+        check_runnable(todo, Resources(**asked))
     code = EXIT_FINISHED
     for planned, ledger in plans:
-        code = max(code, _run_one(planned.with_records(ledger.trials()), ledger, cpus_per_trial, gpus_per_trial))
+        code = max(code, _run_one(planned.with_records(ledger.trials()), ledger, asked))
         if code == EXIT_INTERRUPTED:
             break
     return code
 
 
-def _run_one(planned: "Plan", ledger: "Ledger", cpus_per_trial: int | None, gpus_per_trial: float | None) -> int:
+def _run_one(planned: "Plan", ledger: "Ledger", asked: Asked) -> int:
     todo = planned.to_run
     num_all = len({trial.identity for trial in planned.trials})
     out.print(f"{planned.space.name}: {planned.space.question}")
@@ -392,8 +406,7 @@ def _run_one(planned: "Plan", ledger: "Ledger", cpus_per_trial: int | None, gpus
         from study.orders import Resources
         from study.runner import run_plan
 
-        resources = Resources(cpus_per_trial=cpus_per_trial, gpus_per_trial=gpus_per_trial)
-        result = run_plan(planned, ledger, out, resources, tags={"command": _this_command()})
+        result = run_plan(planned, ledger, out, Resources(**asked), tags={"command": _this_command()})
         planned = planned.with_records(ledger.trials())
         code = _tell_failures(planned, ledger, result)
     else:

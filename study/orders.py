@@ -13,10 +13,15 @@ from study.trainable import Order
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What one trial gets; None for the default: one GPU where there are any, and its share of the CPUs."""
+    """What one trial gets; None for the default: one GPU where there are any, and its share of the CPUs.
+
+    Attributes:
+        compiled: its model is compiled.
+    """
 
     cpus_per_trial: int | None = None
     gpus_per_trial: float | None = None
+    compiled: bool = False
 
 
 class Share(NamedTuple):
@@ -26,12 +31,14 @@ class Share(NamedTuple):
         cpus, gpus: of one trial.
         all_cpus: of this machine.
         num_slots: trials that run at a time.
+        compiled: their models are compiled.
     """
 
     cpus: int
     gpus: float
     all_cpus: int
     num_slots: int
+    compiled: bool = False
 
     @property
     def is_shared(self) -> bool:
@@ -57,7 +64,7 @@ def share_of(resources: Resources, cluster: Mapping[str, float]) -> Share:
     if cpus > num_cpus or gpus > num_gpus:
         raise InputError(f"a trial asks for {cpus} CPUs and {gpus:g} GPUs; Ray finds {num_cpus:g} and {num_gpus:g}")
     slots = min(num_cpus / cpus, num_gpus / gpus) if gpus else num_cpus / cpus
-    return Share(cpus, gpus, int(num_cpus), int(slots))
+    return Share(cpus, gpus, int(num_cpus), int(slots), resources.compiled)
 
 
 class Orders:
@@ -91,5 +98,6 @@ class Orders:
             device="cuda" if self.share.gpus else "cpu",
             num_cpus=self.share.all_cpus if alone else self.share.cpus,
             num_gpus=math.ceil(self.share.gpus) if alone else self.share.gpus,
+            compiled=self.share.compiled,
             keep_model=config.seed == self._first_seed,
         )

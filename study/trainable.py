@@ -38,6 +38,7 @@ class Order:
         device: `cpu` or `cuda`.
         num_cpus: CPU threads of the trial.
         num_gpus: its share of them.
+        compiled: compile its model; changes nothing but the time.
         keep_model: leave the tested weights among the artifacts.
     """
 
@@ -50,6 +51,7 @@ class Order:
     device: str
     num_cpus: int
     num_gpus: float
+    compiled: bool
     keep_model: bool
 
 
@@ -89,7 +91,8 @@ def _train(order: Order, config: FineTuneConfig) -> None:
 
     from revit.built import built_digest
     from revit.datasets.store import ImageStore
-    from revit.fine_tune import TrialData, device_name, fine_tune, marks, uses_bf16
+    from revit.device import device_name, uses_bf16
+    from revit.fine_tune import TrialData, fine_tune, marks
     from revit.train_state import Row, TrainState, newest_whole
 
     checkpoint, artifacts = Path(order.work) / CHECKPOINT, Path(order.work) / ARTIFACTS
@@ -126,11 +129,25 @@ def _train(order: Order, config: FineTuneConfig) -> None:
         write(artifacts / "config.json", _write_json, order.config)
         write(artifacts / "built.json", _write_json, built)
         precision = "bf16" if uses_bf16(device) else "fp32"
-        ran_on = {"device": device_name(device), "precision": precision, "torch": torch.__version__}
+        ran_on = {
+            "device": device_name(device),
+            "precision": precision,
+            "compiled": "yes" if order.compiled else "no",
+            "torch": torch.__version__,
+        }
         tune.report({"tags": {**ran_on, "micro_batch": str(built["micro_batch"]), "built": built_digest(built)}})
 
     try:
-        result = fine_tune(config, data, report, device=device, resume=resume, on_built=write_built, hurry=stopping)
+        result = fine_tune(
+            config,
+            data,
+            report,
+            device=device,
+            resume=resume,
+            compile_model=order.compiled,
+            on_built=write_built,
+            hurry=stopping,
+        )
     except DivergedError as error:
         tune.report({"outcome": "diverged", "message": str(error)})
         return

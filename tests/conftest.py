@@ -127,7 +127,7 @@ def train(digits: ImageStore) -> Callable[..., tuple[FineTuneResult, Listener]]:
         *,
         store: ImageStore = digits,
         resume: Path | None = None,
-        device: torch.device = torch.device("cpu"),
+        device: str = "cpu",
         compile_model: bool = False,
     ) -> tuple[FineTuneResult, Listener]:
         listener = listener or Listener()
@@ -136,7 +136,7 @@ def train(digits: ImageStore) -> Callable[..., tuple[FineTuneResult, Listener]]:
             config,
             data,
             listener,
-            device=device,
+            device=torch.device(device),
             resume=resume,
             compile_model=compile_model,
             on_built=listener.on_built,

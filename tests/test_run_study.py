@@ -13,12 +13,15 @@ from pathlib import Path
 import psutil
 import pytest
 from mlflow import MlflowClient
+from rich.console import Console
 
 import run_study
 import search_spaces
 from revit.fine_tune import marks
 from study import RAY_BEYOND_THIS_MACHINE, cluster
 from study.ledger import Ledger, tracking_uri
+from study.orders import Orders, Resources, share_of
+from study.plan import Plan
 
 ROOT = Path(__file__).parent.parent
 
@@ -373,3 +376,26 @@ def eventually_get(url: str, process: subprocess.Popen[bytes]) -> str:
                 return answer.read().decode()
         except OSError:
             time.sleep(0.5)
+
+
+@pytest.mark.parametrize("options", [[], ["--compile"]])
+def test_compile_reaches_every_trial_and_what_is_compiled_is_kept_beside_the_images(
+    tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    asked: list[bool] = []
+
+    def no_training(plan: Plan, ledger: Ledger, console: Console, resources: Resources, tags: object) -> None:
+        orders = Orders(plan, share_of(resources, {"CPU": 2}), tmp_path, tmp_path)
+        asked.append(orders.order(plan.trials[0], alone=False).compiled)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("study.runner.run_plan", no_training)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "to be put back")
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    folders = ["--store", str(tmp_path / "mlruns"), "--cache-dir", str(cache_dir)]
+    monkeypatch.setattr(sys, "argv", ["run_study.py", "run", "quickstart", *folders, *options])
+    with pytest.raises(SystemExit) as stop:
+        run_study.main()
+    assert stop.value.code == run_study.EXIT_INTERRUPTED
+    assert asked == [bool(options)]
+    assert os.environ.get("TORCHINDUCTOR_CACHE_DIR") == (str(cache_dir / "compiled") if options else None)

@@ -15,6 +15,7 @@ ONE_GPU_EACH = {"CPU": 32.0, "GPU": 4.0}
         ({"gpus_per_trial": 0.5}, ONE_GPU_EACH, Share(cpus=4, gpus=0.5, all_cpus=32, num_slots=8)),
         ({"gpus_per_trial": 2.0, "cpus_per_trial": 20}, ONE_GPU_EACH, Share(20, 2.0, 32, num_slots=1)),
         ({"gpus_per_trial": 0.0}, ONE_GPU_EACH, Share(cpus=1, gpus=0.0, all_cpus=32, num_slots=32)),
+        ({"compiled": True}, {"CPU": 4.0}, Share(1, 0.0, all_cpus=4, num_slots=4, compiled=True)),
     ],
 )
 def test_a_trial_gets_its_share_of_what_there_is(asked: dict, cluster: dict, share: Share) -> None:

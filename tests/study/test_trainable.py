@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from ray import tune
+from torch import nn
 
 from revit.config import FineTuneConfig
 from revit.datasets.store import ImageStore
@@ -22,9 +24,24 @@ class WorkerDiedError(Exception):
 def order_of(config: FineTuneConfig, images: ImageStore, work: Path) -> dict[str, Any]:
     order = Order(
         identity="i", config=asdict(config), images=str(images.folder), weights=str(find_weights(config.model)),
-        work=str(work), stop_file=str(work / "stop"), device="cpu", num_cpus=1, num_gpus=0, keep_model=False,
+        work=str(work), stop_file=str(work / "stop"), device="cpu", num_cpus=1, num_gpus=0, compiled=False,
+        keep_model=False,
     )  # fmt: skip
     return {"order": asdict(order)}
+
+
+@pytest.mark.parametrize(("compiled", "tag"), [(False, "no"), (True, "yes")])
+def test_whether_its_model_was_compiled_is_told_of_a_trial(
+    small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled: bool, tag: str
+) -> None:
+    models: list[nn.Module] = []
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(torch, "compile", lambda model, **_: models.append(model) or model)
+    monkeypatch.setattr(tune, "report", told.append)
+    order = order_of(small, digits, tmp_path)["order"] | {"compiled": compiled}
+    train_trial({"order": order})
+    assert [result["tags"]["compiled"] for result in told if "tags" in result] == [tag]
+    assert len(models) == compiled
 
 
 @pytest.mark.parametrize("val_fraction", [0.0, 0.1])
