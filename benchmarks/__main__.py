@@ -7,6 +7,7 @@ import argparse
 import importlib
 from pathlib import Path
 
+import torch
 from rich.console import Console
 
 from benchmarks.ratios import Measured, shown, written
@@ -19,8 +20,12 @@ NAMES = (
     "overhead",
     "study_time",
     "commands",
+    "seeds_together",
+    "gpu",
 )
 """Modules here that have `measure(tiny) -> list[Measured]`."""
+NEED_GPU = ("gpu",)
+"""Those that say nothing without one."""
 RESULTS = Path(__file__).parent / "results.md"
 
 
@@ -41,6 +46,12 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS, help="file to append to")
     asked = parser.parse_args()
     for name in NAMES if asked.name == "all" else (asked.name,):
+        if name in NEED_GPU and not (asked.tiny or torch.cuda.is_available()):
+            told = f"{name} needs a GPU, and PyTorch finds none; --tiny shows that it works"
+            if asked.name != "all":
+                parser.exit(2, f"{told}\n")
+            print(told)
+            continue
         run(name, tiny=asked.tiny, results=asked.results)
 
 

@@ -24,7 +24,7 @@ class Measured:
         what: measured.
         against: what it is divided by.
         ratio: median over the rounds.
-        target: what the ratio should reach.
+        target: what the ratio should reach; None where it is only told.
         at_least: the target is the least allowed, else the most.
         remarks: the spread, the absolute figures, and whatever else tells how the ratio came about.
     """
@@ -32,20 +32,23 @@ class Measured:
     what: str
     against: str
     ratio: float
-    target: float
+    target: float | None
     at_least: bool
     remarks: str = ""
 
     @property
-    def met(self) -> bool:
-        """Whether the target is reached."""
+    def met(self) -> bool | None:
+        """Whether the target is reached; None without one."""
+        if self.target is None:
+            return None
         return self.ratio >= self.target if self.at_least else self.ratio <= self.target
 
     def cells(self) -> tuple[str, ...]:
         """The line as text, in the order of HEADINGS."""
         sign = "≥" if self.at_least else "≤"
-        target = f"{sign} {self.target:.3g}"
-        return self.what, self.against, f"{self.ratio:.3g}", target, "yes" if self.met else "no", self.remarks
+        target = "" if self.target is None else f"{sign} {self.target:.3g}"
+        met = {True: "yes", False: "no", None: ""}[self.met]
+        return self.what, self.against, f"{self.ratio:.3g}", target, met, self.remarks
 
 
 def seconds_of(work: Callable[[], object]) -> float:

@@ -1,0 +1,320 @@
+"""How much of a GPU a trial makes use of. Needs one; with --tiny a CPU shows that it works.
+
+    python -m benchmarks gpu
+
+ViT-B/16 of random weights learns noise, in batches of 128 at 224 px. Its rate through `fine_tune`, images prepared on
+the way, is held against what the GPU's bf16 matrix products reach in the same run, and against a loop written after
+timm's train.py, as `--amp --amp-dtype bfloat16 --opt momentum --clip-grad` has it, over tensors that lie on the GPU.
+Parts of a trial are then held against each other: preparing images, evaluating, layouts, compiled models.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
+from statistics import harmonic_mean, median
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from timm.optim import create_optimizer_v2
+from timm.utils import dispatch_clip_grad
+from torch import nn
+
+from benchmarks.data_pipeline import made_up_images
+from benchmarks.ratios import Measured, in_turns, ratios, spread
+from revit.compute import forward_gflops
+from revit.config import FineTuneConfig, ModelConfig
+from revit.datasets.loader import Batch, to_input, train_batches
+from revit.datasets.store import ImageStore
+from revit.device import autocast, compiled, place
+from revit.fine_tune import TrialData, evaluate, fine_tune, train_step
+from revit.models import build_model
+from revit.optim import build_optimizer
+from revit.train_state import Row, TrainState
+
+PASSES = 3
+"""Of a training step, in forward passes: the backward pass takes as many operations as two."""
+WARM_UP = 3
+"""Steps, or products, before the clock starts."""
+NUM_THREADS = min(8, os.cpu_count() or 1)
+"""That prepare images."""
+
+
+class Scale(NamedTuple):
+    """How large all of it is.
+
+    Attributes:
+        vit, convnet: models.
+        batch_size, resolution: of both, in images and pixels.
+        large: batch size and resolution at which preparing images is dearest.
+        steps: of a trial through `fine_tune`, many, as it waits for the GPU at 100 of them.
+        steps_alone: of a loop that is timed by itself.
+        sides: of square matrices.
+        rounds: in which two ways take turns.
+    """
+
+    vit: str
+    convnet: str
+    batch_size: int
+    resolution: int
+    large: tuple[int, int]
+    steps: int
+    steps_alone: int
+    sides: tuple[int, ...]
+    rounds: int
+
+
+FULL = Scale(
+    vit="vit_b16_in21k",
+    convnet="bit_r50x1_in21k",
+    batch_size=128,
+    resolution=224,
+    large=(32, 384),
+    steps=300,
+    steps_alone=50,
+    sides=(4096, 8192, 16384),
+    rounds=3,
+)
+TINY = Scale(
+    vit="vit_nano",
+    convnet="bit_nano",
+    batch_size=4,
+    resolution=8,
+    large=(2, 16),
+    steps=6,
+    steps_alone=2,
+    sides=(32, 64),
+    rounds=1,
+)
+
+
+def measure(*, tiny: bool) -> list[Measured]:
+    """Every comparison; the compiled ones on a GPU only, as compiling for a CPU takes minutes."""
+    scale = TINY if tiny else FULL
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    with tempfile.TemporaryDirectory() as name:
+        store = made_up_images(Path(name), (32, 32), num_train=2 * scale.batch_size)
+        bench = Bench(scale, store, device)
+        lines = [*bench.whole_trials(), bench.preparing(), bench.evaluating(), bench.layouts()]
+        return lines + bench.compiling() if device.type == "cuda" else lines
+
+
+class Bench:
+    """One device, one folder of images, and what is measured with them."""
+
+    def __init__(self, scale: Scale, store: ImageStore, device: torch.device) -> None:
+        self.scale, self.store, self.device = scale, store, device
+
+    def whole_trials(self) -> list[Measured]:
+        """`fine_tune` against the GPU's peak, and against timm's way."""
+        config = self._config(self.scale.vit)
+        peak = max(self._product_flops(side) for side in self.scale.sides)
+        ours, theirs = in_turns(
+            self.scale.rounds, partial(self._seconds_through_fine_tune, config), partial(self._seconds_of_timm, config)
+        )
+        rates = [1 / seconds for seconds in ours]
+        shares = [PASSES * 1e9 * forward_gflops(config.model.name, config.resolution) * rate / peak for rate in rates]
+        speedups = ratios(theirs, ours)
+        what = f"{self._title(config)}, through fine_tune"
+        return [
+            Measured(
+                what=f"operations/s of the model, {what}",
+                against="bf16 products of large matrices",
+                ratio=median(shares),
+                target=0.45,
+                at_least=True,
+                remarks=f"{spread(shares)}; {median(rates):.4g} images/s; peak measured {peak / 1e12:.4g} TFLOP/s",
+            ),
+            Measured(
+                what=f"training images/s, {what}",
+                against="a loop after timm's train.py, tensors on the GPU",
+                ratio=median(speedups),
+                target=1.0,
+                at_least=True,
+                remarks=f"{spread(speedups)}; {median(rates):.4g} against {1 / median(theirs):.4g} images/s",
+            ),
+        ]
+
+    def preparing(self) -> Measured:
+        """Preparing images of 32 px where they are to be largest, against training on them."""
+        batch_size, resolution = self.scale.large
+        config = self._config(self.scale.vit).with_values({"batch_size": batch_size, "resolution": resolution})
+        prepared, trained = in_turns(
+            self.scale.rounds,
+            partial(self._seconds_of_preparing, config),
+            lambda: self._seconds_of_training(place(self._build(config), self.device), config),
+        )
+        return self._line(
+            f"images/s prepared, 32 to {resolution} px, {NUM_THREADS} threads", "trained on", prepared, trained, 1.0
+        )
+
+    def evaluating(self) -> Measured:
+        """Evaluation against training."""
+        config = self._config(self.scale.vit)
+        model = place(self._build(config), self.device)
+        evaluated, trained = in_turns(
+            self.scale.rounds,
+            partial(self._seconds_of_evaluating, model, config),
+            partial(self._seconds_of_training, model, config),
+        )
+        return self._line(f"images/s evaluated, {self._title(config)}", "trained on", evaluated, trained, 2.5)
+
+    def layouts(self) -> Measured:
+        """A convolutional model as it is placed, channels-last on a GPU, against channels first."""
+        config = self._config(self.scale.convnet)
+        ours, plain = in_turns(
+            self.scale.rounds,
+            lambda: self._seconds_of_training(place(self._build(config), self.device), config),
+            lambda: self._seconds_of_training(self._build(config).to(self.device), config),
+        )
+        return self._line(f"training images/s, {self._title(config)}", "channels first", ours, plain, None)
+
+    def compiling(self) -> list[Measured]:
+        """Compiled models against the same as they are; the second by CUDA graphs, which no trial uses."""
+        config = self._config(self.scale.vit)
+        ways: dict[str, Callable[[nn.Module], Any]] = {
+            "compiled": compiled,
+            "compiled into CUDA graphs": partial(torch.compile, dynamic=False, mode="reduce-overhead"),
+        }
+        lines = []
+        for way, compile_ in ways.items():
+            model = place(self._build(config), self.device)
+            ours, plain = in_turns(
+                self.scale.rounds,
+                partial(self._seconds_of_training, compile_(model), config),
+                partial(self._seconds_of_training, model, config),
+            )
+            what = f"training images/s, {self._title(config)}, {way}"
+            lines.append(self._line(what, "not compiled", ours, plain, None))
+        return lines
+
+    def _line(self, what: str, against: str, ours: list[float], others: list[float], target: float | None) -> Measured:
+        """Of seconds per image."""
+        speedups = ratios(others, ours)
+        return Measured(
+            what=what,
+            against=against,
+            ratio=median(speedups),
+            target=target,
+            at_least=True,
+            remarks=f"{spread(speedups)}; {1 / median(ours):.4g} against {1 / median(others):.4g} images/s",
+        )
+
+    def _config(self, model: str) -> FineTuneConfig:
+        return FineTuneConfig(
+            dataset=self.store.manifest.dataset,
+            resolution=self.scale.resolution,
+            val_fraction=0.0,
+            model=ModelConfig(name=model, pretrained=False),
+            batch_size=self.scale.batch_size,
+            steps=self.scale.steps,
+        )
+
+    def _title(self, config: FineTuneConfig) -> str:
+        return f"{config.model.name}, {config.resolution} px, batches of {config.batch_size}"
+
+    def _build(self, config: FineTuneConfig) -> nn.Module:
+        return build_model(config, len(self.store.manifest.class_names), None)
+
+    def _batches(self, config: FineTuneConfig, count: int) -> Iterator[Batch]:
+        """As many batches as `fine_tune` gets them."""
+        train = TrialData.of(config, self.store, None).splits.train
+        return train_batches(config, self.store, train, range(count), NUM_THREADS, pin=self.device.type == "cuda")
+
+    def _seconds_of(self, work: Callable[[], object]) -> float:
+        """What a call takes on the device, from when that is idle until it is idle again."""
+        self._wait()
+        begun = time.perf_counter()
+        work()
+        self._wait()
+        return time.perf_counter() - begun
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def _product_flops(self, side: int) -> float:
+        """Operations per second of products of square bf16 matrices."""
+        left, right = (torch.randn(side, side, device=self.device).bfloat16() for _ in range(2))
+
+        def multiply(times: int) -> None:
+            for _ in range(times):
+                torch.mm(left, right)
+
+        multiply(WARM_UP)
+        return self.scale.steps_alone * 2 * side**3 / self._seconds_of(partial(multiply, self.scale.steps_alone))
+
+    def _seconds_through_fine_tune(self, config: FineTuneConfig) -> float:
+        """Per image, of the second half of a trial; building, evaluating and testing are not counted."""
+        rows: list[Row] = []
+
+        def report(new: list[Row], _: TrainState) -> None:
+            rows.extend(new)
+
+        data = TrialData.of(config, self.store, None, NUM_THREADS)
+        fine_tune(config, data, report, device=self.device)
+        return 1 / harmonic_mean([row["images_per_s"] for row in rows[len(rows) // 2 :]])
+
+    def _seconds_of_timm(self, config: FineTuneConfig) -> float:
+        """Per image, of steps in the manner of timm's train.py, which also lets cuDNN choose its fastest kernels."""
+        model = self._build(config).to(self.device).train()
+        optimizer = create_optimizer_v2(
+            model, opt="momentum", lr=config.optimizer.lr, weight_decay=0.0, momentum=config.optimizer.momentum
+        )
+        moved = [batch.to(self.device) for batch in self._batches(config, 2)]
+        tensors = [(to_input(batch.images, config.normalization, self.device), batch.labels) for batch in moved]
+
+        limit = config.optimizer.clip_norm
+        assert limit is not None
+
+        def train(steps: int) -> None:
+            for images, labels in islice(cycle(tensors), steps):
+                with autocast(self.device):
+                    loss = nn.functional.cross_entropy(model(images), labels)
+                loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+                dispatch_clip_grad(model.parameters(), value=limit, mode="norm")
+                optimizer.step()
+                optimizer.zero_grad()
+
+        before, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, True
+        train(WARM_UP)
+        seconds = self._seconds_of(partial(train, self.scale.steps_alone))
+        torch.backends.cudnn.benchmark = before
+        return seconds / (self.scale.steps_alone * config.batch_size)
+
+    def _seconds_of_training(self, model: nn.Module, config: FineTuneConfig) -> float:
+        """Per image, of training steps on batches that are prepared."""
+        optimizer = build_optimizer(model, config.optimizer)
+        batches = list(self._batches(config, 2))
+        model.train()
+
+        def train(steps: int) -> None:
+            for batch in islice(cycle(batches), steps):
+                train_step(model, optimizer, batch, config.optimizer.lr, config, self.device)
+
+        train(WARM_UP)
+        return self._seconds_of(partial(train, self.scale.steps_alone)) / (self.scale.steps_alone * config.batch_size)
+
+    def _seconds_of_evaluating(self, model: nn.Module, config: FineTuneConfig) -> float:
+        """Per image, of evaluating batches that are prepared."""
+        [batch] = self._batches(config, 1)
+
+        def answer(times: int) -> None:
+            indices = np.arange(times * config.batch_size)
+            evaluate(model, [batch] * times, indices, config.normalization, self.device)
+
+        answer(WARM_UP)
+        return self._seconds_of(partial(answer, self.scale.steps_alone)) / (self.scale.steps_alone * config.batch_size)
+
+    def _seconds_of_preparing(self, config: FineTuneConfig) -> float:
+        """Per image, of preparing batches that nobody trains on, once threads and pinned memory are there."""
+        batches = self._batches(config, WARM_UP + self.scale.steps_alone)
+        for _ in range(WARM_UP):
+            next(batches)
+        begun = time.perf_counter()
+        num_images = sum(len(batch.labels) for batch in batches)
+        return (time.perf_counter() - begun) / num_images
