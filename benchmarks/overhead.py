@@ -7,6 +7,7 @@ keeps what it keeps by default, without MLflow. Both are timed from when Ray is 
 the training itself takes is measured in Ray's workers and taken off both.
 """
 
+import gc
 import io
 import logging
 import tempfile
@@ -27,6 +28,7 @@ from rich.console import Console
 from benchmarks.ratios import Measured
 from revit.config import FineTuneConfig
 from revit.datasets.store import open_store
+from run_study import COLLECTING
 from search_spaces.space import SearchSpace
 from study.cluster import start_ray
 from study.ledger import Ledger
@@ -162,6 +164,7 @@ def _memory() -> int:
 def ours(count: int, warm_after: int) -> Ours:
     """Launch a study of so many trials on an empty store."""
     start_ray()
+    gc.set_threshold(*COLLECTING)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folders = Folders(store=folder / "mlruns", data=folder, cache=folder / "cache")

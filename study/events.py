@@ -75,7 +75,7 @@ class Events(Stateless, tune.Callback):
         """A worker begins a trial."""
         identity = _identity(trial)
         self._stopper.running.add(identity)
-        self._recorder.started(identity)
+        self._recorder.started(identity, self._queue.found.get(identity))
         self._progress.started(identity)
 
     def on_trial_result(

@@ -353,10 +353,15 @@ class Ledger:
         self._client.log_batch(launch, metrics=[Metric(name, value, now, 0) for name, value in counts.items()])
         self._close(launch, outcome)
 
-    def open_trial(self, identity: str, *, launch: str, name: str, tags: Mapping[str, str]) -> TrialRecord:
-        """Begin a trial, or take up its run again; returns what is written of it."""
+    def open_trial(
+        self, identity: str, known: TrialRecord | None = None, *, launch: str, name: str, tags: Mapping[str, str]
+    ) -> TrialRecord:
+        """Begin a trial, or take up its run again; returns what is written of it.
+
+        Args:
+            known: what `find` found of it, since when nobody else may have begun it.
+        """
         all_tags = {"kind": "trial", "identity": identity, MLFLOW_PARENT_RUN_ID: launch, **tags}
-        known = self.find(identity)
         if known is None:
             run = self._client.create_run(self._experiment, run_name=name, tags=all_tags)
             self._artifact_uris[run.info.run_id] = run.info.artifact_uri

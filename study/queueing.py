@@ -16,7 +16,7 @@ from ray.tune.search import Searcher
 from rich.console import Console
 
 from study.leases import Leases
-from study.ledger import Ledger, may_pass
+from study.ledger import Ledger, TrialRecord, may_pass
 from study.orders import Orders
 from study.plan import Trial
 
@@ -36,6 +36,9 @@ class Queue(Stateless, Searcher):
 
     Args:
         trials: those to run.
+
+    Attributes:
+        found: what the ledger had of a trial, when its lease was got; by identity, where it had anything.
     """
 
     def __init__(self, trials: list[Trial], orders: Orders, leases: Leases, ledger: Ledger, stopper: "Stopper") -> None:
@@ -43,6 +46,7 @@ class Queue(Stateless, Searcher):
         self._orders = orders
         self._waiting = deque(trials)
         self._running: dict[str, Trial] = {}
+        self.found: dict[str, TrialRecord] = {}
         self._alone: set[str] = set()
         self._leases = leases
         self._ledger = ledger
@@ -89,7 +93,10 @@ class Queue(Stateless, Searcher):
     def _is_settled(self, trial: Trial) -> bool:
         """Whether somebody settled it since the plan was made."""
         record = self._ledger.find(trial.identity)
-        return record is not None and record.settled
+        if record is None:
+            return False
+        self.found[trial.identity] = record
+        return record.settled
 
     def again(self, identity: str) -> None:
         """Let a trial that was running run again."""

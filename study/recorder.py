@@ -66,9 +66,9 @@ class Recorder:
         self._hurry = threading.Event()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
 
-    def started(self, identity: str) -> None:
-        """A trial began, or goes on."""
-        self._submit(identity, lambda: self._open_trial(identity))
+    def started(self, identity: str, known: TrialRecord | None = None) -> None:
+        """A trial began, or goes on; of one that is new to this launch, `known` is what the ledger had of it."""
+        self._submit(identity, lambda: self._open_trial(identity, self._open.get(identity, known)))
 
     def rows(self, identity: str, rows: list[dict[str, float]]) -> None:
         """A trial measured something. Steps that the ledger has already, from before a resume, are left out."""
@@ -153,11 +153,12 @@ class Recorder:
     def _tell_of_store(self, line: str) -> None:
         self._tell(f"the store {self._ledger.server or self._ledger.root} {line}; trials go on")
 
-    def _open_trial(self, identity: str) -> None:
+    def _open_trial(self, identity: str, known: TrialRecord | None) -> None:
         trial = self._trials[identity]
         config = trial.candidate.config
         known = self._ledger.open_trial(
             identity,
+            known,
             launch=self._launch,
             name=trial_name(trial),
             tags={

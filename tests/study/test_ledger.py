@@ -31,7 +31,7 @@ def ledger(empty_store: Path, tmp_path: Path) -> Ledger:
 def opened(ledger: Ledger, identity: str = "a", study: str = "s") -> str:
     launch = ledger.open_launch(study, {})
     tags = {f"study.{study}": "yes"}
-    return ledger.open_trial(identity, launch=launch, name="a trial", tags=tags).run_id
+    return ledger.open_trial(identity, ledger.find(identity), launch=launch, name="a trial", tags=tags).run_id
 
 
 def rows(*measured: dict[str, float]) -> list[Measurement]:

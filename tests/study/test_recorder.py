@@ -148,13 +148,23 @@ def test_what_a_dead_launch_had_not_written_is_written_by_the_one_that_goes_on(
     identity = store.trials[0].identity
     first = store.ledger.open_trial(identity, launch=store.launch, name="cut short", tags={})
     store.ledger.log(first.run_id, News(rows=[Measurement({"step": step, "lr": 0.1}, 0) for step in (1, 2)]))
-    store.recorder.started(identity)
+    store.recorder.started(identity, store.ledger.find(identity))
     store.recorder.rows(identity, [{"step": step, "lr": 0.2} for step in (1, 2, 3)])
     store.recorder.close(interrupted=True, complete=False)
     record = store.ledger.trials()[identity]
     assert record.run_id == first.run_id
     assert record.params["optimizer.lr"] == "0.1"
     assert store.ledger.curve(record.run_id, "lr") == [(1, 0.1), (2, 0.1), (3, 0.2)]
+
+
+def test_a_trial_that_a_launch_begins_anew_keeps_its_run(store: Store) -> None:
+    """As after the loss of its worker, when what the launch found first is no longer so."""
+    identity = store.trials[0].identity
+    store.recorder.started(identity)
+    store.finish(identity)
+    store.recorder.close(interrupted=False, complete=True)
+    assert sorted(store.statuses()) == sorted([identity, "launch"])
+    assert len(store.client.search_runs(["1"])) == 2
 
 
 def test_what_began_and_did_not_end_is_interrupted(store: Store) -> None:
