@@ -484,7 +484,7 @@ def check_calibration(num_seeds: int, seed_sd: float, num_studies: int, **simula
     ids=["1 seed, spread as assumed", "3 seeds", "5 seeds"],
 )
 def test_without_a_true_difference_verdicts_are_wrong_in_5_percent_of_studies(num_seeds: int, seed_sd: float) -> None:
-    check_calibration(num_seeds, seed_sd, num_studies=2000)
+    check_calibration(num_seeds, seed_sd, num_studies=1000)
 
 
 @pytest.mark.long
