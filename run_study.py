@@ -178,7 +178,7 @@ def run(
     ] = None,
     compiled: Annotated[
         bool,
-        typer.Option("--compile", help="Train with torch.compile, for long trials on GPUs; numbers differ by rounding."),
+        typer.Option("--compile", help="Use torch.compile, for long trials on GPUs: numbers differ by rounding."),
     ] = False,
     store: StoreAddress = DEFAULT_STORE,
     data_dir: DataFolder = DEFAULT_DATA,
