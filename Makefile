@@ -12,7 +12,7 @@ study: .venv/installed
 	$(BIN)/python run_study.py run quickstart
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal # many tests wait: for Ray, for a server
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ QUIET_RAY = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_gcs_rpc_server_reconnect_timeout_s": "10",  # without its GCS Ray ends this process: rather soon than late
+    "RAY_prestart_worker_first_driver": "0",  # Tune's workers have an environment of their own: it never uses these
     "RAY_health_check_period_ms": "1000",  # a dead raylet is seen after seconds, not after half a minute
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Stopper listens

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ ARTIFACTS = "artifacts"
 
 SAVE_LOOK_AFTER_S, SAVE_AFTER_S = 2.0, 300.0
 """How long after a trial began or was last saved it is saved at a look, and at any report: less is soon done again."""
+TELL_EVERY_S = 1.0
+"""Rows that come sooner after the last telling are told with what comes next: each keeps worker and driver busy."""
 LONGEST_DEATH_S = 60.0
 """For how long a worker may live on after its study was killed."""
 
@@ -58,10 +61,11 @@ class Order:
 def train_trial(params: dict[str, Any]) -> None:
     """Train one order to its end, going on from its checkpoint where there is one.
 
-    Reports `rows` as they come, with whether its state was `saved`, and lastly `outcome`. Artifacts lie in the work
-    folder by then. Where the device has too little memory, it goes on with half the micro-batch: the same gradient,
-    and the same trial.
+    Reports `tags`, then `rows` as they come, with whether its state was `saved`, and lastly `outcome`. Artifacts lie in
+    the work folder by then. Where the device has too little memory, it goes on with half the micro-batch: the same
+    gradient, and the same trial.
     """
+    _import_all()
     order = Order(**params["order"])
     config = from_dict(order.config)
     work = Path(order.work)
@@ -69,6 +73,16 @@ def train_trial(params: dict[str, Any]) -> None:
     with FileLock(work / "lock", timeout=LONGEST_DEATH_S):  # a worker whose study was killed may be dying still
         while smaller := _train_or_shrink(order, config):
             config = smaller
+
+
+@cache
+def _import_all() -> None:
+    """Import what a trial needs, once: Python's collector would take a fifth of the time, and find nothing."""
+    gc.disable()
+    import revit.fine_tune  # noqa: F401
+
+    gc.freeze()
+    gc.enable()
 
 
 def _train_or_shrink(order: Order, config: FineTuneConfig) -> FineTuneConfig | None:
@@ -106,10 +120,20 @@ def _train(order: Order, config: FineTuneConfig) -> None:
     resume = newest_whole(checkpoint)
     save_at = marks(config.num_steps(len(data.splits.train), data.splits.num_all), config.num_evals)
     told_before = resume is not None  # of a resumed trial the first report repeats what came before
-    saved_at = time.monotonic()
+    untold: list[Row] = []
+    saved_at = told_at = time.monotonic()
 
     def stopping() -> bool:
         return Path(order.stop_file).exists()
+
+    def tell(news: dict[str, Any]) -> None:
+        """Report news, with the rows that wait."""
+        nonlocal untold, told_at
+        if untold:
+            news = {"rows": untold, "repeated": False, "saved": False, **news}
+            untold = []
+        tune.report(news)
+        told_at = time.monotonic()
 
     def report(rows: list[Row], state: TrainState) -> None:
         nonlocal told_before, saved_at
@@ -119,7 +143,9 @@ def _train(order: Order, config: FineTuneConfig) -> None:
         if saving:
             patiently(lambda: state.save(checkpoint), hurry=stopping)
             saved_at = time.monotonic()
-        tune.report({"rows": rows, "repeated": told_before, "saved": saving or told_before})
+        untold.extend(rows)
+        if saving or told_before or time.monotonic() - told_at > TELL_EVERY_S:
+            tell({"repeated": told_before, "saved": saving or told_before})
         told_before = False
 
     def write(path: Path, writer: Callable[[Path, Any], None], content: Any) -> None:
@@ -135,7 +161,7 @@ def _train(order: Order, config: FineTuneConfig) -> None:
             "compiled": "yes" if order.compiled else "no",
             "torch": torch.__version__,
         }
-        tune.report({"tags": {**ran_on, "micro_batch": str(built["micro_batch"]), "built": built_digest(built)}})
+        tell({"tags": {**ran_on, "micro_batch": str(built["micro_batch"]), "built": built_digest(built)}})
 
     try:
         result = fine_tune(
@@ -149,12 +175,16 @@ def _train(order: Order, config: FineTuneConfig) -> None:
             hurry=stopping,
         )
     except DivergedError as error:
-        tune.report({"outcome": "diverged", "message": str(error)})
+        tell({"outcome": "diverged", "message": str(error)})
         return
+    except Exception:
+        if untold:
+            tell({})
+        raise
     write(artifacts / "predictions.parquet", _write_predictions, asdict(result.predictions))
     if order.keep_model:
         write(artifacts / "model.safetensors", _write_model, result.model)
-    tune.report({"outcome": "finished", "metrics": result.metrics})
+    tell({"outcome": "finished", "metrics": result.metrics})
 
 
 def _free_memory() -> None:

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from copy import deepcopy
@@ -44,6 +45,42 @@ def test_whether_its_model_was_compiled_is_told_of_a_trial(
     assert len(models) == compiled
 
 
+@pytest.fixture
+def tell_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("study.trainable.TELL_EVERY_S", -1.0)
+
+
+def test_what_comes_in_quick_succession_is_told_at_once(
+    small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each telling waits for the driver; 12 rows that come within a second or two need few of them."""
+    now = [0.0]
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr("study.trainable.time.monotonic", lambda: now.__setitem__(0, now[0] + 0.1) or now[0])
+    monkeypatch.setattr(tune, "report", told.append)
+    train_trial(order_of(small, digits, tmp_path))
+    began, *rows, end = told
+    assert set(began) == {"tags"}
+    assert 1 <= len(rows) < 6
+    assert end["outcome"] == "finished"
+    assert [row["step"] for result in (*rows, end) for row in result.get("rows", [])] == list(range(1, 13))
+
+
+def test_what_a_trial_measured_before_it_failed_is_told(
+    small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise WorkerDiedError
+
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(tune, "report", told.append)
+    monkeypatch.setattr("revit.fine_tune._test", fail)
+    with pytest.raises(WorkerDiedError):
+        train_trial(order_of(small, digits, tmp_path))
+    assert [row["step"] for result in told[1:] for row in result.get("rows", [])] == list(range(1, 13))
+
+
+@pytest.mark.usefixtures("tell_at_once")
 @pytest.mark.parametrize("val_fraction", [0.0, 0.1])
 def test_a_trial_whose_worker_dies_goes_on_from_its_last_look(
     small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, val_fraction: float
@@ -76,6 +113,7 @@ def test_a_trial_whose_worker_dies_goes_on_from_its_last_look(
     assert told[-1]["outcome"] == "finished"
 
 
+@pytest.mark.usefixtures("tell_at_once")
 def test_a_look_soon_after_the_last_is_not_saved(
     small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,6 +132,7 @@ def test_a_look_soon_after_the_last_is_not_saved(
     assert saved == [8], "looks are after steps 4, 8 and 12: at 1.2, 2.4 and 3.6 s"
 
 
+@pytest.mark.usefixtures("tell_at_once")
 def test_when_the_study_stops_the_state_is_saved_at_the_next_point_of_the_curve(
     small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +155,7 @@ def test_when_the_study_stops_the_state_is_saved_at_the_next_point_of_the_curve(
     assert (tmp_path / CHECKPOINT).exists()
 
 
+@pytest.mark.usefixtures("tell_at_once")
 def test_a_long_time_between_looks_is_bridged_by_saving(
     small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,14 +185,17 @@ train_trial(order)
 def test_with_too_little_memory_the_micro_batch_is_halved_and_the_trial_is_the_same(
     small: FineTuneConfig, digits: ImageStore, tmp_path: Path
 ) -> None:
-    """Real memory: a process that may have 500 MB more than it starts with, and a batch that needs several GB."""
+    """Real memory: a process that may have 500 MB more than it starts with, and a batch that needs several GB.
+
+    One arena of malloc's, as each that a thread makes would count as 64 MB of addresses.
+    """
     config = small.with_values({"batch_size": 256, "resolution": 64, "steps": 1, "num_evals": 1})
     told = {}
     for spare_mb in (64_000, 500):
         order = order_of(config, digits, tmp_path / str(spare_mb))
         done = subprocess.run(
             [sys.executable, "-c", LITTLE_MEMORY, json.dumps(order), str(spare_mb)],
-            capture_output=True, text=True, check=False,
+            capture_output=True, text=True, check=False, env={**os.environ, "MALLOC_ARENA_MAX": "1"},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         told[spare_mb] = [json.loads(line) for line in done.stdout.splitlines()]
