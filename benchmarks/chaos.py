@@ -97,15 +97,16 @@ def chaos(
     chance = random.Random(seed)
     victims: list[str] = []
     code = 1
+    seen: set[psutil.Process] = set()
     while code != 0 and report.launches < 3 * num_kills + 5:
         driver = war.start()
         report.launches += 1
-        seen: set[psutil.Process] = set()
         while report.kills.total() < num_kills and _survives(driver, chance.uniform(1, longest), seen):
             if not victims:
                 victims = chance.sample(kinds, len(kinds))
             report.kills[victims[-1]] += _kill(driver, victims.pop(), chance)
-        code = _end_of(driver, report, seen)
+        code = _end_of(driver, report, seen)  # the next comes at once: what a dead one left may be dying still
+    _count_orphans(report, seen)
     _compare(peace.store, war.store, report)
     return report
 
@@ -137,17 +138,21 @@ def _kill(driver: psutil.Popen, victim: str, chance: random.Random) -> bool:
 
 
 def _end_of(driver: psutil.Popen, report: Report, seen: set[psutil.Process]) -> int:
-    """Wait until the driver is gone and its processes with it; returns its exit code."""
+    """Wait until the driver is gone; returns its exit code."""
     if _survives(driver, LONGEST_S, seen):
         report.orphans += 1
         driver.kill()
     code: int = driver.wait()
+    return code
+
+
+def _count_orphans(report: Report, seen: set[psutil.Process]) -> None:
+    """Give what the drivers have left its time to die, and count and kill what has not."""
     _, alive = psutil.wait_procs(list(seen), timeout=PATIENCE_S)
     report.orphans += len(alive)
     for process in alive:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    return code
 
 
 def _compare(peace: Path, war: Path, report: Report) -> None:
