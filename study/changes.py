@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from study.ledger import TrialRecord
+from study.records import TrialRecord
 
 ORIGIN_TAG = "origin."
 """Prefix of the tags that keep a trial's origin: digests of its data and weights, the training version."""

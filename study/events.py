@@ -12,12 +12,12 @@ from ray.tune.experiment import Trial as TuneTrial
 from study.cluster import ray_is_alive
 from study.failures import MOST_ALIKE, MOST_LOST, FailureClass, RayLostError, Signature, classify, signature, told
 from study.leases import Leases, LostError
-from study.ledger import Outcome, is_settled
 from study.orders import Orders
 from study.plan import Plan
 from study.progress import StudyProgress
 from study.queueing import Queue, Stateless, Stopper
 from study.recorder import Recorder, trial_name
+from study.records import Outcome, is_settled
 from study.trainable import ARTIFACTS, clear_work
 
 LOOK_AT_RAY_S = 2.0

@@ -17,9 +17,9 @@ import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from filelock import FileLock
 from mlflow import MlflowClient
@@ -29,7 +29,6 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.store.db.utils import _get_latest_schema_revision
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.file_utils import local_file_uri_to_path
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from mlflow.utils.rest_utils import http_request
 from requests import HTTPError
 from sqlalchemy.exc import SQLAlchemyError
@@ -38,17 +37,22 @@ from revit.errors import InputError
 from revit.folders import check_writable
 from study import patience
 from study.leases import Leases
+from study.records import (
+    PARENT_TAG,
+    STATUS,
+    STEPS_DONE,
+    Entry,
+    News,
+    Outcome,
+    TrialRecord,
+    now_ms,
+    study_tags,
+)
 
 EXPERIMENT = "vit-fine-tuning"
 PAGE = 1000
 BATCH_METRICS = 800
 """Metrics in one `log_batch`: of the 1,000 entries that MLflow takes, 100 may be params and 100 tags."""
-
-STEPS_DONE = "num_steps_done"
-"""Metric that every written row carries: how far the run has got."""
-
-STUDY_TAG, CELL_TAG = "study.", "cell."
-"""Prefixes of the tags by which a trial is found from each study that asks for it, and that say its cell there."""
 
 CLAIM_TAG = "claim."
 """Prefix of the tags of a launch that say what it has claimed for itself."""
@@ -66,45 +70,6 @@ AWAY = re.compile(r"API request to .* failed with (exception|timeout exception|e
 SERVER_ERROR = 500
 """The least HTTP status of a fault that is the server's."""
 
-SURROUNDINGS = ("device", "precision", "torch")
-"""Tags of a trial that say what it ran on."""
-
-
-class Measurement(NamedTuple):
-    """Metrics by their names, `step` among them, and when they were measured, in milliseconds since 1970."""
-
-    row: Mapping[str, float]
-    at_ms: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class News:
-    """What is known of a trial, and may not be written yet.
-
-    Attributes:
-        config: the flat config, which is kept as the run's params; empty where it is written.
-        rows: what was measured, in the order of steps.
-        tags: what else to mark it with.
-    """
-
-    config: Mapping[str, object] = field(default_factory=dict)
-    rows: list[Measurement] = field(default_factory=list)
-    tags: dict[str, str] = field(default_factory=dict)
-
-
-Outcome = Literal["finished", "diverged", "failed", "interrupted"]
-STATUS: dict[Outcome, str] = {
-    "finished": "FINISHED",
-    "diverged": "FAILED",
-    "failed": "FAILED",
-    "interrupted": "KILLED",
-}
-
-
-def is_settled(outcome: Outcome) -> bool:
-    """Whether running such a trial again could only repeat it: it reached its last step, or diverged."""
-    return outcome in ("finished", "diverged")
-
 
 def may_pass(error: BaseException) -> bool:
     """Whether what kept the ledger from being written may pass: a disk, or a server that is not reached or is ill."""
@@ -116,99 +81,6 @@ def may_pass(error: BaseException) -> bool:
         error.error_code == "TEMPORARILY_UNAVAILABLE" or AWAY.match(str(error)) is not None
     )
     return away or patience.may_pass(error)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrialRecord:
-    """What the ledger has of a trial.
-
-    Attributes:
-        outcome: how it ended; None while it runs, or when what ran it died without a word.
-        last_step: the last optimizer step whose metrics are written, 0 for none.
-        metrics: last value of each metric.
-        params: its flat config, each value as text.
-        tags: what else it is marked with.
-    """
-
-    run_id: str
-    identity: str
-    outcome: Outcome | None
-    last_step: int
-    metrics: Mapping[str, float]
-    params: Mapping[str, str]
-    tags: Mapping[str, str]
-
-    @property
-    def settled(self) -> bool:
-        """Whether it need not be run again."""
-        return self.outcome is not None and is_settled(self.outcome)
-
-    @property
-    def launch(self) -> str:
-        """Id of the run of the launch that trained it last."""
-        return self.tags[MLFLOW_PARENT_RUN_ID]
-
-    @property
-    def studies(self) -> frozenset[str]:
-        """Names of the studies that it is found from."""
-        return _studies(self.tags)
-
-    @property
-    def surroundings(self) -> dict[str, str]:
-        """What it ran on, as far as it came to say so."""
-        return {name: self.tags[name] for name in SURROUNDINGS if name in self.tags}
-
-    @property
-    def failure(self) -> str:
-        """Class of its failure (failures.py), empty where it did not fail."""
-        return self.tags.get("failure", "")
-
-    @property
-    def built(self) -> str:
-        """Digest of what was built for it, empty where it did not come to that."""
-        return self.tags.get("built", "")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """A run of the database, of a launch or a trial, whatever became of it.
-
-    Attributes:
-        deleted: as by the UI's Delete: it can be restored there.
-        is_ours: it is of the experiment that holds the studies.
-        artifacts: folder of its files, on this machine's disk.
-        began_ms: when, in milliseconds since 1970.
-    """
-
-    run_id: str
-    name: str
-    status: str
-    deleted: bool
-    is_ours: bool
-    artifacts: Path
-    began_ms: int
-    metrics: Mapping[str, float]
-    tags: Mapping[str, str]
-
-    @property
-    def identity(self) -> str:
-        """Of a trial; empty for a launch."""
-        return self.tags.get("identity", "")
-
-    @property
-    def studies(self) -> frozenset[str]:
-        """Names of the studies that it is of: those that a trial is found from, or that a launch ran."""
-        return _studies(self.tags) or frozenset({self.tags.get("study", "")})
-
-    @property
-    def owner(self) -> str:
-        """Name of the lease under which it is written."""
-        return self.identity or self.run_id
-
-    @property
-    def outcome(self) -> str:
-        """How a trial ended; empty where it did not."""
-        return self.tags.get("outcome", "")
 
 
 class Ledger:
@@ -361,7 +233,7 @@ class Ledger:
         Args:
             known: what `find` found of it, since when nobody else may have begun it.
         """
-        all_tags = {"kind": "trial", "identity": identity, MLFLOW_PARENT_RUN_ID: launch, **tags}
+        all_tags = {"kind": "trial", "identity": identity, PARENT_TAG: launch, **tags}
         if known is None:
             run = self._client.create_run(self._experiment, run_name=name, tags=all_tags)
             self._artifact_uris[run.info.run_id] = run.info.artifact_uri
@@ -495,11 +367,6 @@ def latest_schema() -> str:
     return version
 
 
-def study_tags(study: str, cell: str) -> dict[str, str]:
-    """The tags by which a trial is found from a study, and grouped there: a study may call its cell otherwise."""
-    return {f"{STUDY_TAG}{study}": "yes", f"{CELL_TAG}{study}": cell}
-
-
 def tracking_uri(root: Path) -> str:
     """The MLflow tracking URI of a store folder.
 
@@ -523,10 +390,6 @@ def ui_command(root: Path, host: str, port: int) -> list[str]:
     return [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracking_uri(root), *address]
 
 
-def _studies(tags: Mapping[str, str]) -> frozenset[str]:
-    return frozenset(tag.removeprefix(STUDY_TAG) for tag in tags if tag.startswith(STUDY_TAG))
-
-
 def _local(uri: str) -> Path:
     return Path(local_file_uri_to_path(uri))  # type: ignore[no-untyped-call]  # MLflow leaves it so
 
@@ -542,8 +405,3 @@ def _record(run: Run) -> TrialRecord:
         params=run.data.params,
         tags=tags,
     )
-
-
-def now_ms() -> int:
-    """The time as MLflow keeps it: milliseconds since 1970."""
-    return time.time_ns() // 1_000_000

@@ -12,7 +12,7 @@ from revit.identity import identity, origin
 from revit.weights import find_weights, weights_digest
 from search_spaces.space import Candidate, SearchSpace
 from study.changes import changes
-from study.ledger import CELL_TAG, TrialRecord, study_tags
+from study.records import CELL_TAG, TrialRecord, study_tags
 
 MISSING = {
     "finished": "",

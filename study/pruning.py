@@ -16,7 +16,8 @@ from revit.errors import InputError
 from study.figures import shows_models
 from study.housekeeping import is_dead, leftovers, size_of
 from study.leases import Leases
-from study.ledger import Entry, Ledger
+from study.ledger import Ledger
+from study.records import Entry
 
 MODEL = "model.safetensors"
 

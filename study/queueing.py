@@ -16,9 +16,10 @@ from ray.tune.search import Searcher
 from rich.console import Console
 
 from study.leases import Leases
-from study.ledger import Ledger, TrialRecord, may_pass
+from study.ledger import Ledger, may_pass
 from study.orders import Orders
 from study.plan import Trial
+from study.records import TrialRecord
 
 LEASE_POLL_S = 1.0
 """How often to ask for the leases that another process has, or a store that is away."""

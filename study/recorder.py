@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from study.changes import ORIGIN_TAG
-from study.ledger import Ledger, Measurement, News, Outcome, TrialRecord, is_settled, may_pass, now_ms, study_tags
+from study.ledger import Ledger, may_pass
 from study.patience import patiently
 from study.plan import Trial
+from study.records import Measurement, News, Outcome, TrialRecord, is_settled, now_ms, study_tags
 
 WRITE_EVERY_S = 1.0
 """What a trial tells sooner after it was last written waits for what it tells next, or for its end."""

@@ -23,9 +23,10 @@ from search_spaces.published import published
 from study.claims import Judgement, judge, judge_published
 from study.factors import anova
 from study.figures import CROSSED_AXES, figures, finished_table
-from study.ledger import SURROUNDINGS, Ledger
+from study.ledger import Ledger
 from study.paper_tables import layout, to_html, to_latex, to_markdown
 from study.plan import Plan, Trial
+from study.records import SURROUNDINGS
 from study.results import cell_table, counting_trials, trial_table
 from study.tables import notes
 

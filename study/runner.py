@@ -18,12 +18,13 @@ from study.events import Events
 from study.failures import MOST_LOST, RayLostError
 from study.housekeeping import sweep
 from study.leases import Leases
-from study.ledger import Ledger, Outcome
+from study.ledger import Ledger
 from study.orders import Orders, Resources, share_of
 from study.plan import Plan, Trial
 from study.progress import StudyProgress
 from study.queueing import Queue, Stopper
 from study.recorder import Recorder
+from study.records import Outcome
 from study.server_leases import ServerLeases
 from study.trainable import train_trial
 

@@ -18,7 +18,8 @@ from revit.errors import InputError
 from study.checks import Finding, Verdict
 from study.housekeeping import inside, is_dead, leftovers, size_of, sweep
 from study.leases import Leases
-from study.ledger import STEPS_DONE, Entry, Ledger, latest_schema, tracking_uri
+from study.ledger import Ledger, latest_schema, tracking_uri
+from study.records import STEPS_DONE, Entry
 from study.trainable import CHECKPOINT
 
 RUN_ID = re.compile("[0-9a-f]{32}")

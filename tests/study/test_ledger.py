@@ -8,7 +8,8 @@ import pytest
 from mlflow import MlflowClient
 
 from revit.errors import InputError
-from study.ledger import EXPERIMENT, Ledger, Measurement, News, tracking_uri, ui_command
+from study.ledger import EXPERIMENT, Ledger, tracking_uri, ui_command
+from study.records import Measurement, News
 
 NOW = 1_700_000_000_000
 

@@ -7,9 +7,9 @@ import pytest
 
 import search_spaces
 from search_spaces.space import SearchSpace
-from study.ledger import TrialRecord
 from study.paper_tables import layout, published_of, to_html, to_latex, to_markdown
 from study.plan import Plan, Trial
+from study.records import TrialRecord
 
 # Table, study, a cell of it in the study's terms, the paper's number.
 PAPER = [

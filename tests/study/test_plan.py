@@ -8,8 +8,8 @@ from revit.config import FineTuneConfig
 from revit.errors import InputError
 from search_spaces.claims import Order
 from search_spaces.space import SearchSpace
-from study.ledger import TrialRecord, study_tags
 from study.plan import Folders, Plan, Trial, make_plan, outline
+from study.records import TrialRecord, study_tags
 from study.tables import plan_table
 
 BASE = FineTuneConfig(dataset="digits", resolution=8, steps=5)

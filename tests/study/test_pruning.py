@@ -10,8 +10,9 @@ from mlflow import MlflowClient
 from revit.config import FineTuneConfig
 from study.checks.store import NEEDED_FILES
 from study.leases import Leases
-from study.ledger import Ledger, Measurement, News
+from study.ledger import Ledger
 from study.pruning import MODEL, Prunable, prunable, remove, sums
+from study.records import Measurement, News
 
 CONFIG = FineTuneConfig(dataset="digits", steps=1)
 CHECKPOINTS, MODELS = "checkpoints of settled trials", "models that no report shows"

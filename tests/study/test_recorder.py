@@ -13,9 +13,10 @@ from revit.config import FineTuneConfig
 from search_spaces.space import SearchSpace
 from study import patience
 from study.leases import Leases
-from study.ledger import Ledger, Measurement, News
+from study.ledger import Ledger
 from study.plan import Folders, Trial, make_plan
 from study.recorder import Recorder, trial_name
+from study.records import Measurement, News
 
 SPACE = SearchSpace(
     name="example",

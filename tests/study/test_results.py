@@ -9,8 +9,8 @@ from statsmodels.stats.weightstats import DescrStatsW
 
 from revit.config import FineTuneConfig
 from search_spaces.space import SearchSpace
-from study.ledger import TrialRecord
 from study.plan import Folders, Plan, Trial, make_plan
+from study.records import TrialRecord
 from study.results import cell_table, seed_interval, trial_table
 from study.tables import terminal_table
 
