@@ -25,7 +25,7 @@ def matters(axis: str, better: Value, worse: Value) -> Order:
 SPACE = SearchSpace(
     name="ablation_grid",
     question="Which of optimizer, schedule, resolution, data fraction and position embedding matter?",
-    fixed={"dataset": "cifar100"},
+    fixed={"dataset": "cifar100", "model.name": "vit_b16_in21k"},
     scientific={
         "optimizer": {
             "sgd": {"optimizer.name": "sgd", "optimizer.lr": 0.01},

@@ -2,7 +2,7 @@
 
 claims=(
     Best(axis="resolution", value=224, among=(512, 384, 224, 128, 64), where={"dataset": "cifar100"}, quote="..."),
-    Order(better={"dataset": "flowers102", "resolution": 384}, worse={"dataset": "flowers102", "resolution": 512}, ...),
+    Order(better={"dataset": "flowers", "resolution": 384}, worse={"dataset": "flowers", "resolution": 512}, ...),
 )
 
 Axes and values are those of the study's `scientific` axes. An axis that a claim does not name is averaged over.

@@ -10,7 +10,7 @@ Trials:  2 datasets x 2 models x 4 fractions x 2 budgets x 3 seeds = 96, of whic
 from search_spaces.claims import Interaction, Trend
 from search_spaces.space import SearchSpace
 
-DATASETS = ("cifar100", "flowers102")
+DATASETS = ("cifar100", "flowers")
 VIT, BIT = "vit_b16_in21k", "bit_r50x1_in21k"
 BUDGETS = {"matched epochs": {"epoch_images": "used"}, "matched steps": {"epoch_images": "all"}}
 

@@ -27,7 +27,7 @@ SPACE = SearchSpace(
     question="How much do optimizer, learning rate and schedule matter?",
     table=5,
     columns=("schedule.name",),
-    fixed={"dataset": "cifar10"},
+    fixed={"dataset": "cifar10", "model.name": "vit_b16_in21k_ft_in1k"},
     scientific={
         "optimizer.name": ("sgd", "adam", "adamw"),
         "optimizer.lr": (1e-2, PAPERS_LR, OWN_LR, 1e-5),

@@ -14,7 +14,8 @@ class Published:
     """One published test accuracy, of a single run where its note says nothing else.
 
     Attributes:
-        table: the paper's table that has this cell.
+        table: the paper's table whose study shows it.
+        dataset: a name of the registry, or `flowers` for Flowers-102 in any of its splits.
         accuracy_pct: in percent.
         num_test: images it was tested on; None where the source does not say.
         source: who measured it; `re_vit` is the paper.
@@ -47,6 +48,17 @@ class Published:
             **_BESIDES.get(self.table, {}),
         }
 
+    @property
+    def identifying_axes(self) -> frozenset[str]:
+        """Axes on which a cell must equal `point` to be the one that was measured.
+
+        A number of the paper's tables stands beside its cell, whatever recipe trains that. One from elsewhere stands
+        beside the same experiment only.
+        """
+        if self.source not in QUOTED:
+            return frozenset(self.point)
+        return frozenset({*TABLE_AXES[self.table], *_BESIDES.get(self.table, {})})
+
 
 @cache
 def published() -> tuple[Published, ...]:
@@ -54,6 +66,21 @@ def published() -> tuple[Published, ...]:
     text = files(__package__).joinpath("published.csv").read_text(encoding="utf-8")
     return tuple(_row(fields) for fields in csv.DictReader(text.splitlines()))
 
+
+PAPER = "re_vit"
+"""Source of the paper's own numbers."""
+QUOTED = (PAPER, "vit_2021")
+"""Sources of what the paper's tables have: its own numbers, and those of the ViT paper that Table 1 quotes."""
+
+TABLE_AXES: Mapping[int, tuple[str, ...]] = {
+    1: ("dataset",),
+    2: ("dataset", "resolution"),
+    3: ("dataset", "model.name", "data_fraction"),
+    4: ("dataset", "model.name"),
+    5: ("optimizer.name", "schedule.name"),
+    6: ("model.pos_embed",),
+}
+"""Axes along which the cells of a table differ. All else is as the paper trained, which a recipe may do differently."""
 
 _BESIDES: Mapping[int, Mapping[str, Value]] = {
     3: {"budget": "matched epochs"},

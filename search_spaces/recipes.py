@@ -8,6 +8,7 @@ A recipe is a function from what a trial is about to the values of its config; w
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from revit.datasets.registry import DATASETS
 from revit.errors import InputError
 from revit.typed import check_types
 
@@ -17,7 +18,9 @@ Values = dict[str, object]
 VIT, VIT_IN1K, BIT = "vit_b16_in21k", "vit_b16_in21k_ft_in1k", "bit_r50x1_in21k"
 SCRATCH, SCRATCH_224 = "vit_cifar_scratch", "vit_p16_scratch"
 CIFAR = ("cifar10", "cifar100")
-FLOWERS = ("flowers102", "flowers102_nelorth")
+FLOWERS_SPLITS = ("flowers102", "flowers102_nelorth")
+FLOWERS = "flowers"
+"""What studies call Flowers-102 in the split that their recipe trains on. A split's own name means that split."""
 
 NUM_PROCESSES = {VIT: 4, BIT: 2}
 """GPUs that the authors' numbers are consistent with: batches of 32 and of 64 on each make 128."""
@@ -50,7 +53,7 @@ class Recipe:
 
     Attributes:
         values: the config's values for what it is asked about.
-        flowers: which form of Flowers-102 it trains on.
+        flowers: the split of Flowers-102 that it trains on.
         nuisance: axes that it tunes on validation images, where the study does not set them itself.
     """
 
@@ -148,14 +151,14 @@ def authors(about: About) -> Values:
 
 def _authors_epochs(about: About) -> int:
     """Epochs that their scripts were given, as far as it shows: 9 for Flowers-102, else 7."""
-    return 9 if about.dataset in FLOWERS else 7
+    return 9 if about.dataset in FLOWERS_SPLITS else 7
 
 
 def _authors_budget(about: About) -> Values:
     """Tables 1 and 2 stop after a number of steps, 3 and 4 after a number of epochs, 5 after 10 epochs."""
     if about.table == 5:
         return epochs(10)
-    by_steps = about.table in (None, 1, 2) and about.dataset in CIFAR + FLOWERS
+    by_steps = about.table in (None, 1, 2) and about.dataset in CIFAR + FLOWERS_SPLITS
     if by_steps:
         return steps(2500 if about.dataset in CIFAR else 500)
     return epochs(_authors_epochs(about))
@@ -238,7 +241,7 @@ def _from_scratch(about: About) -> Values:
 def vit_2021(about: About) -> Values:
     """The original: batch 512, one zero head, cosine after warmup; the rate is chosen of four on a part of train."""
     _only_fine_tunes("vit_2021", about)
-    lengths: dict[str, int] = {**dict.fromkeys(CIFAR, 10_000), **dict.fromkeys(FLOWERS, 500)}
+    lengths: dict[str, int] = {**dict.fromkeys(CIFAR, 10_000), **dict.fromkeys(FLOWERS_SPLITS, 500)}
     length = lengths.get(about.dataset, 2500)  # VTAB's, for sets that the paper does not fine-tune on
     return {
         "model.name": VIT,
@@ -259,7 +262,10 @@ def vit_2021(about: About) -> Values:
 def bit_hyperrule(about: About) -> Values:
     """One rule for every dataset: length, mixup and resolution follow from its size."""
     _only_fine_tunes("bit_hyperrule", about)
-    is_small = about.dataset not in CIFAR or 50_000 * about.data_fraction < 20_000
+    if about.dataset not in DATASETS:
+        raise InputError(f"recipe bit_hyperrule goes by the size of a dataset, which is not known of {about.dataset}")
+    spec = DATASETS[about.dataset]
+    is_small = spec.num_train * about.data_fraction < 20_000
     length = {
         True: {**steps(500), "schedule.warmup_steps": 100, "schedule.milestones": (0.4, 0.6, 0.8), "mixup": 0.0},
         False: {**steps(10_000), "schedule.warmup_steps": 500, "schedule.milestones": (0.3, 0.6, 0.9), "mixup": 0.1},
@@ -276,7 +282,7 @@ def bit_hyperrule(about: About) -> Values:
         "batch_size": 512,
         "val_fraction": 0.02 if about.dataset in CIFAR else 0.1,
         "selection": "last",
-        **(tiny_images if about.dataset in CIFAR else larger_images),
+        **(tiny_images if spec.tiny else larger_images),
         **length,
     }
 

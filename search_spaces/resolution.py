@@ -12,7 +12,8 @@ SPACE = SearchSpace(
     question="Does fine-tuning above the pre-training resolution help?",
     table=2,
     columns=("resolution",),
-    scientific={"dataset": ("cifar100", "flowers102"), "resolution": (512, 384, 224, 128, 64)},
+    fixed={"model.name": "vit_b16_in21k"},
+    scientific={"dataset": ("cifar100", "flowers"), "resolution": (512, 384, 224, 128, 64)},
     claims=(
         Best(
             axis="resolution",
@@ -23,8 +24,8 @@ SPACE = SearchSpace(
             "pre-training.",
         ),
         Order(
-            better={"dataset": "flowers102", "resolution": 384},
-            worse={"dataset": "flowers102", "resolution": 512},
+            better={"dataset": "flowers", "resolution": 384},
+            worse={"dataset": "flowers", "resolution": 512},
             quote="For Flower102, a resolution of 384 outperformed 512.",
         ),
     ),

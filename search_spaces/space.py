@@ -4,7 +4,7 @@ SPACE = SearchSpace(
     name="resolution",
     question="Does fine-tuning above the pre-training resolution help?",
     table=2,
-    scientific={"dataset": ("cifar100", "flowers102"), "resolution": (512, 384, 224, 128, 64)},
+    scientific={"dataset": ("cifar100", "flowers"), "resolution": (512, 384, 224, 128, 64)},
 )
 """
 
@@ -16,7 +16,7 @@ from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.typed import check_types, shown
 from search_spaces.claims import Claim, Value, check_named
-from search_spaces.recipes import RECIPES, About
+from search_spaces.recipes import FLOWERS, RECIPES, About
 from search_spaces.scales import SCALES
 
 Axis = tuple[Value, ...] | Mapping[str, Mapping[str, object]]
@@ -134,10 +134,17 @@ class SearchSpace:
         """The nuisance axes: the study's own, and those of its recipe that the study leaves open."""
         if self.base is not None:
             return self.nuisance
-        axes = {**self.scientific, **self.nuisance}.items()
-        taken = {*self.fixed, *(path for name, axis in axes for _, fields in _levels(name, axis) for path in fields)}
-        open_ones = {path: axis for path, axis in RECIPES[self.recipe].nuisance.items() if path not in taken}
+        fields = self.fields
+        open_ones = {path: axis for path, axis in RECIPES[self.recipe].nuisance.items() if path not in fields}
         return {**self.nuisance, **open_ones}
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The fields of a config that the study sets itself, by dotted path: `fixed` ones, and those of its axes."""
+        axes = {**self.scientific, **self.nuisance}.items()
+        return frozenset(
+            {*self.fixed, *(path for name, axis in axes for _, level in _levels(name, axis) for path in level)}
+        )
 
     @property
     def tags(self) -> dict[str, str]:
@@ -180,7 +187,7 @@ class SearchSpace:
         if "dataset" not in own:
             raise InputError("it names no dataset: give it as an axis, or in `fixed`")
         recipe = RECIPES[self.recipe]
-        if own["dataset"] == "flowers102":
+        if own["dataset"] == FLOWERS:
             own["dataset"] = recipe.flowers
         if "steps" in own or "epochs" in own:  # one budget takes the other's place
             own = {"steps": None, "epochs": None, **own}

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from search_spaces.published import Published, published
+from search_spaces.recipes import FLOWERS, FLOWERS_SPLITS
 from search_spaces.space import Candidate, SearchSpace
 from study.plan import Plan
 from study.results import cell_table
@@ -24,13 +25,18 @@ SOURCES = {
 
 
 def published_of(space: SearchSpace, candidate: Candidate) -> list[Published]:
-    """What is published for a cell: the rows of the study's table that have its value on every axis they name."""
+    """Return what is published for a cell: the rows of the study's table that have its values.
+
+    Compared are the axes that identify a row's cell, and what the study sets itself.
+    """
     cell = {**candidate.original.flat(), **candidate.asked}
-    cell["dataset"] = str(cell["dataset"]).removesuffix("_nelorth")  # a form of Flowers-102, as the paper calls it
+    if cell["dataset"] in FLOWERS_SPLITS:
+        cell["dataset"] = FLOWERS
     return [
         row
         for row in published()
-        if row.table == space.table and all(cell.get(axis) == value for axis, value in row.point.items())
+        if row.table == space.table
+        and all(cell.get(axis) == row.point[axis] for axis in row.point.keys() & (row.identifying_axes | space.fields))
     ]
 
 

@@ -19,7 +19,7 @@ from plotly.offline import get_plotlyjs
 
 from revit.folders import check_writable
 from revit.identity import TRAINING_VERSION
-from search_spaces.published import published
+from search_spaces.published import PAPER, published
 from study.claims import Judgement, judge, judge_published
 from study.factors import anova
 from study.figures import CROSSED_AXES, figures, finished_table
@@ -30,8 +30,6 @@ from study.records import SURROUNDINGS
 from study.results import cell_table, counting_trials, trial_table
 from study.tables import notes
 
-PAPER = "re_vit"
-"""Source of the paper's own numbers in published.csv."""
 MOST_NAME_CHARS = 100
 """Of a figure's file name, however long its cells are called."""
 

@@ -40,7 +40,7 @@ def test_the_walk_through_makes_a_study_that_runs(
 ) -> None:
     [module] = re.findall(r"```python\n(.*?)```", (DOCS / "new_study.md").read_text(), flags=re.DOTALL)
     assert len(module.splitlines()) <= 30
-    shortened = module.replace('"dataset": "flowers102"', '"dataset": "flowers102", "steps": 16, "resolution": 64')
+    shortened = module.replace('"dataset": "flowers"', '"dataset": "flowers", "steps": 16, "resolution": 64')
     (tmp_path / "dropout.py").write_text(shortened)
     monkeypatch.setattr(search_spaces, "__path__", [*search_spaces.__path__, str(tmp_path)])
     folders = ["--store", str(tmp_path / "mlruns"), "--cache-dir", str(tmp_path / "cache")]

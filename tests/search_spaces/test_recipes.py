@@ -40,9 +40,15 @@ EXPECTED: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
     # recipe, what it is asked about (table and values of the study), the values it must give
     "paper, Table 1, CIFAR": ("paper", {"table": 1, "dataset": "cifar100"},
         {**PAPER, "steps": 2500, "epochs": None, "val_fraction": 0.02}),
-    "paper, Table 2, Flowers": ("paper", {"table": 2, "dataset": "flowers102"},
+    "paper, Table 2, Flowers": ("paper", {"table": 2, "dataset": "flowers"},
         {**PAPER, "dataset": NELORTH, "steps": 500}),
-    "paper, Table 3, Flowers": ("paper", {"table": 3, "dataset": "flowers102"}, {**PAPER, "steps": None, "epochs": 9}),
+    "paper, Flowers by its official split": ("paper", {"table": 2, "dataset": OFFICIAL},
+        {**PAPER, "dataset": OFFICIAL, "steps": 500}),
+    "authors, Flowers by its official split": ("authors", {"table": 1, "dataset": OFFICIAL},
+        {**AUTHORS, "dataset": OFFICIAL, "steps": 500, "schedule.half_period": 9 / 4}),
+    "vit_2021, Flowers by the paper's split": ("vit_2021", {"table": 1, "dataset": NELORTH},
+        {**VIT_2021, "dataset": NELORTH, "steps": 500}),
+    "paper, Table 3, Flowers": ("paper", {"table": 3, "dataset": "flowers"}, {**PAPER, "steps": None, "epochs": 9}),
     "paper, Table 4": ("paper", {"table": 4, "dataset": "weapons"}, {**PAPER, "epochs": 7, "val_fraction": 0.1}),
     "paper, Table 5": ("paper", {"table": 5, "dataset": "cifar10"},
         {**PAPER, "model.name": VIT_IN1K, "batch_size": 32, "resolution": 224, "model.dropout": 0.1, "epochs": 10}),
@@ -51,7 +57,7 @@ EXPECTED: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
          "normalization": "half", "test_curve": False}),
     "authors, Table 1, CIFAR": ("authors", {"table": 1, "dataset": "cifar10"},
         {**AUTHORS, "steps": 2500, "schedule.half_period": 7 / 4, "num_evals": 5}),
-    "authors, Table 2, Flowers": ("authors", {"table": 2, "dataset": "flowers102"},
+    "authors, Table 2, Flowers": ("authors", {"table": 2, "dataset": "flowers"},
         {**AUTHORS, "dataset": NELORTH, "steps": 500, "schedule.half_period": 9 / 4, "num_evals": 5}),
     "authors, Table 3, BiT": ("authors", {"table": 3, "dataset": "cifar100", "model.name": BIT},
         {**AUTHORS, "model.name": BIT, "model.head_init": "normal", "epochs": 7, "schedule.half_period": 7 / 2,
@@ -69,7 +75,7 @@ EXPECTED: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
         {"resolution": 224, "optimizer.name": "adam", "optimizer.lr": 1e-3, "batch_size": 32, "epochs": 20}),
     "vit_2021, CIFAR": ("vit_2021", {"table": 1, "dataset": "cifar10"},
         {**VIT_2021, "steps": 10_000, "schedule.warmup_steps": 500, "val_fraction": 0.02}),
-    "vit_2021, Flowers": ("vit_2021", {"table": 1, "dataset": "flowers102"},
+    "vit_2021, Flowers": ("vit_2021", {"table": 1, "dataset": "flowers"},
         {**VIT_2021, "dataset": OFFICIAL, "steps": 500, "schedule.warmup_steps": 100, "val_fraction": 0.1}),
     "vit_2021, elsewhere": ("vit_2021", {"table": 4, "dataset": "weapons"}, {**VIT_2021, "steps": 2500}),
     "bit_hyperrule, CIFAR": ("bit_hyperrule", {"table": 3, "dataset": "cifar100"},
@@ -77,8 +83,14 @@ EXPECTED: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
          "mixup": 0.1, "resolution": 128, "resize_factor": 160 / 128}),
     "bit_hyperrule, little CIFAR": ("bit_hyperrule", {"table": 3, "dataset": "cifar100", "data_fraction": 0.25},
         {**BIT_RULE, "steps": 500, "schedule.warmup_steps": 100, "schedule.milestones": (0.4, 0.6, 0.8), "mixup": 0.0}),
-    "bit_hyperrule, Flowers": ("bit_hyperrule", {"table": 3, "dataset": "flowers102"},
+    "bit_hyperrule, Flowers": ("bit_hyperrule", {"table": 3, "dataset": "flowers"},
         {**BIT_RULE, "dataset": OFFICIAL, "steps": 500, "resolution": 480, "resize_factor": 512 / 480}),
+    "bit_hyperrule, many tiny images": ("bit_hyperrule", {"table": None, "dataset": "fashion_mnist"},
+        {**BIT_RULE, "steps": 10_000, "mixup": 0.1, "resolution": 128, "resize_factor": 160 / 128}),
+    "bit_hyperrule, few tiny images": ("bit_hyperrule", {"table": None, "dataset": "digits"},
+        {**BIT_RULE, "steps": 500, "mixup": 0.0, "resolution": 128, "resize_factor": 160 / 128}),
+    "bit_hyperrule, ViT by BiT's rule": ("bit_hyperrule", {"table": 3, "dataset": "cifar100", "model.name": VIT},
+        {**BIT_RULE, "model.name": VIT, "steps": 10_000}),
 }  # fmt: skip
 
 
@@ -156,7 +168,7 @@ def test_the_originals_rise_and_fall() -> None:
 @pytest.mark.parametrize(
     ("table", "dataset", "num_train", "by_fraction"),
     [
-        (3, "flowers102", 7169, {1.0: 513, 0.5: 252, 0.25: 126, 0.1: 54}),
+        (3, "flowers", 7169, {1.0: 513, 0.5: 252, 0.25: 126, 0.1: 54}),
         (3, "cifar100", 50_000, {1.0: 2737, 0.5: 1372, 0.25: 686, 0.1: 280}),
         (4, "plant_health", 600, {1.0: 35}),
         (4, "weapons", 1251, {1.0: 70}),
@@ -186,6 +198,13 @@ def test_vit_2021_tunes_its_rate_unless_the_study_does() -> None:
 def test_what_fine_tunes_only_refuses_to_train_from_scratch(recipe: str) -> None:
     with pytest.raises(InputError, match=f"recipe {recipe} .*Table 6"):
         RECIPES[recipe].values(About(table=6, dataset="cifar10"))
+
+
+def test_bits_rule_refuses_a_dataset_of_unknown_size() -> None:
+    with pytest.raises(
+        InputError, match=r"bit_hyperrule goes by the size of a dataset, .* not known of folder:/flowers"
+    ):
+        config_of("bit_hyperrule", None, {"dataset": "folder:/flowers"})
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -82,6 +82,29 @@ def test_labels_are_what_is_trained() -> None:
     assert flowers["vit_2021"] == flowers["bit_hyperrule"] == {"cifar10", "cifar100", "flowers102"}
 
 
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_split_of_flowers_that_is_named_is_trained_on(recipe: str) -> None:
+    """The axis that docs/recipes.md recommends."""
+    space = SearchSpace(
+        name="asks", question="?", recipe=recipe, scientific={"dataset": ("flowers102_nelorth", "flowers102")}
+    )
+    cells = space.candidates((0,))
+    assert list(dict.fromkeys(each.config.dataset for each in cells)) == ["flowers102_nelorth", "flowers102"]
+    assert all(each.cell["dataset"] == each.config.dataset for each in cells)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("name", studies())
+def test_a_study_with_claims_trains_the_models_that_it_names(name: str, recipe: str) -> None:
+    """Its question and claims are about these, whatever model the recipe trains where none is named."""
+    space = studies()[name]
+    assert "model.name" in space.fields
+    if recipe == "paper" or (space.table == 6 and recipe != "authors"):
+        return
+    by_paper = {str(each.asked): each.original.model.name for each in space.candidates((0,))}
+    assert {str(each.asked): each.original.model.name for each in space.at(None, recipe).candidates((0,))} == by_paper
+
+
 @pytest.mark.parametrize("scale", SCALES)
 def test_tables_1_and_2_share_the_trials_at_384(scale: str) -> None:
     one = {each.config for each in studies()["replication"].at(scale, None).candidates((0,))}

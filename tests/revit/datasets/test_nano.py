@@ -37,6 +37,7 @@ def test_counts_are_the_registrys_and_no_test_image_is_a_training_image(name: st
     spec = DATASETS[name]
     assert (store.manifest.num_train, store.manifest.num_test) == (spec.num_train, spec.num_test)
     assert len(store.manifest.class_names) == spec.num_classes
+    assert bool((store.sizes.prod(axis=1) < 96 * 96).all()) is spec.tiny
     assert remarks(store.manifest) == []
     assert set(store.labels[store.is_test]) == set(store.labels[~store.is_test]) == set(range(spec.num_classes))
 
