@@ -14,6 +14,7 @@ from revit.config import FineTuneConfig
 from revit.datasets.loader import batch_indices, draw_crops, draw_mix
 from revit.datasets.store import ImageStore
 from revit.datasets.subsets import Splits
+from revit.dropout import active_dropout
 from revit.optim import Schedule
 
 NUM_LR_PROBES = 9
@@ -61,7 +62,7 @@ def _describe_model(model: nn.Module, resolution: int) -> dict[str, Any]:
         "resolution": resolution,
         "num_tokens": None if patches is None else patches.num_patches + model.num_prefix_tokens,
         "pos_embed_norm": None if pos_embed is None else round(pos_embed.norm().item(), 5),
-        "dropout": sorted({module.p for module in model.modules() if isinstance(module, nn.Dropout)}),
+        "dropout": active_dropout(model, resolution),
         "initial_weights": parameter_digest(model.state_dict()),
     }
 

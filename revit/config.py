@@ -30,7 +30,7 @@ class ModelConfig:
         pretrained: start from its weights; otherwise from its random initialisation.
         weights: the file or folder of them; None to look for it by the model's name. Its content is part
             of a trial's identity, its name is not.
-        pos_embed: `learned` as the model has it, or `none`: zero and frozen (absent when untrained).
+        pos_embed: `learned` as the model has it, or `none`: zero and frozen.
         pos_embed_resize: how position embeddings come to another resolution, once, at load: as `timm`
             (bicubic, antialiased), `jax` (bilinear, corners aligned) or `hf` (bicubic) does it.
         head_init: how the new linear head starts (ViT, Appendix B.1.1: zeros).

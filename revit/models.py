@@ -36,8 +36,8 @@ VIT_MODULES = ("timm.models.vision_transformer", "timm.models.deit")
 def build_model(config: FineTuneConfig, num_classes: int, weights: Path | None) -> nn.Module:
     """The network that a trial starts from; maps (B, 3, R, R) in [-1, 1] to logits (B, K).
 
-    Random parts are drawn from `config.seed`. Pretrained weights are loaded before the position
-    embedding is removed: it is set to zero and frozen, and every other weight starts the same.
+    Random parts are drawn from `config.seed`. A position embedding is removed last: it is set to zero and frozen.
+    So every other weight starts, and dropout acts, as with it. timm, where it builds none, skips the dropout after it.
 
     Args:
         weights: file or folder of the pretrained weights (`find_weights`), None to start from scratch.
@@ -173,11 +173,9 @@ def _is_vit(name: str) -> bool:
 
 
 def _construct_vit(model: ModelConfig, resolution: int, num_classes: int) -> VisionTransformer:
-    never_there = model.pos_embed == "none" and not model.pretrained
     options: dict[str, Any] = {
         "num_classes": num_classes,
         "img_size": resolution,
-        "pos_embed": "none" if never_there else "learn",
         "pos_drop_rate": model.dropout,
         "proj_drop_rate": model.dropout,
         "drop_rate": model.head_dropout,

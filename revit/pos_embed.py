@@ -43,11 +43,10 @@ def remove_pos_embed(model: Any, name: str) -> None:
     Raises:
         InputError: the model has none.
     """
-    if not hasattr(model, "pos_embed"):
+    if getattr(model, "pos_embed", None) is None:
         raise InputError(f"model.pos_embed = 'none': {name} has no position embedding to remove")
-    if model.pos_embed is not None:
-        nn.init.zeros_(model.pos_embed)
-        model.pos_embed.requires_grad_(False)
+    nn.init.zeros_(model.pos_embed)
+    model.pos_embed.requires_grad_(False)
 
 
 def _side(num_patches: int) -> int:

@@ -240,7 +240,7 @@ def test_marks_are_evenly_spaced_and_end_at_the_last_step(steps: int, count: int
 
 
 def test_golden_trace(train: Callable) -> None:
-    """These numbers are what TRAINING_VERSION 1 computes. If they change on purpose, bump it."""
+    """If these numbers change on purpose, bump TRAINING_VERSION."""
     config = FineTuneConfig(dataset="digits", resolution=16, batch_size=16, steps=6, num_evals=2).with_values(
         {"model.pretrained": False, "model.head_init": "trunc_normal", "model.dropout": 0.1,
          "optimizer.name": "adamw", "optimizer.lr": 2e-3, "optimizer.weight_decay": 0.1, "schedule.warmup_steps": 2,

@@ -53,15 +53,32 @@ def test_without_position_embedding_the_order_of_patches_does_not_matter(pretrai
         assert torch.allclose(straight, shuffled, atol=1e-5) is alike, pos_embed
 
 
-def test_no_position_embedding_is_zero_and_frozen_when_pretrained_absent_when_not() -> None:
-    pretrained = built(config_of(model__pos_embed="none"), 10)
-    assert not pretrained.pos_embed.requires_grad
-    assert pretrained.pos_embed.count_nonzero() == 0
-    assert built(config_of(model__pos_embed="none", model__pretrained=False), 10).pos_embed is None
-    learned = built(config_of(), 10)
-    kept = {name: tensor for name, tensor in learned.state_dict().items() if name != "pos_embed"}
-    for name, tensor in kept.items():
-        assert torch.equal(tensor, pretrained.state_dict()[name]), name
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_no_position_embedding_is_zero_and_frozen_and_all_else_starts_the_same(pretrained: bool) -> None:
+    none = built(config_of(model__pos_embed="none", model__pretrained=pretrained), 10)
+    learned = built(config_of(model__pretrained=pretrained), 10)
+    assert not none.pos_embed.requires_grad
+    assert none.pos_embed.count_nonzero() == 0
+    for name, tensor in learned.state_dict().items():
+        assert torch.equal(tensor, none.state_dict()[name]) is (name != "pos_embed"), name
+
+
+def test_both_arms_of_table_6_start_from_the_same_weights_and_drop_in_the_same_places() -> None:
+    """Counted by PyTorch's hooks; 12 layers with three calls each, and one after the embedding."""
+    values = {"model__name": "vit_cifar_scratch", "model__pretrained": False, "model__dropout": 0.1, "resolution": 32}
+    arms = [built(config_of(**values, model__pos_embed=arm, model__embed_std=1.0), 10) for arm in ("learned", "none")]
+    assert [num_dropping_calls(arm) for arm in arms] == [37, 37]
+    one, other = (arm.state_dict() for arm in arms)
+    assert [name for name in one if not torch.equal(one[name], other[name])] == ["pos_embed"]
+
+
+def num_dropping_calls(model: torch.nn.Module) -> int:
+    calls: list[torch.nn.Module] = []
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout) and module.p > 0:
+            module.register_forward_hook(lambda module, *_: calls.append(module))
+    model.train()(images_of(32))
+    return len(calls)
 
 
 @pytest.mark.parametrize("resolution", [8, 28, 64])

@@ -1,0 +1,54 @@
+from typing import Any
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from revit.dropout import active_dropout
+
+
+def built(name: str, **rates: float) -> nn.Module:
+    torch.manual_seed(0)
+    return timm.create_model(name, num_classes=5, **rates)
+
+
+def places(model: nn.Module, resolution: int) -> dict[str, tuple[float, int]]:
+    return {each["module"]: (each["p"], each["calls"]) for each in active_dropout(model, resolution)}
+
+
+def test_every_place_of_a_vit_is_found_attention_included() -> None:
+    """`test_vit` of timm has six layers; its attention drops inside of PyTorch's own function."""
+    rates = {"pos_drop_rate": 0.1, "attn_drop_rate": 0.2, "proj_drop_rate": 0.3, "drop_rate": 0.4}
+    assert places(built("test_vit", **rates), 32) == {
+        "pos_drop": (0.1, 1),
+        "blocks.*.attn": (0.2, 6),
+        "blocks.*.attn.proj_drop": (0.3, 6),
+        "blocks.*.mlp.drop1": (0.3, 6),
+        "blocks.*.mlp.drop2": (0.3, 6),
+        "head_drop": (0.4, 1),
+    }
+
+
+def test_a_layer_that_is_never_reached_does_not_act() -> None:
+    """timm's ViT without a position embedding returns before the dropout after it."""
+    model = built("test_vit", pos_embed="none", pos_drop_rate=0.1, drop_rate=0.2)
+    assert places(model, 32) == {"head_drop": (0.2, 1)}
+
+
+def test_a_model_without_dropout_has_no_place_and_one_that_drops_by_a_function_has() -> None:
+    assert places(built("test_vit"), 32) == {}
+    assert places(built("resnet18", drop_rate=0.2), 32) == {"": (0.2, 1)}
+
+
+@pytest.mark.parametrize("name", ["resnet18", "test_vit"])
+@pytest.mark.parametrize("training", [True, False])
+def test_the_model_and_the_random_numbers_stay_as_they_were(name: str, training: bool) -> None:
+    """Batch statistics included."""
+    model = built(name, drop_rate=0.2).train(training)
+    before: dict[str, Any] = {key: value.clone() for key, value in model.state_dict().items()}
+    state = torch.get_rng_state()
+    active_dropout(model, 32)
+    assert model.training is training
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
