@@ -105,6 +105,7 @@ class Asked(TypedDict):
     cpus_per_trial: int | None
     gpus_per_trial: float | None
     compiled: bool
+    address: str | None
 
 
 @app.command("list")
@@ -180,6 +181,12 @@ def run(
         bool,
         typer.Option("--compile", help="Use torch.compile, for long trials on GPUs: numbers differ by rounding."),
     ] = False,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", help="Join this Ray cluster. [default: start a Ray of one's own on this machine]"
+        ),
+    ] = None,
     store: StoreAddress = DEFAULT_STORE,
     data_dir: DataFolder = DEFAULT_DATA,
     weights_dir: WeightsFolder = None,
@@ -192,7 +199,12 @@ def run(
     Exit code: 0 all finished, 1 some failed, 2 wrong input, 130 interrupted.
     """
     folders = _folders(store, data_dir, weights_dir, cache_dir)
-    asked: Asked = {"cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial, "compiled": compiled}
+    asked: Asked = {
+        "cpus_per_trial": cpus_per_trial,
+        "gpus_per_trial": gpus_per_trial,
+        "compiled": compiled,
+        "address": address,
+    }
     if compiled:  # trials share what is compiled, and so do later commands
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folders.cache / "compiled"))
     try:

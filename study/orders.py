@@ -17,11 +17,13 @@ class Resources:
 
     Attributes:
         compiled: its model is compiled.
+        address: HOST:PORT of the Ray cluster to join; None for a Ray of our own on this machine.
     """
 
     cpus_per_trial: int | None = None
     gpus_per_trial: float | None = None
     compiled: bool = False
+    address: str | None = None
 
 
 class Share(NamedTuple):

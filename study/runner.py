@@ -57,6 +57,8 @@ def check_runnable(trials: list[Trial], resources: Resources) -> None:
         from revit.models import check_model
 
         check_model(trial.candidate.config, trial.weights)
+    if resources.address is not None:
+        return  # what the cluster has is known once it is joined
     if resources.gpus_per_trial:
         import torch
 
@@ -85,7 +87,7 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, resources: Resources,
     Raises:
         InputError: a trial asks for more than Ray finds here.
     """
-    start_ray()
+    start_ray(resources.address, tell=lambda line: console.print(line, markup=False, soft_wrap=True))
     share = share_of(resources, ray.cluster_resources())  # type: ignore[no-untyped-call]  # Ray leaves it so
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(share.num_slots)  # so many workers start at a time
     launch = ledger.open_launch(plan.space.name, {**plan.space.tags, **tags})
@@ -107,7 +109,7 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, resources: Resources,
     try:
         with stopper.listening(), StudyProgress(console, plan.to_run) as progress:
             events = Events(recorder, progress, plan, queue, stopper, orders, leases)
-            _run_to_the_end(queue, events, stopper, folder)
+            _run_to_the_end(queue, events, stopper, folder, resources.address)
     finally:
         recorder.close(interrupted=stopper.pressed or leases.lost, complete=not queue.num_left)
         leases.release_all()
@@ -130,7 +132,7 @@ def leases_of(launch: str, ledger: Ledger) -> Leases:
     return leases
 
 
-def _run_to_the_end(queue: Queue, events: Events, stopper: Stopper, folder: Path) -> None:
+def _run_to_the_end(queue: Queue, events: Events, stopper: Stopper, folder: Path, address: str | None) -> None:
     """Run Tune until the queue is empty or the study stopped; where Ray itself dies, start it again."""
     lost_with: list[int] = []
     while True:
@@ -142,7 +144,7 @@ def _run_to_the_end(queue: Queue, events: Events, stopper: Stopper, folder: Path
                 events.stop(f"the study was stopped: Ray died {MOST_LOST} times, and no trial ended in between")
                 return
             ray.shutdown()
-            start_ray()
+            start_ray(address)
             queue.all_again()
         else:
             return

@@ -193,13 +193,19 @@ def test_a_study_interrupted_resumed_and_asked_again(tmp_path: Path) -> None:
     store = tmp_path / "mlruns"
     arguments = ["run", "quickstart", "--seeds", "1", *where(tmp_path)]
     process = subprocess.Popen(
-        command_of(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command_of(*arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "RAY_ADDRESS": "127.0.0.1:9"},  # where nobody answers
     )
     wait_for_progress(store, process)
     assert {address for address in listening(process.pid) if not address.startswith(("127.", "::ffff:127."))} == set()
     os.killpg(process.pid, signal.SIGINT)
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 130, stderr
+    assert "RAY_ADDRESS = 127.0.0.1:9 is ignored: --address 127.0.0.1:9 joins that cluster" in stdout
     assert re.search(r"go on with\n  \S*python\S* run_study.py run quickstart --seeds 1 --store \S+mlruns", stdout)
     runs = all_runs(store)
     assert "RUNNING" not in {run.info.status for run in runs}
