@@ -28,8 +28,8 @@ from rich.console import Console
 from benchmarks.ratios import Measured
 from revit.config import FineTuneConfig
 from revit.datasets.store import open_store
-from run_study import COLLECTING
 from search_spaces.space import SearchSpace
+from study.cli.main import GC_THRESHOLDS
 from study.cluster import start_ray
 from study.ledger import Ledger
 from study.orders import Resources
@@ -164,7 +164,7 @@ def _memory() -> int:
 def ours(count: int, warm_after: int) -> Ours:
     """Launch a study of so many trials on an empty store."""
     start_ray()
-    gc.set_threshold(*COLLECTING)
+    gc.set_threshold(*GC_THRESHOLDS)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folders = Folders(store=folder / "mlruns", data=folder, cache=folder / "cache")

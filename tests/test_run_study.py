@@ -19,6 +19,7 @@ import run_study
 import search_spaces
 from revit.fine_tune import marks
 from study import RAY_BEYOND_THIS_MACHINE, cluster
+from study.cli.console import EXIT_INTERRUPTED
 from study.ledger import Ledger, tracking_uri
 from study.orders import Orders, Resources, share_of
 from study.plan import Plan
@@ -155,7 +156,7 @@ def test_a_store_that_goes_away_between_two_looks_at_it_is_one_line(
     def away() -> None:
         raise OSError(errno.ESTALE, "Stale file handle")
 
-    monkeypatch.setattr(run_study, "app", away)
+    monkeypatch.setattr("study.cli.main.app", away)
     with pytest.raises(SystemExit) as stop:
         run_study.main()
     assert stop.value.code == 1
@@ -402,6 +403,6 @@ def test_compile_reaches_every_trial_and_what_is_compiled_is_kept_beside_the_ima
     monkeypatch.setattr(sys, "argv", ["run_study.py", "run", "quickstart", *folders, *options])
     with pytest.raises(SystemExit) as stop:
         run_study.main()
-    assert stop.value.code == run_study.EXIT_INTERRUPTED
+    assert stop.value.code == EXIT_INTERRUPTED
     assert asked == [bool(options)]
     assert os.environ.get("TORCHINDUCTOR_CACHE_DIR") == (str(cache_dir / "compiled") if options else None)

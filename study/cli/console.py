@@ -1,0 +1,18 @@
+"""Where the command line prints, and its exit codes."""
+
+import sys
+
+from rich.console import Console
+
+EXIT_FINISHED, EXIT_SOME_FAILED, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+PIPED_WIDTH = 160
+"""Columns of a table that goes into a file or pipe, where there is no terminal to ask."""
+
+out = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+err = Console(stderr=True, soft_wrap=True)
+
+
+def tell(text: str) -> None:
+    """Print as it is: no colors, no line breaks of ours, so that commands can be copied."""
+    out.print(text, highlight=False, markup=False, soft_wrap=True)

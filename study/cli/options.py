@@ -1,0 +1,92 @@
+"""The options that commands share, and what is made of their values."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import search_spaces
+from revit.folders import expanded
+from revit.weights import use_weights_dir
+from search_spaces.recipes import RECIPES
+from search_spaces.scales import SCALES
+
+if TYPE_CHECKING:
+    from search_spaces.space import SearchSpace
+    from study.plan import Folders
+
+ALL = "all"
+DEFAULT_STORE = "mlruns"
+SERVERS = ("http://", "https://")
+DEFAULT_DATA = Path("data")
+DEFAULT_CACHE = Path("~/.cache/revit-study")
+
+StudyName = Annotated[
+    str,
+    typer.Argument(metavar="STUDY", help="Name of a study, as `list` shows them, or `all` of the paper's."),
+]
+Seeds = Annotated[
+    int | None,
+    typer.Option(
+        "--seeds", min=1, max=1000, help="Train every cell with this many seeds: 0, 1, ... [default: the study's]"
+    ),
+]
+ScaleName = Annotated[
+    str | None,
+    typer.Option("--scale", help=f"How large: {', '.join(SCALES)}. [default: the study's, which is paper]"),
+]
+RecipeName = Annotated[
+    str | None,
+    typer.Option("--recipe", help=f"How trained: {', '.join(RECIPES)}. [default: the study's, which is paper]"),
+]
+StoreAddress = Annotated[
+    str,
+    typer.Option(
+        "--store",
+        envvar="REVIT_STORE",
+        help="Folder of results: MLflow's database and artifacts. Or the address of an MLflow tracking server, http://...",
+    ),
+]
+DataFolder = Annotated[
+    Path, typer.Option("--data-dir", envvar="REVIT_DATA_DIR", help="Folder where downloaded datasets lie.")
+]
+WeightsFolder = Annotated[
+    Path | None,
+    typer.Option("--weights-dir", envvar="REVIT_WEIGHTS_DIR", help="Folder where pretrained weights lie."),
+]
+CacheFolder = Annotated[
+    Path,
+    typer.Option("--cache-dir", envvar="REVIT_CACHE_DIR", help="Folder for decoded images, on a local disk."),
+]
+
+
+def folders_of(store: str, data_dir: Path, weights_dir: Path | None, cache_dir: Path) -> "Folders":
+    """Return the folders that the options name."""
+    from study.plan import Folders
+
+    use_weights_dir(weights_dir)
+    server = store.rstrip("/") if is_server(store) else ""
+    return Folders(
+        store=expanded(Path(DEFAULT_STORE if server else store)),
+        data=expanded(data_dir),
+        cache=expanded(cache_dir),
+        server=server,
+    )
+
+
+def is_server(store: str) -> bool:
+    """Return whether a store is the address of a tracking server, not a folder."""
+    return store.startswith(SERVERS)
+
+
+def spaces_of(study: str, scale: str | None, recipe: str | None) -> "list[SearchSpace]":
+    """Return the studies that are meant, at the scale and by the recipe that are asked for."""
+    if study != ALL:
+        return [search_spaces.load(study).at(scale, recipe)]
+    every = [search_spaces.load(name) for name in search_spaces.names()]
+    return [space.at(scale, recipe) for space in every if space.base is None]
+
+
+def seeds_of(space: "SearchSpace", count: int | None) -> tuple[int, ...]:
+    """Return the seeds that `--seeds` asks for, else the study's own."""
+    return space.seeds if count is None else tuple(range(count))

@@ -1,0 +1,104 @@
+"""The commands on a store: doctor, prune, ui."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from revit.errors import InputError
+from revit.folders import expanded
+from study.cli.console import EXIT_FINISHED, EXIT_SOME_FAILED, out, tell
+from study.cli.invocation import this_command
+from study.cli.options import (
+    DEFAULT_CACHE,
+    DEFAULT_DATA,
+    DEFAULT_STORE,
+    CacheFolder,
+    DataFolder,
+    StoreAddress,
+    WeightsFolder,
+    folders_of,
+    is_server,
+    spaces_of,
+)
+
+LOOPBACK = "127.0.0.1"
+
+
+def doctor(
+    fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended.")] = False,
+    store: StoreAddress = DEFAULT_STORE,
+    data_dir: DataFolder = DEFAULT_DATA,
+    weights_dir: WeightsFolder = None,
+    cache_dir: CacheFolder = DEFAULT_CACHE,
+) -> None:
+    """Say whether all is well with the store, what studies read, and this machine; a line each.
+
+    Exit code: 0 nothing needs you, 1 something does: `doctor --fix` mends what is "to fix", you what is to "look" at.
+    """
+    from study.doctor import diagnose
+
+    code = EXIT_FINISHED
+    for finding in diagnose(folders_of(store, data_dir, weights_dir, cache_dir), fix=fix):
+        tell(f"{finding.verdict:<6}  {finding.text}")
+        code = code if finding.is_well else EXIT_SOME_FAILED
+    raise typer.Exit(code)
+
+
+def prune(
+    context: typer.Context,
+    studies: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[STUDY]...", help="Only what is of these studies; `all` for the paper's."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it; else it is only shown.")] = False,
+    store: StoreAddress = DEFAULT_STORE,
+) -> None:
+    """Show what the store keeps and no table needs, and with --yes remove it.
+
+    These are checkpoints of settled trials, models that no report shows, reports that a newer launch's supersede, and
+    runs that were deleted in MLflow. Results stay, and so does what a running process has.
+    """
+    if is_server(store):
+        raise InputError(f"--store = {store}: prune needs the folder of a store; what a server keeps is the server's")
+    folder = expanded(Path(store))
+    names = sorted({space.name for study in studies or () for space in spaces_of(study, None, None)})
+    if not (folder / "mlflow.db").exists():
+        tell(f"no store yet at {folder}")
+        return
+    from study.leases import Leases
+    from study.ledger import Ledger
+    from study.pruning import prunable, remove, sums
+
+    ledger = Ledger(folder)
+    leases = Leases(ledger.root / "leases")
+    found = prunable(ledger, leases, names)
+    for line in sums(found):
+        tell(line)
+    if yes:
+        remove(found, ledger, leases)
+        tell("removed")
+    elif found:
+        tell(f"remove it with\n  {this_command(context, '--yes')}")
+
+
+def ui(
+    store: StoreAddress = DEFAULT_STORE,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
+    host: Annotated[str, typer.Option(help="Address to listen on; another than the default is open to others.")] = (
+        LOOPBACK
+    ),
+) -> None:
+    """Open MLflow's own UI on the results, at http://127.0.0.1:PORT, until Ctrl-C; of a server, say where it is."""
+    from study.ledger import Ledger, ui_command
+
+    if is_server(store):
+        out.print(f"{store.rstrip('/')}{Ledger(expanded(Path(DEFAULT_STORE)), store).ui_path()}", soft_wrap=True)
+        return
+    folder = expanded(Path(store))
+    command = ui_command(folder, host, port)
+    if host != LOOPBACK:
+        tell(f"warning: whoever reaches {host}:{port} can read, change and delete every result")
+    out.print(f"http://{host}:{port}{Ledger(folder).ui_path()}   (Ctrl-C ends it)", soft_wrap=True)
+    os.execv(command[0], command)

@@ -1,0 +1,281 @@
+"""The commands on a study: plan, run, report, fetch."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypedDict
+
+import typer
+
+from revit.folders import expanded
+from revit.weights import use_weights_dir
+from study.cli.console import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_SOME_FAILED, out, tell
+from study.cli.invocation import next_command, this_command
+from study.cli.options import (
+    DEFAULT_CACHE,
+    DEFAULT_DATA,
+    DEFAULT_STORE,
+    CacheFolder,
+    DataFolder,
+    RecipeName,
+    ScaleName,
+    Seeds,
+    StoreAddress,
+    StudyName,
+    WeightsFolder,
+    folders_of,
+    seeds_of,
+    spaces_of,
+)
+
+if TYPE_CHECKING:
+    from search_spaces.space import SearchSpace
+    from study.ledger import Ledger
+    from study.plan import Folders, Plan
+    from study.runner import RunResult
+
+
+class Asked(TypedDict):
+    """What a command asks for each trial, as `study.orders.Resources` takes it."""
+
+    cpus_per_trial: int | None
+    gpus_per_trial: float | None
+    compiled: bool
+    address: str | None
+
+
+def plan(
+    context: typer.Context,
+    study: StudyName,
+    seeds: Seeds = None,
+    scale: ScaleName = None,
+    recipe: RecipeName = None,
+    store: StoreAddress = DEFAULT_STORE,
+    data_dir: DataFolder = DEFAULT_DATA,
+    weights_dir: WeightsFolder = None,
+    cache_dir: CacheFolder = DEFAULT_CACHE,
+) -> None:
+    """Show every trial of a study and whether it is done; train nothing.
+
+    Where a dataset or weights are not here yet, it shows the trials all the same, and what `fetch` has to get.
+    """
+    from study.disk_space import disk_line
+    from study.fetch import missing
+    from study.plan import is_registered, outline
+    from study.tables import outline_table, plan_table
+
+    folders = folders_of(store, data_dir, weights_dir, cache_dir)
+    for space in spaces_of(study, scale, recipe):
+        absent = missing(space, folders.data) if is_registered(space) else []
+        if absent:
+            trials = outline(space, seeds_of(space, seeds))
+            out.print(outline_table(space, trials))
+            tell(disk_line((trial.candidate.config for trial in trials), trials[0].candidate.config.seed))
+            tell(f"{len(trials)} trials; whether they are done is not known, as not all they need is here:")
+            for need in absent:
+                tell(f"  {need.what}: {need.advice}")
+            tell(f"get it with\n  {next_command(context, 'fetch')}")
+            continue
+        planned, _ = _plan(space, seeds, folders)
+        out.print(plan_table(planned))
+        out.print(f"{len(planned.trials)} trials, {len(planned.to_run)} to run")
+        if planned.to_run:
+            configs = [trial.candidate.config for trial in planned.to_run]
+            tell(disk_line(configs, planned.trials[0].candidate.config.seed))
+        _tell_notes(planned)
+
+
+def run(
+    context: typer.Context,
+    study: StudyName,
+    seeds: Seeds = None,
+    scale: ScaleName = None,
+    recipe: RecipeName = None,
+    gpus_per_trial: Annotated[
+        float | None,
+        typer.Option(min=0, help="GPUs of one trial; .5 lets two share one. [default: 1, or 0]"),
+    ] = None,
+    cpus_per_trial: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads of one trial. [default: 1, or a GPU's share]")
+    ] = None,
+    compiled: Annotated[
+        bool,
+        typer.Option("--compile", help="Use torch.compile, for long trials on GPUs: numbers differ by rounding."),
+    ] = False,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", help="Join this Ray cluster. [default: start a Ray of one's own on this machine]"
+        ),
+    ] = None,
+    store: StoreAddress = DEFAULT_STORE,
+    data_dir: DataFolder = DEFAULT_DATA,
+    weights_dir: WeightsFolder = None,
+    cache_dir: CacheFolder = DEFAULT_CACHE,
+) -> None:
+    """Train whatever trials of a study are not done yet, then show its table.
+
+    The same command resumes a study that was interrupted, and trains only what was added to it since. A trial that
+    several studies ask for is trained once.
+    Exit code: 0 all finished, 1 some failed, 2 wrong input, 130 interrupted.
+    """
+    folders = folders_of(store, data_dir, weights_dir, cache_dir)
+    asked: Asked = {
+        "cpus_per_trial": cpus_per_trial,
+        "gpus_per_trial": gpus_per_trial,
+        "compiled": compiled,
+        "address": address,
+    }
+    if compiled:  # trials share what is compiled, and so do later commands
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folders.cache / "compiled"))
+    try:
+        code = _run(spaces_of(study, scale, recipe), seeds, folders, asked, this_command(context))
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
+    if code == EXIT_INTERRUPTED:
+        tell(f"\ninterrupted; go on with\n  {this_command(context)}")
+    else:
+        tell(f"\nlook closer:\n  {next_command(context, 'ui')}\n  {next_command(context, 'report')}")
+    raise typer.Exit(code)
+
+
+def report(
+    context: typer.Context,
+    study: StudyName,
+    seeds: Seeds = None,
+    scale: ScaleName = None,
+    recipe: RecipeName = None,
+    store: StoreAddress = DEFAULT_STORE,
+    data_dir: DataFolder = DEFAULT_DATA,
+    weights_dir: WeightsFolder = None,
+    cache_dir: CacheFolder = DEFAULT_CACHE,
+    reports: Annotated[Path, typer.Option(help="Folder to write to; one folder per study inside.")] = Path("reports"),
+) -> None:
+    """Show a study's table, and write what it found to reports/STUDY/.
+
+    report.html is one page that opens without network: the table beside published numbers, claims, figures. Beside it
+    tables.md and tables.tex, cells.csv, trials.parquet, and figures/ with each figure as JSON; all are kept in MLflow,
+    too, with the study's last launch.
+    """
+    from study.report import write_report
+
+    folders = folders_of(store, data_dir, weights_dir, cache_dir)
+    for space in spaces_of(study, scale, recipe):
+        planned, ledger = _plan(space, seeds, folders)
+        _print_table(planned)
+        command = next_command(context, "run", study=space.name)
+        for path in write_report(planned, ledger, expanded(reports) / space.name, command):
+            tell(f"wrote {path}")
+
+
+def fetch(
+    study: StudyName,
+    scale: ScaleName = None,
+    recipe: RecipeName = None,
+    data_dir: DataFolder = DEFAULT_DATA,
+    weights_dir: WeightsFolder = None,
+) -> None:
+    """Get the datasets and weights that a study needs, in advance: nodes with GPUs are often offline.
+
+    Exit code: 0 all is here, 1 something could not be fetched (it says where to get it and where to put it).
+    """
+    spaces = spaces_of(study, scale, recipe)
+    from study import fetch as fetching
+
+    use_weights_dir(weights_dir)
+    absent = 0
+    for need in fetching.fetch(spaces, expanded(data_dir), out):
+        tell(f"{'here   ' if need.here else 'MISSING'}  {need.what}" + (f"\n  {need.advice}" if need.advice else ""))
+        absent += not need.here
+    raise typer.Exit(EXIT_SOME_FAILED if absent else EXIT_FINISHED)
+
+
+def _run(
+    spaces: "list[SearchSpace]",
+    seeds: int | None,
+    folders: "Folders",
+    asked: Asked,
+    command: str,
+) -> int:
+    """Run one study after the other, once all of them are known to be able to start."""
+    plans = [_plan(space, seeds, folders) for space in spaces]
+    todo = [trial for planned, _ in plans for trial in planned.to_run]
+    if todo:
+        from study.orders import Resources
+        from study.runner import check_runnable
+
+        check_runnable(todo, Resources(**asked))
+    code = EXIT_FINISHED
+    for planned, ledger in plans:
+        code = max(code, _run_one(planned.with_records(ledger.trials()), ledger, asked, command))
+        if code == EXIT_INTERRUPTED:
+            break
+    return code
+
+
+def _run_one(planned: "Plan", ledger: "Ledger", asked: Asked, command: str) -> int:
+    todo = planned.to_run
+    num_all = len({trial.identity for trial in planned.trials})
+    out.print(f"{planned.space.name}: {planned.space.question}")
+    out.print(f"{num_all} trials, {num_all - len(todo)} done, {len(todo)} to run")
+    code = EXIT_FINISHED
+    if todo:
+        from study.orders import Resources
+        from study.runner import run_plan
+
+        result = run_plan(planned, ledger, out, Resources(**asked), tags={"command": command})
+        planned = planned.with_records(ledger.trials())
+        code = _tell_failures(planned, ledger, result)
+    else:
+        from study.housekeeping import sweep_idle
+
+        sweep_idle(ledger)
+        out.print("nothing to do: every trial is done")
+    _share_trials(planned, ledger)
+    _print_table(planned)
+    return code
+
+
+def _plan(space: "SearchSpace", seeds: int | None, folders: "Folders") -> "tuple[Plan, Ledger]":
+    from study.ledger import Ledger
+    from study.plan import make_plan
+
+    ledger = Ledger(folders.store, folders.server)
+    return make_plan(space, seeds_of(space, seeds), folders, ledger.trials()), ledger
+
+
+def _share_trials(planned: "Plan", ledger: "Ledger") -> None:
+    """Let done trials that another study ran be found from this one, too."""
+    for trial in planned.trials:
+        if trial.known is not None and trial.settled:
+            ledger.tag_study(trial.known, planned.space.name, trial.place["cell"])
+
+
+def _tell_failures(planned: "Plan", ledger: "Ledger", result: "RunResult") -> int:
+    from study.recorder import trial_name
+
+    trials = {trial.identity: trial for trial in planned.trials}
+    for identity, message in result.messages.items():
+        trial, outcome = trials[identity], result.outcomes[identity]
+        tell(f"{outcome}: {trial_name(trial)}: {message}")
+        if outcome == "failed" and trial.known is not None:
+            tell(f"  {trial.missing}; {ledger.address(trial.known.run_id, 'traceback.txt')}")
+    if result.stopped:
+        tell(result.stopped)
+    if result.interrupted:
+        return EXIT_INTERRUPTED
+    return EXIT_SOME_FAILED if planned.to_run else EXIT_FINISHED
+
+
+def _print_table(planned: "Plan") -> None:
+    from study.tables import terminal_table
+
+    out.print()
+    out.print(terminal_table(planned))
+    _tell_notes(planned)
+
+
+def _tell_notes(planned: "Plan") -> None:
+    from study.tables import notes
+
+    for line in (*notes(planned.space), *planned.remarks):
+        tell(line)
