@@ -34,6 +34,7 @@ from study.orders import Resources
 from study.plan import Folders, Plan, make_plan
 from study.results import cell_table, trial_table
 from study.runner import RunResult, check_runnable, run_plan
+from study.trainable import ARTIFACTS, CHECKPOINT, SAVE_LOOK_AFTER_S
 
 QUIET = Console(quiet=True)
 BASE = FineTuneConfig(
@@ -224,13 +225,24 @@ def test_a_trial_whose_worker_is_killed_goes_on_in_the_same_run_to_the_same_numb
     [trial] = studies.plan(space).trials
     work = studies.folders.store / "work" / trial.identity
 
+    def wait_for(path: Path) -> None:
+        while not path.exists():
+            time.sleep(0.02)
+
     def kill() -> None:
-        while not (work / "checkpoint.pt").exists():
-            time.sleep(0.05)
-        for child in psutil.Process().children(recursive=True):
-            name = child.cmdline()[:1]
-            if name and name[0].startswith("ray::ImplicitFunc"):
-                child.kill()
+        wait_for(work / ARTIFACTS / "built.json")
+        workers = [each for each in psutil.Process().children(recursive=True) if is_worker(each)]
+        for worker in workers:
+            worker.suspend()
+        time.sleep(SAVE_LOOK_AFTER_S)  # so that the next validation saves, however quick the machine is
+        for worker in workers:
+            worker.resume()
+        wait_for(work / CHECKPOINT)
+        for worker in workers:
+            worker.kill()
+
+    def is_worker(process: psutil.Process) -> bool:
+        return "".join(process.cmdline()[:1]).startswith("ray::ImplicitFunc")
 
     killer = threading.Thread(target=kill)
     killer.start()
