@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from revit.config import FineTuneConfig, ModelConfig
-from revit.datasets.registry import DATASETS
+from revit.datasets.registry import DATASETS, caveats
 from revit.datasets.store import ImageStore, open_store, remarks
 from revit.identity import identity, origin
 from revit.weights import find_weights, weights_digest
@@ -185,9 +185,9 @@ def make_plan(space: SearchSpace, seeds: tuple[int, ...], folders: Folders, reco
         )
 
     trials = [trial_of(candidate) for candidate in space.candidates(seeds)]
-    stores = [store_of(dataset) for dataset in dict.fromkeys(trial.candidate.config.dataset for trial in trials)]
-    trials = _with_changes(trials, space, records)
-    return Plan(space=space, trials=trials, remarks=[line for store in stores for line in remarks(store.manifest)])
+    datasets = list(dict.fromkeys(trial.candidate.config.dataset for trial in trials))
+    found = [line for dataset in datasets for line in remarks(store_of(dataset).manifest)]
+    return Plan(space=space, trials=_with_changes(trials, space, records), remarks=[*caveats(datasets), *found])
 
 
 def _with_changes(trials: Sequence[Trial], space: SearchSpace, records: Mapping[str, TrialRecord]) -> list[Trial]:

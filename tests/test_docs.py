@@ -12,6 +12,8 @@ from mlflow import MlflowClient
 import run_study
 import search_spaces
 from revit.config import FineTuneConfig
+from revit.datasets.page import datasets_page
+from revit.datasets.registry import DATASETS
 from search_spaces.recipes import RECIPES
 from search_spaces.scales import SCALES
 from study import report, trainable
@@ -34,6 +36,12 @@ def test_the_page_of_recipes_has_them_all() -> None:
     [heading] = re.findall(r"^\| \| (.*) \|$", page, flags=re.MULTILINE)
     assert heading.split(" | ") == [f"`{name}`" for name in RECIPES]
     assert all(f"`--scale {name}`" in page for name in SCALES)
+
+
+def test_the_page_of_datasets_is_the_registrys_with_every_caveat() -> None:
+    page = (DOCS / "datasets.md").read_text()
+    assert page == datasets_page() + "\n"
+    assert sum(spec.uncertain in page for spec in DATASETS.values() if spec.uncertain) == 11
 
 
 def test_the_walk_through_makes_a_study_that_runs(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import search_spaces
+from revit.datasets.registry import caveats
 from search_spaces.space import SearchSpace
 from study.cli.main import COMMANDS
 
@@ -38,6 +39,10 @@ def test_the_table_it_shows_is_the_quickstarts() -> None:
     for candidate in space.candidates(space.seeds[:1]):
         cell = r" *│ ".join(re.escape(str(value)) for value in candidate.cell.values())
         assert re.search(rf"│ {cell} +│ \d\d\.\d\d │ .* │ +{len(space.seeds)} │", README), candidate.cell
+
+
+def test_it_shows_what_is_not_settled_about_the_digits() -> None:
+    assert caveats(["digits"])[0] in README
 
 
 def test_the_commands_it_names_exist() -> None:

@@ -1,5 +1,6 @@
 """What each dataset is. Facts only: nothing here reads a file or imports numpy."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from revit.errors import InputError
@@ -279,6 +280,12 @@ _SPECS = (
     ),
 )
 DATASETS: dict[str, DatasetSpec] = {spec.name: spec for spec in _SPECS}
+
+
+def caveats(names: Iterable[str]) -> list[str]:
+    """Return what is not settled about datasets, a line each; none for those that are not registered."""
+    specs = (DATASETS[name] for name in names if name in DATASETS)
+    return [f"dataset {spec.name}: {spec.uncertain}" for spec in specs if spec.uncertain]
 
 
 def check_dataset(name: str) -> None:

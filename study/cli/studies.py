@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
+from revit.datasets.registry import caveats
 from revit.folders import expanded
 from revit.weights import use_weights_dir
 from study.cli.console import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_SOME_FAILED, out, tell
@@ -61,7 +62,7 @@ def plan(
     from study.disk_space import disk_line
     from study.fetch import missing
     from study.plan import is_registered, outline
-    from study.tables import outline_table, plan_table
+    from study.tables import notes, outline_table, plan_table
 
     folders = folders_of(store, data_dir, weights_dir, cache_dir)
     for space in spaces_of(study, scale, recipe):
@@ -74,6 +75,8 @@ def plan(
             for need in absent:
                 tell(f"  {need.what}: {need.advice}")
             tell(f"get it with\n  {next_command(context, 'fetch')}")
+            for line in (*notes(space), *caveats(dict.fromkeys(trial.candidate.config.dataset for trial in trials))):
+                tell(line)
             continue
         planned, _ = _plan(space, seeds, folders)
         out.print(plan_table(planned))

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from revit.config import FineTuneConfig
+from revit.datasets.registry import DATASETS
 from revit.errors import InputError
 from search_spaces.claims import Order
 from search_spaces.space import SearchSpace
@@ -114,7 +115,7 @@ def test_a_plan_passes_on_what_is_to_be_known_of_its_datasets(folders: Folders, 
     dataset = f"folder:{tmp_path / 'photos'}"
     plan = plan_of(folders, base=BASE.with_values({"dataset": dataset}))
     assert plan.remarks == [f"dataset {dataset}: 24 of its 24 test images are training images too, pixel by pixel"]
-    assert plan_of(folders).remarks == []
+    assert plan_of(folders).remarks == [f"dataset digits: {DATASETS['digits'].uncertain}"]
 
 
 def finished(trial: Trial, **changes: object) -> TrialRecord:

@@ -20,6 +20,7 @@ from rich.console import Console
 
 import search_spaces
 from revit.config import FineTuneConfig
+from revit.datasets.registry import DATASETS
 from revit.identity import TRAINING_VERSION
 from search_spaces.claims import Order, Trend
 from search_spaces.space import SearchSpace
@@ -137,6 +138,7 @@ def test_a_study_of_the_papers_says_its_recipe_its_scale_and_what_its_images_are
         for said in (
             "it is no evidence on the paper's claims",
             "mnist_5k stands for cifar10: 5,000 handwritten digits",
+            f"dataset mnist_5k: {DATASETS['mnist_5k'].uncertain}",
         ):
             assert (said.translate(LATEX) if name == "tables.tex" else said) in text
         assert re.search("recipe(: |</dt><dd>)authors", text)
