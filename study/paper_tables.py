@@ -161,11 +161,12 @@ def _heading(axes: Sequence[Any], label: Any) -> str:
 
 
 def _own(cell: Mapping[Any, Any]) -> list[str]:
-    """Mean, interval, number of seeds; or that there is none."""
+    """Return mean, interval and number of seeds; or that there is none."""
     if cell["n"] == 0:
         return ["-"]
-    interval = f"[{100 * cell['low']:.2f}, {100 * cell['high']:.2f}]"
-    kind = " (Wilson)" if cell["n"] == 1 else ""
+    is_shown = not math.isnan(cell["low"])
+    interval = f"[{100 * cell['low']:.2f}, {100 * cell['high']:.2f}]" if is_shown else cell["interval"]
+    kind = " (images only)" if cell["n"] == 1 else ""
     return [f"{100 * cell['mean']:.2f}", interval, f"n = {cell['n']}{kind}"]
 
 

@@ -20,9 +20,10 @@ from plotly.offline import get_plotlyjs
 from revit.folders import check_writable
 from revit.identity import TRAINING_VERSION
 from search_spaces.published import PAPER, published
-from study.claims import Judgement, judge, judge_published
+from study.claims import ASSUMED_SEED_SD, Judgement, judge, judge_published
 from study.factors import anova
 from study.figures import CROSSED_AXES, figures, finished_table
+from study.intervals import MEANING
 from study.ledger import Ledger
 from study.paper_tables import layout, to_html, to_latex, to_markdown
 from study.plan import Plan, Trial
@@ -54,7 +55,7 @@ def write_report(plan: Plan, ledger: Ledger, folder: Path, command: str) -> list
     written = {
         "report.html": _page(plan, ledger, table, shown, command),
         "tables.md": f"# {title}\n\n{to_markdown(table)}\n\n{_below(plan, command)}\n",
-        "tables.tex": to_latex(table, title, [*_told(plan), _made(plan)], command),
+        "tables.tex": to_latex(table, title, [MEANING, *_told(plan), _made(plan)], command),
     }
     for name, text in written.items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -127,8 +128,10 @@ def _page(plan: Plan, ledger: Ledger, table: pd.DataFrame, shown: Mapping[str, g
         num_finished=states.count("finished"),
         notes=_told(plan),
         answer=to_html(table),
+        intervals=MEANING,
         compared=plan.space.scale == "paper" and plan.space.table is not None,
         claims=_claims(plan, ledger),
+        published_sd=f"{100 * ASSUMED_SEED_SD:g}",
         factors=_factors(plan),
         axes=list(plan.space.scientific),
         figures=shown,
@@ -198,7 +201,7 @@ def _title(plan: Plan) -> str:
 
 def _below(plan: Plan, command: str) -> str:
     """What belongs below a table: where its numbers come from, and the command that fills it."""
-    told = [f"{line}\n" for line in _told(plan)]
+    told = [f"{line}\n" for line in (MEANING, *_told(plan))]
     made = [f"- {name}: {value}" for name, value in _provenance(plan).items()]
     return "\n".join([*told, *made, f"- command: `{command}`"])
 

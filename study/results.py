@@ -2,12 +2,11 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from statistics import fmean, stdev
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
-from scipy.special import ndtri, stdtrit  # scipy.stats has the same as intervals, and takes half a second to import
 
+from study.intervals import NEEDS_SEEDS, Spread, cell_interval, is_vague, scope_of, usual_spread
 from study.plan import Plan, Trial
 
 METRICS = ("chosen_val_accuracy", "test_accuracy", "test_loss", "train_s")
@@ -19,14 +18,20 @@ def trial_table(plan: Plan) -> pd.DataFrame:
 
 
 def cell_table(plan: Plan) -> pd.DataFrame:
-    """One row per cell: its axes, the nuisance values chosen, n, mean, low, high, interval, missing.
+    """Return a row per cell: its axes, the nuisance values chosen, n, mean, low, high, interval, missing.
 
     Validation chooses: in each cell the nuisance point with the best mean validation accuracy is kept, of
     those whose seeds have all finished, and its test accuracy reported: mean over its seeds and 95 %
-    interval. Only trials that reached their last step count; `missing` says what became of the cell's others.
+    interval, with what it is over (`study.intervals`; NaN where two seeds are too few). Only trials that reached
+    their last step count; `missing` says what became of the cell's others.
     """
     cells = _grouped(plan.trials, lambda trial: trial.candidate.cell)
-    rows = [{**trials[0].candidate.cell, **_summary(trials, list(plan.space.tuned))} for trials in cells]
+    chosen = [_choose(trials) if plan.space.tuned else trials for trials in cells]
+    known = _usual_spreads(chosen)
+    rows = [
+        {**trials[0].candidate.cell, **_summary(trials, reported, known, list(plan.space.tuned))}
+        for trials, reported in zip(cells, chosen, strict=True)
+    ]
     return _frame(rows, plan)
 
 
@@ -35,27 +40,6 @@ def counting_trials(plan: Plan) -> list[Trial]:
     cells = _grouped(plan.trials, lambda trial: trial.candidate.cell)
     counting = [_choose(trials) if plan.space.tuned else trials for trials in cells]
     return [trial for trials in counting for trial in trials if trial.state == "finished"]
-
-
-def seed_interval(accuracies: Sequence[float], num_test: int) -> tuple[float, float, str]:
-    """95 % interval of an accuracy, 0 to 1, and what kind it is.
-
-    Over two or more seeds: Student's t on their mean, cut to 0 and 1, `t over seeds`. With one seed only
-    the test images vary: Wilson's interval of the count of right answers, `Wilson, 1 seed`.
-    """
-    if len(accuracies) == 1:
-        return *_wilson(accuracies[0], num_test), "Wilson, 1 seed"
-    mean = fmean(accuracies)
-    spread = stdev(accuracies) / math.sqrt(len(accuracies)) * float(stdtrit(len(accuracies) - 1, 0.975))
-    return max(0.0, mean - spread), min(1.0, mean + spread), "t over seeds"
-
-
-def _wilson(share: float, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share of `count` images: those that a score test does not refuse."""
-    z = float(ndtri(0.975))
-    centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    spread = z / (1 + z**2 / count) * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return max(0.0, centre - spread), min(1.0, centre + spread)
 
 
 def _frame(rows: list[dict[str, object]], plan: Plan) -> pd.DataFrame:
@@ -96,17 +80,37 @@ def _choose(trials: list[Trial]) -> list[Trial]:
     return max(whole, key=lambda point: _mean([_metric(t, "chosen_val_accuracy") for t in point]), default=[])
 
 
-def _summary(trials: list[Trial], nuisance: list[str]) -> dict[str, object]:
-    chosen = _choose(trials) if nuisance else trials
-    finished = [trial for trial in chosen if trial.state == "finished"]
+def _usual_spreads(cells: Iterable[Sequence[Trial]]) -> dict[str, Spread]:
+    """Return what the study knows of the variance between seeds, by dataset."""
+    by_dataset: dict[str, list[list[float]]] = {}
+    for trials in cells:
+        if trials:
+            by_dataset.setdefault(trials[0].candidate.config.dataset, []).append(_accuracies(trials))
+    return {dataset: usual_spread(accuracies) for dataset, accuracies in by_dataset.items()}
+
+
+def _accuracies(trials: Sequence[Trial]) -> list[float]:
+    return [_metric(trial, "test_accuracy") for trial in trials if trial.state == "finished"]
+
+
+def _summary(
+    trials: list[Trial], chosen: list[Trial], known: Mapping[str, Spread], nuisance: list[str]
+) -> dict[str, object]:
+    accuracies = _accuracies(chosen)
     missing = Counter(trial.missing for trial in trials if trial.missing)
     row: dict[str, object] = {**dict.fromkeys(nuisance), **(chosen[0].candidate.nuisance if chosen else {})}
-    row |= {"n": len(finished), "mean": math.nan, "low": math.nan, "high": math.nan, "interval": ""}
-    if finished:
-        accuracies = [_metric(trial, "test_accuracy") for trial in finished]
-        low, high, kind = seed_interval(accuracies, finished[0].num_test)
-        row |= {"mean": _mean(accuracies), "low": low, "high": high, "interval": kind}
+    row |= {"n": len(accuracies), "mean": math.nan, "low": math.nan, "high": math.nan, "interval": ""}
+    if accuracies:
+        spread = known[chosen[0].candidate.config.dataset]
+        row |= {"mean": _mean(accuracies)} | _interval(accuracies, chosen[0].num_test, spread)
     return row | {"missing": ", ".join(f"{count} {why}" for why, count in missing.items())}
+
+
+def _interval(accuracies: Sequence[float], num_test: int, known: Spread) -> dict[str, object]:
+    low, high = cell_interval(accuracies, num_test, known)
+    if is_vague(len(accuracies), low, high):
+        return {"interval": NEEDS_SEEDS}
+    return {"low": low, "high": high, "interval": scope_of(len(accuracies))}
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -9,15 +9,17 @@ from rich.table import Table
 from revit.datasets.registry import DATASETS
 from search_spaces.scales import SCALES
 from search_spaces.space import SearchSpace
+from study.intervals import MEANING
 from study.plan import Outline, Plan, Trial
 from study.results import cell_table
 
 
 def terminal_table(plan: Plan) -> Table:
-    """Cells as rows: axes, mean test accuracy in percent, its 95 % interval, n seeds, what is missing."""
+    """Return a row per cell: axes, mean test accuracy in percent, its 95 % interval, n seeds, what is missing."""
     cells = cell_table(plan)
     axes = [*plan.space.scientific, *plan.space.tuned]
-    table = Table(title=f"{plan.space.name}: test accuracy, %", title_justify="left")
+    title = f"{plan.space.name}: test accuracy, %"
+    table = Table(title=title, title_justify="left", caption=MEANING, caption_justify="left")
     for axis in axes:
         table.add_column(axis)
     for heading in ("mean", "95 % interval", "seeds"):
@@ -82,7 +84,7 @@ def _percent(share: float) -> str:
 
 
 def _interval(cell: Mapping[Hashable, Any]) -> str:
-    if cell["n"] == 0:
-        return "-"
-    kind = " (Wilson)" if cell["n"] == 1 else ""
+    if math.isnan(cell["low"]):
+        return cell["interval"] or "-"
+    kind = " (images only)" if cell["n"] == 1 else ""
     return f"{_percent(cell['low'])} to {_percent(cell['high'])}{kind}"

@@ -228,7 +228,8 @@ def test_a_study_interrupted_resumed_and_asked_again(tmp_path: Path) -> None:
     assert resumed.returncode == 0, resumed.stderr
     assert "Traceback" not in resumed.stderr
     assert re.search(r"python\S* run_study.py report quickstart --seeds 1 --store", resumed.stdout)
-    assert re.search(r"sgd\s+│\s+cosine\s+│\s+\d\d\.\d\d │ \d\d\.\d\d to \d\d\.\d\d \(Wilson\) │\s+1", resumed.stdout)
+    interval = r"\d\d\.\d\d to \d\d\.\d\d \(images only\)"
+    assert re.search(rf"sgd\s+│\s+cosine\s+│\s+\d\d\.\d\d │ {interval} │\s+1", resumed.stdout)
     trials = [run for run in all_runs(store) if run.data.tags["kind"] == "trial"]
     assert len(trials) == 4
     assert {run.info.status for run in trials} == {"FINISHED"}

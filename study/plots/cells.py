@@ -9,6 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from pandas.api.types import is_numeric_dtype
 
+from study.intervals import MEANING
 from study.plots import style
 from study.plots.metrics import METRICS, of_axis
 
@@ -37,7 +38,7 @@ def accuracy_over(frame: pd.DataFrame, axis: str, *, log_x: bool = False) -> go.
     lines = list(frame.sort_values(axis).groupby(["published", "series", "source"], sort=False))
     lines.sort(key=lambda line: (line[0][0], order[line[0][1]]))
     names = [str(series) if not published else f"{series}, {source}" for (published, series, source), _ in lines]
-    caption = "Bars: 95 % intervals. Hollow markers on dotted lines: published values."
+    caption = f"Bars: {MEANING} Hollow markers on dotted lines: published values."
     fig = style.figure(f"Test accuracy by {shown.title}", caption, entries=names)
     for name, ((published, series, _), line) in zip(names, lines, strict=True):
         _add_points(fig, line, axis, name, order[series], published=bool(published), factor=shown.factor)

@@ -19,7 +19,7 @@ def main_effects(frame: pd.DataFrame, axes: Sequence[str]) -> go.Figure:
     Args:
         frame: a row per finished trial: a column per axis, and `test_accuracy`, 0 to 1.
     """
-    caption = f"{ALIKE} Bars: 95 % intervals."
+    caption = f"{ALIKE} Bars: 95 % intervals over seeds, on these test images."
     num_values = sum(frame[axis].astype(str).nunique() for axis in axes)
     fig = style.figure("Test accuracy by each factor alone", caption, height=ROW_PX * num_values + 60)
     for index, axis in enumerate(axes):

@@ -1,17 +1,15 @@
 import math
 from pathlib import Path
 
-import numpy as np
 import pytest
-from scipy import stats
-from statsmodels.stats.proportion import proportion_confint
-from statsmodels.stats.weightstats import DescrStatsW
 
 from revit.config import FineTuneConfig
 from search_spaces.space import SearchSpace
+from study.intervals import MEANING, Spread, cell_interval, usual_spread
+from study.paper_tables import cell_lines
 from study.plan import Folders, Plan, Trial, make_plan
 from study.records import TrialRecord
-from study.results import cell_table, seed_interval, trial_table
+from study.results import cell_table, trial_table
 from study.tables import terminal_table
 
 BASE = FineTuneConfig(dataset="digits", resolution=8, steps=5)
@@ -43,31 +41,6 @@ def plan(tmp_path: Path, cache_dir: Path) -> Plan:
     return make_plan(space, space.seeds, Folders(store=tmp_path, data=tmp_path, cache=cache_dir), {})
 
 
-def test_an_interval_over_seeds_is_students_t() -> None:
-    accuracies = [0.81, 0.84, 0.80, 0.86]
-    low, high, kind = seed_interval(accuracies, 359)
-    assert (low, high) == pytest.approx(DescrStatsW(accuracies).tconfint_mean())
-    assert kind == "t over seeds"
-
-
-def test_one_seed_gives_wilsons_interval_of_the_count() -> None:
-    low, high, kind = seed_interval([914 / 1020], 1020)
-    assert (low, high) == pytest.approx(proportion_confint(914, 1020, method="wilson"))
-    assert kind == "Wilson, 1 seed"
-
-
-def test_intervals_stay_between_0_and_1() -> None:
-    low, high, _ = seed_interval([0.9, 1.0, 1.0], 10)
-    assert 0 <= low < high == 1
-
-
-def test_the_interval_covers_as_often_as_it_says() -> None:
-    """2,000 studies of 3 seeds around a known accuracy: 95 % within Monte Carlo error."""
-    draws = stats.norm(0.8, 0.02).rvs((2000, 3), random_state=np.random.default_rng(0))
-    covered = [low <= 0.8 <= high for low, high, _ in (seed_interval(list(seeds), 359) for seeds in draws)]
-    assert np.mean(covered) == pytest.approx(0.95, abs=3 * math.sqrt(0.95 * 0.05 / 2000))
-
-
 def test_validation_chooses_and_test_reports(plan: Plan) -> None:
     """The learning rate that looks better on test is not taken when validation prefers the other."""
     records = {}
@@ -79,6 +52,49 @@ def test_validation_chooses_and_test_reports(plan: Plan) -> None:
     assert cells["optimizer.lr"].tolist() == [0.1, 0.1]
     assert cells["mean"].tolist() == pytest.approx([0.81, 0.81])
     assert cells["n"].tolist() == [3, 3]
+
+
+def by_schedule(plan: Plan, cosine: list[float], linear: list[float]) -> Plan:
+    """The plan with a test accuracy for each seed of its two cells, at one learning rate."""
+    accuracies = {"cosine": cosine, "linear": linear}
+    records = {}
+    for schedule, by_seed in accuracies.items():
+        for trial, accuracy in zip(points(plan, schedule, 0.1), by_seed, strict=False):
+            records[trial.identity] = finished(trial.identity, accuracy, 0.8)
+    kept = [trial for trial in plan.trials if trial.identity in records]
+    return Plan(space=plan.space, trials=kept).with_records(records)
+
+
+def test_a_cells_interval_is_over_its_seeds_and_images(plan: Plan) -> None:
+    cells = cell_table(by_schedule(plan, [0.8, 0.82, 0.9], [0.7, 0.75, 0.74])).set_index("schedule.name")
+    known = usual_spread([[0.8, 0.82, 0.9], [0.7, 0.75, 0.74]])
+    expected = cell_interval([0.8, 0.82, 0.9], 359, known)
+    assert (cells.loc["cosine", "low"], cells.loc["cosine", "high"]) == expected
+    assert cells["interval"].tolist() == ["over seeds and test images"] * 2
+
+
+def test_seeds_that_agree_by_chance_are_taken_to_vary_as_those_of_the_studys_other_cells(plan: Plan) -> None:
+    cells = cell_table(by_schedule(plan, [0.8, 0.8, 0.8], [0.6, 0.7, 0.8])).set_index("schedule.name")
+    alone = cell_interval([0.8, 0.8, 0.8], 359, Spread(0, math.inf))
+    assert cells.loc["cosine", "high"] - cells.loc["cosine", "low"] > 1.5 * (alone[1] - alone[0])
+
+
+def test_two_seeds_far_apart_need_a_third(plan: Plan) -> None:
+    shown = by_schedule(plan, [0.5, 0.8], [0.8, 0.8])
+    cells = cell_table(shown)
+    assert cells["interval"].tolist() == ["needs 3 seeds"] * 2
+    assert cells["low"].isna().all()
+    assert list(terminal_table(shown).columns[-3].cells) == ["needs 3 seeds"] * 2
+    assert cell_lines(cells.iloc[0], [], compare=False, narrow=True) == ("65.00", "needs 3 seeds", "n = 2")
+
+
+def test_one_seeds_interval_is_over_images_only_and_says_so(plan: Plan) -> None:
+    shown = by_schedule(plan, [0.8], [0.7])
+    cells = cell_table(shown)
+    assert cells["interval"].tolist() == ["over test images, 1 seed"] * 2
+    table = terminal_table(shown)
+    assert [cell.endswith(" (images only)") for cell in table.columns[-3].cells] == [True, True]
+    assert table.caption == MEANING
 
 
 def test_a_trial_that_did_not_finish_fills_no_cell(plan: Plan) -> None:

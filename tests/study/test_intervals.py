@@ -1,0 +1,80 @@
+"""Intervals of an accuracy against scipy and statsmodels, and how often they cover it in simulated studies."""
+
+import math
+
+import numpy as np
+import pytest
+from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.weightstats import DescrStatsW
+
+from study.intervals import Spread, cell_interval, is_vague, pooled_spread, scope_of, seed_half_width, usual_spread
+
+NOTHING = Spread(0.0, math.inf)
+MANY = 10**12
+"""So many test images that they are no source of variance."""
+
+
+def test_where_images_do_not_vary_it_is_students_t() -> None:
+    accuracies = [0.81, 0.84, 0.80, 0.86]
+    assert cell_interval(accuracies, MANY, NOTHING) == pytest.approx(DescrStatsW(accuracies).tconfint_mean(), abs=1e-6)
+    assert scope_of(4) == "over seeds and test images"
+
+
+@pytest.mark.parametrize("count", [0, 1, 914, 1019, 1020])
+def test_one_seeds_is_the_exact_interval_of_the_count(count: int) -> None:
+    expected = proportion_confint(count, 1020, method="beta")
+    assert cell_interval([count / 1020], 1020, NOTHING) == pytest.approx(expected)
+    assert scope_of(1) == "over test images, 1 seed"
+
+
+def test_what_seeds_and_images_give_adds_in_squares() -> None:
+    accuracies, num_test = [0.81, 0.84, 0.80, 0.86], 400
+    mean = np.mean(accuracies)
+    seeds = mean - DescrStatsW(accuracies).tconfint_mean()[0]
+    low, high = proportion_confint(mean * num_test, num_test, method="beta")
+    expected = (mean - math.hypot(seeds, mean - low), mean + math.hypot(seeds, high - mean))
+    assert cell_interval(accuracies, num_test, NOTHING) == pytest.approx(expected)
+
+
+def test_more_seeds_on_the_same_images_do_not_make_them_more() -> None:
+    """Thousand seeds that agree are as sure as one of what other images would show."""
+    assert cell_interval([0.9] * 1000, 200, NOTHING) == pytest.approx(cell_interval([0.9], 200, NOTHING))
+
+
+def test_an_interval_always_has_width_and_stays_between_0_and_1() -> None:
+    for accuracy in (0.0, 1.0):
+        low, high = cell_interval([accuracy] * 3, 40, NOTHING)
+        assert 0 <= low < high <= 1
+    low, high = cell_interval([0.9, 1.0, 1.0], 10, NOTHING)
+    assert 0 <= low < high == 1
+
+
+def test_the_usual_spread_is_the_median_and_right_on_average() -> None:
+    rng = np.random.default_rng(0)
+    for num_seeds in (2, 3, 5):
+        found = usual_spread(0.9 + 0.01 * rng.standard_normal((20_001, num_seeds)))
+        assert found.variance == pytest.approx(1e-4, rel=0.03)
+    assert usual_spread([[0.9], []]) == NOTHING
+
+
+def test_one_unstable_cell_leaves_the_usual_spread_alone() -> None:
+    steady = [[0.90, 0.91, 0.92], [0.80, 0.81, 0.82], [0.70, 0.71, 0.72]]
+    assert usual_spread([*steady, [0.1, 0.5, 0.9]]) == pytest.approx(usual_spread(steady))
+    assert pooled_spread([*steady, [0.1, 0.5, 0.9]]).variance > 100 * pooled_spread(steady).variance
+
+
+def test_the_pooled_spread_is_the_mean_square_within_cells() -> None:
+    assert pooled_spread([[0.1, 0.3], [0.5, 0.5, 0.8], [0.4]]) == pytest.approx((0.08 / 3, 3))
+    assert pooled_spread([[0.4], [0.5]]) is None
+
+
+def test_seeds_that_agree_by_chance_vary_as_is_known() -> None:
+    known = Spread(0.02**2, math.inf)
+    assert seed_half_width(0.0, 4, known, 0.025) == pytest.approx(1.96 * 0.02 / 2, rel=1e-4)
+    assert seed_half_width(0.1**2, 4, known, 0.025) == seed_half_width(0.1**2, 4, NOTHING, 0.025)
+
+
+def test_an_interval_of_two_seeds_is_vague_where_it_is_wide() -> None:
+    assert is_vague(2, 0.0, 1.0)
+    assert not is_vague(2, 0.9, 0.95)
+    assert not is_vague(3, 0.0, 1.0)
