@@ -28,6 +28,7 @@ from benchmarks.ratios import Measured, in_turns, ratios, spread
 from revit.config import FineTuneConfig
 from revit.datasets.loader import to_input, train_batch
 from revit.datasets.store import ImageStore, open_store
+from revit.normalization import normalization_of
 
 ROUNDS = 9
 NUM_TEST = 2
@@ -123,7 +124,7 @@ def _ours(case: Case, store: ImageStore) -> Callable[[], Tensor]:
     train = np.flatnonzero(~store.is_test)[: case.batch_size]
     steps = count()
     device = torch.device("cpu")
-    return lambda: to_input(train_batch(config, store, train, next(steps)).images, config.normalization, device)
+    return lambda: to_input(train_batch(config, store, train, next(steps)).images, normalization_of(config), device)
 
 
 def _theirs(case: Case, store: ImageStore) -> Callable[[], Tensor]:

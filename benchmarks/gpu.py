@@ -33,6 +33,7 @@ from revit.datasets.store import ImageStore
 from revit.device import autocast, compiled, place
 from revit.fine_tune import TrialData, evaluate, fine_tune, train_step
 from revit.models import build_model
+from revit.normalization import normalization_of
 from revit.optim import build_optimizer
 from revit.train_state import Row, TrainState
 
@@ -266,7 +267,7 @@ class Bench:
             model, opt="momentum", lr=config.optimizer.lr, weight_decay=0.0, momentum=config.optimizer.momentum
         )
         moved = [batch.to(self.device) for batch in self._batches(config, 2)]
-        tensors = [(to_input(batch.images, config.normalization, self.device), batch.labels) for batch in moved]
+        tensors = [(to_input(batch.images, normalization_of(config), self.device), batch.labels) for batch in moved]
 
         limit = config.optimizer.clip_norm
         assert limit is not None
@@ -305,7 +306,7 @@ class Bench:
 
         def answer(times: int) -> None:
             indices = np.arange(times * config.batch_size)
-            evaluate(model, [batch] * times, indices, config.normalization, self.device)
+            evaluate(model, [batch] * times, indices, normalization_of(config), self.device)
 
         answer(WARM_UP)
         return self._seconds_of(partial(answer, self.scale.steps_alone)) / (self.scale.steps_alone * config.batch_size)

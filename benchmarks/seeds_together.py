@@ -27,6 +27,7 @@ from revit.datasets.store import ImageStore, open_store
 from revit.device import place
 from revit.fine_tune import TrialData, train_step
 from revit.models import build_model
+from revit.normalization import normalization_of
 from revit.optim import build_optimizer
 from revit.weights import find_weights
 
@@ -129,7 +130,7 @@ def together(seeds: Sequence[Seed], num_classes: int, device: torch.device) -> T
     begun = _now(device)
     for batches in zip(*(seed.batches for seed in seeds), strict=True):
         pixels = torch.cat([batch.images for batch in batches])
-        images = to_input(pixels, config.normalization, device).reshape(len(seeds), -1, 3, *pixels.shape[2:])
+        images = to_input(pixels, normalization_of(config), device).reshape(len(seeds), -1, 3, *pixels.shape[2:])
         gradients, loss = step(weights, buffers, images, torch.stack([batch.labels for batch in batches]))
         _move(weights, velocity, gradients, config)
         losses.append(loss)

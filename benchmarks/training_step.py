@@ -25,6 +25,7 @@ from revit.datasets.loader import to_input, train_batches
 from revit.datasets.store import ImageStore, open_store
 from revit.fine_tune import TrialData, fine_tune
 from revit.models import build_model
+from revit.normalization import normalization_of
 from revit.train_state import Row, TrainState
 from revit.weights import find_weights
 
@@ -149,7 +150,7 @@ def _bare(config: FineTuneConfig, data: TrialData) -> Took:
     optimizer = torch.optim.SGD(model.parameters(), lr=config.optimizer.lr, momentum=config.optimizer.momentum)
     num_steps = config.num_steps(len(data.splits.train), data.splits.num_all)
     batches = [
-        (to_input(batch.images, config.normalization, DEVICE), batch.labels)
+        (to_input(batch.images, normalization_of(config), DEVICE), batch.labels)
         for batch in train_batches(config, data.store, data.splits.train, range(num_steps))
     ]
     assert config.optimizer.clip_norm is not None

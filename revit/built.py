@@ -15,6 +15,7 @@ from revit.datasets.loader import batch_indices, draw_crops, draw_mix
 from revit.datasets.store import ImageStore
 from revit.datasets.subsets import Splits
 from revit.dropout import active_dropout
+from revit.normalization import normalization_of
 from revit.optim import Schedule
 
 NUM_LR_PROBES = 9
@@ -36,7 +37,7 @@ def describe(
     return {
         "model": _describe_model(model, config.resolution),
         "optimizer": _describe_optimizer(optimizer),
-        "normalization": config.normalization,
+        "normalization": {name: list(values) for name, values in normalization_of(config)._asdict().items()},
         "clip_norm": config.optimizer.clip_norm,
         "num_steps": schedule.num_steps,
         "schedule": schedule.config.name,

@@ -20,7 +20,8 @@ What `python run_study.py models` lists, with what each costs. Made by `python -
 Parameters are those with a {NUM_CLASSES}-class head at the model's own resolution. GFLOPs are those of one forward pass
 of one image: a multiplication and an addition are two operations, so they are twice the GMACs that timm's tables give.
 Matrix products and convolutions are counted, as PyTorch's FlopCounterMode does; a training step takes about three times
-as many. Any other timm classification model goes by its timm name.
+as many. Any other timm classification model goes by its timm name, and sees pixels by the mean and standard deviation
+that timm states of it.
 """
 
 

@@ -149,8 +149,8 @@ class FineTuneConfig:
         flip: mirror half of the training images left to right.
         mixup: parameter of the Beta distribution by which pairs of training images and their labels are mixed, a
             share per batch (Zhang et al. 2018, arXiv:1710.09412); 0 for none.
-        normalization: what the model is given: `half`, pixels spread over [-1, 1]; `cifar`, standardised by the
-            mean and standard deviation of CIFAR-10's channels.
+        normalization: what pixels are normalized by: `model`, as the model was trained; `half`, which spreads them
+            over [-1, 1]; `imagenet` or `cifar`, the mean and standard deviation of that dataset's channels.
         sampling: how an epoch goes through the images: `shuffled`, each once; `replaced`, as many draws, any image
             any number of times.
         steps, epochs: the budget; exactly one of them. An epoch's last batch may be smaller.
@@ -178,7 +178,7 @@ class FineTuneConfig:
     crop_padding: int = 2
     flip: bool = True
     mixup: float = 0.0
-    normalization: Literal["half", "cifar"] = "half"
+    normalization: Literal["model", "half", "imagenet", "cifar"] = "model"
     sampling: Literal["shuffled", "replaced"] = "shuffled"
     model: ModelConfig = field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

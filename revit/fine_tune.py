@@ -21,6 +21,7 @@ from revit.datasets.subsets import Splits
 from revit.device import autocast, compiled, layout_of, place
 from revit.errors import DivergedError
 from revit.models import build_model
+from revit.normalization import Normalization, normalization_of
 from revit.optim import Schedule, build_optimizer
 from revit.train_state import Row, TrainState
 
@@ -205,13 +206,13 @@ def train_step(
 
 def _loss(model: nn.Module, batch: Batch, part: slice, config: FineTuneConfig, device: torch.device) -> Tensor:
     """Cross-entropy in nats, summed over a part of the batch; of a mixed image, that with both its labels."""
-    layout = layout_of(model)
-    images = to_input(batch.images[part], config.normalization, device, layout)
+    layout, normalization = layout_of(model), normalization_of(config)
+    images = to_input(batch.images[part], normalization, device, layout)
     labels = batch.labels[part]
     if batch.mix is None:
         return nn.functional.cross_entropy(model(images).float(), labels, reduction="sum")
     partner, share = batch.mix.partner[part], batch.mix.share
-    others = to_input(batch.images[partner], config.normalization, device, layout)
+    others = to_input(batch.images[partner], normalization, device, layout)
     logits = model(share * images + (1 - share) * others).float()
     of_own = nn.functional.cross_entropy(logits, labels, reduction="sum")
     of_other = nn.functional.cross_entropy(logits, batch.labels[partner], reduction="sum")
@@ -222,7 +223,7 @@ def evaluate(
     model: nn.Module,
     batches: Iterable[Batch],
     indices: npt.NDArray[np.int64],
-    normalization: str,
+    normalization: Normalization,
     device: torch.device,
 ) -> Predictions:
     """Answers of the model, in evaluation mode, for the images of `indices`; leaves it in training mode."""
@@ -344,7 +345,7 @@ def _answers(
 ) -> Predictions:
     micro = config.micro_batch or config.batch_size
     batches = eval_batches(data.store, indices, config.resolution, micro, data.num_threads, pin=_pins(device))
-    return evaluate(model, batches, indices, config.normalization, device)
+    return evaluate(model, batches, indices, normalization_of(config), device)
 
 
 def _pins(device: torch.device) -> bool:

@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict
 
 from revit.config import FineTuneConfig
+from revit.normalization import normalization_of
 
 TRAINING_VERSION = 2
 """Bumped by hand when the numbers that training gives change; the golden trace in tests tells."""
@@ -35,6 +36,7 @@ def identity(config: FineTuneConfig, *, num_steps: int, data_digest: str, weight
     for name in UNDECIDING_FIELDS:
         del determines[name]
     del determines["model"]["weights"]
+    determines["normalization"] = normalization_of(config)
     record = {
         "training_version": TRAINING_VERSION,
         "data": data_digest,

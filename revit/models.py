@@ -1,6 +1,5 @@
 """Build a model at a resolution, with or without its position embedding, with a new head."""
 
-import difflib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from revit.checkpoints import read_checkpoint
 from revit.config import FineTuneConfig, ModelConfig
 from revit.errors import InputError, first_line
 from revit.pos_embed import remove_pos_embed, resize_pos_embed
+from revit.timm_models import check_name
 
 HEAD_INITS: dict[str, Callable[[Tensor], Tensor]] = {
     "zeros": nn.init.zeros_,
@@ -145,7 +145,8 @@ def _fit_vit(model: VisionTransformer, given: dict[str, Tensor], pos_embed_resiz
 
 
 def _construct(model: ModelConfig, resolution: int, num_classes: int) -> nn.Module:
-    _check_name(model.name)
+    if model.name not in MODELS:
+        check_name(model.name)
     if not _is_vit(model.name):
         return _construct_cnn(model, num_classes)
     vit: Any = _construct_vit(model, resolution, num_classes)
@@ -158,12 +159,6 @@ def _construct(model: ModelConfig, resolution: int, num_classes: int) -> nn.Modu
             if embedding is not None:
                 nn.init.normal_(embedding, std=model.embed_std)
     return cast(nn.Module, vit)
-
-
-def _check_name(name: str) -> None:
-    if name not in MODELS and not timm.is_model(name):
-        close = difflib.get_close_matches(name, [*MODELS, *timm.list_models()], n=3, cutoff=0.5) or MODELS
-        raise InputError(f"model.name = {name!r}: no such model; close are {', '.join(close)}")
 
 
 def _is_vit(name: str) -> bool:

@@ -278,11 +278,12 @@ def _test_image(trial: Trial) -> tuple[npt.NDArray[np.uint8], Any]:
     import torch
 
     from revit.datasets.loader import eval_batches, to_input
+    from revit.normalization import normalization_of
 
     store, config = ImageStore(trial.images), trial.candidate.config
     place = np.flatnonzero(store.is_test)[:1]
     [batch] = eval_batches(store, place, config.resolution, 1)
-    return store.image(int(place[0])), to_input(batch.images, config.normalization, torch.device("cpu"))
+    return store.image(int(place[0])), to_input(batch.images, normalization_of(config), torch.device("cpu"))
 
 
 def _with_metrics(trials: Sequence[Trial]) -> list[tuple[Trial, Mapping[str, float]]]:

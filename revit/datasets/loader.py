@@ -20,6 +20,7 @@ from torchvision.transforms.v2 import functional as F
 from revit.config import FineTuneConfig, steps_per_epoch
 from revit.datasets.store import ImageStore
 from revit.datasets.subsets import Indices
+from revit.normalization import Normalization
 
 ASPECT_RATIO = (3 / 4, 4 / 3)
 CROP_ATTEMPTS = 10
@@ -29,12 +30,6 @@ RESIZED_TOGETHER = 2**18
 
 ORDER_STREAM, CROP_STREAM, DROPOUT_STREAM, MIXUP_STREAM = 0, 1, 2, 3
 """Keys that keep the random numbers of data order, crops, dropout and mixup apart under one seed."""
-
-NORMALIZATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
-    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-    "cifar": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
-}
-"""Mean and standard deviation of red, green and blue, 0 to 1. CIFAR-10's are those that its trainers hand down."""
 
 
 T = TypeVar("T")
@@ -295,7 +290,10 @@ def _images(store: ImageStore, indices: Indices) -> list[npt.NDArray[np.uint8]]:
 
 
 def to_input(
-    images: Tensor, normalization: str, device: torch.device, layout: torch.memory_format = torch.preserve_format
+    images: Tensor,
+    normalization: Normalization,
+    device: torch.device,
+    layout: torch.memory_format = torch.preserve_format,
 ) -> Tensor:
     """What the model takes, on the device: (B, 3, H, W) float32, of uint8 images (B, C, H, W), C 1 or 3.
 
@@ -308,9 +306,9 @@ def to_input(
 
 
 @cache
-def _scale_and_shift(normalization: str, device: torch.device) -> tuple[Tensor, Tensor]:
+def _scale_and_shift(normalization: Normalization, device: torch.device) -> tuple[Tensor, Tensor]:
     """What pixels are divided by and what is then subtracted, (3, 1, 1) each; kept, as sending them would wait."""
-    mean, std = (torch.tensor(each, device=device)[:, None, None] for each in NORMALIZATIONS[normalization])
+    mean, std = (torch.tensor(each, device=device)[:, None, None] for each in normalization)
     return 255 * std, mean / std
 
 

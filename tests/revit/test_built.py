@@ -15,7 +15,7 @@ FACTORS: dict[str, tuple[object, set[str]]] = {
     "train_crop": ("none", {"data.train_crop", "data.first_boxes"}),
     "crop_scale": ((0.2, 0.3), {"data.first_boxes"}),
     "mixup": (0.4, {"data.first_mixup_share"}),
-    "normalization": ("cifar", {"normalization"}),
+    "normalization": ("cifar", {f"normalization.{part}.{i}" for part in ("mean", "std") for i in range(3)}),
     "sampling": ("replaced", {"data.first_batch"}),
     "test_curve": (True, {"test_curve"}),
     "schedule.half_period": (2.5, {f"lr_at_step.{step}" for step in (1, 3, 4, 6, 7, 8, 10, 11)}),

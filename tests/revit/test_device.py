@@ -13,6 +13,7 @@ from revit.datasets.loader import Batch, Mix, to_input
 from revit.device import layout_of, place
 from revit.fine_tune import train_step
 from revit.models import build_model, empty_model
+from revit.normalization import NORMALIZATIONS
 from revit.optim import Schedule, build_optimizer
 from revit.train_state import TrainState
 
@@ -88,9 +89,9 @@ def test_on_a_cpu_a_model_stays_as_it_is(name: str, convolutional: bool) -> None
 def test_images_lie_as_the_model_takes_them_and_show_the_same(channels: int) -> None:
     model = build_model(config_of("bit_nano"), 10, None).to(memory_format=LAST)
     images = torch.randint(0, 256, (2, channels, 8, 8), dtype=torch.uint8)
-    given = to_input(images, "half", CPU, layout_of(model))
+    given = to_input(images, NORMALIZATIONS["half"], CPU, layout_of(model))
     assert given.is_contiguous(memory_format=LAST)
-    assert torch.equal(given, to_input(images, "half", CPU))
+    assert torch.equal(given, to_input(images, NORMALIZATIONS["half"], CPU))
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])

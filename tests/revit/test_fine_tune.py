@@ -15,6 +15,7 @@ from revit.datasets.store import ImageStore
 from revit.errors import DivergedError
 from revit.fine_tune import TrialData, evaluate, fine_tune, marks, train_step
 from revit.models import build_model
+from revit.normalization import NORMALIZATIONS
 from revit.optim import build_optimizer
 from revit.weights import find_weights
 
@@ -218,7 +219,7 @@ def test_best_val_tests_the_weights_that_were_best(small: FineTuneConfig, digits
         assert accuracy[-1] < max(accuracy), "the case is as described"
         splits = digits.split(config.val_fraction, config.data_fraction, config.subset_seed)
         batches = eval_batches(digits, splits.val, config.resolution, 64)
-        tested = evaluate(result.model, batches, splits.val, "half", CPU)
+        tested = evaluate(result.model, batches, splits.val, NORMALIZATIONS["half"], CPU)
         assert tested.accuracy == choose(accuracy) == result.metrics["chosen_val_accuracy"]
 
 

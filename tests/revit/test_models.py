@@ -17,6 +17,7 @@ from revit.datasets.store import open_store
 from revit.errors import InputError
 from revit.fine_tune import evaluate
 from revit.models import build_model, check_model
+from revit.normalization import NORMALIZATIONS
 from revit.weights import PACKAGED, WEIGHTS_DIR_VARIABLE, find_weights
 
 
@@ -177,6 +178,10 @@ def test_missing_weights_are_one_clear_line() -> None:
 
 
 WRONG_MODELS: dict[str, tuple[dict[str, object], str]] = {
+    "an unknown tag": (
+        {"model__name": "vit_base_patch16_224.orig_in21", "resolution": 32},
+        "close are vit_base_patch16_224.orig_in21k",
+    ),
     "an unknown name": ({"model__name": "vit_base_patch_16_224"}, "close are .*vit_base_patch16_224"),
     "a patch that its name does not tell": ({"model__name": "test_vit", "resolution": 30}, "multiple of 16"),
     "no position embedding": ({"model__name": "resnet18", "model__pos_embed": "none"}, "resnet18 has no position"),
@@ -251,7 +256,7 @@ def test_the_shipped_weights_reach_on_fashion_mnist_what_their_card_says(cache_d
     model = built(config_of(model__name=name, model__pretrained=False), 10)
     model.load_state_dict(load_file(PACKAGED / f"{name}.safetensors"))
     test = np.flatnonzero(store.is_test)
-    answers = evaluate(model, eval_batches(store, test, 28, 256), test, "half", torch.device("cpu"))
+    answers = evaluate(model, eval_batches(store, test, 28, 256), test, NORMALIZATIONS["half"], torch.device("cpu"))
     stated = re.search(r"Test accuracy: ([\d.]+)%", (PACKAGED / f"{name}.md").read_text())
     assert stated is not None
     assert 100 * answers.accuracy == pytest.approx(float(stated.group(1)), abs=0.02)

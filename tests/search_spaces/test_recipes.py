@@ -54,7 +54,7 @@ EXPECTED: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
         {**PAPER, "model.name": VIT_IN1K, "batch_size": 32, "resolution": 224, "model.dropout": 0.1, "epochs": 10}),
     "paper, Table 6": ("paper", {"table": 6, "dataset": "cifar10"},
         {**AUTHORS_6, "model.attn_out_proj": True, "model.embed_std": None, "sampling": "shuffled",
-         "normalization": "half", "test_curve": False}),
+         "normalization": "model", "test_curve": False}),
     "authors, Table 1, CIFAR": ("authors", {"table": 1, "dataset": "cifar10"},
         {**AUTHORS, "steps": 2500, "schedule.half_period": 7 / 4, "num_evals": 5}),
     "authors, Table 2, Flowers": ("authors", {"table": 2, "dataset": "flowers"},

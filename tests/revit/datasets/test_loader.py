@@ -27,6 +27,7 @@ from revit.datasets.loader import (
     train_images,
 )
 from revit.datasets.store import ImageStore
+from revit.normalization import NORMALIZATIONS
 
 SCALE = (0.08, 1.0)
 
@@ -105,7 +106,7 @@ def test_evaluation_squashes_the_whole_image_as_torchvision(digits: ImageStore) 
 
 def test_the_model_sees_what_totensor_and_normalize_give() -> None:
     images = torch.from_numpy(image_of(8, 8, 1)).permute(2, 0, 1)[None]
-    ours = to_input(images, "half", torch.device("cpu"))
+    ours = to_input(images, NORMALIZATIONS["half"], torch.device("cpu"))
     steps = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5] * 3, [0.5] * 3)])
     torch.testing.assert_close(ours, steps(images.expand(-1, 3, -1, -1)))
 
@@ -114,7 +115,7 @@ def test_cifars_normalization_is_that_of_its_trainers() -> None:
     images = torch.from_numpy(image_of(8, 8, 3)).permute(2, 0, 1)[None]
     mean, std = [0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]
     steps = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)])
-    torch.testing.assert_close(to_input(images, "cifar", torch.device("cpu")), steps(images))
+    torch.testing.assert_close(to_input(images, NORMALIZATIONS["cifar"], torch.device("cpu")), steps(images))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,36 @@
+"""What timm states of its models: which there are, and how their pixels were normalized. Imports torch."""
+
+import difflib
+
+import timm
+from timm.models import get_pretrained_cfg
+
+from revit.architectures import MODELS
+from revit.errors import InputError
+from revit.typed import shown
+
+
+def check_name(name: str) -> None:
+    """Raise InputError, with the names that are close, unless timm has a model of this name and tag."""
+    if not timm.is_model(name):
+        known = [*MODELS, *timm.list_models()]
+    else:
+        known = timm.list_models(f"{name.partition('.')[0]}.*", include_tags=True)
+        if "." not in name or name in known:
+            return
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known[:3]
+    raise InputError(f"model.name = {shown(name)}: no such model; close are {', '.join(close)}")
+
+
+def mean_and_std(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the mean and standard deviation, 0 to 1, of the channels that a model was trained with.
+
+    Raises:
+        InputError: timm has no such model, or states none.
+    """
+    check_name(name)
+    stated = get_pretrained_cfg(name)
+    if stated is None:
+        right = "half, imagenet or cifar, whichever its weights were trained with"
+        raise InputError(f"normalization = 'model': timm states no mean and std of {shown(name)}; must be {right}")
+    return tuple(stated.mean), tuple(stated.std)

@@ -1,0 +1,108 @@
+import subprocess
+import sys
+import typing
+from collections.abc import Callable
+
+import pytest
+import timm
+import torch
+from timm.data import constants, resolve_data_config
+
+from revit.architectures import MODELS
+from revit.config import FineTuneConfig
+from revit.errors import InputError
+from revit.identity import identity
+from revit.models import timm_name
+from revit.normalization import NORMALIZATIONS, Normalization, normalization_of
+
+BACKBONES = [
+    "deit_small_patch16_224.fb_in1k", "deit3_small_patch16_224.fb_in22k_ft_in1k", "vit_small_patch14_dinov2.lvd142m",
+    "vit_small_patch16_dinov3.lvd1689m", "vit_base_patch16_224.mae", "vit_base_patch16_clip_224.openai",
+    "vit_base_patch16_siglip_224.webli", "convnext_tiny.fb_in22k", "swin_tiny_patch4_window7_224.ms_in1k",
+    "vit_base_patch16_224", "resnet50",
+]  # fmt: skip
+OTHERS_THAN_HALF = 9
+
+
+def config_of(model: str, **values: object) -> FineTuneConfig:
+    patch = 14 if "patch14" in model else 16
+    config = FineTuneConfig(dataset="digits", steps=1, resolution=14 * patch)
+    return config.with_values({"model.name": model, "model.pretrained": False, **values})
+
+
+def stated_by_timm(name: str) -> Normalization:
+    stated = resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg(name).to_dict())
+    return Normalization(stated["mean"], stated["std"])
+
+
+def test_a_model_of_timm_sees_pixels_as_it_was_trained() -> None:
+    assert [normalization_of(config_of(name)) for name in BACKBONES] == [stated_by_timm(name) for name in BACKBONES]
+    assert sum(normalization_of(config_of(name)) != NORMALIZATIONS["half"] for name in BACKBONES) == OTHERS_THAN_HALF
+
+
+def test_the_projects_models_were_trained_with_half() -> None:
+    for name, spec in MODELS.items():
+        assert normalization_of(config_of(name)) == NORMALIZATIONS["half"]
+        if spec.timm_name is not None:
+            assert stated_by_timm(timm_name(name)) == NORMALIZATIONS["half"]
+
+
+def test_what_the_config_says_wins() -> None:
+    for name in ("cifar", "half", "imagenet"):
+        assert normalization_of(config_of("vit_small_patch14_dinov2", normalization=name)) == NORMALIZATIONS[name]
+    assert NORMALIZATIONS["imagenet"] == (constants.IMAGENET_DEFAULT_MEAN, constants.IMAGENET_DEFAULT_STD)
+
+
+def test_the_configs_names_are_the_tables_and_the_models_own() -> None:
+    hint = typing.get_type_hints(FineTuneConfig)["normalization"]
+    assert set(typing.get_args(hint)) == {"model", *NORMALIZATIONS}
+
+
+def test_a_model_of_which_nothing_is_stated_is_refused_unless_the_config_says() -> None:
+    """timm builds its deprecated names, and states nothing of them."""
+    name = "vit_base_patch16_224_in21k"
+    assert timm.is_model(name)
+    with pytest.raises(InputError, match=f"timm states no mean and std of '{name}'; must be half, imagenet or cifar"):
+        normalization_of(config_of(name))
+    assert normalization_of(config_of(name, normalization="half")) == NORMALIZATIONS["half"]
+
+
+def test_trials_are_one_where_pixels_come_out_the_same() -> None:
+    def name_of(config: FineTuneConfig) -> str:
+        return identity(config, num_steps=1, data_digest="d", weights_digest=None)
+
+    for model, same, other in (("vit_nano", "half", "imagenet"), ("deit_tiny_patch16_224", "imagenet", "half")):
+        assert name_of(config_of(model)) == name_of(config_of(model, normalization=same))
+        assert name_of(config_of(model)) != name_of(config_of(model, normalization=other))
+
+
+def test_a_trial_trains_validates_and_tests_on_such_pixels(train: Callable) -> None:
+    """What its model was given goes back to whole bytes by timm's mean and standard deviation, and by no other."""
+    seen: list[torch.Tensor] = []
+
+    def note(module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        if type(module).__name__ == "ByobNet" and not given[0].is_meta:
+            seen.append(given[0].detach().clone())
+
+    config = config_of("test_byobnet", resolution=32, steps=1, num_evals=1, batch_size=16, data_fraction=0.02)
+    with torch.nn.modules.module.register_module_forward_pre_hook(note):
+        train(config)
+    stated = stated_by_timm("test_byobnet")
+    assert stated == NORMALIZATIONS["imagenet"]
+    mean, std = (torch.tensor(each)[:, None, None] for each in stated)
+    pixels = 255 * (torch.cat(seen) * std + mean)
+    assert len(pixels) == 16 + 144 + 359
+    torch.testing.assert_close(pixels, pixels.round(), atol=1e-3, rtol=0)
+    assert pixels.min().round() >= 0
+    assert pixels.max().round() <= 255
+
+
+def test_the_projects_models_are_known_without_torch() -> None:
+    code = """
+import sys
+from revit.config import FineTuneConfig
+from revit.normalization import normalization_of
+normalization_of(FineTuneConfig(dataset="digits", steps=1))
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
