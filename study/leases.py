@@ -1,8 +1,14 @@
 """Who trains what: of all processes that share a store's folder, one at a time."""
 
+import re
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+from revit.errors import InputError
+
+PLAIN_NAME = re.compile(r"\w[\w.-]*")
+"""A name that is a file's, and none of a folder elsewhere."""
 
 
 class LostError(RuntimeError):
@@ -39,19 +45,29 @@ class Leases:
 
     def take_left(self, name: str) -> bool:
         """Whether a process of this folder died with the lease, which is this process's now."""
-        return (self._folder / f"{name}.lock").exists() and Leases.take(self, name)
+        return self._path(name).exists() and Leases.take(self, name)
 
     def take(self, name: str) -> bool:
         """Whether the lease is this process's now; False where another has it. Does not wait."""
         if name in self._held:
             return True
-        lock = FileLock(self._folder / f"{name}.lock", thread_local=False)
+        lock = FileLock(self._path(name), thread_local=False)
         try:
             lock.acquire(blocking=False)
         except Timeout:
             return False
         self._held[name] = lock
         return True
+
+    def _path(self, name: str) -> Path:
+        """Return the file of a lock.
+
+        Raises:
+            InputError: it would lie elsewhere: the name is of a run that somebody has tampered with.
+        """
+        if not PLAIN_NAME.fullmatch(name):
+            raise InputError(f"the store has a run of the identity {name!r}, which no trial has: delete it in MLflow")
+        return self._folder / f"{name}.lock"
 
     def release(self, name: str) -> None:
         """Give a lease back, where it is held."""

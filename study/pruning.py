@@ -1,6 +1,7 @@
-"""What a store keeps and no table needs: checkpoints of settled trials, models nobody draws, old reports, deleted runs.
+"""What a store keeps and no table needs: checkpoints of settled trials, superseded models and reports, deleted runs.
 
-Predictions, configs, what was built, and all that is in the database stay: results are read from them.
+Predictions, configs, what was built, and all that is in the database stay: results are read from them. So do models
+that no newer one supersedes, unless their study is named: `run` does not make them again.
 """
 
 import shutil
@@ -11,13 +12,11 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
-import search_spaces
 from revit.errors import InputError
-from study.figures import shows_models
 from study.housekeeping import is_dead, leftovers, size_of
 from study.leases import Leases
 from study.ledger import Ledger
-from study.records import Entry
+from study.records import CELL_TAG, Entry
 
 MODEL = "model.safetensors"
 
@@ -43,27 +42,66 @@ class Prunable:
         return size_of(self.path)
 
 
-def prunable(ledger: Ledger, leases: Leases, studies: Sequence[str]) -> list[Prunable]:
-    """What may go, but for what a running process has.
+def prunable(ledger: Ledger, leases: Leases, studies: Sequence[str], models: Sequence[str] = ()) -> list[Prunable]:
+    """Return what may go, but for what a running process has.
 
     Args:
         studies: names of those whose things may go; none for all.
+        models: names of the studies of which every model may go.
+
+    Raises:
+        InputError: the store has no trial of a study in `models`, or a path leads out of the store.
     """
     entries = [entry for entry in ledger.entries() if entry.is_ours]
     kept = [entry for entry in entries if not entry.deleted]
+    _check_known(models, kept)
+    for entry in entries:
+        _check_own_folder(entry)
     asked = {entry.owner for entry in entries if not studies or entry.studies & set(studies)}
-    found = [*_work(ledger), *_models(kept), *_reports(kept), *_deleted(entries)]
-    here = [each for each in found if each.path.is_relative_to(ledger.root)]  # not so where a store was copied
+    found = [*_work(ledger), *_models(kept, set(models)), *_reports(kept), *_deleted(entries)]
+    here = [each for each in found if _is_inside(each.path, ledger.root)]
     return [each for each in here if each.owner in asked and is_dead(each.owner, leases)]
 
 
-def sums(found: Sequence[Prunable]) -> Iterator[str]:
-    """How many there are of each kind and how large they are, a line each, and in all."""
-    kinds = dict.fromkeys(each.what for each in found)
-    for what in kinds:
-        sizes = [each.size for each in found if each.what == what]
-        yield f"{decimal(sum(sizes)):>10}  {len(sizes)} {what}"
-    yield f"{decimal(sum(each.size for each in found)):>10}  in all"
+def _check_known(models: Sequence[str], entries: Sequence[Entry]) -> None:
+    known = sorted({study for entry in entries if entry.identity for study in entry.studies})
+    for study in models:
+        if study not in known:
+            raise InputError(f"--models = {study}: the store has trials of these studies: {', '.join(known) or 'none'}")
+
+
+def _check_own_folder(run: Entry) -> None:
+    """Raise InputError unless the folder of a run's files has the run's own name."""
+    own = Path(run.run_id, "artifacts")
+    if run.artifacts.parts[-2:] != own.parts:
+        raise InputError(f"run {run.run_id} has its files in {run.artifacts}, not in its {own}: nothing is removed")
+
+
+def _is_inside(path: Path, root: Path) -> bool:
+    """Return whether a path is the store's; one of the store that it was copied from is not.
+
+    Raises:
+        InputError: the path begins in the store, and a link or `..` leads elsewhere.
+    """
+    if not path.is_relative_to(root):
+        return False
+    inside = path.relative_to(root)
+    top = root / inside.parts[0]  # may itself be a link, to a larger disk
+    if path.resolve() != top.resolve() / Path(*inside.parts[1:]):
+        raise InputError(f"{path} leads out of its place in the store, to {path.resolve()}: nothing is removed")
+    return True
+
+
+def described(found: Sequence[Prunable]) -> Iterator[str]:
+    """Return a line for each thing with its size, kind and path; then for each kind how many and how large; the sum."""
+    sizes: dict[str, list[int]] = defaultdict(list)
+    for each in found:
+        size = each.size
+        sizes[each.what].append(size)
+        yield f"{decimal(size):>10}  {each.path}"
+    for what, all_sizes in sizes.items():
+        yield f"{decimal(sum(all_sizes)):>10}  {len(all_sizes)} {what}"
+    yield f"{decimal(sum(map(sum, sizes.values()))):>10}  in all"
 
 
 def remove(chosen: Sequence[Prunable], ledger: Ledger, leases: Leases) -> None:
@@ -86,20 +124,23 @@ def _work(ledger: Ledger) -> Iterator[Prunable]:
             yield Prunable(what="checkpoints of settled trials", path=each.path, owner=each.owner)
 
 
-def _models(entries: Sequence[Entry]) -> Iterator[Prunable]:
-    drawn = {study for study in {name for entry in entries for name in entry.studies} if _draws_models(study)}
-    for trial in entries:
+def _models(entries: Sequence[Entry], named: set[str]) -> Iterator[Prunable]:
+    """Yield the models that newer trials of the same places supersede, and those of the named studies alone."""
+    trials = sorted(entries, key=lambda entry: entry.began_ms)
+    with_model = [each for each in trials if each.outcome == "finished" and (each.artifacts / MODEL).is_file()]
+    newest = {place: trial.run_id for trial in with_model for place in _places(trial)}
+    for trial in with_model:
         path = trial.artifacts / MODEL
-        if trial.outcome == "finished" and not trial.studies & drawn and path.is_file():
-            yield Prunable(what="models that no report shows", path=path, owner=trial.owner)
+        if trial.run_id not in {newest[place] for place in _places(trial)}:
+            yield Prunable(what="models that newer ones supersede", path=path, owner=trial.owner)
+        elif trial.studies <= named:
+            yield Prunable(what="models that --models names", path=path, owner=trial.owner)
 
 
-def _draws_models(study: str) -> bool:
-    """Whether a study's report may show its models; of one that cannot be read, nobody knows."""
-    try:
-        return shows_models(search_spaces.load(study))
-    except InputError:
-        return True
+def _places(trial: Entry) -> list[tuple[str | None, ...]]:
+    """Return where a trial stands in each of its studies: a newer one there has taken its place."""
+    names = ("recipe", "scale", "seed")
+    return [(study, *map(trial.tags.get, (*names, f"{CELL_TAG}{study}"))) for study in trial.studies]
 
 
 def _reports(entries: Sequence[Entry]) -> Iterator[Prunable]:

@@ -64,8 +64,11 @@ def check_store(root: Path, *, fix: bool) -> Iterator[Finding]:
         return
     yield Finding("ok", f"store: {database} opens, is whole, and of this MLflow's version")
     store = Store(ledger, ledger.entries(), Leases(root / "leases"), fix)
-    for well, check in CHECKS.items():
-        yield from list(check(store)) or [Finding("ok", f"store: {well}")]
+    try:
+        for well, check in CHECKS.items():
+            yield from list(check(store)) or [Finding("ok", f"store: {well}")]
+    except InputError as error:
+        yield Finding("look", f"store: {error}")
 
 
 def _fault(database: Path) -> str:

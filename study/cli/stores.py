@@ -52,13 +52,17 @@ def prune(
         list[str] | None,
         typer.Argument(metavar="[STUDY]...", help="Only what is of these studies; `all` for the paper's."),
     ] = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option("--models", metavar="STUDY", help="Also every model of this study: `run` does not make it again."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Remove it; else it is only shown.")] = False,
     store: StoreAddress = DEFAULT_STORE,
 ) -> None:
     """Show what the store keeps and no table needs, and with --yes remove it.
 
-    These are checkpoints of settled trials, models that no report shows, reports that a newer launch's supersede, and
-    runs that were deleted in MLflow. Results stay, and so does what a running process has.
+    These are checkpoints of settled trials, models and reports that newer ones supersede, and runs that were deleted
+    in MLflow. Results stay, and so does what a running process has.
     """
     if is_server(store):
         raise InputError(f"--store = {store}: prune needs the folder of a store; what a server keeps is the server's")
@@ -69,12 +73,12 @@ def prune(
         return
     from study.leases import Leases
     from study.ledger import Ledger
-    from study.pruning import prunable, remove, sums
+    from study.pruning import described, prunable, remove
 
     ledger = Ledger(folder)
     leases = Leases(ledger.root / "leases")
-    found = prunable(ledger, leases, names)
-    for line in sums(found):
+    found = prunable(ledger, leases, names, models or ())
+    for line in described(found):
         tell(line)
     if yes:
         remove(found, ledger, leases)

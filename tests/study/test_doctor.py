@@ -100,6 +100,13 @@ def test_a_store_that_is_not_there_is_well_and_is_not_made(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_identity_that_is_a_path_is_told_and_nothing_is_written_there(store: Store, tmp_path: Path) -> None:
+    MlflowClient(store.ledger.uri).set_tag(store.open_trial("died"), "identity", "../../elsewhere")
+    [finding] = [each for each in store.check(fix=True) if each.verdict == "look"]
+    assert finding.text.startswith("store: the store has a run of the identity '../../elsewhere', which no trial has")
+    assert not list(tmp_path.glob("elsewhere*"))
+
+
 def test_a_lock_that_a_dead_process_left_is_no_matter(store: Store) -> None:
     (store.root / "leases" / "died.lock").touch()
     assert all(each.verdict == "ok" for each in store.check())

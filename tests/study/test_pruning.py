@@ -1,26 +1,30 @@
 """What may go goes, and nothing that a table, a report or a running process needs."""
 
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
 from revit.config import FineTuneConfig
+from revit.errors import InputError
 from study.checks.store import NEEDED_FILES
 from study.leases import Leases
 from study.ledger import Ledger
-from study.pruning import MODEL, Prunable, prunable, remove, sums
-from study.records import Measurement, News
+from study.pruning import MODEL, Prunable, described, prunable, remove
+from study.records import Measurement, News, study_tags
 
 CONFIG = FineTuneConfig(dataset="digits", steps=1)
-CHECKPOINTS, MODELS = "checkpoints of settled trials", "models that no report shows"
+CHECKPOINTS, MODELS = "checkpoints of settled trials", "models that newer ones supersede"
+NAMED = "models that --models names"
 REPORTS, DELETED = "reports that are superseded", "runs that were deleted in MLflow"
 
 
 class Store:
-    """A store of three studies, one of which shows models and one that is not known any more."""
+    """A store of three studies; `plain` is trained anew as `again`, for one reason or another."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -28,7 +32,8 @@ class Store:
         self.living = Leases(ledger.root / "leases")
         self.runs: dict[str, str] = {}
         self.launches = {study: self.launch(study) for study in ("quickstart", "pos_embed", "forgotten")}
-        self.trial("plain", "quickstart")
+        self.trial("plain", "quickstart", cell="a")
+        self.trial("again", "quickstart", cell="a")
         self.trial("shown", "pos_embed")
         self.trial("unknown", "forgotten")
         self.trial("shared", "quickstart", "pos_embed")
@@ -43,8 +48,11 @@ class Store:
         self.ledger.close_launch(launch, "finished", {})
         return launch
 
-    def trial(self, identity: str, *studies: str, outcome: str = "finished") -> None:
-        tags = {"study": studies[0], **{f"study.{study}": "yes" for study in studies}}
+    def trial(self, identity: str, *studies: str, cell: str = "", outcome: str = "finished") -> None:
+        """A trial with its model and its checkpoint, in a cell of its own unless one is named."""
+        tags = {"study": studies[0], "seed": "0"}
+        for study in studies:
+            tags |= study_tags(study, cell or identity)
         launch = self.launches[studies[0]]
         record = self.ledger.open_trial(identity, launch=launch, name=identity, tags=tags)
         files = self.ledger.root.parent / "files"
@@ -63,17 +71,25 @@ class Store:
         MlflowClient(self.ledger.uri).log_artifact(launch, str(page), "report")
         return self.ledger.artifact(launch, "report")
 
-    def found(self, *studies: str) -> list[Prunable]:
-        return prunable(self.ledger, self.leases, studies)
+    def found(self, *studies: str, models: tuple[str, ...] = ()) -> list[Prunable]:
+        return prunable(self.ledger, self.leases, studies, models)
 
-    def names(self, *studies: str) -> dict[str, set[str]]:
+    def names(self, *studies: str, models: tuple[str, ...] = ()) -> dict[str, set[str]]:
         owners: dict[str, set[str]] = {}
-        for each in self.found(*studies):
+        for each in self.found(*studies, models=models):
             owners.setdefault(each.what, set()).add(each.owner)
         return owners
 
-    def prune(self) -> None:
-        remove(self.found(), self.ledger, self.leases)
+    def prune(self, *, models: tuple[str, ...] = ()) -> None:
+        remove(self.found(models=models), self.ledger, self.leases)
+
+    def model(self, identity: str) -> Path:
+        return self.ledger.artifact(self.runs[identity], MODEL)
+
+    def forge(self, statement: str, *values: str) -> None:
+        """Change the database behind MLflow's back."""
+        with closing(sqlite3.connect(self.ledger.root / "mlflow.db")) as database, database:
+            assert database.execute(statement, values).rowcount == 1
 
 
 @pytest.fixture
@@ -83,7 +99,7 @@ def store(tmp_path: Path, new_ledger: Callable[[Path], Ledger]) -> Store:
 
 def test_what_no_table_needs_goes_and_nothing_else(store: Store) -> None:
     found = {
-        CHECKPOINTS: {"plain", "shown", "unknown", "shared"},
+        CHECKPOINTS: {"plain", "again", "shown", "unknown", "shared"},
         MODELS: {"plain"},
         DELETED: {"deleted"},
     }
@@ -95,7 +111,7 @@ def test_what_no_table_needs_goes_and_nothing_else(store: Store) -> None:
     store.prune()
     assert store.names() == {}
     assert store.ledger.trials() == records, "all that the database has of results"
-    for identity in ("plain", "shown", "unknown", "shared", "stopped", "lives"):
+    for identity in ("plain", "again", "shown", "unknown", "shared", "stopped", "lives"):
         folder = store.ledger.artifact(store.runs[identity], "")
         kept = set(NEEDED_FILES) | ({MODEL} if identity != "plain" else set())
         assert {path.name for path in folder.iterdir()} == kept
@@ -107,7 +123,68 @@ def test_what_no_table_needs_goes_and_nothing_else(store: Store) -> None:
 
 def test_once_its_process_is_gone_what_it_had_goes_too(store: Store) -> None:
     store.living.release_all()
-    assert {"lives"} <= store.names()[MODELS] & store.names()[CHECKPOINTS]
+    assert "lives" in store.names()[CHECKPOINTS]
+
+
+def test_the_only_model_of_a_place_stays_until_its_study_is_named(store: Store) -> None:
+    """As after `run` and `report`: `run` makes no model again, so nothing that is the newest is surplus."""
+    store.prune()
+    assert MODELS not in store.names()
+    assert all(store.model(identity).exists() for identity in ("again", "shown", "unknown", "shared"))
+    assert store.names(models=("quickstart",)) == {NAMED: {"again"}}, "pos_embed has the shared one as well"
+    assert store.names(models=("quickstart", "pos_embed")) == {NAMED: {"again", "shared", "shown"}}
+    store.prune(models=("forgotten",))
+    assert not store.model("unknown").exists()
+    with pytest.raises(InputError, match=r"^--models = quickstat: .* these studies: forgotten, pos_embed, quickstart$"):
+        store.names(models=("quickstat",))
+
+
+def test_a_model_of_another_recipe_scale_or_seed_supersedes_none(store: Store) -> None:
+    client = MlflowClient(store.ledger.uri)
+    for tag in ("recipe", "scale", "seed"):
+        client.set_tag(store.runs["again"], tag, "other")
+        assert MODELS not in store.names()
+        client.set_tag(store.runs["plain"], tag, "other")
+        assert store.names()[MODELS] == {"plain"}
+
+
+def test_a_model_stays_that_is_the_newest_in_one_of_its_studies(store: Store) -> None:
+    store.trial("newer", "quickstart", cell="shared")
+    assert "shared" not in store.names()[MODELS]
+    store.trial("newest", "pos_embed", cell="shared")
+    assert "shared" in store.names()[MODELS]
+
+
+def test_a_forged_path_or_identity_is_refused_and_nothing_outside_is_touched(store: Store, tmp_path: Path) -> None:
+    """Paths that `..`, a link or another run's id lead elsewhere, and an identity that is a path."""
+    mine = tmp_path / "mine" / store.runs["plain"] / "artifacts"
+    mine.mkdir(parents=True)
+    (mine / MODEL).write_bytes(b"mine")
+    artifacts = store.ledger.root / "artifacts"
+    (artifacts / "link").symlink_to(tmp_path / "mine")
+    for forged in (
+        f"{artifacts}/../../mine/{store.runs['plain']}/artifacts",
+        f"{artifacts}/link/{store.runs['plain']}/artifacts",
+        f"{artifacts}/{store.runs['shown']}/artifacts",
+    ):
+        store.forge("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", forged, store.runs["plain"])
+        with pytest.raises(InputError, match=r"^[^\n]+: nothing is removed$"):
+            store.prune()
+    own = f"{artifacts}/{store.runs['plain']}/artifacts"
+    store.forge("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", own, store.runs["plain"])
+    tag = "UPDATE tags SET value = ? WHERE key = 'identity' AND run_uuid = ?"
+    store.forge(tag, "../../mine/x", store.runs["deleted"])
+    with pytest.raises(InputError, match=r"has a run of the identity '\.\./\.\./mine/x', which no trial has"):
+        store.prune()
+    assert [path.name for path in (tmp_path / "mine").rglob("*") if path.is_file()] == [MODEL]
+
+
+def test_artifacts_may_lie_on_another_disk(store: Store, tmp_path: Path) -> None:
+    shutil.move(store.ledger.root / "artifacts", tmp_path / "large")
+    (store.ledger.root / "artifacts").symlink_to(tmp_path / "large")
+    store.prune()
+    assert not store.model("plain").exists()
+    assert store.model("again").exists()
 
 
 def test_what_a_process_takes_after_it_was_found_stays(store: Store) -> None:
@@ -121,7 +198,8 @@ def test_what_a_process_takes_after_it_was_found_stays(store: Store) -> None:
 
 def test_only_what_is_of_the_studies_that_are_named_goes(store: Store) -> None:
     assert store.names("pos_embed") == {CHECKPOINTS: {"shown", "shared"}}
-    assert store.names("quickstart") == {CHECKPOINTS: {"plain", "shared"}, MODELS: {"plain"}, DELETED: {"deleted"}}
+    of_quickstart = {CHECKPOINTS: {"plain", "again", "shared"}, MODELS: {"plain"}, DELETED: {"deleted"}}
+    assert store.names("quickstart") == of_quickstart
 
 
 def test_the_newest_report_of_each_study_recipe_and_scale_stays(store: Store) -> None:
@@ -147,11 +225,19 @@ def test_the_files_of_the_store_that_a_store_was_copied_from_are_not_touched(sto
     assert {each.run_id for each in copied.entries()} == {each.run_id for each in store.ledger.entries()}
 
 
-def test_sizes_are_told_by_kind_and_in_all(store: Store) -> None:
-    assert list(sums(store.found())) == [
-        "   20.0 kB  4 checkpoints of settled trials",
-        "    1.0 kB  1 models that no report shows",
-        "    4.0 kB  1 runs that were deleted in MLflow",
-        "   25.0 kB  in all",
+def test_every_path_is_told_with_its_size_before_kinds_and_sum(store: Store) -> None:
+    found = store.found()
+    lines = list(described(found))
+    work = store.ledger.root / "work"
+    assert lines[:7] == [
+        *(f"    5.0 kB  {work / name}" for name in ("again", "plain", "shared", "shown", "unknown")),
+        f"    1.0 kB  {store.model('plain')}",
+        f"    4.0 kB  {store.ledger.root / 'artifacts' / store.runs['deleted']}",
     ]
-    assert list(sums([])) == ["   0 bytes  in all"]
+    assert lines[7:] == [
+        "   25.0 kB  5 checkpoints of settled trials",
+        "    1.0 kB  1 models that newer ones supersede",
+        "    4.0 kB  1 runs that were deleted in MLflow",
+        "   30.0 kB  in all",
+    ]
+    assert list(described([])) == ["   0 bytes  in all"]
