@@ -17,7 +17,7 @@ def changes(record: TrialRecord, config: Mapping[str, object], origin: Mapping[s
     """
     told = [f"{name} was {was}" for name, was in _other(record.params, config)]
     told += [f"{name} changed" for name, _ in _other(record.tags, origin, ORIGIN_TAG)]
-    return f"{', '.join(told)} (run {record.run_id})"
+    return ", ".join(told)
 
 
 def _other(before: Mapping[str, str], now: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:

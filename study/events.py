@@ -11,12 +11,13 @@ from ray.tune.experiment import Trial as TuneTrial
 
 from study.cluster import ray_is_alive
 from study.failures import MOST_ALIKE, MOST_LOST, FailureClass, RayLostError, Signature, classify, signature, told
+from study.labels import trial_label
 from study.leases import Leases, LostError
 from study.orders import Orders
 from study.plan import Plan
 from study.progress import StudyProgress
 from study.queueing import Queue, Stateless, Stopper
-from study.recorder import Recorder, trial_name
+from study.recorder import Recorder
 from study.records import Outcome, is_settled
 from study.trainable import ARTIFACTS, clear_work
 
@@ -111,7 +112,7 @@ class Events(Stateless, tune.Callback):
         cause: BaseException = getattr(error, "cause", None) or error
         failure = classify(cause)
         if not self._stopper.stopping and self._runs_again(identity, failure):
-            self._progress.again(identity, trial_name(self._trials[identity]), f"{failure}: {told(cause)}")
+            self._progress.again(identity, trial_label(self._trials[identity]), f"{failure}: {told(cause)}")
             return
         self._end(identity, "failed", message=told(cause), failure=failure, traceback=str(error))
         self._stop_where_all_fail_alike(signature(cause, str(error)), str(error))
@@ -169,7 +170,7 @@ class Events(Stateless, tune.Callback):
             artifacts=work / ARTIFACTS,
             then=lambda written: self._let_go(identity, written),
         )
-        name = trial_name(self._trials[identity])
+        name = trial_label(self._trials[identity])
         self._progress.ended(identity, name, outcome, self._val_accuracy.get(identity))
 
 

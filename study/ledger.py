@@ -297,19 +297,25 @@ class Ledger:
         self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
     def tag_study(self, known: TrialRecord, study: str, cell: str) -> None:
-        """Let a trial that another study ran be found from this one."""
-        if study not in known.studies:
-            self.tag(known.run_id, study_tags(study, cell))
+        """Let a trial that another study ran be found from this one, in its own cell."""
+        tags = study_tags(study, cell)
+        if not tags.items() <= known.tags.items():
+            self.tag(known.run_id, tags)
 
     def curve(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """A trial's metric at every step at which it was written."""
         return sorted((point.step, point.value) for point in self._client.get_metric_history(run_id, metric))
 
-    def attach(self, study: str, paths: Iterable[Path], folder: str) -> None:
-        """Keep files as artifacts of the newest launch of a study, in a folder there; nothing where there is none."""
+    def attach(self, study: Mapping[str, str], paths: Iterable[Path], folder: str) -> None:
+        """Keep files as artifacts of a study's newest launch, in a folder there; do nothing where there is none.
+
+        Args:
+            study: tags that the launch must have: its study's name as `study`, its recipe and scale.
+        """
+        alike = [f"tags.{name} = '{value}'" for name, value in study.items()]
         launches = self._client.search_runs(
             [self._experiment],
-            f"tags.kind = 'launch' and tags.study = '{study}'",
+            " and ".join(["tags.kind = 'launch'", *alike]),
             max_results=1,
             order_by=["attributes.start_time DESC"],
         )

@@ -61,7 +61,8 @@ class Trial:
         num_test: images it is tested on.
         known: its record in the ledger, None where it has none.
         origin: what decides its result beside its config (`revit.identity.origin`).
-        changed: where it is new but its place in the study was done before: what is different now.
+        changed: where it is stale, so new but its place in the study was done before: what is different now.
+        former_run: id of the run in which that was done.
     """
 
     candidate: Candidate
@@ -73,11 +74,17 @@ class Trial:
     known: TrialRecord | None
     origin: Mapping[str, str]
     changed: str = ""
+    former_run: str = ""
 
     @property
     def settled(self) -> bool:
         """Whether it need not be run."""
         return self.known is not None and self.known.settled
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether its place in the study was done before, with something else than now."""
+        return self.known is None and bool(self.changed)
 
     @property
     def state(self) -> str:
@@ -87,16 +94,17 @@ class Trial:
         return self.known.outcome or "running"
 
     @property
-    def place(self) -> dict[str, str]:
-        """Where it stands in its study, whatever it is trained with: the tags `cell` and `seed`."""
-        cell = " ".join(f"{axis}={value}" for axis, value in self.candidate.point.items())
-        return {"cell": cell, "seed": str(self.candidate.config.seed)}
+    def cell(self) -> str:
+        """Its value on every axis of its study, as its tag `cell.STUDY` has it."""
+        return " ".join(f"{axis}={value}" for axis, value in self.candidate.point.items())
 
     @property
     def missing(self) -> str:
         """Why it has no result, as a table says it; empty where it has one."""
         if self.known is not None and self.known.failure:
             return self.known.failure
+        if self.is_stale:
+            return "stale"
         return MISSING[self.state]
 
 
@@ -195,10 +203,15 @@ def _with_changes(trials: Sequence[Trial], space: SearchSpace, records: Mapping[
     asked = {trial.identity for trial in trials}
     outdated = [record for record in records.values() if record.settled and record.identity not in asked]
     done = {_place(space, record.tags): record for record in outdated if space.name in record.studies}
-    tags = [{**space.tags, **study_tags(space.name, trial.place["cell"]), **trial.place} for trial in trials]
-    places = [_place(space, each) for each in tags]
+    seeds = [str(trial.candidate.config.seed) for trial in trials]
+    tags = [{**space.tags, **study_tags(space.name, trial.cell)} for trial in trials]
+    places = [_place(space, {**each, "seed": seed}) for each, seed in zip(tags, seeds, strict=True)]
     return [
-        replace(trial, changed=changes(done[place], trial.candidate.config.flat(), trial.origin))
+        replace(
+            trial,
+            changed=changes(done[place], trial.candidate.config.flat(), trial.origin),
+            former_run=done[place].run_id,
+        )
         if trial.known is None and place in done
         else trial
         for trial, place in zip(trials, places, strict=True)

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from study.changes import ORIGIN_TAG
+from study.labels import trial_label
 from study.ledger import Ledger, may_pass
 from study.patience import patiently
 from study.plan import Trial
@@ -161,11 +162,11 @@ class Recorder:
             identity,
             known,
             launch=self._launch,
-            name=trial_name(trial),
+            name=trial_label(trial),
             tags={
                 **self._study,
-                **study_tags(self._study["study"], trial.place["cell"]),
-                **trial.place,
+                **study_tags(self._study["study"], trial.cell),
+                "seed": str(config.seed),
                 "dataset": config.dataset,
                 "model": config.model.name,
                 **{f"{ORIGIN_TAG}{name}": value for name, value in trial.origin.items()},
@@ -228,14 +229,3 @@ class Recorder:
 def _write_traceback(artifacts: Path, traceback: str) -> None:
     artifacts.mkdir(parents=True, exist_ok=True)
     (artifacts / "traceback.txt").write_text(traceback)
-
-
-def trial_name(trial: Trial) -> str:
-    """What a trial is called where space is short: `adam constant lr=0.1 seed=0`."""
-    labels = {**trial.candidate.point, "seed": trial.candidate.config.seed}
-    return " ".join(_short(axis, value) for axis, value in labels.items())
-
-
-def _short(axis: str, value: object) -> str:
-    speaks_for_itself = isinstance(value, str) and value != "none"
-    return str(value) if speaks_for_itself else f"{axis.split('.')[-1]}={value}"

@@ -149,7 +149,10 @@ class Entry:
 
 
 def study_tags(study: str, cell: str) -> dict[str, str]:
-    """The tags by which a trial is found from a study, and grouped there: a study may call its cell otherwise."""
+    """Return the tags by which a trial is found from a study, and grouped there.
+
+    There is one for each study and none for all: studies share trials, and call their cells differently.
+    """
     return {f"{STUDY_TAG}{study}": "yes", f"{CELL_TAG}{study}": cell}
 
 

@@ -25,11 +25,12 @@ from study.factors import anova
 from study.figures import CROSSED_AXES, figures, finished_table
 from study.intervals import MEANING
 from study.ledger import Ledger
+from study.notes import notes
 from study.paper_tables import layout, to_html, to_latex, to_markdown
 from study.plan import Plan, Trial
 from study.records import SURROUNDINGS
+from study.report_folder import TRIALS, check_loses_nothing
 from study.results import cell_table, counting_trials, trial_table
-from study.tables import notes
 
 MOST_NAME_CHARS = 100
 """Of a figure's file name, however long its cells are called."""
@@ -39,31 +40,33 @@ def write_report(plan: Plan, ledger: Ledger, folder: Path, command: str) -> list
     """Write report.html, tables.md, tables.tex, cells.csv, trials.parquet and figures/; returns their paths.
 
     In figures/ is each figure of the page, as plotly's JSON: `plotly.io.read_json` opens it. Where the study was ever
-    launched, all is also kept with its newest launch, as artifacts in `report/`.
+    launched with its recipe and at its scale, all is also kept with the newest such launch, as artifacts in `report/`.
 
     Args:
-        folder: of this study's reports alone.
+        folder: of these reports alone (`folder_name`).
         command: what runs the study, and so fills what is missing.
 
     Raises:
         InputError: the folder cannot be written.
+        ReportKeptError: the report that lies there has results that this one would lack.
     """
     check_writable(folder, "--reports")
+    check_loses_nothing(plan, folder)
     table = layout(plan)
     title = _title(plan)
     shown = by_name(figures(plan, ledger))
     written = {
         "report.html": _page(plan, ledger, table, shown, command),
         "tables.md": f"# {title}\n\n{to_markdown(table)}\n\n{_below(plan, command)}\n",
-        "tables.tex": to_latex(table, title, [MEANING, *_told(plan), _made(plan)], command),
+        "tables.tex": to_latex(table, title, [MEANING, *notes(plan), _made(plan)], command),
     }
     for name, text in written.items():
         (folder / name).write_text(text, encoding="utf-8")
     cell_table(plan).to_csv(folder / "cells.csv", index=False)
-    trial_table(plan).to_parquet(folder / "trials.parquet", index=False)
-    paths = [folder / name for name in (*written, "cells.csv", "trials.parquet")]
-    ledger.attach(plan.space.name, paths, "report")
-    ledger.attach(plan.space.name, _write_figures(shown, folder / "figures"), "report/figures")
+    trial_table(plan).to_parquet(folder / TRIALS, index=False)
+    paths = [folder / name for name in (*written, "cells.csv", TRIALS)]
+    ledger.attach(plan.space.tags, paths, "report")
+    ledger.attach(plan.space.tags, _write_figures(shown, folder / "figures"), "report/figures")
     return [*paths, folder / "figures"]
 
 
@@ -126,7 +129,7 @@ def _page(plan: Plan, ledger: Ledger, table: pd.DataFrame, shown: Mapping[str, g
         table=plan.space.table,
         num_trials=len(states),
         num_finished=states.count("finished"),
-        notes=_told(plan),
+        notes=notes(plan),
         answer=to_html(table),
         intervals=MEANING,
         compared=plan.space.scale == "paper" and plan.space.table is not None,
@@ -201,7 +204,7 @@ def _title(plan: Plan) -> str:
 
 def _below(plan: Plan, command: str) -> str:
     """What belongs below a table: where its numbers come from, and the command that fills it."""
-    told = [f"{line}\n" for line in (MEANING, *_told(plan))]
+    told = [f"{line}\n" for line in (MEANING, *notes(plan))]
     made = [f"- {name}: {value}" for name, value in _provenance(plan).items()]
     return "\n".join([*told, *made, f"- command: `{command}`"])
 
@@ -209,11 +212,6 @@ def _below(plan: Plan, command: str) -> str:
 def _made(plan: Plan) -> str:
     """The same as `_provenance`, in a line."""
     return "; ".join(f"{name}: {value}" for name, value in _provenance(plan).items())
-
-
-def _told(plan: Plan) -> list[str]:
-    """What is to be known of the study's scale and datasets, a line each."""
-    return [*notes(plan.space), *plan.remarks]
 
 
 def _provenance(plan: Plan) -> dict[str, str]:

@@ -46,7 +46,7 @@ def outline_table(space: SearchSpace, trials: Sequence[Outline]) -> Table:
 
 
 def _state(trial: Trial) -> str:
-    return f"{trial.state}: {trial.changed}" if trial.changed else trial.state
+    return f"{trial.state}: {trial.changed} (run {trial.former_run})" if trial.is_stale else trial.state
 
 
 def _trial_cells(trial: Trial | Outline) -> tuple[str, ...]:

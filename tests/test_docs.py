@@ -86,7 +86,7 @@ def test_what_the_page_on_mlflow_filters_and_groups_by_is_in_a_store(
         _write_study(store, make_plan(space, (0,), folders, store.trials()), [*listener.rows, result.metrics])
 
     client = MlflowClient(store.uri)
-    assert len(filters) == 5
+    assert len(filters) == 4
     for text in [*filters, *(f"{filters[0]} {name}" for name in named if name.startswith("and "))]:
         assert client.search_runs(["1"], text, max_results=1), text
 

@@ -151,23 +151,34 @@ def report(
     data_dir: DataFolder = DEFAULT_DATA,
     weights_dir: WeightsFolder = None,
     cache_dir: CacheFolder = DEFAULT_CACHE,
-    reports: Annotated[Path, typer.Option(help="Folder to write to; one folder per study inside.")] = Path("reports"),
+    reports: Annotated[
+        Path, typer.Option(help="Folder to write to; inside, one for each study, recipe and scale.")
+    ] = Path("reports"),
 ) -> None:
-    """Show a study's table, and write what it found to reports/STUDY/.
+    """Show a study's table, and write what it found to a folder in reports/: one for each study, recipe and scale.
 
     report.html is one page that opens without network: the table beside published numbers, claims, figures. Beside it
     tables.md and tables.tex, cells.csv, trials.parquet, and figures/ with each figure as JSON; all are kept in MLflow,
     too, with the study's last launch.
+    A report whose results this store does not have, or has no more, is kept.
+    Exit code: 0 written, 1 an earlier report was kept, 2 wrong input.
     """
     from study.report import write_report
+    from study.report_folder import ReportKeptError, folder_name
 
     folders = folders_of(store, data_dir, weights_dir, cache_dir)
+    code = EXIT_FINISHED
     for space in spaces_of(study, scale, recipe):
         planned, ledger = _plan(space, seeds, folders)
         _print_table(planned)
         command = next_command(context, "run", study=space.name)
-        for path in write_report(planned, ledger, expanded(reports) / space.name, command):
-            tell(f"wrote {path}")
+        try:
+            for path in write_report(planned, ledger, expanded(reports) / folder_name(planned), command):
+                tell(f"wrote {path}")
+        except ReportKeptError as error:
+            tell(str(error))
+            code = EXIT_SOME_FAILED
+    raise typer.Exit(code)
 
 
 def fetch(
@@ -250,16 +261,16 @@ def _share_trials(planned: "Plan", ledger: "Ledger") -> None:
     """Let done trials that another study ran be found from this one, too."""
     for trial in planned.trials:
         if trial.known is not None and trial.settled:
-            ledger.tag_study(trial.known, planned.space.name, trial.place["cell"])
+            ledger.tag_study(trial.known, planned.space.name, trial.cell)
 
 
 def _tell_failures(planned: "Plan", ledger: "Ledger", result: "RunResult") -> int:
-    from study.recorder import trial_name
+    from study.labels import trial_label
 
     trials = {trial.identity: trial for trial in planned.trials}
     for identity, message in result.messages.items():
         trial, outcome = trials[identity], result.outcomes[identity]
-        tell(f"{outcome}: {trial_name(trial)}: {message}")
+        tell(f"{outcome}: {trial_label(trial)}: {message}")
         if outcome == "failed" and trial.known is not None:
             tell(f"  {trial.missing}; {ledger.address(trial.known.run_id, 'traceback.txt')}")
     if result.stopped:
@@ -278,7 +289,7 @@ def _print_table(planned: "Plan") -> None:
 
 
 def _tell_notes(planned: "Plan") -> None:
-    from study.tables import notes
+    from study.notes import notes
 
-    for line in (*notes(planned.space), *planned.remarks):
+    for line in notes(planned):
         tell(line)

@@ -100,6 +100,29 @@ def test_a_trial_of_another_study_is_found_from_this_one(ledger: Ledger) -> None
     assert found[0].data.tags["cell.second"] == "lr=0.1"
 
 
+def test_a_trial_has_one_cell_in_each_study_and_none_in_all(ledger: Ledger) -> None:
+    """Who groups by the tag of a study never sees the cell of another."""
+    run_id = opened(ledger, study="first")
+    ledger.tag_study(ledger.trials()["a"], "second", "lr=0.1")
+    ledger.tag_study(ledger.trials()["a"], "second", "lr=0.1 schedule=linear")  # its grid has grown
+    tags = MlflowClient(ledger.uri).get_run(run_id).data.tags
+    assert tags["cell.second"] == "lr=0.1 schedule=linear"
+    assert "cell" not in tags
+
+
+def test_a_report_is_kept_with_the_newest_launch_of_its_own_recipe_and_scale(ledger: Ledger, tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    report.write_text("")
+    own = {"study": "s", "recipe": "paper", "scale": "paper"}
+    older, newest = ledger.open_launch("s", own), ledger.open_launch("s", own)
+    others = [ledger.open_launch("s", {**own, name: "other"}) for name in ("recipe", "scale")]
+    ledger.attach(own, [report], "report")
+    client = MlflowClient(ledger.uri)
+    assert {run_id: len(client.list_artifacts(run_id)) for run_id in (older, newest, *others)} == {
+        older: 0, newest: 1, **dict.fromkeys(others, 0)
+    }  # fmt: skip
+
+
 def test_more_rows_than_one_batch_takes_are_all_written(ledger: Ledger) -> None:
     run_id = opened(ledger)
     many = News(

@@ -121,7 +121,7 @@ def test_a_plan_passes_on_what_is_to_be_known_of_its_datasets(folders: Folders, 
 def finished(trial: Trial, **changes: object) -> TrialRecord:
     """What the ledger has of a trial of `plan_of` that was finished, some of it otherwise."""
     origin = {f"origin.{name}": value for name, value in trial.origin.items()}
-    tags = {"study": "example", **study_tags("example", trial.place["cell"]), **trial.place, **origin}
+    tags = {"study": "example", **study_tags("example", trial.cell), "seed": str(trial.candidate.config.seed), **origin}
     params = {name: str(value) for name, value in trial.candidate.config.flat().items()}
     known = {"run_id": "r1", "identity": trial.identity, "outcome": "finished", "last_step": 5, "metrics": {}}
     return TrialRecord(**{**known, "params": params, "tags": {**tags, **changes}})
@@ -134,13 +134,16 @@ def test_a_trial_that_was_done_otherwise_is_new_and_it_is_said_what_has_changed(
     assert plan_of(folders, records).to_run == []
     after = plan_of(folders, records, base=BASE.with_values({"batch_size": 64, "optimizer.momentum": 0.5}))
     assert {trial.state for trial in after.trials} == {"new"}
-    assert {trial.changed for trial in after.trials} == {"optimizer.momentum was 0.9, batch_size was 128 (run r1)"}
-    assert "batch_size was 128" in " ".join(plan_table(after).columns[-3].cells)
+    assert {trial.changed for trial in after.trials} == {"optimizer.momentum was 0.9, batch_size was 128"}
+    assert "batch_size was 128 (run r1)" in " ".join(plan_table(after).columns[-3].cells)
+    assert {trial.missing for trial in after.trials} == {"stale"}
+    done = {trial.identity: finished(trial) for trial in after.trials}
+    assert {trial.missing for trial in after.with_records(done).trials} == {""}
     for part in ("data", "weights", "training version"):
         others = {f"other{number}": finished(trial, **{f"origin.{part}": "before"})
                   for number, trial in enumerate(before.trials)}  # fmt: skip
         again = plan_of(folders, {name: replace(record, identity=name) for name, record in others.items()})
-        assert {trial.changed for trial in again.trials} == {f"{part} changed (run r1)"}
+        assert {trial.changed for trial in again.trials} == {f"{part} changed"}
 
 
 def test_what_is_new_in_a_grown_grid_has_not_changed(folders: Folders) -> None:

@@ -12,10 +12,11 @@ from sqlalchemy import event
 from revit.config import FineTuneConfig
 from search_spaces.space import SearchSpace
 from study import patience
+from study.labels import trial_label
 from study.leases import Leases
 from study.ledger import Ledger
 from study.plan import Folders, Trial, make_plan
-from study.recorder import Recorder, trial_name
+from study.recorder import Recorder
 from study.records import Measurement, News
 
 SPACE = SearchSpace(
@@ -187,10 +188,10 @@ def test_runs_of_a_launch_that_died_are_closed_by_the_next(store: Store, tmp_pat
     assert store.ledger.trials()[identity].outcome == "interrupted"
 
 
-def test_names_are_short_where_they_can_be(store: Store) -> None:
+def test_labels_name_every_axis_and_are_short_where_they_can_be(store: Store) -> None:
     trial = store.trials[1]
-    assert trial.place["cell"] == "optimizer.name=adam model.pos_embed=none optimizer.lr=0.1"
-    assert trial_name(trial) == "adam pos_embed=none lr=0.1 seed=0"
+    assert trial.cell == "optimizer.name=adam model.pos_embed=none optimizer.lr=0.1"
+    assert trial_label(trial) == "optimizer=adam pos_embed=none lr=0.1 seed=0"
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ from study.orders import Resources
 from study.paper_tables import LATEX, TYPED
 from study.plan import Folders, Plan, make_plan
 from study.report import by_name, claim_frame, write_report
+from study.report_folder import TRIALS, ReportKeptError
 from study.results import counting_trials
 from study.runner import run_plan
 
@@ -189,8 +190,19 @@ def test_every_figure_of_the_page_is_a_file_that_plotly_opens(finished: tuple[Pl
 def test_figures_of_an_earlier_report_go(finished: tuple[Plan, Ledger], tmp_path: Path) -> None:
     plan, ledger = finished
     write_report(plan, ledger, tmp_path, COMMAND)
+    assert (tmp_path / "figures" / "training-loss-during-training.json").exists()
+    (tmp_path / TRIALS).unlink()
     write_report(plan.with_records({}), ledger, tmp_path, COMMAND)
     assert list((tmp_path / "figures").iterdir()) == []
+
+
+def test_a_report_of_an_empty_store_takes_no_good_ones_place(finished: tuple[Plan, Ledger], tmp_path: Path) -> None:
+    plan, ledger = finished
+    write_report(plan, ledger, tmp_path, COMMAND)
+    before = (tmp_path / "report.html").read_bytes()
+    with pytest.raises(ReportKeptError, match="keeps its report, of 12 results: this store has 0 of them"):
+        write_report(plan.with_records({}), ledger, tmp_path, COMMAND)
+    assert (tmp_path / "report.html").read_bytes() == before
 
 
 def test_whatever_cells_are_called_the_names_of_files_are_safe_and_differ() -> None:

@@ -1,0 +1,56 @@
+"""Where a study's report lies on disk, and when the one that lies there is kept."""
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from revit.errors import InputError
+from study.notes import stale_notes
+from study.plan import Plan
+from study.results import trial_table
+
+TRIALS = "trials.parquet"
+
+
+class ReportKeptError(InputError):
+    """A report is not written, as it would take the place of one with results that it lacks."""
+
+
+def folder_name(plan: Plan) -> str:
+    """Return the name of its folder: of a study, recipe and scale; and of its seeds, where they are not the study's."""
+    space = plan.space
+    start = [] if space.base is not None else [space.recipe, space.scale]
+    seeds = {trial.candidate.config.seed for trial in plan.trials}
+    own = [] if seeds == set(space.seeds) else [f"seeds-{len(seeds)}"]
+    return "-".join([space.name, *start, *own])
+
+
+def check_loses_nothing(plan: Plan, folder: Path) -> None:
+    """Raise ReportKeptError where the report in a folder has results that the study asks for and does not have."""
+    path = folder / TRIALS
+    if not path.is_file():
+        return
+    try:
+        reported = pd.read_parquet(path)
+    except (OSError, ValueError, pa.ArrowException):  # torn: nothing can be lost
+        return
+    planned = trial_table(plan)
+    keys = [*plan.space.scientific, *plan.space.tuned, "seed"]
+    if not {*keys, "state"} <= set(reported.columns):  # of another grid
+        keys = ["seed"]
+    lost = (_finished(reported, keys) & _rows(planned, keys)) - _finished(planned, keys)
+    if lost:
+        reasons = stale_notes(plan) or [f"this store has {len(_finished(planned, keys))} of them"]
+        raise ReportKeptError(
+            f"{folder} keeps its report, of {len(_finished(reported, keys))} results: {'; '.join(reasons)}. "
+            "Remove the folder, or give another with --reports, to have a report all the same"
+        )
+
+
+def _finished(trials: pd.DataFrame, keys: list[str]) -> set[tuple[str, ...]]:
+    return _rows(trials[trials["state"] == "finished"], keys)
+
+
+def _rows(trials: pd.DataFrame, keys: list[str]) -> set[tuple[str, ...]]:
+    return set(trials[keys].astype(str).itertuples(index=False, name=None))

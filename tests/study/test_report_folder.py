@@ -1,0 +1,88 @@
+"""Where reports lie, and that none takes the place of a better one."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import search_spaces
+from revit.config import FineTuneConfig
+from search_spaces.space import SearchSpace
+from study.notes import notes, stale_notes
+from study.plan import Folders, Plan, make_plan
+from study.records import TrialRecord
+from study.report_folder import TRIALS, ReportKeptError, check_loses_nothing, folder_name
+from study.results import trial_table
+
+SPACE = SearchSpace(
+    name="example",
+    question="?",
+    base=FineTuneConfig(dataset="digits", resolution=8, steps=5),
+    scientific={"optimizer.lr": (0.1, 0.2)},
+    seeds=(0, 1),
+)
+
+
+def record(identity: str, tags: dict[str, str]) -> TrialRecord:
+    metrics = {"test_accuracy": 0.5, "chosen_val_accuracy": 0.5}
+    return TrialRecord(
+        run_id="r", identity=identity, outcome="finished", last_step=5, metrics=metrics, params={}, tags=tags
+    )
+
+
+@pytest.fixture
+def plan(tmp_path: Path, cache_dir: Path) -> Plan:
+    return make_plan(SPACE, SPACE.seeds, Folders(store=tmp_path, data=tmp_path, cache=cache_dir), {})
+
+
+@pytest.fixture
+def finished(plan: Plan) -> Plan:
+    return plan.with_records({trial.identity: record(trial.identity, {}) for trial in plan.trials})
+
+
+def test_each_recipe_scale_and_number_of_seeds_has_its_folder(plan: Plan) -> None:
+    paper = Plan(space=search_spaces.load("pos_embed"), trials=plan.trials)
+    nano = replace(paper, space=paper.space.at("nano", "authors"))
+    folders = [folder_name(each) for each in (plan, replace(plan, trials=plan.trials[:1]), paper, nano)]
+    assert folders == ["example", "example-seeds-1", "pos_embed-paper-paper-seeds-2", "pos_embed-authors-nano-seeds-2"]
+
+
+def test_a_report_is_kept_where_the_new_one_would_lack_results(plan: Plan, finished: Plan, tmp_path: Path) -> None:
+    check_loses_nothing(plan, tmp_path)
+    trial_table(finished).to_parquet(tmp_path / TRIALS)
+    check_loses_nothing(finished, tmp_path)
+    with pytest.raises(ReportKeptError, match="of 4 results: this store has 0 of them"):
+        check_loses_nothing(plan, tmp_path)
+    other = replace(plan, space=replace(SPACE, scientific={"schedule.name": ("cosine", "linear")}))
+    trials = [
+        replace(each, candidate=replace(each.candidate, cell={"schedule.name": "cosine"})) for each in plan.trials
+    ]
+    with pytest.raises(ReportKeptError, match="this store has 0 of them"):
+        check_loses_nothing(replace(other, trials=trials), tmp_path)
+
+
+def test_what_a_study_asks_for_no_more_is_not_lost(finished: Plan, tmp_path: Path) -> None:
+    trial_table(finished).to_parquet(tmp_path / TRIALS)
+    check_loses_nothing(replace(finished, trials=finished.trials[:2]), tmp_path)
+
+
+def test_after_the_data_changed_the_report_is_kept_and_says_what_is_stale_and_why(
+    plan: Plan, finished: Plan, tmp_path: Path, cache_dir: Path
+) -> None:
+    before = {
+        f"other{number}": record(f"other{number}", {
+            "study.example": "yes", "cell.example": trial.cell, "seed": str(trial.candidate.config.seed),
+            "origin.data": "before",
+        })
+        for number, trial in enumerate(plan.trials)
+    }  # fmt: skip
+    after = make_plan(SPACE, SPACE.seeds, Folders(store=tmp_path, data=tmp_path, cache=cache_dir), before)
+    [line] = stale_notes(after)
+    assert line in notes(after)
+    assert line == (
+        "stale: 4 of 4 trials were done before; since then data changed "
+        "(lr=0.1 seed=0; lr=0.2 seed=0; lr=0.1 seed=1; 1 more)"
+    )
+    trial_table(finished).to_parquet(tmp_path / TRIALS)
+    with pytest.raises(ReportKeptError, match=r"stale: 4 of 4 trials .* data changed"):
+        check_loses_nothing(after, tmp_path)
