@@ -97,6 +97,15 @@ def cycling_cosine(t_max: int, num_processes: int) -> Values:
     return {"schedule.name": "cosine", "schedule.half_period": t_max / num_processes}
 
 
+PARAMETER_STUDY: Values = {
+    "schedule.final_factor": 0.9**10,  # gamma .9 after each of 10 epochs
+    "schedule.plateau_factor": 0.5,
+    "schedule.plateau_patience": 1,
+    "num_evals": 10,
+}
+"""The schedules of Table 5, which only its code describes: one validation an epoch."""
+
+
 def paper(about: About) -> Values:
     """As the paper's text says; where it says nothing, as the ViT paper that it follows, then as its code."""
     values: Values = {
@@ -114,7 +123,7 @@ def paper(about: About) -> Values:
         **_authors_budget(about),
     }
     if about.table == 5:
-        values |= {"model.name": VIT_IN1K, "model.dropout": 0.1, "resolution": 224, "batch_size": 32}
+        values |= {"model.name": VIT_IN1K, "model.dropout": 0.1, "resolution": 224, "batch_size": 32, **PARAMETER_STUDY}
     if about.table == 6:
         values |= _from_scratch(about) | {"model.dropout": 0.1}
     return values
@@ -177,14 +186,11 @@ def _authors_parameter_study(about: About) -> Values:
         **_sgd(about, lr=1e-3, clip_norm=1.0),
         "schedule.name": schedule,
         "schedule.update": "step" if schedule == "linear" else "epoch",
-        "schedule.final_factor": 0.9**10,  # gamma .9 after each of 10 epochs
-        "schedule.plateau_factor": 0.5,
-        "schedule.plateau_patience": 1,
         "batch_size": 32,
         "val_fraction": 0.02,
-        "num_evals": 10,
         "selection": "best_val",
         "test_curve": True,
+        **PARAMETER_STUDY,
         **epochs(10),
     }
 

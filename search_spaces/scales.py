@@ -69,7 +69,7 @@ def nano(config: FineTuneConfig) -> FineTuneConfig:
             "flip": False,  # a mirrored digit is another sign, or none
             "batch_size": 32,
             "val_fraction": 0.1 if config.val_fraction else 0.0,
-            "num_evals": 2 if config.selection == "last" else 4,
+            "num_evals": min(config.num_evals, 10),
             **({"model.head_init": "trunc_normal"} if from_scratch else {}),
         }
     )

@@ -4,10 +4,13 @@ import math
 
 import pytest
 
+import search_spaces
 from revit.config import FineTuneConfig
 from revit.errors import InputError
+from revit.fine_tune import marks
 from revit.optim import Schedule
 from search_spaces.recipes import RECIPES, About, cycling_cosine
+from search_spaces.scales import SCALES
 from search_spaces.space import SearchSpace
 
 VIT, VIT_IN1K, BIT = "vit_b16_in21k", "vit_b16_in21k_ft_in1k", "bit_r50x1_in21k"
@@ -51,7 +54,9 @@ EXPECTED: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
     "paper, Table 3, Flowers": ("paper", {"table": 3, "dataset": "flowers"}, {**PAPER, "steps": None, "epochs": 9}),
     "paper, Table 4": ("paper", {"table": 4, "dataset": "weapons"}, {**PAPER, "epochs": 7, "val_fraction": 0.1}),
     "paper, Table 5": ("paper", {"table": 5, "dataset": "cifar10"},
-        {**PAPER, "model.name": VIT_IN1K, "batch_size": 32, "resolution": 224, "model.dropout": 0.1, "epochs": 10}),
+        {**PAPER, "model.name": VIT_IN1K, "batch_size": 32, "resolution": 224, "model.dropout": 0.1, "epochs": 10,
+         "num_evals": 10, "schedule.final_factor": 0.9**10, "schedule.plateau_factor": 0.5,
+         "schedule.plateau_patience": 1}),
     "paper, Table 6": ("paper", {"table": 6, "dataset": "cifar10"},
         {**AUTHORS_6, "model.attn_out_proj": True, "model.embed_std": None, "sampling": "shuffled",
          "normalization": "model", "test_curve": False}),
@@ -154,6 +159,35 @@ def test_the_authors_rates_at_the_start_of_each_epoch_of_table_5(schedule: str, 
     assert len(trace) == 15_630
     assert [1e3 * trace[epoch * 1563] for epoch in range(10)] == pytest.approx(by_epoch, abs=6e-4)
     assert (trace[1562] == trace[0]) is (schedule != "linear")
+
+
+AUTHORS_PLATEAU = [0.051, 0.048, 0.048, 0.050, 0.053, 0.054, 0.056, 0.057, 0.058, 0.058]
+"""Losses after each epoch, from the log of the authors' code, and the rates that its scheduler made of them."""
+AUTHORS_PLATEAU_RATES = [1e-3] * 4 + [5e-4] * 2 + [2.5e-4] * 2 + [1.25e-4] * 2
+
+
+@pytest.mark.parametrize("recipe", ["paper", "authors"])
+@pytest.mark.parametrize("scale", SCALES)
+def test_plateau_looks_at_every_epoch_of_table_5_and_halves_as_the_authors_did(recipe: str, scale: str) -> None:
+    space = search_spaces.load("optimizer_schedule").at(scale, recipe)
+    wanted = {"optimizer.name": "sgd", "optimizer.lr": 1e-3, "schedule.name": "plateau"}
+    [config] = [each.config for each in space.candidates((0,)) if each.asked == wanted]
+    num_steps = config.num_steps(3600, 3600)
+    assert len(marks(num_steps, config.num_evals)) == len(AUTHORS_PLATEAU)
+    schedule = Schedule(config.schedule, 1e-3, num_steps, -(-3600 // config.batch_size))
+    rates = []
+    for loss in AUTHORS_PLATEAU:
+        rates.append(schedule.lr(0))
+        schedule.observe(loss)
+    assert rates == pytest.approx(AUTHORS_PLATEAU_RATES)
+
+
+@pytest.mark.parametrize("recipe", ["paper", "authors"])
+def test_exponential_of_table_5_loses_a_tenth_an_epoch(recipe: str) -> None:
+    config = config_of(recipe, 5, {"dataset": "cifar10", "schedule.name": "exponential", "optimizer.lr": 1e-3})
+    trace = rates(config, 50_000)
+    assert trace[::1563] == pytest.approx([1e-3 * 0.9**epoch for epoch in range(10)])
+    assert config.schedule.final_factor == pytest.approx(0.349, abs=5e-4)
 
 
 def test_the_originals_rise_and_fall() -> None:
