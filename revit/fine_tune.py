@@ -128,7 +128,7 @@ def fine_tune(
         hurry: asked at every point of the curve whether to report there and then, as somebody wants to stop.
 
     Raises:
-        DivergedError: a training loss, or at the end the test loss, was not finite.
+        DivergedError: a loss of training, validation or test was not finite.
         InputError: model or weights cannot be used.
     """
     num_train = len(data.splits.train)
@@ -309,11 +309,11 @@ def _look(config: FineTuneConfig, data: TrialData, state: TrainState, device: to
     """Score the validation split, where there is one, and the test split, where its curve is wanted."""
     row: Row = {}
     if len(data.splits.val):
-        answers = _answers(config, data, data.splits.val, state.model, device)
+        answers = _answers(config, data, data.splits.val, state, device)
         _choose(config, state, answers)
         row |= {"val_loss": answers.mean_loss, "val_accuracy": answers.accuracy}
     if config.test_curve:
-        answers = _answers(config, data, data.splits.test, state.model, device)
+        answers = _answers(config, data, data.splits.test, state, device)
         row |= {"test_curve_loss": answers.mean_loss, "test_curve_accuracy": answers.accuracy}
     return row
 
@@ -330,9 +330,7 @@ def _choose(config: FineTuneConfig, state: TrainState, val: Predictions) -> None
 def _test(
     config: FineTuneConfig, data: TrialData, state: TrainState, device: torch.device, train_s: float
 ) -> FineTuneResult:
-    test = _answers(config, data, data.splits.test, state.model, device)
-    if not math.isfinite(test.mean_loss):
-        raise DivergedError(state.step, test.mean_loss)
+    test = _answers(config, data, data.splits.test, state, device)
     metrics = {"test_accuracy": test.accuracy, "test_loss": test.mean_loss, "train_s": train_s}
     if len(data.splits.val):
         is_best = config.selection == "best_val"
@@ -341,11 +339,15 @@ def _test(
 
 
 def _answers(
-    config: FineTuneConfig, data: TrialData, indices: npt.NDArray[np.int64], model: nn.Module, device: torch.device
+    config: FineTuneConfig, data: TrialData, indices: npt.NDArray[np.int64], state: TrainState, device: torch.device
 ) -> Predictions:
+    """Return the model's answers for a split. Raises DivergedError where their loss is not finite."""
     micro = config.micro_batch or config.batch_size
     batches = eval_batches(data.store, indices, config.resolution, micro, data.num_threads, pin=_pins(device))
-    return evaluate(model, batches, indices, normalization_of(config), device)
+    answers = evaluate(state.model, batches, indices, normalization_of(config), device)
+    if not math.isfinite(answers.mean_loss):
+        raise DivergedError(state.step, answers.mean_loss)
+    return answers
 
 
 def _pins(device: torch.device) -> bool:

@@ -223,12 +223,25 @@ def test_best_val_tests_the_weights_that_were_best(small: FineTuneConfig, digits
         assert tested.accuracy == choose(accuracy) == result.metrics["chosen_val_accuracy"]
 
 
-def test_a_test_loss_that_is_not_finite_is_no_result(small: FineTuneConfig, train: Callable) -> None:
-    """One step that ruins the weights: no training loss has seen it yet."""
-    ruinous = {"optimizer.lr": 9e18, "optimizer.clip_norm": None, "model.head_init": "normal"}
-    config = small.with_values({**ruinous, "steps": 1})
-    with pytest.raises(DivergedError, match="at step 1"):
-        train(config)
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"val_fraction": 0.0, "steps": 1},
+        {"val_fraction": 0.0, "test_curve": True},
+        {"schedule.name": "plateau"},
+        {"selection": "best_val"},
+    ],
+    ids=["test", "test curve", "validation moves the schedule", "validation selects"],
+)
+def test_a_loss_that_is_not_finite_where_nothing_is_trained_is_a_diverged_error_too(
+    small: FineTuneConfig, train: Callable, make_listener: Callable, values: dict[str, object]
+) -> None:
+    """One step that ruins the weights: no training loss has seen it yet. No row has the loss that was not finite."""
+    ruinous = {"optimizer.lr": 9e18, "optimizer.clip_norm": None, "model.head_init": "normal", "num_evals": 12}
+    listener = make_listener()
+    with pytest.raises(DivergedError, match=r"the loss became nan at step 1$"):
+        train(small.with_values({**ruinous, **values}), listener)
+    assert not any(math.isnan(value) for row in listener.rows for value in row.values())
 
 
 @pytest.mark.parametrize(("steps", "count"), [(1, 5), (7, 3), (100, 20), (2500, 100)])
