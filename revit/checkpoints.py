@@ -59,6 +59,9 @@ def _read_pytorch(path: Path) -> dict[str, Tensor]:
 def _read_npz(path: Path) -> dict[str, Tensor]:
     with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
         arrays = {name.removeprefix("params/"): file[name] for name in file.files}
+    for name, array in arrays.items():
+        if array.ndim > 0 and array.dtype.kind != "f":
+            raise InputError(f"{path}: {name} holds {array.dtype}; must be floating-point numbers")
     try:
         if "embedding/kernel" in arrays:
             return dict(_from_jax_vit(arrays))

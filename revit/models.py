@@ -93,7 +93,7 @@ def load_backbone(model: nn.Module, path: Path, pos_embed_resize: str) -> None:
 
     Raises:
         InputError: the file is unreadable, or tensors are missing, left over or of another shape; names
-            them. Nothing is loaded then.
+            them. Or one holds numbers of another kind, as quantized weights do. Nothing is loaded then.
     """
     model.load_state_dict(_fitting(model, path, pos_embed_resize), strict=False)
 
@@ -116,6 +116,10 @@ def _fitting(model: nn.Module, path: Path, pos_embed_resize: str) -> dict[str, T
     if misfits:
         shown = ", ".join(misfits[:3]) + (f" and {len(misfits) - 3} more" if len(misfits) > 3 else "")
         raise InputError(f"{path} holds the weights of another model; these tensors do not fit: {shown}")
+    for name, tensor in given.items():
+        if tensor.is_floating_point() != own[name].is_floating_point():
+            right = "floating-point numbers" if own[name].is_floating_point() else "integers"
+            raise InputError(f"{path}: {name} holds {str(tensor.dtype).removeprefix('torch.')}; must be {right}")
     return given
 
 

@@ -277,6 +277,32 @@ def test_files_that_are_something_else(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "lacking.npz")
 
 
+@pytest.mark.parametrize("dtype", ["int8", "complex64", "bool"])
+def test_weights_that_are_not_floating_point_numbers_are_refused(tmp_path: Path, dtype: str) -> None:
+    """As quantized ones are not, which without their scales are other weights."""
+    model, name = small_vit(), "blocks.1.mlp.fc1.weight"
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    quantized = {**before, name: torch.ones(before[name].shape, dtype=getattr(torch, dtype))}
+    save_file(quantized, tmp_path / "w.safetensors")
+    torch.save(quantized, tmp_path / "w.pth")
+    arrays = jax_vit_arrays(big_vision=False)
+    np.savez(tmp_path / "w.npz", **arrays | {"cls": arrays["cls"].astype(dtype)})
+    for suffix, wrong in ((".safetensors", name), (".pth", name), (".npz", "cls")):
+        with pytest.raises(InputError, match=rf"w{suffix}: {wrong} holds {dtype}; must be floating-point numbers$"):
+            load_backbone(model, tmp_path / f"w{suffix}", "timm")
+    assert all(torch.equal(model.state_dict()[key], tensor) for key, tensor in before.items())
+
+
+def test_half_precision_weights_and_the_counters_of_batch_norm_are_taken(tmp_path: Path) -> None:
+    source = timm.create_model("resnet18", num_classes=3)
+    halves = {name: t.half() if t.is_floating_point() else t + 7 for name, t in source.state_dict().items()}
+    save_file(halves, tmp_path / "w.safetensors")
+    model = timm.create_model("resnet18", num_classes=10)
+    load_backbone(model, tmp_path / "w.safetensors", "timm")
+    assert torch.equal(model.layer1[0].conv1.weight, halves["layer1.0.conv1.weight"].float())
+    assert model.bn1.num_batches_tracked == 7
+
+
 def test_weights_of_another_model_are_refused_whole(tmp_path: Path) -> None:
     """Names what does not fit, and leaves the model as it was."""
     np.savez(tmp_path / "bit.npz", **jax_bit_arrays())
