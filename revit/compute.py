@@ -11,7 +11,7 @@ from revit.config import FineTuneConfig, ModelConfig
 from revit.models import empty_model
 
 RESOLUTIONS = (64, 128, 224, 384, 512)
-NUM_CLASSES = 100
+NUM_CLASSES = 10
 
 HEADER = f"""# Models
 
