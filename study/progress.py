@@ -27,9 +27,9 @@ class StudyProgress:
         self._best: tuple[float, str] | None = None
         self._started: float | None = None
         self._bar = Progress(
-            TextColumn("{task.fields[counts]}"),
+            TextColumn("{task.fields[counts]}", markup=False),
             BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %  {task.fields[eta]}  {task.fields[best]}"),
+            TextColumn("{task.percentage:>3.0f} %  {task.fields[eta]}  {task.fields[best]}", markup=False),
             console=console,
             disable=not console.is_terminal,
             transient=True,
@@ -62,8 +62,7 @@ class StudyProgress:
     def again(self, identity: str, name: str, why: str) -> None:
         """A trial stopped, and will go on by itself."""
         self._running.discard(identity)
-        line = f"{self._counts()}  {name}  goes on after: {why}"
-        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self._print(f"{self._counts()}  {name}  goes on after: {why}")
         self._refresh()
 
     def ended(self, identity: str, name: str, outcome: str, val_accuracy: float | None) -> None:
@@ -75,7 +74,7 @@ class StudyProgress:
             self._best = (val_accuracy, name)
         score = "" if val_accuracy is None else f"  val_accuracy {val_accuracy:.4f}"
         line = f"{self._counts()}  {name}  {outcome}{score}"
-        self._console.print(line if self._console.is_terminal else f"{line}  {self._eta()}", highlight=False)
+        self._print(line if self._console.is_terminal else f"{line}  {self._eta()}")
         self._refresh()
 
     def eta_s(self) -> float | None:
@@ -85,6 +84,10 @@ class StudyProgress:
         if self._started is None or done_here <= 0:
             return None
         return (time.monotonic() - self._started) * (total - done) / done_here
+
+    def _print(self, line: str) -> None:
+        """Print a line as it is: a label in it may look like markup."""
+        self._console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def _refresh(self) -> None:
         self._bar.update(self._task, completed=sum(self._steps_done.values()), **self._fields())

@@ -1,7 +1,7 @@
 """The commands that show what there is: studies and models."""
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 import search_spaces
 from revit.architectures import MODELS
@@ -19,7 +19,7 @@ def list_studies() -> None:
             space = search_spaces.load(name)
             table.add_row(name, str(len(space.candidates(space.seeds[:1])) * len(space.seeds)), space.question)
         except InputError as error:
-            table.add_row(name, "-", f"[red]{escape(str(error))}[/red]")
+            table.add_row(name, "-", Text(str(error), style="red"))
     out.print(table)
 
 

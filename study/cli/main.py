@@ -7,10 +7,9 @@ import sys
 from collections.abc import Callable
 
 import typer
-from rich.markup import escape
 
 from revit.errors import InputError, first_line
-from study.cli.console import EXIT_SOME_FAILED, EXIT_WRONG_INPUT, err
+from study.cli.console import EXIT_SOME_FAILED, EXIT_WRONG_INPUT, err, tell_error
 from study.cli.listing import list_studies, models
 from study.cli.stores import doctor, prune, ui
 from study.cli.studies import fetch, plan, report, run
@@ -51,12 +50,12 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        err.print(f"[red]error:[/red] {escape(str(error))}")
+        tell_error(str(error))
         sys.exit(EXIT_WRONG_INPUT)
     except Exception as error:
         if not _may_pass(error):
             raise
-        err.print(f"[red]error:[/red] a disk or server does not serve for now: {escape(first_line(error))}")
+        tell_error(f"a disk or server does not serve for now: {first_line(error)}")
         err.print("nothing is lost: give the same command again later")
         sys.exit(EXIT_SOME_FAILED)
 

@@ -62,6 +62,19 @@ def test_a_terminal_shows_the_best_so_far(clock: SimpleNamespace) -> None:
     assert "best val_accuracy 0.7500 (trial b)" in file.getvalue()
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_label_that_looks_like_markup_is_shown_as_it_is(clock: SimpleNamespace, *, terminal: bool) -> None:
+    file = io.StringIO()
+    name = "small [/a] [red]:smile:"
+    with progress_of(file, terminal=terminal) as progress:
+        progress.started("a")
+        progress.again("a", name, "lost worker")
+        progress.ended("a", name, "finished", 0.875)
+    lines = [line for line in file.getvalue().splitlines() if "trials," in line]
+    assert len([line for line in lines if name in line]) >= 2
+    assert (f"best val_accuracy 0.8750 ({name})" in file.getvalue()) == terminal
+
+
 def test_a_trial_that_goes_on_by_itself_is_one_line_that_says_after_what(clock: SimpleNamespace) -> None:
     file = io.StringIO()
     with progress_of(file, terminal=False) as progress:

@@ -1,0 +1,61 @@
+"""Labels, axes and questions that look like markup are shown as they are, wherever the command line prints them."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import search_spaces
+from study.cli.console import out
+from study.cli.main import main
+from study.plan import Folders, make_plan
+from study.tables import terminal_table
+
+QUESTION = "Is [/b] or [red]this[/red] better than :smile:?"
+AXIS, LABEL = "pace [/x]", "small [/a] :smile:"
+MODULE = f"""
+from revit.config import FineTuneConfig
+from search_spaces.space import SearchSpace
+SPACE = SearchSpace(
+    name="asks",
+    question="{QUESTION}",
+    base=FineTuneConfig(dataset="digits", steps=10),
+    scientific={{"{AXIS}": {{"{LABEL}": {{"batch_size": 8}}, "large": {{"batch_size": 16}}}}}},
+)
+"""
+
+
+@pytest.fixture(autouse=True)
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "asks.py").write_text(MODULE)
+    monkeypatch.setattr(search_spaces, "__path__", [*search_spaces.__path__, str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "search_spaces.asks", raising=False)
+
+
+def test_in_the_list_and_a_plan(
+    tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = ["--store", str(tmp_path / "mlruns"), "--cache-dir", str(cache_dir)]
+    for arguments in (["list"], ["plan", "asks", *store]):
+        monkeypatch.setattr(sys, "argv", ["run_study.py", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        assert not stop.value.code
+        assert QUESTION in capsys.readouterr().out
+
+
+def test_in_the_table_of_results(tmp_path: Path, cache_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    space = search_spaces.load("asks")
+    plan = make_plan(space, (0,), Folders(store=tmp_path, data=tmp_path, cache=cache_dir), {})
+    out.print(terminal_table(plan))
+    shown = capsys.readouterr().out
+    assert AXIS in shown
+    assert LABEL in shown
+
+
+def test_in_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["run_study.py", "plan", "[/a] :smile:", "--store", str(tmp_path)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    assert "error: there is no study '[/a] :smile:'" in capsys.readouterr().err
