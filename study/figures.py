@@ -1,5 +1,6 @@
 """Which figures a study's report shows, and where their numbers come from."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -128,8 +129,9 @@ def _grid(study: Study) -> list[go.Figure]:
         return []
     finished = finished_table(study.plan)
     drawn = [plots.parallel_coordinates(finished, axes, "test_accuracy"), plots.main_effects(finished, axes)]
-    pairs = [str(term).split(" x ") for term in anova(finished, axes)["term"] if " x " in str(term)]
-    for one, other in pairs[:SHOWN_INTERACTIONS]:
+    pairs = {f"{one} x {other}": (one, other) for one, other in itertools.combinations(axes, 2)}
+    interactions = [pairs[term] for term in anova(finished, axes)["term"] if term in pairs]
+    for one, other in interactions[:SHOWN_INTERACTIONS]:
         drawn.append(plots.interaction(finished, one, other, [axis for axis in axes if axis not in (one, other)]))
     return drawn
 

@@ -81,7 +81,7 @@ def cell_lines(cell: Mapping[Any, Any], rows: Sequence[Published], *, compare: b
 
 def to_markdown(table: pd.DataFrame) -> str:
     """As a table in Markdown; the lines of a cell are parted by <br>."""
-    flat = _flat(table, "\n").rename(columns=_for_markdown).map(_for_markdown)
+    flat = _flat(table, "\n").rename(columns=for_markdown).map(for_markdown)
     text: str = flat.to_markdown(index=False, disable_numparse=True)
     return text
 
@@ -136,7 +136,8 @@ TYPED = {**LATEX, ord("-"): "-{}", ord("'"): r"\textquotesingle{}", ord("/"): r"
 """The same for what is to be typed: two hyphens are no dash, quotes are straight, a path may end a line."""
 
 
-def _for_markdown(text: str) -> str:
+def for_markdown(text: str) -> str:
+    """Return plain text as Markdown that shows it, in a table or outside: HTML in it is escaped."""
     return html.escape(text, quote=False).replace("|", r"\|").replace("\n", "<br>")
 
 
@@ -177,7 +178,8 @@ def _theirs(row: Published, own: float) -> str:
 
 
 def _label(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    """Return a value as text; a float in six digits where they tell it."""
+    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
 
 
 def _in_order(frame: pd.DataFrame, axes: list[str]) -> pd.Index:

@@ -26,11 +26,12 @@ from study.figures import CROSSED_AXES, figures, finished_table
 from study.intervals import MEANING
 from study.ledger import Ledger
 from study.notes import notes
-from study.paper_tables import layout, to_html, to_latex, to_markdown
+from study.paper_tables import for_markdown, layout, to_html, to_latex, to_markdown
 from study.plan import Plan, Trial
 from study.records import SURROUNDINGS
 from study.report_folder import TRIALS, check_loses_nothing
 from study.results import cell_table, counting_trials, trial_table
+from study.spreadsheet import write_csv
 
 MOST_NAME_CHARS = 100
 """Of a figure's file name, however long its cells are called."""
@@ -57,12 +58,12 @@ def write_report(plan: Plan, ledger: Ledger, folder: Path, command: str) -> list
     shown = by_name(figures(plan, ledger))
     written = {
         "report.html": _page(plan, ledger, table, shown, command),
-        "tables.md": f"# {title}\n\n{to_markdown(table)}\n\n{_below(plan, command)}\n",
+        "tables.md": f"# {for_markdown(title)}\n\n{to_markdown(table)}\n\n{_below(plan, command)}\n",
         "tables.tex": to_latex(table, title, [MEANING, *notes(plan), _made(plan)], command),
     }
     for name, text in written.items():
         (folder / name).write_text(text, encoding="utf-8")
-    cell_table(plan).to_csv(folder / "cells.csv", index=False)
+    write_csv(cell_table(plan), folder / "cells.csv")
     trial_table(plan).to_parquet(folder / TRIALS, index=False)
     paths = [folder / name for name in (*written, "cells.csv", TRIALS)]
     ledger.attach(plan.space.tags, paths, "report")
@@ -204,8 +205,8 @@ def _title(plan: Plan) -> str:
 
 def _below(plan: Plan, command: str) -> str:
     """What belongs below a table: where its numbers come from, and the command that fills it."""
-    told = [f"{line}\n" for line in (MEANING, *notes(plan))]
-    made = [f"- {name}: {value}" for name, value in _provenance(plan).items()]
+    told = [f"{for_markdown(line)}\n" for line in (MEANING, *notes(plan))]
+    made = [f"- {name}: {for_markdown(value)}" for name, value in _provenance(plan).items()]
     return "\n".join([*told, *made, f"- command: `{command}`"])
 
 

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 import search_spaces
+from revit.config import FineTuneConfig
 from search_spaces.published import Published, published
 from search_spaces.recipes import RECIPES
 from search_spaces.space import SearchSpace
@@ -134,6 +135,16 @@ def plan_of(space: SearchSpace, accuracy: float) -> Plan:
         )
     trials.pop()
     return Plan(space=space, trials=trials)
+
+
+def test_values_that_are_equal_in_six_digits_are_two_cells() -> None:
+    space = SearchSpace(
+        name="asks", question="?", base=FineTuneConfig(dataset="digits", steps=1), columns=("optimizer.lr",),
+        scientific={"optimizer.lr": (0.12345671, 0.12345672, 0.001), "flip": (True, False)},
+    )  # fmt: skip
+    table = layout(plan_of(space, 0.9))
+    assert table.shape == (2, 3)
+    assert list(table.columns) == ["0.12345671", "0.12345672", "0.001"]
 
 
 ELSEWHERE = "vit-finetune 92.89 (-2.89), SGD .01, batch 128, 5000 steps, warmup 500, AMP"

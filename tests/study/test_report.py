@@ -165,6 +165,9 @@ def test_names_that_are_html_are_shown_as_they_are(folder: Path) -> None:
     assert "<script>alert" not in page
     assert "<b>bold" not in page
     assert page.count("&lt;script&gt;alert") >= 2, "the question and the quote"
+    markdown = (folder / "tables.md").read_text()
+    assert "<script>" not in markdown
+    assert "&lt;script&gt;alert" in markdown
 
 
 def test_every_kind_of_figure_that_its_axes_allow_is_drawn(finished: tuple[Plan, Ledger]) -> None:

@@ -1,0 +1,29 @@
+"""Which figures a study's axes lead to."""
+
+from revit.config import FineTuneConfig
+from search_spaces.space import SearchSpace
+from study.figures import SHOWN_INTERACTIONS, Study, _grid
+from study.plan import Plan, Trial
+from study.records import TrialRecord
+
+
+def test_a_grid_is_drawn_whatever_its_axes_are_called() -> None:
+    """Interactions are found by their axes, not by what stands between their names."""
+    space = SearchSpace(
+        name="asks", question="?", base=FineTuneConfig(dataset="digits", steps=1), seeds=(0, 1, 2),
+        scientific={
+            "crops x flips": {"a": {"flip": True}, "b": {}}, "steps": (1, 2), "x": {"1": {}, "2": {"mixup": 0.1}},
+        },
+    )  # fmt: skip
+    trials = [
+        Trial(
+            candidate=each, identity=str(number), images=None, weights=None, num_steps=1, num_test=1000, origin={},
+            known=TrialRecord(
+                run_id=str(number), identity=str(number), outcome="finished", last_step=1, params={}, tags={},
+                metrics={"test_accuracy": (37 * number % 10) / 10, "chosen_val_accuracy": 0.5},
+            ),
+        )
+        for number, each in enumerate(space.candidates(space.seeds))
+    ]  # fmt: skip
+    drawn = _grid(Study(Plan(space=space, trials=trials), None, trials))
+    assert len(drawn) == 2 + SHOWN_INTERACTIONS
