@@ -18,7 +18,7 @@ from typing import Any, Literal
 from revit.architectures import MODELS, patch_size
 from revit.datasets.registry import check_dataset
 from revit.errors import InputError
-from revit.typed import check_types, hints_of, require, shown
+from revit.typed import check_types, hints_of, require, shown, with_tuples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,7 +232,7 @@ class FineTuneConfig:
             if path not in known:
                 raise InputError(f"{shown(path)} is no field of a trial{_did_you_mean(str(path), known)}")
             part, _, name = path.rpartition(".")
-            changes.setdefault(part, {})[name] = tuple(value) if isinstance(value, list) else value
+            changes.setdefault(part, {})[name] = with_tuples(value)
         own = changes.pop("", {})
         return replace(self, **own, **{part: replace(getattr(self, part), **new) for part, new in changes.items()})
 
@@ -287,7 +287,7 @@ def _build(owner: type, record: Mapping[str, Any]) -> object:
 def _convert(hint: Any, value: Any) -> Any:
     if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
         return _build(hint, value)
-    return tuple(value) if isinstance(value, list) else value
+    return with_tuples(value)
 
 
 def _check_resolution(resolution: int, model: str) -> None:
@@ -309,6 +309,11 @@ def _paths(owner: Any) -> tuple[str, ...]:
 
 
 def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the paths that a wrong one is close to, whole or in the field's own name (`lr`), else all there are."""
     known = list(known)
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known
-    return f"; did you mean {', '.join(close)}?" if len(close) <= 3 else f"; fields are {', '.join(close)}"
+    own = {path: path.rpartition(".")[2] for path in known}
+    close_own = difflib.get_close_matches(name.rpartition(".")[2], own.values(), n=3, cutoff=0.75)
+    by_own_name = [path for path in known if own[path] in close_own]
+    whole = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    close = whole or by_own_name if "." in name else by_own_name or whole
+    return f"; did you mean {', '.join(close)}?" if close else f"; fields are {', '.join(known)}"

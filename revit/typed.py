@@ -1,5 +1,6 @@
 """Holding a record's values against the types that its fields state, and saying in one line what is wrong."""
 
+import math
 import types
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -29,13 +30,27 @@ def check_types(record: Any, but: Collection[str] = ()) -> None:
         value = getattr(record, name)
         require(_fits(hint, value), name, value, _in_words(hint))
         for number in _numbers(value):
-            require(abs(number) < NUMBERS_BELOW, name, value, "a finite number, and smaller than 2**63")
+            require(isinstance(number, int) or math.isfinite(number), name, value, "a finite number")
+            require(abs(number) < NUMBERS_BELOW, name, value, "smaller than 2**63")
 
 
 def require(holds: bool, name: str, value: object, right: str) -> None:
     """Raise InputError unless what must hold of a value does."""
     if not holds:
         raise InputError(f"{name} = {shown(value)}: must be {right}")
+
+
+def with_tuples(value: Any) -> Any:
+    """Return a value with a tuple in the place of every list in it, of which records cannot be made."""
+    if isinstance(value, Mapping):
+        return {key: with_tuples(each) for key, each in value.items()}
+    return tuple(map(with_tuples, value)) if isinstance(value, list | tuple) else value
+
+
+def require_text(name: str, value: object) -> None:
+    """Raise InputError unless a value is text that fits into one line of any table."""
+    fits = isinstance(value, str) and value.isprintable() and bool(value) and value == value.strip()
+    require(fits, name, value, "a text of one line, without spaces around it")
 
 
 def shown(value: object) -> str:

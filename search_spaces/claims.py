@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from revit.errors import InputError
-from revit.typed import check_types
+from revit.typed import check_types, require
 
 Value = str | int | float | bool | None
 Cell = Mapping[str, Value]
@@ -36,7 +36,7 @@ class Order:
     quote: str
 
     def __post_init__(self) -> None:
-        check_types(self)
+        _check_claim(self)
         _check_differ("better and worse", self.better, self.worse)
 
     @property
@@ -62,7 +62,7 @@ class Gap:
     quote: str
 
     def __post_init__(self) -> None:
-        check_types(self)
+        _check_claim(self)
         _check_differ("better and worse", self.better, self.worse)
         _check_positive("at_least", self.at_least)
 
@@ -86,7 +86,7 @@ class Best:
     quote: str
 
     def __post_init__(self) -> None:
-        check_types(self)
+        _check_claim(self)
         _check_several("among", self.among)
         if self.value not in self.among:
             raise InputError(f"value = {self.value!r}: must be one of among = {self.among}")
@@ -117,7 +117,7 @@ class Trend:
     quote: str
 
     def __post_init__(self) -> None:
-        check_types(self)
+        _check_claim(self)
         _check_several("along", self.along)
 
     @property
@@ -154,7 +154,7 @@ class Interaction:
     quote: str
 
     def __post_init__(self) -> None:
-        check_types(self)
+        _check_claim(self)
         _check_differ("from_ and to", self.from_, self.to)
         _check_differ("more and less", self.more, self.less)
 
@@ -185,7 +185,7 @@ class NoDifference:
     quote: str
 
     def __post_init__(self) -> None:
-        check_types(self)
+        _check_claim(self)
         _check_several("among", self.among)
         _check_positive("margin", self.margin)
 
@@ -219,7 +219,7 @@ class Matches:
     quote: str
 
     def __post_init__(self) -> None:
-        check_types(self)
+        _check_claim(self)
         _check_percent("published", self.published)
         _check_positive("margin", self.margin)
 
@@ -249,6 +249,11 @@ def check_named(claim: Claim, axes: Mapping[str, tuple[Value, ...]]) -> None:
                     raise InputError(f"claim '{claim}': {axis} is no scientific axis; they are {_listed((*axes,))}")
                 if value not in axes[axis]:
                     raise InputError(f"claim '{claim}': axis {axis} has no {value!r}; it has {_listed(axes[axis])}")
+
+
+def _check_claim(claim: Claim) -> None:
+    check_types(claim)
+    require(claim.quote.isprintable(), "quote", claim.quote, "a text of one line")
 
 
 def _check_several(name: str, values: tuple[Value, ...]) -> None:

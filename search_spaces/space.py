@@ -9,12 +9,12 @@ SPACE = SearchSpace(
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from revit.config import FineTuneConfig
 from revit.errors import InputError
-from revit.typed import check_types, shown
+from revit.typed import check_types, require_text, shown, with_tuples
 from search_spaces.claims import Claim, Value, check_named
 from search_spaces.recipes import FLOWERS, RECIPES, About
 from search_spaces.scales import SCALES
@@ -25,7 +25,7 @@ Axis = tuple[Value, ...] | Mapping[str, Mapping[str, object]]
 
 TABLE_COLUMNS = frozenset(
     {"seed", "state", "identity", "run_id", "num_test", "n", "mean", "low", "high", "interval", "missing"}
-    | {"chosen_val_accuracy", "test_accuracy", "test_loss", "train_s"}
+    | {"chosen_val_accuracy", "test_accuracy", "test_loss", "train_s", "test accuracy, %", "lines", "right"}
 )
 """Columns of result tables, beside which axes stand: no axis may bear such a name."""
 
@@ -95,8 +95,12 @@ class SearchSpace:
     base: FineTuneConfig | None = None
 
     def __post_init__(self) -> None:
+        for name, value in list(vars(self).items()):
+            object.__setattr__(self, name, with_tuples(value))  # lists are as good
         try:
             check_types(self, but=("scientific", "nuisance"))
+            require_text("name", self.name)
+            require_text("question", self.question)
             _check_known("recipe", self.recipe, RECIPES)
             _check_known("scale", self.scale, SCALES)
             _check_axes(self.scientific, self.nuisance)
@@ -239,8 +243,8 @@ def _check_known(what: str, name: str, table: Mapping[str, object]) -> None:
         raise InputError(f"{what} = {name!r}: known are {', '.join(table)}")
 
 
-def _first_repeated(names: list[str]) -> str | None:
-    return next((name for name in names if names.count(name) > 1), None)
+def _first_repeated(values: Sequence[Value]) -> Value:
+    return next((value for value in values if values.count(value) > 1), None)
 
 
 def _check_axes(scientific: Mapping[str, Axis], nuisance: Mapping[str, Axis]) -> None:
@@ -253,9 +257,10 @@ def _check_axes(scientific: Mapping[str, Axis], nuisance: Mapping[str, Axis]) ->
         raise InputError("an axis is both scientific and nuisance")
     axes = {**scientific, **nuisance}
     for name in sorted(axes.keys() & TABLE_COLUMNS):
-        raise InputError(f"axis {name}: tables have a column of that name; call it otherwise")
+        raise InputError(f"axis {name}: tables have a column of that name; name it differently")
     owner: dict[str, str] = {}
     for name, axis in axes.items():
+        require_text("axis", name)
         if not isinstance(axis, Mapping | tuple):
             raise InputError(f"axis {name} = {shown(axis)}: must be a tuple of values, or a dict of named levels")
         if isinstance(axis, Mapping):
@@ -266,9 +271,11 @@ def _check_axes(scientific: Mapping[str, Axis], nuisance: Mapping[str, Axis]) ->
         labels = [label for label, _ in levels]
         if not labels:
             raise InputError(f"axis {name} has no values")
-        twice = _first_repeated([str(label) for label in labels])
-        if twice is not None:
-            raise InputError(f"axis {name} has {twice} twice")
+        for text in [label for label in labels if isinstance(label, str)]:
+            require_text(f"axis {name}, label", text)
+        for twice in (_first_repeated([str(label) for label in labels]), _first_repeated(labels)):  # 1 and 1.0, too
+            if twice is not None:
+                raise InputError(f"axis {name} has {twice} twice")
         for path in {path for _, fields in levels for path in fields}:
             if path == "seed":
                 raise InputError(f"axis {name} sets seed: seeds are given apart, as `seeds`")

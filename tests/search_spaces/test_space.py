@@ -71,10 +71,27 @@ WRONG = {
         {"base": BASE.with_values({"val_fraction": 0.0}), "nuisance": {"optimizer.lr": (0.1,)}},
         "val_fraction is 0",
     ),
+    "an axis named as a table's lines": ({"scientific": {"lines": {"a": {"steps": 1}}}}, "axis lines"),
+    "an axis named as a heading": ({"scientific": {"test accuracy, %": {"a": {"steps": 1}}}}, "axis test accuracy, %"),
+    "an axis of two lines": ({"scientific": {"a\nb": {"a": {"steps": 1}}}}, "must be a text of one line"),
+    "an axis without a name": ({"scientific": {"": {"a": {"steps": 1}}}}, "axis = ''"),
+    "a label with an escape": ({"scientific": {"pace": {"\x1b[31m": {"steps": 1}}}}, "axis pace, label = '\\x1b[31m'"),
+    "a label of spaces": ({"scientific": {"pace": {" ": {"steps": 1}}}}, "axis pace, label = ' '"),
+    "a question with an empty line": ({"question": "Does\n\nit?"}, "question = 'Does\\n\\nit?'"),
+    "no question": ({"question": ""}, "question = ''"),
+    "a value twice in two types": ({"scientific": {"optimizer.lr": (1, 1.0)}}, "axis optimizer.lr has 1 twice"),
     "no seeds": ({"seeds": ()}, "no seeds"),
     "a seed twice": ({"seeds": (1, 1)}, "seeds"),
     "keep that refuses all": ({"keep": lambda config: False}, "refuses every point"),
 }
+
+
+def test_lists_are_as_good_as_tuples() -> None:
+    lists = {"scientific": {"crop_scale": [[0.5, 1.0], [0.6, 1.0]]}, "nuisance": {"optimizer.lr": [0.1, 0.2]}}
+    tuples = {"scientific": {"crop_scale": ((0.5, 1.0), (0.6, 1.0))}, "nuisance": {"optimizer.lr": (0.1, 0.2)}}
+    space = space_of(**lists, seeds=[0, 1], columns=["crop_scale"])
+    assert space == space_of(**tuples, seeds=(0, 1), columns=("crop_scale",))
+    assert [each.config.crop_scale for each in space.candidates((0,))] == [(0.5, 1.0)] * 2 + [(0.6, 1.0)] * 2
 
 
 @pytest.mark.parametrize("case", WRONG)
