@@ -1,6 +1,8 @@
 """What the README says is so."""
 
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +13,8 @@ from revit.datasets.registry import caveats
 from search_spaces.space import SearchSpace
 from study.cli.main import COMMANDS
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
 
 
 def test_its_search_space_becomes_a_study_by_being_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,7 +33,7 @@ def test_its_search_space_becomes_a_study_by_being_saved(tmp_path: Path, monkeyp
 
 def test_the_files_it_points_to_are_there() -> None:
     for target in re.findall(r"\]\(([\w/.]+)\)", README):
-        assert (Path(__file__).parent.parent / target).exists(), target
+        assert (ROOT / target).exists(), target
 
 
 def test_the_table_it_shows_is_the_quickstarts() -> None:
@@ -47,3 +50,34 @@ def test_it_shows_what_is_not_settled_about_the_digits() -> None:
 
 def test_the_commands_it_names_exist() -> None:
     assert set(re.findall(r"run_study\.py (\w+)", README)) <= COMMANDS.keys()
+
+
+def test_its_commands_work_as_typed_once_the_environment_is_active() -> None:
+    activate = README.index("\nsource .venv/bin/activate ")
+    assert README.index("\nmake study ") < activate < README.index("\npython run_study.py ")
+    typed = f"source {sys.prefix}/bin/activate && python run_study.py list"
+    env = {"PATH": "/usr/bin:/bin"}
+    done = subprocess.run(["bash", "-c", typed], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    assert "quickstart" in done.stdout
+
+
+def test_a_command_typed_without_the_environment_says_how_to_activate_it() -> None:
+    without_packages = [sys.executable, "-S", "run_study.py", "list"]
+    done = subprocess.run(without_packages, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == f"error: {sys.executable} has no typer; after `make study`: source .venv/bin/activate\n"
+
+
+def test_a_python_that_is_too_old_is_one_line_before_anything_is_installed(tmp_path: Path) -> None:
+    old = tmp_path / "python3.10"
+    as_old = "import sys; sys.version_info = (3, 10, 13); exec(sys.argv[2])"
+    old.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{as_old}' \"$@\"\n")
+    old.chmod(0o755)
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    make = ["make", "study", f"PYTHON={old}"]
+    done = subprocess.run(make, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    error, _ = done.stderr.splitlines()  # make adds its own
+    assert error == f"error: {old} is Python 3.10; must be 3.11 or newer: make PYTHON=python3.11"
+    assert not (tmp_path / ".venv").exists()
