@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from revit.errors import InputError, first_line
+from revit.folders import check_regular
 
 Arrays = Mapping[str, npt.NDArray[np.floating]]
 
@@ -26,11 +27,12 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """Tensors by timm's names, on the CPU, as they are in the file: nothing is resized.
 
     Raises:
-        InputError: the file is torn, of an unknown format, or a pickle that wants to run code.
+        InputError: the file is torn, not a regular one, of an unknown format, or a pickle that wants to run code.
     """
     file = path / "model.safetensors" if path.is_dir() else path
     if file.suffix not in FORMATS:
         raise InputError(f"{path}: unknown format of weights; known are {', '.join(FORMATS)}, or a folder")
+    check_regular(file)
     try:
         return FORMATS[file.suffix](file)
     except InputError:

@@ -1,4 +1,4 @@
-"""Paths as users give them: which one is meant, and whether it can be written before anything depends on it."""
+"""Paths as users give them: which one is meant, and whether it can be read or written before anything depends on it."""
 
 import os
 from pathlib import Path
@@ -22,6 +22,12 @@ def expanded(path: Path) -> Path:
     except (RuntimeError, ValueError) as error:
         raise InputError(f"{path} cannot be used: {error}") from error
     return meant
+
+
+def check_regular(path: Path) -> None:
+    """Raise InputError where a path is a pipe, a device or a folder: to read one may never end."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is not a regular file")
 
 
 def check_writable(folder: Path, option: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from revit.architectures import MODELS
 from revit.config import ModelConfig
 from revit.errors import InputError
-from revit.folders import expanded
+from revit.folders import check_regular, expanded
 from revit.typed import shown
 
 PACKAGED = Path(__file__).parent / "pretrained"
@@ -67,13 +67,15 @@ def weights_digest(path: Path | None) -> str | None:
     Where a file `NAME.sha256` lies beside it, as `fetch` leaves one, the digest must be the one in there.
 
     Raises:
-        InputError: it is not, so the file was torn or changed.
+        InputError: it is not, so the file was torn or changed; or it is not a regular file.
     """
     if path is None:
         return None
     file = path / "model.safetensors" if path.is_dir() else path
     stated = file.with_name(file.name + ".sha256")
     try:
+        for each in (file, stated):
+            check_regular(each)
         with file.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
         as_stated = not stated.exists() or stated.read_bytes().startswith(digest.encode())

@@ -1,4 +1,5 @@
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from revit.architectures import MODELS
+from revit.checkpoints import read_checkpoint
 from revit.config import ModelConfig
 from revit.errors import InputError
 from revit.weights import PACKAGED, WEIGHTS_DIR_VARIABLE, find_weights, hub_repo, weights_digest
@@ -90,3 +92,18 @@ def test_every_pretrained_model_of_the_table_has_a_place_to_come_from() -> None:
         shipped = (PACKAGED / f"{name}.safetensors").exists()
         assert (hub_repo(name) is not None or shipped) is spec.pretrained
     assert hub_repo("vit_tiny_patch16_224") == "timm/vit_tiny_patch16_224"
+
+
+def test_weights_that_are_not_a_regular_file_are_refused_in_one_line(tmp_path: Path) -> None:
+    """A pipe that nobody writes to, and a device that never ends, as weights or as the digest beside them."""
+    pipe, device = tmp_path / "pipe.safetensors", tmp_path / "zero.npz"
+    os.mkfifo(pipe)
+    device.symlink_to("/dev/zero")
+    for path in (pipe, device):
+        for look in (weights_digest, read_checkpoint):
+            with pytest.raises(InputError, match=rf"^{path} is not a regular file$"):
+                look(path)
+    save_file({"w": torch.zeros(1)}, tmp_path / "w.safetensors")
+    os.mkfifo(tmp_path / "w.safetensors.sha256")
+    with pytest.raises(InputError, match=r"w\.safetensors\.sha256 is not a regular file$"):
+        weights_digest(tmp_path / "w.safetensors")
