@@ -1,11 +1,16 @@
 """How much of a disk a study takes, told before it runs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from shutil import disk_usage
 
 from rich.filesize import decimal
 
 from revit.architectures import MODELS
 from revit.config import FineTuneConfig
+from revit.datasets.store import bytes_to_write
+from revit.folders import check_writable
+from search_spaces.space import SearchSpace
+from study.plan import Folders
 
 BYTES = 4
 """Of a number in a file: weights and moments are kept in 32 bits, whatever they are computed in."""
@@ -39,3 +44,13 @@ def disk_line(configs: Iterable[FineTuneConfig], first_seed: int) -> str:
     unknown = sorted({config.model.name for config in configs if not model_bytes(config)})
     line = f"disk: {decimal(sum(kept))} for {len(kept)} models, and up to {decimal(checkpoints)} per running trial"
     return f"{line}; without those of {', '.join(unknown)}, whose size is not known" if unknown else line
+
+
+def images_lines(space: SearchSpace, folders: Folders) -> Iterator[str]:
+    """Return what each dataset that was never decoded here will take in the cache, a line each."""
+    for dataset in dict.fromkeys(candidate.config.dataset for candidate in space.candidates(space.seeds[:1])):
+        num_bytes = bytes_to_write(dataset, data_dir=folders.data, cache_dir=folders.cache)
+        if num_bytes:
+            check_writable(folders.cache, "--cache-dir")
+            free = decimal(disk_usage(folders.cache).free)
+            yield f"disk: {decimal(num_bytes)} for the images of {dataset} in {folders.cache}, where {free} are free"

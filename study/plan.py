@@ -34,12 +34,14 @@ class Folders:
         data: folder of downloaded datasets.
         cache: folder of this machine's decoded images.
         server: address of the MLflow tracking server that has the results instead; empty for none.
+        skip_broken: leave out images of the data that cannot be decoded.
     """
 
     store: Path
     data: Path
     cache: Path
     server: str = ""
+    skip_broken: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +163,7 @@ def make_plan(space: SearchSpace, seeds: tuple[int, ...], folders: Folders, reco
 
     @cache
     def store_of(dataset: str) -> ImageStore:
-        return open_store(dataset, data_dir=folders.data, cache_dir=folders.cache)
+        return open_store(dataset, data_dir=folders.data, cache_dir=folders.cache, skip_broken=folders.skip_broken)
 
     @cache
     def weights_of(model: ModelConfig) -> Path | None:

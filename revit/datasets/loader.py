@@ -8,6 +8,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
+from itertools import islice
 from math import gcd
 from typing import NamedTuple, TypeVar
 
@@ -145,17 +146,23 @@ def _frame_side(config: FineTuneConfig) -> int:
     return config.resolution + 2 * config.crop_padding
 
 
-def crop_all(images: Sequence[npt.NDArray[np.uint8]], crops: Crops, resolution: int) -> Tensor:
-    """The box of each image (H, W, C), resized (bilinear, antialiased), mirrored or not: (B, C, R, R) uint8."""
+def crop_all(images: Iterable[npt.NDArray[np.uint8]], crops: Crops, resolution: int) -> Tensor:
+    """The box of each image (H, W, C), resized (bilinear, antialiased), mirrored or not: (B, C, R, R) uint8.
+
+    Images are asked for a few at a time, and let go then: those that are decoded for it need not all fit in memory.
+    """
     corners = zip(images, crops.boxes.tolist(), strict=True)
-    cuts = [image[top : top + height, left : left + width] for image, (top, left, height, width) in corners]
-    channels = cuts[0].shape[2]
-    out = np.empty((len(cuts), channels, resolution, resolution), np.uint8)
+    cuts = (image[top : top + height, left : left + width] for image, (top, left, height, width) in corners)
+    first = next(cuts)
+    channels = first.shape[2]
+    out = np.empty((len(crops.boxes), channels, resolution, resolution), np.uint8)
     largest = max(resolution**2, *crops.boxes[:, 2:].prod(axis=1).tolist())
     num_together = max(1, RESIZED_TOGETHER // (channels * largest))
-    for start in range(0, len(cuts), num_together):
+    together = [first, *islice(cuts, num_together - 1)]
+    for start in range(0, len(out), num_together):
         part = slice(start, start + num_together)
-        _resize(cuts[part], crops.flips[part].tolist(), out[part])
+        _resize(together, crops.flips[part].tolist(), out[part])
+        together = list(islice(cuts, num_together))
     return torch.from_numpy(out)
 
 
@@ -216,21 +223,22 @@ def _interpolate(pixels: npt.NDArray[np.uint8], height: int, width: int) -> npt.
     return resized.permute(0, 2, 3, 1).numpy()
 
 
-def train_images(config: FineTuneConfig, images: Sequence[npt.NDArray[np.uint8]], crops: Crops) -> Tensor:
+def train_images(
+    config: FineTuneConfig, images: Iterable[npt.NDArray[np.uint8]], sizes: npt.NDArray[np.int64], crops: Crops
+) -> Tensor:
     """Training images (B, C, R, R) uint8: the boxes of the frames that the config makes of `images` (H, W, C)."""
     if config.train_crop in ("random_resized", "none"):
         return crop_all(images, crops, config.resolution)
     if config.train_crop == "resized":
-        frames = squash_all(images, _frame_side(config))
+        frames = squash_all(images, sizes, _frame_side(config))
     else:
-        frames = F.pad(squash_all(images, config.resolution), [config.crop_padding])
+        frames = F.pad(squash_all(images, sizes, config.resolution), [config.crop_padding])
     return crop_all([frame.permute(1, 2, 0).numpy() for frame in frames], crops, config.resolution)
 
 
-def squash_all(images: Sequence[npt.NDArray[np.uint8]], resolution: int) -> Tensor:
-    """Each image (H, W, C) entire, resized (bilinear, antialiased): (B, C, R, R) uint8."""
-    whole = whole_boxes(np.array([image.shape[:2] for image in images]))
-    return crop_all(images, Crops(whole, np.zeros(len(images), bool)), resolution)
+def squash_all(images: Iterable[npt.NDArray[np.uint8]], sizes: npt.NDArray[np.int64], resolution: int) -> Tensor:
+    """Each image (H, W, C) of `sizes` (B, 2) entire, resized (bilinear, antialiased): (B, C, R, R) uint8."""
+    return crop_all(images, Crops(whole_boxes(sizes), np.zeros(len(sizes), bool)), resolution)
 
 
 def batch_indices(config: FineTuneConfig, train: Indices, step: int) -> Indices:
@@ -253,8 +261,9 @@ def draw_mix(config: FineTuneConfig, step: int, count: int) -> Mix | None:
 def train_batch(config: FineTuneConfig, store: ImageStore, train: Indices, step: int) -> Batch:
     """The batch of training step `step` (from 0): at most `batch_size` images at the resolution."""
     indices = batch_indices(config, train, step)
-    crops = draw_crops(config, step, store.sizes[indices])
-    images = train_images(config, _images(store, indices), crops)
+    sizes = store.sizes[indices]
+    crops = draw_crops(config, step, sizes)
+    images = train_images(config, _images(store, indices), sizes, crops)
     mix = draw_mix(config, step, len(indices))
     return Batch(images, torch.from_numpy(store.labels[indices]), mix)
 
@@ -281,12 +290,12 @@ def eval_batches(
 
 
 def _eval_batch(store: ImageStore, indices: Indices, resolution: int) -> Batch:
-    images = squash_all(_images(store, indices), resolution)
+    images = squash_all(_images(store, indices), store.sizes[indices], resolution)
     return Batch(images, torch.from_numpy(store.labels[indices]))
 
 
-def _images(store: ImageStore, indices: Indices) -> list[npt.NDArray[np.uint8]]:
-    return [store.image(index) for index in indices.tolist()]
+def _images(store: ImageStore, indices: Indices) -> Iterator[npt.NDArray[np.uint8]]:
+    return (store.image(index) for index in indices.tolist())
 
 
 def to_input(

@@ -1,12 +1,13 @@
 """The image store: a dataset decoded once per machine, memory-mapped, shared by all trials on it.
 
     digits-1f2e3d4c5b6a7988/
-        pixels.bin     every image's (H, W, C) uint8, one after the other
+        pixels.bin     every image's (H, W, C) uint8, or fewer bytes of its file, one after the other
         layout.npz     offsets (n+1,) into pixels, sizes (n, 2) as H W, labels (n,), is_test (n,)
-        manifest.json  dataset, digest, class_names, channels, num_train, num_test, num_shared
+        manifest.json  dataset, digest, class_names, channels, num_train, num_test, num_shared; skipped, decoder
 
-The folder is named by the digest of its content. Beside it, `sources/` remembers which files on disk
-decoded to which store, by their sizes and times, so that a second look costs no decoding.
+An image whose pixels would take too many bytes stays as its file has it, and is decoded whenever it is read. The
+folder is named by the digest of its content. Beside it, `sources/` remembers which files on disk decoded to which
+store, by their sizes and times, so that a second look costs no decoding.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,17 +24,16 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
+from revit.datasets.building import STORE_VERSION, Written, kept_bytes, write_images
 from revit.datasets.readers import reader_for
-from revit.datasets.readers.base import Reader, Sample
+from revit.datasets.readers.base import Reader
+from revit.datasets.readers.images import decode_image, decoder
 from revit.datasets.registry import DATASETS
-from revit.datasets.subsets import Splits, split, test_part
+from revit.datasets.subsets import Splits, split
 from revit.errors import InputError
 from revit.folders import check_writable
 
-STORE_VERSION = 1
-"""Part of every digest, and so of every trial's identity: it changes with what a store's pixels mean."""
-
-MANIFEST_VERSION = 2
+MANIFEST_VERSION = 3
 """Of what manifest.json tells beside the digest: a store with an older one is decoded again, and is found equal."""
 
 
@@ -44,6 +44,8 @@ class Manifest:
     Attributes:
         digest: covers pixels, sizes, labels, splits and class names.
         num_shared: test images whose very pixels are also those of a training image.
+        skipped: why each image that was left out is broken.
+        decoder: what decoded those that are kept encoded; empty where none is.
     """
 
     dataset: str
@@ -53,12 +55,21 @@ class Manifest:
     num_train: int
     num_test: int
     num_shared: int
+    skipped: tuple[str, ...] = ()
+    decoder: str = ""
+
+
+SPECIAL = ("skipped", "decoder")
+"""Fields of a manifest that most stores have nothing to say in."""
+
+MAX_NAMED = 10
+"""Broken images that a message names."""
 
 
 def remarks(manifest: Manifest) -> list[str]:
     """What a reader of results should know of a store: a line each; none where all is as it should be.
 
-    These are where its counts are not the registry's, and test images that are training images too.
+    These are where its counts are not the registry's, test images that are training images too, and broken images.
     """
     told = []
     spec = DATASETS.get(manifest.dataset)
@@ -78,7 +89,15 @@ def remarks(manifest: Manifest) -> list[str]:
             f"dataset {manifest.dataset}: {manifest.num_shared:,} of its {manifest.num_test:,} test images "
             "are training images too, pixel by pixel"
         )
+    if manifest.skipped:
+        told.append(f"dataset {manifest.dataset} is without {_named(manifest.skipped)}")
     return told
+
+
+def _named(broken: Sequence[str]) -> str:
+    """Return how many images are broken, and the first of them."""
+    more = [f"{len(broken) - MAX_NAMED:,} more"] if len(broken) > MAX_NAMED else []
+    return f"{len(broken):,} broken images: {'; '.join([*broken[:MAX_NAMED], *more])}"
 
 
 class ImageStore:
@@ -95,7 +114,8 @@ class ImageStore:
         self.folder = folder
         try:
             record = json.loads((folder / "manifest.json").read_text())
-            self.manifest = Manifest(**{**record, "class_names": tuple(record["class_names"])})
+            lists = {name: tuple(value) for name, value in record.items() if isinstance(value, list)}
+            self.manifest = Manifest(**{**record, **lists})
             with np.load(folder / "layout.npz") as layout:
                 self.labels: npt.NDArray[np.int64] = layout["labels"]
                 self.is_test: npt.NDArray[np.bool_] = layout["is_test"]
@@ -103,6 +123,9 @@ class ImageStore:
                 self._offsets: npt.NDArray[np.int64] = layout["offsets"]
             mapped = np.memmap(folder / "pixels.bin", dtype=np.uint8, mode="c")
             self._pixels: npt.NDArray[np.uint8] = np.asarray(mapped)  # numpy cuts its memmaps four times as slowly
+            decoded = self.sizes.prod(axis=1) * self.manifest.channels
+            is_encoded = np.diff(self._offsets) < decoded
+            self._encoded: npt.NDArray[np.bool_] | None = is_encoded if is_encoded.any() else None
             if len(self._pixels) != self._offsets[-1]:
                 raise ValueError("pixels.bin is not as long as it was")
         except OSError:
@@ -118,10 +141,12 @@ class ImageStore:
         return _split(self.folder, val_fraction, data_fraction, subset_seed)
 
     def image(self, index: int) -> npt.NDArray[np.uint8]:
-        """Image `index` as (H, W, C) uint8: a view of the mapped file. Private pages: the file never changes."""
+        """Image `index` as (H, W, C) uint8: a view of the mapped file, whose pages are private, or decoded from it."""
         height, width = self.sizes[index]
-        flat = self._pixels[self._offsets[index] : self._offsets[index + 1]]
-        return flat.reshape(height, width, self.manifest.channels)
+        kept = self._pixels[self._offsets[index] : self._offsets[index + 1]]
+        if self._encoded is not None and self._encoded[index]:
+            return decode_image(kept.tobytes(), f"{index} of {self.folder}")
+        return kept.reshape(height, width, self.manifest.channels)
 
 
 @lru_cache(maxsize=64)
@@ -136,53 +161,89 @@ def _split(folder: Path, val_fraction: float, data_fraction: float, subset_seed:
     )
 
 
-def open_store(dataset: str, *, data_dir: Path, cache_dir: Path) -> ImageStore:
+def open_store(dataset: str, *, data_dir: Path, cache_dir: Path, skip_broken: bool = False) -> ImageStore:
     """The store of a dataset, built first where this machine has none of these very files.
 
     Args:
         dataset: a registered name or `folder:PATH`.
         data_dir: where downloaded datasets lie.
         cache_dir: where stores are kept, on a disk local to the machine.
+        skip_broken: leave out images that cannot be decoded, which the manifest names.
 
     Raises:
         InputError: the dataset is not there, an image cannot be decoded, or a disk does not let one read or write.
     """
     try:
-        return _open_or_build(dataset, data_dir, cache_dir)
+        return _open_or_build(dataset, data_dir, cache_dir, skip_broken)
     except OSError as error:
         raise InputError(f"dataset {dataset} cannot be decoded into {cache_dir}: {error}") from error
 
 
-def _open_or_build(dataset: str, data_dir: Path, cache_dir: Path) -> ImageStore:
+def bytes_to_write(dataset: str, *, data_dir: Path, cache_dir: Path) -> int:
+    """Return how many bytes `open_store` would write into the cache; 0 where it has the dataset.
+
+    Raises:
+        InputError: the dataset is not there, or cannot be read.
+    """
+    try:
+        reader = reader_for(dataset)
+        files = reader.find(data_dir)
+        if _folder_of(dataset, files, cache_dir) is not None:
+            return 0
+        _, samples = reader.read(files)
+        return kept_bytes(samples)
+    except OSError as error:
+        raise InputError(f"dataset {dataset} cannot be read: {error}") from error
+
+
+def _open_or_build(dataset: str, data_dir: Path, cache_dir: Path, skip_broken: bool) -> ImageStore:
     reader = reader_for(dataset)
     files = reader.find(data_dir)
     check_writable(cache_dir, "--cache-dir")
-    known = cache_dir / "sources" / f"{_fingerprint(dataset, files)}.txt"
+    known = _record_of(dataset, files, cache_dir)
     known.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(known.with_suffix(".lock")):
-        if known.exists():
-            folder = cache_dir / known.read_text(errors="replace")
-            if (folder / "manifest.json").exists():
-                return ImageStore(folder)
-        folder = _build(dataset, reader, files, cache_dir)
-        known.write_text(folder.name)
-    return ImageStore(folder)
+        folder = _folder_of(dataset, files, cache_dir)
+        store = None if folder is None else ImageStore(folder)
+        if store is None or not _is_current(store.manifest, skip_broken):
+            store = ImageStore(_build(dataset, reader, files, cache_dir, skip_broken))
+            known.write_text(store.folder.name)
+    return store
 
 
-def _fingerprint(dataset: str, files: list[Path]) -> str:
+def _record_of(dataset: str, files: list[Path], cache_dir: Path) -> Path:
+    """Return the file that remembers which store these files were decoded to."""
     seen = hashlib.sha256(os.fsencode(f"{STORE_VERSION} {MANIFEST_VERSION} {dataset}"))
     for path in files:
-        status = path.stat()
+        status = path.stat() if path.exists() else path.lstat()  # a link to nowhere: an image that is broken
         seen.update(os.fsencode(f"\0{path} {status.st_size} {status.st_mtime_ns}"))
-    return seen.hexdigest()[:32]
+    return cache_dir / "sources" / f"{seen.hexdigest()[:32]}.txt"
 
 
-def _build(dataset: str, reader: Reader, files: list[Path], cache_dir: Path) -> Path:
+def _folder_of(dataset: str, files: list[Path], cache_dir: Path) -> Path | None:
+    """Return the store that these files were decoded to; None where the cache has it not."""
+    known = _record_of(dataset, files, cache_dir)
+    folder = cache_dir / known.read_text(errors="replace") if known.exists() else None
+    return folder if folder is not None and (folder / "manifest.json").exists() else None
+
+
+def _is_current(manifest: Manifest, skip_broken: bool) -> bool:
+    """Return whether a store would be built again as it is."""
+    return manifest.decoder in ("", decoder()) and (skip_broken or not manifest.skipped)
+
+
+def _build(dataset: str, reader: Reader, files: list[Path], cache_dir: Path, skip_broken: bool) -> Path:
     """Decode everything into a temporary folder, then rename it to its digest's name."""
     class_names, samples = reader.read(files)
     partial = Path(tempfile.mkdtemp(prefix="building-", dir=cache_dir))
     try:
-        manifest = _write(partial, dataset, class_names, samples)
+        written = write_images(partial / "pixels.bin", dataset, class_names, samples)
+        if written.skipped and not skip_broken:
+            broken = _named(written.skipped)
+            raise InputError(f"dataset {dataset} has {broken}; leave them out with --skip-broken")
+        manifest = _manifest(dataset, class_names, written)
+        np.savez(partial / "layout.npz", allow_pickle=False, **written.layout)
+        (partial / "manifest.json").write_text(json.dumps(_stated(manifest), indent=1))
         label = dataset if dataset.isidentifier() else "folder"
         folder = cache_dir / f"{label}-{manifest.digest[:16]}"
         if folder.exists():  # the same content, from other files or from an older version of this module
@@ -194,76 +255,28 @@ def _build(dataset: str, reader: Reader, files: list[Path], cache_dir: Path) -> 
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _write(folder: Path, dataset: str, class_names: list[str], samples: Iterator[Sample]) -> Manifest:
-    content = hashlib.sha256()
-    sizes: list[tuple[int, int]] = []
-    labels: list[int] = []
-    splits: list[str] = []
-    seen: list[bytes] = []
-    channels = 0
-    with (folder / "pixels.bin").open("wb") as pixels:
-        for image, label, part in samples:
-            _check_sample(dataset, len(sizes), image, label, len(class_names), channels)
-            height, width, channels = image.shape
-            data = np.ascontiguousarray(image).tobytes()
-            pixels.write(data)
-            content.update(data)
-            sizes.append((height, width))
-            labels.append(label)
-            splits.append(part)
-            seen.append(hashlib.sha256(f"{height} {width} ".encode() + data).digest())
-    if not sizes:
-        raise InputError(f"dataset {dataset} has no images")
-    layout = _layout(np.array(sizes, np.int64), np.array(labels, np.int64), np.array(splits), channels)
-    for name in sorted(layout):
-        content.update(name.encode() + np.ascontiguousarray(layout[name]).tobytes())
-    content.update(json.dumps([STORE_VERSION, channels, class_names]).encode())
-    num_test = int(layout["is_test"].sum())
+def _manifest(dataset: str, class_names: list[str], written: Written) -> Manifest:
+    labels, is_test = written.layout["labels"], written.layout["is_test"].astype(bool)
+    num_test = int(is_test.sum())
     manifest = Manifest(
         dataset=dataset,
-        digest=content.hexdigest(),
+        digest=written.digest,
         class_names=tuple(class_names),
-        channels=channels,
+        channels=written.channels,
         num_train=len(labels) - num_test,
         num_test=num_test,
-        num_shared=_num_shared(seen, layout["is_test"]),
+        num_shared=written.num_shared,
+        skipped=written.skipped,
+        decoder=decoder() if written.has_encoded else "",
     )
     if manifest.num_train == 0 or num_test == 0:
         raise InputError(f"dataset {dataset} has {manifest.num_train} training and {num_test} test images")
-    np.savez(folder / "layout.npz", allow_pickle=False, **layout)
-    (folder / "manifest.json").write_text(json.dumps(asdict(manifest), indent=1))
+    lost = set(range(len(class_names))) - set(labels[~is_test].tolist()) if written.skipped else set()
+    if lost:
+        raise InputError(f"dataset {dataset}: only broken training images are of class {class_names[min(lost)]}")
     return manifest
 
 
-def _check_sample(
-    dataset: str, number: int, image: npt.NDArray[np.uint8], label: int, num_classes: int, channels: int
-) -> None:
-    """Raise InputError where an image could not be trained on, whatever reader it comes from.
-
-    Args:
-        number: of the image, counted from 0.
-        channels: of the images before it, 0 where it is the first.
-    """
-    if not 0 <= label < num_classes:
-        raise InputError(f"dataset {dataset}: image {number} is of class {label}; there are 0 to {num_classes - 1}")
-    usable = image.ndim == 3 and min(image.shape) > 0 and image.shape[2] in ({1, 3} if channels == 0 else {channels})
-    if not usable:
-        right = "height, width, and 1 or 3 channels, as many in all images"
-        raise InputError(f"dataset {dataset}: image {number} has the shape {image.shape}; must be {right}")
-
-
-def _num_shared(seen: list[bytes], is_test: npt.NDArray[np.generic]) -> int:
-    """Test images that equal a training image, given a digest of each image's size and pixels."""
-    in_train = {digest for digest, test in zip(seen, is_test, strict=True) if not test}
-    return sum(digest in in_train for digest, test in zip(seen, is_test, strict=True) if test)
-
-
-def _layout(
-    sizes: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], splits: npt.NDArray[np.str_], channels: int
-) -> dict[str, npt.NDArray[np.generic]]:
-    is_test = splits == "test"
-    unsplit = np.flatnonzero(splits == "unsplit")
-    if len(unsplit):
-        is_test[unsplit[test_part(labels[unsplit])]] = True
-    offsets = np.concatenate([[0], np.cumsum(sizes.prod(axis=1) * channels)]).astype(np.int64)
-    return {"sizes": sizes, "labels": labels, "is_test": is_test, "offsets": offsets}
+def _stated(manifest: Manifest) -> dict[str, object]:
+    """Return what manifest.json holds: a store that nothing is special about says no more than it did at first."""
+    return {name: value for name, value in asdict(manifest).items() if name not in SPECIAL or value}

@@ -60,7 +60,14 @@ CacheFolder = Annotated[
 ]
 
 
-def folders_of(store: str, data_dir: Path, weights_dir: Path | None, cache_dir: Path) -> "Folders":
+SkipBroken = Annotated[
+    bool, typer.Option("--skip-broken", help="Leave out images that cannot be decoded; they are counted and named.")
+]
+
+
+def folders_of(
+    store: str, data_dir: Path, weights_dir: Path | None, cache_dir: Path, *, skip_broken: bool = False
+) -> "Folders":
     """Return the folders that the options name."""
     from study.plan import Folders
 
@@ -71,6 +78,7 @@ def folders_of(store: str, data_dir: Path, weights_dir: Path | None, cache_dir: 
         data=expanded(data_dir),
         cache=expanded(cache_dir),
         server=server,
+        skip_broken=skip_broken,
     )
 
 

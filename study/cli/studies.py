@@ -20,6 +20,7 @@ from study.cli.options import (
     RecipeName,
     ScaleName,
     Seeds,
+    SkipBroken,
     StoreAddress,
     StudyName,
     WeightsFolder,
@@ -54,17 +55,18 @@ def plan(
     data_dir: DataFolder = DEFAULT_DATA,
     weights_dir: WeightsFolder = None,
     cache_dir: CacheFolder = DEFAULT_CACHE,
+    skip_broken: SkipBroken = False,
 ) -> None:
     """Show every trial of a study and whether it is done; train nothing.
 
     Where a dataset or weights are not here yet, it shows the trials all the same, and what `fetch` has to get.
     """
-    from study.disk_space import disk_line
+    from study.disk_space import disk_line, images_lines
     from study.fetch import missing
     from study.plan import is_registered, outline
     from study.tables import notes, outline_table, plan_table
 
-    folders = folders_of(store, data_dir, weights_dir, cache_dir)
+    folders = folders_of(store, data_dir, weights_dir, cache_dir, skip_broken=skip_broken)
     for space in spaces_of(study, scale, recipe):
         absent = missing(space, folders.data) if is_registered(space) else []
         if absent:
@@ -78,6 +80,8 @@ def plan(
             for line in (*notes(space), *caveats(dict.fromkeys(trial.candidate.config.dataset for trial in trials))):
                 tell(line)
             continue
+        for line in images_lines(space, folders):
+            tell(line)
         planned, _ = _plan(space, seeds, folders)
         out.print(plan_table(planned))
         out.print(f"{len(planned.trials)} trials, {len(planned.to_run)} to run")
@@ -114,6 +118,7 @@ def run(
     data_dir: DataFolder = DEFAULT_DATA,
     weights_dir: WeightsFolder = None,
     cache_dir: CacheFolder = DEFAULT_CACHE,
+    skip_broken: SkipBroken = False,
 ) -> None:
     """Train whatever trials of a study are not done yet, then show its table.
 
@@ -121,7 +126,7 @@ def run(
     several studies ask for is trained once.
     Exit code: 0 all finished, 1 some failed, 2 wrong input, 130 interrupted.
     """
-    folders = folders_of(store, data_dir, weights_dir, cache_dir)
+    folders = folders_of(store, data_dir, weights_dir, cache_dir, skip_broken=skip_broken)
     asked: Asked = {
         "cpus_per_trial": cpus_per_trial,
         "gpus_per_trial": gpus_per_trial,
@@ -151,6 +156,7 @@ def report(
     data_dir: DataFolder = DEFAULT_DATA,
     weights_dir: WeightsFolder = None,
     cache_dir: CacheFolder = DEFAULT_CACHE,
+    skip_broken: SkipBroken = False,
     reports: Annotated[
         Path, typer.Option(help="Folder to write to; inside, one for each study, recipe and scale.")
     ] = Path("reports"),
@@ -166,7 +172,7 @@ def report(
     from study.report import write_report
     from study.report_folder import ReportKeptError, folder_name
 
-    folders = folders_of(store, data_dir, weights_dir, cache_dir)
+    folders = folders_of(store, data_dir, weights_dir, cache_dir, skip_broken=skip_broken)
     code = EXIT_FINISHED
     for space in spaces_of(study, scale, recipe):
         planned, ledger = _plan(space, seeds, folders)

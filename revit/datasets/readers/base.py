@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from revit.datasets.readers.images import ImageFile
 from revit.errors import InputError
 
 FETCH_IT = "`run_study.py fetch STUDY`"
@@ -16,9 +17,9 @@ Split = Literal["train", "test", "unsplit"]
 
 
 class Sample(NamedTuple):
-    """One image (H, W, C) uint8 with C 1 or 3, its class, and the split its publisher put it in."""
+    """One image, (H, W, C) uint8 with C 1 or 3 or its file, its class, and the split its publisher put it in."""
 
-    image: npt.NDArray[np.uint8]
+    image: npt.NDArray[np.uint8] | ImageFile
     label: int
     split: Split
 

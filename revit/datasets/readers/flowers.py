@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from revit.datasets.readers.archives import read_members
 from revit.datasets.readers.base import Contents, Sample, Split, not_here
-from revit.datasets.readers.images import decode_bytes, decode_image
+from revit.datasets.readers.images import ImageFile
 from revit.datasets.readers.matlab import whole_numbers
 from revit.errors import InputError
 
@@ -97,11 +97,11 @@ def _from_archive(archive: Path, flowers: list[Flower]) -> Iterator[Sample]:
     contents = read_members(archive, [f"jpg/{flower.name}" for flower in flowers])
     for name, label, split in flowers:
         member = f"jpg/{name}"
-        yield Sample(decode_bytes(contents[member], f"{archive}: {member}"), label, split)
+        yield Sample(ImageFile(f"{archive}: {member}", contents[member]), label, split)
 
 
 def _from_folder(folder: Path, flowers: list[Flower]) -> Iterator[Sample]:
     missing = [flower.name for flower in flowers if not (folder / flower.name).is_file()]
     if missing:
         raise InputError(f"{folder} lacks {len(missing)} of {len(flowers)} photographs, first {missing[0]}")
-    return (Sample(decode_image(folder / name), label, split) for name, label, split in flowers)
+    return (Sample(ImageFile(str(folder / name), folder / name), label, split) for name, label, split in flowers)

@@ -1,9 +1,14 @@
-"""Class folders: `train/CLASS/*` and `test/CLASS/*`, or `CLASS/*` to be split."""
+"""Class folders: `train/CLASS/*` and `test/CLASS/*`, or `CLASS/*` to be split.
 
+Names that begin with a dot are left out, of files and of folders: those of editors and systems begin so. Links are
+followed, to files and to folders.
+"""
+
+from collections.abc import Iterator
 from pathlib import Path
 
 from revit.datasets.readers.base import Contents, Sample, Split
-from revit.datasets.readers.images import decode_image
+from revit.datasets.readers.images import ImageFile
 from revit.errors import InputError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
@@ -23,14 +28,38 @@ def find_image_folder(folder: Path) -> list[Path]:
     if not files:
         raise InputError(
             f"dataset folder:{folder} has no images: expected train/CLASS/*.jpg and test/CLASS/*.jpg, "
-            "or CLASS/*.jpg to be split"
+            "or CLASS/*.jpg to be split, and no names that begin with a dot"
         )
     return files
 
 
 def images_in(part: Path) -> list[Path]:
-    """Every image in or below the class folders of one split, sorted."""
-    return sorted(path for path in part.glob("*/**/*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    """Every image in or below the class folders of one split, sorted; none where there is no such folder."""
+    if not part.is_dir():
+        return []
+    files = (path for path in _files_below(part) if path.parent != part)
+    return sorted(path for path in files if path.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def _files_below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """Yield all that is not a folder, in this one or below.
+
+    Args:
+        above: the folders that it was reached through, without links.
+
+    Raises:
+        InputError: a link leads to one of these.
+    """
+    real = folder.resolve()
+    if real in above:
+        raise InputError(f"dataset folder {folder} is a link to a folder that holds it: remove the link")
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _files_below(path, (*above, real))
+        else:
+            yield path
 
 
 def split_folders(folder: Path) -> dict[Split, Path]:
@@ -43,7 +72,7 @@ def split_folders(folder: Path) -> dict[Split, Path]:
 
 
 def read_image_folder(folder: Path, files: list[Path]) -> Contents:
-    """Decode with PIL: upright (EXIF), RGB. Classes are the folders' names, sorted.
+    """Every image, RGB and upright (EXIF). Classes are the folders' names, sorted.
 
     Raises:
         InputError: train and test do not hold the same classes.
@@ -57,7 +86,8 @@ def read_image_folder(folder: Path, files: list[Path]) -> Contents:
     class_names = sorted({name for _, name in places})
     label_of = {name: label for label, name in enumerate(class_names)}
     samples = (
-        Sample(decode_image(path), label_of[name], split) for path, (split, name) in zip(files, places, strict=True)
+        Sample(ImageFile(str(path), path), label_of[name], split)
+        for path, (split, name) in zip(files, places, strict=True)
     )
     return class_names, samples
 

@@ -1,41 +1,118 @@
-"""Decoding one image, whatever its file holds, to (H, W, 3) uint8."""
+"""Images as files hold them, and decoding one to (H, W, 3) uint8."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from revit.errors import InputError
+from revit.folders import check_regular
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
 
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP")
+"""All that is opened, whatever a file is named: PIL knows others that run a program, as EPS does."""
 
-def decode_image(path: Path) -> npt.NDArray[np.uint8]:
-    """The image file as (H, W, 3) uint8, turned upright as its EXIF says.
+
+class ImageFile(NamedTuple):
+    """An image that is not decoded yet.
+
+    Attributes:
+        name: what an error calls it.
+        source: the file, or its content; None where a table has none.
+    """
+
+    name: str
+    source: Path | bytes | None
+
+    def read(self) -> bytes:
+        """Return the file's content.
+
+        Raises:
+            InputError: there is none, it cannot be read, or it is not a regular file.
+        """
+        with _named_errors(self.name):
+            file = self._file()
+            return file.read_bytes() if isinstance(file, Path) else file.getvalue()
+
+    def num_bytes(self) -> int:
+        """Return the size of the file, without reading it."""
+        return self.source.stat().st_size if isinstance(self.source, Path) else len(self.source or b"")
+
+    def num_pixels(self) -> int:
+        """Return the number of pixels that the file's header states, without decoding it.
+
+        Raises:
+            InputError: it cannot be read, or there are more than PIL's limit, beyond which it takes a file for one
+                that was made to fill the memory.
+        """
+        from PIL import Image
+
+        with _named_errors(self.name), warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with open_image(self._file()) as image:
+                return image.width * image.height
+
+    def _file(self) -> Path | BytesIO:
+        if self.source is None:
+            raise InputError(f"the image {self.name} has no bytes")
+        if isinstance(self.source, bytes):
+            return BytesIO(self.source)
+        check_regular(self.source)
+        return self.source
+
+
+def decode_image(content: bytes, name: str) -> npt.NDArray[np.uint8]:
+    """Return the content of an image file as (H, W, 3) uint8, turned upright as its EXIF says.
 
     Raises:
-        InputError: it cannot be decoded; names the path.
+        InputError: it cannot be decoded; calls it `name`.
     """
-    return _decode(path, str(path))
+    from PIL import ImageOps
+
+    with _named_errors(name), open_image(BytesIO(content)) as image:
+        ImageOps.exif_transpose(image, in_place=True)
+        return _to_rgb(image)
 
 
-def decode_bytes(content: bytes, name: str) -> npt.NDArray[np.uint8]:
-    """As `decode_image`, of a file's content; `name` is what an error calls it."""
-    return _decode(BytesIO(content), name)
+def decoder() -> str:
+    """Return what decodes images here: another may round the pixels of a JPEG differently."""
+    import PIL
+    from PIL import features
+
+    return f"Pillow {PIL.__version__}, libjpeg-turbo {features.version('libjpeg_turbo')}"
 
 
-def _decode(source: Path | BytesIO, name: str) -> npt.NDArray[np.uint8]:
-    from PIL import Image, ImageOps
+def open_image(source: Path | BytesIO) -> "PilImage":
+    """Open an image in one of FORMATS; its pixels are not decoded yet.
+
+    Raises:
+        ValueError: it has another format.
+    """
+    from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(source) as image:
-            return _to_rgb(ImageOps.exif_transpose(image))
-    except Exception as error:  # PIL's decoders of torn files raise whatever they stumble on
-        reason = str(error).replace(str(source), "it") or type(error).__name__
-        raise InputError(f"the image {name} cannot be decoded: {reason}") from error
+        return Image.open(source, formats=FORMATS)
+    except UnidentifiedImageError as error:
+        raise ValueError(f"it is none of {', '.join(FORMATS)}") from error
+
+
+@contextmanager
+def _named_errors(name: str) -> Iterator[None]:
+    """Make an InputError of whatever is raised: PIL's decoders of torn files raise whatever they stumble on."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise InputError(f"the image {name} cannot be decoded: {reason or type(error).__name__}") from error
 
 
 def _to_rgb(image: "PilImage") -> npt.NDArray[np.uint8]:
@@ -47,4 +124,4 @@ def _to_rgb(image: "PilImage") -> npt.NDArray[np.uint8]:
         raise ValueError(f"its gray levels (mode {image.mode}) have no white that they would be scaled by")
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # straight to RGB, PIL warns
-    return np.asarray(image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from revit.datasets.readers.base import Contents, Sample, Split
-from revit.datasets.readers.images import decode_bytes
+from revit.datasets.readers.images import ImageFile
 from revit.errors import InputError, first_line
+from revit.folders import check_regular
 
 if TYPE_CHECKING:
     from pyarrow import StructType
@@ -30,7 +31,7 @@ def find_tables(folder: Path) -> dict[Split, list[Path]]:
 
 
 def _tables_of(folder: Path, split: Split) -> list[Path]:
-    return sorted([*folder.glob(f"{split}-*.parquet"), *(folder / split).glob("*.parquet")])
+    return sorted([*folder.glob(f"{split}-*.parquet"), *(folder / split).glob("[!.]*.parquet")])
 
 
 def read_tables(tables: dict[Split, list[Path]]) -> Contents:
@@ -100,10 +101,7 @@ def _class_names(metadata: bytes) -> list[str]:
 def _samples(files: list[tuple[Path, Split]], heads: dict[Path, _Head]) -> Iterator[Sample]:
     for path, split in files:
         for row, (content, label) in enumerate(zip(_contents(path), heads[path].labels, strict=True)):
-            name = f"{path}, row {row}"
-            if content is None:
-                raise InputError(f"the image {name} has no bytes")
-            yield Sample(decode_bytes(content, name), label, split)
+            yield Sample(ImageFile(f"{path}, row {row}", content), label, split)
 
 
 def _contents(path: Path) -> Iterator[bytes | None]:
@@ -120,6 +118,7 @@ def _open(path: Path) -> Iterator["ParquetFile"]:
     from pyarrow.parquet import ParquetFile
 
     try:
+        check_regular(path)
         with ParquetFile(path) as table:
             yield table
     except InputError:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from revit.datasets.readers.base import Contents, Reader, Sample, package_folder
+from revit.datasets.readers.images import open_image
 
 TILE_SIDE = 32
 COLUMNS_PER_TEST_COLUMN = 5
@@ -96,7 +97,7 @@ def _samples(pictures: Pictures, files: list[Path]) -> Iterator[Sample]:
     from PIL import Image
 
     for label, path in enumerate(files):
-        with Image.open(path) as picture:
+        with open_image(path) as picture:
             whole = picture.convert(pictures.mode)
         for left, top, side, is_test in squares_of(*whole.size, pictures.most_tiles):
             square = whole.crop((left, top, left + side, top + side))

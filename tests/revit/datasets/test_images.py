@@ -1,5 +1,6 @@
-"""Decoding images of every kind that PIL writes, from a file and from its content alike."""
+"""Decoding images of every kind that PIL writes, and refusing what is not one."""
 
+import os
 from io import BytesIO
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from revit.datasets.readers.images import decode_bytes, decode_image
+import revit
+from revit.datasets.readers.images import ImageFile, decode_image, open_image
 from revit.errors import InputError
 
 RGB = np.random.default_rng(0).integers(0, 256, (7, 11, 3), dtype=np.uint8)
@@ -22,10 +24,13 @@ def written(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def decoded(content: bytes, tmp_path: Path) -> np.ndarray:
-    """Through a file and from memory: they must agree."""
+    """Through a file and from memory: both must state as many pixels as there are."""
     (tmp_path / "image").write_bytes(content)
-    image = decode_image(tmp_path / "image")
-    assert np.array_equal(image, decode_bytes(content, "memory"))
+    in_file, in_memory = ImageFile("file", tmp_path / "image"), ImageFile("memory", content)
+    assert in_file.read() == in_memory.read() == content
+    assert in_file.num_bytes() == in_memory.num_bytes() == len(content)
+    image = decode_image(content, "memory")
+    assert in_file.num_pixels() == in_memory.num_pixels() == image.shape[0] * image.shape[1]
     assert image.dtype == np.uint8
     return image
 
@@ -57,7 +62,7 @@ def test_sixteen_bits_keep_their_upper_eight(tmp_path: Path) -> None:
 def test_gray_without_a_white_is_refused(dtype: type) -> None:
     content = written(Image.fromarray(GRAY.astype(dtype)), "tiff")
     with pytest.raises(InputError, match=r"^the image x cannot be decoded: its gray levels \(mode [IF]\)"):
-        decode_bytes(content, "x")
+        decode_image(content, "x")
 
 
 def test_transparency_is_dropped_from_every_mode(tmp_path: Path) -> None:
@@ -100,8 +105,53 @@ def test_a_torn_image_is_one_line_that_names_it(tmp_path: Path, kind: str) -> No
     whole = written(Image.fromarray(RGB), kind)
     for length in (0, 3, 20, len(whole) // 2):
         with pytest.raises(InputError, match=r"^the image table\.parquet, row 3 cannot be decoded: [^\n]+$") as raised:
-            decode_bytes(whole[:length], "table.parquet, row 3")
+            decode_image(whole[:length], "table.parquet, row 3")
         assert "BytesIO" not in str(raised.value)
-        (tmp_path / "torn").write_bytes(whole[:length])
-        with pytest.raises(InputError, match=r"^the image .*/torn cannot be decoded: [^\n]+$"):
-            decode_image(tmp_path / "torn")
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(ran) print\n"
+
+
+def test_only_formats_of_images_are_opened_whatever_a_file_is_called(tmp_path: Path) -> None:
+    """PIL would hand EPS to Ghostscript. The oracle is PIL itself, which knows the file."""
+    path = tmp_path / "innocent.png"
+    path.write_bytes(EPS)
+    with Image.open(path) as known:
+        assert known.format == "EPS"
+    with pytest.raises(InputError, match=r"innocent cannot be decoded: it is none of JPEG, PNG, BMP, GIF, TIFF, WEBP$"):
+        decode_image(EPS, "innocent")
+    with pytest.raises(ValueError, match="it is none of"):
+        open_image(path)
+
+
+def test_images_are_opened_in_one_place() -> None:
+    root = Path(revit.__file__).parent.parent
+    files = [path for package in ("revit", "study", "search_spaces") for path in (root / package).rglob("*.py")]
+    assert [path.name for path in files if "Image.open(" in path.read_text()] == ["images.py"]
+
+
+def test_more_pixels_than_pils_limit_are_refused_before_they_are_decoded() -> None:
+    """A file of some 100 kB: PIL warns above its limit, and only above twice that it raises."""
+    side = 9500
+    assert Image.MAX_IMAGE_PIXELS < side**2 < 2 * Image.MAX_IMAGE_PIXELS
+    bomb = written(Image.new("1", (side, side)), "png")
+    assert len(bomb) < 50_000
+    with pytest.raises(
+        InputError, match=rf"^the image bomb cannot be decoded: Image size \({side**2} pixels\) exceeds"
+    ):
+        ImageFile("bomb", bomb).num_pixels()
+
+
+def test_what_is_not_a_regular_file_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    (tmp_path / "away.png").symlink_to(tmp_path / "nowhere")
+    for name, reason in (
+        ("pipe", "is not a regular file"),
+        ("zero", "is not a regular file"),
+        ("away", "No such file"),
+    ):
+        image = ImageFile(name, tmp_path / f"{name}.png")
+        for look in (image.read, image.num_pixels):
+            with pytest.raises(InputError, match=reason):
+                look()

@@ -140,7 +140,9 @@ def test_crops_of_one_size_are_the_windows_of_torchvisions_frame_all_alike_often
     for top, left in corners:
         expected = frame[:, top : top + 8, left : left + 8]
         both_ways = Crops(np.tile([top, left, 8, 8], (2, 1)), np.array([False, True]))
-        assert torch.equal(train_images(config, [image, image], both_ways), torch.stack([expected, expected.flip(-1)]))
+        sizes = np.tile(image.shape[:2], (2, 1))
+        ours = train_images(config, [image, image], sizes, both_ways)
+        assert torch.equal(ours, torch.stack([expected, expected.flip(-1)]))
 
 
 def test_with_replacement_an_epoch_leaves_a_share_of_1_over_e_unseen() -> None:

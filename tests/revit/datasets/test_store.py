@@ -182,8 +182,21 @@ def test_a_store_of_an_older_version_is_brought_up_to_date(folder: Path, tmp_pat
     assert json.loads(manifest.read_text()) == today
 
 
-def test_digits_keep_the_digest_that_identities_were_made_of(digits: ImageStore) -> None:
-    assert digits.manifest.digest.startswith("9d8142b0")
+GOLDEN_DIGESTS = {
+    "digits": "9d8142b0effe5652",
+    "mnist_5k": "eb92eaa6a49a80e5",
+    "faces": "0ca21c7dc5e578d0",
+    "textures": "31eabe69b2922a6c",
+    "specimens": "17c05b5d70cfba24",
+    "photos": "0774b70a32a2e129",
+}
+
+
+@pytest.mark.parametrize("dataset", GOLDEN_DIGESTS)
+def test_digests_that_identities_were_made_of_do_not_move(dataset: str, cache_dir: Path) -> None:
+    store = open_store(dataset, data_dir=cache_dir, cache_dir=cache_dir)
+    assert store.manifest.digest.startswith(GOLDEN_DIGESTS[dataset])
+    assert {"skipped", "decoder"}.isdisjoint(json.loads((store.folder / "manifest.json").read_text()))
 
 
 def test_reading_pixels_leaves_the_file_as_it_is(digits: ImageStore) -> None:

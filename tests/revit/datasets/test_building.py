@@ -1,0 +1,170 @@
+"""What is kept of images that are large, broken, hidden, linked, or not files."""
+
+import os
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageOps
+
+from revit.config import FineTuneConfig
+from revit.datasets.loader import eval_batches, train_batch
+from revit.datasets.readers import reader_for
+from revit.datasets.store import ImageStore, bytes_to_write, open_store, remarks
+from revit.errors import InputError
+
+
+def write(root: Path, name: str, size: tuple[int, int] = (8, 8), seed: int = 0, **options: object) -> Path:
+    """A smooth image in colors, in a file that may be kept smaller than its pixels."""
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 256, (6, 5, 3), dtype=np.uint8))
+    coarse.resize(size, Image.Resampling.BILINEAR).save(path, **options)
+    return path
+
+
+def write_classes(root: Path, count: int = 5) -> Path:
+    """Two classes of small images, not split."""
+    for name in ("cat", "dog"):
+        for number in range(count):
+            write(root, f"{name}/{number}.png", seed=number)
+    return root
+
+
+def opened(folder: Path, tmp_path: Path, **options: bool) -> ImageStore:
+    return open_store(f"folder:{folder}", data_dir=tmp_path, cache_dir=tmp_path / "cache", **options)
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """Photographs beyond the limit, one of them turned by its EXIF, one a PNG, and one small image."""
+    root = tmp_path / "large"
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    for split in ("train", "test"):
+        write(root, f"{split}/cat/0.jpg", (1300, 1200), seed=1)
+        write(root, f"{split}/cat/1.jpg", (1450, 1100), seed=2, exif=turned)
+        write(root, f"{split}/dog/0.png", (1250, 1150), seed=3)
+        write(root, f"{split}/dog/1.jpg", (60, 40), seed=4)
+    return root
+
+
+@pytest.fixture
+def decoded(large: Path, tmp_path: Path) -> Path:
+    """The same pixels, by PIL, in files that are not smaller than these, so that they are kept decoded."""
+    for path in large.rglob("*.*"):
+        target = (tmp_path / "decoded" / path.relative_to(large)).with_suffix(".bmp")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(path) as image:
+            ImageOps.exif_transpose(image).save(target)
+    return tmp_path / "decoded"
+
+
+def test_an_encoded_image_gives_the_crops_of_the_decoded_one_to_the_bit(
+    large: Path, decoded: Path, tmp_path: Path
+) -> None:
+    ours, oracle = opened(large, tmp_path), opened(decoded, tmp_path)
+    assert (ours.sizes == oracle.sizes).all()
+    assert (ours.folder / "pixels.bin").stat().st_size < 0.1 * (oracle.folder / "pixels.bin").stat().st_size
+    config = FineTuneConfig(dataset="digits", resolution=48, steps=1, batch_size=4)
+    train, test = np.flatnonzero(~ours.is_test), np.flatnonzero(ours.is_test)
+    for crop in ("random_resized", "resized", "padded", "none"):
+        batches = [train_batch(config.with_values({"train_crop": crop}), each, train, 0) for each in (ours, oracle)]
+        assert torch.equal(batches[0].images, batches[1].images), crop
+        assert torch.equal(batches[0].labels, batches[1].labels)
+    [one], [other] = (list(eval_batches(each, test, 48, 4)) for each in (ours, oracle))
+    assert torch.equal(one.images, other.images)
+
+
+def test_how_images_are_kept_is_recorded(large: Path, decoded: Path, tmp_path: Path) -> None:
+    """In the digest; and by what they are decoded, as another may round otherwise: then they are decoded anew."""
+    ours, oracle = opened(large, tmp_path), opened(decoded, tmp_path)
+    assert ours.manifest.digest != oracle.manifest.digest
+    assert ours.manifest.decoder.startswith("Pillow ")
+    assert oracle.manifest.decoder == ""
+    manifest = ours.folder / "manifest.json"
+    today = manifest.read_text()
+    manifest.write_text(today.replace("Pillow", "Pillow 1.0 or"))
+    assert opened(large, tmp_path).folder == ours.folder
+    assert manifest.read_text() == today
+
+
+def test_a_batch_of_encoded_images_is_decoded_one_by_one(large: Path, tmp_path: Path) -> None:
+    """So that memory holds the pixels of an image or two, not those of a batch."""
+    images = opened(large, tmp_path)
+    largest = int(images.sizes.prod(axis=1).max()) * 3
+    config = FineTuneConfig(dataset="digits", resolution=48, steps=1, batch_size=24, train_crop="none")
+    many = np.repeat(np.flatnonzero(images.sizes.min(axis=1) > 1000), 4)
+    tracemalloc.start()
+    try:
+        train_batch(config, images, many, 0)
+        assert largest < tracemalloc.get_traced_memory()[1] < 5 * largest
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_size_that_is_told_is_the_size_that_is_written(large: Path, decoded: Path, tmp_path: Path) -> None:
+    for folder in (large, decoded, write_classes(tmp_path / "small")):
+        where = {"data_dir": tmp_path, "cache_dir": tmp_path / "cache"}
+        told = bytes_to_write(f"folder:{folder}", **where)
+        assert (opened(folder, tmp_path).folder / "pixels.bin").stat().st_size == told > 0
+        assert bytes_to_write(f"folder:{folder}", **where) == 0, "it is there now"
+
+
+def test_broken_images_are_named_and_counted_or_left_out(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "some")
+    whole = opened(root, tmp_path)
+    for number in range(12):
+        (root / f"cat/torn {number:02}.png").write_bytes(b"torn")
+    os.mkfifo(root / "dog/pipe.png")
+    (root / "dog/away.png").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError) as raised:
+        opened(root, tmp_path)
+    message = str(raised.value)
+    assert message.startswith(f"dataset folder:{root} has 14 broken images: the image {root}/cat/torn 00.png cannot be")
+    assert message.count("cannot be decoded: ") == 10
+    assert message.endswith("; 4 more; leave them out with --skip-broken")
+
+    rest = opened(root, tmp_path, skip_broken=True)
+    assert (rest.labels == whole.labels).all()
+    assert all((rest.image(index) == whole.image(index)).all() for index in range(len(whole)))
+    assert rest.manifest.digest != whole.manifest.digest, "that some are left out is part of what they are"
+    assert len(rest.manifest.skipped) == 14
+    assert f"{root}/dog/pipe.png is not a regular file" in rest.manifest.skipped
+    remark = remarks(rest.manifest)[-1]
+    assert remark.startswith(f"dataset folder:{root} is without 14 broken images: the image {root}/cat/torn 00.png")
+    written = (rest.folder / "pixels.bin").stat().st_mtime_ns
+    assert opened(root, tmp_path, skip_broken=True).manifest == rest.manifest
+    assert (rest.folder / "pixels.bin").stat().st_mtime_ns == written
+    with pytest.raises(InputError, match="14 broken images"):
+        opened(root, tmp_path)
+
+
+def test_a_class_that_is_lost_with_its_broken_images_is_refused(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "some")
+    for path in (root / "cat").iterdir():
+        path.write_bytes(b"torn")
+    with pytest.raises(InputError, match="only broken training images are of class cat"):
+        opened(root, tmp_path, skip_broken=True)
+
+
+def test_hidden_files_and_folders_are_left_out_and_links_are_followed(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "some")
+    files = reader_for(f"folder:{root}").find(tmp_path)
+    write(root, ".ipynb_checkpoints/0.png")
+    write(root, "cat/.ipynb_checkpoints/0.png")
+    (root / "cat/._0.png").write_bytes(b"of a Mac")
+    assert reader_for(f"folder:{root}").find(tmp_path) == files
+    write(tmp_path, "elsewhere/1/2.png")
+    write(tmp_path, "mouse/3.png")
+    (root / "cat/more").symlink_to(tmp_path / "elsewhere")
+    (root / "cat/again.png").symlink_to(tmp_path / "elsewhere/1/2.png")
+    (root / "mouse").symlink_to(tmp_path / "mouse")
+    found = set(reader_for(f"folder:{root}").find(tmp_path))
+    assert found - set(files) == {root / "cat/more/1/2.png", root / "cat/again.png", root / "mouse/3.png"}
+    (tmp_path / "elsewhere/1/round").symlink_to(root / "cat")
+    with pytest.raises(InputError, match="cat/more/1/round is a link to a folder that holds it: remove the link"):
+        reader_for(f"folder:{root}").find(tmp_path)

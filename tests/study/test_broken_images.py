@@ -1,0 +1,42 @@
+"""What a user is told of a dataset that has broken images, and how they are left out."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import run_study
+import search_spaces
+from revit.config import FineTuneConfig
+from search_spaces.space import SearchSpace
+
+
+def test_broken_images_stop_a_plan_unless_they_are_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The size of what will be decoded is told first, then the trials, and last what was left out."""
+    for name in ("a", "b"):
+        for number in range(10):
+            path = tmp_path / "images" / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8), (number, 0, 0)).save(path)
+    (tmp_path / "images/b/torn.png").write_bytes(b"torn")
+    base = FineTuneConfig(dataset=f"folder:{tmp_path}/images", resolution=8, steps=1, batch_size=2)
+    space = SearchSpace(name="mine", question="?", scientific={"optimizer.lr": (0.1,)}, base=base)
+    monkeypatch.setattr(search_spaces, "load", lambda _: space)
+
+    def plan(*options: str) -> tuple[int, str]:
+        folders = ["--store", str(tmp_path / "mlruns"), "--cache-dir", str(tmp_path / "cache")]
+        monkeypatch.setattr("sys.argv", ["run_study.py", "plan", "mine", *options, *folders])
+        with pytest.raises(SystemExit) as ended:
+            run_study.main()
+        printed = capsys.readouterr()
+        return ended.value.code, printed.out + printed.err
+
+    code, printed = plan()
+    assert (code, "has 1 broken images: " in printed, "with --skip-broken" in printed) == (2, True, True)
+    code, printed = plan("--skip-broken")
+    assert code == 0
+    assert printed.index("disk: 3.8 kB for the images of") < printed.index("is without 1 broken images: ")
+    _, printed = plan("--skip-broken")
+    assert "for the images of" not in printed
