@@ -105,8 +105,9 @@ class ScheduleConfig:
             it has the half period T_max / N.
         final_factor: what `exponential` has reached after the last step.
         milestones: shares of all steps, warmup included, after each of which `staircase` divides by ten.
-        plateau_factor: what `plateau` multiplies by, each time the validation loss has not improved ...
-        plateau_patience: ... for more than this many evaluations.
+        plateau_factor: what `plateau` multiplies the rate by, each time the validation loss has not improved for more
+            than `plateau_patience` evaluations.
+        plateau_patience: evaluations without a lower validation loss that `plateau` waits for.
     """
 
     name: Literal["cosine", "linear", "exponential", "staircase", "plateau", "constant"] = "cosine"
@@ -153,7 +154,7 @@ class FineTuneConfig:
             over [-1, 1]; `imagenet` or `cifar`, the mean and standard deviation of that dataset's channels.
         sampling: how an epoch goes through the images: `shuffled`, each once; `replaced`, as many draws, any image
             any number of times.
-        steps, epochs: the budget; exactly one of them. An epoch's last batch may be smaller.
+        steps, epochs: the budget: one of the two is given, the other None. An epoch's last batch may be smaller.
         epoch_images: what an epoch of the budget is counted over: the images `used`, or `all` that the fraction
             was taken of, so that every fraction is trained for as many steps.
         batch_size: effective batch, in images.

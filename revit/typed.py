@@ -28,7 +28,7 @@ def check_types(record: Any, but: Collection[str] = ()) -> None:
         if name in but:
             continue
         value = getattr(record, name)
-        require(_fits(hint, value), name, value, _in_words(hint))
+        require(_fits(hint, value), name, value, in_words(hint))
         for number in _numbers(value):
             require(isinstance(number, int) or math.isfinite(number), name, value, "a finite number")
             require(abs(number) < NUMBERS_BELOW, name, value, "smaller than 2**63")
@@ -99,16 +99,17 @@ def _numbers(value: object) -> Iterator[float]:
             yield from _numbers(each)
 
 
-def _in_words(hint: Any) -> str:
+def in_words(hint: Any) -> str:
+    """Return a type as a reader is told it: `int` is a whole number."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
         return "one of " + ", ".join(inner)
     if origin in (types.UnionType, typing.Union):
-        return " or ".join(_in_words(choice) for choice in inner)
+        return " or ".join(in_words(choice) for choice in inner)
     if origin is tuple:
-        return f"({', '.join('...' if kind is Ellipsis else _in_words(kind) for kind in inner)})"
+        return f"({', '.join('...' if kind is Ellipsis else in_words(kind) for kind in inner)})"
     if origin is Mapping:
-        return f"a dict of {_in_words(inner[1])} by {_in_words(inner[0])}"
+        return f"a dict of {in_words(inner[1])} by {in_words(inner[0])}"
     if origin is Callable:
         return "a function"
     return _KIND_IN_WORDS.get(hint) or f"a {hint.__name__}"

@@ -3,8 +3,9 @@
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from mlflow import MlflowClient
@@ -14,6 +15,7 @@ import search_spaces
 from revit.config import FineTuneConfig
 from revit.datasets.page import datasets_page
 from revit.datasets.registry import DATASETS
+from search_spaces.claims import Claim
 from search_spaces.recipes import RECIPES
 from search_spaces.scales import SCALES
 from study import report, trainable
@@ -64,6 +66,16 @@ def test_the_walk_through_makes_a_study_that_runs(
     assert "digits stands for flowers102 and flowers102_nelorth" in shown
     trials = Ledger(tmp_path / "mlruns").trials().values()
     assert [trial.outcome for trial in trials] == ["finished"] * 4
+
+
+def test_the_claims_of_the_walk_through_are_about_its_study_and_all_kinds_are_told() -> None:
+    page = (DOCS / "new_study.md").read_text()
+    [module], [stated] = (re.findall(rf"```{kind}\n(.*?)```", page, flags=re.DOTALL) for kind in ("python", "py"))
+    namespace: dict[str, Any] = {}
+    exec(module + stated, namespace)
+    space = replace(namespace["SPACE"], claims=namespace["claims"])
+    assert len(space.claims) == 2
+    assert set(re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE)) == {kind.__name__ for kind in get_args(Claim)}
 
 
 def test_what_the_page_on_mlflow_filters_and_groups_by_is_in_a_store(
