@@ -1,16 +1,20 @@
-"""The commands that show what there is: studies and models."""
+"""The commands that show what there is: studies, models, axes."""
+
+import textwrap
 
 from rich.table import Table
 from rich.text import Text
 
 import search_spaces
 from revit.architectures import MODELS
+from revit.config import FineTuneConfig
 from revit.errors import InputError
-from study.cli.console import out
+from revit.fields import fields_of
+from study.cli.console import out, tell
 
 
 def list_studies() -> None:
-    """Show the studies there are: name, number of trials, question."""
+    """Show the studies: name, number of trials, question."""
     table = Table(box=None, pad_edge=False)
     for heading in ("study", "trials", "question"):
         table.add_column(heading)
@@ -23,8 +27,20 @@ def list_studies() -> None:
     out.print(table)
 
 
+def axes() -> None:
+    """Show the axes of studies: path, type, default, meaning.
+
+    An axis is a field of a trial's config. The defaults are those of a study with a config of its own (`base=`); a
+    recipe sets others, see docs/recipes.md. Seeds are not an axis: a study has them apart.
+    """
+    for each in fields_of(FineTuneConfig):
+        if each.path != "seed":
+            tell(f"{each.path}: {each.kind}" + (f" [default: {each.default}]" if each.default else ""))
+            tell(textwrap.fill(each.meaning, out.width, initial_indent="    ", subsequent_indent="    "))
+
+
 def models() -> None:
-    """Show the models there are; any other timm classification model goes by its timm name."""
+    """Show the models; any other timm classifier goes by its timm name."""
     table = Table()
     for heading in ("model", "what", "px", "parameters", "licence", "source"):
         table.add_column(heading, overflow="fold")

@@ -21,9 +21,19 @@ SERVERS = ("http://", "https://")
 DEFAULT_DATA = Path("data")
 DEFAULT_CACHE = Path("~/.cache/revit-study")
 
+
+def study_names() -> list[str]:
+    """Return what can stand for STUDY, to complete it."""
+    return [*search_spaces.names(), ALL]
+
+
 StudyName = Annotated[
     str,
-    typer.Argument(metavar="STUDY", help="Name of a study, as `list` shows them, or `all` of the paper's."),
+    typer.Argument(
+        metavar="STUDY",
+        autocompletion=study_names,
+        help="Name of a study, as `list` shows them, or `all` of the paper's.",
+    ),
 ]
 Seeds = Annotated[
     int | None,
@@ -33,11 +43,19 @@ Seeds = Annotated[
 ]
 ScaleName = Annotated[
     str | None,
-    typer.Option("--scale", help=f"How large: {', '.join(SCALES)}. [default: the study's, which is paper]"),
+    typer.Option(
+        "--scale",
+        autocompletion=lambda: list(SCALES),
+        help=f"How large: {', '.join(SCALES)}. [default: the study's, which is paper]",
+    ),
 ]
 RecipeName = Annotated[
     str | None,
-    typer.Option("--recipe", help=f"How trained: {', '.join(RECIPES)}. [default: the study's, which is paper]"),
+    typer.Option(
+        "--recipe",
+        autocompletion=lambda: list(RECIPES),
+        help=f"How trained: {', '.join(RECIPES)}. [default: the study's, which is paper]",
+    ),
 ]
 StoreAddress = Annotated[
     str,

@@ -33,7 +33,9 @@ def doctor(
     weights_dir: WeightsFolder = None,
     cache_dir: CacheFolder = DEFAULT_CACHE,
 ) -> None:
-    """Say whether all is well with the store, what studies read, and this machine; a line each.
+    """Check the store, what studies read, and this machine.
+
+    It says a line for each, and changes nothing without --fix.
 
     Exit code: 0 nothing needs you, 1 something does: `doctor --fix` mends what is "to fix", you what is to "look" at.
     """
@@ -59,7 +61,7 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", help="Remove it; else it is only shown.")] = False,
     store: StoreAddress = DEFAULT_STORE,
 ) -> None:
-    """Show what the store keeps and no table needs, and with --yes remove it.
+    """Show what can be removed from the store; --yes removes it.
 
     These are checkpoints of settled trials, models and reports that newer ones supersede, and runs that were deleted
     in MLflow. Results stay, and so does what a running process has.
@@ -94,7 +96,10 @@ def ui(
         LOOPBACK
     ),
 ) -> None:
-    """Open MLflow's own UI on the results, at http://127.0.0.1:PORT, until Ctrl-C; of a server, say where it is."""
+    """Open MLflow's UI on the results, until Ctrl-C.
+
+    It is at http://127.0.0.1:PORT. Of a server, this says where it is.
+    """
     from study.ledger import Ledger, ui_command
 
     if is_server(store):

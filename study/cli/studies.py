@@ -57,7 +57,7 @@ def plan(
     cache_dir: CacheFolder = DEFAULT_CACHE,
     skip_broken: SkipBroken = False,
 ) -> None:
-    """Show every trial of a study and whether it is done; train nothing.
+    """Show every trial of a study and its state; train nothing.
 
     Where a dataset or weights are not here yet, it shows the trials all the same, and what `fetch` has to get.
     """
@@ -120,10 +120,11 @@ def run(
     cache_dir: CacheFolder = DEFAULT_CACHE,
     skip_broken: SkipBroken = False,
 ) -> None:
-    """Train whatever trials of a study are not done yet, then show its table.
+    """Train the trials of a study that are not done; show its table.
 
     The same command resumes a study that was interrupted, and trains only what was added to it since. A trial that
     several studies ask for is trained once.
+
     Exit code: 0 all finished, 1 some failed, 2 wrong input, 130 interrupted.
     """
     folders = folders_of(store, data_dir, weights_dir, cache_dir, skip_broken=skip_broken)
@@ -161,12 +162,13 @@ def report(
         Path, typer.Option(help="Folder to write to; inside, one for each study, recipe and scale.")
     ] = Path("reports"),
 ) -> None:
-    """Show a study's table, and write what it found to a folder in reports/: one for each study, recipe and scale.
+    """Show a study's table, and write what it found to a folder.
 
-    report.html is one page that opens without network: the table beside published numbers, claims, figures. Beside it
-    tables.md and tables.tex, cells.csv, trials.parquet, and figures/ with each figure as JSON; all are kept in MLflow,
-    too, with the study's last launch.
+    The folder is in reports/, one for each study, recipe and scale. In it, report.html is one page that opens without
+    network: the table beside published numbers, claims, figures. Beside it are tables.md and tables.tex, cells.csv,
+    trials.parquet, and figures/ with each figure as JSON; all are kept in MLflow, too, with the study's last launch.
     A report whose results this store does not have, or has no more, is kept.
+
     Exit code: 0 written, 1 an earlier report was kept, 2 wrong input.
     """
     from study.report import write_report
@@ -194,7 +196,9 @@ def fetch(
     data_dir: DataFolder = DEFAULT_DATA,
     weights_dir: WeightsFolder = None,
 ) -> None:
-    """Get the datasets and weights that a study needs, in advance: nodes with GPUs are often offline.
+    """Download the datasets and weights that a study needs.
+
+    `run` downloads nothing: nodes with GPUs are often offline.
 
     Exit code: 0 all is here, 1 something could not be fetched (it says where to get it and where to put it).
     """
@@ -240,9 +244,10 @@ def _run_one(planned: "Plan", ledger: "Ledger", asked: Asked, command: str) -> i
     code = EXIT_FINISHED
     if todo:
         from study.orders import Resources
+        from study.provenance import launch_tags
         from study.runner import run_plan
 
-        result = run_plan(planned, ledger, out, Resources(**asked), tags={"command": command})
+        result = run_plan(planned, ledger, out, Resources(**asked), tags=launch_tags(command))
         planned = planned.with_records(ledger.trials())
         code = _tell_failures(planned, ledger, result)
     else:
