@@ -44,5 +44,6 @@ def check_writable(folder: Path, option: str) -> None:
         probe = folder / f".writable-{os.getpid()}"
         probe.touch()
         probe.unlink()
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written: {error.strerror}; name another folder with {option}") from error
+    except (OSError, RecursionError) as error:  # pathlib creates a folder's parents by recursion
+        reason = error.strerror if isinstance(error, OSError) else "it is nested too deep"
+        raise InputError(f"{folder} cannot be written: {reason}; name another folder with {option}") from error

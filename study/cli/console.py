@@ -5,11 +5,14 @@ import sys
 from rich.console import Console
 from rich.text import Text
 
+from study.streams import open_closed
+
 EXIT_FINISHED, EXIT_SOME_FAILED, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 PIPED_WIDTH = 160
 """Columns of a table that goes into a file or pipe, where there is no terminal to ask."""
 
+open_closed()
 out = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, markup=False, emoji=False)
 err = Console(stderr=True, soft_wrap=True, markup=False, emoji=False, highlight=False)
 # Without markup: labels, questions and paths are a user's, and may look like it.

@@ -16,6 +16,7 @@ from study.cli.console import EXIT_SOME_FAILED, EXIT_WRONG_INPUT, err, tell_erro
 from study.cli.listing import axes, list_studies, models
 from study.cli.stores import doctor, prune, ui
 from study.cli.studies import fetch, plan, report, run
+from study.streams import make_lossy
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "list": list_studies,
@@ -91,11 +92,12 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; every wrong input is one line and exit code 2."""
+    """Run the command line; every wrong input is one line and exit code 2. What cannot be printed is dropped."""
     gc.set_threshold(*GC_THRESHOLDS)
     atexit.register(gc.freeze)  # else Python looks through all objects once more while it ends: .4 s of a `plan`'s 1.9
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name of a file may be no text
+    make_lossy()
     try:
         app()
     except InputError as error:

@@ -1,6 +1,7 @@
 """The commands on a store: doctor, prune, ui."""
 
 import os
+import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -107,7 +108,17 @@ def ui(
         return
     folder = expanded(Path(store))
     command = ui_command(folder, host, port)
+    _check_free(host, port)
     if host != LOOPBACK:
         tell(f"warning: whoever reaches {host}:{port} can read, change and delete every result")
     out.print(f"http://{host}:{port}{Ledger(folder).ui_path()}   (Ctrl-C ends it)", soft_wrap=True)
     os.execv(command[0], command)
+
+
+def _check_free(host: str, port: int) -> None:
+    """Raise InputError where nobody can listen on a port, as another does."""
+    try:
+        family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise InputError(f"--host = {host}, --port = {port}: cannot be listened on: {error.strerror}") from error

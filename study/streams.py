@@ -1,0 +1,65 @@
+"""Standard streams that never end what prints to them: a terminal that goes away, a full disk, a closed pipe."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+
+class LossyStream:
+    """A text stream that drops what cannot be written.
+
+    Args:
+        on_error: called with the first error that is not a pipe whose reader has enough.
+    """
+
+    def __init__(self, stream: TextIO, on_error: Callable[[OSError], object] = lambda error: None) -> None:
+        self._stream = stream
+        self._on_error = on_error
+        self._has_failed = False
+
+    def write(self, text: str) -> int:
+        """Write the text, or drop it."""
+        with self._dropping():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush what is buffered, or drop it."""
+        with self._dropping():
+            self._stream.flush()
+
+    @contextmanager
+    def _dropping(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            pass
+        except OSError as error:
+            if not self._has_failed:
+                self._has_failed = True
+                self._on_error(error)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def open_closed() -> None:
+    """Open those standard streams that were closed when Python started, on nothing.
+
+    Python has None in their place, and the next file that is opened takes their number: a child would write into it.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("r" if name == "stdin" else "w"))  # noqa: SIM115 - it stays open
+
+
+def make_lossy() -> None:
+    """Let printing never raise, from here on. Where stdout cannot be written, stderr says so once."""
+    errors = cast(TextIO, LossyStream(sys.stderr))
+    sys.stderr = errors
+    sys.stdout = cast(
+        TextIO, LossyStream(sys.stdout, lambda error: errors.write(f"what is printed is lost: {error.strerror}\n"))
+    )

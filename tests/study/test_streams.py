@@ -1,0 +1,26 @@
+"""Commands whose output goes nowhere: real processes, real devices."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMAND = f"{sys.executable} {Path(__file__).parents[2] / 'run_study.py'} list"
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ("> /dev/full", "what is printed is lost: No space left on device\n"),
+        (">&-", ""),
+        ("<&- >&- 2>&-", ""),
+        ("2> /dev/full > /dev/full", ""),
+        ("| true", ""),
+    ],
+)
+def test_a_command_goes_on_where_it_cannot_print(where: str, told: str) -> None:
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{COMMAND} {where}"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr, done.stdout) == (0, told, "")
