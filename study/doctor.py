@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from study.checks import Finding
 from study.checks.inputs import check_datasets, check_weights
-from study.checks.machine import check_devices, check_disks, check_versions
+from study.checks.machine import check_devices, check_disks, check_limits, check_versions
 from study.checks.server import check_server
 from study.checks.store import check_store
 from study.plan import Folders
@@ -18,6 +18,7 @@ def diagnose(folders: Folders, *, fix: bool) -> Iterator[Finding]:
     """
     yield from check_versions()
     yield from check_devices()
+    yield from check_limits()
     yield from check_disks({"--store": folders.store, "--data-dir": folders.data, "--cache-dir": folders.cache})
     yield from check_datasets(folders.cache, fix=fix)
     yield from check_weights()

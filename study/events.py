@@ -8,11 +8,13 @@ from typing import Any, NamedTuple, cast
 
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
+from rich.filesize import decimal
 
 from study.cluster import ray_is_alive
 from study.failures import MOST_ALIKE, MOST_LOST, FailureClass, RayLostError, Signature, classify, signature, told
 from study.labels import trial_label
 from study.leases import Leases, LostError
+from study.limits import memory_limit, num_killed_for_memory
 from study.orders import Orders
 from study.plan import Plan
 from study.progress import StudyProgress
@@ -21,6 +23,8 @@ from study.recorder import Recorder
 from study.records import Outcome, is_settled
 from study.trainable import ARTIFACTS, clear_work
 
+WORKER_BYTES = 900_000_000
+"""Resident memory of a worker that has no model and images yet, measured: torch and timm."""
 LOOK_AT_RAY_S = 2.0
 """How often to see whether Ray is alive."""
 
@@ -57,6 +61,8 @@ class Events(Stateless, tune.Callback):
         self._signatures: Counter[Signature] = Counter()
         self._built = {trial.known.built: trial.identity for trial in plan.trials if trial.known and trial.known.built}
         self._ray_seen = time.monotonic()
+        self._peak_bytes = 0
+        self._num_killed = num_killed_for_memory()
 
     def on_step_begin(self, iteration: int, trials: list[TuneTrial], **_: Any) -> None:
         """Tune would wait for ever for the workers of a Ray that is no more.
@@ -68,7 +74,6 @@ class Events(Stateless, tune.Callback):
             self.stop(f"the study was stopped: {LostError()}")
         if time.monotonic() - self._ray_seen > LOOK_AT_RAY_S:
             if not ray_is_alive():
-                self._stopper.running.clear()
                 raise RayLostError
             self._ray_seen = time.monotonic()
 
@@ -84,6 +89,8 @@ class Events(Stateless, tune.Callback):
     ) -> None:
         """A worker reported rows, or the end."""
         identity = _identity(trial)
+        if "peak_bytes" in result:
+            self._peak_bytes = max(self._peak_bytes, result["peak_bytes"])
         if "tags" in result:
             self._recorder.tags(identity, result["tags"])
             self._stop_where_a_factor_has_no_effect(identity, result["tags"]["built"])
@@ -110,12 +117,30 @@ class Events(Stateless, tune.Callback):
         self._stopper.running.discard(identity)
         error = _error_of(trial)
         cause: BaseException = getattr(error, "cause", None) or error
-        failure = classify(cause)
+        failure = self._class_of(cause)
+        message = self._memory_is_short() if failure == "host out of memory" else told(cause)
+        if self._stopper.stopping and failure == "lost worker":
+            return  # the signal that stops the study has reached the worker, too: the trial is interrupted
         if not self._stopper.stopping and self._runs_again(identity, failure):
-            self._progress.again(identity, trial_label(self._trials[identity]), f"{failure}: {told(cause)}")
+            self._progress.again(identity, trial_label(self._trials[identity]), f"{failure}: {message}")
             return
-        self._end(identity, "failed", message=told(cause), failure=failure, traceback=str(error))
+        self._end(identity, "failed", message=message, failure=failure, traceback=str(error))
         self._stop_where_all_fail_alike(signature(cause, str(error)), str(error))
+
+    def _class_of(self, cause: BaseException) -> FailureClass:
+        """Return the class of a failure: that the kernel killed a worker for memory, only the kernel's count tells."""
+        failure = classify(cause)
+        if failure != "lost worker" or num_killed_for_memory() <= self._num_killed:
+            return failure
+        self._num_killed += 1
+        return "host out of memory"
+
+    def _memory_is_short(self) -> str:
+        needed = f"up to {decimal(self._peak_bytes)}" if self._peak_bytes else f"more than {decimal(WORKER_BYTES)}"
+        return (
+            f"memory is short: {decimal(memory_limit())} here, and a trial takes {needed}; "
+            "where trials run side by side, --cpus-per-trial lets fewer run at a time"
+        )
 
     def _runs_again(self, identity: str, failure: FailureClass) -> bool:
         if failure == "lost worker":

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import resource
 import shutil
 import time
 from collections.abc import Callable
@@ -61,9 +62,9 @@ class Order:
 def train_trial(params: dict[str, Any]) -> None:
     """Train one order to its end, going on from its checkpoint where there is one.
 
-    Reports `tags`, then `rows` as they come, with whether its state was `saved`, and lastly `outcome`. Artifacts lie in
-    the work folder by then. Where the device has too little memory, it goes on with half the micro-batch: the same
-    gradient, and the same trial.
+    Reports `tags`, then `rows` as they come, with whether its state was `saved`, and lastly `outcome`; with each the
+    most memory, `peak_bytes`, that its process has had. Artifacts lie in the work folder by then. Where the device has
+    too little memory, it goes on with half the micro-batch: the same gradient, and the same trial.
     """
     _import_all()
     order = Order(**params["order"])
@@ -132,7 +133,7 @@ def _train(order: Order, config: FineTuneConfig) -> None:
         if untold:
             news = {"rows": untold, "repeated": False, "saved": False, **news}
             untold = []
-        tune.report(news)
+        tune.report({"peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, **news})
         told_at = time.monotonic()
 
     def report(rows: list[Row], state: TrainState) -> None:

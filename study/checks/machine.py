@@ -11,7 +11,9 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from rich.filesize import decimal
 
+from revit.errors import InputError
 from study.checks import Finding
+from study.limits import check_processes, memory_limit
 
 PACKAGE = "revit-study"
 SHOWN = ("torch", "timm", "ray", "mlflow", "optuna")
@@ -55,8 +57,7 @@ def check_devices() -> Iterator[Finding]:
 
     from revit.device import uses_bf16
 
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    yield Finding("ok", f"devices: {os.cpu_count()} CPUs, {decimal(memory)} of memory")
+    yield Finding("ok", f"devices: {os.cpu_count()} CPUs, {decimal(memory_limit())} of memory")
     gpus = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
     for gpu in gpus:
         free, total = torch.cuda.mem_get_info(gpu)
@@ -65,6 +66,14 @@ def check_devices() -> Iterator[Finding]:
         yield Finding("ok", f"devices: {gpu} {name}, {decimal(free)} of {decimal(total)} free, {bf16}")
     if not gpus:
         yield Finding("ok", "devices: no GPU, so trials train on CPUs")
+
+
+def check_limits() -> Iterator[Finding]:
+    """Tell of limits that do not let Ray start."""
+    try:
+        check_processes()
+    except InputError as error:
+        yield Finding("look", f"processes: {error}")
 
 
 def check_disks(folders: Mapping[str, Path]) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from ray.exceptions import NodeDiedError, OutOfMemoryError
+from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError
 
 from revit.config import FineTuneConfig
 from search_spaces.space import SearchSpace
@@ -123,3 +123,38 @@ def test_once_the_study_stops_nothing_runs_again(play: Any) -> None:
     assert [told["failure"] for told in played.ended] == ["device out of memory"]
     assert played.stopper.stop_all()
     assert played.queue.suggest("") == Queue.FINISHED
+
+
+def test_a_worker_that_the_kernel_killed_for_memory_is_told_of_as_such(
+    play: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = [4]  # of others, before this launch
+    monkeypatch.setattr("study.events.num_killed_for_memory", lambda: killed[0])
+    monkeypatch.setattr("study.events.memory_limit", lambda: 1_500_000_000)
+    played = play(SHARED)
+    played.fail(played.start(), ActorDiedError())
+    trial = played.start()
+    assert trial.config["order"]["num_cpus"] == 4, "a worker that was lost runs again beside others"
+    for _ in range(2):
+        killed[0] += 1
+        played.fail(trial, ActorDiedError())
+        trial = played.start() if not played.ended else trial
+    [told] = played.ended
+    assert told["failure"] == "host out of memory"
+    assert told["message"].startswith("memory is short: 1.5 GB here, and a trial takes more than 900.0 MB")
+    trial = played.start()
+    played.events.on_trial_result(0, [], trial, {"peak_bytes": 950_000_000})
+    killed[0] += 1
+    played.fail(trial, ActorDiedError())
+    killed[0] += 1
+    played.fail(played.start(), ActorDiedError())
+    assert "a trial takes up to 950.0 MB" in played.ended[-1]["message"]
+
+
+def test_a_worker_that_the_stopping_signal_reached_leaves_its_trial_interrupted(play: Any) -> None:
+    played = play(SHARED)
+    trial = played.start()
+    played.stopper.stop()
+    played.fail(trial, NodeDiedError("gone"))
+    assert played.ended == [], "the recorder marks it as interrupted"
+    assert played.stopper.stop_all()

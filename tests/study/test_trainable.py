@@ -1,5 +1,6 @@
 import json
 import os
+import resource
 import subprocess
 import sys
 from copy import deepcopy
@@ -60,7 +61,8 @@ def test_what_comes_in_quick_succession_is_told_at_once(
     monkeypatch.setattr(tune, "report", told.append)
     train_trial(order_of(small, digits, tmp_path))
     began, *rows, end = told
-    assert set(began) == {"tags"}
+    assert set(began) == {"tags", "peak_bytes"}
+    assert 50e6 < began["peak_bytes"] <= end["peak_bytes"] <= 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert 1 <= len(rows) < 6
     assert end["outcome"] == "finished"
     assert [row["step"] for result in (*rows, end) for row in result.get("rows", [])] == list(range(1, 13))
