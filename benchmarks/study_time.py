@@ -11,12 +11,11 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-import ray
 from rich.console import Console
 
 import search_spaces
 from benchmarks.ratios import Measured, seconds_of
-from study.cluster import start_ray
+from study.cluster import find_nodes, start_ray
 from study.ledger import Ledger
 from study.orders import Resources, share_of
 from study.plan import Folders, make_plan
@@ -31,7 +30,7 @@ def measure(*, tiny: bool) -> list[Measured]:
         space = replace(space, base=space.base.with_values({"steps": 5, "resolution": 8}), seeds=(0,))
     start_ray()
     resources = Resources()
-    slots = share_of(resources, ray.cluster_resources()).num_slots  # type: ignore[no-untyped-call]  # Ray leaves it so
+    slots = share_of(resources, find_nodes()).num_slots
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folders = Folders(store=folder / "mlruns", data=folder, cache=folder / "cache")

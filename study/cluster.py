@@ -2,21 +2,30 @@
 
 import logging
 import os
+import secrets
 import socket
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import ModuleType
 
 import ray
+from ray._common.utils import get_default_ray_temp_dir
+from ray._private import services, worker
+from ray._private import utils as ray_utils
 
 from revit.errors import InputError, first_line
 from study import RAY_BEYOND_THIS_MACHINE
+from study.limits import check_processes
+from study.orders import Node
+from study.signals import handlers_kept
 
 QUIET_RAY = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "10",  # without its GCS Ray ends this process: rather soon than late
     "RAY_prestart_worker_first_driver": "0",  # Tune's workers have an environment of their own: it never uses these
     "RAY_health_check_period_ms": "1000",  # a dead raylet is seen after seconds, not after half a minute
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -28,9 +37,15 @@ QUIET_RAY = {
 
 ADDRESS = "RAY_ADDRESS"
 """Ray's variable: the cluster that `ray.init` joins, unless told otherwise, and with it whoever can write to it."""
+TOKEN = "RAY_AUTH_TOKEN"
+"""Ray's variable: the secret of a cluster. Without it Ray keeps one in a file of the home folder."""
 
 CONNECT_TIMEOUT_S = 10.0
 """How long to wait for a cluster's answer: Ray itself would wait for minutes."""
+ESSENTIAL = ("gcs_server", "raylet")
+"""Processes of Ray without which no trial goes on."""
+MAX_STARTS = 3
+"""How often to try to start Ray: on a busy machine its processes may not find each other in time."""
 
 
 def start_ray(address: str | None = None, *, tell: Callable[[str], None] = warnings.warn) -> None:
@@ -43,7 +58,7 @@ def start_ray(address: str | None = None, *, tell: Callable[[str], None] = warni
         tell: called with a line for the user where Ray's variables open it to others, or name a cluster.
 
     Raises:
-        InputError: no cluster can be joined at that address.
+        InputError: no cluster can be joined at that address, or this machine does not let Ray start.
     """
     os.environ.update(QUIET_RAY)
     if os.environ[RAY_BEYOND_THIS_MACHINE] != "0":
@@ -54,18 +69,13 @@ def start_ray(address: str | None = None, *, tell: Callable[[str], None] = warni
     if ray.is_initialized():
         return
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failed trials are told of by their outcome
-    if address is not None:
-        _check_reachable(address)
-    try:
-        ray.init(address or "local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    except Exception as error:
-        if address is None:
-            raise
-        raise InputError(f"--address = {address}: the cluster cannot be joined: {first_line(error)}") from error
+    if address is None:
+        _start_own()
+    else:
+        _join(address)
 
 
-def _check_reachable(address: str) -> None:
-    """Raise InputError where nobody listens at HOST:PORT."""
+def _join(address: str) -> None:
     host, _, port = address.rpartition(":")
     if not host or "/" in host or not port.isdecimal():
         raise InputError(f"--address = {address}: must be HOST:PORT of a Ray cluster, as `ray start --head` prints it")
@@ -73,8 +83,66 @@ def _check_reachable(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
     except (OSError, OverflowError) as error:
         raise InputError(f"--address = {address}: no Ray cluster answers there: {error}") from error
+    try:
+        _init(address)
+    except Exception as error:
+        raise InputError(f"--address = {address}: the cluster cannot be joined: {first_line(error)}") from error
+
+
+def _start_own() -> None:
+    check_processes()
+    os.environ.setdefault(TOKEN, secrets.token_hex())
+    for left in reversed(range(MAX_STARTS)):
+        try:
+            _init("local")
+        except Exception as error:  # whatever Ray raises: its processes did not find each other in time, or died
+            ray.shutdown()
+            if not left:
+                folder = get_default_ray_temp_dir()  # type: ignore[no-untyped-call]  # Ray leaves it so
+                advice = f"; RAY_TMPDIR names another folder than {folder}" if isinstance(error, OSError) else ""
+                raise InputError(f"Ray cannot be started: {first_line(error)}{advice}") from error
+        else:
+            return
+
+
+def _init(address: str) -> None:
+    with (
+        handlers_kept(),
+        _replaced(services, "ConsolePopen", partial(services.ConsolePopen, process_group=0)),
+        _replaced(ray_utils, "set_sigterm_handler", lambda handler: None),
+    ):
+        ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+
+
+@contextmanager
+def _replaced(module: ModuleType, name: str, value: object) -> Iterator[None]:
+    """While inside, a module has another value of this name: Ray has no option for what we need here.
+
+    Schedulers signal a whole process group, in which Ray's processes would die before the trials are saved. So they get
+    groups of their own, and signals of this process stay the study's to handle.
+    """
+    former = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, former)
 
 
 def ray_is_alive() -> bool:
-    """Whether Ray has a node that it hears of. Where its GCS is dead, Ray ends this process instead, within seconds."""
-    return any(node["Alive"] for node in ray.nodes())  # type: ignore[no-untyped-call]  # Ray leaves it so
+    """Return whether our own Ray's processes live, or, of a cluster that was joined, any node."""
+    node = worker._global_node
+    if node is None:
+        return False
+    if node.all_processes:  # started here: a GCS that is dead would not answer, and Ray would end this process
+        return not any(kind in ESSENTIAL for kind, _ in node.dead_processes())
+    return bool(find_nodes())
+
+
+def find_nodes() -> list[Node]:
+    """Return what each living node of Ray offers; a head node may have no CPUs."""
+    return [
+        Node(cpus=node["Resources"].get("CPU", 0.0), gpus=node["Resources"].get("GPU", 0.0))
+        for node in ray.nodes()  # type: ignore[no-untyped-call]  # Ray leaves it so
+        if node["Alive"]
+    ]

@@ -1,7 +1,7 @@
 """What workers are told to train, and what each of them gets of the machine."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +31,7 @@ class Share(NamedTuple):
 
     Attributes:
         cpus, gpus: of one trial.
-        all_cpus: of this machine.
+        all_cpus: of the largest node that can run one: what a trial that runs alone asks for.
         num_slots: trials that run at a time.
         compiled: their models are compiled.
     """
@@ -48,25 +48,39 @@ class Share(NamedTuple):
         return self.num_slots > 1
 
 
-def share_of(resources: Resources, cluster: Mapping[str, float]) -> Share:
-    """What one trial gets of what Ray has found.
+class Node(NamedTuple):
+    """What one machine of Ray's offers to trials."""
+
+    cpus: float
+    gpus: float
+
+    def num_slots(self, cpus: int, gpus: float) -> int:
+        """Return how many trials of this size fit at a time."""
+        slots = min(self.cpus / cpus, self.gpus / gpus) if gpus else self.cpus / cpus
+        return int(slots)
+
+
+def share_of(resources: Resources, nodes: Sequence[Node]) -> Share:
+    """Return what one trial gets of the nodes that Ray has found.
 
     A small model on a CPU is faster on one thread than on two (measured: 824 against 695 images/s).
 
     Raises:
-        InputError: more than there is.
+        InputError: more than any node has.
     """
-    num_cpus, num_gpus = cluster["CPU"], cluster.get("GPU", 0.0)
-    gpus = resources.gpus_per_trial
+    gpus, cpus = resources.gpus_per_trial, resources.cpus_per_trial
+    with_gpus = [node for node in nodes if node.gpus]
     if gpus is None:
-        gpus = 1.0 if num_gpus else 0.0
-    cpus = resources.cpus_per_trial
+        gpus = 1.0 if with_gpus else 0.0
     if cpus is None:
-        cpus = max(1, int(num_cpus * gpus / num_gpus)) if gpus and num_gpus else 1
-    if cpus > num_cpus or gpus > num_gpus:
-        raise InputError(f"a trial asks for {cpus} CPUs and {gpus:g} GPUs; Ray finds {num_cpus:g} and {num_gpus:g}")
-    slots = min(num_cpus / cpus, num_gpus / gpus) if gpus else num_cpus / cpus
-    return Share(cpus, gpus, int(num_cpus), int(slots), resources.compiled)
+        fair = min(node.cpus / node.gpus for node in with_gpus) if gpus and with_gpus else 0.0
+        cpus = max(1, int(fair * gpus))
+    able = [node for node in nodes if node.num_slots(cpus, gpus)]
+    if not able:
+        found = "; ".join(sorted({f"{node.cpus:g} and {node.gpus:g}" for node in nodes}))
+        raise InputError(f"a trial asks for {cpus} CPUs and {gpus:g} GPUs; Ray finds {found}")
+    all_cpus = max(node.cpus for node in able)
+    return Share(cpus, gpus, int(all_cpus), sum(node.num_slots(cpus, gpus) for node in able), resources.compiled)
 
 
 class Orders:
@@ -87,7 +101,7 @@ class Orders:
         """The order of a trial. Weights are kept of a study's first seed only.
 
         Args:
-            alone: nothing else is to run on its GPU, or on this machine, at the same time.
+            alone: nothing else is to run on its GPU, or on its node, at the same time.
         """
         config = trial.candidate.config
         return Order(

@@ -2,11 +2,9 @@
 
 import random
 import signal
-import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from study.ledger import Ledger, may_pass
 from study.orders import Orders
 from study.plan import Trial
 from study.records import TrialRecord
+from study.signals import handled
 
 LEASE_POLL_S = 1.0
 """How often to ask for the leases that another process has, or a store that is away."""
@@ -133,12 +132,14 @@ class Queue(Stateless, Searcher):
 
 
 class Stopper(Stateless, tune.Stopper):
-    """Stops the study when Ctrl-C is pressed, or on demand; at a second Ctrl-C it leaves at once.
+    """Stops the study at Ctrl-C, SIGTERM or SIGHUP, or on demand; at a second Ctrl-C it leaves at once.
+
+    Terminals and schedulers send the other signals more than once: those are heard once.
 
     Workers see the stop file, save their state and report so, which is when Tune stops them.
 
     Attributes:
-        pressed: by the user.
+        pressed: a signal asked for it.
         stopping: no trial is to begin, and those that run are to save their state and end.
         running: identities of the trials that a worker has.
     """
@@ -164,22 +165,14 @@ class Stopper(Stateless, tune.Stopper):
         """Whether Tune is to stop every trial at once: those that have not begun."""
         return self.stopping and not self.running
 
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """While inside, Ctrl-C and SIGTERM stop the study instead of raising. Main thread only."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, self._press) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def listening(self) -> AbstractContextManager[None]:
+        """While inside, signals that ask this process to end stop the study. Main thread only."""
+        return handled(self._press)
 
-    def _press(self, *_: object) -> None:
-        if self.pressed:
+    def _press(self, number: int, _: object) -> None:
+        if self.pressed and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.pressed = True
-        self.stop()
-        self._console.print("stopping the trials; press Ctrl-C again to leave at once")
+        if not self.pressed:
+            self.pressed = True
+            self.stop()
+            self._console.print("stopping the trials; press Ctrl-C again to leave at once")

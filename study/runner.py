@@ -13,7 +13,7 @@ from rich.console import Console
 from revit.config import ModelConfig
 from revit.errors import InputError
 from revit.weights import PACKAGED
-from study.cluster import start_ray
+from study.cluster import find_nodes, ray_is_alive, start_ray
 from study.events import Events
 from study.failures import MOST_LOST, RayLostError
 from study.housekeeping import sweep
@@ -57,6 +57,9 @@ def check_runnable(trials: list[Trial], resources: Resources) -> None:
         from revit.models import check_model
 
         check_model(trial.candidate.config, trial.weights)
+    if resources.gpus_per_trial is not None and resources.gpus_per_trial > 1:
+        one = "a trial trains on one GPU: ask for 1, or for a fraction of it"
+        raise InputError(f"--gpus-per-trial = {resources.gpus_per_trial:g}: {one}")
     if resources.address is not None:
         return  # what the cluster has is known once it is joined
     if resources.gpus_per_trial:
@@ -88,7 +91,7 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, resources: Resources,
         InputError: a trial asks for more than Ray finds here.
     """
     start_ray(resources.address, tell=lambda line: console.print(line, markup=False, soft_wrap=True))
-    share = share_of(resources, ray.cluster_resources())  # type: ignore[no-untyped-call]  # Ray leaves it so
+    share = share_of(resources, find_nodes())
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(share.num_slots)  # so many workers start at a time
     launch = ledger.open_launch(plan.space.name, {**plan.space.tags, **tags})
     leases = leases_of(launch, ledger)
@@ -138,16 +141,25 @@ def _run_to_the_end(queue: Queue, events: Events, stopper: Stopper, folder: Path
     while True:
         try:
             _run_tune(queue, events, stopper, folder / str(len(lost_with)))
-        except RayLostError:
-            lost_with.append(queue.num_left)
-            if lost_with[-MOST_LOST:] == lost_with[-1:] * MOST_LOST:
-                events.stop(f"the study was stopped: Ray died {MOST_LOST} times, and no trial ended in between")
-                return
-            ray.shutdown()
-            start_ray(address)
-            queue.all_again()
+        except Exception as error:
+            if not isinstance(error, RayLostError) and ray_is_alive():
+                raise
         else:
             return
+        stopper.running.clear()
+        if stopper.stopping:
+            return
+        lost_with.append(queue.num_left)
+        if lost_with[-MOST_LOST:] == lost_with[-1:] * MOST_LOST:
+            events.stop(f"the study was stopped: Ray died {MOST_LOST} times, and no trial ended in between")
+            return
+        ray.shutdown()
+        try:
+            start_ray(address)
+        except InputError as error:
+            events.stop(f"the study was stopped: Ray died, and: {error}")
+            return
+        queue.all_again()
 
 
 def _run_tune(queue: Queue, events: Events, stopper: Stopper, folder: Path) -> None:

@@ -3,11 +3,15 @@
 import errno
 import os
 import re
+import select
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -22,7 +26,7 @@ from revit.fine_tune import marks
 from study import RAY_BEYOND_THIS_MACHINE, cluster
 from study.cli.console import EXIT_INTERRUPTED
 from study.ledger import Ledger, tracking_uri
-from study.orders import Orders, Resources, share_of
+from study.orders import Node, Orders, Resources, share_of
 from study.plan import Plan
 
 ROOT = Path(__file__).parent.parent
@@ -75,9 +79,12 @@ WRONG = {
     "an unknown study": (["run", "quikstart"], "did you mean quickstart"),
     "an unknown option": (["run", "quickstart", "--sedes", "3"], "--sedes"),
     "no seeds": (["run", "quickstart", "--seeds", "0"], "--seeds"),
-    "more GPUs than there are": (["run", "quickstart", "--gpus-per-trial", "99"], "--gpus-per-trial = 99"),
+    "more CPUs than there are": (["run", "quickstart", "--cpus-per-trial", "9999"], "--cpus-per-trial = 9999: this"),
+    "more GPUs than a trial uses": (["run", "quickstart", "--gpus-per-trial", "2"], "a trial trains on one GPU"),
+    "a cluster that is none": (["run", "quickstart", "--address", "auto"], "--address = auto: must be HOST:PORT"),
     "a store that is a file": (["run", "quickstart", "--store", str(ROOT / "LICENSE")], "cannot be written"),
     "a cache that is a file": (["run", "quickstart", "--cache-dir", str(ROOT / "LICENSE")], "cannot be written"),
+    "a store that is nested too deep": (["plan", "quickstart", "--store", "NESTED"], "cannot be written: it is nested"),
     "a corrupt store": (["plan", "quickstart", "--store", "CORRUPT"], "no store that MLflow can open"),
     "reports on a file": (["report", "quickstart", "--reports", str(ROOT / "LICENSE")], "cannot be written"),
     "a server that is not there": (["plan", "quickstart", "--store", "http://127.0.0.1:9"], "http://127.0.0.1:9"),
@@ -91,7 +98,8 @@ def test_wrong_input_is_one_clear_line_and_exit_code_2(case: str, tmp_path: Path
     arguments, told = WRONG[case]
     (tmp_path / "corrupt").mkdir()
     (tmp_path / "corrupt" / "mlflow.db").write_bytes(b"no database, whatever its name says" * 100)
-    arguments = [str(tmp_path / "corrupt") if word == "CORRUPT" else word for word in arguments]
+    stand_ins = {"CORRUPT": str(tmp_path / "corrupt"), "NESTED": str(tmp_path / ("a/" * 1900))}
+    arguments = [stand_ins.get(word, word) for word in arguments]
     store = [] if "--store" in arguments else ["--store", str(tmp_path / "mlruns")]
     done = call(*arguments, *store, REVIT_CACHE_DIR=str(tmp_path / "cache"), RAY_TMPDIR=str(tmp_path / "ray"))
     assert done.returncode == 2
@@ -215,14 +223,23 @@ def test_a_study_interrupted_resumed_and_asked_again(tmp_path: Path) -> None:
     assert stopped
     assert all(0 < run.data.metrics["num_steps_done"] < 120 for run in stopped)
 
-    again = subprocess.Popen(command_of(*arguments), stdout=subprocess.PIPE, text=True, start_new_session=True)
+    with Path("/dev/full").open("w") as full:  # what is printed is lost, and nothing else
+        again = subprocess.Popen(
+            command_of(*arguments), stdout=full, stderr=subprocess.PIPE, text=True, process_group=0
+        )
     while not any(run.info.status == "RUNNING" and run.data.tags["kind"] == "trial" for run in all_runs(store)):
         assert again.poll() is None
         time.sleep(0.5)
-    os.kill(again.pid, signal.SIGTERM)
-    again.communicate(timeout=120)
+    os.killpg(again.pid, signal.SIGTERM)  # as schedulers do
+    _, stderr = again.communicate(timeout=120)
     assert again.returncode == 130
-    assert "RUNNING" not in {run.info.status for run in all_runs(store)}
+    assert stderr == "what is printed is lost: No space left on device\n"
+    runs = all_runs(store)
+    assert "RUNNING" not in {run.info.status for run in runs}
+    assert {run.data.tags.get("outcome") for run in runs if run.data.tags["kind"] == "trial"} <= {
+        "finished",
+        "interrupted",
+    }
 
     resumed = call(*arguments)
     assert resumed.returncode == 0, resumed.stderr
@@ -250,6 +267,53 @@ def test_a_study_interrupted_resumed_and_asked_again(tmp_path: Path) -> None:
     cells = (tmp_path / "reports" / "quickstart" / "cells.csv").read_text().splitlines()
     assert len(cells) == 1 + 4
     assert (tmp_path / "reports" / "quickstart" / "trials.parquet").exists()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("to_all", [False, True], ids=["its group", "every process"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_study_on_a_terminal_that_goes_away_ends_in_peace(
+    tmp_path: Path, number: signal.Signals, to_all: bool
+) -> None:
+    """Whoever is signaled: the driver's group, as schedulers do, or every process there is, as some init systems do."""
+    store = tmp_path / "mlruns"
+    driver_side, terminal = os.openpty()
+    process = subprocess.Popen(
+        command_of("run", "quickstart", "--seeds", "1", *where(tmp_path)),
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+    )
+    os.close(terminal)
+    reader = threading.Thread(target=drain, args=(driver_side, stop := threading.Event()))
+    reader.start()
+    wait_for_progress(store, process)
+    children = psutil.Process(process.pid).children(recursive=True)
+    stop.set()
+    reader.join()
+    os.close(driver_side)  # whatever is printed from here on is an EIO
+    os.killpg(process.pid, number)
+    if to_all:
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.send_signal(number)
+    assert process.wait(timeout=120) == 130
+    _, living = psutil.wait_procs(children, timeout=30)
+    assert living == []
+    trials = [run for run in all_runs(store) if run.data.tags["kind"] == "trial"]
+    assert trials
+    assert {run.data.tags["outcome"] for run in trials} <= {"finished", "interrupted"}
+    if not to_all:
+        saved = [run for run in trials if run.data.tags["outcome"] == "interrupted"]
+        assert all((store / "work" / run.data.tags["identity"] / "checkpoint.pt").exists() for run in saved)
+
+
+def drain(file: int, stop: threading.Event) -> None:
+    """Read what is printed on a terminal, until told to stop."""
+    while not stop.is_set():
+        if select.select([file], [], [], 0.2)[0]:
+            os.read(file, 65536)
 
 
 def all_runs(store: Path) -> list:
@@ -381,6 +445,22 @@ def test_ui_serves_mlflow_on_this_machine(tmp_path: Path, free_port: int) -> Non
         process.wait(timeout=30)
 
 
+def test_ui_on_a_port_that_is_taken_says_so_before_it_shows_an_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Ledger(tmp_path / "mlruns")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        monkeypatch.setattr(sys, "argv", ["run_study.py", "ui", "--store", str(tmp_path / "mlruns"), "--port", port])
+        with pytest.raises(SystemExit) as stop:
+            run_study.main()
+    assert stop.value.code == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    [line] = told.err.splitlines()
+    assert line.startswith(f"error: --host = 127.0.0.1, --port = {port}: cannot be listened on: Address already in use")
+
+
 def eventually_get(url: str, process: subprocess.Popen[bytes]) -> str:
     while True:
         assert process.poll() is None, "the UI ended by itself"
@@ -398,7 +478,7 @@ def test_compile_reaches_every_trial_and_what_is_compiled_is_kept_beside_the_ima
     asked: list[bool] = []
 
     def no_training(plan: Plan, ledger: Ledger, console: Console, resources: Resources, tags: object) -> None:
-        orders = Orders(plan, share_of(resources, {"CPU": 2}), tmp_path, tmp_path)
+        orders = Orders(plan, share_of(resources, [Node(cpus=2, gpus=0)]), tmp_path, tmp_path)
         asked.append(orders.order(plan.trials[0], alone=False).compiled)
         raise KeyboardInterrupt
 

@@ -116,9 +116,9 @@ def call(tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
 
     def no_training(plan: Any, ledger: Any, console: Any, resources: Any, tags: Any) -> None:
-        from study.orders import share_of
+        from study.orders import Node, share_of
 
-        share_of(resources, {"CPU": 2.0})
+        share_of(resources, [Node(cpus=2, gpus=0)])
         raise KeyboardInterrupt
 
     def no_network(*_: Any, **__: Any) -> None:

@@ -1,6 +1,7 @@
 """The commands on a study: plan, run, report, fetch."""
 
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
@@ -28,6 +29,7 @@ from study.cli.options import (
     seeds_of,
     spaces_of,
 )
+from study.signals import handled
 
 if TYPE_CHECKING:
     from search_spaces.space import SearchSpace
@@ -125,7 +127,7 @@ def run(
     The same command resumes a study that was interrupted, and trains only what was added to it since. A trial that
     several studies ask for is trained once.
 
-    Exit code: 0 all finished, 1 some failed, 2 wrong input, 130 interrupted.
+    Exit code: 0 all finished, 1 some failed, 2 wrong input, 130 interrupted (Ctrl-C, SIGTERM, SIGHUP).
     """
     folders = folders_of(store, data_dir, weights_dir, cache_dir, skip_broken=skip_broken)
     asked: Asked = {
@@ -137,7 +139,8 @@ def run(
     if compiled:  # trials share what is compiled, and so do later commands
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folders.cache / "compiled"))
     try:
-        code = _run(spaces_of(study, scale, recipe), seeds, folders, asked, this_command(context))
+        with handled(signal.default_int_handler):
+            code = _run(spaces_of(study, scale, recipe), seeds, folders, asked, this_command(context))
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
     if code == EXIT_INTERRUPTED:

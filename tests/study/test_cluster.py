@@ -1,14 +1,23 @@
 """Which Ray a study runs on: real Rays, each in a process of its own."""
 
 import os
+import re
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import pytest
+from ray.cluster_utils import Cluster
 
 from revit.errors import InputError
 from study import cluster
+from study.orders import Node
+
+ROOT = Path(__file__).parents[2]
 
 JOIN_OR_START = """
 import os, sys
@@ -41,9 +50,102 @@ def test_a_cluster_is_joined_only_where_it_is_asked_for(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_cluster_that_ray_would_join_by_itself_is_told_of_and_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[str] = []
+BUSY = """
+import threading, time
+import psutil, ray
+from study.cluster import ray_is_alive, start_ray
+
+def find_gcs():
+    while True:
+        for child in psutil.Process().children():
+            if child.name().startswith("gcs_server"):
+                return child
+        time.sleep(0.01)
+
+def freeze():
+    gcs = find_gcs()
+    gcs.suspend()
+    time.sleep(15)
+    gcs.resume()
+
+threading.Thread(target=freeze).start()
+start_ray()
+assert ray_is_alive()
+find_gcs().kill()
+time.sleep(1)
+assert not ray_is_alive()
+ray.shutdown()
+start_ray()
+assert ray_is_alive()
+"""
+
+
+@pytest.mark.long
+def test_a_gcs_that_is_slow_at_the_start_or_dies_later_ends_no_driver() -> None:
+    done = subprocess.run([sys.executable, "-c", BUSY], capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("started", "dead", "alive"),
+    [
+        (["gcs_server", "raylet", "log_monitor"], [], True),
+        (["gcs_server", "raylet", "log_monitor"], ["log_monitor"], True),
+        (["gcs_server", "raylet", "log_monitor"], ["gcs_server"], False),
+        (["gcs_server", "raylet", "log_monitor"], ["raylet", "log_monitor"], False),
+        ([], [], True),
+    ],
+)
+def test_ray_is_alive_as_long_as_its_own_processes_are(
+    started: list[str], dead: list[str], alive: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GCS that is dead is not asked: Ray would end this process. A cluster that was joined is."""
+    node = SimpleNamespace(all_processes=started, dead_processes=lambda: [(kind, None) for kind in dead])
+    monkeypatch.setattr(cluster.worker, "_global_node", node)
+    monkeypatch.setattr(cluster, "find_nodes", lambda: [] if started else [Node(cpus=1, gpus=0)])
+    assert cluster.ray_is_alive() == alive
+
+
+def test_a_ray_that_was_shut_down_is_not_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster.worker, "_global_node", None)
+    assert not cluster.ray_is_alive()
+
+
+@pytest.mark.long
+def test_a_study_on_a_cluster_that_loses_a_node_and_gets_another_is_done(tmp_path: Path, cache_dir: Path) -> None:
+    store = tmp_path / "mlruns"
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    try:
+        first = nodes.add_node(num_cpus=1)
+        nodes.add_node(num_cpus=2)
+        address = ["--address", nodes.address, "--store", str(store), "--cache-dir", str(cache_dir)]
+        command = [sys.executable, str(ROOT / "run_study.py"), "run", "quickstart", "--seeds", "1", *address]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            while not list(store.glob("work/*/checkpoint.pt")):
+                assert process.poll() is None, "it ended before a node could be removed"
+                time.sleep(0.2)
+            nodes.remove_node(first, allow_graceful=False)
+            nodes.add_node(num_cpus=1)
+            stdout, stderr = process.communicate(timeout=240)
+        assert process.returncode == 0, stdout + stderr
+        assert len(re.findall(r"  finished  ", stdout)) == 4
+    finally:
+        nodes.shutdown()
+
+
+@pytest.fixture
+def no_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing starts; what starting sets in the environment is put back."""
     monkeypatch.setattr(cluster.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(cluster.ray, "shutdown", lambda: None)
+    with mock.patch.dict(os.environ):
+        yield
+
+
+def test_a_cluster_that_ray_would_join_by_itself_is_told_of_and_ignored(
+    no_ray: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
     monkeypatch.setattr(cluster.ray, "init", lambda address, **_: started.append(address))
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     told: list[str] = []
@@ -54,15 +156,57 @@ def test_a_cluster_that_ray_would_join_by_itself_is_told_of_and_ignored(monkeypa
 
 
 @pytest.mark.parametrize("address", ["auto", "local", "ray://127.0.0.1:10001", "somewhere", "127.0.0.1:port"])
-def test_an_address_is_a_host_and_a_port(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster.ray, "is_initialized", lambda: False)
-    with pytest.raises(InputError, match=f"--address = {address}: "):
+def test_an_address_is_a_host_and_a_port(address: str, no_ray: None) -> None:
+    with pytest.raises(InputError, match=re.escape(f"--address = {address}: ")):
         cluster.start_ray(address)
 
 
-def test_a_cluster_that_does_not_answer_is_told_at_once(free_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster.ray, "is_initialized", lambda: False)
-    with pytest.raises(
-        InputError, match=rf"--address = 127.0.0.1:{free_port}: no Ray cluster answers there: .*refused"
-    ):
-        cluster.start_ray(f"127.0.0.1:{free_port}")
+def test_a_cluster_that_does_not_answer_is_told_at_once(free_port: int, no_ray: None) -> None:
+    address = f"127.0.0.1:{free_port}"
+    with pytest.raises(InputError, match=f"--address = {address}: no Ray cluster answers there: .*refused"):
+        cluster.start_ray(address)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RuntimeError("The current node timed out\nsee the logs"), "Ray cannot be started: The current node timed out"),
+        (OSError(28, "No space left"), "Ray cannot be started: .*No space left; RAY_TMPDIR names another folder than "),
+    ],
+)
+def test_ray_is_started_up_to_three_times_then_it_is_one_line(
+    error: Exception, told: str, no_ray: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy machine lets its processes find each other too late."""
+    failing: list[Exception] = []
+
+    def init(*_: object, **__: object) -> None:
+        if failing:
+            raise failing.pop()
+
+    monkeypatch.setattr(cluster.ray, "init", init)
+    failing += [error] * (cluster.MAX_STARTS - 1)
+    cluster.start_ray()
+    failing += [error] * cluster.MAX_STARTS
+    with pytest.raises(InputError, match=told):
+        cluster.start_ray()
+    assert failing == []
+
+
+def test_ray_keeps_no_secret_in_a_home_folder(no_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service account has none that can be written."""
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    monkeypatch.setattr(cluster.ray, "init", lambda *_, **__: None)
+    cluster.start_ray()
+    assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
+
+
+def test_nodes_are_told_by_what_they_offer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head node may have no CPUs, and a dead node has none any more."""
+    nodes = [
+        {"Alive": True, "Resources": {"memory": 1.0}},
+        {"Alive": True, "Resources": {"CPU": 8.0, "GPU": 2.0}},
+        {"Alive": False, "Resources": {"CPU": 64.0}},
+    ]
+    monkeypatch.setattr(cluster.ray, "nodes", lambda: nodes)
+    assert cluster.find_nodes() == [Node(cpus=0, gpus=0), Node(cpus=8, gpus=2)]

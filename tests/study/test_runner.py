@@ -335,25 +335,68 @@ def test_two_launches_at_once_on_a_fresh_store_share_the_work(tmp_path: Path) ->
     assert {run.metrics["num_steps_done"] for run in runs if run.identity} == {40}
 
 
+class Rays:
+    """A Ray that dies with so many trials left each time, None where it lives to the end; it is started again."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, left: tuple[int | None, ...]) -> None:
+        self.left, self.error = iter(left), RayLostError()
+        self.restarts, self.told = 0, []
+        self.queue = SimpleNamespace(all_again=lambda: None)
+        self.stopper = SimpleNamespace(stopping=False, running={"a trial"})
+        monkeypatch.setattr(runner, "_run_tune", self.run_tune)
+        monkeypatch.setattr(runner, "start_ray", self.start)
+        monkeypatch.setattr(runner, "ray_is_alive", lambda: False)
+        monkeypatch.setattr(runner.ray, "shutdown", lambda: None)
+
+    def run_tune(self, *_: object) -> None:
+        self.queue.num_left = next(self.left)
+        if self.queue.num_left is not None:
+            raise self.error
+
+    def start(self, address: str | None) -> None:
+        self.restarts += 1
+
+    def run(self) -> None:
+        runner._run_to_the_end(self.queue, SimpleNamespace(stop=self.told.append), self.stopper, Path(), None)
+
+
+@pytest.mark.parametrize("error", [RayLostError(), RuntimeError("The actor died"), ConnectionError("GCS")])
 @pytest.mark.parametrize(("left", "num_restarts"), [((5, 5, 5, 5), 2), ((5, 4, 4, 3, 3, None), 5), ((None,), 0)])
 def test_ray_is_started_again_as_long_as_trials_end_in_between(
-    monkeypatch: pytest.MonkeyPatch, left: tuple[int | None, ...], num_restarts: int
+    monkeypatch: pytest.MonkeyPatch, left: tuple[int | None, ...], num_restarts: int, error: Exception
 ) -> None:
-    """Number of trials left each time that Ray dies; None where it lives to the end."""
-    deaths, restarts, told = iter(left), [], []
-    queue = SimpleNamespace(all_again=lambda: None)
+    """However the death of one of its processes shows."""
+    rays = Rays(monkeypatch, left)
+    rays.error = error
+    rays.run()
+    assert rays.restarts == num_restarts
+    assert bool(rays.told) == (None not in left)
 
-    def run_tune(*_: object) -> None:
-        queue.num_left = next(deaths)
-        if queue.num_left is not None:
-            raise RayLostError
 
-    monkeypatch.setattr(runner, "_run_tune", run_tune)
-    monkeypatch.setattr(runner, "start_ray", lambda: restarts.append(1))
-    monkeypatch.setattr(runner.ray, "shutdown", lambda: None)
-    runner._run_to_the_end(queue, SimpleNamespace(stop=told.append), None, Path())
-    assert len(restarts) == num_restarts
-    assert bool(told) == (None not in left)
+def test_what_fails_while_ray_lives_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    rays = Rays(monkeypatch, (5,))
+    rays.error = ZeroDivisionError()
+    monkeypatch.setattr(runner, "ray_is_alive", lambda: True)
+    with pytest.raises(ZeroDivisionError):
+        rays.run()
+
+
+def test_a_ray_that_does_not_start_again_ends_the_study_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    rays = Rays(monkeypatch, (5,))
+
+    def fail(address: str | None) -> None:
+        raise InputError("Ray cannot be started: too busy")
+
+    monkeypatch.setattr(runner, "start_ray", fail)
+    rays.run()
+    assert rays.told == ["the study was stopped: Ray died, and: Ray cannot be started: too busy"]
+
+
+def test_a_ray_that_the_stopping_signal_reached_is_not_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    rays = Rays(monkeypatch, (5,))
+    rays.stopper.stopping = True
+    rays.run()
+    assert (rays.restarts, rays.told) == (0, [])
 
 
 def test_more_cpus_than_ray_finds_is_refused_and_not_waited_for(studies: Studies) -> None:
@@ -366,10 +409,13 @@ def test_every_run_is_closed(studies: Studies, example: tuple[Plan, RunResult]) 
     assert mlflow.active_run() is None
 
 
-def test_what_can_be_known_before_ray_starts_is(studies: Studies) -> None:
+def test_what_can_be_known_before_ray_starts_is(studies: Studies, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     plan = studies.plan(SPACE)
-    with pytest.raises(InputError, match="--gpus-per-trial = 99: this machine has"):
-        check_runnable(list(plan.trials), Resources(gpus_per_trial=99))
+    with pytest.raises(InputError, match="--gpus-per-trial = 2: a trial trains on one GPU"):
+        check_runnable(list(plan.trials), Resources(gpus_per_trial=2, address="a-cluster:6379"))
+    with pytest.raises(InputError, match="--gpus-per-trial = 1: this machine has"):
+        check_runnable(list(plan.trials), Resources(gpus_per_trial=1))
     with pytest.raises(InputError, match="--cpus-per-trial = 9999: this machine has"):
         check_runnable(list(plan.trials), Resources(cpus_per_trial=9999))
     unknown = SearchSpace(

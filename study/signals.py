@@ -1,0 +1,41 @@
+"""Signals that ask a process to end: Ctrl-C, SIGTERM of schedulers, and SIGHUP of a terminal that goes away."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+Handler = Callable[[int, FrameType | None], object]
+
+
+@contextmanager
+def handled(handler: Handler) -> Iterator[None]:
+    """While inside, call a handler at each signal that asks this process to end. Does nothing outside the main thread.
+
+    A hangup that is ignored stays so: nohup sees to that.
+    """
+    with handlers_kept():
+        if _is_main_thread():
+            for number in ENDING:
+                if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                    signal.signal(number, handler)
+        yield
+
+
+@contextmanager
+def handlers_kept() -> Iterator[None]:
+    """Put the handlers of these signals back at the end: libraries install their own, some unseen by Python."""
+    before = {number: signal.getsignal(number) for number in ENDING}
+    try:
+        yield
+    finally:
+        if _is_main_thread():
+            for number, former in before.items():
+                signal.signal(number, former)
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
