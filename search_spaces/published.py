@@ -69,6 +69,13 @@ def published() -> tuple[Published, ...]:
 
 PAPER = "re_vit"
 """Source of the paper's own numbers."""
+TITLE = (
+    "[RE] A Comprehensive Analysis of ViT Fine-tuning: "
+    "Exploring resolution, dataset size, domain shift, and ablation study"
+)
+AUTHORS = "Seonjin Hwang, Jewoo Kwak and Jiwon Park"
+URL = "https://github.com/passiona2z/RE_ViT"
+"""Of the paper's code and notebooks, as the paper gives it."""
 QUOTED = (PAPER, "vit_2021")
 """Sources of what the paper's tables have: its own numbers, and those of the ViT paper that Table 1 quotes."""
 

@@ -76,6 +76,8 @@ def cell_lines(cell: Mapping[Any, Any], rows: Sequence[Published], *, compare: b
     own = [mean, *rest] if narrow else [" ".join([mean, ", ".join(rest)]).strip()]
     if cell["missing"]:
         own.append(f"missing: {cell['missing']}")
+    if cell["diverged"]:
+        own.append(f"diverged: {cell['diverged']}")
     return (*own, *(_theirs(row, 100 * cell["mean"] if compare else math.nan) for row in rows))
 
 

@@ -19,10 +19,10 @@ MISSING = {
     "new": "not run",
     "interrupted": "stopped early",
     "running": "still running",
-    "diverged": "diverged",
+    "diverged": "",
     "failed": "failed",
 }
-"""By a trial's state, why it has no result."""
+"""By a trial's state, why it has no result: to diverge is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +102,7 @@ class Trial:
 
     @property
     def missing(self) -> str:
-        """Why it has no result, as a table says it; empty where it has one."""
+        """Why it has no result, as a table says it; empty where it has one, or diverged."""
         if self.known is not None and self.known.failure:
             return self.known.failure
         if self.is_stale:

@@ -1,44 +1,44 @@
 """What a study leaves for others to read: one page that opens anywhere, tables for a paper, the numbers themselves."""
 
 import itertools
+import json
 import platform
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import plotly.graph_objects as go
-import pyarrow.parquet as pq
 from plotly.offline import get_plotlyjs
 
 from revit.folders import check_writable
 from revit.identity import TRAINING_VERSION
-from search_spaces.published import PAPER, published
-from study.claims import ASSUMED_SEED_SD, Judgement, judge, judge_published
+from search_spaces.published import AUTHORS, TITLE, URL
+from study.claims import ASSUMED_SEED_SD
 from study.factors import anova
 from study.figures import CROSSED_AXES, figures, finished_table
 from study.intervals import MEANING
 from study.ledger import Ledger
 from study.notes import notes
 from study.paper_tables import for_markdown, layout, to_html, to_latex, to_markdown
-from study.plan import Plan, Trial
+from study.plan import Plan
 from study.records import SURROUNDINGS
-from study.report_folder import TRIALS, check_loses_nothing
-from study.results import cell_table, counting_trials, trial_table
+from study.report_folder import REPORT, TRIALS, check_loses_nothing, template
+from study.results import cell_table, trial_table
 from study.spreadsheet import write_csv
+from study.verdicts import JudgedClaim, details, effect_text, p_text, to_records, verdicts
+from study.verdicts import to_markdown as claims_to_markdown
 
 MOST_NAME_CHARS = 100
 """Of a figure's file name, however long its cells are called."""
 
 
-def write_report(plan: Plan, ledger: Ledger, folder: Path, command: str) -> list[Path]:
-    """Write report.html, tables.md, tables.tex, cells.csv, trials.parquet and figures/; returns their paths.
+def write_report(
+    plan: Plan, ledger: Ledger, folder: Path, command: str, judged: Sequence[JudgedClaim] | None = None
+) -> list[Path]:
+    """Write report.html, report.json, tables.md, tables.tex, cells.csv, trials.parquet, figures/; return their paths.
 
     In figures/ is each figure of the page, as plotly's JSON: `plotly.io.read_json` opens it. Where the study was ever
     launched with its recipe and at its scale, all is also kept with the newest such launch, as artifacts in `report/`.
@@ -46,6 +46,7 @@ def write_report(plan: Plan, ledger: Ledger, folder: Path, command: str) -> list
     Args:
         folder: of these reports alone (`folder_name`).
         command: what runs the study, and so fills what is missing.
+        judged: its claims, where they are judged already.
 
     Raises:
         InputError: the folder cannot be written.
@@ -56,9 +57,11 @@ def write_report(plan: Plan, ledger: Ledger, folder: Path, command: str) -> list
     table = layout(plan)
     title = _title(plan)
     shown = by_name(figures(plan, ledger))
+    judged = verdicts(plan, ledger) if judged is None else judged
     written = {
-        "report.html": _page(plan, ledger, table, shown, command),
-        "tables.md": f"# {for_markdown(title)}\n\n{to_markdown(table)}\n\n{_below(plan, command)}\n",
+        "report.html": _page(plan, table, judged, shown, command),
+        REPORT: json.dumps(_summary(plan, judged), indent=1) + "\n",
+        "tables.md": f"# {for_markdown(title)}\n\n{to_markdown(table)}\n\n{_below(plan, judged, command)}\n",
         "tables.tex": to_latex(table, title, [MEANING, *notes(plan), _made(plan)], command),
     }
     for name, text in written.items():
@@ -69,35 +72,6 @@ def write_report(plan: Plan, ledger: Ledger, folder: Path, command: str) -> list
     ledger.attach(plan.space.tags, paths, "report")
     ledger.attach(plan.space.tags, _write_figures(shown, folder / "figures"), "report/figures")
     return [*paths, folder / "figures"]
-
-
-def claim_frame(trials: Sequence[Trial], ledger: Ledger) -> pd.DataFrame:
-    """What claims are judged by: a row per finished trial, its axes in the study's own terms, its seed and answers."""
-    rows = []
-    for trial in trials:
-        assert trial.known is not None, "a finished trial has its record"
-        rows.append(
-            {
-                **trial.candidate.asked,
-                "seed": trial.candidate.config.seed,
-                "test_accuracy": trial.known.metrics["test_accuracy"],
-                "num_test": trial.num_test,
-                "right": _right(ledger.artifact(trial.known.run_id, "predictions.parquet")),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _right(predictions: Path) -> npt.NDArray[np.bool_]:
-    """Which test images were classified right, (n,), in the order of the image store.
-
-    Not by pandas, which takes seven times as long for a file of this size, and there is one per trial.
-    """
-    with pq.ParquetFile(predictions) as file:
-        columns = file.read(columns=["index", "label", "prediction"], use_threads=False)
-    index, label, prediction = (column.to_numpy() for column in columns.itercolumns())
-    right: npt.NDArray[np.bool_] = (label == prediction)[np.argsort(index)]
-    return right
 
 
 def by_name(drawn: Iterable[go.Figure]) -> dict[str, go.Figure]:
@@ -120,11 +94,24 @@ def _write_figures(named: Mapping[str, go.Figure], folder: Path) -> list[Path]:
     return [folder / f"{name}.json" for name in named]
 
 
-def _page(plan: Plan, ledger: Ledger, table: pd.DataFrame, shown: Mapping[str, go.Figure], command: str) -> str:
+def _summary(plan: Plan, judged: Sequence[JudgedClaim]) -> dict[str, Any]:
+    """Return what the study asked, how far it has come, and its verdicts, as plain values."""
     states = [trial.state for trial in plan.trials]
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    template = environment.from_string(files(__package__).joinpath("report.html.j2").read_text(encoding="utf-8"))
-    return template.render(
+    return {
+        **plan.space.tags,
+        "question": plan.space.question,
+        "table": plan.space.table,
+        "num_trials": len(states),
+        "num_finished": states.count("finished"),
+        "claims": to_records(judged),
+    }
+
+
+def _page(
+    plan: Plan, table: pd.DataFrame, judged: Sequence[JudgedClaim], shown: Mapping[str, go.Figure], command: str
+) -> str:
+    states = [trial.state for trial in plan.trials]
+    return template("report.html.j2").render(
         name=plan.space.name,
         question=plan.space.question,
         table=plan.space.table,
@@ -134,14 +121,16 @@ def _page(plan: Plan, ledger: Ledger, table: pd.DataFrame, shown: Mapping[str, g
         answer=to_html(table),
         intervals=MEANING,
         compared=plan.space.scale == "paper" and plan.space.table is not None,
-        claims=_claims(plan, ledger),
+        paper={"title": TITLE, "authors": AUTHORS, "url": URL},
+        claims=[_claim_row(claim) for claim in judged],
         published_sd=f"{100 * ASSUMED_SEED_SD:g}",
         factors=_factors(plan),
         axes=list(plan.space.scientific),
         figures=shown,
         plotly=get_plotlyjs(),
         provenance=_provenance(plan),
-        missing=set(states) != {"finished"},
+        num_diverged=states.count("diverged"),
+        missing=bool(plan.to_run),
         command=command,
     )
 
@@ -160,7 +149,7 @@ def _factors(plan: Plan) -> str:
                 f"{row.effect:.2f} [{row.low:.2f}, {row.high:.2f}]" for row in table.itertuples()
             ],
             "F": [f"{row.F:.1f} ({row.df:.0f})" for row in table.itertuples()],
-            "p": [_p_text(p) for p in table["p"].astype(float)],
+            "p": [p_text(p) for p in table["p"].astype(float)],
         }
     )
     style = shown.style.hide(axis="index").format(escape="html").format_index(escape="html", axis=1)
@@ -168,34 +157,16 @@ def _factors(plan: Plan) -> str:
     return text
 
 
-def _p_text(p: float) -> str:
-    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
-
-
-def _claims(plan: Plan, ledger: Ledger) -> list[dict[str, str]]:
-    claims = plan.space.claims
-    if not claims:
-        return []
-    frame = claim_frame(counting_trials(plan), ledger)
-    rows = [row for row in published() if row.table == plan.space.table and row.source == PAPER]
-    ours = judge(claims, frame, comparable=plan.space.scale == "paper")
-    return [_claim_row(*pair) for pair in zip(ours, judge_published(claims, rows), strict=True)]
-
-
-def _claim_row(ours: Judgement, theirs: Judgement) -> dict[str, str]:
-    effect = "-"
-    if ours.effect is not None:
-        effect = f"{ours.effect:+.2f}"
-        if ours.low is not None and ours.high is not None:
-            effect += f" [{ours.low:.2f}, {ours.high:.2f}]"
+def _claim_row(claim: JudgedClaim) -> dict[str, str]:
+    ours, published = claim
     return {
         "verdict": ours.verdict,
         "text": str(ours.claim),
         "quote": ours.claim.quote,
-        "effect": effect,
-        "p": "-" if ours.p_holm is None else _p_text(ours.p_holm),
-        "how": "; ".join(part for part in (ours.test, ours.reason) if part),
-        "published": "-" if theirs.effect is None else theirs.verdict,  # where the paper has no numbers
+        "effect": effect_text(ours),
+        "p": p_text(ours.p_holm),
+        "how": details(ours),
+        "published": "-" if published is None else published.verdict,
     }
 
 
@@ -203,9 +174,13 @@ def _title(plan: Plan) -> str:
     return f"{plan.space.name}: {plan.space.question}"
 
 
-def _below(plan: Plan, command: str) -> str:
-    """What belongs below a table: where its numbers come from, and the command that fills it."""
+def _below(plan: Plan, judged: Sequence[JudgedClaim], command: str) -> str:
+    """What belongs below a table: verdicts, where its numbers come from, and the command that fills it."""
     told = [f"{for_markdown(line)}\n" for line in (MEANING, *notes(plan))]
+    if plan.space.table is not None:
+        told.append(f"The paper, of which this is Table {plan.space.table}: [{TITLE}]({URL}), by {AUTHORS}.\n")
+    if judged:
+        told.append(f"## Claims\n\n{claims_to_markdown(judged)}\n\n## Setup\n")
     made = [f"- {name}: {for_markdown(value)}" for name, value in _provenance(plan).items()]
     return "\n".join([*told, *made, f"- command: `{command}`"])
 

@@ -1,7 +1,11 @@
-"""Where a study's report lies on disk, and when the one that lies there is kept."""
+"""Where a study's report lies on disk, when the one that lies there is kept, and a page that lists them all."""
 
+import json
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
+import jinja2
 import pandas as pd
 import pyarrow as pa
 
@@ -10,7 +14,9 @@ from study.notes import stale_notes
 from study.plan import Plan
 from study.results import trial_table
 
-TRIALS = "trials.parquet"
+TRIALS, REPORT, INDEX = "trials.parquet", "report.json", "index.html"
+SUMMARIZED = {"question", "num_trials", "num_finished", "claims"}
+"""What a line of the index is made of."""
 
 
 class ReportKeptError(InputError):
@@ -54,3 +60,26 @@ def _finished(trials: pd.DataFrame, keys: list[str]) -> set[tuple[str, ...]]:
 
 def _rows(trials: pd.DataFrame, keys: list[str]) -> set[tuple[str, ...]]:
     return set(trials[keys].astype(str).itertuples(index=False, name=None))
+
+
+def write_index(reports: Path) -> Path:
+    """Write the page that lists every report of a folder, with its verdicts; return its path."""
+    found = {path.parent.name: summary for path in sorted(reports.glob(f"*/{REPORT}")) if (summary := _read(path))}
+    index = reports / INDEX
+    index.write_text(template("index.html.j2").render(reports=found), encoding="utf-8")
+    return index
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # torn: it has no line
+        return None
+    return summary if summary.keys() >= SUMMARIZED else None
+
+
+def template(name: str) -> jinja2.Template:
+    """Return one of the templates that lie beside this module: what is put into it is escaped."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.globals["style"] = files(__package__).joinpath("page.css").read_text(encoding="utf-8")
+    return environment.from_string(files(__package__).joinpath(name).read_text(encoding="utf-8"))

@@ -18,7 +18,7 @@ def trial_table(plan: Plan) -> pd.DataFrame:
 
 
 def cell_table(plan: Plan) -> pd.DataFrame:
-    """Return a row per cell: its axes, the nuisance values chosen, n, mean, low, high, interval, missing.
+    """Return a row per cell: its axes, the nuisance values chosen, n, mean, low, high, interval, diverged, missing.
 
     Validation chooses: in each cell the nuisance point with the best mean validation accuracy is kept, of
     those whose seeds have all finished, and its test accuracy reported: mean over its seeds and 95 %
@@ -103,7 +103,8 @@ def _summary(
     if accuracies:
         spread = known[chosen[0].candidate.config.dataset]
         row |= {"mean": _mean(accuracies)} | _interval(accuracies, chosen[0].num_test, spread)
-    return row | {"missing": ", ".join(f"{count} {why}" for why, count in missing.items())}
+    num_diverged = sum(trial.state == "diverged" for trial in trials)
+    return row | {"diverged": num_diverged, "missing": ", ".join(f"{count} {why}" for why, count in missing.items())}
 
 
 def _interval(accuracies: Sequence[float], num_test: int, known: Spread) -> dict[str, object]:

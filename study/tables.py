@@ -15,19 +15,21 @@ from study.results import cell_table
 
 
 def terminal_table(plan: Plan) -> Table:
-    """Return a row per cell: axes, mean test accuracy in percent, its 95 % interval, n seeds, what is missing."""
+    """Return a row per cell: axes, mean test accuracy in percent, its 95 % interval, n seeds, diverged, missing."""
     cells = cell_table(plan)
     axes = [*plan.space.scientific, *plan.space.tuned]
     title = f"{plan.space.name}: test accuracy, %"
     table = Table(title=title, title_justify="left", caption=MEANING, caption_justify="left")
     for axis in axes:
         table.add_column(axis)
-    for heading in ("mean", "95 % interval", "seeds"):
+    diverged = ["diverged"] if cells["diverged"].any() else []
+    for heading in ("mean", "95 % interval", "seeds", *diverged):
         table.add_column(heading, justify="right")
     table.add_column("missing")
     for cell in cells.to_dict("records"):
         labels = [str(cell[axis]) for axis in axes]
-        table.add_row(*labels, _percent(cell["mean"]), _interval(cell), str(cell["n"]), cell["missing"])
+        counts = (str(cell[name]) for name in ("n", *diverged))
+        table.add_row(*labels, _percent(cell["mean"]), _interval(cell), *counts, cell["missing"])
     return table
 
 

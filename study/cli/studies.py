@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from study.ledger import Ledger
     from study.plan import Folders, Plan
     from study.runner import RunResult
+    from study.verdicts import JudgedClaim
 
 
 class Asked(TypedDict):
@@ -168,27 +169,29 @@ def report(
     """Show a study's table, and write what it found to a folder.
 
     The folder is in reports/, one for each study, recipe and scale. In it, report.html is one page that opens without
-    network: the table beside published numbers, claims, figures. Beside it are tables.md and tables.tex, cells.csv,
-    trials.parquet, and figures/ with each figure as JSON; all are kept in MLflow, too, with the study's last launch.
+    network: the table beside published numbers, claims, figures. Beside it are report.json with the verdicts, tables.md
+    and tables.tex, cells.csv, trials.parquet, and figures/ with each figure as JSON; all are kept in MLflow, too, with
+    the study's last launch. reports/index.html lists all reports.
     A report whose results this store does not have, or has no more, is kept.
 
     Exit code: 0 written, 1 an earlier report was kept, 2 wrong input.
     """
     from study.report import write_report
-    from study.report_folder import ReportKeptError, folder_name
+    from study.report_folder import ReportKeptError, folder_name, write_index
 
     folders = folders_of(store, data_dir, weights_dir, cache_dir, skip_broken=skip_broken)
     code = EXIT_FINISHED
     for space in spaces_of(study, scale, recipe):
         planned, ledger = _plan(space, seeds, folders)
-        _print_table(planned)
+        judged = _print_answer(planned, ledger)
         command = next_command(context, "run", study=space.name)
         try:
-            for path in write_report(planned, ledger, expanded(reports) / folder_name(planned), command):
+            for path in write_report(planned, ledger, expanded(reports) / folder_name(planned), command, judged):
                 tell(f"wrote {path}")
         except ReportKeptError as error:
             tell(str(error))
             code = EXIT_SOME_FAILED
+    tell(f"wrote {write_index(expanded(reports))}")
     raise typer.Exit(code)
 
 
@@ -259,7 +262,7 @@ def _run_one(planned: "Plan", ledger: "Ledger", asked: Asked, command: str) -> i
         sweep_idle(ledger)
         out.print("nothing to do: every trial is done")
     _share_trials(planned, ledger)
-    _print_table(planned)
+    _print_answer(planned, ledger)
     return code
 
 
@@ -294,12 +297,18 @@ def _tell_failures(planned: "Plan", ledger: "Ledger", result: "RunResult") -> in
     return EXIT_SOME_FAILED if planned.to_run else EXIT_FINISHED
 
 
-def _print_table(planned: "Plan") -> None:
+def _print_answer(planned: "Plan", ledger: "Ledger") -> "list[JudgedClaim]":
+    """Print a study's table, what is to be known beside it, and the verdicts on its claims; return these."""
     from study.tables import terminal_table
+    from study.verdicts import to_lines, verdicts
 
     out.print()
     out.print(terminal_table(planned))
     _tell_notes(planned)
+    judged = verdicts(planned, ledger)
+    for line in to_lines(judged):
+        tell(line)
+    return judged
 
 
 def _tell_notes(planned: "Plan") -> None:

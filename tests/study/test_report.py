@@ -25,17 +25,17 @@ from revit.datasets.registry import DATASETS
 from revit.identity import TRAINING_VERSION
 from search_spaces.claims import Order, Trend
 from search_spaces.space import SearchSpace
-from study import report
 from study.figures import FIGURES, Study, figures
 from study.intervals import MEANING
 from study.ledger import Ledger
 from study.orders import Resources
 from study.paper_tables import LATEX, TYPED
 from study.plan import Folders, Plan, make_plan
-from study.report import by_name, claim_frame, write_report
+from study.report import by_name, write_report
 from study.report_folder import TRIALS, ReportKeptError
 from study.results import counting_trials
 from study.runner import run_plan
+from study.verdicts import claim_frame, to_lines, verdicts
 
 NASTY = "<script>alert('x')</script> & <b>bold</b>"
 SPACE = SearchSpace(
@@ -78,7 +78,7 @@ def folder(finished: tuple[Plan, Ledger], tmp_path_factory: pytest.TempPathFacto
 def test_it_writes_what_it_says_and_keeps_it_with_the_launch(finished: tuple[Plan, Ledger], folder: Path) -> None:
     _, ledger = finished
     names = {path.name for path in folder.iterdir()}
-    assert names == {"report.html", "tables.md", "tables.tex", "cells.csv", "trials.parquet", "figures"}
+    assert names == {"report.html", "report.json", "tables.md", "tables.tex", "cells.csv", "trials.parquet", "figures"}
     client = MlflowClient(ledger.uri)
     [launch] = client.search_runs(["1"], "tags.kind = 'launch'")
     kept = client.list_artifacts(launch.info.run_id, "report")
@@ -156,6 +156,9 @@ def test_a_study_of_the_papers_says_its_recipe_its_scale_and_what_its_images_are
             f"dataset mnist_5k: {DATASETS['mnist_5k'].uncertain}",
         ):
             assert (said.translate(LATEX) if name == "tables.tex" else said) in text
+        if name != "tables.tex":
+            assert "by Seonjin Hwang, Jewoo Kwak and Jiwon Park" in text
+            assert "https://github.com/passiona2z/RE_ViT" in text
         assert re.search("recipe(: |</dt><dd>)authors", text)
         assert re.search("scale(: |</dt><dd>)nano", text)
 
@@ -216,10 +219,26 @@ def test_whatever_cells_are_called_the_names_of_files_are_safe_and_differ() -> N
     assert len(names[-1]) <= 100
 
 
-def test_where_the_paper_has_no_numbers_none_are_judged(folder: Path) -> None:
-    page = (folder / "report.html").read_text()
-    rows = re.findall(r"<td[^>]*from the paper's numbers[^>]*>([^<]*)</td>", html.unescape(page))
-    assert rows == ["-", "-"]
+def test_a_study_of_ones_own_has_no_column_of_the_papers(folder: Path) -> None:
+    page = html.unescape((folder / "report.html").read_text())
+    assert page.count('data-label="effect, points"') == 2
+    assert "the paper" not in re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL).lower()
+
+
+def test_verdicts_stand_in_the_terminal_in_markdown_and_as_json_too(
+    finished: tuple[Plan, Ledger], folder: Path
+) -> None:
+    plan, ledger = finished
+    judged = verdicts(plan, ledger)
+    lines, markdown = to_lines(judged), (folder / "tables.md").read_text()
+    summary = json.loads((folder / "report.json").read_text())
+    assert (summary["study"], summary["num_trials"], summary["num_finished"]) == ("looks", 12, 12)
+    assert [claim["quote"] for claim in summary["claims"]] == [NASTY, "More is more."]
+    for line, claim, (ours, _) in zip(lines, summary["claims"], judged, strict=True):
+        assert line.startswith(ours.verdict)
+        assert f"{ours.effect:+.2f} [{ours.low:.2f}, {ours.high:.2f}] points" in line
+        assert f"- **{ours.verdict}**: {ours.claim}; {ours.effect:+.2f} [" in markdown
+        assert (claim["verdict"], claim["effect"], claim["published"]) == (ours.verdict, ours.effect, None)
 
 
 def test_claims_see_the_answers_to_each_image(finished: tuple[Plan, Ledger]) -> None:
@@ -238,9 +257,10 @@ def test_published_accuracies_are_to_be_matched_at_the_papers_scale_only(
     tmp_path: Path, scale: str, reason: str
 ) -> None:
     nothing = Plan(space=search_spaces.load("replication").at(scale, None), trials=())
-    [row] = report._claims(nothing, Ledger(tmp_path / "mlruns"))
-    assert row["verdict"] == "undecided"
-    assert row["how"].endswith(reason)
+    [(ours, published)] = verdicts(nothing, Ledger(tmp_path / "mlruns"))
+    assert ours.verdict == "undecided"
+    assert ours.reason == reason or ours.test.endswith(reason)
+    assert published is not None
 
 
 def test_a_study_of_which_nothing_has_finished_says_what_is_missing(

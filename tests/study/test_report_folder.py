@@ -1,5 +1,6 @@
 """Where reports lie, and that none takes the place of a better one."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from search_spaces.space import SearchSpace
 from study.notes import notes, stale_notes
 from study.plan import Folders, Plan, make_plan
 from study.records import TrialRecord
-from study.report_folder import TRIALS, ReportKeptError, check_loses_nothing, folder_name
+from study.report_folder import REPORT, TRIALS, ReportKeptError, check_loses_nothing, folder_name, write_index
 from study.results import trial_table
 
 SPACE = SearchSpace(
@@ -86,3 +87,18 @@ def test_after_the_data_changed_the_report_is_kept_and_says_what_is_stale_and_wh
     trial_table(finished).to_parquet(tmp_path / TRIALS)
     with pytest.raises(ReportKeptError, match=r"stale: 4 of 4 trials .* data changed"):
         check_loses_nothing(after, tmp_path)
+
+
+def test_an_index_leads_to_every_report_and_shows_its_verdicts(tmp_path: Path) -> None:
+    claim = {"verdict": "supported", "claim": "<b> is better"}
+    for name, claims in (("one", [claim]), ("other", [])):
+        (tmp_path / name).mkdir()
+        summary = {"question": f"{name} & all?", "num_trials": 4, "num_finished": 3, "claims": claims}
+        (tmp_path / name / REPORT).write_text(json.dumps(summary))
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / REPORT).write_text("{")
+    page = write_index(tmp_path).read_text()
+    assert [f'href="{name}/report.html"' in page for name in ("one", "other", "torn")] == [True, True, False]
+    assert page.count("3 of 4") == 2
+    assert "one &amp; all?" in page
+    assert 'class="supported">supported</span>: &lt;b&gt; is better' in page

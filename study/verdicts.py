@@ -1,0 +1,122 @@
+"""The verdicts on a study's claims: from its finished trials, and beside them from the paper's own numbers."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow.parquet as pq
+
+from search_spaces.published import PAPER, published
+from study.claims import Judgement, judge, judge_published
+from study.ledger import Ledger
+from study.paper_tables import for_markdown
+from study.plan import Plan, Trial
+from study.results import counting_trials
+
+
+class JudgedClaim(NamedTuple):
+    """What became of a claim.
+
+    Attributes:
+        ours: judged from the study's trials.
+        published: from the paper's own numbers, by the same rules; None where the paper has none.
+    """
+
+    ours: Judgement
+    published: Judgement | None
+
+
+def verdicts(plan: Plan, ledger: Ledger) -> list[JudgedClaim]:
+    """Judge each claim of a study, in its order."""
+    claims = plan.space.claims
+    if not claims:
+        return []
+    ours = judge(claims, claim_frame(counting_trials(plan), ledger), comparable=plan.space.scale == "paper")
+    rows = [row for row in published() if row.table == plan.space.table and row.source == PAPER]
+    theirs = judge_published(claims, rows)
+    pairs = zip(ours, theirs, strict=True)
+    return [JudgedClaim(own, None if published.effect is None else published) for own, published in pairs]
+
+
+def claim_frame(trials: Sequence[Trial], ledger: Ledger) -> pd.DataFrame:
+    """Return what claims are judged by: a row per finished trial, its axes in the study's terms, seed and answers."""
+    rows = []
+    for trial in trials:
+        assert trial.known is not None, "a finished trial has its record"
+        rows.append(
+            {
+                **trial.candidate.asked,
+                "seed": trial.candidate.config.seed,
+                "test_accuracy": trial.known.metrics["test_accuracy"],
+                "num_test": trial.num_test,
+                "right": _right(ledger.artifact(trial.known.run_id, "predictions.parquet")),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _right(predictions: Path) -> npt.NDArray[np.bool_]:
+    """Which test images were classified right, (n,), in the order of the image store.
+
+    Not by pandas, which takes seven times as long for a file of this size, and there is one per trial.
+    """
+    with pq.ParquetFile(predictions) as file:
+        columns = file.read(columns=["index", "label", "prediction"], use_threads=False)
+    index, label, prediction = (column.to_numpy() for column in columns.itercolumns())
+    right: npt.NDArray[np.bool_] = (label == prediction)[np.argsort(index)]
+    return right
+
+
+def effect_text(judgement: Judgement) -> str:
+    """Return the effect in percentage points with its interval; a dash where there is none."""
+    if judgement.effect is None:
+        return "-"
+    if judgement.low is None or judgement.high is None:
+        return f"{judgement.effect:+.2f}"
+    return f"{judgement.effect:+.2f} [{judgement.low:.2f}, {judgement.high:.2f}]"
+
+
+def p_text(p: float | None) -> str:
+    """Return a p value as it is printed."""
+    if p is None:
+        return "-"
+    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
+
+
+def details(judgement: Judgement) -> str:
+    """Return by which test, and what else to know."""
+    return "; ".join(part for part in (judgement.test, judgement.reason) if part)
+
+
+def to_lines(judged: Sequence[JudgedClaim]) -> list[str]:
+    """Return a line of plain text for each."""
+    return [_line(claim, f"{claim.ours.verdict:<12}  {claim.ours.claim}") for claim in judged]
+
+
+def to_markdown(judged: Sequence[JudgedClaim]) -> str:
+    """Return a list in Markdown."""
+    lines = (_line(claim, f"**{claim.ours.verdict}**: {for_markdown(str(claim.ours.claim))}") for claim in judged)
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _line(claim: JudgedClaim, opening: str) -> str:
+    """Return verdict and claim, and by which numbers."""
+    ours, published = claim
+    numbers = [] if ours.effect is None else [f"{effect_text(ours)} points, p {p_text(ours.p_holm)}"]
+    theirs = [] if published is None else [f"from the paper's numbers: {published.verdict}"]
+    return "; ".join(part for part in (opening, *numbers, details(ours), *theirs) if part)
+
+
+def to_records(judged: Sequence[JudgedClaim]) -> list[dict[str, Any]]:
+    """Return plain values, as JSON takes them."""
+    return [
+        {**_record(ours), "published": None if published is None else _record(published)} for ours, published in judged
+    ]
+
+
+def _record(judgement: Judgement) -> dict[str, Any]:
+    return {**asdict(judgement), "claim": str(judgement.claim), "quote": judgement.claim.quote}
