@@ -13,6 +13,7 @@ from revit.datasets.store import ImageStore
 from search_spaces.space import SearchSpace
 from study import plots
 from study.factors import anova
+from study.labels import cell_label, label
 from study.ledger import Ledger
 from study.paper_tables import SOURCES, published_of
 from study.plan import Plan, Trial
@@ -37,6 +38,15 @@ class Study(NamedTuple):
     plan: Plan
     ledger: Ledger
     trials: Sequence[Trial]
+
+    @property
+    def order(self) -> list[str]:
+        """The cells in the order of their colors, one for each in all figures: of many, the best first."""
+        cells = cell_table(self.plan)
+        if len(cells) > plots.MAX_COLORED:
+            cells = cells.sort_values("mean", ascending=False, kind="stable")
+        axes = list(self.plan.space.scientific)
+        return [label({axis: cell[axis] for axis in axes}) for cell in cells.to_dict("records")]
 
 
 def figures(plan: Plan, ledger: Ledger) -> list[go.Figure]:
@@ -72,7 +82,7 @@ def _is_numeric(values: pd.Series) -> bool:
 def _along(cells: pd.DataFrame, plan: Plan, axis: str) -> pd.DataFrame:
     others = [name for name in plan.space.scientific if name != axis]
     frame = cells[[axis, "mean", "low", "high"]].astype(float)
-    frame["series"] = [_name(cell[name] for name in others) for cell in cells.to_dict("records")]
+    frame["series"] = [label({name: cell[name] for name in others}) for cell in cells.to_dict("records")]
     return frame.assign(published=False, source="ours").dropna(subset=["mean"])
 
 
@@ -84,7 +94,7 @@ def _published_along(plan: Plan, axis: str) -> pd.DataFrame:
     return pd.DataFrame(
         {
             axis: [cell[axis] for cell, _ in found],
-            "series": [_name(value for name, value in cell.items() if name != axis) for cell, _ in found],
+            "series": [label({name: value for name, value in cell.items() if name != axis}) for cell, _ in found],
             "mean": [row.accuracy_pct / 100 for _, row in found],
             "source": [SOURCES[row.source] for _, row in found],
         }
@@ -93,33 +103,44 @@ def _published_along(plan: Plan, axis: str) -> pd.DataFrame:
 
 def _cost(study: Study) -> list[go.Figure]:
     rows = [
-        (_cell_name(trial), metrics.get("train_s", np.nan), metrics["test_accuracy"])
+        (cell_label(trial), metrics.get("train_s", np.nan), metrics["test_accuracy"])
         for trial, metrics in _with_metrics(study.trials)
     ]
     by_cell = pd.DataFrame(rows, columns=["cell", "train_s", "mean"]).groupby("cell", sort=False, as_index=False).mean()
-    on_cpu = all(_device(trial) == "cpu" for trial in study.trials)
-    return [plots.cost_accuracy(by_cell, device="CPU" if on_cpu else "GPU")]
+    devices = {_device(trial) for trial in study.trials}
+    front = len(devices) == 1 and "cpu" not in devices
+    device = "CPU" if devices == {"cpu"} else "GPU" if "cpu" not in devices else "device"
+    return [plots.cost_accuracy(by_cell, device=device, front=front, order=study.order)]
 
 
 def _learning(study: Study) -> list[go.Figure]:
     metrics = [name for name in ("val_accuracy", "test_curve_accuracy") if _measured(study.trials, name)]
-    return [plots.learning_curves(_curves(study.ledger, study.trials, name), name) for name in (*metrics, "train_loss")]
+    return [
+        plots.learning_curves(_curves(study.ledger, study.trials, name), name, study.order)
+        for name in (*metrics, "train_loss")
+    ]
 
 
 def _schedules(study: Study) -> list[go.Figure]:
-    """Of each schedule one trial, all of the optimizer and rate that most schedules were run with."""
+    """Of each optimizer, at the rate at which most schedules were run with it: of each schedule one trial."""
     if "schedule.name" not in study.plan.space.scientific:
         return []
-    by_peak: dict[tuple[str, float], dict[str, Trial]] = {}
+    by_peak: dict[str, dict[float, dict[str, Trial]]] = {}
     for trial in study.trials:
         config = trial.candidate.config
-        same_peak = by_peak.setdefault((config.optimizer.name, config.optimizer.lr), {})
+        same_peak = by_peak.setdefault(config.optimizer.name, {}).setdefault(config.optimizer.lr, {})
         same_peak.setdefault(config.schedule.name, trial)
-    shown = max(by_peak.values(), key=len)
-    rows = [
-        (name, step, rate) for name, trial in shown.items() for step, rate in study.ledger.curve(_run_id(trial), "lr")
-    ]
-    return [plots.schedules(pd.DataFrame(rows, columns=["schedule", "step", "lr"]))]
+    drawn = []
+    for optimizer, peaks in by_peak.items():
+        lr, shown = max(peaks.items(), key=lambda peak: len(peak[1]))
+        rows = [
+            (cell_label(trial), f"schedule={name}", step, rate)
+            for name, trial in shown.items()
+            for step, rate in study.ledger.curve(_run_id(trial), "lr")
+        ]
+        frame = pd.DataFrame(rows, columns=["cell", "schedule", "step", "lr"])
+        drawn.append(plots.schedules(frame, f"optimizer={optimizer} lr={lr:g}", study.order))
+    return drawn
 
 
 def _grid(study: Study) -> list[go.Figure]:
@@ -146,20 +167,20 @@ def _answers(study: Study) -> list[go.Figure]:
     """Of a study of few cells: how its first seed answered, image by image."""
     first: dict[str, Trial] = {}
     for trial in study.trials:
-        first.setdefault(_cell_name(trial), trial)
+        first.setdefault(cell_label(trial), trial)
     if len(first) > FEW_CELLS:
         return []
     drawn = []
     for name, trial in first.items():
         store = ImageStore(trial.images)
         answers = pd.read_parquet(study.ledger.artifact(_run_id(trial), "predictions.parquet"))
-        label, prediction = answers["label"].to_numpy(), answers["prediction"].to_numpy()
+        true, prediction = answers["label"].to_numpy(), answers["prediction"].to_numpy()
         classes = store.manifest.class_names
         counts = np.zeros((len(classes), len(classes)), np.int64)
-        np.add.at(counts, (label, prediction), 1)
+        np.add.at(counts, (true, prediction), 1)
         images = _Images(store, answers["index"].to_numpy())
-        wrong = plots.mistakes(images, label, prediction, answers["confidence"].to_numpy(), classes)
-        drawn += [_of(name, plots.confusion(counts, classes)), _of(name, wrong)]
+        wrong = plots.mistakes(images, true, prediction, answers["confidence"].to_numpy(), classes, name)
+        drawn += [plots.confusion(counts, classes, name), wrong]
     return drawn
 
 
@@ -198,7 +219,7 @@ def _beside_the_authors(study: Study) -> list[go.Figure]:
         return []
     alike = {f"{_arm(trial)}_": trial for trial in study.trials if published_of(space, trial.candidate)}
     rows = [
-        (_cell_name(trial), trial.candidate.config.seed, step * (config.epochs or 0) / trial.num_steps, accuracy)
+        (cell_label(trial), trial.candidate.config.seed, step * (config.epochs or 0) / trial.num_steps, accuracy)
         for trial in study.trials
         for config in (trial.candidate.config,)
         if f"{_arm(trial)}_" in alike and published_of(space, trial.candidate)
@@ -207,10 +228,10 @@ def _beside_the_authors(study: Study) -> list[go.Figure]:
     ours = pd.DataFrame(rows, columns=["cell", "seed", "epoch", "test_curve_accuracy"])
     curves = authors_curves()
     parts = [
-        curves[(curves["study"] == "param_study") & curves["arm"].str.startswith(arm)].assign(cell=_cell_name(trial))
+        curves[(curves["study"] == "param_study") & curves["arm"].str.startswith(arm)].assign(cell=cell_label(trial))
         for arm, trial in alike.items()
     ]
-    return [plots.against_authors(ours, pd.concat(parts))] if parts else []
+    return [plots.against_authors(ours, pd.concat(parts), study.order)] if parts else []
 
 
 def _arm(trial: Trial) -> str:
@@ -248,7 +269,7 @@ def _curves(ledger: Ledger, trials: Sequence[Trial], metric: str) -> pd.DataFram
     """Columns cell, seed, step and the metric, of the first seeds of the study."""
     by_seed = sorted(trials, key=lambda trial: trial.candidate.config.seed)[:MOST_CURVES]
     rows = [
-        (_cell_name(trial), trial.candidate.config.seed, step, value)
+        (cell_label(trial), trial.candidate.config.seed, step, value)
         for trial in by_seed
         for step, value in ledger.curve(_run_id(trial), metric)
     ]
@@ -257,8 +278,8 @@ def _curves(ledger: Ledger, trials: Sequence[Trial], metric: str) -> pd.DataFram
 
 def _samples_of(store: ImageStore) -> dict[str, list[npt.NDArray[np.uint8]]]:
     found: dict[str, list[npt.NDArray[np.uint8]]] = {}
-    for label, name in enumerate(store.manifest.class_names):
-        places = np.flatnonzero((store.labels == label) & ~store.is_test)[:SAMPLES_PER_CLASS]
+    for number, name in enumerate(store.manifest.class_names):
+        places = np.flatnonzero((store.labels == number) & ~store.is_test)[:SAMPLES_PER_CLASS]
         found[name] = [store.image(int(place)) for place in places]
     return found
 
@@ -303,18 +324,3 @@ def _run_id(trial: Trial) -> str:
 
 def _device(trial: Trial) -> str:
     return "" if trial.known is None else trial.known.surroundings.get("device", "")
-
-
-def _of(name: str, figure: go.Figure) -> go.Figure:
-    """The figure, with whose it is: last in its title as kept, first in its caption."""
-    kept = figure.layout.meta
-    figure.layout.meta = {"title": f"{kept['title']}, {name}", "caption": f"{name}. {kept['caption']}"}
-    return figure
-
-
-def _cell_name(trial: Trial) -> str:
-    return _name(trial.candidate.cell.values())
-
-
-def _name(values: Any) -> str:
-    return " ".join(map(str, values))

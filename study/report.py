@@ -125,7 +125,6 @@ def _page(
         claims=[_claim_row(claim) for claim in judged],
         published_sd=f"{100 * ASSUMED_SEED_SD:g}",
         factors=_factors(plan),
-        axes=list(plan.space.scientific),
         figures=shown,
         plotly=get_plotlyjs(),
         provenance=_provenance(plan),

@@ -9,8 +9,10 @@ from study.plots.cells import accuracy_over, cost_accuracy, parallel_coordinates
 from study.plots.curves import against_authors, learning_curves, schedules
 from study.plots.effects import interaction, main_effects
 from study.plots.paper import attention, filters, samples, similarity
+from study.plots.style import MAX_COLORED
 
 __all__ = [
+    "MAX_COLORED",
     "accuracy_over",
     "against_authors",
     "attention",

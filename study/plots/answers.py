@@ -14,6 +14,8 @@ MAX_CLASS_NAMES = 20
 MAX_COUNTS = 12
 """Classes of a matrix whose cells have room for their counts."""
 NUM_MISTAKES, NUM_COLUMNS, TILE_PX, TEXT_PX = 12, 4, 72, 38
+ROW_PX = 132
+"""Height of a row of pictures on a narrow page, which they fill."""
 
 BLUES = [[0, "rgba(0, 114, 178, 0)"], [1, "rgba(0, 114, 178, 1)"]]
 """From the page's own colour."""
@@ -21,19 +23,20 @@ DARK_SHARE = 0.85
 """From which a cell is so blue that white shows better on it than a light page's text does."""
 
 
-def confusion(matrix: npt.NDArray[np.int64], class_names: Sequence[str]) -> go.Figure:
-    """How the images of each class were classified, as shares of that class.
+def confusion(matrix: npt.NDArray[np.int64], class_names: Sequence[str], cell: str) -> go.Figure:
+    """Draw how the images of each class were classified, as shares of that class.
 
     Args:
         matrix: (K, K) number of test images, by true class (rows) and predicted class (columns).
         class_names: K.
+        cell: whose answers they are.
     """
     few = len(class_names) <= MAX_CLASS_NAMES
     counted = len(class_names) <= MAX_COUNTS
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     detail = "The numbers are images." if counted else "Hover for names and numbers of images."
     caption = f"Colour: share of the test images of a true class, so that every row adds up to 100 %. {detail}"
-    fig = style.figure("Predicted against true class", caption, height=460)
+    fig = style.figure(f"Confusion matrix, {cell}", caption, height=460)
     fig.add_heatmap(
         z=style.numbers(100 * shares),
         customdata=np.asarray(matrix, np.int32),
@@ -89,8 +92,9 @@ def mistakes(
     predictions: npt.NDArray[np.int64],
     confidences: npt.NDArray[np.floating],
     class_names: Sequence[str],
+    cell: str,
 ) -> go.Figure:
-    """The images that were classified wrong with the greatest confidence.
+    """Draw the images that were classified wrong with the greatest confidence.
 
     Args:
         images: of each answer, (H, W, 1 or 3) uint8, of any sizes. Only those shown are looked at.
@@ -98,6 +102,7 @@ def mistakes(
         predictions: (n,) class answered.
         confidences: (n,) probability given to the answer, 0 to 1.
         class_names: K.
+        cell: whose answers they are.
     """
     worst = most_confident_mistakes(labels, predictions, confidences, NUM_MISTAKES)
     num_wrong = int((labels != predictions).sum())
@@ -106,7 +111,7 @@ def mistakes(
         f"{len(labels):,} test images. Below each: the true class, then the answer and its confidence."
     )
     num_rows = -(-len(worst) // NUM_COLUMNS)
-    fig = style.figure("Most confident mistakes", caption, height=num_rows * 160)
+    fig = style.figure(f"Most confident mistakes, {cell}", caption, height=num_rows * ROW_PX)
     style.add_picture_axes(fig)
     if not len(worst):
         return fig

@@ -13,8 +13,8 @@ from study.intervals import MEANING
 from study.plots import style
 from study.plots.metrics import METRICS, of_axis
 
-MAX_NAMED = 6
-"""Points of a front that the legend names; of more, the best."""
+FRONT = "Line: the Pareto front, cells that no other beats in both time and accuracy."
+NO_FRONT = "No Pareto front is drawn: on a CPU, or on several kinds of device, seconds depend on what else ran then."
 MAX_TICKS = 12
 """Values of an axis that each get a place and a tick; a numeric axis of more is drawn to scale."""
 MAX_ROOMY_AXES = 4
@@ -37,7 +37,7 @@ def accuracy_over(frame: pd.DataFrame, axis: str, *, log_x: bool = False) -> go.
     order = {name: index for index, name in enumerate(frame["series"].unique())}
     lines = list(frame.sort_values(axis).groupby(["published", "series", "source"], sort=False))
     lines.sort(key=lambda line: (line[0][0], order[line[0][1]]))
-    names = [str(series) if not published else f"{series}, {source}" for (published, series, source), _ in lines]
+    names = [_line_name(series, source if published else "") for (published, series, source), _ in lines]
     caption = f"Bars: {MEANING} Hollow markers on dotted lines: published values."
     fig = style.figure(f"Test accuracy by {shown.title}", caption, entries=names)
     for name, ((published, series, _), line) in zip(names, lines, strict=True):
@@ -48,6 +48,10 @@ def accuracy_over(frame: pd.DataFrame, axis: str, *, log_x: bool = False) -> go.
         fig.update_xaxes(tickvals=values.tolist(), ticktext=[f"{value:g}" for value in values])
     fig.update_yaxes(title_text="test accuracy, %")
     return fig
+
+
+def _line_name(series: str, published_by: str) -> str:
+    return ", ".join(part for part in (series, published_by) if part) or "this study"
 
 
 def _add_points(
@@ -222,21 +226,24 @@ def pareto_front(cost: npt.NDArray[np.float64], accuracy: npt.NDArray[np.float64
     return np.array(front, np.int64)
 
 
-def cost_accuracy(frame: pd.DataFrame, *, device: str) -> go.Figure:
-    """Seconds of training against test accuracy, with the Pareto front.
+def cost_accuracy(frame: pd.DataFrame, *, device: str, front: bool, order: Sequence[str] = ()) -> go.Figure:
+    """Draw seconds of training against test accuracy.
 
     Args:
-        frame: columns cell, train_s and mean (0 to 1); a row per cell, or per trial. Rows with a NaN are left out.
-        device: what the seconds are of, as in `CPU` or `GPU`.
+        frame: columns cell, train_s and mean (0 to 1); a row per cell. Rows with a NaN are left out.
+        device: what the seconds are of, as in `CPU`.
+        front: whether to draw the Pareto front: where the seconds of different cells can be compared.
+        order: cells in the order of their colors, where it is another than that of the frame: the best first.
     """
     known = frame.dropna(subset=["train_s", "mean"])
     cost, accuracy = known["train_s"].to_numpy(float), known["mean"].to_numpy(float) * 100
-    front = pareto_front(cost, accuracy)
-    named = front[-MAX_NAMED:]
     cells = [str(cell) for cell in known["cell"]]
-    caption = "Filled and in the legend: cells that no other beats in both time and accuracy. Grey: all others."
-    entries = [cells[index] for index in named]
-    fig = style.figure("Cost and test accuracy", caption, entries=entries)
+    colors = style.colors_of(order or cells)
+    named = [cells.index(cell) for cell in colors if cell in cells]
+    caption = FRONT if front else NO_FRONT
+    if len(named) < len(cells):
+        caption += f" In color the {len(named)} cells of the highest test accuracy; the others in gray."
+    fig = style.figure("Cost and test accuracy", caption, entries=[cells[index] for index in named])
     rest = np.setdiff1d(np.arange(len(known)), named)
     fig.add_scatter(
         x=style.numbers(cost[rest]),
@@ -247,15 +254,18 @@ def cost_accuracy(frame: pd.DataFrame, *, device: str) -> go.Figure:
         hovertemplate="%{text}<br>%{x:.3g} s, %{y:.2f} %<extra></extra>",
         showlegend=False,
     )
-    fig.add_scatter(
-        x=style.numbers(cost[front]),
-        y=style.numbers(accuracy[front]),
-        mode="lines",
-        line={"color": style.TEXT, "width": 1.5, "shape": "hv"},
-        hoverinfo="skip",
-        showlegend=False,
-    )
-    for place, index in enumerate(named):
+    if front:
+        on_it = pareto_front(cost, accuracy)
+        fig.add_scatter(
+            x=style.numbers(cost[on_it]),
+            y=style.numbers(accuracy[on_it]),
+            mode="lines",
+            line={"color": style.TEXT, "width": 1.5, "shape": "hv"},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    for index in named:
+        place = colors[cells[index]]
         fig.add_scatter(
             x=style.numbers(cost[[index]]),
             y=style.numbers(accuracy[[index]]),

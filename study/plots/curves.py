@@ -1,5 +1,7 @@
 """Figures over training: learning curves, schedules, and a run laid over the authors' own."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -8,8 +10,6 @@ import plotly.graph_objects as go
 from study.plots import style
 from study.plots.metrics import METRICS
 
-MAX_LINES = 6
-"""Lines that a reader can tell apart, from each other and from grey; of more cells the best are drawn so."""
 MAX_POINTS = 150
 """Of a line, and more than a line of this size can show."""
 MAX_REST_POINTS = 6000
@@ -35,49 +35,59 @@ def seed_bands(frame: pd.DataFrame, x: str, metric: str) -> pd.DataFrame:
     return bands.sort_values(by=["cell", x], key=lambda column: column.map(order) if column.name == "cell" else column)
 
 
-def learning_curves(frame: pd.DataFrame, metric: str) -> go.Figure:
-    """A metric while training, a line per cell, with a band from the lowest to the highest seed.
+def learning_curves(frame: pd.DataFrame, metric: str, order: Sequence[str] = ()) -> go.Figure:
+    """Draw a metric while training, a line per cell, with a band from the lowest to the highest seed.
 
-    Of more than MAX_LINES cells, those that end best are drawn in colour, the others in grey.
+    Of more than style.MAX_COLORED cells, only the first are drawn in color, the others in gray.
 
     Args:
         frame: columns cell, seed, step, and `metric` (NaN where it was not looked at); a row per trial and step.
         metric: a key of METRICS.
+        order: cells in the order of their colors, where it is another than that of the frame: the best first.
     """
     shown = METRICS[metric]
     bands = seed_bands(frame, "step", metric)
     lines = _lines(bands, "cell")
-    front, rest = _ranked(lines, up=shown.up)
+    colors = style.colors_of(order or list(lines))
+    front = [cell for cell in colors if cell in lines]
+    rest = [cell for cell in lines if cell not in colors]
     caption = BAND
     if rest:
-        caption += f" In colour the {len(front)} cells that end best of {len(lines)}; the others in grey."
+        caption += f" In color the {len(front)} cells of the highest test accuracy; {len(rest)} others in gray."
     names = [*front, *(["others"] if rest else [])]
     fig = style.figure(f"{shown.title} during training", caption, entries=names)
     if rest:
         fig.add_trace(_grey_lines([lines[cell] for cell in rest], shown.factor))
-    for index, cell in enumerate(front):
-        add_band(fig, lines[cell], "step", cell, index, shown.factor)
+    for cell in front:
+        add_band(fig, lines[cell], "step", cell, colors[cell], shown.factor)
     fig.update_xaxes(title_text="step", rangemode="tozero")
     fig.update_yaxes(title_text=shown.label)
     return fig
 
 
-def schedules(frame: pd.DataFrame) -> go.Figure:
-    """The learning rate that every step really had, a line per schedule.
+def schedules(frame: pd.DataFrame, of: str, order: Sequence[str] = ()) -> go.Figure:
+    """Draw the learning rate that every step really had, a line per schedule, in the color of its cell if it has one.
 
     Args:
-        frame: columns schedule, step, lr. Schedules of one optimizer, as peaks of others may be far off.
+        frame: columns cell, schedule, step, lr. Schedules of one optimizer, as peaks of others may be far off.
+        of: of which optimizer, at which rate.
+        order: as for `learning_curves`.
     """
     groups = _lines(frame.sort_values("step"), "schedule")
-    caption = "As really run: what the optimizer was given at each recorded step."
-    fig = style.figure("Learning rate at each step, by schedule", caption, entries=list(groups))
+    cells = dict(zip(frame["schedule"].astype(str), frame["cell"].astype(str), strict=True))
+    colors = style.colors_of(order or list(cells.values()))
+    caption = (
+        f"Of {of}, one trial for each schedule, as really run: what the optimizer was given at each recorded step."
+    )
+    fig = style.figure(f"Learning rate at each step, {of}", caption, entries=list(groups))
     for index, (name, line) in enumerate(groups.items()):
+        color = style.colour(colors[cells[name]]) if cells[name] in colors else style.TEXT
         fig.add_scatter(
             x=_steps(line["step"]),
             y=style.numbers(line["lr"]),
             name=style.broken(name),
             mode="lines",
-            line={"color": style.colour(index), "dash": style.dash(index), "width": 2},
+            line={"color": color, "dash": style.dash(index), "width": 2},
             hovertemplate="step %{x}: %{y:.3g}",
         )
     fig.update_xaxes(title_text="step", rangemode="tozero")
@@ -85,13 +95,14 @@ def schedules(frame: pd.DataFrame) -> go.Figure:
     return fig
 
 
-def against_authors(frame: pd.DataFrame, authors: pd.DataFrame) -> go.Figure:
+def against_authors(frame: pd.DataFrame, authors: pd.DataFrame, order: Sequence[str] = ()) -> go.Figure:
     """Our test accuracy by epoch, laid over the curves that the authors' notebooks hold.
 
     Args:
         frame: columns cell, seed, epoch (number of passes, 1 after the first) and test_curve_accuracy, 0 to 1.
         authors: rows of `authors_curves()`: columns arm, epoch, val_acc in percent; and cell, the cell of ours
-            whose colour an arm takes.
+            whose color an arm takes.
+        order: as for `learning_curves`.
     """
     bands = seed_bands(frame, "epoch", "test_curve_accuracy")
     ours = _lines(bands, "cell")
@@ -103,7 +114,7 @@ def against_authors(frame: pd.DataFrame, authors: pd.DataFrame) -> go.Figure:
     )
     entries = [*ours, *(str(name) for (_, name), _ in arms)]
     fig = style.figure("Test accuracy by epoch: this study and the authors' run", caption, entries=entries)
-    colours = {cell: index for index, cell in enumerate(dict.fromkeys([*ours, *known["cell"]]))}
+    colours = {cell: index for index, cell in enumerate(dict.fromkeys([*order, *ours, *known["cell"]]))}
     for cell, line in ours.items():
         add_band(fig, line, "epoch", cell, colours[cell], 100)
     for (whose, name), curve in arms:
@@ -158,14 +169,6 @@ def thinned(line: pd.DataFrame, most: int) -> pd.DataFrame:
 def _lines(points: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:
     """The points of each line by its name, in order of appearance, thinned to what can be seen."""
     return {str(name): thinned(group, MAX_POINTS) for name, group in points.groupby(column, sort=False)}
-
-
-def _ranked(lines: dict[str, pd.DataFrame], *, up: bool) -> tuple[list[str], list[str]]:
-    """Cells to draw in colour and in grey: all in their order where they are few, else the best at their end."""
-    if len(lines) <= MAX_LINES:
-        return list(lines), []
-    best_first = sorted(lines, key=lambda cell: float(lines[cell]["mean"].iloc[-1]), reverse=up)
-    return best_first[:MAX_LINES], best_first[MAX_LINES:]
 
 
 def _grey_lines(lines: list[pd.DataFrame], factor: float) -> go.Scatter:

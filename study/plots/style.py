@@ -6,7 +6,7 @@ that knows its own background sets that one value.
 
 import html
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,9 @@ SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross
 GLYPHS = ("●", "■", "◆", "▲", "▼", "✚", "✖")
 """SYMBOLS as text."""
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+
+MAX_COLORED = 6
+"""Cells that a reader can tell apart, from each other and from gray."""
 
 LINE_CHARS = 44
 """Characters that fit on a line at 390 px."""
@@ -91,6 +94,15 @@ def broken(text: object) -> str:
 
 def _lines(text: object) -> list[str]:
     return textwrap.wrap(str(text), LINE_CHARS) or [""]
+
+
+def colors_of(order: Sequence[str]) -> dict[str, int]:
+    """Return the color, as `colour` numbers them, of each cell that has one: of all where they are few.
+
+    Args:
+        order: cells in the order of their colors.
+    """
+    return {cell: index for index, cell in enumerate(dict.fromkeys(order)) if index < MAX_COLORED}
 
 
 def colour(index: int) -> str:

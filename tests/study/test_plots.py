@@ -194,13 +194,13 @@ def test_between_its_ends_an_axis_has_round_ticks() -> None:
 
 def test_costs_far_apart_have_ticks_that_say_their_seconds() -> None:
     frame = pd.DataFrame({"cell": ["a", "b"], "train_s": [0.4, 20.0], "mean": [0.5, 0.6]})
-    ticks = plots.cost_accuracy(frame, device="CPU").layout.xaxis.ticktext
+    ticks = plots.cost_accuracy(frame, device="CPU", front=False).layout.xaxis.ticktext
     assert {"1", "3", "10"} <= set(ticks)
 
 
 def test_confusion_counts_become_shares_of_the_true_class() -> None:
     matrix = np.array([[3, 1], [0, 4]])
-    heatmap = plots.confusion(matrix, ["cat", NASTY]).data[0]
+    heatmap = plots.confusion(matrix, ["cat", NASTY], "lr=0.1").data[0]
     assert np.allclose(heatmap.z, [[75, 25], [0, 100]])
 
 
@@ -209,7 +209,7 @@ def test_the_most_confident_mistakes_come_first() -> None:
     confidences = np.array([0.6, 0.99, 0.9, 0.7])
     assert most_confident_mistakes(labels, predictions, confidences, 2).tolist() == [2, 3]
     images = [np.full((4, 4, 1), 60 * place, np.uint8) for place in range(4)]
-    figure = plots.mistakes(images, labels, predictions, confidences, ["cat", NASTY])
+    figure = plots.mistakes(images, labels, predictions, confidences, ["cat", NASTY], "lr=0.1")
     drawn = pixels_of(next(trace for trace in figure.data if trace.type == "image"))
     assert (drawn[0, 0, :3] == 120).all(), "the third image is shown first"
     assert "3 wrong ones among 4" in figure.layout.meta["caption"]
@@ -236,16 +236,16 @@ def test_names_are_shown_letter_by_letter() -> None:
     images = [np.zeros((4, 4, 1), np.uint8)]
     drawn = [
         plots.learning_curves(frame, "val_accuracy"),
-        plots.schedules(frame),
+        plots.schedules(frame, NASTY),
         plots.against_authors(frame, pd.DataFrame({"cell": [NASTY], "arm": NASTY, "epoch": 1.0, "val_acc": 90.0})),
         plots.accuracy_over(points.assign(published=True, source=NASTY), NASTY),
         plots.parallel_coordinates(grid, [NASTY, "c"], "test_accuracy"),
-        plots.cost_accuracy(cost, device=NASTY),
+        plots.cost_accuracy(cost, device=NASTY, front=True),
         plots.main_effects(grid, [NASTY, "c"]),
         plots.interaction(grid, NASTY, "c"),
         plots.interaction(grid, "c", NASTY),
-        plots.confusion(np.eye(2, dtype=int), [NASTY, "b"]),
-        plots.mistakes(images, np.array([0]), np.array([1]), np.array([0.9]), [NASTY, NASTY]),
+        plots.confusion(np.eye(2, dtype=int), [NASTY, "b"], NASTY),
+        plots.mistakes(images, np.array([0]), np.array([1]), np.array([0.9]), [NASTY, NASTY], NASTY),
         plots.filters({NASTY: np.zeros((4, 2, 2, 3))}),
         plots.samples({NASTY: {NASTY: images}}),
     ]
@@ -277,7 +277,7 @@ def test_a_study_of_a_thousand_trials_stays_small() -> None:
     grid = pd.DataFrame({"a": rng.integers(0, 5, 1000), "b": rng.random(1000), "test_accuracy": rng.random(1000)})
     assert len(plots.parallel_coordinates(grid, ["a", "b"], "test_accuracy").to_json()) < 300_000
     cost = pd.DataFrame({"cell": [f"cell {n}" for n in range(1000)], "train_s": rng.random(1000), "mean": grid["b"]})
-    assert len(plots.cost_accuracy(cost, device="GPU").to_json()) < 300_000
+    assert len(plots.cost_accuracy(cost, device="GPU", front=True).to_json()) < 300_000
 
 
 def test_the_authors_curves_are_all_there_and_ours_is_laid_over_them() -> None:
@@ -296,8 +296,42 @@ def test_the_authors_curves_are_all_there_and_ours_is_laid_over_them() -> None:
 
 
 def test_schedules_draw_what_the_optimizer_was_given() -> None:
-    frame = pd.DataFrame({"schedule": "cosine", "step": range(1, 6), "lr": [0.1, 0.09, 0.05, 0.01, 0.0]})
-    assert any(np.allclose(trace.y, frame["lr"]) for trace in plots.schedules(frame).data)
+    frame = pd.DataFrame({"cell": "c", "schedule": "cosine", "step": range(1, 6), "lr": [0.1, 0.09, 0.05, 0.01, 0.0]})
+    figure = plots.schedules(frame, "optimizer=sgd lr=0.1")
+    assert any(np.allclose(trace.y, frame["lr"]) for trace in figure.data)
+    assert "optimizer=sgd lr=0.1" in figure.layout.meta["caption"]
+
+
+def test_a_cell_has_one_color_in_all_figures() -> None:
+    """Also where a figure has them in another order, or has some of them only; of many cells the first are colored."""
+    order = [f"cell {number}" for number in (3, 1, 7, 0, 2, 5, 4, 6)]
+    frame = curves(8, 1, 3)
+    cost = pd.DataFrame({"cell": [f"cell {n}" for n in range(8)], "train_s": np.arange(8) + 1.0, "mean": 0.5})
+    rates = pd.DataFrame({"cell": ["cell 4", "cell 7"], "schedule": ["a", "b"], "step": 1, "lr": 0.1})
+    authors = pd.DataFrame({"cell": ["cell 1"], "arm": "arm", "epoch": 1.0, "val_acc": 90.0})
+    ours = pd.DataFrame({"cell": ["cell 7", "cell 1"], "seed": 0, "epoch": 1.0, "test_curve_accuracy": 0.5})
+    expected = {cell: style.colour(index) for index, cell in enumerate(order[: style.MAX_COLORED])}
+    curve, points = plots.learning_curves(frame, "val_accuracy", order), plots.cost_accuracy(
+        cost, device="GPU", front=True, order=order
+    )  # fmt: skip
+    assert {trace.name: trace.line.color for trace in curve.data if trace.name in order} == expected
+    assert {trace.name: trace.marker.color for trace in points.data if trace.name} == expected
+    schedules = plots.schedules(rates, "", order).data
+    assert [trace.line.color for trace in schedules] == [style.TEXT, expected["cell 7"]]
+    beside = plots.against_authors(ours, authors, order).data
+    drawn = {trace.name: trace.line.color for trace in beside if trace.name}
+    assert drawn == {"cell 7": expected["cell 7"], "cell 1": expected["cell 1"], "authors: arm": expected["cell 1"]}
+
+
+def test_a_pareto_front_is_drawn_of_seconds_that_can_be_compared() -> None:
+    cost = pd.DataFrame({"cell": ["a", "b"], "train_s": [1.0, 2.0], "mean": [0.5, 0.6]})
+    lines = {
+        front: [trace for trace in plots.cost_accuracy(cost, device="", front=front).data if trace.mode == "lines"]
+        for front in (True, False)
+    }
+    assert len(lines[True]) == 1
+    assert lines[False] == []
+    assert "No Pareto front" in plots.cost_accuracy(cost, device="CPU", front=False).layout.meta["caption"]
 
 
 def test_many_series_differ_in_colour_or_symbol() -> None:

@@ -190,7 +190,7 @@ def test_every_figure_of_the_page_is_a_file_that_plotly_opens(finished: tuple[Pl
     assert {path.name for path in (folder / "figures").iterdir()} == {f"{name}.json" for name in ids}
     for name, figure in zip(ids, drawn, strict=True):
         assert plotly.io.read_json(folder / "figures" / f"{name}.json") == figure
-    assert "most-confident-mistakes-8-none" in ids
+    assert "most-confident-mistakes-resolution-8-pos-embed-none" in ids
 
 
 def test_figures_of_an_earlier_report_go(finished: tuple[Plan, Ledger], tmp_path: Path) -> None:
