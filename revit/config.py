@@ -33,12 +33,15 @@ class ModelConfig:
         pos_embed: `learned` as the model has it, or `none`: zero and frozen.
         pos_embed_resize: how position embeddings come to another resolution, once, at load: as `timm`
             (bicubic, antialiased), `jax` (bilinear, corners aligned) or `hf` (bicubic) does it.
-        head_init: how the new linear head starts (ViT, Appendix B.1.1: zeros).
+        head_init: how the new linear head starts (ViT, Appendix B.1.1: zeros); `torch`: by PyTorch's default.
         dropout: probability, after every dense layer and after the position embedding is added.
+        attn_dropout: probability, on attention weights; a ViT only.
         head_dropout: probability, on what the head sees.
         attn_out_proj: whether attention ends in its linear output projection; an untrained ViT only.
         embed_std: standard deviation that position and class embedding of an untrained ViT are drawn
             with; None for timm's (.02 and 1e-6).
+        linear_init: how the linear layers of an untrained ViT start, its head excepted: as `timm` does it (normal .02
+            cut off) or by `torch`'s default (uniform, up to 1 / sqrt(inputs), bias included).
     """
 
     name: str = "vit_nano"
@@ -46,22 +49,24 @@ class ModelConfig:
     weights: str | None = None
     pos_embed: Literal["learned", "none"] = "learned"
     pos_embed_resize: Literal["timm", "jax", "hf"] = "timm"
-    head_init: Literal["zeros", "trunc_normal", "normal"] = "zeros"
+    head_init: Literal["zeros", "trunc_normal", "normal", "torch"] = "zeros"
     dropout: float = 0.0
+    attn_dropout: float = 0.0
     head_dropout: float = 0.0
     attn_out_proj: bool = True
     embed_std: float | None = None
+    linear_init: Literal["timm", "torch"] = "timm"
 
     def __post_init__(self) -> None:
         check_types(self)
-        require(0 <= self.dropout < 1, "model.dropout", self.dropout, "at least 0 and below 1")
-        require(0 <= self.head_dropout < 1, "model.head_dropout", self.head_dropout, "at least 0 and below 1")
+        for name in ("dropout", "attn_dropout", "head_dropout"):
+            require(0 <= getattr(self, name) < 1, f"model.{name}", getattr(self, name), "at least 0 and below 1")
         require(self.embed_std is None or self.embed_std > 0, "model.embed_std", self.embed_std, "above 0, or None")
         has_weights = self.name not in MODELS or MODELS[self.name].pretrained or self.weights is not None
         require(has_weights or not self.pretrained, "model.pretrained", True, f"False: {self.name} has no weights")
         require(self.pretrained or self.weights is None, "model.weights", self.weights, "None: it is not pretrained")
-        changed = not self.attn_out_proj or self.embed_std is not None
-        right = "False where attn_out_proj or embed_std depart from the model that was trained"
+        changed = not self.attn_out_proj or self.embed_std is not None or self.linear_init != "timm"
+        right = "False where attn_out_proj, embed_std or linear_init depart from the model that was trained"
         require(not (self.pretrained and changed), "model.pretrained", True, right)
 
 

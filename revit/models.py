@@ -24,6 +24,7 @@ HEAD_INITS: dict[str, Callable[[Tensor], Tensor]] = {
     "trunc_normal": lambda weight: nn.init.trunc_normal_(weight, std=0.02),
     "normal": lambda weight: nn.init.normal_(weight, std=0.01),
 }
+"""By name, what draws the weight of a head with a bias of zero. `torch` draws both, as PyTorch does by default."""
 OWN_VITS: dict[str, dict[str, Any]] = {
     "vit_nano": {"patch_size": 4, "embed_dim": 64, "depth": 4, "num_heads": 4, "mlp_ratio": 2},
     "vit_cifar_scratch": {"patch_size": 4, "embed_dim": 128, "depth": 12, "num_heads": 8, "mlp_ratio": 0.5},
@@ -158,6 +159,10 @@ def _construct(model: ModelConfig, resolution: int, num_classes: int) -> nn.Modu
     if not model.attn_out_proj:
         for block in vit.blocks:
             block.attn.proj = nn.Identity()
+    if model.linear_init == "torch":
+        for layer in vit.modules():
+            if isinstance(layer, nn.Linear):
+                layer.reset_parameters()
     if model.embed_std is not None:
         for embedding in (vit.pos_embed, vit.cls_token):
             if embedding is not None:
@@ -177,6 +182,7 @@ def _construct_vit(model: ModelConfig, resolution: int, num_classes: int) -> Vis
         "img_size": resolution,
         "pos_drop_rate": model.dropout,
         "proj_drop_rate": model.dropout,
+        "attn_drop_rate": model.attn_dropout,
         "drop_rate": model.head_dropout,
     }
     if model.name in OWN_VITS:
@@ -192,7 +198,7 @@ def _check_patches(vit: VisionTransformer, resolution: int) -> None:
 
 def _construct_cnn(model: ModelConfig, num_classes: int) -> nn.Module:
     plain = ModelConfig(name=model.name, pretrained=model.pretrained, weights=model.weights)
-    for option in ("dropout", "attn_out_proj", "embed_std"):
+    for option in ("dropout", "attn_dropout", "attn_out_proj", "embed_std", "linear_init"):
         value = getattr(model, option)
         if value != getattr(plain, option):
             raise InputError(f"model.{option} = {value!r}: is for ViTs, and {model.name} is none")
@@ -208,5 +214,8 @@ def timm_name(name: str) -> str:
 
 def _init_head(model: Any, init: str) -> None:
     for head in _classifiers(model):
-        HEAD_INITS[init](head.weight)
-        nn.init.zeros_(head.bias)
+        if init == "torch":
+            head.reset_parameters()
+        else:
+            HEAD_INITS[init](head.weight)
+            nn.init.zeros_(head.bias)

@@ -198,7 +198,10 @@ def _authors_parameter_study(about: About) -> Values:
 def _authors_ablation(about: About) -> Values:
     own = {
         "model.attn_out_proj": False,
+        "model.attn_dropout": 0.1,
         "model.embed_std": 1.0,
+        "model.linear_init": "torch",
+        "model.head_init": "torch",
         "sampling": "replaced",
         "normalization": "cifar",
     }

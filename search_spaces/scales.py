@@ -70,7 +70,7 @@ def nano(config: FineTuneConfig) -> FineTuneConfig:
             "batch_size": 32,
             "val_fraction": 0.1 if config.val_fraction else 0.0,
             "num_evals": min(config.num_evals, 10),
-            **({"model.head_init": "trunc_normal"} if from_scratch else {}),
+            **({"model.head_init": "trunc_normal"} if from_scratch and config.model.head_init == "zeros" else {}),
         }
     )
 

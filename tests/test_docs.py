@@ -40,6 +40,21 @@ def test_the_page_of_recipes_has_them_all() -> None:
     assert all(f"`--scale {name}`" in page for name in SCALES)
 
 
+@pytest.mark.parametrize(
+    ("heading", "departures"),
+    [
+        ("Where `authors` departs from the code, and why", ("stratified", "GELU is exact in both", "10,000 images")),
+        ("Where the others depart", ("never saw the validation images", "GELU is exact", "antialiasing")),
+    ],
+)
+def test_the_page_of_recipes_tells_where_they_depart_from_their_sources(
+    heading: str, departures: tuple[str, ...]
+) -> None:
+    [_, section] = (DOCS / "recipes.md").read_text().split(f"## {heading}\n")
+    told = section.partition("\n## ")[0]
+    assert all(re.search(departure, told) for departure in departures)
+
+
 def test_the_page_of_datasets_is_the_registrys_with_every_caveat() -> None:
     page = (DOCS / "datasets.md").read_text()
     assert page == datasets_page() + "\n"

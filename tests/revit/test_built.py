@@ -26,6 +26,7 @@ FACTORS: dict[str, tuple[object, set[str]]] = {
                                  "optimizer.groups.0.num_tensors"}),
     "model.head_init": ("normal", {"model.initial_weights"}),
     "model.dropout": (0.1, {f"model.dropout.{i}.{key}" for i in range(4) for key in ("module", "p", "calls")}),
+    "model.attn_dropout": (0.1, {f"model.dropout.0.{key}" for key in ("module", "p", "calls")}),
     "model.head_dropout": (0.1, {f"model.dropout.0.{key}" for key in ("module", "p", "calls")}),
     "optimizer.name": ("adam", {"optimizer.class", "optimizer.groups.0.momentum", "optimizer.groups.0.betas"}),
     "optimizer.lr": (0.5, {f"lr_at_step.{step}" for step in (0, 1, 3, 4, 6, 7, 8, 10, 11)}),

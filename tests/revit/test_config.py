@@ -115,7 +115,7 @@ def test_identity_changes_with_whatever_determines_the_result() -> None:
         "resolution": 8, "data_fraction": 0.5, "subset_seed": 1, "val_fraction": 0.2, "train_crop": "none",
         "crop_scale": (0.1, 1.0), "flip": False, "model.name": "bit_nano", "model.pretrained": False,
         "model.pos_embed": "none", "model.head_init": "normal", "model.dropout": 0.1, "optimizer.name": "adam",
-        "model.pos_embed_resize": "jax", "model.head_dropout": 0.1,
+        "model.pos_embed_resize": "jax", "model.head_dropout": 0.1, "model.attn_dropout": 0.1,
         "optimizer.lr": 0.1, "optimizer.momentum": 0.5, "optimizer.weight_decay": 0.1, "optimizer.clip_norm": None,
         "schedule.name": "linear", "schedule.warmup_steps": 3, "schedule.final_factor": 0.5,
         "schedule.plateau_factor": 0.2, "schedule.plateau_patience": 3, "steps": 11, "batch_size": 64,
@@ -130,6 +130,7 @@ def test_identity_changes_with_whatever_determines_the_result() -> None:
     scratch = BASE.with_values({"model.pretrained": False})
     changed["model.attn_out_proj"] = name_of(scratch.with_values({"model.attn_out_proj": False}))
     changed["model.embed_std"] = name_of(scratch.with_values({"model.embed_std": 1.0}))
+    changed["model.linear_init"] = name_of(scratch.with_values({"model.linear_init": "torch"}))
     changed["data"] = name_of(BASE, data="e")
     changed["weights"] = name_of(BASE, weights=None)
     assert name_of(BASE) not in changed.values()
@@ -150,4 +151,4 @@ def test_identity_does_not_change_with_how_a_trial_is_executed_or_written() -> N
 
 def test_identity_is_the_same_in_every_process_and_version() -> None:
     """A changed value here orphans every result that users have: bump TRAINING_VERSION on purpose instead."""
-    assert name_of(BASE) == "04b82a819640c3f1"
+    assert name_of(BASE) == "5876a000c521c39b"

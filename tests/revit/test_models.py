@@ -10,10 +10,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from timm.layers import resample_abs_pos_embed
 
+import search_spaces
 from revit.architectures import MODELS, patch_size
 from revit.config import FineTuneConfig
 from revit.datasets.loader import eval_batches
 from revit.datasets.store import open_store
+from revit.dropout import active_dropout
 from revit.errors import InputError
 from revit.fine_tune import evaluate
 from revit.models import build_model, check_model
@@ -222,6 +224,31 @@ def test_the_authors_ablation_model_has_the_parameters_that_theirs_has() -> None
     standard = built(config_of(**values), 10)
     assert standard.pos_embed.std().item() == pytest.approx(0.02, abs=0.002)
     assert theirs.eval()(images_of(32)).shape == (4, 10)
+
+
+def test_the_authors_ablation_drops_at_49_places_and_starts_as_torch_does() -> None:
+    """Table 6 by their recipe: 12 calls in attention beside the 37, and each linear layer as a new nn.Linear."""
+    [theirs, _, ours, _] = [
+        built(each.config, 10)
+        for recipe in ("authors", "paper")
+        for each in search_spaces.load("pos_embed").at(None, recipe).candidates((0,))
+        if each.asked["image"] == "reported"
+    ]
+    calls = {place["module"]: place["calls"] for place in active_dropout(theirs, 32)}
+    assert calls["blocks.*.attn"] == 12
+    assert sum(calls.values()) == 49
+    assert sum(place["calls"] for place in active_dropout(ours, 32)) == 37
+    layers = [module for module in theirs.modules() if isinstance(module, torch.nn.Linear)]
+    assert len(layers) == 12 * 3 + 1
+    for layer in layers:
+        fresh = torch.nn.Linear(layer.in_features, layer.out_features)
+        for name in ("weight", "bias"):
+            drawn, expected = getattr(layer, name), getattr(fresh, name)
+            assert drawn.abs().max() <= layer.in_features**-0.5
+            if drawn.numel() > 1000:
+                assert drawn.std().item() == pytest.approx(expected.std().item(), rel=0.05)
+    assert {round(layer.weight.std().item(), 2) for layer in layers} == {0.05, 0.07}
+    assert {round(b.mlp.fc1.weight.std().item(), 2) for b in ours.blocks} == {0.02}
 
 
 def test_head_dropout_reaches_the_head_only() -> None:

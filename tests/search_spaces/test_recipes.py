@@ -28,7 +28,8 @@ AUTHORS_5 = {**SGD, "optimizer.lr": 1e-3, "optimizer.clip_norm": 1.0, "batch_siz
              "model.name": VIT_IN1K, "model.head_init": "zeros", "model.head_dropout": 0.1, "model.dropout": 0.0,
              "train_crop": "none", "flip": False, "epochs": 10, "num_evals": 10, "test_curve": True}  # fmt: skip
 AUTHORS_6 = {"model.name": "vit_cifar_scratch", "model.pretrained": False, "model.dropout": 0.1,
-             "model.attn_out_proj": False, "model.embed_std": 1.0, "resolution": 32, "optimizer.name": "adam",
+             "model.attn_out_proj": False, "model.embed_std": 1.0, "model.attn_dropout": 0.1,
+             "model.linear_init": "torch", "model.head_init": "torch", "resolution": 32, "optimizer.name": "adam",
              "optimizer.lr": 2e-3, "optimizer.weight_decay": 2e-4, "optimizer.clip_norm": None, "batch_size": 128,
              "schedule.name": "constant", "train_crop": "padded", "crop_padding": 2, "flip": True,
              "sampling": "replaced", "normalization": "cifar", "epochs": 501, "steps": None}  # fmt: skip
@@ -58,7 +59,8 @@ EXPECTED: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
          "num_evals": 10, "schedule.final_factor": 0.9**10, "schedule.plateau_factor": 0.5,
          "schedule.plateau_patience": 1}),
     "paper, Table 6": ("paper", {"table": 6, "dataset": "cifar10"},
-        {**AUTHORS_6, "model.attn_out_proj": True, "model.embed_std": None, "sampling": "shuffled",
+        {**AUTHORS_6, "model.attn_out_proj": True, "model.embed_std": None, "model.attn_dropout": 0.0,
+         "model.linear_init": "timm", "model.head_init": "trunc_normal", "sampling": "shuffled",
          "normalization": "model", "test_curve": False}),
     "authors, Table 1, CIFAR": ("authors", {"table": 1, "dataset": "cifar10"},
         {**AUTHORS, "steps": 2500, "schedule.half_period": 7 / 4, "num_evals": 5}),
