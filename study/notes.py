@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 
+from study.environment import environment_notes
 from study.labels import trial_label
 from study.plan import Plan
 from study.tables import notes as notes_of_space
@@ -11,8 +12,8 @@ MAX_NAMED = 3
 
 
 def notes(plan: Plan) -> list[str]:
-    """Return what a reader of its results should know: its scale, its datasets, which trials are stale and why."""
-    return [*notes_of_space(plan.space), *plan.remarks, *stale_notes(plan)]
+    """Return what a reader of its results should know: scale, datasets, what is stale, what ran on what."""
+    return [*notes_of_space(plan.space), *plan.remarks, *stale_notes(plan), *environment_notes(plan)]
 
 
 def stale_notes(plan: Plan) -> list[str]:

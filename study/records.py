@@ -15,7 +15,7 @@ STUDY_TAG, CELL_TAG = "study.", "cell."
 PARENT_TAG = "mlflow.parentRunId"
 """MLflow's tag of a run that is nested in another, as a trial's in its launch's."""
 
-SURROUNDINGS = ("device", "precision", "torch")
+SURROUNDINGS = ("device", "precision", "compiled", "threads", "torch", "timm")
 """Tags of a trial that say what it ran on."""
 
 

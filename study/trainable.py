@@ -16,6 +16,7 @@ from ray import tune
 
 from revit.config import FineTuneConfig, from_dict
 from revit.errors import DivergedError
+from study.environment import describe
 from study.failures import classify
 from study.patience import patiently
 
@@ -106,7 +107,6 @@ def _train(order: Order, config: FineTuneConfig) -> None:
 
     from revit.built import built_digest
     from revit.datasets.store import ImageStore
-    from revit.device import device_name, uses_bf16
     from revit.fine_tune import TrialData, fine_tune, marks
     from revit.train_state import Row, TrainState, newest_whole
 
@@ -155,13 +155,7 @@ def _train(order: Order, config: FineTuneConfig) -> None:
     def write_built(built: dict[str, Any]) -> None:
         write(artifacts / "config.json", _write_json, order.config)
         write(artifacts / "built.json", _write_json, built)
-        precision = "bf16" if uses_bf16(device) else "fp32"
-        ran_on = {
-            "device": device_name(device),
-            "precision": precision,
-            "compiled": "yes" if order.compiled else "no",
-            "torch": torch.__version__,
-        }
+        ran_on = describe(device, num_threads=torch.get_num_threads(), compiled=order.compiled)
         tell({"tags": {**ran_on, "micro_batch": str(built["micro_batch"]), "built": built_digest(built)}})
 
     try:

@@ -39,6 +39,15 @@ if TYPE_CHECKING:
     from study.verdicts import JudgedClaim
 
 
+StrictEnvironment = Annotated[
+    bool,
+    typer.Option(
+        "--strict-environment",
+        help="Refuse a table that mixes devices, precisions, numbers of threads, or versions of torch or timm.",
+    ),
+]
+
+
 class Asked(TypedDict):
     """What a command asks for each trial, as `study.orders.Resources` takes it."""
 
@@ -111,6 +120,7 @@ def run(
         bool,
         typer.Option("--compile", help="Use torch.compile, for long trials on GPUs: numbers differ by rounding."),
     ] = False,
+    strict_environment: StrictEnvironment = False,
     address: Annotated[
         str | None,
         typer.Option(
@@ -141,7 +151,8 @@ def run(
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folders.cache / "compiled"))
     try:
         with handled(signal.default_int_handler):
-            code = _run(spaces_of(study, scale, recipe), seeds, folders, asked, this_command(context))
+            command = this_command(context)
+            code = _run(spaces_of(study, scale, recipe), seeds, folders, asked, command, strict_environment)
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
     if code == EXIT_INTERRUPTED:
@@ -162,6 +173,7 @@ def report(
     weights_dir: WeightsFolder = None,
     cache_dir: CacheFolder = DEFAULT_CACHE,
     skip_broken: SkipBroken = False,
+    strict_environment: StrictEnvironment = False,
     reports: Annotated[
         Path, typer.Option(help="Folder to write to; inside, one for each study, recipe and scale.")
     ] = Path("reports"),
@@ -176,6 +188,7 @@ def report(
 
     Exit code: 0 written, 1 an earlier report was kept, 2 wrong input.
     """
+    from study.environment import check_uniform
     from study.report import write_report
     from study.report_folder import ReportKeptError, folder_name, write_index
 
@@ -183,6 +196,8 @@ def report(
     code = EXIT_FINISHED
     for space in spaces_of(study, scale, recipe):
         planned, ledger = _plan(space, seeds, folders)
+        if strict_environment:
+            check_uniform(planned)
         judged = _print_answer(planned, ledger)
         command = next_command(context, "run", study=space.name)
         try:
@@ -225,10 +240,19 @@ def _run(
     folders: "Folders",
     asked: Asked,
     command: str,
+    strict_environment: bool,
 ) -> int:
     """Run one study after the other, once all of them are known to be able to start."""
     plans = [_plan(space, seeds, folders) for space in spaces]
     todo = [trial for planned, _ in plans for trial in planned.to_run]
+    if strict_environment:
+        from study.environment import check_uniform, expected
+
+        here = expected(
+            cpus_per_trial=asked["cpus_per_trial"], gpus_per_trial=asked["gpus_per_trial"], compiled=asked["compiled"]
+        )
+        for planned, _ in plans:
+            check_uniform(planned, here if planned.to_run else None)
     if todo:
         from study.orders import Resources
         from study.runner import check_runnable

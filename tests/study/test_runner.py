@@ -99,7 +99,7 @@ def test_as_many_finished_runs_as_trials_all_children_of_the_launch(
         assert run.data.tags["study.example"] == "yes"
         assert run.data.tags["seed"] == str(trial.candidate.config.seed)
         assert (run.data.tags["device"], run.data.tags["precision"]) == ("cpu", "fp32")
-        assert run.data.tags["torch"] == torch.__version__
+        assert (run.data.tags["torch"], run.data.tags["threads"]) == (torch.__version__, "1")
 
 
 def test_params_metrics_and_artifacts_of_every_trial_are_there(
