@@ -21,7 +21,7 @@ def active_dropout(model: nn.Module, resolution: int) -> list[dict[str, Any]]:
         Per place its `module`, the probability `p`, and the number of `calls` in one forward pass.
     """
     tensors = chain(model.named_parameters(), model.named_buffers())
-    without_content = {name: tensor.to("meta") for name, tensor in tensors}
+    without_content = {name: tensor.detach().to("meta") for name, tensor in tensors}
     images = torch.empty(2, 3, resolution, resolution, device="meta")
     was_training = model.training
     model.train()

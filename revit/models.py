@@ -16,6 +16,7 @@ from revit.architectures import MODELS
 from revit.checkpoints import read_checkpoint
 from revit.config import FineTuneConfig, ModelConfig
 from revit.errors import InputError, first_line
+from revit.normalization import normalization_of
 from revit.pos_embed import remove_pos_embed, resize_pos_embed
 from revit.timm_models import check_name
 
@@ -31,6 +32,7 @@ OWN_VITS: dict[str, dict[str, Any]] = {
     "vit_p16_scratch": {"patch_size": 16, "embed_dim": 128, "depth": 12, "num_heads": 8, "mlp_ratio": 0.5},
 }
 """The project's own ViTs."""
+NUM_CLASSES_OF_DRY_RUN = 5
 VIT_MODULES = ("timm.models.vision_transformer", "timm.models.deit")
 
 
@@ -64,8 +66,14 @@ def empty_model(config: FineTuneConfig, num_classes: int) -> nn.Module:
 
 
 def check_model(config: FineTuneConfig, weights: Path | None) -> None:
-    """Raise InputError unless the config's model exists and its weights fit. Takes no memory for the model."""
-    model = empty_model(config, num_classes=2)
+    """Raise InputError unless the config's model exists, takes its images, and the weights fit.
+
+    Takes no memory for the model: it is built, and run once, on tensors without content.
+    """
+    normalization_of(config)
+    model, logits = _dry_run(config)
+    if not isinstance(logits, Tensor) or logits.shape != (2, NUM_CLASSES_OF_DRY_RUN):
+        raise InputError(f"model.name = {config.model.name!r}: does not answer with a logit per class")
     if weights is not None:
         _fitting(model, weights, config.model.pos_embed_resize)
     if config.model.pos_embed == "none":
@@ -73,6 +81,20 @@ def check_model(config: FineTuneConfig, weights: Path | None) -> None:
     has_batch_norm = any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
     if config.micro_batch is not None and has_batch_norm:
         raise InputError(f"micro_batch = {config.micro_batch}: must be None, as {config.model.name} has BatchNorm")
+
+
+def _dry_run(config: FineTuneConfig) -> tuple[nn.Module, object]:
+    """Return the model, and what it answers to two images in training mode, all without content."""
+    images = torch.empty(2, 3, config.resolution, config.resolution, device="meta")
+    try:
+        model = empty_model(config, NUM_CLASSES_OF_DRY_RUN)
+        _init_head(model, config.model.head_init)
+        return model, model.train()(images)
+    except InputError:
+        raise
+    except Exception as error:  # each of timm's models has its own for what it does not take
+        reason = f"cannot be trained at resolution = {config.resolution}: {first_line(error)}"
+        raise InputError(f"model.name = {config.model.name!r}: {reason}") from error
 
 
 def bit_nano(num_classes: int, head_dropout: float = 0.0) -> ResNetV2:

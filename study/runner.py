@@ -19,6 +19,7 @@ from study.failures import MOST_LOST, RayLostError
 from study.housekeeping import sweep
 from study.leases import Leases
 from study.ledger import Ledger
+from study.model_check import model_key
 from study.orders import Orders, Resources, share_of
 from study.plan import Plan, Trial
 from study.progress import StudyProgress
@@ -49,10 +50,10 @@ class RunResult:
 def check_runnable(trials: list[Trial], resources: Resources) -> None:
     """Raise InputError for what can be known to fail before Ray starts.
 
-    Models that the project does not ship are built, without memory for their tensors, and their weights
+    Models that the project does not ship are built and run once, without memory for their tensors, and their weights
     held against them.
     """
-    foreign = {(t.candidate.config.model, t.candidate.config.resolution): t for t in trials if not _is_shipped(t)}
+    foreign = {model_key(trial.candidate.config): trial for trial in trials if not _is_shipped(trial)}
     for trial in foreign.values():
         from revit.models import check_model
 

@@ -183,6 +183,17 @@ def test_planning_on_a_folder_that_is_not_there_is_one_line_too(
     assert "there is no such folder" in refused("plan", base, axes, tmp_path, monkeypatch, capsys)
 
 
+@pytest.mark.parametrize(("name", "told"), [("resnet18x", "close are resnet18"), ("swin_s3_tiny_224", "doesn't match")])
+def test_planning_a_model_that_cannot_be_trained_is_one_line_too(
+    name: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    base, axes = 'dataset="digits", steps=1', f'scientific={{"model": {{"a": {{"model.name": "{name}", PLAIN}}}}}}'
+    axes = axes.replace("PLAIN", '"model.pretrained": False')
+    [line] = refused("plan", base, axes, tmp_path, monkeypatch, capsys).splitlines()
+    assert line.startswith(f"error: model.name = '{name}'")
+    assert told in line
+
+
 def wait_for_progress(store: Path, process: subprocess.Popen[str]) -> None:
     """Return once a trial has validated, so that there is something to lose."""
     while not list(store.glob("work/*/checkpoint.pt")):

@@ -11,6 +11,7 @@ from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.fields import fields_of
 from study.cli.console import out, tell
+from study.model_check import check_names
 
 
 def list_studies() -> None:
@@ -21,6 +22,7 @@ def list_studies() -> None:
     for name in search_spaces.names():
         try:
             space = search_spaces.load(name)
+            check_names(space)
             table.add_row(name, str(len(space.candidates(space.seeds[:1])) * len(space.seeds)), space.question)
         except InputError as error:
             table.add_row(name, "-", Text(str(error), style="red"))

@@ -10,6 +10,7 @@ from revit.folders import expanded
 from revit.weights import use_weights_dir
 from search_spaces.recipes import RECIPES
 from search_spaces.scales import SCALES
+from study.model_check import check_names
 
 if TYPE_CHECKING:
     from search_spaces.space import SearchSpace
@@ -108,9 +109,15 @@ def is_server(store: str) -> bool:
 def spaces_of(study: str, scale: str | None, recipe: str | None) -> "list[SearchSpace]":
     """Return the studies that are meant, at the scale and by the recipe that are asked for."""
     if study != ALL:
-        return [search_spaces.load(study).at(scale, recipe)]
+        return [_at(search_spaces.load(study), scale, recipe)]
     every = [search_spaces.load(name) for name in search_spaces.names()]
-    return [space.at(scale, recipe) for space in every if space.base is None]
+    return [_at(space, scale, recipe) for space in every if space.base is None]
+
+
+def _at(space: "SearchSpace", scale: str | None, recipe: str | None) -> "SearchSpace":
+    space = space.at(scale, recipe)
+    check_names(space)
+    return space
 
 
 def seeds_of(space: "SearchSpace", count: int | None) -> tuple[int, ...]:

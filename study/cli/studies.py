@@ -75,11 +75,13 @@ def plan(
     """
     from study.disk_space import disk_line, images_lines
     from study.fetch import missing
+    from study.model_check import check_models
     from study.plan import is_registered, outline
     from study.tables import notes, outline_table, plan_table
 
     folders = folders_of(store, data_dir, weights_dir, cache_dir, skip_broken=skip_broken)
     for space in spaces_of(study, scale, recipe):
+        check_models(space)
         absent = missing(space, folders.data) if is_registered(space) else []
         if absent:
             trials = outline(space, seeds_of(space, seeds))

@@ -1,0 +1,40 @@
+"""Whether timm has the models that a study names beside the project's own, and images go through them.
+
+Only such models need torch, which takes seconds to import: a study of the project's models is planned without it.
+"""
+
+from revit.architectures import MODELS
+from revit.config import FineTuneConfig
+from search_spaces.space import SearchSpace
+
+
+def check_names(space: SearchSpace) -> None:
+    """Raise InputError, with the names that are close, where a study names a model that timm does not have."""
+    names = {config.model.name for config in _foreign_configs(space)}
+    if names:
+        from revit.timm_models import check_name
+
+        for name in sorted(names):
+            check_name(name)
+
+
+def check_models(space: SearchSpace) -> None:
+    """Raise InputError where a model cannot be built, or takes no images of its config's resolution.
+
+    Nothing is read from disk, and models take no memory.
+    """
+    distinct = {model_key(config): config for config in _foreign_configs(space)}
+    for config in distinct.values():
+        from revit.models import check_model
+
+        check_model(config, None)
+
+
+def model_key(config: FineTuneConfig) -> tuple[object, ...]:
+    """Return what decides whether a config's model can be trained: configs that are equal in it are checked once."""
+    return config.model, config.resolution, config.normalization, config.micro_batch is None
+
+
+def _foreign_configs(space: SearchSpace) -> list[FineTuneConfig]:
+    configs = [candidate.config for candidate in space.candidates(space.seeds[:1])]
+    return [config for config in configs if config.model.name not in MODELS]

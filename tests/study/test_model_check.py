@@ -1,0 +1,84 @@
+import sys
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+
+import run_study
+import search_spaces
+from revit.config import FineTuneConfig
+from revit.errors import InputError
+from revit.models import check_model
+from search_spaces.space import SearchSpace
+from study.model_check import check_models, check_names
+
+SWIN = "swin_tiny_patch4_window7_224"
+
+
+def space_of(*names: str, resolution: int = 224) -> SearchSpace:
+    base = FineTuneConfig(dataset="digits", steps=1, resolution=resolution).with_values({"model.pretrained": False})
+    return SearchSpace(name="asks", question="?", base=base, scientific={"model.name": names}, seeds=(0,))
+
+
+def test_a_misspelt_model_is_named_with_those_that_are_close() -> None:
+    with pytest.raises(InputError, match="'swin_tiny_patch4_windw7_224': no such model; close are swin_tiny_patch4"):
+        check_names(space_of("vit_nano", "swin_tiny_patch4_windw7_224"))
+    with pytest.raises(InputError, match=r"no such model; close are .*window7_224\.ms_in22k"):
+        check_names(space_of(f"{SWIN}.ms_in22"))
+    check_names(space_of("vit_nano", SWIN, f"{SWIN}.ms_in22k", "vit_base_patch16_224_in21k"))
+
+
+def test_a_model_that_takes_no_images_of_this_size_is_refused_with_the_reason() -> None:
+    """As timm itself refuses them, when a worker would train."""
+    check_models(space_of(SWIN))
+    with pytest.raises(AssertionError) as of_timm:
+        timm.create_model(SWIN)(torch.zeros(1, 3, 256, 256))
+    with pytest.raises(InputError) as ours:
+        check_models(space_of("vit_nano", SWIN, resolution=256))
+    assert str(ours.value) == f"model.name = '{SWIN}': cannot be trained at resolution = 256: {of_timm.value}"
+
+
+@pytest.mark.parametrize("name", timm.list_models("test_*"))
+@pytest.mark.parametrize("resolution", [48, 96])
+def test_what_is_refused_is_what_cannot_be_trained(name: str, resolution: int) -> None:
+    """The oracle is a real forward pass of timm's model, in training mode."""
+    config = space_of(name, resolution=resolution).candidates((0,))[0].config
+    in_size = {"img_size": resolution} if name.startswith("test_vit") and "relpos" not in name else {}
+    model = timm.create_model(name, num_classes=5, **in_size).train()
+    try:
+        with torch.no_grad():
+            is_trained = model(torch.zeros(2, 3, resolution, resolution)).shape == (2, 5)
+    except Exception:
+        is_trained = False
+    if is_trained:
+        check_model(config, None)
+    else:
+        with pytest.raises(InputError, match=f"{name}.* resolution = {resolution}"):
+            check_model(config, None)
+
+
+@pytest.mark.parametrize("name", ["crossvit_tiny_240", "mobilenetv5_300m_enc", "gemma4_vit_167m_enc"])
+def test_what_is_no_classifier_with_one_head_is_refused_in_one_line(name: str) -> None:
+    with pytest.raises(InputError, match=name):
+        check_models(space_of(name, resolution=240))
+
+
+def test_list_shows_a_misspelt_model_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "asks.py").write_text(
+        "from revit.config import FineTuneConfig\n"
+        "from search_spaces.space import SearchSpace\n"
+        'SPACE = SearchSpace(name="asks", question="?", base=FineTuneConfig(dataset="digits", steps=1),\n'
+        '                    scientific={"model.name": ("resnet18x",)})\n'
+    )
+    monkeypatch.setattr(search_spaces, "__path__", [*search_spaces.__path__, str(tmp_path)])
+    monkeypatch.setattr(sys, "argv", ["run_study.py", "list"])
+    with pytest.raises(SystemExit) as stop:
+        run_study.main()
+    sys.modules.pop("search_spaces.asks", None)
+    shown = capsys.readouterr().out
+    assert stop.value.code == 0
+    assert "model.name = 'resnet18x': no such model; close are resnet18" in shown
+    assert "quickstart" in shown
