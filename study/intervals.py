@@ -12,10 +12,13 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 LEVEL = 0.05
 NEEDS_SEEDS = "needs 3 seeds"
+PRIOR_DF = 4
+"""Degrees of freedom that the usual variance between seeds counts for, beside a cell's own."""
 VAGUE_WIDTH = 0.2
 """Of two seeds' interval (share), from which it is not shown."""
 MEANING = (
@@ -57,12 +60,23 @@ def seed_half_width(seed_variance: float, num_seeds: int, known: Spread, level: 
 
     Args:
         seed_variance: between these seeds; not looked at where there is one.
-        known: what the variance is not below; with one seed, what it is.
+        known: of other cells. With one seed it takes the variance's place; with more it is a floor (`floor_of`).
     """
-    width = -special.stdtrit(known.df, level) * math.sqrt(known.variance)
-    if num_seeds > 1:
-        width = max(width, -special.stdtrit(num_seeds - 1, level) * math.sqrt(seed_variance))
-    return float(width) / math.sqrt(num_seeds)
+    if num_seeds == 1:
+        return float(-special.stdtrit(known.df, level)) * math.sqrt(known.variance)
+    own = float(-special.stdtrit(num_seeds - 1, level)) * math.sqrt(seed_variance)
+    floor = float(-special.ndtri(level)) * math.sqrt(floor_of(known.variance, num_seeds))
+    return max(own, floor) / math.sqrt(num_seeds)
+
+
+def floor_of(variance: float, num_seeds: int | NDArray[np.int_]) -> NDArray[np.float64]:
+    """Return what the variance between seeds is not below: what a moderated one would be if these did not differ.
+
+    A moderated variance is the mean of a cell's own and the usual one, weighed by degrees of freedom (Smyth,
+    Statistical Applications in Genetics and Molecular Biology 3 (2004)). The more seeds agree, the more they are
+    trusted.
+    """
+    return np.asarray(variance * PRIOR_DF / (PRIOR_DF + num_seeds - 1))
 
 
 def image_half_widths(accuracy: float, num_test: int, level: float) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from plotly.offline import get_plotlyjs
 from revit.folders import check_writable
 from revit.identity import TRAINING_VERSION
 from search_spaces.published import AUTHORS, TITLE, URL
-from study.claims import ASSUMED_SEED_SD
+from study.claims import PUBLISHED_SEED_SD
 from study.factors import anova
 from study.figures import CROSSED_AXES, figures, finished_table
 from study.intervals import MEANING
@@ -123,7 +123,7 @@ def _page(
         compared=plan.space.scale == "paper" and plan.space.table is not None,
         paper={"title": TITLE, "authors": AUTHORS, "url": URL},
         claims=[_claim_row(claim) for claim in judged],
-        published_sd=f"{100 * ASSUMED_SEED_SD:g}",
+        published_sd=f"{100 * PUBLISHED_SEED_SD:g}",
         factors=_factors(plan),
         figures=shown,
         plotly=get_plotlyjs(),

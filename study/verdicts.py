@@ -1,5 +1,6 @@
 """The verdicts on a study's claims: from its finished trials, and beside them from the paper's own numbers."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +17,7 @@ from study.ledger import Ledger
 from study.paper_tables import for_markdown
 from study.plan import Plan, Trial
 from study.results import counting_trials
+from study.seed_spread import known_spreads
 
 
 class JudgedClaim(NamedTuple):
@@ -43,17 +45,24 @@ def verdicts(plan: Plan, ledger: Ledger) -> list[JudgedClaim]:
 
 
 def claim_frame(trials: Sequence[Trial], ledger: Ledger) -> pd.DataFrame:
-    """Return what claims are judged by: a row per finished trial, its axes in the study's terms, seed and answers."""
+    """Return what claims are judged by: a row per finished trial; see `study.claims.judge`.
+
+    What other trials tell of the spread between seeds is looked up where a cell has one seed.
+    """
+    num_seeds = Counter(tuple(trial.candidate.asked.items()) for trial in trials)
+    spreads = known_spreads(ledger.trials().values()) if 1 in num_seeds.values() else {}
     rows = []
     for trial in trials:
         assert trial.known is not None, "a finished trial has its record"
+        config = trial.candidate.config
         rows.append(
             {
                 **trial.candidate.asked,
-                "seed": trial.candidate.config.seed,
+                "seed": config.seed,
                 "test_accuracy": trial.known.metrics["test_accuracy"],
                 "num_test": trial.num_test,
                 "right": _right(ledger.artifact(trial.known.run_id, "predictions.parquet")),
+                "spread": spreads.get((config.dataset, config.model.name)),
             }
         )
     return pd.DataFrame(rows)

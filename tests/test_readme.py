@@ -81,3 +81,11 @@ def test_a_python_that_is_too_old_is_one_line_before_anything_is_installed(tmp_p
     error, _ = done.stderr.splitlines()  # make adds its own
     assert error == f"error: {old} is Python 3.10; must be 3.11 or newer: make PYTHON=python3.11"
     assert not (tmp_path / ".venv").exists()
+
+
+def test_its_commands_train_seeds_enough_for_a_verdict() -> None:
+    """One seed leaves claims undecided, and two hardly tell how much seeds vary."""
+    counts = [int(count) for count in re.findall(r"--seeds (\d+)", README)]
+    assert all(count >= 3 for count in counts)
+    studies = [search_spaces.load(name) for name in search_spaces.names()]
+    assert all(len(space.seeds) >= 3 for space in studies)

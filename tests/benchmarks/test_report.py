@@ -54,5 +54,7 @@ def test_more_trials_make_a_report_neither_ask_mlflow_more_nor_much_larger(folde
     more_calls, more_bytes = report(folders, (0, 1), tmp_path / "two")
     curves = 2 * (MOST_CURVES - NUM_CELLS)
     assert more_calls - calls == {"get_metric_history": curves}
+    page = " ".join((tmp_path / "two" / "report.html").read_text().split())
+    assert "about other seeds on these same test images, and do not generalize to new images" in page
     bytes_per_trial = (more_bytes - num_bytes) / NUM_CELLS
     assert num_bytes + bytes_per_trial * (LARGE - NUM_CELLS) < MOST_BYTES

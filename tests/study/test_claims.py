@@ -1,29 +1,23 @@
-"""Verdicts against statsmodels and scipy, and calibration on simulated studies.
-
-The long form of the calibration: python -m pytest tests/study/test_claims.py -m long
-"""
+"""Verdicts against statsmodels and scipy. How often they are wrong in simulated studies: test_coverage.py."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import special, stats
+from scipy import stats
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.power import TTestPower
-from statsmodels.stats.proportion import proportions_ztest
 from statsmodels.stats.proportion import test_proportions_2indep as two_proportions
 
 import search_spaces
 from search_spaces.claims import Best, Claim, Gap, Interaction, Matches, NoDifference, Order, Trend
 from search_spaces.published import published
-from study import claims
 from study.claims import Judgement, holm, judge, judge_published
+from study.intervals import Spread, cell_interval, usual_spread
 
 A, B = {"arm": "a"}, {"arm": "b"}
 A_BETTER = Order(better=A, worse=B, quote="")
@@ -31,24 +25,28 @@ MANY = 10**12
 """So many test images that they are no source of variance."""
 
 
-def table(accuracies: Mapping[str, Sequence[float]], num_test: int = MANY, **axes: object) -> pd.DataFrame:
+STEADY = Spread(0.0, math.inf)
+"""Of trials that are known not to vary between seeds."""
+
+
+def table(accuracies: Mapping[str, Sequence[float]], num_test: int = MANY, **more: object) -> pd.DataFrame:
     """A frame of arms and their accuracy by seed, 0 to 1, without predictions."""
     rows = [
-        {"arm": arm, **axes, "seed": seed, "test_accuracy": accuracy, "num_test": num_test, "right": None}
+        {"arm": arm, "seed": seed, "test_accuracy": accuracy, "num_test": num_test, "right": None, "spread": None}
         for arm, by_seed in accuracies.items()
         for seed, accuracy in enumerate(by_seed)
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame([{**row, **more} for row in rows])
 
 
-def predicted(right: Mapping[str, np.ndarray], **axes: object) -> pd.DataFrame:
+def predicted(right: Mapping[str, np.ndarray], **more: object) -> pd.DataFrame:
     """A frame of arms and which images they got right, (S seeds, n images) each."""
     rows = [
-        {"arm": arm, **axes, "seed": seed, "test_accuracy": images.mean(), "num_test": len(images), "right": images}
+        {"arm": arm, "seed": seed, "test_accuracy": images.mean(), "num_test": len(images), "right": images}
         for arm, by_seed in right.items()
         for seed, images in enumerate(by_seed)
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame([{"spread": None, **row, **more} for row in rows])
 
 
 def discordant(only_a: int, only_b: int, num_test: int) -> pd.DataFrame:
@@ -56,7 +54,7 @@ def discordant(only_a: int, only_b: int, num_test: int) -> pd.DataFrame:
     a, b = np.ones((2, 1, num_test), bool)
     b[0, :only_a] = False
     a[0, only_a : only_a + only_b] = False
-    return predicted({"a": a, "b": b})
+    return predicted({"a": a, "b": b}, spread=STEADY)
 
 
 def one(claim: Claim, frame: pd.DataFrame) -> Judgement:
@@ -68,24 +66,23 @@ def one(claim: Claim, frame: pd.DataFrame) -> Judgement:
 
 
 def test_without_variance_of_images_it_is_the_paired_t_test() -> None:
-    ours, theirs = [0.91, 0.93, 0.92, 0.95], [0.90, 0.91, 0.92, 0.92]
+    ours, theirs = [0.91, 0.93, 0.92, 0.95], [0.92, 0.91, 0.92, 0.90]
     judgement = one(A_BETTER, table({"a": ours, "b": theirs}))
     oracle = stats.ttest_rel(ours, theirs)
     assert judgement.p == pytest.approx(oracle.pvalue, rel=1e-4)
     assert (judgement.low, judgement.high) == pytest.approx(
         [100 * end for end in oracle.confidence_interval()], rel=1e-4
     )
-    assert judgement.test == "t, seeds, images by count"
+    assert judgement.test == "paired by seed, test images by their number"
     assert judgement.num_seeds == 4
 
 
 @pytest.mark.parametrize(("only_a", "only_b"), [(90, 60), (40, 75), (300, 300)])
-def test_one_seed_is_mcnemars_test(monkeypatch: pytest.MonkeyPatch, only_a: int, only_b: int) -> None:
-    monkeypatch.setattr(claims, "ASSUMED_SEED_SD", 0.0)
+def test_one_seed_is_mcnemars_test(only_a: int, only_b: int) -> None:
     judgement = one(A_BETTER, discordant(only_a, only_b, 10_000))
     oracle = mcnemar([[0, only_a], [only_b, 0]], exact=False, correction=False)
     assert judgement.p == pytest.approx(oracle.pvalue, abs=0.003)
-    assert judgement.test == "McNemar, 1 seed"
+    assert judgement.test == "1 seed, image by image"
 
 
 def test_one_seed_decides_nothing_that_mcnemars_mid_p_test_leaves_open() -> None:
@@ -99,12 +96,11 @@ def test_one_seed_decides_nothing_that_mcnemars_mid_p_test_leaves_open() -> None
             assert p > 0.05 or mid_p <= 0.05
 
 
-def test_one_seed_without_predictions_is_the_test_of_two_proportions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claims, "ASSUMED_SEED_SD", 0.0)
-    judgement = one(A_BETTER, table({"a": [0.95], "b": [0.943]}, num_test=10_000))
+def test_one_seed_without_predictions_is_the_test_of_two_proportions() -> None:
+    judgement = one(A_BETTER, table({"a": [0.95], "b": [0.943]}, num_test=10_000, spread=STEADY))
     oracle = two_proportions(9500, 10_000, 9430, 10_000, compare="diff", method="wald")
     assert judgement.p == pytest.approx(oracle.pvalue, abs=1e-3)
-    assert judgement.test == "proportions, 1 seed"
+    assert judgement.test == "1 seed, test images by their number"
 
 
 def test_the_part_of_images_is_that_of_the_analysis_of_variance() -> None:
@@ -120,7 +116,7 @@ def test_the_part_of_images_is_that_of_the_analysis_of_variance() -> None:
     half_width = stats.t.ppf(0.975, 2) ** 2 * d.mean(1).var(ddof=1) / 3
     half_width += stats.norm.ppf(0.975) ** 2 * (component + 1 / 40**2)  # and Agresti's half an image in each cell
     judgement = one(A_BETTER, predicted({"a": right[0], "b": right[1]}))
-    assert judgement.test == "t, seeds x images"
+    assert judgement.test == "paired by seed, image by image"
     assert judgement.effect is not None
     assert judgement.high == pytest.approx(judgement.effect + 100 * half_width**0.5)
 
@@ -196,18 +192,17 @@ def test_matching_one_published_number_is_two_one_sided_t_tests() -> None:
     interval = stats.ttest_1samp(ours, 0.91).confidence_interval()
     assert judgement.effect == pytest.approx(100 * np.mean(ours) - 91)
     assert (judgement.low, judgement.high) == pytest.approx([100 * (end - 0.91) for end in interval], rel=1e-4)
-    assert judgement.test == "TOST, t, seeds, images by count"
+    assert judgement.test == "equivalence, over seeds, test images by their number"
 
 
-def test_one_seed_beside_a_published_number_is_the_test_of_one_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_seed_beside_a_published_number_is_the_test_of_one_proportion() -> None:
     """With predictions as without: there is no second cell to pair images with."""
-    monkeypatch.setattr(claims, "ASSUMED_SEED_SD", 0.0)
     right = np.arange(10_000)[None] < 9_520
-    oracle = proportions_ztest(9_520, 10_000, 0.96, alternative="smaller")[1]
-    for frame in (predicted({"a": right}), table({"a": [0.952]}, num_test=10_000)):
+    oracle = stats.binomtest(9_520, 10_000, 0.96, alternative="less").pvalue
+    for frame in (predicted({"a": right}, spread=STEADY), table({"a": [0.952]}, num_test=10_000, spread=STEADY)):
         judgement = one(matches(a=95.0), frame)
-        assert judgement.p == pytest.approx(2 * oracle, rel=0.03)
-        assert judgement.test == "TOST, proportions, 1 seed"
+        assert judgement.p == pytest.approx(2 * oracle)
+        assert judgement.test == "equivalence, 1 seed, test images by their number"
 
 
 def test_published_numbers_of_another_scale_are_not_judged_and_not_corrected_for() -> None:
@@ -240,7 +235,7 @@ def test_many_images_do_not_outvote_seeds_that_disagree() -> None:
     shares = {"a": [0.95, 0.90, 0.94], "b": [0.90, 0.91, 0.90]}
     frame = predicted({arm: rng.random((3, 50_000)) < np.array(by_seed)[:, None] for arm, by_seed in shares.items()})
     for seed in range(3):
-        assert one(A_BETTER, frame[frame["seed"] == seed]).p < 0.05 or seed == 1
+        assert one(A_BETTER, frame[frame["seed"] == seed].assign(spread=[STEADY] * 2)).p < 0.05 or seed == 1
     assert one(A_BETTER, frame).verdict == "undecided"
 
 
@@ -251,7 +246,7 @@ def test_many_seeds_do_not_outvote_few_images() -> None:
     judgement = one(A_BETTER, predicted({"a": np.ones((20, 99), bool), "b": b}))
     assert judgement.verdict == "undecided"
     assert judgement.seeds_to_decide is None
-    assert judgement.reason == "no number of seeds up to 100 would decide it, if effect and variances are as seen"
+    assert judgement.reason == "100 seeds would decide it with a probability of 0%, as the images stay the same"
 
 
 def test_comparing_image_by_image_tells_more_than_counts() -> None:
@@ -264,14 +259,51 @@ def test_comparing_image_by_image_tells_more_than_counts() -> None:
     assert by_image.p < by_count.p
 
 
-def test_one_seed_decides_only_beyond_what_seeds_do() -> None:
+def test_one_seed_decides_only_beyond_what_seeds_are_known_to_do() -> None:
     """2 points on 10,000 images are far beyond chance in the images, and within that of seeds."""
-    close, far = one(A_BETTER, discordant(250, 50, 10_000)), one(A_BETTER, discordant(800, 50, 10_000))
+    known = Spread(0.01**2, math.inf)
+    close, far = (one(A_BETTER, discordant(only_a, 50, 10_000).assign(spread=[known] * 2)) for only_a in (250, 800))
     assert (close.verdict, far.verdict) == ("undecided", "supported")
-    assert close.seeds_to_decide is None
-    assert far.reason == (
-        "one seed does not show how much training varies: a standard deviation of 1 point between seeds is assumed"
+    assert close.seeds_to_decide is close.power is None
+    images = (800 + 50) / 10_000 - 0.075**2 + 1 / 10_000
+    half_width = stats.norm.ppf(0.975) * math.sqrt(2 * 0.01**2 + images / 10_000)
+    assert far.high - far.effect == pytest.approx(100 * half_width, rel=1e-3)
+    few = one(A_BETTER, discordant(800, 50, 10_000).assign(spread=[Spread(0.01**2, 2.0)] * 2))
+    assert few.high - few.effect > 1.5 * (far.high - far.effect), "Student's, where the spread is known from few seeds"
+    assert few.reason == (
+        "one seed does not show how much training varies: it is taken from other trials of this dataset and model"
     )
+
+
+def test_one_seed_decides_nothing_where_the_spread_of_seeds_is_not_known() -> None:
+    """However far apart; the claim does not count for Holm's correction."""
+    frame = pd.concat(
+        [discordant(5_000, 0, 10_000).assign(spread=None), table(CLEAR).assign(arm=lambda f: f["arm"] + "3")]
+    )
+    apart, clear = judge((A_BETTER, Order(better={"arm": "a3"}, worse={"arm": "b3"}, quote="")), frame)
+    assert (apart.verdict, apart.effect, apart.low, apart.p) == ("undecided", pytest.approx(50), None, None)
+    assert apart.reason.startswith("needs 3 seeds: one does not show how much training varies")
+    assert clear.p == clear.p_holm
+
+
+def test_two_seeds_that_agree_by_chance_do_not_decide() -> None:
+    """The difference is the same under both; the cells' own accuracies tell that seeds vary."""
+    frame = table({"a": [0.90, 0.95], "b": [0.88, 0.93]})
+    assert one(A_BETTER, frame).verdict == "undecided"
+    assert one(A_BETTER, table({"a": [0.95, 0.95], "b": [0.93, 0.93]})).verdict == "supported"
+
+
+def test_a_cell_beside_a_published_number_has_the_interval_of_its_table() -> None:
+    accuracies = [0.914, 0.911, 0.916]
+    judgement = one(matches(a=91.0), table({"a": accuracies}, num_test=300))
+    low, high = cell_interval(accuracies, 300, usual_spread([accuracies]))
+    assert (judgement.low, judgement.high) == pytest.approx((100 * low - 91, 100 * high - 91))
+
+
+def test_a_pilot_of_two_seeds_needs_a_third_to_plan_with() -> None:
+    judgement = one(A_BETTER, table({"a": [0.91, 0.93], "b": [0.90, 0.91]}))
+    assert judgement.reason == "needs 3 seeds to tell how many would decide it"
+    assert judgement.seeds_to_decide is judgement.power is None
 
 
 def test_holm_covers_the_claims_of_a_study() -> None:
@@ -295,7 +327,7 @@ def test_a_missing_cell_leaves_a_claim_undecided_and_is_named() -> None:
 
 
 def test_seeds_are_paired_and_those_without_partner_left_out() -> None:
-    judgement = one(A_BETTER, table({"a": [0.95, 0.96, 0.97, 0.5], "b": [0.90, 0.91, 0.92]}))
+    judgement = one(A_BETTER, table({"a": [0.95, 0.96, 0.97, 0.99], "b": [0.90, 0.91, 0.92]}))
     assert (judgement.verdict, judgement.num_seeds, judgement.effect) == ("supported", 3, pytest.approx(5))
     assert judgement.reason == "left out, as not all of its cells have them: seeds 3"
     apart = pd.concat([table({"a": [0.9]}), table({"b": [0.8]}).assign(seed=7)])
@@ -314,9 +346,8 @@ def test_axes_that_a_claim_does_not_name_are_averaged_over() -> None:
     assert one(A_BETTER, pd.concat([small, large[large["arm"] == "a"]])).reason == "no result of arm b, dataset large"
 
 
-def test_datasets_have_images_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_datasets_have_images_of_their_own() -> None:
     """Two of them halve the variance of images, though each trial has the same images right and wrong in both."""
-    monkeypatch.setattr(claims, "ASSUMED_SEED_SD", 0.0)
     alone = one(A_BETTER, discordant(30, 20, 200))
     both = one(A_BETTER, pd.concat([discordant(30, 20, 200).assign(dataset=name) for name in ("x", "y")]))
     assert both.high - both.effect == pytest.approx((alone.high - alone.effect) / 2**0.5)
@@ -324,7 +355,7 @@ def test_datasets_have_images_of_their_own(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_predictions_on_other_images_are_compared_by_count() -> None:
     frame = pd.concat([predicted({"a": np.ones((2, 50), bool)}), predicted({"b": np.ones((2, 60), bool)})])
-    assert one(A_BETTER, frame).test == "t, seeds, images by count"
+    assert one(A_BETTER, frame).test == "paired by seed, test images by their number"
 
 
 def test_two_results_of_one_trial_are_refused() -> None:
@@ -344,7 +375,7 @@ def test_a_grid_with_a_hole_judges_its_claims_where_it_is_whole() -> None:
         )
         accuracy = 0.8 - loss + 0.002 * rng.standard_normal()
         rows.append({**candidate.asked, "seed": candidate.config.seed, "test_accuracy": accuracy})
-    judgements = judge(space.claims, pd.DataFrame(rows).assign(num_test=10_000, right=None))
+    judgements = judge(space.claims, pd.DataFrame(rows).assign(num_test=10_000, right=None, spread=None))
     assert [judgement.verdict for judgement in judgements] == ["supported"] * 3
     assert [judgement.effect for judgement in judgements] == pytest.approx([4, 4, 4], abs=0.2)
 
@@ -376,7 +407,7 @@ def test_one_run_a_dataset_does_not_show_that_the_paper_reached_the_published_ac
     """The farthest is CIFAR-100, 1.61 points below; with the assumed spread of seeds it may still be within a point."""
     (judgement,) = verdicts_on_the_paper("replication")
     assert judgement.effect == pytest.approx(90.06 - 91.67)
-    assert (judgement.p, judgement.test) == (1, "TOST, proportions, 1 seed")
+    assert (judgement.p, judgement.test) == (1, "equivalence, 1 seed, test images by their number")
     assert judgement.low < -1 < judgement.high
 
 
@@ -384,189 +415,10 @@ def test_384_beats_512_by_one_image_of_1020() -> None:
     judgement = verdicts_on_the_paper("resolution")[1]
     assert judgement.effect == pytest.approx(100 / 1020, abs=0.003)
     assert judgement.p > 0.9
-    assert judgement.test == "proportions, 1 seed"
+    assert judgement.test == "1 seed, test images by their number"
 
 
 def test_what_is_not_published_is_said() -> None:
     brain, *_ = verdicts_on_the_paper("domain_shift")
     assert brain.reason == "the number of test images is not known"
     assert verdicts_on_the_paper("data_fraction")[2].reason.startswith("no result of dataset cifar100, budget matched")
-
-
-# Calibration: simulated studies of one claim of each kind
-
-MARGIN = 0.02
-KINDS = ("order", "gap", "best", "trend", "interaction", "no difference", "matches")
-CLAIMS: tuple[Claim, ...] = (
-    Order(better={"dataset": "order", "arm": 0}, worse={"dataset": "order", "arm": 1}, quote=""),
-    Gap(better={"dataset": "gap", "arm": 0}, worse={"dataset": "gap", "arm": 1}, at_least=100 * MARGIN, quote=""),
-    Best(axis="arm", value=0, among=(0, 1, 2, 3), where={"dataset": "best"}, quote=""),
-    Trend(axis="arm", direction="rises", along=(0, 1, 2, 3), where={"dataset": "trend"}, quote=""),
-    Interaction(axis="level", from_=0, to=1, between="arm", more=0, less=1, where={"dataset": "interaction"}, quote=""),
-    NoDifference(axis="arm", among=(0, 1, 2), margin=100 * MARGIN, where={"dataset": "no difference"}, quote=""),
-    Matches(axis="arm", published={0: 90, 1: 88}, margin=100 * MARGIN, where={"dataset": "matches"}, quote=""),
-)
-NULL = {
-    "order": {(0, 0): 0.0, (1, 0): 0.0},
-    "gap": {(0, 0): MARGIN, (1, 0): 0.0},
-    "best": {(arm, 0): 0.0 for arm in range(4)},
-    "trend": {(arm, 0): 0.0 for arm in range(4)},
-    "interaction": {(0, 0): 0.0, (0, 1): -0.05, (1, 0): 0.0, (1, 1): -0.05},
-    "no difference": {(0, 0): -MARGIN / 2, (1, 0): 0.0, (2, 0): MARGIN / 2},
-    "matches": {(0, 0): MARGIN, (1, 0): -0.02},
-}
-"""No claim is so, nor its contrary: at the edge of the bounds that a claim has. By (arm, level), less .9."""
-LARGE = {
-    "order": {(0, 0): 0.0, (1, 0): -0.2},
-    "gap": {(0, 0): 0.0, (1, 0): -0.2 - MARGIN},
-    "best": {(0, 0): 0.0, **{(arm, 0): -0.2 for arm in range(1, 4)}},
-    "trend": {(arm, 0): -0.1 * (3 - arm) for arm in range(4)},
-    "interaction": {(0, 0): 0.0, (0, 1): -0.5, (1, 0): 0.0, (1, 1): -0.2},
-    "no difference": {(arm, 0): 0.2 * (arm == 1) - 0.2 for arm in range(3)},
-    "matches": {(0, 0): 0.0, (1, 0): -0.22},
-}
-"""Every claim is so by far, but the last two: their contraries are."""
-
-
-def simulate(
-    rng: np.random.Generator,
-    truth: Mapping[str, Mapping[tuple[int, int], float]],
-    *,
-    num_seeds: int,
-    seed_sd: float,
-    num_test: int = 300,
-    with_right: bool = True,
-) -> pd.DataFrame:
-    """Trials whose own accuracies spread by `seed_sd` about the truth, on images that all cells of a dataset share.
-
-    An image is as hard as it is to all (half of the variance), to one cell (a fifth), to one trial (the rest).
-    """
-    rows: list[tuple[Any, ...]] = []
-    for dataset, cells in truth.items():
-        expected = 0.9 + np.array(list(cells.values()))[:, None]
-        accuracy = np.clip(expected + seed_sd * rng.standard_normal((len(cells), num_seeds)), 0.001, 0.999)
-        hard = np.sqrt(0.5) * rng.standard_normal(num_test)
-        hard = hard + np.sqrt(0.2) * rng.standard_normal((len(cells), 1, num_test))
-        hard = hard + np.sqrt(0.3) * rng.standard_normal((len(cells), num_seeds, num_test))
-        right = hard < special.ndtri(accuracy)[:, :, None]
-        rows += [
-            (dataset, *cell, seed, right[c, seed].mean(), num_test, right[c, seed] if with_right else None)
-            for c, cell in enumerate(cells)
-            for seed in range(num_seeds)
-        ]
-    return pd.DataFrame(rows, columns=["dataset", "arm", "level", "seed", "test_accuracy", "num_test", "right"])
-
-
-def shares(studies: Iterable[Sequence[Judgement]]) -> tuple[dict[str, float], float]:
-    """Share of studies in which each claim alone has p up to .05, and in which any verdict falls after Holm."""
-    alone, any_verdict = [], []
-    for judgements in studies:
-        alone.append([judgement.p <= 0.05 for judgement in judgements])
-        any_verdict.append(any(judgement.verdict != "undecided" for judgement in judgements))
-    return dict(zip(KINDS, np.mean(alone, 0), strict=True)), float(np.mean(any_verdict))
-
-
-def check_calibration(num_seeds: int, seed_sd: float, num_studies: int, **simulated: Any) -> None:
-    rng = np.random.default_rng(0)
-    by_kind, any_verdict = shares(
-        judge(CLAIMS, simulate(rng, NULL, num_seeds=num_seeds, seed_sd=seed_sd, **simulated))
-        for _ in range(num_studies)
-    )
-    print(f"{num_seeds} seeds, sd {seed_sd}, {simulated}: {by_kind}, any {any_verdict}")
-    most = 0.05 + 3 * (0.05 * 0.95 / num_studies) ** 0.5
-    assert any_verdict <= most
-    assert max(by_kind.values()) <= most
-
-
-@pytest.mark.parametrize(
-    ("num_seeds", "seed_sd"),
-    [(1, 0.01), (3, 0.03), (5, 0.03)],
-    ids=["1 seed, spread as assumed", "3 seeds", "5 seeds"],
-)
-def test_without_a_true_difference_verdicts_are_wrong_in_5_percent_of_studies(num_seeds: int, seed_sd: float) -> None:
-    check_calibration(num_seeds, seed_sd, num_studies=1000)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("simulated", [{}, {"num_test": 2000}, {"with_right": False}], ids=str)
-@pytest.mark.parametrize("seed_sd", [0.0, 0.01, 0.03])
-@pytest.mark.parametrize("num_seeds", [1, 2, 3, 5])
-def test_calibration_at_length(num_seeds: int, seed_sd: float, simulated: dict[str, Any]) -> None:
-    if num_seeds == 1 and seed_sd > claims.ASSUMED_SEED_SD:
-        pytest.skip("one seed covers no larger spread than is assumed")
-    check_calibration(num_seeds, seed_sd, num_studies=4000, **simulated)
-
-
-def test_one_seed_is_wrong_too_often_where_seeds_spread_more_than_assumed() -> None:
-    """The limit that the text names: verdicts on one seed hold up to ASSUMED_SEED_SD."""
-    rng = np.random.default_rng(0)
-    spread = 4 * claims.ASSUMED_SEED_SD
-    _, any_verdict = shares(judge(CLAIMS, simulate(rng, NULL, num_seeds=1, seed_sd=spread)) for _ in range(200))
-    assert any_verdict > 0.1
-
-
-@pytest.mark.parametrize("num_seeds", [1, 3, 5])
-def test_a_large_true_difference_is_found(num_seeds: int) -> None:
-    """Each claim in 80 of 100 studies, and in none the wrong way."""
-    rng = np.random.default_rng(0)
-    found = []
-    for _ in range(100):
-        judgements = judge(CLAIMS, simulate(rng, LARGE, num_seeds=num_seeds, seed_sd=0.01))
-        found.append([judgement.verdict for judgement in judgements])
-    right = ["supported"] * 5 + ["contradicted"] * 2
-    assert (np.array(found) == right).mean(0).min() >= 0.8
-    assert all(
-        verdict in (expected, "undecided") for each in found for verdict, expected in zip(each, right, strict=True)
-    )
-
-
-@pytest.mark.parametrize(
-    ("claim", "difference", "verdict"),
-    [
-        (Order(better={"arm": 0}, worse={"arm": 1}, quote=""), 0.03, "supported"),
-        (Gap(better={"arm": 0}, worse={"arm": 1}, at_least=5, quote=""), 0.02, "contradicted"),
-        (NoDifference(axis="arm", among=(0, 1), margin=4, quote=""), 0.0, "supported"),
-    ],
-    ids=["order", "gap", "no difference"],
-)
-def test_seeds_to_decide_gives_the_power_that_it_says(claim: Claim, difference: float, verdict: str) -> None:
-    """Planned on the true effect and variances, 80 of 100 studies of so many seeds decide, and not many more."""
-    rng = np.random.default_rng(0)
-    truth = {"x": {(0, 0): difference, (1, 0): 0.0}}
-    simulated: dict[str, Any] = {"seed_sd": 0.03, "num_test": 2000}
-    pilots = [simulate(rng, truth, num_seeds=40, **simulated) for _ in range(25)]
-    num_seeds = planned(claim, pilots, difference)
-    decided = [
-        one(claim, simulate(rng, truth, num_seeds=num_seeds, **simulated)).verdict == verdict for _ in range(500)
-    ]
-    assert 0.75 <= np.mean(decided) <= 0.88
-
-
-def planned(claim: Claim, pilots: Sequence[pd.DataFrame], difference: float) -> int:
-    """`seeds_to_decide` of a study of two seeds that saw the true difference and, from all pilots, its variances."""
-    runs = [[claims._run(row) for row in pilot.to_dict("records")] for pilot in pilots]
-    evidence = [claims._evidence(claim, each, comparable=True) for each in runs]
-    seen = [each.weakest for each in evidence]
-    comparison = claims._Comparison(
-        effect=difference,
-        seed_variance=float(np.mean([each.seed_variance for each in seen])),
-        image_variance=float(np.mean([each.image_variance for each in seen])),
-        num_seeds=2,
-        is_seen=True,
-        test="",
-        left_out=(),
-    )
-    num_seeds = claims._seeds_to_decide(evidence[0], comparison, 1)
-    assert num_seeds is not None
-    return num_seeds
-
-
-@pytest.mark.parametrize("effect_size", [0.5, 1.0, 2.0, 3.0])
-def test_an_undecided_claim_says_how_many_seeds_would_decide_it(effect_size: float) -> None:
-    """Where images do not vary, as many as a paired t test needs; the differences deviate by a point."""
-    differences = 0.01 * effect_size + 0.01 * np.array([-(0.5**0.5), 0.5**0.5])
-    judgement = one(A_BETTER, table({"a": [*(0.9 + differences)], "b": [0.9, 0.9]}))
-    needed = math.ceil(TTestPower().solve_power(effect_size=effect_size, alpha=0.05, power=0.8))
-    assert judgement.verdict == "undecided"
-    assert judgement.seeds_to_decide == needed
-    assert judgement.reason == f"{needed} seeds would decide it, if effect and variances are as seen"

@@ -70,7 +70,7 @@ def test_the_pooled_spread_is_the_mean_square_within_cells() -> None:
 
 def test_seeds_that_agree_by_chance_vary_as_is_known() -> None:
     known = Spread(0.02**2, math.inf)
-    assert seed_half_width(0.0, 4, known, 0.025) == pytest.approx(1.96 * 0.02 / 2, rel=1e-4)
+    assert seed_half_width(0.0, 4, known, 0.025) == pytest.approx(1.96 * 0.02 / 2 * (4 / 7) ** 0.5, rel=1e-4)
     assert seed_half_width(0.1**2, 4, known, 0.025) == seed_half_width(0.1**2, 4, NOTHING, 0.025)
 
 

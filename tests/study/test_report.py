@@ -249,6 +249,15 @@ def test_claims_see_the_answers_to_each_image(finished: tuple[Plan, Ledger]) -> 
     for row in frame.itertuples():
         assert len(row.right) == row.num_test == 359
         assert row.right.mean() == pytest.approx(row.test_accuracy)
+        assert row.spread is None, "two seeds show their own"
+
+
+def test_one_seed_is_judged_by_what_the_ledger_knows_of_the_spread(finished: tuple[Plan, Ledger]) -> None:
+    plan, ledger = finished
+    frame = claim_frame([trial for trial in counting_trials(plan) if trial.candidate.config.seed == 0], ledger)
+    by_cell = claim_frame(counting_trials(plan), ledger).groupby(["resolution", "model.pos_embed"])["test_accuracy"]
+    assert len(frame) == 6
+    assert set(frame["spread"]) == {pytest.approx((by_cell.var().mean(), 6))}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,290 @@
+"""How often intervals cover, verdicts are false, and a stated power is reached: in simulated studies.
+
+    python -m benchmarks.coverage                    2,000 studies per setting, two hours on a CPU core
+    python -m benchmarks.coverage --studies 100      fewer
+    python -m benchmarks.coverage power              one of the three tables
+
+Seeds and test images are both random, and the images are shared by all trials of a study. An image is hard to all
+trials, to one cell, or to one trial: a trial gets it right where the sum of the three, a standard normal number, is
+below a threshold, which gives the trial its accuracy on new images. It fails where a limit is not kept, three standard
+errors of the simulation aside.
+"""
+
+import argparse
+import itertools
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import special
+
+from search_spaces.claims import Best, Claim, Gap, Interaction, Matches, NoDifference, Order, Trend
+from study.claims import judge
+from study.intervals import Spread, cell_interval, pooled_spread, usual_spread
+from study.power import MAX_SEEDS
+
+Bools = NDArray[np.bool_]
+Cells = Mapping[tuple[int, int], float]
+"""Accuracy of each cell, less .9, by its values on two axes: arm and level."""
+
+BASE = 0.9
+MIN_COVERAGE, MAX_FALSE, MAX_POWER_GAP = 0.94, 0.05, 0.08
+NUMS_TEST, NUMS_SEEDS = (40, 600, 10_000), (1, 2, 3, 5)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How much trials of one cell agree.
+
+    Attributes:
+        seed_sd: standard deviation of their accuracies on new images (share).
+        common: share of an image's difficulty that is common to all trials of a cell.
+    """
+
+    seed_sd: float
+    common: float
+
+
+AGREEMENTS = {"tight": Agreement(0.002, 0.95), "wide": Agreement(0.03, 0.7), "little": Agreement(0.01, 0.2)}
+
+
+@dataclass(frozen=True)
+class Images:
+    """A dataset's test images as the cells of a study find them; any number of seeds can be tested on them."""
+
+    expected: NDArray[np.float64]
+    difficulty: NDArray[np.float32]
+    agreement: Agreement
+
+    @classmethod
+    def draw(
+        cls,
+        rng: np.random.Generator,
+        expected: Sequence[float] | NDArray[np.float64],
+        num_test: int,
+        agreement: Agreement,
+    ) -> "Images":
+        """Draw images; `expected` is each cell's accuracy on new images, averaged over seeds."""
+        to_all, to_cell = math.sqrt(0.8 * agreement.common), math.sqrt(0.2 * agreement.common)
+        difficulty = to_all * rng.standard_normal(num_test, np.float32)
+        difficulty = difficulty + to_cell * rng.standard_normal((len(expected), num_test), np.float32)
+        return cls(np.asarray(expected), difficulty, agreement)
+
+    def test(self, rng: np.random.Generator, num_seeds: int) -> tuple[Bools, NDArray[np.float64]]:
+        """Train and test each cell with seeds: which images are right (C, S, n), accuracies on new images (C, S)."""
+        deviations = self.agreement.seed_sd * rng.standard_normal((len(self.expected), num_seeds))
+        accuracy = np.clip(self.expected[:, None] + deviations, 0.001, 0.999)
+        own = rng.standard_normal((*accuracy.shape, self.difficulty.shape[-1]), np.float32)
+        own *= math.sqrt(1 - self.agreement.common)
+        return own + self.difficulty[:, None] < special.ndtri(accuracy)[..., None].astype(np.float32), accuracy
+
+
+def mean_accuracy(expected: float, agreement: Agreement) -> float:
+    """Return a cell's accuracy on new images over all seeds: no seed's is above .999."""
+    tails = (np.arange(10_000) + 0.5) / 10_000
+    return float(np.clip(expected + agreement.seed_sd * special.ndtri(tails), 0.001, 0.999).mean())
+
+
+# Intervals
+
+ACCURACIES = (0.95, 0.9, 0.8, 0.6)
+
+
+def coverage(rng: np.random.Generator, agreement: Agreement, num_test: int, num_seeds: int, num_studies: int) -> float:
+    """Return how often the interval of a cell covers its accuracy on new images: over seeds, or of its one seed.
+
+    Of the cell whose interval covers least.
+    """
+    covered = []
+    for _ in range(num_studies):
+        right, accuracy = Images.draw(rng, ACCURACIES, num_test, agreement).test(rng, num_seeds)
+        measured = right.mean(-1)
+        known = usual_spread(measured)
+        intervals = [cell_interval(by_seed, num_test, known) for by_seed in measured]
+        truth = accuracy[:, 0] if num_seeds == 1 else [mean_accuracy(each, agreement) for each in ACCURACIES]
+        covered.append([low <= true <= high for (low, high), true in zip(intervals, truth, strict=True)])
+    return float(np.mean(covered, axis=0).min())
+
+
+# Verdicts: studies of one claim of each kind
+
+MARGIN = 0.02
+CLAIMS: tuple[Claim, ...] = (
+    Order(better={"dataset": "order", "arm": 0}, worse={"dataset": "order", "arm": 1}, quote=""),
+    Gap(better={"dataset": "gap", "arm": 0}, worse={"dataset": "gap", "arm": 1}, at_least=100 * MARGIN, quote=""),
+    Best(axis="arm", value=0, among=(0, 1, 2, 3), where={"dataset": "best"}, quote=""),
+    Trend(axis="arm", direction="rises", along=(0, 1, 2, 3), where={"dataset": "trend"}, quote=""),
+    Interaction(axis="level", from_=0, to=1, between="arm", more=0, less=1, where={"dataset": "interaction"}, quote=""),
+    NoDifference(axis="arm", among=(0, 1, 2), margin=100 * MARGIN, where={"dataset": "no difference"}, quote=""),
+    Matches(axis="arm", published={0: 90, 1: 88}, margin=100 * MARGIN, where={"dataset": "matches"}, quote=""),
+)
+NULL: Mapping[str, Cells] = {
+    "order": {(0, 0): 0.0, (1, 0): 0.0},
+    "gap": {(0, 0): MARGIN, (1, 0): 0.0},
+    "best": {(arm, 0): 0.0 for arm in range(4)},
+    "trend": {(arm, 0): 0.0 for arm in range(4)},
+    "interaction": {(0, 0): 0.0, (0, 1): -0.05, (1, 0): 0.0, (1, 1): -0.05},
+    "no difference": {(0, 0): -MARGIN / 2, (1, 0): 0.0, (2, 0): MARGIN / 2},
+    "matches": {(0, 0): MARGIN, (1, 0): -0.02},
+}
+"""No claim is so, nor its contrary: at the edge of the bounds that a claim has."""
+
+
+def study(
+    rng: np.random.Generator, truth: Mapping[str, Cells], agreement: Agreement, num_test: int, num_seeds: int
+) -> pd.DataFrame:
+    """Draw a study, a dataset for each claim; one seed's spread is known from four other cells of three seeds."""
+    rows: list[tuple[Any, ...]] = []
+    for dataset, cells in truth.items():
+        expected = [BASE + each for each in cells.values()]
+        right, _ = Images.draw(rng, expected, num_test, agreement).test(rng, num_seeds)
+        spread = known_elsewhere(rng, agreement, num_test) if num_seeds == 1 else None
+        rows += [
+            (dataset, *cell, seed, right[c, seed].mean(), num_test, right[c, seed], spread)
+            for c, cell in enumerate(cells)
+            for seed in range(num_seeds)
+        ]
+    return pd.DataFrame(rows, columns=["dataset", "arm", "level", "seed", *MEASURED])
+
+
+def known_elsewhere(rng: np.random.Generator, agreement: Agreement, num_test: int) -> Spread | None:
+    """Return what four other cells, of three seeds each, tell of the spread between seeds."""
+    right, _ = Images.draw(rng, [BASE] * 4, num_test, agreement).test(rng, 3)
+    return pooled_spread(right.mean(-1))
+
+
+MEASURED = ("test_accuracy", "num_test", "right", "spread")
+
+
+def false_verdicts(
+    rng: np.random.Generator, agreement: Agreement, num_test: int, num_seeds: int, num_studies: int
+) -> float:
+    """Return the share of studies with a false verdict, all of their claims being at the edge of true and false."""
+    found = [judge(CLAIMS, study(rng, NULL, agreement, num_test, num_seeds)) for _ in range(num_studies)]
+    return float(np.mean([any(each.verdict != "undecided" for each in judgements) for judgements in found]))
+
+
+# Power: a pilot of three seeds, then seeds added to the same study
+
+PILOT = 3
+PLANNED: tuple[Claim, ...] = (
+    Order(better={"arm": 0}, worse={"arm": 1}, quote=""),
+    Gap(better={"arm": 2}, worse={"arm": 1}, at_least=100 * MARGIN, quote=""),
+    NoDifference(axis="arm", among=(2, 3), margin=100 * MARGIN, quote=""),
+)
+
+
+@dataclass(frozen=True)
+class Power:
+    """What was stated of claims that a pilot left undecided, and how many of them came to a verdict (shares)."""
+
+    num_claims: int
+    stated: float
+    reached: float
+
+
+def power(rng: np.random.Generator, agreement: Agreement, num_test: int, num_studies: int) -> tuple[Power, Power]:
+    """Return the power of the seeds that would decide a claim, and of the most seeds, where no number would.
+
+    Effects are drawn anew for each study, as wide as what a pilot can tell apart.
+    """
+    found: dict[bool, list[tuple[float, bool]]] = {True: [], False: []}
+    scale = math.sqrt(4 * agreement.seed_sd**2 / PILOT + 4 * BASE * (1 - BASE) / num_test)
+    for _ in range(num_studies):
+        expected = list(np.clip(BASE + scale * rng.standard_normal(4), 0.6, 0.99))
+        images = Images.draw(rng, expected, num_test, agreement)
+        right, _ = images.test(rng, PILOT)
+        for place, pilot in enumerate(judge(PLANNED, _frame(right))):
+            if pilot.power is not None:
+                more, _ = images.test(rng, (pilot.seeds_to_decide or MAX_SEEDS) - PILOT)
+                later = judge(PLANNED, _frame(np.concatenate([right, more], axis=1)))[place]
+                found[pilot.seeds_to_decide is not None].append((pilot.power, later.verdict != "undecided"))
+    enough, too_few = (Power(len(each), *map(float, np.mean(each, axis=0))) for each in (found[True], found[False]))
+    return enough, too_few
+
+
+def _frame(right: Bools) -> pd.DataFrame:
+    rows = [
+        (arm, seed, images.mean(), len(images), images, None)
+        for arm, by_seed in enumerate(right)
+        for seed, images in enumerate(by_seed)
+    ]
+    return pd.DataFrame(rows, columns=["arm", "seed", *MEASURED])
+
+
+# The command
+
+
+def by_seeds(measure: Callable[..., float], num_studies: int) -> Iterator[tuple[str, list[float]]]:
+    """Measure every setting: agreement and number of images, then a share by number of seeds."""
+    for (name, agreement), num_test in itertools.product(AGREEMENTS.items(), NUMS_TEST):
+        rng = np.random.default_rng(0)
+        yield (
+            f"| {name} | {num_test:,} |",
+            [measure(rng, agreement, num_test, each, num_studies) for each in NUMS_SEEDS],
+        )
+
+
+def print_by_seeds(title: str, measure: Callable[..., float], num_studies: int) -> list[float]:
+    """Print a table of shares by number of seeds, and return them."""
+    columns = " | ".join("1 seed" if each == 1 else f"{each} seeds" for each in NUMS_SEEDS)
+    print(f"\n{title}\n\n| agreement | test images | {columns} |\n|{'---|' * (2 + len(NUMS_SEEDS))}")
+    found = []
+    for row, shares in by_seeds(measure, num_studies):
+        print(row, " | ".join(f"{100 * share:.1f}" for share in shares), "|", flush=True)
+        found += shares
+    return found
+
+
+def print_power(num_studies: int) -> list[float]:
+    """Print a table of stated and reached power, and return by how much they differ beyond noise."""
+    columns = "| agreement | test images | said | claims | stated | reached |"
+    print(f"\nPower, %: stated by {PILOT} seeds, and reached by seeds added to them\n\n{columns}\n|{'---|' * 6}")
+    gaps = []
+    for (name, agreement), num_test in itertools.product(AGREEMENTS.items(), NUMS_TEST):
+        measured = power(np.random.default_rng(0), agreement, num_test, num_studies)
+        for said, each in zip(("N seeds would", f"{MAX_SEEDS} seeds may"), measured, strict=True):
+            shares = f"{100 * each.stated:.1f} | {100 * each.reached:.1f}"
+            print(f"| {name} | {num_test:,} | {said} | {each.num_claims} | {shares} |", flush=True)
+            gaps.append(abs(each.stated - each.reached) - noise(each.stated, each.num_claims))
+    return gaps
+
+
+def noise(share: float, count: int) -> float:
+    """Return three standard errors of a share of so many."""
+    return 3 * math.sqrt(share * (1 - share) / count)
+
+
+def is_kept(table: str, num_studies: int) -> bool:
+    """Print a table; return whether all of it is within its limit."""
+    match table:
+        case "intervals":
+            title = "Intervals of a cell that cover its accuracy on new images, %"
+            return min(print_by_seeds(title, coverage, num_studies)) >= MIN_COVERAGE - noise(MIN_COVERAGE, num_studies)
+        case "verdicts":
+            title = "Studies of seven claims with a false verdict, %"
+            return max(print_by_seeds(title, false_verdicts, num_studies)) <= MAX_FALSE + noise(MAX_FALSE, num_studies)
+        case _:
+            return max(print_power(num_studies)) <= MAX_POWER_GAP
+
+
+TABLES = ("intervals", "verdicts", "power")
+
+
+def main() -> None:
+    """Print the tables that are asked for; fail where one is beyond its limit."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", choices=[*TABLES, "all"], nargs="?", default="all")
+    parser.add_argument("--studies", type=int, default=2000, help="simulated studies per setting")
+    asked = parser.parse_args()
+    kept = [is_kept(table, asked.studies) for table in TABLES if asked.table in (table, "all")]
+    sys.exit(0 if all(kept) else "a limit is not kept")
+
+
+if __name__ == "__main__":
+    main()

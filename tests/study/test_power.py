@@ -1,0 +1,79 @@
+"""The chance that seeds added to a study decide a claim, against a simulation of what they would show."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from study.comparisons import Comparison
+from study.intervals import Spread
+from study.power import MAX_SEEDS, OpenClaim, chances_to_decide
+
+
+def pilot(effect: float, image_sd: float = 0.005, num_seeds: int = 3, seed_sd: float = 0.01) -> Comparison:
+    return Comparison(
+        effect=effect,
+        seed_variance=seed_sd**2,
+        known=Spread(0.01**2, math.inf),
+        image_variance=image_sd**2,
+        cell=None,
+        num_seeds=num_seeds,
+        test="",
+        left_out=(),
+    )
+
+
+def better(comparison: Comparison) -> OpenClaim:
+    return OpenClaim(comparison=comparison, num_comparisons=1, bounds=[(0.0, 1)])
+
+
+@pytest.mark.parametrize("effect", [0.0, 0.01, 0.02])
+@pytest.mark.parametrize("num_seeds", [5, 12, 100])
+def test_it_is_how_often_later_intervals_exclude_the_bound(effect: float, num_seeds: int) -> None:
+    """Draw what the pilot leaves open, then new seeds of it; their intervals end beyond nothing as often as is said."""
+    rng = np.random.default_rng(0)
+    size = 20_000
+    true_sd = 0.01 * np.sqrt(6 / rng.chisquare(6, size))  # its own 2 degrees of freedom, and 4 of the usual spread
+    effect_here = effect + true_sd / math.sqrt(3) * rng.standard_normal(size)  # on these images
+    new = effect_here + true_sd * rng.standard_normal((num_seeds - 3, size))
+    old = effect + 0.01 * np.array([-1.0, 0.0, 1.0])[:, None] * np.ones(size)
+    seeds = np.concatenate([old, new])
+    own = stats.t.ppf(0.975, num_seeds - 1) * seeds.std(0, ddof=1)
+    floor = stats.norm.ppf(0.975) * 0.01 * math.sqrt(4 / (4 + num_seeds - 1))
+    half_width = np.hypot(np.maximum(own, floor) / math.sqrt(num_seeds), stats.norm.ppf(0.975) * 0.005)
+    [chance] = chances_to_decide([better(pilot(effect))])
+    assert chance[num_seeds] == pytest.approx((np.abs(seeds.mean(0)) > half_width).mean(), abs=0.03)
+
+
+def test_more_seeds_do_not_make_up_for_few_images() -> None:
+    """However many, where the effect is within what other images may change."""
+    [chance] = chances_to_decide([better(pilot(0.02, image_sd=0.05))])
+    assert np.nanmax(chance) < 0.01
+    [chance] = chances_to_decide([better(pilot(0.02, image_sd=0.0))])
+    assert chance[MAX_SEEDS] > 0.95
+
+
+def test_other_open_claims_lower_the_chance_and_those_soon_decided_do_so_less() -> None:
+    [alone] = chances_to_decide([better(pilot(0.015))])
+    beside_open, *_ = chances_to_decide([better(pilot(0.015)), better(pilot(0.0, image_sd=0.05))])
+    beside_clear, *_ = chances_to_decide([better(pilot(0.015)), better(pilot(0.2))])
+    assert beside_open[20] < beside_clear[20] == pytest.approx(alone[20], abs=0.001)
+
+
+@pytest.mark.parametrize("num_seeds", [1, 2, MAX_SEEDS, MAX_SEEDS + 1])
+def test_what_cannot_be_planned_has_no_chance(num_seeds: int) -> None:
+    [chance] = chances_to_decide([better(pilot(0.01, num_seeds=num_seeds))])
+    assert np.isnan(chance).all()
+
+
+def test_a_pilot_that_saw_no_variance_can_be_planned_with() -> None:
+    comparison = pilot(0.001, seed_sd=0.0)
+    [chance] = chances_to_decide([better(comparison)])
+    assert np.isfinite(chance[4:]).all()
+
+
+def test_equivalence_needs_both_bounds() -> None:
+    claim = OpenClaim(comparison=pilot(0.0), num_comparisons=1, bounds=[(0.02, -1), (-0.02, 1)])
+    [chance] = chances_to_decide([claim])
+    assert 0.5 < chance[20] < chance[MAX_SEEDS] <= 1

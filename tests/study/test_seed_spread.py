@@ -1,0 +1,42 @@
+"""What the ledger knows of the spread between seeds."""
+
+import math
+from typing import Any
+
+import pytest
+
+from study.records import TrialRecord
+from study.seed_spread import known_spreads
+
+
+def record(accuracy: float, seed: int, **differs: Any) -> TrialRecord:
+    params = {"dataset": "digits", "model.name": "vit_nano", "steps": "5", "seed": str(seed)}
+    tags = {"origin.data": "0", "study.x": "yes"}
+    return TrialRecord(
+        run_id="r",
+        identity="i",
+        outcome=differs.pop("outcome", "finished"),
+        last_step=5,
+        metrics={"test_accuracy": accuracy},
+        params={**params, **{name.replace("__", "."): value for name, value in differs.items() if name != "data"}},
+        tags={**tags, "origin.data": differs.get("data", "0"), f"launch {seed}": str(seed)},
+    )
+
+
+def test_it_is_pooled_over_what_differs_by_seed_only() -> None:
+    records = [
+        record(0.90, 0), record(0.92, 1),
+        record(0.80, 0, steps="9"), record(0.80, 1, steps="9"), record(0.83, 2, steps="9"),
+        record(0.10, 0, data="other"),
+        record(0.10, 3, outcome="diverged"),
+        record(0.50, 0, dataset="photos"),
+        record(0.50, 0, model__name="bit"), record(0.54, 1, model__name="bit"),
+    ]  # fmt: skip
+    known = known_spreads(records)
+    assert set(known) == {("digits", "vit_nano"), ("digits", "bit")}
+    assert known["digits", "vit_nano"] == pytest.approx(((2 * 0.01**2 + 6e-4) / 3, 3))
+    assert math.sqrt(known["digits", "bit"].variance) == pytest.approx(0.04 / math.sqrt(2))
+
+
+def test_nothing_is_known_of_single_seeds() -> None:
+    assert known_spreads([record(0.9, 0), record(0.8, 0, steps="9")]) == {}
