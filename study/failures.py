@@ -2,6 +2,7 @@
 
 import textwrap
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 FailureClass = Literal["device out of memory", "host out of memory", "lost worker", "data", "code"]
@@ -23,6 +24,7 @@ CLASSES: dict[str, FailureClass] = {
     "ray.exceptions.WorkerCrashedError": "lost worker",
     "ray.exceptions.NodeDiedError": "lost worker",
     "filelock._error.Timeout": "lost worker",
+    "study.failures.WorkFolderLostError": "lost worker",
     "revit.errors.InputError": "data",
     "builtins.OSError": "data",
 }
@@ -57,6 +59,37 @@ MOST_CHARS = 240
 
 class RayLostError(Exception):
     """Ray's own process on this machine died, and all workers with it."""
+
+
+class CodeChangedError(Exception):
+    """A worker has imported other code than its launch began with: its numbers would be recorded as that code's.
+
+    Args:
+        source, version: digest of the worker's source files, empty where they changed while it read them, and its
+            training version.
+        launch_source, launch_version: those of the launch.
+    """
+
+    def __init__(self, source: str, version: int, launch_source: str, launch_version: int) -> None:
+        super().__init__(source, version, launch_source, launch_version)
+        self._here = f"source {source or 'in change'}, training version {version}"
+        self._launch = f"source {launch_source}, training version {launch_version}"
+
+    def __str__(self) -> str:
+        return (
+            f"a worker found other code in revit/ ({self._here}) than this launch began with ({self._launch}): "
+            "it was changed meanwhile, or machines differ; give the same command again"
+        )
+
+
+class WorkFolderLostError(Exception):
+    """A trial's work folder was removed while it ran, and with it what it had done."""
+
+    def __init__(self, work: Path) -> None:
+        super().__init__(work)
+
+    def __str__(self) -> str:
+        return f"{self.args[0]} was removed while its trial ran"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from revit.errors import InputError
+from revit.identity import TRAINING_VERSION
+from revit.source import SOURCE
 from study.plan import Plan, Trial
 from study.trainable import Order
 
@@ -116,4 +118,6 @@ class Orders:
             num_gpus=math.ceil(self.share.gpus) if alone else self.share.gpus,
             compiled=self.share.compiled,
             keep_model=config.seed == self._first_seed,
+            source=SOURCE,
+            training_version=TRAINING_VERSION,
         )

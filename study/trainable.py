@@ -16,12 +16,16 @@ from ray import tune
 
 from revit.config import FineTuneConfig, from_dict
 from revit.errors import DivergedError
+from revit.identity import TRAINING_VERSION
+from revit.source import import_all
 from study.environment import describe
-from study.failures import classify
+from study.failures import CodeChangedError, WorkFolderLostError, classify
 from study.patience import patiently
 
 CHECKPOINT = "checkpoint.pt"
 ARTIFACTS = "artifacts"
+NEEDED_FILES = ("config.json", "built.json", "predictions.parquet")
+"""Artifacts that every finished trial leaves."""
 
 SAVE_LOOK_AFTER_S, SAVE_AFTER_S = 2.0, 300.0
 """How long after a trial began or was last saved it is saved at a look, and at any report: less is soon done again."""
@@ -45,6 +49,7 @@ class Order:
         num_gpus: its share of them.
         compiled: compile its model; changes nothing but the time.
         keep_model: leave the tested weights among the artifacts.
+        source, training_version: of the code that the launch began with (`revit.source`, `revit.identity`).
     """
 
     identity: str
@@ -58,6 +63,8 @@ class Order:
     num_gpus: float
     compiled: bool
     keep_model: bool
+    source: str
+    training_version: int
 
 
 def train_trial(params: dict[str, Any]) -> None:
@@ -66,25 +73,40 @@ def train_trial(params: dict[str, Any]) -> None:
     Reports `tags`, then `rows` as they come, with whether its state was `saved`, and lastly `outcome`; with each the
     most memory, `peak_bytes`, that its process has had. Artifacts lie in the work folder by then. Where the device has
     too little memory, it goes on with half the micro-batch: the same gradient, and the same trial.
+
+    Raises:
+        CodeChangedError: this process has imported other code than the launch began with.
+        WorkFolderLostError: somebody has removed the work folder.
     """
-    _import_all()
     order = Order(**params["order"])
+    _check_code(order)
     config = from_dict(order.config)
     work = Path(order.work)
     work.mkdir(parents=True, exist_ok=True)
     with FileLock(work / "lock", timeout=LONGEST_DEATH_S):  # a worker whose study was killed may be dying still
-        while smaller := _train_or_shrink(order, config):
-            config = smaller
+        try:
+            while smaller := _train_or_shrink(order, config):
+                config = smaller
+        except FileNotFoundError as error:
+            if (work / ARTIFACTS).is_dir():
+                raise
+            raise WorkFolderLostError(work) from error
+
+
+def _check_code(order: Order) -> None:
+    here, launch = (_import_all(), TRAINING_VERSION), (order.source, order.training_version)
+    if here != launch:
+        raise CodeChangedError(*here, *launch)
 
 
 @cache
-def _import_all() -> None:
-    """Import what a trial needs, once: Python's collector would take a fifth of the time, and find nothing."""
+def _import_all() -> str:
+    """Import what a trial needs, once; returns its digest. Python's collector would take a fifth of the time."""
     gc.disable()
-    import revit.fine_tune  # noqa: F401
-
+    digest = import_all()
     gc.freeze()
     gc.enable()
+    return digest
 
 
 def _train_or_shrink(order: Order, config: FineTuneConfig) -> FineTuneConfig | None:

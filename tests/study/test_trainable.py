@@ -1,8 +1,11 @@
 import json
 import os
+import pickle
 import resource
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
@@ -13,10 +16,15 @@ import torch
 from ray import tune
 from torch import nn
 
+import revit.source
 from revit.config import FineTuneConfig
 from revit.datasets.store import ImageStore
+from revit.identity import TRAINING_VERSION
+from revit.source import SOURCE
 from revit.weights import find_weights
-from study.trainable import CHECKPOINT, Order, train_trial
+from study import trainable
+from study.failures import CodeChangedError, WorkFolderLostError, classify
+from study.trainable import ARTIFACTS, CHECKPOINT, Order, train_trial
 
 
 class WorkerDiedError(Exception):
@@ -27,7 +35,7 @@ def order_of(config: FineTuneConfig, images: ImageStore, work: Path) -> dict[str
     order = Order(
         identity="i", config=asdict(config), images=str(images.folder), weights=str(find_weights(config.model)),
         work=str(work), stop_file=str(work / "stop"), device="cpu", num_cpus=1, num_gpus=0, compiled=False,
-        keep_model=False,
+        keep_model=False, source=SOURCE, training_version=TRAINING_VERSION,
     )  # fmt: skip
     return {"order": asdict(order)}
 
@@ -210,3 +218,64 @@ def test_with_too_little_memory_the_micro_batch_is_halved_and_the_trial_is_the_s
     assert all(half * 2 == whole for whole, half in zip(micro[500], micro[500][1:], strict=False))
     plenty, little = (told[spare][-1]["metrics"] for spare in (64_000, 500))
     assert little["test_loss"] == pytest.approx(plenty["test_loss"], rel=1e-4), "the same gradient"
+
+
+@pytest.fixture
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The package's source files, as copies that may be changed; and a process that has imported nothing yet."""
+    folder = tmp_path / "revit"
+    shutil.copytree(revit.source.FOLDER, folder, ignore=lambda where, names: [n for n in names if n == "pretrained"])
+    monkeypatch.setattr(revit.source, "FOLDER", folder)
+    trainable._import_all.cache_clear()
+    yield folder
+    trainable._import_all.cache_clear()
+
+
+def test_code_that_changes_in_mid_study_is_refused_by_a_new_worker_and_not_seen_by_one_that_has_imported_it(
+    small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sources: Path
+) -> None:
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(tune, "report", told.append)
+    orders = [order_of(small, digits, tmp_path / str(number)) for number in range(3)]
+    train_trial(orders[0])
+    (sources / "fine_tune.py").write_text("raise RuntimeError")
+    train_trial(orders[1])
+    before, after = [each["metrics"]["test_loss"] for each in told if "metrics" in each]
+    assert before == after
+    trainable._import_all.cache_clear()  # as a worker that is started now
+    with pytest.raises(CodeChangedError, match=f"other code .* began with .source {SOURCE}") as refused:
+        train_trial(orders[2])
+    assert str(pickle.loads(pickle.dumps(refused.value))) == str(refused.value), "it travels to the driver"
+    assert len(str(refused.value).splitlines()) == 1
+    assert not (tmp_path / "2").exists(), "nothing was begun"
+
+
+def test_another_training_version_is_refused(small: FineTuneConfig, digits: ImageStore, tmp_path: Path) -> None:
+    order = order_of(small, digits, tmp_path)["order"] | {"training_version": TRAINING_VERSION + 1}
+    with pytest.raises(CodeChangedError, match=f"training version {TRAINING_VERSION + 1}"):
+        train_trial({"order": order})
+
+
+@pytest.mark.usefixtures("tell_at_once")
+def test_a_trial_whose_work_folder_is_removed_begins_anew_and_measures_the_same(
+    small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = order_of(small, digits, tmp_path / "work")
+    told: list[dict[str, Any]] = []
+
+    def report(result: dict[str, Any]) -> None:
+        told.append(deepcopy(result))
+        if removing and result.get("rows", [{"step": 0}])[-1]["step"] == 6:
+            shutil.rmtree(tmp_path / "work")
+
+    monkeypatch.setattr(tune, "report", report)
+    removing = True
+    with pytest.raises(WorkFolderLostError, match="was removed while its trial ran") as lost:
+        train_trial(order)
+    assert classify(lost.value) == "lost worker", "it runs again"
+    removing = False
+    first = [row["train_loss"] for result in told for row in result.get("rows", [])]
+    told.clear()
+    train_trial(order)
+    assert [row["train_loss"] for result in told for row in result.get("rows", [])][: len(first)] == first
+    assert (tmp_path / "work" / ARTIFACTS / "predictions.parquet").exists()
