@@ -16,9 +16,11 @@ from statistics import median
 
 import search_spaces
 from benchmarks.ratios import Measured, in_turns, ratios, seconds_of, spread
+from study.leases import Leases
 from study.ledger import Ledger
 from study.plan import Folders, make_plan
 from study.recorder import Recorder
+from study.trainable import NEEDED_FILES
 
 ROOT = Path(__file__).parent.parent
 ROUNDS = 7
@@ -67,19 +69,22 @@ def measure(*, tiny: bool) -> list[Measured]:
 
 
 def _finish(folders: Folders) -> None:
-    """Write the study as a launch would that finishes, without its artifacts, which no command here reads."""
+    """Write the study as a launch would that finishes, with empty artifacts, which no command here reads."""
     ledger = Ledger(folders.store)
     space = search_spaces.load(STUDY)
     trials = make_plan(space, space.seeds, folders, {}).to_run
     launch = ledger.open_launch(STUDY, {})
-    recorder = Recorder(ledger, launch=launch, study=space.tags, trials=trials, tell=print)
+    leases = Leases(folders.store / "leases")
+    recorder = Recorder(ledger, launch=launch, study=space.tags, trials=trials, leases=leases, tell=print)
+    artifacts = folders.data / "artifacts"
+    artifacts.mkdir()
+    for name in NEEDED_FILES:
+        (artifacts / name).touch()
     results = {"test_accuracy": 0.9, "test_loss": 0.3, "chosen_val_accuracy": 0.9, "train_s": 1.0}
     for trial in trials:
         recorder.started(trial.identity)
         recorder.final(trial.identity, {"step": trial.num_steps, **results})
-        recorder.ended(
-            trial.identity, "finished", message="", artifacts=folders.data / "none", then=lambda outcome: None
-        )
+        recorder.ended(trial.identity, "finished", message="", artifacts=artifacts, then=lambda outcome: None)
     recorder.close(interrupted=False, complete=True)
 
 

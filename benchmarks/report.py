@@ -23,6 +23,7 @@ from revit.config import FineTuneConfig
 from revit.datasets.store import ImageStore
 from search_spaces.claims import Order, Trend
 from search_spaces.space import SearchSpace
+from study.leases import Leases
 from study.ledger import Ledger
 from study.plan import Folders, Plan, Trial, make_plan
 from study.recorder import Recorder
@@ -66,7 +67,8 @@ def write_study(seeds: tuple[int, ...], folders: Folders) -> tuple[Plan, Ledger]
     ledger = Ledger(folders.store)
     plan = make_plan(SPACE, seeds, folders, {})
     launch = ledger.open_launch(SPACE.name, {})
-    recorder = Recorder(ledger, launch=launch, study=SPACE.tags, trials=plan.to_run, tell=print)
+    leases = Leases(folders.store / "leases")
+    recorder = Recorder(ledger, launch=launch, study=SPACE.tags, trials=plan.to_run, leases=leases, tell=print)
     with tempfile.TemporaryDirectory() as scratch:
         for trial in plan.trials:
             _finish(trial, recorder, Path(scratch) / trial.identity, keep_model=trial.candidate.config.seed == seeds[0])

@@ -11,7 +11,17 @@ from ray.tune.experiment import Trial as TuneTrial
 from rich.filesize import decimal
 
 from study.cluster import ray_is_alive
-from study.failures import MOST_ALIKE, MOST_LOST, FailureClass, RayLostError, Signature, classify, signature, told
+from study.failures import (
+    MOST_ALIKE,
+    MOST_LOST,
+    CodeChangedError,
+    FailureClass,
+    RayLostError,
+    Signature,
+    classify,
+    signature,
+    told,
+)
 from study.labels import trial_label
 from study.leases import Leases, LostError
 from study.limits import memory_limit, num_killed_for_memory
@@ -58,6 +68,7 @@ class Events(Stateless, tune.Callback):
         self._val_accuracy: dict[str, float | None] = {}
         self._last_step: Counter[str] = Counter()
         self._losses: dict[str, _Loss] = {}
+        self._begun: set[str] = set()
         self._signatures: Counter[Signature] = Counter()
         self._built = {trial.known.built: trial.identity for trial in plan.trials if trial.known and trial.known.built}
         self._ray_seen = time.monotonic()
@@ -72,6 +83,8 @@ class Events(Stateless, tune.Callback):
         """
         if self._leases.lost:
             self.stop(f"the study was stopped: {LostError()}")
+        if fault := self._recorder.fault or self._queue.fault:
+            self.stop(f"the study was stopped: {fault}")
         if time.monotonic() - self._ray_seen > LOOK_AT_RAY_S:
             if not ray_is_alive():
                 raise RayLostError
@@ -81,7 +94,7 @@ class Events(Stateless, tune.Callback):
         """A worker begins a trial."""
         identity = _identity(trial)
         self._stopper.running.add(identity)
-        self._recorder.started(identity, self._queue.found.get(identity))
+        self._begin(identity)
         self._progress.started(identity)
 
     def on_trial_result(
@@ -117,6 +130,10 @@ class Events(Stateless, tune.Callback):
         self._stopper.running.discard(identity)
         error = _error_of(trial)
         cause: BaseException = getattr(error, "cause", None) or error
+        if isinstance(cause, CodeChangedError):
+            self.stop(f"the study was stopped: {cause}")
+            self._end(identity, "interrupted", message="")
+            return
         failure = self._class_of(cause)
         message = self._memory_is_short() if failure == "host out of memory" else told(cause)
         if self._stopper.stopping and failure == "lost worker":
@@ -178,6 +195,10 @@ class Events(Stateless, tune.Callback):
         self.stopped = self.stopped or why
         self._stopper.stop()
 
+    def _begin(self, identity: str) -> None:
+        self._begun.add(identity)
+        self._recorder.started(identity, self._queue.found.get(identity))
+
     def _let_go(self, identity: str, written: Outcome) -> None:
         if is_settled(written):
             clear_work(self._orders.work / identity)
@@ -186,6 +207,8 @@ class Events(Stateless, tune.Callback):
     def _end(self, identity: str, outcome: Outcome, *, message: str, failure: str = "", traceback: str = "") -> None:
         work = self._orders.work / identity
         self._queue.ended(identity)
+        if identity not in self._begun:  # no worker came to begin it
+            self._begin(identity)
         self._recorder.ended(
             identity,
             outcome,

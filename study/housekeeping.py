@@ -38,8 +38,26 @@ def leftovers(ledger: Ledger) -> Iterator[Leftover]:
 
 def sweep(ledger: Ledger, leases: Leases) -> list[Leftover]:
     """End the runs that nobody ended, and remove what is left over; what belongs to the living stays."""
+    merge_twins(ledger, leases)
     ledger.close_abandoned(leases)
     return [each for each in leftovers(ledger) if _remove(each, leases)]
+
+
+def merge_twins(ledger: Ledger, leases: Leases) -> list[str]:
+    """Merge the runs of each trial and launch that has several, and that nobody runs; returns their names."""
+    free = [name for name in ledger.twins() if leases.take_over(name)]
+    for name in free:
+        ledger.merge_twins(name)
+        leases.release(name)
+    return free
+
+
+def merge_idle_twins(ledger: Ledger) -> list[str]:
+    """Do the same on a server, without a launch: what no launch there has claimed; returns their names."""
+    free = [name for name in ledger.twins() if not ledger.claimants(name)]
+    for name in free:
+        ledger.merge_twins(name)
+    return free
 
 
 def sweep_idle(ledger: Ledger) -> None:
@@ -48,8 +66,9 @@ def sweep_idle(ledger: Ledger) -> None:
     if not ledger.server:
         sweep(ledger, leases)
         return
-    for launch in ledger.beats():
+    for launch in ledger.running().values():
         end_if_dead_here(launch, leases, ledger)
+    merge_idle_twins(ledger)
 
 
 def is_dead(owner: str, leases: Leases) -> bool:

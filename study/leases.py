@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
@@ -35,6 +36,18 @@ class Leases:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._held: dict[str, FileLock] = {}
+
+    def take_new(self) -> str:
+        """Take the lease of a new name, and return that: it is held before anybody can know it."""
+        name = uuid4().hex
+        return name if Leases.take(self, name) else self.take_new()  # a sweep may have been quicker
+
+    def begin(self, launch: str) -> None:
+        """Take up what keeps the leases of a launch: a lock on a disk needs nothing.
+
+        Args:
+            launch: id of its run.
+        """
 
     def confirm(self) -> None:
         """Raise LostError where the leases may be another's by now: a lock on a disk never is."""

@@ -15,39 +15,53 @@ import sys
 import tempfile
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from uuid import uuid4
 
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage, Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException, RestException
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.db.utils import _get_latest_schema_revision
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.rest_utils import http_request
 from requests import HTTPError
+from requests.exceptions import JSONDecodeError
 from sqlalchemy.exc import SQLAlchemyError
 
 from revit.errors import InputError
 from revit.folders import check_writable
 from study import patience
 from study.leases import Leases
+from study.patience import patiently
 from study.records import (
+    CELL_TAG,
+    LOCK_TAG,
     PARENT_TAG,
     STATUS,
     STEPS_DONE,
+    STUDY_TAG,
+    TRACEBACK,
     Entry,
     News,
     Outcome,
+    RunningLaunch,
     TrialRecord,
     now_ms,
+    owner_of,
     study_tags,
 )
+
+T = TypeVar("T")
 
 EXPERIMENT = "vit-fine-tuning"
 PAGE = 1000
@@ -65,22 +79,45 @@ SERVER_SETTINGS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-AWAY = re.compile(r"API request to .* failed with (exception|timeout exception|error code 5)", re.DOTALL)
-"""What MLflow says where its server is not reached, or something before the server answers in its place."""
+UNREACHABLE = re.compile(
+    "API request to .* failed with (exception|timeout exception)|.* response body was not in a valid JSON format",
+    re.DOTALL,
+)
+"""MLflow's messages where its server is not reached, or where a proxy's page comes in the place of its answer."""
+REFUSED = re.compile(r"API request to .* failed with error code (\d+)", re.DOTALL)
+"""MLflow's message where a status other than 200 comes without its own reason."""
 SERVER_ERROR = 500
 """The least HTTP status of a fault that is the server's."""
+TRANSIENT_STATUSES = frozenset({401, 407, 408, 429})
+"""HTTP statuses that somebody may mend while a study waits: expired credentials, a proxy, too many requests."""
+
+
+class RestoredError(Exception):
+    """A run that is written was deleted in MLflow; it is restored, and the write may be repeated."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"run {run_id} was deleted in MLflow while it was written; it is restored")
 
 
 def may_pass(error: BaseException) -> bool:
-    """Whether what kept the ledger from being written may pass: a disk, or a server that is not reached or is ill."""
-    if isinstance(error, RestException):
-        return int(error.get_http_status_code()) >= SERVER_ERROR  # type: ignore[no-untyped-call]  # MLflow leaves it so
-    if isinstance(error, HTTPError):
-        return error.response is not None and error.response.status_code >= SERVER_ERROR
+    """Return whether it is worth repeating what failed: a disk or server may come back, a proxy let through again."""
+    status = _http_status(error)
+    if status is not None:
+        return status >= SERVER_ERROR or status in TRANSIENT_STATUSES
     away = isinstance(error, MlflowException) and (
-        error.error_code == "TEMPORARILY_UNAVAILABLE" or AWAY.match(str(error)) is not None
+        error.error_code == "TEMPORARILY_UNAVAILABLE" or UNREACHABLE.match(str(error)) is not None
     )
-    return away or patience.may_pass(error)
+    return away or isinstance(error, RestoredError | JSONDecodeError) or patience.may_pass(error)
+
+
+def _http_status(error: BaseException) -> int | None:
+    """Return the HTTP status that an error tells of, None where it tells of none."""
+    if isinstance(error, RestException):
+        return int(error.get_http_status_code())  # type: ignore[no-untyped-call]  # MLflow leaves it so
+    if isinstance(error, HTTPError) and error.response is not None:
+        return error.response.status_code
+    refused = REFUSED.match(str(error)) if isinstance(error, MlflowException) else None
+    return None if refused is None else int(refused[1])
 
 
 class Ledger:
@@ -125,10 +162,80 @@ class Ledger:
             raise ValueError(f"its experiment {EXPERIMENT} is deleted: restore it in MLflow's UI")
         return str(found.experiment_id)
 
+    def check_experiment(self) -> None:
+        """Raise InputError where the experiment was deleted since it was opened."""
+        if self._client.get_experiment(self._experiment).lifecycle_stage == LifecycleStage.DELETED:
+            raise InputError(
+                f"the experiment {EXPERIMENT} of {self.server or self.root} was deleted in MLflow: restore it there, "
+                "and give the same command again"
+            )
+
+    def retry(
+        self,
+        call: Callable[[], T],
+        *,
+        tell: Callable[[str], None],
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> T:
+        """Return what a call on this store returns, once its disk or server is available.
+
+        Args:
+            call: may be repeated.
+            tell: called with a line when waiting begins and when it is over.
+            should_stop: polled every second; True abandons the retry.
+        """
+        name = self.server or self.root
+        return patiently(call, passing=may_pass, hurry=should_stop, tell=lambda line: tell(f"the store {name} {line}"))
+
     def trials(self) -> dict[str, TrialRecord]:
         """Every trial there is, by identity."""
-        records = (_record(run) for run in self._search("tags.identity != ''"))
-        return {record.identity: record for record in records}
+        return {identity: _record(max(runs, key=_precedence)) for identity, runs in self._runs_by("identity").items()}
+
+    def _runs_by(self, tag: str) -> dict[str, list[Run]]:
+        """Return the runs that have a tag, by its value."""
+        runs = defaultdict(list)
+        for run in self._search(f"tags.{tag} != ''"):
+            runs[run.data.tags[tag]].append(run)
+        return runs
+
+    def twins(self) -> list[str]:
+        """Return identities and locks that several runs have: a request to create one was executed twice."""
+        return [name for tag in ("identity", LOCK_TAG) for name, runs in self._runs_by(tag).items() if len(runs) > 1]
+
+    def merge_twins(self, name: str) -> None:
+        """Keep, of the runs of an identity or lock, the one that got furthest. Only for whoever holds that lock."""
+        for tag in ("identity", LOCK_TAG):
+            if runs := self._runs_of(tag, name):
+                self._merge(runs)
+
+    def _runs_of(self, tag: str, value: str) -> list[Run]:
+        return list(self._search(f"tags.{tag} = '{value}'"))
+
+    def _merge(self, runs: list[Run]) -> Run:
+        """Delete all runs but the one that got furthest, which becomes of the others' studies, too; returns it."""
+        kept = max(runs, key=_precedence)
+        for run in runs:
+            if run is not kept:
+                studies = {tag: value for tag, value in run.data.tags.items() if tag.startswith((STUDY_TAG, CELL_TAG))}
+                if missing := {tag: studies[tag] for tag in studies if tag not in kept.data.tags}:
+                    self.tag(kept.info.run_id, missing)
+                if run.info.status == "RUNNING":
+                    self._close(run.info.run_id, "interrupted")
+                self._client.delete_run(run.info.run_id)
+        return kept
+
+    def _create_once(self, tag: str, value: str, name: str, tags: Mapping[str, str]) -> Run:
+        """Create the run that a tag names, unless it is there.
+
+        The answer to an earlier request may have been lost after it was executed, and a proxy may send one twice.
+        """
+        if not self._runs_of(tag, value):
+            try:
+                self._client.create_run(self._experiment, run_name=name, tags={**tags, tag: value})
+            except MlflowException:
+                self.check_experiment()
+                raise
+        return self._merge(self._runs_of(tag, value))
 
     def entries(self) -> list[Entry]:
         """Every run of the database, the deleted ones and those of other experiments among them."""
@@ -169,21 +276,26 @@ class Ledger:
 
     def find(self, identity: str) -> TrialRecord | None:
         """A trial as it is now, None where it never began."""
-        return next((_record(run) for run in self._search(f"tags.identity = '{identity}'")), None)
+        runs = self._runs_of("identity", identity)
+        return _record(max(runs, key=_precedence)) if runs else None
 
     def close_abandoned(self, leases: Leases) -> None:
         """End every run that nobody ended, as whoever ran it died: of the living, its lease cannot be taken."""
         for run in self._search("attributes.status = 'RUNNING'"):
-            name = run.data.tags.get("identity", run.info.run_id)
+            name = owner_of(run.info.run_id, run.data.tags)
             if leases.take_over(name):
                 self._client.log_batch(run.info.run_id, tags=[RunTag("outcome", "interrupted")])
                 self._close(run.info.run_id, "interrupted")
                 leases.release(name)
 
-    def open_launch(self, study: str, tags: Mapping[str, str]) -> str:
-        """Begin a launch of a study; returns the id of its run, the parent of its trials' runs."""
+    def open_launch(self, study: str, tags: Mapping[str, str], lock: str = "") -> str:
+        """Begin a launch of a study; returns the id of its run, the parent of its trials' runs.
+
+        Args:
+            lock: name of a lock that the launch holds already, so that whoever sees the run takes it for alive.
+        """
         name = f"{study} {time.strftime('%Y-%m-%d %H:%M:%S')}"
-        run = self._client.create_run(self._experiment, run_name=name, tags={**tags, "kind": "launch", "study": study})
+        run = self._create_once(LOCK_TAG, lock or uuid4().hex, name, {**tags, "kind": "launch", "study": study})
         return str(run.info.run_id)
 
     def claim(self, launch: str, name: str) -> None:
@@ -192,22 +304,28 @@ class Ledger:
 
     def unclaim(self, launch: str, name: str) -> None:
         """Take a claim back, where there is one."""
-        if f"{CLAIM_TAG}{name}" in self._client.get_run(launch).data.tags:
+        if f"{CLAIM_TAG}{name}" not in self._client.get_run(launch).data.tags:
+            return
+        try:
             self._client.delete_tag(launch, f"{CLAIM_TAG}{name}")
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # so where a proxy sends the request twice
+                raise
 
-    def claimants(self, name: str) -> list[str]:
-        """The launches that nobody has ended and that claim a name, or whose own id it is."""
-        claim = f"{CLAIM_TAG}{name}"
-        return [
-            run.info.run_id for run in self._running_launches() if claim in run.data.tags or run.info.run_id == name
-        ]
+    def claimants(self, name: str) -> list[RunningLaunch]:
+        """The launches that nobody has ended and that claim a name, or whose own lock it is."""
+        return [each for each in self.running().values() if name in each.claims or name == each.lock]
 
-    def beats(self) -> dict[str, str]:
-        """What the launches that nobody has ended last told of themselves (`beat`), by their ids."""
-        return {run.info.run_id: run.data.tags.get(BEAT_TAG, "") for run in self._running_launches()}
+    def running(self) -> dict[str, RunningLaunch]:
+        """Return the launches that nobody has ended, by the ids of their runs."""
+        runs = self._search("attributes.status = 'RUNNING' and tags.kind = 'launch'")
+        return {run.info.run_id: self._running(run) for run in runs}
 
-    def _running_launches(self) -> Iterator[Run]:
-        return self._search("attributes.status = 'RUNNING' and tags.kind = 'launch'")
+    @staticmethod
+    def _running(run: Run) -> RunningLaunch:
+        tags = run.data.tags
+        claims = frozenset(tag.removeprefix(CLAIM_TAG) for tag in tags if tag.startswith(CLAIM_TAG))
+        return RunningLaunch(run.info.run_id, owner_of(run.info.run_id, tags), tags.get(BEAT_TAG, ""), claims)
 
     def beat(self, launch: str, count: int) -> bool:
         """Tell that a launch lives; False where another has given it up."""
@@ -222,7 +340,8 @@ class Ledger:
     def close_launch(self, launch: str, outcome: Outcome, counts: Mapping[str, float]) -> None:
         """End a launch, with how many of its trials ended how."""
         now = now_ms()
-        self._client.log_batch(launch, metrics=[Metric(name, value, now, 0) for name, value in counts.items()])
+        with self._writing(launch):
+            self._client.log_batch(launch, metrics=[Metric(name, value, now, 0) for name, value in counts.items()])
         self._close(launch, outcome)
 
     def open_trial(
@@ -235,10 +354,11 @@ class Ledger:
         """
         all_tags = {"kind": "trial", "identity": identity, PARENT_TAG: launch, **tags}
         if known is None:
-            run = self._client.create_run(self._experiment, run_name=name, tags=all_tags)
-            self._artifact_uris[run.info.run_id] = run.info.artifact_uri
-            return _record(run)
-        self._client.update_run(known.run_id, status="RUNNING")
+            return _record(self._create_once("identity", identity, name, all_tags))
+        if known.failure:
+            self._repository(known.run_id).delete_artifacts(TRACEBACK)  # type: ignore[no-untyped-call]  # as above
+        with self._writing(known.run_id):
+            self._client.update_run(known.run_id, status="RUNNING")
         self.tag(known.run_id, {**all_tags, "outcome": "", "message": "", "failure": ""})
         return known
 
@@ -250,12 +370,13 @@ class Ledger:
             for name, value in {**row, STEPS_DONE: row["step"]}.items()
             if name != "step"
         ]
-        while len(metrics) > BATCH_METRICS:
-            self._client.log_batch(run_id, metrics[:BATCH_METRICS])
-            metrics = metrics[BATCH_METRICS:]
         params = [Param(key, str(value)) for key, value in news.config.items()]
         tags = [RunTag(key, value) for key, value in news.tags.items()]
-        self._client.log_batch(run_id, metrics, params, tags)
+        with self._writing(run_id):
+            while len(metrics) > BATCH_METRICS:
+                self._client.log_batch(run_id, metrics[:BATCH_METRICS])
+                metrics = metrics[BATCH_METRICS:]
+            self._client.log_batch(run_id, metrics, params, tags)
 
     def close_trial(
         self,
@@ -284,8 +405,13 @@ class Ledger:
 
     def _keep(self, run_id: str, files: Path) -> None:
         """As the client's `log_artifacts`, which asks for the run again, and holds on to a repository for each."""
-        repository = get_artifact_repository(self._artifact_uri(run_id), tracking_uri=self.uri)
+        repository = self._repository(run_id)
         repository.log_artifacts(str(files))  # type: ignore[no-untyped-call]  # MLflow leaves it so
+        if self.server:
+            _check_kept(files, repository)
+
+    def _repository(self, run_id: str) -> ArtifactRepository:
+        return get_artifact_repository(self._artifact_uri(run_id), tracking_uri=self.uri)
 
     def _artifact_uri(self, run_id: str) -> str:
         if run_id not in self._artifact_uris:
@@ -294,7 +420,8 @@ class Ledger:
 
     def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags of a run."""
-        self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        with self._writing(run_id):
+            self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
     def tag_study(self, known: TrialRecord, study: str, cell: str) -> None:
         """Let a trial that another study ran be found from this one, in its own cell."""
@@ -350,7 +477,31 @@ class Ledger:
         return f"/#/experiments/{self._experiment}/runs?workflowType=machine_learning"
 
     def _close(self, run_id: str, outcome: Outcome) -> None:
-        self._client.set_terminated(run_id, status=STATUS[outcome])
+        with self._writing(run_id):
+            self._client.set_terminated(run_id, status=STATUS[outcome])
+
+    @contextmanager
+    def _writing(self, run_id: str) -> Iterator[None]:
+        """Write a run, and restore it where it was deleted since it began.
+
+        Raises:
+            RestoredError: it was; nothing is written yet, and can be now.
+            InputError: the experiment was deleted.
+        """
+        try:
+            yield
+        except MlflowException as error:
+            if may_pass(error) or self._client.get_run(run_id).info.lifecycle_stage == LifecycleStage.ACTIVE:
+                raise
+            self.check_experiment()
+            self._client.restore_run(run_id)
+            raise RestoredError(run_id) from error
+
+    def end_deleted(self, run_id: str) -> None:
+        """End a run of an experiment that was deleted: whoever restores that does not find it running."""
+        self._client.restore_run(run_id)
+        self._client.set_terminated(run_id, STATUS["interrupted"])
+        self._client.delete_run(run_id)
 
     def _search(
         self, wanted: str, experiments: list[str] | None = None, view: int = ViewType.ACTIVE_ONLY
@@ -398,6 +549,20 @@ def ui_command(root: Path, host: str, port: int) -> list[str]:
 
 def _local(uri: str) -> Path:
     return Path(local_file_uri_to_path(uri))  # type: ignore[no-untyped-call]  # MLflow leaves it so
+
+
+def _check_kept(files: Path, repository: ArtifactRepository) -> None:
+    """Raise a transient MlflowException where a server lacks a file: a proxy may have answered in its place."""
+    kept = {file.path: file.file_size for file in repository.list_artifacts()}
+    missing = [path.name for path in files.iterdir() if kept.get(path.name) != path.stat().st_size]
+    if missing:
+        raise MlflowException(f"the server did not keep {', '.join(missing)}", TEMPORARILY_UNAVAILABLE)
+
+
+def _precedence(run: Run) -> tuple[bool, float, int, int]:
+    """Return a key by which, of several runs of one trial or launch, the one that got furthest is the largest."""
+    settled = run.data.tags.get("outcome") in ("finished", "diverged")
+    return settled, run.data.metrics.get(STEPS_DONE, 0.0), len(run.data.metrics), run.info.start_time
 
 
 def _record(run: Run) -> TrialRecord:

@@ -1,8 +1,15 @@
 """Waiting for what passes: a disk that is full, read-only or away."""
 
 import errno
+import textwrap
 import time
 from collections.abc import Callable
+from typing import TypeVar
+
+from revit.errors import first_line
+from study.failures import MOST_CHARS
+
+T = TypeVar("T")
 
 PASSING = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE}
@@ -25,13 +32,13 @@ def may_pass(error: BaseException) -> bool:
 
 
 def patiently(
-    write: Callable[[], None],
+    write: Callable[[], T],
     *,
     passing: Callable[[BaseException], bool] = may_pass,
     hurry: Callable[[], bool] = lambda: False,
     tell: Callable[[str], None] = lambda line: None,
-) -> None:
-    """Write; where that fails of something that may pass, again and again until it succeeds.
+) -> T:
+    """Write; where that fails of something that may pass, again and again until it succeeds; returns its result.
 
     Args:
         write: may be called several times.
@@ -45,16 +52,17 @@ def patiently(
     wait_s = FIRST_WAIT_S
     while True:
         try:
-            write()
+            written = write()
         except Exception as error:
             if hurry() or not passing(error):
                 raise
             if wait_s == FIRST_WAIT_S:
-                tell(f"cannot be written for now: {str(error).splitlines()[0]}")
+                reason = textwrap.shorten(first_line(error), MOST_CHARS, placeholder=" ...")  # it may be a page
+                tell(f"cannot be written for now: {reason}")
         else:
             if wait_s > FIRST_WAIT_S:
                 tell("can be written again; nothing is lost")
-            return
+            return written
         until = time.monotonic() + wait_s
         while time.monotonic() < until and not hurry():
             time.sleep(min(1.0, wait_s))

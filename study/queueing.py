@@ -4,15 +4,17 @@ import random
 import signal
 import time
 from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ray import tune
 from ray.tune.search import Searcher
 from rich.console import Console
 
+from revit.errors import first_line
 from study.leases import Leases
 from study.ledger import Ledger, may_pass
 from study.orders import Orders
@@ -22,6 +24,8 @@ from study.signals import handled
 
 LEASE_POLL_S = 1.0
 """How often to ask for the leases that another process has, or a store that is away."""
+LEASE_WAIT_S = 0.05
+"""For how long Tune's loop waits for the thread that asks: a disk answers sooner, a server need not."""
 
 
 class Stateless:
@@ -39,6 +43,7 @@ class Queue(Stateless, Searcher):
 
     Attributes:
         found: what the ledger had of a trial, when its lease was got; by identity, where it had anything.
+        fault: why no lease can be had any more, one line; empty while all is well.
     """
 
     def __init__(self, trials: list[Trial], orders: Orders, leases: Leases, ledger: Ledger, stopper: "Stopper") -> None:
@@ -47,11 +52,14 @@ class Queue(Stateless, Searcher):
         self._waiting = deque(trials)
         self._running: dict[str, Trial] = {}
         self.found: dict[str, TrialRecord] = {}
+        self.fault = ""
         self._alone: set[str] = set()
         self._leases = leases
         self._ledger = ledger
         self._stopper = stopper
         self._look_again = 0.0
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="leases")
+        self._search: Future[_Found] | None = None
 
     @property
     def num_left(self) -> int:
@@ -62,14 +70,13 @@ class Queue(Stateless, Searcher):
         """The next order; None where there is none for now."""
         if self._stopper.stopping or not self.num_left:
             return Searcher.FINISHED
-        if time.monotonic() < self._look_again:
+        if self.fault or time.monotonic() < self._look_again:
             return None
-        try:
-            trial = self._next()
-        except Exception as error:
-            if not may_pass(error):
-                raise
-            trial = None  # the store is away
+        if self._search is None:
+            self._search = self._thread.submit(self._take_first, list(self._waiting))
+        if not wait([self._search], LEASE_WAIT_S).done:
+            return None
+        trial = self._next()
         if trial is None:
             self._look_again = time.monotonic() + random.uniform(0.5, 1.5) * LEASE_POLL_S  # not in step with others
             return None
@@ -77,18 +84,34 @@ class Queue(Stateless, Searcher):
         return {"order": asdict(self._orders.order(trial, alone=trial.identity in self._alone))}
 
     def _next(self) -> Trial | None:
-        """The first trial that waits and that nobody else trains or has settled; None where there is none."""
-        for _ in range(len(self._waiting)):
-            trial = self._waiting[0]
+        """Return the trial that the thread has got the lease of; None where it got none."""
+        assert self._search is not None
+        search, self._search = self._search, None
+        try:
+            trial, settled = search.result()
+        except Exception as error:  # whatever a store can raise
+            if not may_pass(error):
+                self.fault = f"no trial can be begun: {first_line(error)}"
+            return None
+        gone = {*settled, *([trial.identity] if trial else [])}
+        self._waiting = deque(each for each in self._waiting if each.identity not in gone)
+        return trial
+
+    def _take_first(self, waiting: list[Trial]) -> "_Found":
+        """Take the lease of the first trial that nobody else trains or has settled. In a thread: a server may hang."""
+        settled: list[str] = []
+        for trial in waiting:
             if not self._leases.take(trial.identity):
-                self._waiting.rotate(-1)
                 continue
-            settled = self._is_settled(trial)
-            self._waiting.popleft()
-            if not settled:
-                return trial
+            if not self._is_settled(trial):
+                return _Found(trial, settled)
             self._leases.release(trial.identity)
-        return None
+            settled.append(trial.identity)
+        return _Found(None, settled)
+
+    def close(self) -> None:
+        """Ask for no lease any more."""
+        self._thread.shutdown(cancel_futures=True)
 
     def _is_settled(self, trial: Trial) -> bool:
         """Whether somebody settled it since the plan was made."""
@@ -129,6 +152,13 @@ class Queue(Stateless, Searcher):
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the ledger is what a study resumes from."""
+
+
+class _Found(NamedTuple):
+    """A trial whose lease was got, and identities of those that somebody had settled meanwhile."""
+
+    trial: Trial | None
+    settled: list[str]
 
 
 class Stopper(Stateless, tune.Stopper):

@@ -9,12 +9,15 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from revit.errors import InputError, first_line
 from study.changes import ORIGIN_TAG
+from study.housekeeping import merge_twins
 from study.labels import trial_label
-from study.ledger import Ledger, may_pass
-from study.patience import patiently
+from study.leases import Leases
+from study.ledger import Ledger
 from study.plan import Trial
-from study.records import Measurement, News, Outcome, TrialRecord, is_settled, now_ms, study_tags
+from study.records import TRACEBACK, Measurement, News, Outcome, TrialRecord, is_settled, now_ms, study_tags
+from study.trainable import NEEDED_FILES
 
 WRITE_EVERY_S = 1.0
 """What a trial tells sooner after it was last written waits for what it tells next, or for its end."""
@@ -35,12 +38,13 @@ class Recorder:
         launch: id of the launch's run.
         study: tags of the study: its name as `study`, its recipe and scale.
         trials: every trial that may start.
-        confirm: called before each write; raises where the launch may not write any more (`Leases.confirm`).
+        leases: of the launch; they are confirmed before each write.
         tell: what to do with a line for the user, on waiting for the store.
 
     Attributes:
         outcomes: how each trial that started has ended, by identity; complete after `close`.
         messages: why, one line, for each that did not finish and was not interrupted.
+        fault: why nothing can be written any more, one line; empty while all is well.
     """
 
     def __init__(
@@ -50,16 +54,17 @@ class Recorder:
         launch: str,
         study: Mapping[str, str],
         trials: list[Trial],
-        confirm: Callable[[], None] = lambda: None,
+        leases: Leases,
         tell: Callable[[str], None],
     ) -> None:
         self.outcomes: dict[str, Outcome] = {}
         self.messages: dict[str, str] = {}
+        self.fault = ""
         self._ledger = ledger
         self._launch = launch
         self._study = study
         self._trials = {trial.identity: trial for trial in trials}
-        self._confirm = confirm
+        self._leases = leases
         self._tell = tell
         self._open: dict[str, TrialRecord] = {}
         self._last_step: dict[str, int] = {}
@@ -109,7 +114,7 @@ class Recorder:
         if traceback:
             self._submit(identity, lambda: _write_traceback(artifacts, traceback))
         self._submit(identity, lambda: self._close_trial(identity, outcome, message, failure, artifacts))
-        self._thread.submit(self._write, lambda: then(self.outcomes[identity]))
+        self._submit_last(lambda: then(self.outcomes[identity]))
 
     def close(self, *, interrupted: bool, complete: bool) -> None:
         """Mark as interrupted whatever began and did not end, end the launch, wait until all is written.
@@ -118,18 +123,13 @@ class Recorder:
             interrupted: the user is in a hurry: what cannot be written now is left to the next launch, which has it
                 from the trials' checkpoints.
             complete: every trial of the launch has been settled, by this launch or another.
-
-        Raises:
-            MlflowException, OSError: the launch itself could not be ended; not where there is a hurry.
         """
         if interrupted:
             self._hurry.set()
         for identity in self._trials:
             self._submit(identity, partial(self._close_interrupted, identity))
-        ending = self._thread.submit(self._write, partial(self._close_launch, interrupted, complete))
+        self._submit_last(partial(self._close_launch, interrupted, complete))
         self._thread.shutdown(wait=True)
-        if not interrupted:
-            ending.result()
 
     def _note(self, identity: str, add: Callable[[News], None]) -> None:
         self._thread.submit(lambda: add(self._news[identity]))
@@ -140,20 +140,33 @@ class Recorder:
                 self._write(write)
             except Exception as error:  # whatever a store can raise: the trial is then not whole
                 self._news.pop(identity, None)  # it can still be ended
-                self.messages.setdefault(identity, f"not written: {type(error).__name__}: {error}")
+                self.messages.setdefault(identity, f"not written: {type(error).__name__}: {first_line(error)}")
                 self.outcomes[identity] = "failed"
+                if isinstance(error, InputError):  # it holds for every trial
+                    self.fault = self.fault or str(error)
+
+        self._thread.submit(write_or_note)
+
+    def _submit_last(self, write: Callable[[], None]) -> None:
+        """Write what no trial depends on any more; where that fails, the launch is at fault."""
+
+        def write_or_note() -> None:
+            try:
+                self._write(write)
+            except Exception as error:  # as above
+                self.fault = self.fault or first_line(error)
 
         self._thread.submit(write_or_note)
 
     def _write(self, write: Callable[[], None]) -> None:
         def confirm_and_write() -> None:
-            self._confirm()
+            self._leases.confirm()
             write()
 
-        patiently(confirm_and_write, passing=may_pass, hurry=self._hurry.is_set, tell=self._tell_of_store)
-
-    def _tell_of_store(self, line: str) -> None:
-        self._tell(f"the store {self._ledger.server or self._ledger.root} {line}; trials go on")
+        tell = self._tell
+        self._ledger.retry(
+            confirm_and_write, should_stop=self._hurry.is_set, tell=lambda line: tell(f"{line}; trials go on")
+        )
 
     def _open_trial(self, identity: str, known: TrialRecord | None) -> None:
         trial = self._trials[identity]
@@ -196,8 +209,12 @@ class Recorder:
         return row["step"] > self._last_step[identity]
 
     def _close_trial(self, identity: str, outcome: Outcome, message: str, failure: str, artifacts: Path) -> None:
+        missing = [name for name in NEEDED_FILES if not (artifacts / name).is_file()] if outcome == "finished" else []
         if self.outcomes.get(identity) == "failed":
             outcome, message = "failed", self.messages[identity]
+        elif missing:
+            outcome, failure = "failed", "data"
+            message = f"{', '.join(missing)} missing in {artifacts}: every node needs the same store folder"
         self._ledger.close_trial(
             self._open[identity].run_id,
             outcome,
@@ -216,16 +233,30 @@ class Recorder:
             outcome = self.outcomes.setdefault(identity, "interrupted")
             message = self.messages.get(identity, "stopped before its last step")
             run_id, news = self._open[identity].run_id, self._unwritten(identity)
-            self._ledger.close_trial(run_id, outcome, news=news, message=message)
+            self._end(run_id, partial(self._ledger.close_trial, run_id, outcome, news=news, message=message))
 
     def _close_launch(self, interrupted: bool, complete: bool) -> None:
         ended = list(self.outcomes.values())
         counts = {f"num_{outcome}": float(ended.count(outcome)) for outcome in sorted(set(ended))}
         done = complete and all(map(is_settled, ended))
         outcome: Outcome = "interrupted" if interrupted else "finished" if done else "failed"
-        self._ledger.close_launch(self._launch, outcome, counts)
+        if not interrupted:
+            merge_twins(self._ledger, self._leases)
+        self._end(self._launch, partial(self._ledger.close_launch, self._launch, outcome, counts))
+
+    def _end(self, run_id: str, end: Callable[[], None]) -> None:
+        """End a run, also where the experiment was deleted and nothing can be written with that.
+
+        Raises:
+            InputError: it was.
+        """
+        try:
+            end()
+        except InputError:
+            self._ledger.end_deleted(run_id)
+            raise
 
 
 def _write_traceback(artifacts: Path, traceback: str) -> None:
     artifacts.mkdir(parents=True, exist_ok=True)
-    (artifacts / "traceback.txt").write_text(traceback)
+    (artifacts / TRACEBACK).write_text(traceback)

@@ -12,8 +12,14 @@ STEPS_DONE = "num_steps_done"
 STUDY_TAG, CELL_TAG = "study.", "cell."
 """Prefixes of the tags by which a trial is found from each study that asks for it, and that say its cell there."""
 
+LOCK_TAG = "lock"
+"""Tag of a launch: name of the lock that it holds, from before its run is created until it has ended."""
+
 PARENT_TAG = "mlflow.parentRunId"
 """MLflow's tag of a run that is nested in another, as a trial's in its launch's."""
+
+TRACEBACK = "traceback.txt"
+"""Artifact of a trial that failed: where its failure came from."""
 
 SURROUNDINGS = ("device", "precision", "compiled", "threads", "torch", "timm")
 """Tags of a trial that say what it ran on."""
@@ -106,6 +112,21 @@ class TrialRecord:
         return self.tags.get("built", "")
 
 
+class RunningLaunch(NamedTuple):
+    """A launch that nobody has ended.
+
+    Attributes:
+        lock: name of the lock that it holds on its own machine.
+        beat: its last heartbeat, empty before the first.
+        claims: names of the leases that it has on a server.
+    """
+
+    run_id: str
+    lock: str
+    beat: str
+    claims: frozenset[str]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """A run of the database, of a launch or a trial, whatever became of it.
@@ -140,7 +161,7 @@ class Entry:
     @property
     def owner(self) -> str:
         """Name of the lease under which it is written."""
-        return self.identity or self.run_id
+        return owner_of(self.run_id, self.tags)
 
     @property
     def outcome(self) -> str:
@@ -154,6 +175,11 @@ def study_tags(study: str, cell: str) -> dict[str, str]:
     There is one for each study and none for all: studies share trials, and call their cells differently.
     """
     return {f"{STUDY_TAG}{study}": "yes", f"{CELL_TAG}{study}": cell}
+
+
+def owner_of(run_id: str, tags: Mapping[str, str]) -> str:
+    """Return the name of the lock under which a run is written: its trial's identity, or its launch's own."""
+    return tags.get("identity") or tags.get(LOCK_TAG) or run_id
 
 
 def _studies(tags: Mapping[str, str]) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import ray
 from ray import tune
 from rich.console import Console
+from rich.filesize import decimal
 
 from revit.config import ModelConfig
 from revit.errors import InputError
@@ -28,6 +30,9 @@ from study.recorder import Recorder
 from study.records import Outcome
 from study.server_leases import ServerLeases
 from study.trainable import train_trial
+
+MIN_RAY_BYTES, MIN_RAY_INODES = 50_000_000, 1_000
+"""Free in Ray's temporary folder, so that its logs and sockets fit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +66,7 @@ def check_runnable(trials: list[Trial], resources: Resources) -> None:
     if resources.gpus_per_trial is not None and resources.gpus_per_trial > 1:
         one = "a trial trains on one GPU: ask for 1, or for a fraction of it"
         raise InputError(f"--gpus-per-trial = {resources.gpus_per_trial:g}: {one}")
+    check_temporary_folder()
     if resources.address is not None:
         return  # what the cluster has is known once it is joined
     if resources.gpus_per_trial:
@@ -72,6 +78,19 @@ def check_runnable(trials: list[Trial], resources: Resources) -> None:
     cpus = os.cpu_count() or 1
     if resources.cpus_per_trial is not None and resources.cpus_per_trial > cpus:
         raise InputError(f"--cpus-per-trial = {resources.cpus_per_trial}: this machine has {cpus}")
+
+
+def check_temporary_folder() -> None:
+    """Raise InputError where Ray's temporary folder lacks the space or the inodes for its logs and sockets."""
+    named = next((name for name in ("RAY_TMPDIR", "TMPDIR") if name in os.environ), "")
+    folder = Path(os.environ.get(named, "/tmp"))
+    disk = os.statvfs(next(each for each in (folder, *folder.absolute().parents) if each.exists()))
+    free = disk.f_bavail * disk.f_frsize
+    if free < MIN_RAY_BYTES or (disk.f_files > 0 and disk.f_favail < MIN_RAY_INODES):
+        raise InputError(
+            f"Ray's temporary folder {folder} has {decimal(free)} and {disk.f_favail} inodes left, and needs "
+            f"{decimal(MIN_RAY_BYTES)} and {MIN_RAY_INODES}: free some, or name another with RAY_TMPDIR"
+        )
 
 
 def _is_shipped(trial: Trial) -> bool:
@@ -94,11 +113,14 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, resources: Resources,
     start_ray(resources.address, tell=lambda line: console.print(line, markup=False, soft_wrap=True))
     share = share_of(resources, find_nodes())
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(share.num_slots)  # so many workers start at a time
-    launch = ledger.open_launch(plan.space.name, {**plan.space.tags, **tags})
-    leases = leases_of(launch, ledger)
-    sweep(ledger, leases)
-    plan = plan.with_records(ledger.trials())  # another run may have ended since it was made
-    folder = ledger.root / "tune" / launch
+
+    def tell(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    launch, lock, leases = begin_launch(plan.space.name, {**plan.space.tags, **tags}, ledger, tell)
+    ledger.retry(lambda: sweep(ledger, leases), tell=tell)
+    plan = plan.with_records(ledger.retry(ledger.trials, tell=tell))  # another run may have ended since it was made
+    folder = ledger.root / "tune" / lock
     orders = Orders(plan, share, ledger.root / "work", folder / "stop")
     stopper = Stopper(console, orders.stop_file)
     recorder = Recorder(
@@ -106,8 +128,8 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, resources: Resources,
         launch=launch,
         study=plan.space.tags,
         trials=plan.to_run,
-        confirm=leases.confirm,
-        tell=console.print,
+        leases=leases,
+        tell=tell,
     )
     queue = Queue(plan.to_run, orders, leases, ledger, stopper)
     try:
@@ -115,6 +137,7 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, resources: Resources,
             events = Events(recorder, progress, plan, queue, stopper, orders, leases)
             _run_to_the_end(queue, events, stopper, folder, resources.address)
     finally:
+        queue.close()
         recorder.close(interrupted=stopper.pressed or leases.lost, complete=not queue.num_left)
         leases.release_all()
         shutil.rmtree(folder, ignore_errors=True)
@@ -122,18 +145,24 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, resources: Resources,
         outcomes=recorder.outcomes,
         messages=recorder.messages,
         interrupted=stopper.pressed,
-        stopped=events.stopped,
+        stopped=events.stopped or recorder.fault,
     )
 
 
-def leases_of(launch: str, ledger: Ledger) -> Leases:
-    """The leases of a launch that has just begun: on its server, or on its store's disk."""
+def begin_launch(
+    study: str, tags: Mapping[str, str], ledger: Ledger, tell: Callable[[str], None]
+) -> tuple[str, str, Leases]:
+    """Begin a launch, whose lock is held before anybody can see it: a sweep ends what nobody holds.
+
+    Returns:
+        The id of its run, the name of its lock, and its leases: on its server, or on its store's disk.
+    """
     folder = ledger.root / "leases"
-    if ledger.server:
-        return ServerLeases(folder, ledger, launch)
-    leases = Leases(folder)
-    leases.take(launch)
-    return leases
+    leases = ServerLeases(folder, ledger) if ledger.server else Leases(folder)
+    lock = leases.take_new()
+    launch = ledger.retry(lambda: ledger.open_launch(study, tags, lock), tell=tell)
+    leases.begin(launch)
+    return launch, lock, leases
 
 
 def _run_to_the_end(queue: Queue, events: Events, stopper: Stopper, folder: Path, address: str | None) -> None:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from study.leases import Leases, LostError
 from study.ledger import Ledger
+from study.records import RunningLaunch
 
 BEAT_S = 5.0
 """How often a launch tells that it lives, and looks whether others do."""
@@ -34,19 +35,29 @@ class ServerLeases(Leases):
 
     Args:
         folder: of this machine's lock files.
-        launch: id of the launch's run.
     """
 
-    def __init__(self, folder: Path, ledger: Ledger, launch: str) -> None:
+    def __init__(self, folder: Path, ledger: Ledger) -> None:
         super().__init__(folder)
         self._ledger = ledger
-        self._launch = launch
         self._num_beats = 0
         self._heard: dict[str, _Heard] = {}
-        self._last_look = time.monotonic()
+        self._looking = threading.Lock()
         self._closed = threading.Event()
-        for name in (launch, _lock_of(launch)):
-            super().take(name)
+
+    def take_new(self) -> str:
+        """Take a new lease on this machine, for a launch whose run is not created yet, and return its name."""
+        name = super().take_new()
+        return name if Leases.take(self, _lock_of(name)) else self.take_new()
+
+    def begin(self, launch: str) -> None:
+        """Begin to tell that a launch lives, and to take leases for it.
+
+        Args:
+            launch: id of its run.
+        """
+        self._launch = launch
+        self._last_look = time.monotonic()
         self._heart = threading.Thread(target=self._beat_on, name="heart", daemon=True)
         self._heart.start()
 
@@ -77,9 +88,9 @@ class ServerLeases(Leases):
             return False
         return True
 
-    def _others(self, name: str) -> list[str]:
+    def _others(self, name: str) -> list[RunningLaunch]:
         """The other launches that claim a name, unless they died on this very machine: those are ended."""
-        others = [each for each in self._ledger.claimants(name) if each != self._launch]
+        others = [each for each in self._ledger.claimants(name) if each.run_id != self._launch]
         return [each for each in others if not end_if_dead_here(each, self, self._ledger)]
 
     def release(self, name: str) -> None:
@@ -120,31 +131,32 @@ class ServerLeases(Leases):
 
     def _look(self) -> None:
         """Tell that we live; hear of the others, and give up who has been silent all the while that we listened."""
-        self._num_beats += 1
-        self.lost |= not self._ledger.beat(self._launch, self._num_beats)
-        beats = self._ledger.beats()
-        now = time.monotonic()
-        if now - self._last_look > ABSENT_S:
-            self._heard.clear()
-        self._last_look = now
-        for launch, beat in beats.items():
-            heard = self._heard.get(launch)
-            if heard is None or heard.beat != beat:
-                self._heard[launch] = _Heard(beat, now)
-            elif launch != self._launch and now - heard.since > SILENT_S:
-                self._ledger.give_up(launch)
+        with self._looking:  # the heart and who writes may come at once
+            self._num_beats += 1
+            self.lost |= not self._ledger.beat(self._launch, self._num_beats)
+            running = self._ledger.running()
+            now = time.monotonic()
+            if now - self._last_look > ABSENT_S:
+                self._heard.clear()
+            self._last_look = now
+            for launch, its in running.items():
+                heard = self._heard.get(launch)
+                if heard is None or heard.beat != its.beat:
+                    self._heard[launch] = _Heard(its.beat, now)
+                elif launch != self._launch and now - heard.since > SILENT_S:
+                    self._ledger.give_up(launch)
 
 
-def end_if_dead_here(launch: str, leases: Leases, ledger: Ledger) -> bool:
+def end_if_dead_here(launch: RunningLaunch, leases: Leases, ledger: Ledger) -> bool:
     """Whether a launch was one of this machine's folder, and is dead; then it is ended."""
-    lock = _lock_of(launch)
+    lock = _lock_of(launch.lock)
     if not leases.take_left(lock):
         return False
-    ledger.give_up(launch)
+    ledger.give_up(launch.run_id)
     Leases.release(leases, lock)
     return True
 
 
-def _lock_of(launch: str) -> str:
-    """Name of the lock that a launch holds on its own machine for as long as it lives."""
-    return f"launch-{launch}"
+def _lock_of(name: str) -> str:
+    """Name of the lock that a launch holds on its own machine alone, beside its lease of this name."""
+    return f"launch-{name}"

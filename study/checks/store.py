@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import sqlite3
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,17 +16,14 @@ from rich.filesize import decimal
 
 from revit.errors import InputError
 from study.checks import Finding, Verdict
-from study.housekeeping import inside, is_dead, leftovers, size_of, sweep
+from study.housekeeping import inside, is_dead, leftovers, merge_twins, size_of, sweep
 from study.leases import Leases
 from study.ledger import Ledger, latest_schema, tracking_uri
 from study.records import STEPS_DONE, Entry
-from study.trainable import CHECKPOINT
+from study.trainable import CHECKPOINT, NEEDED_FILES
 
 RUN_ID = re.compile("[0-9a-f]{32}")
 """How MLflow names a run, and the folder of its artifacts."""
-
-NEEDED_FILES = ("config.json", "built.json", "predictions.parquet")
-"""What every finished trial leaves beside its metrics."""
 
 
 class Store(NamedTuple):
@@ -114,12 +111,12 @@ def _abandoned(store: Store) -> Iterator[Finding]:
 
 
 def _twins(store: Store) -> Iterator[Finding]:
-    runs = defaultdict(list)
-    for trial in store.trials():
-        runs[trial.identity].append(trial.run_id)
-    for identity, several in runs.items():
-        if len(several) > 1:
-            yield Finding("look", f"store: trial {identity} has several runs, {', '.join(several)}: delete all but one")
+    twins = [name for name in store.ledger.twins() if is_dead(name, store.leases)]
+    if store.fix:
+        merge_twins(store.ledger, store.leases)
+    if twins:
+        told = f"store: {len(twins)} trials or launches have several runs, of which one is to stay: {', '.join(twins)}"
+        yield Finding(store.verdict, told)
 
 
 def _damaged(store: Store) -> Iterator[Finding]:

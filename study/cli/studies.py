@@ -262,7 +262,8 @@ def _run(
         check_runnable(todo, Resources(**asked))
     code = EXIT_FINISHED
     for planned, ledger in plans:
-        code = max(code, _run_one(planned.with_records(ledger.trials()), ledger, asked, command))
+        records = ledger.retry(ledger.trials, tell=tell)
+        code = max(code, _run_one(planned.with_records(records), ledger, asked, command))
         if code == EXIT_INTERRUPTED:
             break
     return code
@@ -280,14 +281,14 @@ def _run_one(planned: "Plan", ledger: "Ledger", asked: Asked, command: str) -> i
         from study.runner import run_plan
 
         result = run_plan(planned, ledger, out, Resources(**asked), tags=launch_tags(command))
-        planned = planned.with_records(ledger.trials())
+        planned = planned.with_records(ledger.retry(ledger.trials, tell=tell))
         code = _tell_failures(planned, ledger, result)
     else:
         from study.housekeeping import sweep_idle
 
-        sweep_idle(ledger)
+        ledger.retry(lambda: sweep_idle(ledger), tell=tell)
         out.print("nothing to do: every trial is done")
-    _share_trials(planned, ledger)
+    ledger.retry(lambda: _share_trials(planned, ledger), tell=tell)
     _print_answer(planned, ledger)
     return code
 

@@ -1,13 +1,16 @@
-"""What tests of many trials share: stores that cost little to make."""
+"""What tests of many trials share: stores that cost little to make, a tracking server that can be killed."""
 
 import shutil
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
 from study.ledger import Ledger, tracking_uri
+from study.server_leases import ServerLeases
+from tests.study.servers import Server
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +25,39 @@ def new_ledger(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Led
         return Ledger(root)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for all tests that need it: starting one takes seconds."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = Server(tmp_path_factory.mktemp("server"), port)
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def machine(server: Server, tmp_path: Path) -> Callable[[str], Ledger]:
+    """The ledger as another machine opens it: the same server, a folder of its own."""
+    return lambda name: Ledger(tmp_path / name, server.address)
+
+
+@pytest.fixture
+def launched() -> Iterator[Callable[[Ledger], ServerLeases]]:
+    """The leases of a launch that begins there; all are ended with the test."""
+    from study.runner import begin_launch
+
+    begun: list[tuple[Ledger, str, ServerLeases]] = []
+
+    def begin(ledger: Ledger) -> ServerLeases:
+        launch, _, leases = begin_launch("example", {}, ledger, print)
+        assert isinstance(leases, ServerLeases)
+        begun.append((ledger, launch, leases))
+        return leases
+
+    yield begin
+    for ledger, launch, leases in begun:
+        ledger.close_launch(launch, "finished", {})
+        leases.release_all()

@@ -1,6 +1,8 @@
 """What is done about failures: real plan, queue and leases; what Tune, the recorder and the display do is played."""
 
+import errno
 import pickle
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,9 +12,10 @@ import torch
 from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError
 
 from revit.config import FineTuneConfig
+from revit.source import SOURCE
 from search_spaces.space import SearchSpace
 from study.events import Events
-from study.failures import MOST_LOST
+from study.failures import MOST_LOST, CodeChangedError
 from study.leases import Leases
 from study.orders import Orders, Share
 from study.plan import Folders, make_plan
@@ -38,14 +41,21 @@ class Played:
         leases = Leases(root / "leases")
         self.queue = Queue(plan.to_run, orders, leases, SimpleNamespace(find=lambda identity: None), self.stopper)
         self.ended: list[dict[str, Any]] = []
-        quiet = {name: lambda *_: None for name in ("started", "rows", "stepped", "resumed", "again")}
-        recorder = SimpleNamespace(**quiet, ended=lambda identity, outcome, **told: self.ended.append(told))
-        progress = SimpleNamespace(**quiet, ended=lambda *_: None)
+        self.begun: list[str] = []
+        quiet = {name: lambda *_: None for name in ("rows", "stepped", "resumed", "again")}
+        self.recorder = recorder = SimpleNamespace(
+            **quiet,
+            fault="",
+            started=lambda identity, known: self.begun.append(identity),
+            ended=lambda identity, outcome, **told: self.ended.append({"outcome": outcome, **told}),
+        )
+        progress = SimpleNamespace(**quiet, started=lambda *_: None, ended=lambda *_: None)
         self.events = Events(recorder, progress, plan, self.queue, self.stopper, orders, leases)
 
     def start(self) -> Any:
         """Tune asks for a trial, and a worker begins it."""
-        order = self.queue.suggest("")
+        while (order := self.queue.suggest("")) is None:
+            pass
         trial = SimpleNamespace(config=order, pickled_error_file=None, error_file=None)
         self.events.on_trial_start(0, [], trial)
         return trial
@@ -158,3 +168,71 @@ def test_a_worker_that_the_stopping_signal_reached_leaves_its_trial_interrupted(
     played.fail(trial, NodeDiedError("gone"))
     assert played.ended == [], "the recorder marks it as interrupted"
     assert played.stopper.stop_all()
+
+
+def test_a_trial_that_no_worker_came_to_begin_is_begun_before_it_is_ended(play: Any) -> None:
+    """Else its end could not be written, and its failure would be that instead of the worker's."""
+    played = play(WHOLE)
+    while (order := played.queue.suggest("")) is None:
+        pass
+    played.fail(SimpleNamespace(config=order), ValueError("the worker's environment cannot be set up"))
+    assert played.begun == [order["order"]["identity"]]
+    [told] = played.ended
+    assert (told["outcome"], told["message"]) == ("failed", "ValueError: the worker's environment cannot be set up")
+
+
+def test_a_worker_with_other_code_stops_the_study_and_its_trial_has_not_failed(play: Any) -> None:
+    played = play(SHARED)
+    first, second = played.start(), played.start()
+    played.fail(first, CodeChangedError("1234", 2, "abcd", 1))
+    assert played.stopper.stopping
+    assert [told["outcome"] for told in played.ended] == ["interrupted"]
+    [line] = played.events.stopped.splitlines()
+    assert "source 1234, training version 2" in line
+    assert "source abcd, training version 1" in line
+    assert not played.stopper.stop_all(), "the other trial saves its state first"
+    assert second.config["order"]["source"] == SOURCE
+
+
+@pytest.mark.parametrize("whose", ["recorder", "queue"])
+def test_what_no_trial_can_go_on_from_stops_the_study_with_one_line(play: Any, whose: str) -> None:
+    played = play(SHARED)
+    getattr(played, whose).fault = "the experiment was deleted"
+    played.events.on_step_begin(0, [])
+    assert played.stopper.stopping
+    assert played.events.stopped == "the study was stopped: the experiment was deleted"
+
+
+def test_tune_s_loop_does_not_wait_for_a_server_that_is_slow_to_give_a_lease(play: Any) -> None:
+    played = play(SHARED)
+    answered = threading.Event()
+    asked_in: list[str] = []
+
+    def find(identity: str) -> None:
+        asked_in.append(threading.current_thread().name)
+        answered.wait()
+
+    played.queue._ledger.find = find
+    assert [played.queue.suggest("") for _ in range(3)] == [None, None, None]
+    assert len(asked_in) == 1, "nor is it asked again meanwhile"
+    assert asked_in[0] != threading.current_thread().name
+    answered.set()
+    assert played.start().config["order"]["identity"] in played.events._trials
+
+
+def test_a_store_that_refuses_a_lease_for_good_is_a_fault_and_one_that_is_away_is_asked_again(
+    play: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("study.queueing.LEASE_POLL_S", 0.0)
+    played = play(SHARED)
+    errors = iter([OSError(errno.ESTALE, "Stale file handle"), ValueError("no such run\nat all")])
+
+    def find(identity: str) -> None:
+        raise next(errors)
+
+    played.queue._ledger.find = find
+    while not played.queue.fault:
+        assert played.queue.suggest("") is None
+    assert played.queue.fault == "no trial can be begun: no such run"
+    assert next(errors, None) is None
+    assert played.queue.num_left == 2, "none is taken for done"

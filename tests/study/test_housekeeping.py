@@ -14,7 +14,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.ledger = Ledger(root)
-        self.launch = self.ledger.open_launch("example", {})
+        self.launch = self.ledger.open_launch("example", {}, lock="launch")
         self.living = Leases(root / "leases")
         self.runs = {}
         for identity in ("settled", "stopped", "lives", "died"):
@@ -26,7 +26,7 @@ class Store:
         self.ledger.close_trial(self.runs["stopped"], "interrupted")
         self.living.take("lives")
         (root / "leases" / "died.lock").touch()
-        for name in (self.launch, "another"):
+        for name in ("launch", "another"):
             (root / "tune" / name).mkdir(parents=True)
 
     def names(self, folder: str) -> set[str]:
@@ -39,11 +39,11 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_only_what_nobody_needs_and_no_living_process_has_is_removed(store: Store) -> None:
-    store.living.take(store.launch)
+    store.living.take("launch")
     sweep(store.ledger, Leases(store.ledger.root / "leases"))
     assert store.names("work") == {"stopped", "lives", "died"}, "checkpoints to go on from stay"
-    assert store.names("tune") == {store.launch}
-    assert store.names("leases") == {"lives.lock", f"{store.launch}.lock"}
+    assert store.names("tune") == {"launch"}
+    assert store.names("leases") == {"lives.lock", "launch.lock"}
     outcomes = {identity: record.outcome for identity, record in store.ledger.trials().items()}
     assert outcomes == {"settled": "finished", "stopped": "interrupted", "lives": None, "died": "interrupted"}
 
@@ -51,7 +51,7 @@ def test_only_what_nobody_needs_and_no_living_process_has_is_removed(store: Stor
 def test_once_all_are_dead_only_checkpoints_stay(store: Store) -> None:
     store.living.release_all()
     removed = sweep(store.ledger, Leases(store.ledger.root / "leases"))
-    assert {each.path.name for each in removed} == {"settled", store.launch, "another"}
+    assert {each.path.name for each in removed} == {"settled", "launch", "another"}
     assert store.names("work") == {"stopped", "lives", "died"}
     assert store.names("tune") == store.names("leases") == set()
     assert list(leftovers(store.ledger)) == []

@@ -4,9 +4,20 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
+import pytest
+
+from study.housekeeping import sweep
 from study.leases import Leases
+from study.ledger import Ledger
+from study.runner import begin_launch
+from study.server_leases import ServerLeases
 
 HOLDER = """
 import sys, time
@@ -48,3 +59,63 @@ def test_a_lease_given_back_leaves_nothing_and_can_be_taken_again(tmp_path: Path
     one.take("b")
     one.release_all()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_launch_is_locked_before_anybody_can_see_it(
+    tmp_path: Path, new_ledger: Callable[[Path], Ledger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another launch that sweeps at the moment when its run appears leaves it, and its folder, alone."""
+    ledger, other = new_ledger(tmp_path / "mlruns"), Ledger(tmp_path / "mlruns")
+    create = ledger._client.create_run
+
+    def create_and_be_swept(*arguments: Any, **options: Any) -> Any:
+        run = create(*arguments, **options)
+        (ledger.root / "tune" / run.data.tags["lock"]).mkdir(parents=True)
+        sweep(other, Leases(ledger.root / "leases"))
+        return run
+
+    monkeypatch.setattr(ledger._client, "create_run", create_and_be_swept)
+    launch, lock, leases = begin_launch("example", {}, ledger, print)
+    assert ledger.running().keys() == {launch}
+    assert (ledger.root / "tune" / lock).is_dir()
+    leases.release_all()
+    sweep(other, Leases(ledger.root / "leases"))
+    assert not ledger.running()
+    assert not (ledger.root / "tune" / lock).exists()
+
+
+def test_a_name_that_a_sweep_was_quicker_to_lock_is_not_a_launch_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [uuid4(), uuid4()]
+    sweeping = Leases(tmp_path)
+    sweeping.take(names[0].hex)
+    left = iter(names)
+    monkeypatch.setattr("study.leases.uuid4", lambda: next(left))
+    assert Leases(tmp_path).take_new() == names[1].hex
+
+
+def test_a_launch_on_a_server_tells_that_it_lives_in_one_thread_at_a_time(
+    tmp_path: Path, new_ledger: Callable[[Path], Ledger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The heart's own, and the recorder's where it may have been silent for too long."""
+    ledger = new_ledger(tmp_path / "mlruns")
+    leases = ServerLeases(ledger.root / "leases", ledger)
+    leases.begin(ledger.open_launch("example", {}, leases.take_new()))
+    monkeypatch.setattr("study.server_leases.ABSENT_S", -1.0)
+    inside, counts = [0], []
+
+    def beat(launch: str, count: int) -> bool:
+        inside[0] += 1
+        counts.append((count, inside[0]))
+        time.sleep(0.02)
+        inside[0] -= 1
+        return True
+
+    monkeypatch.setattr(ledger, "beat", beat)
+    with ThreadPoolExecutor(4) as pool:
+        for confirmed in [pool.submit(leases.confirm) for _ in range(8)]:
+            confirmed.result()
+    leases.release_all()
+    assert [count for count, _ in counts] == list(range(1, 9))
+    assert {beside for _, beside in counts} == {1}

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException, RestException
 
 from revit.errors import InputError
-from study.ledger import EXPERIMENT, Ledger, tracking_uri, ui_command
+from study import patience
+from study.ledger import EXPERIMENT, Ledger, may_pass, tracking_uri, ui_command
 from study.records import Measurement, News
 
 NOW = 1_700_000_000_000
@@ -187,3 +189,77 @@ def test_nobody_is_told_of_what_is_trained_here_unless_the_user_says_so() -> Non
     assert subprocess.run([sys.executable, "-c", TELLS], env=said, check=False).returncode == 0
     said["MLFLOW_DISABLE_TELEMETRY"] = "false"
     assert subprocess.run([sys.executable, "-c", TELLS], env=said, check=False).returncode == 1
+
+
+def test_a_run_that_is_deleted_while_it_is_written_is_restored_and_nothing_is_lost(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "FIRST_WAIT_S", 0.01)
+    run_id = opened(ledger)
+    launch = ledger.trials()["a"].launch
+    told: list[str] = []
+    for each in (run_id, launch):
+        ledger.delete(each)
+    ledger.retry(lambda: ledger.log(run_id, News(rows=rows({"step": 1, "lr": 0.5}))), tell=told.append)
+    ledger.delete(run_id)
+    ledger.retry(lambda: ledger.close_trial(run_id, "finished"), tell=told.append)
+    ledger.retry(lambda: ledger.close_launch(launch, "finished", {"num_finished": 1.0}), tell=told.append)
+    assert [f"run {run_id} was deleted in MLflow" in line for line in told[::2]] == [True, True, False]
+    assert f"run {launch} was deleted in MLflow" in told[-2]
+    assert ledger.curve(run_id, "lr") == [(1, 0.5)]
+    assert {entry.status for entry in ledger.entries()} == {"FINISHED"}
+    assert not any(entry.deleted for entry in ledger.entries())
+
+
+def test_of_a_deleted_experiment_nothing_is_written_and_that_is_one_line(ledger: Ledger) -> None:
+    run_id = opened(ledger)
+    ledger._client.delete_experiment(ledger._experiment)
+    for write in (
+        lambda: ledger.log(run_id, News(rows=rows({"step": 1, "lr": 0.5}))),
+        lambda: ledger.close_trial(run_id, "finished"),
+        lambda: ledger.open_launch("another", {}),
+    ):
+        with pytest.raises(InputError, match=f"experiment {EXPERIMENT} of .* was deleted in MLflow: restore it"):
+            write()
+    ledger.end_deleted(run_id)
+    [run] = [entry for entry in ledger.entries() if entry.run_id == run_id]
+    assert (run.status, run.deleted) == ("KILLED", True)
+
+
+def test_a_trial_that_is_taken_up_again_loses_its_old_traceback(ledger: Ledger, tmp_path: Path) -> None:
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "traceback.txt").write_text("ValueError")
+    (files / "config.json").write_text("{}")
+    run_id = opened(ledger)
+    ledger.close_trial(run_id, "failed", failure="code", artifacts=files)
+    assert ledger.artifact(run_id, "traceback.txt").exists()
+    assert opened(ledger) == run_id
+    ledger.close_trial(run_id, "finished")
+    assert not ledger.artifact(run_id, "traceback.txt").exists()
+    assert ledger.artifact(run_id, "config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (RestException({"error_code": "INVALID_PARAMETER_VALUE", "message": ""}), False),
+        (RestException({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": ""}), False),
+        (RestException({"error_code": "INTERNAL_ERROR", "message": ""}), True),
+        (RestException({"error_code": "CUSTOMER_UNAUTHORIZED", "message": ""}), True),
+        (RestException({"error_code": "REQUEST_LIMIT_EXCEEDED", "message": ""}), True),
+        (MlflowException("API request to endpoint /x failed with error code 401 != 200. Response body: 'no'"), True),
+        (MlflowException("API request to endpoint /x failed with error code 503 != 200. Response body: ''"), True),
+        (MlflowException("API request to endpoint /x failed with error code 413 != 200. Response body: ''"), False),
+        (
+            MlflowException(
+                "API request to endpoint was successful but the response body was not in a valid JSON format. "
+                "Response body: '<html>\n</html>'"
+            ),
+            True,
+        ),
+        (MlflowException("Got an invalid metric"), False),
+    ],
+)
+def test_what_a_server_refuses_is_not_repeated_and_what_comes_in_its_place_is(error: Exception, passes: bool) -> None:
+    assert may_pass(error) is passes

@@ -207,10 +207,11 @@ def test_the_newest_report_of_each_study_recipe_and_scale_stays(store: Store) ->
     nano = store.report(store.launch("quickstart", scale="nano"))
     new = store.report(store.launch("quickstart"))
     without = store.launch("quickstart")
-    assert store.names()[REPORTS] == {store.launches["quickstart"]}
-    store.living.take(store.launches["quickstart"])
+    [lock] = [entry.owner for entry in store.ledger.entries() if entry.run_id == store.launches["quickstart"]]
+    assert store.names()[REPORTS] == {lock}
+    store.living.take(lock)
     assert REPORTS not in store.names()
-    store.living.release(store.launches["quickstart"])
+    store.living.release(lock)
     store.prune()
     assert (old.exists(), nano.exists(), new.exists()) == (False, True, True)
     assert without in {each.run_id for each in store.ledger.entries()}

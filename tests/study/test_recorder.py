@@ -18,6 +18,7 @@ from study.ledger import Ledger
 from study.plan import Folders, Trial, make_plan
 from study.recorder import Recorder
 from study.records import Measurement, News
+from study.trainable import NEEDED_FILES
 
 SPACE = SearchSpace(
     name="example",
@@ -40,10 +41,17 @@ class Store:
         self.launch = self.ledger.open_launch("example", {})
         self.told: list[str] = []
         self.recorder = Recorder(
-            self.ledger, launch=self.launch, study={"study": "example"}, trials=self.trials, tell=self.told.append
+            self.ledger,
+            launch=self.launch,
+            study={"study": "example"},
+            trials=self.trials,
+            leases=Leases(folder / "leases"),
+            tell=self.told.append,
         )
         self.files = folder / "files"
         self.files.mkdir()
+        for name in NEEDED_FILES:
+            (self.files / name).touch()
         self.settled: list[str] = []
 
     def finish(self, identity: str) -> None:
@@ -279,3 +287,61 @@ def test_in_a_hurry_what_cannot_be_written_is_left_to_the_next_launch(
     store.recorder.close(interrupted=True, complete=False)
     record = store.ledger.trials()[identity]
     assert (record.outcome, record.last_step) == (None, 0), "it is open, and its checkpoint has what was measured"
+
+
+def test_a_trial_that_ends_without_its_files_is_not_finished(store: Store) -> None:
+    """As on a node that does not share the store's disk: it is trained again, and not called damaged for ever."""
+    lacking, whole = (trial.identity for trial in store.trials)
+    (store.files / "predictions.parquet").unlink()
+    store.finish(lacking)
+    store.recorder._thread.submit(lambda: None).result()
+    (store.files / "predictions.parquet").touch()
+    store.finish(whole)
+    store.recorder.close(interrupted=False, complete=True)
+    assert store.recorder.outcomes == {lacking: "failed", whole: "finished"}
+    assert store.recorder.messages[lacking].startswith(f"predictions.parquet missing in {store.files}")
+    assert not store.ledger.trials()[lacking].settled
+
+
+def test_what_fails_after_a_trial_was_written_is_told(store: Store) -> None:
+    def release(outcome: str) -> None:
+        raise ValueError("its lease cannot be given back\nas the server says")
+
+    identity = store.trials[0].identity
+    store.recorder.started(identity)
+    store.recorder.ended(identity, "finished", message="", artifacts=store.files, then=release)
+    store.recorder.close(interrupted=False, complete=True)
+    assert store.recorder.fault == "its lease cannot be given back"
+    assert store.recorder.outcomes == {identity: "finished"}, "which it is all the same"
+
+
+def test_where_the_experiment_is_deleted_that_is_one_line_and_nothing_is_left_running(store: Store) -> None:
+    first, second = (trial.identity for trial in store.trials)
+    store.recorder.started(first)
+    store.recorder.started(second)
+    store.recorder._thread.submit(lambda: None).result()
+    store.client.delete_experiment("1")
+    store.recorder.ended(first, "finished", message="", artifacts=store.files, then=store.settled.append)
+    store.recorder.close(interrupted=False, complete=True)
+    assert "was deleted in MLflow: restore it there" in store.recorder.fault
+    assert len(store.recorder.fault.splitlines()) == 1
+    assert {entry.status for entry in store.ledger.entries()} == {"KILLED"}
+    assert store.settled == ["failed"], "so that its work folder stays"
+
+
+@pytest.mark.parametrize("whose", ["trial", "launch"])
+def test_a_run_that_is_deleted_for_good_in_mid_study_is_one_line(store: Store, whose: str) -> None:
+    """Deleted, and then removed by `mlflow gc`: it cannot be restored."""
+    first, second = (trial.identity for trial in store.trials)
+    store.recorder.started(first)
+    store.recorder._thread.submit(lambda: None).result()
+    run_id = store.ledger.find(first).run_id if whose == "trial" else store.launch
+    store.ledger.delete(run_id)
+    store.ledger.purge(run_id)
+    store.recorder.ended(first, "finished", message="", artifacts=store.files, then=store.settled.append)
+    store.finish(second)
+    store.recorder.close(interrupted=False, complete=True)
+    [line] = (store.recorder.messages[first] if whose == "trial" else store.recorder.fault).splitlines()
+    assert f"Run with id={run_id} not found" in line
+    assert store.statuses()[second] == "FINISHED"
+    assert "RUNNING" not in store.statuses().values()

@@ -432,3 +432,23 @@ def test_what_can_be_known_before_ray_starts_is(studies: Studies, monkeypatch: p
 def test_a_config_travels_to_a_worker_and_back() -> None:
     for candidate in SPACE.candidates(SPACE.seeds):
         assert from_dict(asdict(candidate.config)) == candidate.config
+
+
+@pytest.mark.parametrize(
+    ("options", "told"), [("size=1m", "has 1.0 MB and"), ("size=64m,nr_inodes=9", " 8 inodes left")]
+)
+def test_a_temporary_folder_in_which_ray_cannot_start_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: str, told: str
+) -> None:
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(tmp_path)], check=False)
+    if mounted.returncode != 0:
+        pytest.skip("no disk can be mounted here")
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / "ray"))
+    try:
+        with pytest.raises(
+            InputError, match=r"Ray's temporary folder .* needs 50\.0 MB and 1000: free some"
+        ) as refused:
+            check_runnable([], Resources())
+    finally:
+        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
+    assert told in str(refused.value)

@@ -1,16 +1,13 @@
 """A tracking server as the store: MLflow's own, in a process of its own, that can be killed and comes back."""
 
 import io
-import os
-import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +28,7 @@ from study.orders import Resources
 from study.plan import Folders, make_plan
 from study.runner import run_plan
 from study.server_leases import ServerLeases
+from tests.study.servers import Server
 
 pytestmark = pytest.mark.slow
 
@@ -53,65 +51,6 @@ SHORT = SearchSpace(
 )
 
 
-class Server:
-    """MLflow's server on a folder."""
-
-    def __init__(self, folder: Path, port: int) -> None:
-        self.address = f"http://127.0.0.1:{port}"
-        where = ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
-        where += ["--artifacts-destination", str(folder / "artifacts"), "--host", "127.0.0.1", "--port", str(port)]
-        self.command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", *where]
-        self.start()
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        while not self.answers():
-            assert self.process.poll() is None
-            time.sleep(0.1)
-
-    def answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.address}/health") as response:
-                return bool(response.status == 200)
-        except OSError:
-            return False
-
-    def kill(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, free_port: int) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("server"), free_port)
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def machine(server: Server, tmp_path: Path) -> Callable[[str], Ledger]:
-    """The ledger as another machine opens it: the same server, a folder of its own."""
-    return lambda name: Ledger(tmp_path / name, server.address)
-
-
-@pytest.fixture
-def launched() -> Iterator[Callable[[Ledger], ServerLeases]]:
-    """The leases of a launch that begins there; all are ended with the test."""
-    begun: list[tuple[Ledger, str, ServerLeases]] = []
-
-    def begin(ledger: Ledger) -> ServerLeases:
-        launch = ledger.open_launch("example", {})
-        begun.append((ledger, launch, ServerLeases(ledger.root / "leases", ledger, launch)))
-        return begun[-1][2]
-
-    yield begin
-    for ledger, launch, leases in begun:
-        ledger.close_launch(launch, "finished", {})
-        leases.release_all()
-
-
 def test_a_lease_is_one_machine_s_at_a_time(
     machine: Callable[[str], Ledger], launched: Callable[[Ledger], ServerLeases]
 ) -> None:
@@ -132,7 +71,7 @@ def test_the_launch_of_another_machine_is_alive(
     leases = launched(ours)
     launched(theirs)
     ours.close_abandoned(leases)
-    assert len(ours.beats()) == 2, "neither its own launch nor the other is ended"
+    assert len(ours.running()) == 2, "neither its own launch nor the other is ended"
 
 
 def test_of_many_that_want_a_lease_at_once_never_two_have_it(
@@ -169,11 +108,10 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 from study.ledger import Ledger
-from study.server_leases import ServerLeases
+from study.runner import begin_launch
 ledger = Ledger(Path(sys.argv[1]), sys.argv[2])
-launch = ledger.open_launch("dying", {})
-leases = ServerLeases(ledger.root / "leases", ledger, launch)
-print(leases.take("of the dead"), launch, flush=True)
+launch, _, leases = begin_launch("dying", {}, ledger, print)
+print(leases.take("of-the-dead"), launch, flush=True)
 time.sleep(600)
 """
 
@@ -195,11 +133,11 @@ def test_on_one_machine_the_lease_of_a_dead_launch_is_free_at_once(
     ours = launched(ledger)
     holder, launch = start_holder(tmp_path / "here", server)
     with holder:
-        taken = ours.take("of the dead")
+        taken = ours.take("of-the-dead")
         holder.kill()
     assert not taken
-    assert ours.take("of the dead")
-    assert launch not in ledger.beats()
+    assert ours.take("of-the-dead")
+    assert launch not in ledger.running()
 
 
 def test_a_launch_that_died_is_ended_even_where_nothing_is_left_to_train(server: Server, tmp_path: Path) -> None:
@@ -208,10 +146,10 @@ def test_a_launch_that_died_is_ended_even_where_nothing_is_left_to_train(server:
     with holder:
         sweep_idle(ledger)
         sweep_idle(Ledger(tmp_path / "elsewhere", server.address))
-        assert launch in ledger.beats()
+        assert launch in ledger.running()
         holder.kill()
     sweep_idle(ledger)
-    assert launch not in ledger.beats()
+    assert launch not in ledger.running()
 
 
 def test_a_launch_of_another_machine_that_falls_silent_is_given_up_and_learns_it_when_it_comes_back(
@@ -225,14 +163,14 @@ def test_a_launch_of_another_machine_that_falls_silent_is_given_up_and_learns_it
     here, there = Ledger(tmp_path / "here", server.address), Ledger(tmp_path / "there", server.address)
     silent, alive = launched(there), launched(there)
     assert silent.take("trial")
-    assert alive.take("other trial")
+    assert alive.take("other-trial")
     silent._closed.set()  # its heart stops, as that of a process that is
     silent._heart.join()
     ours = launched(here)
     assert not ours.take("trial")
     while not ours.take("trial"):
         time.sleep(0.1)
-    assert not ours.take("other trial"), "whoever beats is not given up"
+    assert not ours.take("other-trial"), "whoever beats is not given up"
     monkeypatch.setattr(server_leases, "ABSENT_S", 0.0)
     with pytest.raises(LostError):
         silent.confirm()
@@ -254,7 +192,7 @@ def test_after_an_outage_nobody_is_given_up_for_silence_that_nobody_could_break(
     ours._last_look -= 1000
     ours._heard = {launch: heard._replace(since=heard.since - 1000) for launch, heard in ours._heard.items()}
     ours._look()
-    assert len(ours._ledger.beats()) == 2
+    assert len(ours._ledger.running()) == 2
     theirs.confirm()
 
 
@@ -338,7 +276,7 @@ def test_two_machines_share_the_trials_of_a_study(server: Server, tmp_path: Path
     ledger = Ledger(tmp_path / "third", server.address)
     records = ledger.trials()
     assert {records[identity].outcome for identity in trained[0] + trained[1]} == {"finished"}
-    assert not ledger.beats()
+    assert not ledger.running()
 
 
 def test_artifacts_go_to_the_server_and_come_from_it_to_another_machine(server: Server, tmp_path: Path) -> None:
@@ -357,7 +295,7 @@ def test_artifacts_go_to_the_server_and_come_from_it_to_another_machine(server: 
 
 def test_the_doctor_looks_at_a_server(server: Server, tmp_path: Path) -> None:
     folders = Folders(store=tmp_path / "here", data=tmp_path, cache=tmp_path, server=server.address)
-    answers, launches, *_ = check_server(folders)
+    answers, launches, *_ = check_server(folders, fix=False)
     assert answers.is_well
     assert server.address in answers.text
     assert launches.text == "store: 0 launches are running there: -"
@@ -371,7 +309,7 @@ def test_a_trial_that_no_launch_runs_is_told_and_the_next_launch_ends_it(
     launch = ledger.open_launch("dead", {})
     known = ledger.open_trial("orphan", launch=launch, name="orphan", tags={})
     ledger.close_launch(launch, "failed", {})
-    *_, orphans = check_server(folders)
+    *_, orphans = check_server(folders, fix=False)
     assert known.run_id in orphans.text
     assert not orphans.is_well
     ledger.close_abandoned(launched(ledger))
@@ -385,7 +323,7 @@ def test_a_server_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
         folders = Folders(store=tmp_path / "here", data=tmp_path, cache=tmp_path, server=address)
         with pytest.raises(InputError, match=f"{address} is no store that MLflow can open"):
             Ledger(folders.store, folders.server)
-        [finding] = check_server(folders)
+        [finding] = check_server(folders, fix=False)
     assert not finding.is_well
 
 
