@@ -147,16 +147,16 @@ def compare(contrast: Contrast, published: float, runs: Sequence[Run], usual: Ma
         raise MissingError("no seed is finished in all of its cells")
     seeds = sorted(common)
     sums = np.array([sum(weight * trials[seed].accuracy for weight, trials in cells) for seed in seeds])
+    is_alone = len(cells) == 1
     image_variance, is_paired = _image_variance(cells, seeds)
-    alone = len(cells) == 1
     return Comparison(
         effect=float(sums.mean()) - published,
         seed_variance=float(sums.var(ddof=1)) if len(seeds) > 1 else 0.0,
         known=_known_spread(cells, seeds, usual),
         image_variance=image_variance,
-        cell=(float(sums.mean()), _num_test(cells[0][1][seeds[0]])) if alone else None,
+        cell=(float(sums.mean()), _num_test(cells[0][1][seeds[0]])) if is_alone else None,
         num_seeds=len(seeds),
-        test=_test(len(seeds), is_paired=is_paired and not alone, is_alone=alone),
+        test=_test(len(seeds), is_paired=is_paired, is_alone=is_alone),
         left_out=tuple(sorted(set().union(*(trials for _, trials in cells)) - common)),
     )
 
@@ -203,7 +203,10 @@ def _selected(cell: Cell, runs: Sequence[Run]) -> dict[frozenset[tuple[str, Any]
 
 
 def _image_variance(cells: Sequence[tuple[float, dict[int, Run]]], seeds: Sequence[int]) -> tuple[float, bool]:
-    """Return the variance that the choice of test images gives a contrast, and whether it compares image by image."""
+    """Return the variance that the choice of test images gives a sum, and whether it compares image by image.
+
+    A cell alone has no other to be compared with, and counts as in its table.
+    """
     by_dataset: dict[object, list[tuple[float, list[Run]]]] = {}
     for weight, trials in cells:
         dataset = trials[seeds[0]].point.get("dataset")
@@ -212,7 +215,7 @@ def _image_variance(cells: Sequence[tuple[float, dict[int, Run]]], seeds: Sequen
     for group in by_dataset.values():
         rights = [run.right for _, runs in group for run in runs]
         sizes = {None if right is None else len(right) for right in rights}
-        if len(sizes) == 1 and None not in sizes:
+        if len(cells) > 1 and len(sizes) == 1 and None not in sizes:
             weights = np.array([weight for weight, _ in group])
             variance += paired_variance(weights, np.array(rights).reshape(len(group), len(seeds), -1))
         else:

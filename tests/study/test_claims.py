@@ -294,8 +294,10 @@ def test_two_seeds_that_agree_by_chance_do_not_decide() -> None:
 
 
 def test_a_cell_beside_a_published_number_has_the_interval_of_its_table() -> None:
-    accuracies = [0.914, 0.911, 0.916]
+    accuracies = [0.91, 0.92, 0.93]
     judgement = one(matches(a=91.0), table({"a": accuracies}, num_test=300))
+    right = np.arange(300) < 300 * np.array(accuracies)[:, None]
+    assert one(matches(a=91.0), predicted({"a": right})) == judgement, "with predictions as without"
     low, high = cell_interval(accuracies, 300, usual_spread([accuracies]))
     assert (judgement.low, judgement.high) == pytest.approx((100 * low - 91, 100 * high - 91))
 
