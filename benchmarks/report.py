@@ -27,6 +27,7 @@ from study.leases import Leases
 from study.ledger import Ledger
 from study.plan import Folders, Plan, Trial, make_plan
 from study.recorder import Recorder
+from study.trainable import NEEDED_FILES
 
 ROOT = Path(__file__).parent.parent
 MOST_SECONDS, MOST_BYTES = 10, 10_000_000
@@ -82,6 +83,8 @@ def _finish(trial: Trial, recorder: Recorder, artifacts: Path, *, keep_model: bo
     answers = _answers(trial, store)
     accuracy = float((answers["label"] == answers["prediction"]).mean())
     artifacts.mkdir()
+    for name in NEEDED_FILES:
+        (artifacts / name).touch()
     answers.to_parquet(artifacts / "predictions.parquet", index=False)
     if keep_model:
         _write_model(trial, len(store.manifest.class_names), artifacts / "model.safetensors")

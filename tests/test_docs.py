@@ -20,6 +20,7 @@ from search_spaces.recipes import RECIPES
 from search_spaces.scales import SCALES
 from study import report, trainable
 from study.cli.main import COMMANDS
+from study.leases import Leases
 from study.ledger import Ledger
 from study.plan import Folders, make_plan
 from study.recorder import Recorder
@@ -133,15 +134,19 @@ def test_what_the_page_on_mlflow_filters_and_groups_by_is_in_a_store(
 
 def _write_study(store: Ledger, plan: Any, rows: list[dict[str, float]]) -> None:
     launch = store.open_launch(plan.space.name, plan.space.tags)
-    recorder = Recorder(store, launch=launch, study=plan.space.tags, trials=plan.to_run, tell=print)
+    leases = Leases(store.root / "leases")
+    recorder = Recorder(store, launch=launch, study=plan.space.tags, trials=plan.to_run, leases=leases, tell=print)
+    files = store.root / "files"
+    files.mkdir(exist_ok=True)
+    for name in trainable.NEEDED_FILES:
+        (files / name).touch()
     *curve, final = rows
     last = {name: value for row in curve for name, value in row.items()}
     for trial in plan.to_run:
         recorder.started(trial.identity)
         recorder.rows(trial.identity, [last])
         recorder.final(trial.identity, {"step": last["step"], **final})
-        nothing = store.root / "nothing"
-        recorder.ended(trial.identity, "finished", message="", artifacts=nothing, then=lambda _: None)
+        recorder.ended(trial.identity, "finished", message="", artifacts=files, then=lambda _: None)
     recorder.close(interrupted=False, complete=True)
     assert set(recorder.outcomes.values()) == {"finished"}, recorder.messages
 
