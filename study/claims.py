@@ -282,7 +282,7 @@ def _reason(comparison: Comparison, verdict: Verdict, seeds: int | None, power: 
         reasons.append(f"{NEEDS_SEEDS} to tell how many would decide it")
     elif power is not None:
         limit = "" if seeds else ", as the images stay the same"
-        reasons.append(f"{seeds or MAX_SEEDS} seeds would decide it with a probability of {power:.0%}{limit}")
+        reasons.append(f"{seeds or MAX_SEEDS} seeds would decide it with a probability of {100 * power:.0f} %{limit}")
     if comparison.left_out:
         reasons.append(f"left out, as not all of its cells have them: seeds {', '.join(map(str, comparison.left_out))}")
     return "; ".join(reasons)

@@ -246,7 +246,7 @@ def test_many_seeds_do_not_outvote_few_images() -> None:
     judgement = one(A_BETTER, predicted({"a": np.ones((20, 99), bool), "b": b}))
     assert judgement.verdict == "undecided"
     assert judgement.seeds_to_decide is None
-    assert judgement.reason == "100 seeds would decide it with a probability of 0%, as the images stay the same"
+    assert judgement.reason == "100 seeds would decide it with a probability of 0 %, as the images stay the same"
 
 
 def test_comparing_image_by_image_tells_more_than_counts() -> None:
