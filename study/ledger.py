@@ -17,7 +17,7 @@ import time
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -124,7 +124,7 @@ class Ledger:
     """The MLflow store of one folder, or of a tracking server. Created, or migrated, when it is opened.
 
     Args:
-        root: the folder, usually `mlruns/`.
+        root: the folder, usually `mlruns/`; with a server, it is not made before a launch needs it.
         server: address of the tracking server that keeps runs and artifacts; empty where the folder does.
 
     Raises:
@@ -135,14 +135,16 @@ class Ledger:
         self.root = root.absolute()
         self.server = server
         self.uri = server or tracking_uri(self.root)
-        check_writable(self.root, "--store")
+        if not server:
+            check_writable(self.root, "--store")
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table it creates
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # and of errors that are raised, too
         self._artifact_uris: dict[str, str] = {}  # by run: asked for one by one they take longer than all of a report
         self._copies: Path | None = None
         os.environ.update(SERVER_SETTINGS if server else {})
         try:
-            with FileLock(self.root / "open.lock"):  # two that create the same tables at once break them
+            # two that create the same tables at once break them
+            with nullcontext() if server else FileLock(self.root / "open.lock"):
                 self._client = MlflowClient(self.uri)
                 self._experiment = self._find_or_create_experiment()
         except (MlflowException, SQLAlchemyError, OSError, ValueError) as error:

@@ -43,6 +43,16 @@ class Folders:
     server: str = ""
     skip_broken: bool = False
 
+    @property
+    def results(self) -> str:
+        """Where the results are, as a reader is told it: the server's address, else the folder."""
+        return self.server or str(self.store)
+
+    @property
+    def has_store(self) -> bool:
+        """Whether there is a store yet; of a server, it is not asked."""
+        return bool(self.server) or (self.store / "mlflow.db").exists()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outline:

@@ -84,9 +84,10 @@ WRONG = {
     "a cluster that is none": (["run", "quickstart", "--address", "auto"], "--address = auto: must be HOST:PORT"),
     "a store that is a file": (["run", "quickstart", "--store", str(ROOT / "LICENSE")], "cannot be written"),
     "a cache that is a file": (["run", "quickstart", "--cache-dir", str(ROOT / "LICENSE")], "cannot be written"),
-    "a store that is nested too deep": (["plan", "quickstart", "--store", "NESTED"], "cannot be written: it is nested"),
+    "a store that is nested too deep": (["run", "quickstart", "--store", "NESTED"], "cannot be written: it is nested"),
     "a corrupt store": (["plan", "quickstart", "--store", "CORRUPT"], "no store that MLflow can open"),
-    "reports on a file": (["report", "quickstart", "--reports", str(ROOT / "LICENSE")], "cannot be written"),
+    "a report of no store": (["report", "quickstart"], "there is no store at"),
+    "a password in an address": (["plan", "quickstart", "--store", "http://me:pass@127.0.0.1:9"], "TRACKING_PASSWORD"),
     "a server that is not there": (["plan", "quickstart", "--store", "http://127.0.0.1:9"], "http://127.0.0.1:9"),
     "to prune a server": (["prune", "--store", "http://127.0.0.1:9"], "prune needs the folder of a store"),
     "no store to show": (["ui", "--store", "/nowhere/at/all"], "run a study first"),
@@ -105,6 +106,7 @@ def test_wrong_input_is_one_clear_line_and_exit_code_2(case: str, tmp_path: Path
     assert done.returncode == 2
     assert told in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
+    assert "me:pass" not in done.stderr + done.stdout
     assert not (tmp_path / "ray").exists(), "Ray was not started"
 
 
@@ -269,6 +271,7 @@ def test_a_study_interrupted_resumed_and_asked_again(tmp_path: Path) -> None:
     Ledger(store).open_launch("quickstart", {})  # one that died after its last trial, before its end
     asked = call(*arguments)
     assert asked.returncode == 0
+    assert asked.stdout.startswith(f"store: {store}\n")
     assert "nothing to do" in asked.stdout
     launches = [run for run in all_runs(store) if run.data.tags["kind"] == "launch"]
     assert sorted(run.info.status for run in launches) == ["FINISHED", "KILLED", "KILLED", "KILLED"]
@@ -278,6 +281,10 @@ def test_a_study_interrupted_resumed_and_asked_again(tmp_path: Path) -> None:
     cells = (tmp_path / "reports" / "quickstart" / "cells.csv").read_text().splitlines()
     assert len(cells) == 1 + 4
     assert (tmp_path / "reports" / "quickstart" / "trials.parquet").exists()
+
+    nowhere = call("report", "quickstart", "--seeds", "1", *where(tmp_path), "--reports", str(ROOT / "LICENSE"))
+    assert nowhere.returncode == 2
+    assert "cannot be written" in nowhere.stderr
 
 
 @pytest.mark.long

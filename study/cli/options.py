@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import search_spaces
+from revit.errors import InputError
 from revit.folders import expanded
 from revit.weights import use_weights_dir
 from search_spaces.recipes import RECIPES
 from search_spaces.scales import SCALES
+from study.cli.console import tell
 from study.model_check import check_names
 
 if TYPE_CHECKING:
@@ -101,9 +103,23 @@ def folders_of(
     )
 
 
+def tell_store(folders: "Folders") -> None:
+    """Say which store a command uses: in another working directory the default is another one."""
+    tell(f"store: {folders.results}" + ("" if folders.has_store else " (there is none yet)"))
+
+
 def is_server(store: str) -> bool:
-    """Return whether a store is the address of a tracking server, not a folder."""
-    return store.startswith(SERVERS)
+    """Return whether a store is the address of a tracking server, not a folder.
+
+    Raises:
+        InputError: the address holds a password, which would be printed, and kept with every launch.
+    """
+    if not store.startswith(SERVERS):
+        return False
+    if "@" in store.split("/")[2]:
+        variables = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        raise InputError(f"--store has a user or password in its address: must be without; they go into {variables}")
+    return True
 
 
 def spaces_of(study: str, scale: str | None, recipe: str | None) -> "list[SearchSpace]":

@@ -22,6 +22,7 @@ from study.cli.options import (
     folders_of,
     is_server,
     spaces_of,
+    tell_store,
 )
 
 LOOPBACK = "127.0.0.1"
@@ -42,8 +43,10 @@ def doctor(
     """
     from study.doctor import diagnose
 
+    folders = folders_of(store, data_dir, weights_dir, cache_dir)
+    tell_store(folders)
     code = EXIT_FINISHED
-    for finding in diagnose(folders_of(store, data_dir, weights_dir, cache_dir), fix=fix):
+    for finding in diagnose(folders, fix=fix):
         tell(f"{finding.verdict:<6}  {finding.text}")
         code = code if finding.is_well else EXIT_SOME_FAILED
     raise typer.Exit(code)
@@ -78,6 +81,7 @@ def prune(
     from study.ledger import Ledger
     from study.pruning import described, prunable, remove
 
+    tell(f"store: {folder}")
     ledger = Ledger(folder)
     leases = Leases(ledger.root / "leases")
     found = prunable(ledger, leases, names, models or ())
@@ -109,6 +113,7 @@ def ui(
     folder = expanded(Path(store))
     command = ui_command(folder, host, port)
     _check_free(host, port)
+    tell(f"store: {folder}")
     if host != LOOPBACK:
         tell(f"warning: whoever reaches {host}:{port} can read, change and delete every result")
     out.print(f"http://{host}:{port}{Ledger(folder).ui_path()}   (Ctrl-C ends it)", soft_wrap=True)

@@ -2,13 +2,15 @@
 
 import os
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
 from revit.datasets.registry import caveats
-from revit.folders import expanded
+from revit.errors import InputError
+from revit.folders import check_writable, expanded
 from revit.weights import use_weights_dir
 from study.cli.console import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_SOME_FAILED, out, tell
 from study.cli.invocation import next_command, this_command
@@ -28,13 +30,15 @@ from study.cli.options import (
     folders_of,
     seeds_of,
     spaces_of,
+    tell_store,
 )
 from study.signals import handled
 
 if TYPE_CHECKING:
     from search_spaces.space import SearchSpace
     from study.ledger import Ledger
-    from study.plan import Folders, Plan
+    from study.plan import Folders, Plan, Trial
+    from study.records import TrialRecord
     from study.runner import RunResult
     from study.verdicts import JudgedClaim
 
@@ -76,11 +80,14 @@ def plan(
     from study.disk_space import disk_line, images_lines
     from study.fetch import missing
     from study.model_check import check_models
-    from study.plan import is_registered, outline
+    from study.plan import is_registered, make_plan, outline
     from study.tables import notes, outline_table, plan_table
 
     folders = folders_of(store, data_dir, weights_dir, cache_dir, skip_broken=skip_broken)
-    for space in spaces_of(study, scale, recipe):
+    spaces = spaces_of(study, scale, recipe)
+    tell_store(folders)
+    records = _ledger(folders).trials() if folders.has_store else {}
+    for space in spaces:
         check_models(space)
         absent = missing(space, folders.data) if is_registered(space) else []
         if absent:
@@ -96,7 +103,7 @@ def plan(
             continue
         for line in images_lines(space, folders):
             tell(line)
-        planned, _ = _plan(space, seeds, folders)
+        planned = make_plan(space, seeds_of(space, seeds), folders, records)
         out.print(plan_table(planned))
         out.print(f"{len(planned.trials)} trials, {len(planned.to_run)} to run")
         if planned.to_run:
@@ -191,13 +198,20 @@ def report(
     Exit code: 0 written, 1 an earlier report was kept, 2 wrong input.
     """
     from study.environment import check_uniform
+    from study.plan import make_plan
     from study.report import write_report
     from study.report_folder import ReportKeptError, folder_name, write_index
 
     folders = folders_of(store, data_dir, weights_dir, cache_dir, skip_broken=skip_broken)
+    spaces = spaces_of(study, scale, recipe)
+    if not folders.has_store:
+        raise InputError(f"there is no store at {folders.store}: run a study first, or name another with --store")
+    tell_store(folders)
+    ledger = _ledger(folders)
+    records = ledger.trials()
     code = EXIT_FINISHED
-    for space in spaces_of(study, scale, recipe):
-        planned, ledger = _plan(space, seeds, folders)
+    for space in spaces:
+        planned = make_plan(space, seeds_of(space, seeds), folders, records)
         if strict_environment:
             check_uniform(planned)
         judged = _print_answer(planned, ledger)
@@ -245,15 +259,21 @@ def _run(
     strict_environment: bool,
 ) -> int:
     """Run one study after the other, once all of them are known to be able to start."""
-    plans = [_plan(space, seeds, folders) for space in spaces]
-    todo = [trial for planned, _ in plans for trial in planned.to_run]
+    from study.plan import make_plan
+
+    tell_store(folders)
+    check_writable(folders.store, "--store")
+    ledger = _ledger(folders)
+    records = ledger.trials()
+    plans = [make_plan(space, seeds_of(space, seeds), folders, records) for space in spaces]
+    todo = [trial for planned in plans for trial in planned.to_run]
     if strict_environment:
         from study.environment import check_uniform, expected
 
         here = expected(
             cpus_per_trial=asked["cpus_per_trial"], gpus_per_trial=asked["gpus_per_trial"], compiled=asked["compiled"]
         )
-        for planned, _ in plans:
+        for planned in plans:
             check_uniform(planned, here if planned.to_run else None)
     if todo:
         from study.orders import Resources
@@ -261,12 +281,21 @@ def _run(
 
         check_runnable(todo, Resources(**asked))
     code = EXIT_FINISHED
-    for planned, ledger in plans:
+    for number, planned in enumerate(plans, start=1):
         records = ledger.retry(ledger.trials, tell=tell)
+        if len(plans) > 1:
+            tell(f"\nstudy {number} of {len(plans)}, {_progress(todo, records)}")
         code = max(code, _run_one(planned.with_records(records), ledger, asked, command))
         if code == EXIT_INTERRUPTED:
             break
     return code
+
+
+def _progress(todo: "list[Trial]", records: "Mapping[str, TrialRecord]") -> str:
+    """Return how many of the trials that a command found to run are done by now, each identity once."""
+    identities = {trial.identity for trial in todo}
+    num_done = sum(identity in records and records[identity].settled for identity in identities)
+    return f"{num_done} of {len(identities)} trials of this command done"
 
 
 def _run_one(planned: "Plan", ledger: "Ledger", asked: Asked, command: str) -> int:
@@ -293,12 +322,10 @@ def _run_one(planned: "Plan", ledger: "Ledger", asked: Asked, command: str) -> i
     return code
 
 
-def _plan(space: "SearchSpace", seeds: int | None, folders: "Folders") -> "tuple[Plan, Ledger]":
+def _ledger(folders: "Folders") -> "Ledger":
     from study.ledger import Ledger
-    from study.plan import make_plan
 
-    ledger = Ledger(folders.store, folders.server)
-    return make_plan(space, seeds_of(space, seeds), folders, ledger.trials()), ledger
+    return Ledger(folders.store, folders.server)
 
 
 def _share_trials(planned: "Plan", ledger: "Ledger") -> None:

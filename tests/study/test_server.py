@@ -296,6 +296,7 @@ def test_artifacts_go_to_the_server_and_come_from_it_to_another_machine(server: 
 def test_the_doctor_looks_at_a_server(server: Server, tmp_path: Path) -> None:
     folders = Folders(store=tmp_path / "here", data=tmp_path, cache=tmp_path, server=server.address)
     answers, launches, *_ = check_server(folders, fix=False)
+    assert not folders.store.exists(), "who only reads from a server makes no folder"
     assert answers.is_well
     assert server.address in answers.text
     assert launches.text == "store: 0 launches are running there: -"
