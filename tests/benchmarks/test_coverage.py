@@ -49,7 +49,7 @@ def test_simulated_trials_are_as_accurate_and_as_much_alike_as_they_should_be(na
 @pytest.mark.parametrize("num_seeds", [1, 2, 3, 5])
 @pytest.mark.parametrize(("name", "num_test"), [("tight", 40), ("tight", 600), ("wide", 600), ("little", 40)])
 def test_intervals_cover_the_accuracy_on_new_images(name: str, num_test: int, num_seeds: int) -> None:
-    """Student's t over seeds alone covers 46 % of five tight seeds', and has no width for 14 % of three on 40 images."""
+    """Student's t over seeds alone covers 46 % with five tight seeds; of three on 40 images, 14 % have no width."""
     covered = coverage(np.random.default_rng(0), AGREEMENTS[name], num_test, num_seeds, num_studies=200)
     assert covered >= MIN_COVERAGE - noise(MIN_COVERAGE, 200)
 
