@@ -7,6 +7,7 @@ of the interpreter to its end.
 """
 
 import argparse
+import json
 import math
 import resource
 import subprocess
@@ -79,12 +80,15 @@ def write_study(seeds: tuple[int, ...], folders: Folders) -> tuple[Plan, Ledger]
 
 def _finish(trial: Trial, recorder: Recorder, artifacts: Path, *, keep_model: bool) -> None:
     """Write one trial from its start to its end."""
+    assert trial.images is not None, "a plan to run has them here"
     store = ImageStore(trial.images)
     answers = _answers(trial, store)
     accuracy = float((answers["label"] == answers["prediction"]).mean())
     artifacts.mkdir()
     for name in NEEDED_FILES:
         (artifacts / name).touch()
+    built = {"data": {"class_names": store.manifest.class_names}}
+    (artifacts / "built.json").write_text(json.dumps(built))
     answers.to_parquet(artifacts / "predictions.parquet", index=False)
     if keep_model:
         _write_model(trial, len(store.manifest.class_names), artifacts / "model.safetensors")

@@ -96,6 +96,7 @@ def _describe_data(config: FineTuneConfig, splits: Splits, store: ImageStore) ->
     mix = draw_mix(config, 0, len(first))
     return {
         "digest": store.manifest.digest,
+        "class_names": list(store.manifest.class_names),
         "num_train": len(splits.train),
         "num_val": len(splits.val),
         "num_test": len(splits.test),

@@ -17,8 +17,8 @@ UNDECIDING_FIELDS = ("dataset", "micro_batch", "steps", "epochs", "epoch_images"
 def origin(data_digest: str, weights_digest: str | None) -> dict[str, str]:
     """What decides a trial's result beside its config, by name: kept with it, to tell later what has changed."""
     return {
-        "data": data_digest[:16],
-        "weights": "none" if weights_digest is None else weights_digest[:16],
+        "data": data_digest,
+        "weights": "none" if weights_digest is None else weights_digest,
         "training version": str(TRAINING_VERSION),
     }
 

@@ -29,8 +29,8 @@ def load(name: str) -> SearchSpace:
         raise InputError(f"there is no study {shown(name)}{hint} Known: {', '.join(names())}")
     try:
         module = importlib.import_module(f"{__name__}.{name}")
-    except InputError:
-        raise
+    except InputError as error:
+        raise InputError(f"search_spaces/{name}.py: {error}") from error
     except Exception as error:  # a module is code, and may raise anything
         raise InputError(f"search_spaces/{name}.py cannot be read: {type(error).__name__}: {error}") from error
     space = getattr(module, "SPACE", None)

@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping
 
+from study.inputs import ORIGIN_TAG
 from study.records import TrialRecord
-
-ORIGIN_TAG = "origin."
-"""Prefix of the tags that keep a trial's origin: digests of its data and weights, the training version."""
 
 
 def changes(record: TrialRecord, config: Mapping[str, object], origin: Mapping[str, str]) -> str:

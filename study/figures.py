@@ -1,6 +1,7 @@
 """Which figures a study's report shows, and where their numbers come from."""
 
 import itertools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -172,15 +173,16 @@ def _answers(study: Study) -> list[go.Figure]:
         return []
     drawn = []
     for name, trial in first.items():
-        store = ImageStore(trial.images)
         answers = pd.read_parquet(study.ledger.artifact(_run_id(trial), "predictions.parquet"))
         true, prediction = answers["label"].to_numpy(), answers["prediction"].to_numpy()
-        classes = store.manifest.class_names
+        classes = _class_names(trial, study.ledger)
         counts = np.zeros((len(classes), len(classes)), np.int64)
         np.add.at(counts, (true, prediction), 1)
-        images = _Images(store, answers["index"].to_numpy())
-        wrong = plots.mistakes(images, true, prediction, answers["confidence"].to_numpy(), classes, name)
-        drawn += [plots.confusion(counts, classes, name), wrong]
+        drawn.append(plots.confusion(counts, classes, name))
+        if trial.images is not None:
+            images = _Images(ImageStore(trial.images), answers["index"].to_numpy())
+            confidence = answers["confidence"].to_numpy()
+            drawn.append(plots.mistakes(images, true, prediction, confidence, classes, name))
     return drawn
 
 
@@ -198,16 +200,19 @@ def _looking_inside(study: Study) -> list[go.Figure]:
     models = {name: _tested_model(trial, study.ledger) for name, trial in first.items()}
     shown = {f"position embedding {name}": embedding_filters(model) for name, model in models.items()}
     learned, trial = models["learned"], first["learned"]
-    image, given = _test_image(trial)
-    maps = attention_maps(learned, given)[:, 0]
-    return [plots.filters(shown), plots.similarity(pos_embed_similarity(learned)), plots.attention(maps, image)]
+    drawn = [plots.filters(shown), plots.similarity(pos_embed_similarity(learned))]
+    if trial.images is not None:
+        image, given = _test_image(trial, ImageStore(trial.images))
+        drawn.append(plots.attention(attention_maps(learned, given)[:, 0], image))
+    return drawn
 
 
 def _samples(study: Study) -> list[go.Figure]:
     """Figure 4 of the paper: training images of every class of the datasets that the study compares."""
     if "dataset" not in study.plan.space.scientific:
         return []
-    stores = {trial.candidate.config.dataset: ImageStore(trial.images) for trial in study.trials}
+    here = {trial.candidate.config.dataset: trial.images for trial in study.trials if trial.images is not None}
+    stores = {name: ImageStore(folder) for name, folder in here.items()}
     sets = {name: _samples_of(store) for name, store in stores.items() if len(store.manifest.class_names) <= FEW_CELLS}
     return [plots.samples(sets)] if sets else []
 
@@ -290,20 +295,26 @@ def _tested_model(trial: Trial, ledger: Ledger) -> Any:
 
     from revit.models import build_model
 
-    store = ImageStore(trial.images)
-    model = build_model(trial.candidate.config, len(store.manifest.class_names), trial.weights)
+    model = build_model(trial.candidate.config, len(_class_names(trial, ledger)), None)
     model.load_state_dict(load_file(ledger.artifact(_run_id(trial), "model.safetensors")))
     return model.eval()
 
 
-def _test_image(trial: Trial) -> tuple[npt.NDArray[np.uint8], Any]:
+def _class_names(trial: Trial, ledger: Ledger) -> list[str]:
+    """Return the classes that the trial was told apart, as it recorded them: its images may not be here."""
+    built = json.loads(ledger.artifact(_run_id(trial), "built.json").read_text())
+    names: list[str] = built["data"]["class_names"]
+    return names
+
+
+def _test_image(trial: Trial, store: ImageStore) -> tuple[npt.NDArray[np.uint8], Any]:
     """A test image as it is, and as the model is given it (1, 3, R, R)."""
     import torch
 
     from revit.datasets.loader import eval_batches, to_input
     from revit.normalization import normalization_of
 
-    store, config = ImageStore(trial.images), trial.candidate.config
+    config = trial.candidate.config
     place = np.flatnonzero(store.is_test)[:1]
     [batch] = eval_batches(store, place, config.resolution, 1)
     return store.image(int(place[0])), to_input(batch.images, normalization_of(config), torch.device("cpu"))

@@ -36,6 +36,7 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.rest_utils import http_request
 from requests import HTTPError
 from requests.exceptions import JSONDecodeError
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from revit.errors import InputError
@@ -146,15 +147,16 @@ class Ledger:
             # two that create the same tables at once break them
             with nullcontext() if server else FileLock(self.root / "open.lock"):
                 self._client = MlflowClient(self.uri)
-                self._experiment = self._find_or_create_experiment()
+                self._experiment, self._made_at = self._find_or_create_experiment()
         except (MlflowException, SQLAlchemyError, OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             what = server or self.root / "mlflow.db"
             raise InputError(f"{what} is no store that MLflow can open: {reason}") from error
 
-    def _find_or_create_experiment(self) -> str:
+    def _find_or_create_experiment(self) -> tuple[str, str]:
+        """Return the experiment's id, and the address at which its artifacts were when the store was made."""
         tags = {"mlflow.experimentKind": "custom_model_development"}
-        location = None if self.server else (self.root / "artifacts").as_uri()
+        location = None if self.server else self._artifacts_uri
         found = self._client.get_experiment_by_name(EXPERIMENT)
         if found is None:
             with suppress(MlflowException):  # another machine created it on the server meanwhile; else it is told below
@@ -162,7 +164,7 @@ class Ledger:
             found = self._client.get_experiment_by_name(EXPERIMENT)
         if found is None or found.lifecycle_stage == LifecycleStage.DELETED:
             raise ValueError(f"its experiment {EXPERIMENT} is deleted: restore it in MLflow's UI")
-        return str(found.experiment_id)
+        return str(found.experiment_id), str(found.artifact_location).rstrip("/")
 
     def check_experiment(self) -> None:
         """Raise InputError where the experiment was deleted since it was opened."""
@@ -251,7 +253,7 @@ class Ledger:
             status=run.info.status,
             deleted=run.info.lifecycle_stage == LifecycleStage.DELETED,
             is_ours=run.info.experiment_id == self._experiment,
-            artifacts=_local(run.info.artifact_uri),
+            artifacts=_local(self._here(run.info.artifact_uri)),
             began_ms=run.info.start_time,
             metrics=run.data.metrics,
             tags=run.data.tags,
@@ -418,7 +420,30 @@ class Ledger:
     def _artifact_uri(self, run_id: str) -> str:
         if run_id not in self._artifact_uris:
             self._artifact_uris[run_id] = self._client.get_run(run_id).info.artifact_uri
-        return self._artifact_uris[run_id]
+        return self._here(self._artifact_uris[run_id])
+
+    def _here(self, uri: str) -> str:
+        """Return where artifacts lie now: a store that was copied or moved still has the addresses it was made with."""
+        return uri if self.server else uri.replace(f"{self._made_at}/", f"{self._artifacts_uri}/", 1)
+
+    @property
+    def _artifacts_uri(self) -> str:
+        return (self.root / "artifacts").as_uri()
+
+    def relocate(self) -> None:
+        """Let MLflow look for artifacts in this folder, after the store was copied or moved.
+
+        MLflow changes no address itself, so this is written to its tables.
+        """
+        engine = self._client._tracking_client.store.engine
+        paths = {"before": self._made_at, "now": self._artifacts_uri}
+        with engine.begin() as connection:
+            for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+                moved = f"{column} = :now || substr({column}, length(:before) + 1)"
+                is_of_it = f"substr({column}, 1, length(:before)) = :before"
+                connection.execute(text(f"UPDATE {table} SET {moved} WHERE {is_of_it}"), paths)
+        self._made_at = self._artifacts_uri
+        self._artifact_uris.clear()
 
     def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags of a run."""
@@ -449,8 +474,9 @@ class Ledger:
             order_by=["attributes.start_time DESC"],
         )
         for launch in launches:
+            repository = get_artifact_repository(self._here(launch.info.artifact_uri), tracking_uri=self.uri)
             for path in paths:
-                self._client.log_artifact(launch.info.run_id, str(path), folder)
+                repository.log_artifact(str(path), folder)
 
     def artifact(self, run_id: str, name: str) -> Path:
         """Where an artifact of a trial lies on this machine's disk. Of a server's, it is a copy that goes with us."""

@@ -1,17 +1,15 @@
 """What a study asks for, what of it is done, and what is left to train."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from revit.config import FineTuneConfig, ModelConfig
+from revit.config import FineTuneConfig
 from revit.datasets.registry import DATASETS, caveats
-from revit.datasets.store import ImageStore, open_store, remarks
 from revit.identity import identity, origin
-from revit.weights import find_weights, weights_digest
 from search_spaces.space import Candidate, SearchSpace
 from study.changes import changes
+from study.inputs import Inputs
 from study.records import CELL_TAG, TrialRecord, study_tags
 
 MISSING = {
@@ -67,7 +65,7 @@ class Trial:
     """One trial of a study, named by its identity, with what the ledger has of it.
 
     Attributes:
-        images: folder of the image store that it reads.
+        images: folder of the image store that it reads; None where it is not on this machine.
         weights: file or folder of the weights that it starts from, None for none.
         num_steps: optimizer steps that its budget compiles to.
         num_test: images it is tested on.
@@ -75,11 +73,12 @@ class Trial:
         origin: what decides its result beside its config (`revit.identity.origin`).
         changed: where it is stale, so new but its place in the study was done before: what is different now.
         former_run: id of the run in which that was done.
+        sizes: numbers of its images (`study.inputs.SIZES`).
     """
 
     candidate: Candidate
     identity: str
-    images: Path
+    images: Path | None
     weights: Path | None
     num_steps: int
     num_test: int
@@ -87,6 +86,7 @@ class Trial:
     origin: Mapping[str, str]
     changed: str = ""
     former_run: str = ""
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def settled(self) -> bool:
@@ -163,50 +163,52 @@ def _stated_steps(config: FineTuneConfig) -> int:
     return config.num_steps(round(config.data_fraction * num_all), num_all)
 
 
-def make_plan(space: SearchSpace, seeds: tuple[int, ...], folders: Folders, records: Mapping[str, TrialRecord]) -> Plan:
+def make_plan(
+    space: SearchSpace,
+    seeds: tuple[int, ...],
+    folders: Folders,
+    records: Mapping[str, TrialRecord],
+    *,
+    for_report: bool = False,
+) -> Plan:
     """Name every trial of the space. Decodes datasets that were never decoded here; imports no torch.
+
+    Args:
+        records: the ledger's, by identity, the newest first.
+        for_report: images and weights need not be here where trials with them are recorded.
 
     Raises:
         InputError: a dataset or weights are missing, an image cannot be decoded, or a fraction leaves a
             class empty.
     """
-
-    @cache
-    def store_of(dataset: str) -> ImageStore:
-        return open_store(dataset, data_dir=folders.data, cache_dir=folders.cache, skip_broken=folders.skip_broken)
-
-    @cache
-    def weights_of(model: ModelConfig) -> Path | None:
-        return find_weights(model)
-
-    digest_of = cache(weights_digest)
+    inputs = Inputs(
+        data=folders.data,
+        cache_dir=folders.cache,
+        skip_broken=folders.skip_broken,
+        recorded=list(records.values()) if for_report else (),
+    )
 
     def trial_of(candidate: Candidate) -> Trial:
         config = candidate.config
-        store = store_of(config.dataset)
-        weights = weights_of(config.model)
-        splits = store.split(config.val_fraction, config.data_fraction, config.subset_seed)
-        num_steps = config.num_steps(len(splits.train), splits.num_all)
-        name = identity(
-            config,
-            num_steps=num_steps,
-            data_digest=store.manifest.digest,
-            weights_digest=digest_of(weights),
-        )
+        images = inputs.images(config)
+        weights, weights_digest = inputs.weights(config.model)
+        num_steps = config.num_steps(images.num_train, images.num_all)
+        name = identity(config, num_steps=num_steps, data_digest=images.digest, weights_digest=weights_digest)
         return Trial(
             candidate=candidate,
             identity=name,
-            images=store.folder,
+            images=images.folder,
             weights=weights,
             num_steps=num_steps,
-            num_test=store.manifest.num_test,
+            num_test=images.num_test,
             known=records.get(name),
-            origin=origin(store.manifest.digest, digest_of(weights)),
+            origin=origin(images.digest, weights_digest),
+            sizes=images.sizes,
         )
 
     trials = [trial_of(candidate) for candidate in space.candidates(seeds)]
     datasets = list(dict.fromkeys(trial.candidate.config.dataset for trial in trials))
-    found = [line for dataset in datasets for line in remarks(store_of(dataset).manifest)]
+    found = [line for dataset in datasets for line in inputs.remarks(dataset)]
     return Plan(space=space, trials=_with_changes(trials, space, records), remarks=[*caveats(datasets), *found])
 
 

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from revit.errors import InputError, first_line
-from study.changes import ORIGIN_TAG
 from study.housekeeping import merge_twins
+from study.inputs import ORIGIN_TAG
 from study.labels import trial_label
 from study.leases import Leases
 from study.ledger import Ledger
@@ -183,6 +183,7 @@ class Recorder:
                 "dataset": config.dataset,
                 "model": config.model.name,
                 **{f"{ORIGIN_TAG}{name}": value for name, value in trial.origin.items()},
+                **{name: str(count) for name, count in trial.sizes.items()},
             },
         )
         self._open[identity] = known

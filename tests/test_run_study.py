@@ -278,9 +278,9 @@ def test_a_study_interrupted_resumed_and_asked_again(tmp_path: Path) -> None:
 
     reported = call("report", "quickstart", "--seeds", "1", *where(tmp_path), "--reports", str(tmp_path / "reports"))
     assert reported.returncode == 0
-    cells = (tmp_path / "reports" / "quickstart" / "cells.csv").read_text().splitlines()
+    cells = (tmp_path / "reports" / "quickstart-seeds-1" / "cells.csv").read_text().splitlines()
     assert len(cells) == 1 + 4
-    assert (tmp_path / "reports" / "quickstart" / "trials.parquet").exists()
+    assert (tmp_path / "reports" / "quickstart-seeds-1" / "trials.parquet").exists()
 
     nowhere = call("report", "quickstart", "--seeds", "1", *where(tmp_path), "--reports", str(ROOT / "LICENSE"))
     assert nowhere.returncode == 2

@@ -94,9 +94,10 @@ def _strangers(store: Store) -> Iterator[Finding]:
 def _moved(store: Store) -> Iterator[Finding]:
     expected, kept = store.ledger.root / "artifacts", store.ledger.artifacts
     if kept != expected:
+        if store.fix:
+            store.ledger.relocate()
         yield Finding(
-            "look",
-            f"store: it was moved: its files are looked for in {kept}; move it back, or link {kept} to {expected}",
+            store.verdict, f"store: it was copied or moved: MLflow looks for its files in {kept}, not {expected}"
         )
 
 

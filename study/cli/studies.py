@@ -211,7 +211,7 @@ def report(
     records = ledger.trials()
     code = EXIT_FINISHED
     for space in spaces:
-        planned = make_plan(space, seeds_of(space, seeds), folders, records)
+        planned = make_plan(space, seeds_of(space, seeds), folders, records, for_report=True)
         if strict_environment:
             check_uniform(planned)
         judged = _print_answer(planned, ledger)

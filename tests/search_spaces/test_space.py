@@ -118,6 +118,7 @@ def test_every_study_loads_and_its_module_says_what_it_asks(name: str) -> None:
     [
         ("SPACE = 3", "defines no SPACE"),
         ("from revit.config import FineTuneConfig\nFineTuneConfig(dataset='digits', stepz=5)", "stepz"),
+        ("from revit.config import FineTuneConfig\nFineTuneConfig(dataset='digits', steps=0)", "steps = 0"),
         ("SPACE = (", "SyntaxError"),
         ("import nothing_of_that_name", "nothing_of_that_name"),
         ("from search_spaces.quickstart import SPACE", "must be 'broken'"),

@@ -212,10 +212,6 @@ def set_schema(store: Store) -> None:
         database.execute("UPDATE alembic_version SET version_num = 'older'")
 
 
-def move(store: Store) -> None:
-    store.root = store.root.rename(store.root.parent / "moved")
-
-
 def tag_torch(store: Store) -> None:
     store.ledger.tag(store.runs["finished"], {"torch": "1.0"})
 
@@ -242,7 +238,6 @@ TO_LOOK_AT: dict[str, tuple[Callable[[Store], object], str]] = {
     "work of no trial": (delete_stopped, "work/stopped ("),
     "another torch": (tag_torch, "1 trials ran with torch 1.0"),
     "another schema": (set_schema, "mlflow db upgrade sqlite:///"),
-    "another place": (move, "it was moved"),
     "a torn database": (lambda store: truncate(store.root / "mlflow.db"), "cannot be read"),
     "damaged pages": (damage_pages, "cannot be read"),
     "a lost index": (lose_index, "is damaged: Page "),
@@ -258,6 +253,17 @@ def test_what_only_the_user_can_decide_is_told_and_left(case: str, store: Store)
         [look] = [each for each in store.check(fix=fix) if not each.is_well]
         assert look.verdict == "look"
         assert told in look.text
+
+
+def test_a_store_that_was_copied_is_told_then_mended_and_has_its_own_files(store: Store, tmp_path: Path) -> None:
+    store.root = shutil.copytree(store.root, tmp_path / "copy")
+    shutil.rmtree(tmp_path / "mlruns" / "artifacts")
+    for fix, verdict in ((False, "to fix"), (True, "fixed")):
+        [finding] = [each for each in store.check(fix=fix) if "it was copied or moved" in each.text]
+        assert finding.verdict == verdict
+    assert all(each.verdict == "ok" for each in store.check())
+    run = MlflowClient(Ledger(store.root).uri).get_run(store.runs["finished"])
+    assert run.info.artifact_uri == (tmp_path / "copy" / "artifacts" / run.info.run_id / "artifacts").as_uri()
 
 
 def test_a_checkpoint_that_is_torn_is_no_matter_while_the_one_before_it_is_whole(store: Store) -> None:

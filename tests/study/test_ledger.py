@@ -1,4 +1,5 @@
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -119,10 +120,32 @@ def test_a_report_is_kept_with_the_newest_launch_of_its_own_recipe_and_scale(led
     older, newest = ledger.open_launch("s", own), ledger.open_launch("s", own)
     others = [ledger.open_launch("s", {**own, name: "other"}) for name in ("recipe", "scale")]
     ledger.attach(own, [report], "report")
-    client = MlflowClient(ledger.uri)
-    assert {run_id: len(client.list_artifacts(run_id)) for run_id in (older, newest, *others)} == {
-        older: 0, newest: 1, **dict.fromkeys(others, 0)
-    }  # fmt: skip
+    kept = [path.parent for path in (ledger.root / "artifacts").rglob("report.html")]
+    assert kept == [ledger.root / "artifacts" / newest / "artifacts" / "report"]
+    assert not {older, *others} & set(kept[0].parts)
+
+
+def test_a_store_that_was_copied_has_its_own_files_and_can_be_mended(ledger: Ledger, tmp_path: Path) -> None:
+    """It reads and writes no file of the store that it was copied from, and after `relocate` neither does MLflow."""
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "config.json").write_text("{}")
+    run_id = opened(ledger)
+    ledger.close_trial(run_id, "finished", artifacts=files)
+    there = tmp_path / "copy"
+    there.mkdir()
+    shutil.copy(ledger.root / "mlflow.db", there)
+    shutil.copytree(ledger.root / "artifacts", there / "artifacts")
+    copy = Ledger(there)
+    mine = there / "artifacts" / run_id / "artifacts"
+    assert copy.artifact(run_id, "config.json") == mine / "config.json"
+    assert copy.artifact(run_id, "config.json").read_text() == "{}"
+    assert [entry.artifacts for entry in copy.entries() if entry.identity] == [mine]
+    copy.relocate()
+    client = MlflowClient(copy.uri)
+    assert client.get_run(run_id).info.artifact_uri == mine.as_uri()
+    assert [file.path for file in client.list_artifacts(run_id)] == ["config.json"]
+    assert Ledger(there).artifacts == there / "artifacts"
 
 
 def test_more_rows_than_one_batch_takes_are_all_written(ledger: Ledger) -> None:

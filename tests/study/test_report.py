@@ -7,6 +7,7 @@ import platform
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -181,6 +182,16 @@ def test_every_kind_of_figure_that_its_axes_allow_is_drawn(finished: tuple[Plan,
         "_accuracy": 1, "_learning": 2, "_schedules": 0, "_beside_the_authors": 0, "_grid": 0, "_cost": 1,
         "_answers": 12, "_looking_inside": 3, "_samples": 0,
     }  # fmt: skip
+
+
+def test_without_the_images_the_figures_that_show_them_are_left_out(finished: tuple[Plan, Ledger]) -> None:
+    """Confusion matrices, filters and similarities stay: classes and weights are the trials' own."""
+    plan, ledger = finished
+    absent = replace(plan, trials=[replace(trial, images=None, weights=None) for trial in plan.trials])
+    here, there = ([figure.layout.meta["title"] for figure in figures(each, ledger)] for each in (plan, absent))
+    left_out = [title for title in here if title.startswith(("Most confident mistakes", "Attention"))]
+    assert len(left_out) == 7
+    assert there == [title for title in here if title not in left_out]
 
 
 def test_every_figure_of_the_page_is_a_file_that_plotly_opens(finished: tuple[Plan, Ledger], folder: Path) -> None:

@@ -1,0 +1,114 @@
+"""What a plan has to know of the images and weights of trials: as they are here, or as the ledger has recorded them."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from revit.config import FineTuneConfig, ModelConfig
+from revit.datasets.store import ImageStore, open_store, remarks
+from revit.errors import InputError
+from revit.weights import find_weights, weights_digest
+from study.records import TrialRecord
+
+ORIGIN_TAG = "origin."
+"""Prefix of the tags that keep a trial's origin: digests of its data and weights, the training version."""
+SIZES = ("num_train", "num_all", "num_test")
+"""Tags that keep how many images a trial trains on, of how many these are a fraction, and how many test it."""
+SPLIT_FIELDS = ("dataset", "val_fraction", "data_fraction", "subset_seed")
+"""Config fields that decide which images these are."""
+
+
+class Images(NamedTuple):
+    """The images of a trial.
+
+    Attributes:
+        digest: of the image store.
+        num_train, num_all, num_test: as in SIZES.
+        folder: of the image store; None where it is not on this machine.
+    """
+
+    digest: str
+    num_train: int
+    num_all: int
+    num_test: int
+    folder: Path | None
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Return the numbers of images, by SIZES."""
+        return {name: getattr(self, name) for name in SIZES}
+
+
+class Inputs:
+    """Finds images and weights, each once.
+
+    Args:
+        data, cache_dir, skip_broken: as in `study.plan.Folders`.
+        recorded: trials of the ledger, the newest first: what is not here is known from them. With none, all has to be
+            here.
+    """
+
+    def __init__(self, *, data: Path, cache_dir: Path, skip_broken: bool, recorded: Sequence[TrialRecord] = ()) -> None:
+        self._recorded = [record for record in recorded if set(SIZES) <= record.tags.keys()]
+        self._open = cache(
+            lambda dataset: open_store(dataset, data_dir=data, cache_dir=cache_dir, skip_broken=skip_broken)
+        )
+        self._digest = cache(weights_digest)
+        self._store = cache(self._store_or_none)
+        self.weights = cache(self._weights)
+
+    def images(self, config: FineTuneConfig) -> Images:
+        """Return what is known of a trial's images.
+
+        Raises:
+            InputError: they are not here, or cannot be decoded, and no trial with them is recorded.
+        """
+        store = self._store(config.dataset)
+        if store is None:
+            return self._recorded_images(config)
+        splits = store.split(config.val_fraction, config.data_fraction, config.subset_seed)
+        manifest = store.manifest
+        return Images(manifest.digest, len(splits.train), splits.num_all, manifest.num_test, store.folder)
+
+    def remarks(self, dataset: str) -> list[str]:
+        """Return what is to be known of a dataset, a line each."""
+        if (store := self._store(dataset)) is not None:
+            return remarks(store.manifest)
+        return [
+            f"dataset {dataset} is not on this machine: its trials are taken as the ledger recorded them, "
+            "and figures that show its images are left out"
+        ]
+
+    def _store_or_none(self, dataset: str) -> ImageStore | None:
+        try:
+            return self._open(dataset)
+        except InputError:
+            if not any(record.params["dataset"] == dataset for record in self._recorded):
+                raise
+            return None
+
+    def _recorded_images(self, config: FineTuneConfig) -> Images:
+        """Where no trial with just these images is recorded, the numbers are as those of others let one expect."""
+        flat = config.flat()
+        alike = [record for record in self._recorded if record.params["dataset"] == config.dataset]
+        same = (each for each in alike if all(each.params[name] == str(flat[name]) for name in SPLIT_FIELDS))
+        if (record := next(same, None)) is not None:
+            num_train, num_all, num_test = (int(record.tags[name]) for name in SIZES)
+        else:
+            record = alike[0]
+            num_all, num_test = (int(record.tags[name]) for name in SIZES[1:])
+            num_train = max(1, round(config.data_fraction * num_all))
+        return Images(record.tags[f"{ORIGIN_TAG}data"], num_train, num_all, num_test, None)
+
+    def _weights(self, model: ModelConfig) -> tuple[Path | None, str | None]:
+        """Return where a model's weights are, None where not here or there are none, and their digest."""
+        try:
+            path = find_weights(model)
+            return path, self._digest(path)
+        except InputError:
+            wanted = {f"model.{name}": str(getattr(model, name)) for name in ("name", "weights", "pretrained")}
+            for record in self._recorded:
+                if wanted.items() <= record.params.items():
+                    return None, record.tags[f"{ORIGIN_TAG}weights"]
+            raise

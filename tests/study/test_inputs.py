@@ -1,0 +1,96 @@
+"""Plans for reports on trials whose images and weights are not on this machine."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from revit.config import FineTuneConfig, ModelConfig
+from revit.errors import InputError
+from revit.weights import find_weights
+from search_spaces.space import SearchSpace
+from study.inputs import ORIGIN_TAG
+from study.notes import notes
+from study.plan import Folders, Trial, make_plan
+from study.records import TrialRecord, study_tags
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    """A folder of images and a file of weights that can go away."""
+    for split, count in (("train", 20), ("test", 6)):
+        for name, red in (("dark", 10), ("light", 200)):
+            folder = tmp_path / "here" / "photos" / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                Image.new("RGB", (8, 8), (red, len(split), number)).save(folder / f"{number}.png")
+    packaged = find_weights(ModelConfig(name="vit_nano"))
+    assert packaged is not None
+    shutil.copy(packaged, tmp_path / "here" / "weights.safetensors")
+    return tmp_path / "here"
+
+
+@pytest.fixture
+def space(here: Path) -> SearchSpace:
+    """Its budget is in epochs: how many steps these are follows from the images."""
+    model = ModelConfig(name="vit_nano", weights=str(here / "weights.safetensors"))
+    base = FineTuneConfig(
+        dataset=f"folder:{here / 'photos'}", resolution=8, epochs=2.0, batch_size=7, model=model, val_fraction=0.1
+    )
+    return SearchSpace(name="example", question="?", base=base, scientific={"data_fraction": (1.0, 0.5)}, seeds=(0, 1))
+
+
+def record(trial: Trial) -> TrialRecord:
+    """A trial that has finished, as the recorder writes it."""
+    return TrialRecord(
+        run_id=f"run of {trial.identity}",
+        identity=trial.identity,
+        outcome="finished",
+        last_step=trial.num_steps,
+        metrics={"test_accuracy": 0.5, "chosen_val_accuracy": 0.5},
+        params={name: str(value) for name, value in trial.candidate.config.flat().items()},
+        tags={
+            **study_tags("example", trial.cell),
+            **{f"{ORIGIN_TAG}{name}": value for name, value in trial.origin.items()},
+            **{name: str(count) for name, count in trial.sizes.items()},
+        },
+    )
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Folders:
+    return Folders(store=tmp_path / "store", data=tmp_path, cache=tmp_path / "cache")
+
+
+@pytest.fixture
+def records(here: Path, space: SearchSpace, folders: Folders) -> Mapping[str, TrialRecord]:
+    """What was recorded where images and weights are; they are gone now."""
+    trials = make_plan(space, space.seeds, folders, {}).trials
+    shutil.rmtree(here)
+    shutil.rmtree(folders.cache)
+    return {trial.identity: record(trial) for trial in trials}
+
+
+def test_a_report_needs_no_images_and_no_weights(
+    space: SearchSpace, folders: Folders, records: Mapping[str, TrialRecord]
+) -> None:
+    with pytest.raises(InputError, match="photos"):
+        make_plan(space, space.seeds, folders, records)
+    plan = make_plan(space, space.seeds, folders, records, for_report=True)
+    assert {trial.identity: trial.known for trial in plan.trials} == records
+    assert [trial.num_steps for trial in plan.trials] == [2 * 6, 2 * 3] * 2, "36 and 18 images in batches of 7"
+    assert {(trial.images, trial.weights, trial.num_test) for trial in plan.trials} == {(None, None, 12)}
+    assert any("is not on this machine" in line and "left out" in line for line in notes(plan))
+
+
+def test_what_was_never_trained_is_new_and_what_nobody_recorded_is_missed(
+    space: SearchSpace, folders: Folders, records: Mapping[str, TrialRecord]
+) -> None:
+    wider = replace(space, scientific={"data_fraction": (1.0, 0.5, 0.25)})
+    plan = make_plan(wider, wider.seeds, folders, records, for_report=True)
+    assert [trial.state for trial in plan.trials] == ["finished", "finished", "new"] * 2
+    with pytest.raises(InputError, match="photos"):
+        make_plan(space, space.seeds, folders, {}, for_report=True)
