@@ -59,7 +59,6 @@ class Scale(NamedTuple):
     """
 
     vit: str
-    convnet: str
     batch_size: int
     resolution: int
     large: tuple[int, int]
@@ -71,7 +70,6 @@ class Scale(NamedTuple):
 
 FULL = Scale(
     vit="vit_b16_in21k",
-    convnet="bit_r50x1_in21k",
     batch_size=128,
     resolution=224,
     large=(32, 384),
@@ -82,7 +80,6 @@ FULL = Scale(
 )
 TINY = Scale(
     vit="vit_nano",
-    convnet="bit_nano",
     batch_size=4,
     resolution=8,
     large=(2, 16),
@@ -100,7 +97,7 @@ def measure(*, tiny: bool) -> list[Measured]:
     with tempfile.TemporaryDirectory() as name:
         store = made_up_images(Path(name), (32, 32), num_train=2 * scale.batch_size)
         bench = Bench(scale, store, device)
-        lines = [*bench.whole_trials(), bench.preparing(), bench.evaluating(), bench.layouts()]
+        lines = [*bench.whole_trials(), bench.preparing(), bench.evaluating()]
         return lines + bench.compiling() if device.type == "cuda" else lines
 
 
@@ -163,16 +160,6 @@ class Bench:
             partial(self._seconds_of_training, model, config),
         )
         return self._line(f"images/s evaluated, {self._title(config)}", "trained on", evaluated, trained, 2.5)
-
-    def layouts(self) -> Measured:
-        """A convolutional model as it is placed, channels-last on a GPU, against channels first."""
-        config = self._config(self.scale.convnet)
-        ours, plain = in_turns(
-            self.scale.rounds,
-            lambda: self._seconds_of_training(place(self._build(config), self.device), config),
-            lambda: self._seconds_of_training(self._build(config).to(self.device), config),
-        )
-        return self._line(f"training images/s, {self._title(config)}", "channels first", ours, plain, None)
 
     def compiling(self) -> list[Measured]:
         """Compiled models against the same as they are; the second by CUDA graphs, which no trial uses."""

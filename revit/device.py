@@ -1,4 +1,4 @@
-"""What a GPU does otherwise than a CPU: number formats, memory layout, compiled kernels. On a CPU nothing changes."""
+"""What a GPU does otherwise than a CPU: number formats, compiled kernels. On a CPU nothing changes."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
@@ -8,30 +8,13 @@ from torch import nn
 
 
 def place(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model on the device that it is to train on.
+    """Move the model to the device that it is to train on.
 
-    A GPU multiplies what autocast leaves in float32 as TF32, which rounds operands to 10 bits; convolutional models lie
-    there in channels-last, as its tensor cores take them.
+    A GPU multiplies what autocast leaves in float32 as TF32, which rounds operands to 10 bits.
     """
-    model = model.to(device)
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")  # of the ways to say so the one that torch.compile can read, too
-        if _is_convolutional(model):
-            model.to(memory_format=torch.channels_last)
-    return model
-
-
-def _is_convolutional(model: nn.Module) -> bool:
-    """Whether it has convolutions beside the one that embeds a ViT's patches."""
-    return sum(isinstance(module, nn.Conv2d) for module in model.modules()) > 1
-
-
-def layout_of(model: nn.Module) -> torch.memory_format:
-    """How the images (B, 3, H, W) that a model takes are to lie: channels-last where its first convolution does."""
-    first = next((parameter for parameter in model.parameters() if parameter.dim() == 4), None)
-    if first is not None and first.is_contiguous(memory_format=torch.channels_last):
-        return torch.channels_last
-    return torch.preserve_format
+    return model.to(device)
 
 
 def compiled(model: nn.Module) -> nn.Module:

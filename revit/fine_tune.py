@@ -18,7 +18,7 @@ from revit.config import FineTuneConfig, steps_per_epoch
 from revit.datasets.loader import DROPOUT_STREAM, Batch, eval_batches, to_input, train_batches
 from revit.datasets.store import ImageStore
 from revit.datasets.subsets import Splits
-from revit.device import autocast, compiled, layout_of, place
+from revit.device import autocast, compiled, place
 from revit.errors import DivergedError
 from revit.models import build_model
 from revit.normalization import Normalization, normalization_of
@@ -206,13 +206,13 @@ def train_step(
 
 def _loss(model: nn.Module, batch: Batch, part: slice, config: FineTuneConfig, device: torch.device) -> Tensor:
     """Cross-entropy in nats, summed over a part of the batch; of a mixed image, that with both its labels."""
-    layout, normalization = layout_of(model), normalization_of(config)
-    images = to_input(batch.images[part], normalization, device, layout)
+    normalization = normalization_of(config)
+    images = to_input(batch.images[part], normalization, device)
     labels = batch.labels[part]
     if batch.mix is None:
         return nn.functional.cross_entropy(model(images).float(), labels, reduction="sum")
     partner, share = batch.mix.partner[part], batch.mix.share
-    others = to_input(batch.images[partner], normalization, device, layout)
+    others = to_input(batch.images[partner], normalization, device)
     logits = model(share * images + (1 - share) * others).float()
     of_own = nn.functional.cross_entropy(logits, labels, reduction="sum")
     of_other = nn.functional.cross_entropy(logits, batch.labels[partner], reduction="sum")
@@ -230,11 +230,11 @@ def evaluate(
     model.eval()
     answers: list[Tensor] = []
     labels: list[Tensor] = []
-    with torch.inference_mode(), autocast(device):
+    with torch.inference_mode():
         for batch in batches:
             moved = batch.to(device)
-            images = to_input(moved.images, normalization, device, layout_of(model))
-            log_probability = model(images).float().log_softmax(dim=1)
+            images = to_input(moved.images, normalization, device)
+            log_probability = _logits(model, images, device).log_softmax(dim=1)
             confidence, prediction = log_probability.exp().max(dim=1)
             loss = -log_probability.gather(1, moved.labels[:, None])[:, 0]
             answers.append(torch.stack([prediction.float(), confidence, loss]))
@@ -242,6 +242,15 @@ def evaluate(
     model.train()
     prediction, confidence, loss = torch.cat(answers, dim=1).cpu().numpy()
     return Predictions(indices, torch.cat(labels).numpy(), prediction.astype(np.int64), confidence, loss)
+
+
+def _logits(model: Any, images: Tensor, device: torch.device) -> Tensor:
+    """Return logits (B, K), in float32 from the head on: bf16 would round those that are close to one number."""
+    with autocast(device):
+        features = model.forward_features(images)
+    with torch.autocast(device.type, enabled=False):
+        logits: Tensor = model.forward_head(features.float())
+    return logits
 
 
 def marks(num_steps: int, count: int) -> set[int]:

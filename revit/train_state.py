@@ -65,14 +65,10 @@ class TrainState:
         self.best_model = record["best_model"]
 
     def _load_optimizer(self, saved: dict[str, Any]) -> None:
-        """Kernel and memory layout stay those of this device, which may be another than the one that saved."""
+        """Load it, but keep this device's kernel, which may be another than that of the one that saved."""
         for group, own in zip(saved["param_groups"], self.optimizer.param_groups, strict=True):
             group["fused"] = own["fused"]
         self.optimizer.load_state_dict(saved)
-        for parameter, kept in self.optimizer.state.items():
-            for name, value in kept.items():
-                if torch.is_tensor(value) and value.dim() == 4:
-                    kept[name] = torch.empty_like(parameter).copy_(value)
 
 
 def newest_whole(path: Path) -> Path | None:

@@ -83,6 +83,7 @@ def train_trial(params: dict[str, Any]) -> None:
     config = from_dict(order.config)
     work = Path(order.work)
     work.mkdir(parents=True, exist_ok=True)
+    config = _fitting(order, config)
     with FileLock(work / "lock", timeout=LONGEST_DEATH_S):  # a worker whose study was killed may be dying still
         try:
             while smaller := _train_or_shrink(order, config):
@@ -91,12 +92,30 @@ def train_trial(params: dict[str, Any]) -> None:
             if (work / ARTIFACTS).is_dir():
                 raise
             raise WorkFolderLostError(work) from error
+        finally:
+            if order.device == "cuda":
+                _free_memory()  # the worker waits for its next trial, and others may share the GPU
 
 
 def _check_code(order: Order) -> None:
     here, launch = (_import_all(), TRAINING_VERSION), (order.source, order.training_version)
     if here != launch:
         raise CodeChangedError(*here, *launch)
+
+
+_micro_batches: dict[tuple[object, ...], int] = {}
+"""Found by this worker to fit into the device's memory: trials alike need not run out of it one by one."""
+
+
+def _fitting(order: Order, config: FineTuneConfig) -> FineTuneConfig:
+    """Return the config with the micro-batch that was found for trials alike, where that is smaller."""
+    micro = config.micro_batch or config.batch_size
+    known = _micro_batches.get(_memory_key(order, config), micro)
+    return config if known >= micro else config.with_values({"micro_batch": known})
+
+
+def _memory_key(order: Order, config: FineTuneConfig) -> tuple[object, ...]:
+    return config.model, config.resolution, config.batch_size, order.num_gpus
 
 
 @cache
@@ -117,11 +136,11 @@ def _train_or_shrink(order: Order, config: FineTuneConfig) -> FineTuneConfig | N
         micro = config.micro_batch or config.batch_size
         if classify(error) != "device out of memory" or micro == 1:
             raise
-        smaller = config.with_values({"micro_batch": -(-micro // 2)})
+        _micro_batches[_memory_key(order, config)] = -(-micro // 2)
     else:
         return None
     _free_memory()  # now that the error, which holds on to all it met, is gone
-    return smaller
+    return _fitting(order, config)
 
 
 def _train(order: Order, config: FineTuneConfig) -> None:

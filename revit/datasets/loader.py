@@ -26,6 +26,8 @@ from revit.normalization import Normalization
 ASPECT_RATIO = (3 / 4, 4 / 3)
 CROP_ATTEMPTS = 10
 PREFETCHED_BATCHES = 2
+PREFETCHED_BYTES = 2**32
+"""Pixels that may lie ready for one trial, the batch that is trained on included: pinned, they cannot be swapped."""
 RESIZED_TOGETHER = 2**18
 """Bytes of pixels, before or after, that are resized in one call: what a core's cache holds."""
 
@@ -278,7 +280,8 @@ def train_batches(
     pin: bool = False,
 ) -> Iterator[Batch]:
     """The batches of the given steps, in order, prepared a few ahead by some threads; pinned, if wanted."""
-    return _ahead(lambda step: train_batch(config, store, train, step), steps, num_threads, pin)
+    ahead = num_ahead(_batch_bytes(store, config.resolution, config.batch_size), num_threads)
+    return _ahead(lambda step: train_batch(config, store, train, step), steps, num_threads, ahead, pin)
 
 
 def eval_batches(
@@ -286,7 +289,22 @@ def eval_batches(
 ) -> Iterator[Batch]:
     """All the images of `indices` in order, each squash-resized to the resolution; pinned, if wanted."""
     parts = [indices[start : start + batch_size] for start in range(0, len(indices), batch_size)]
-    return _ahead(lambda part: _eval_batch(store, part, resolution), parts, num_threads, pin)
+    ahead = num_ahead(_batch_bytes(store, resolution, batch_size), num_threads)
+    return _ahead(lambda part: _eval_batch(store, part, resolution), parts, num_threads, ahead, pin)
+
+
+def num_ahead(batch_bytes: int, num_threads: int) -> int:
+    """Return how many batches to prepare ahead: enough for the threads, while they fit in PREFETCHED_BYTES.
+
+    Two more there may be: the one that is trained on, and one that is begun while it is. PyTorch allocates pinned
+    memory in powers of two.
+    """
+    pinned_bytes = 1 << (batch_bytes - 1).bit_length()
+    return max(1, min(num_threads + PREFETCHED_BATCHES, PREFETCHED_BYTES // pinned_bytes - 2))
+
+
+def _batch_bytes(store: ImageStore, resolution: int, batch_size: int) -> int:
+    return batch_size * store.manifest.channels * resolution**2
 
 
 def _eval_batch(store: ImageStore, indices: Indices, resolution: int) -> Batch:
@@ -298,19 +316,10 @@ def _images(store: ImageStore, indices: Indices) -> Iterator[npt.NDArray[np.uint
     return (store.image(index) for index in indices.tolist())
 
 
-def to_input(
-    images: Tensor,
-    normalization: Normalization,
-    device: torch.device,
-    layout: torch.memory_format = torch.preserve_format,
-) -> Tensor:
-    """What the model takes, on the device: (B, 3, H, W) float32, of uint8 images (B, C, H, W), C 1 or 3.
-
-    Args:
-        layout: in which memory format.
-    """
+def to_input(images: Tensor, normalization: Normalization, device: torch.device) -> Tensor:
+    """Return what the model takes, on the device: (B, 3, H, W) float32, of uint8 images (B, C, H, W), C 1 or 3."""
     scale, shift = _scale_and_shift(normalization, device)
-    pixels = images.to(device, non_blocking=True).expand(-1, 3, -1, -1).to(torch.float32, memory_format=layout)
+    pixels = images.to(device, non_blocking=True).expand(-1, 3, -1, -1).to(torch.float32)
     return pixels.div_(scale).sub_(shift)  # in place, as new memory for a batch takes longer than its arithmetic
 
 
@@ -321,8 +330,8 @@ def _scale_and_shift(normalization: Normalization, device: torch.device) -> tupl
     return 255 * std, mean / std
 
 
-def _ahead(make: Callable[[T], Batch], items: Iterable[T], num_threads: int, pin: bool) -> Iterator[Batch]:
-    """`map(make, items)`, in order, computed a few items ahead of its reader, and pinned there."""
+def _ahead(make: Callable[[T], Batch], items: Iterable[T], num_threads: int, ahead: int, pin: bool) -> Iterator[Batch]:
+    """`map(make, items)`, in order, computed so many items ahead of its reader, and pinned there."""
 
     def prepare(item: T) -> Batch:
         return make(item).pinned() if pin else make(item)
@@ -332,7 +341,7 @@ def _ahead(make: Callable[[T], Batch], items: Iterable[T], num_threads: int, pin
         try:
             for item in items:
                 waiting.append(threads.submit(prepare, item))
-                if len(waiting) > num_threads + PREFETCHED_BATCHES:
+                if len(waiting) > ahead:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

@@ -14,14 +14,13 @@ from benchmarks.ratios import Measured
 
 def test_every_comparison_is_made() -> None:
     lines = measure(tiny=True)
-    assert [line.against for line in lines][:5] == [
+    assert [line.against for line in lines][:4] == [
         "bf16 products of large matrices",
         "a loop after timm's train.py, tensors on the GPU",
         "trained on",
         "trained on",
-        "channels first",
     ]
-    assert [line.target for line in lines][:5] == [0.45, 1.0, 1.0, 2.5, None]
+    assert [line.target for line in lines][:4] == [0.45, 1.0, 1.0, 2.5]
     assert all(math.isfinite(line.ratio) and line.ratio > 0 for line in lines)
 
 

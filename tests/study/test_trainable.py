@@ -1,3 +1,5 @@
+import contextlib
+import itertools
 import json
 import os
 import pickle
@@ -179,32 +181,50 @@ def test_a_long_time_between_looks_is_bridged_by_saving(
     assert saved == list(range(1, 13)), "looks are after steps 4, 8 and 12 only"
 
 
+def test_what_a_gpu_has_cached_is_freed_after_a_trial(
+    small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker is kept for the next, and others may share the GPU. Here, without one, the trial fails before."""
+    freed: list[bool] = []
+    monkeypatch.setattr(tune, "report", lambda told: None)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: freed.append(True))
+    order = order_of(small, digits, tmp_path)
+    train_trial(order)
+    assert not freed, "a CPU caches nothing"
+    order["order"] |= {"device": "cuda", "work": str(tmp_path / "cuda")}
+    with contextlib.nullcontext() if torch.cuda.is_available() else pytest.raises((RuntimeError, AssertionError)):
+        train_trial(order)
+    assert freed
+
+
 LITTLE_MEMORY = """
 import json, resource, sys
 from ray import tune
 import torch, timm
 from study.trainable import train_trial
-order, spare_mb = json.loads(sys.argv[1]), int(sys.argv[2])
+spare_mb, *orders = map(json.loads, sys.argv[1:])
 mapped = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (mapped + spare_mb * 2**20,) * 2)
 tune.report = lambda told: print(json.dumps(told), flush=True)
-train_trial(order)
+for order in orders:
+    train_trial(order)
 """
 
 
-def test_with_too_little_memory_the_micro_batch_is_halved_and_the_trial_is_the_same(
+def test_with_too_little_memory_the_micro_batch_is_halved_once_and_the_trial_is_the_same(
     small: FineTuneConfig, digits: ImageStore, tmp_path: Path
 ) -> None:
     """Real memory: a process that may have 500 MB more than it starts with, and a batch that needs several GB.
 
+    Its next trial begins with the micro-batch that was found.
     One arena of malloc's, as each that a thread makes would count as 64 MB of addresses.
     """
-    config = small.with_values({"batch_size": 256, "resolution": 64, "steps": 1, "num_evals": 1})
+    config = small.with_values({"batch_size": 256, "resolution": 64, "steps": 1, "val_fraction": 0.0})
     told = {}
-    for spare_mb in (64_000, 500):
-        order = order_of(config, digits, tmp_path / str(spare_mb))
+    for spare_mb, num_trials in ((64_000, 1), (500, 2)):
+        orders = [json.dumps(order_of(config, digits, tmp_path / f"{spare_mb}-{i}")) for i in range(num_trials)]
         done = subprocess.run(
-            [sys.executable, "-c", LITTLE_MEMORY, json.dumps(order), str(spare_mb)],
+            [sys.executable, "-c", LITTLE_MEMORY, str(spare_mb), *orders],
             capture_output=True, text=True, check=False, env={**os.environ, "MALLOC_ARENA_MAX": "1"},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
@@ -213,9 +233,11 @@ def test_with_too_little_memory_the_micro_batch_is_halved_and_the_trial_is_the_s
         spare: [int(each["tags"]["micro_batch"]) for each in all_ if "tags" in each] for spare, all_ in told.items()
     }
     assert micro[64_000] == [256]
-    assert micro[500][0] == 256
-    assert micro[500][-1] < 256
-    assert all(half * 2 == whole for whole, half in zip(micro[500], micro[500][1:], strict=False))
+    *halved, again = micro[500]
+    assert halved[0] == 256
+    assert halved[-1] < 256
+    assert again == halved[-1]
+    assert all(half * 2 == whole for whole, half in itertools.pairwise(halved))
     plenty, little = (told[spare][-1]["metrics"] for spare in (64_000, 500))
     assert little["test_loss"] == pytest.approx(plenty["test_loss"], rel=1e-4), "the same gradient"
 

@@ -32,6 +32,32 @@ from revit.normalization import NORMALIZATIONS
 SCALE = (0.08, 1.0)
 
 
+def test_batches_that_lie_ready_are_bound_by_bytes() -> None:
+    """512 images of 480 px are 512 MiB of pinned memory; 19 of them, for 16 threads, were 9.5 GiB."""
+    large, small = 512 * 3 * 480**2, 128 * 3 * 224**2
+    assert loader.num_ahead(large, num_threads=16) + 2 == 8
+    assert loader.num_ahead(small, num_threads=16) == 16 + loader.PREFETCHED_BATCHES
+    assert loader.num_ahead(2**40, num_threads=16) == 1, "one is prepared while another is trained on"
+    for num_bytes in range(2**20, 2**30, 2**24 + 1):
+        pinned = 2 ** int(np.ceil(np.log2(num_bytes)))
+        assert (loader.num_ahead(num_bytes, num_threads=64) + 2) * pinned <= loader.PREFETCHED_BYTES
+
+
+def test_no_more_batches_are_prepared_than_that(digits: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = config_of(batch_size=64, resolution=8)
+    made: list[int] = []
+
+    def make(config: FineTuneConfig, store: ImageStore, train: np.ndarray, step: int) -> loader.Batch:
+        made.append(step)
+        return train_batch(config, store, train, step)
+
+    monkeypatch.setattr(loader, "train_batch", make)
+    monkeypatch.setattr(loader, "PREFETCHED_BYTES", 4 * 64 * 8 * 8)
+    for position, _ in enumerate(train_batches(config, digits, np.arange(200), range(12), num_threads=4)):
+        assert len(made) <= position + 3, "the one that is read, and two ahead"
+    assert sorted(made) == list(range(12))
+
+
 def image_of(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
 
