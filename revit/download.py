@@ -83,6 +83,7 @@ def download_from_hub(hub: HubDataset, folder: Path) -> None:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.hf_api import RepoFile
 
+    silence_hub()
     try:
         if folder.exists() and any(folder.iterdir()):
             raise InputError(f"{folder} is there already, but not as this dataset: move it away")
@@ -99,6 +100,13 @@ def download_from_hub(hub: HubDataset, folder: Path) -> None:
     for file in files:
         _check_hub_file(partial / file.path, file)
     partial.rename(folder)
+
+
+def silence_hub() -> None:
+    """Keep the hub's client from a line for every retry: what fails in the end is told once."""
+    from huggingface_hub.utils import logging
+
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # the hub leaves it so
 
 
 def _check_hub_file(path: Path, stated: "RepoFile") -> None:

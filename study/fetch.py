@@ -12,7 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from revit.config import ModelConfig
 from revit.datasets.readers import reader_for
 from revit.datasets.registry import DATASETS, DatasetSpec, RemoteFile
-from revit.download import download, download_from_hub
+from revit.download import download, download_from_hub, silence_hub
 from revit.errors import InputError, first_line
 from revit.weights import HUB_FILES, WEIGHTS_DIR_VARIABLE, find_weights, hub_repo, weights_digest
 from search_spaces.space import SearchSpace
@@ -22,10 +22,18 @@ SHA256 = re.compile("[0-9a-f]{64}")
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """One thing a study needs: what it is, whether it is here now, and if not, how to get it by hand."""
+    """One thing a study needs.
+
+    Attributes:
+        what: what it is.
+        here: whether it is on this machine now.
+        can_fetch: whether `fetch` may get it.
+        advice: where it is not here, where it was looked for, or how to get it by hand.
+    """
 
     what: str
     here: bool
+    can_fetch: bool
     advice: str = ""
 
 
@@ -57,17 +65,17 @@ def _named(spaces: Iterable[SearchSpace]) -> tuple[list[str], list[ModelConfig]]
 
 
 def _dataset_need(dataset: str, data_dir: Path) -> Need:
-    what = f"dataset {dataset}"
+    what, can_fetch = f"dataset {dataset}", dataset in DATASETS
     try:
         reader_for(dataset).find(data_dir)
     except (InputError, OSError) as error:
-        return Need(what=what, here=False, advice=str(error))
-    return Need(what=what, here=True)
+        return Need(what=what, here=False, can_fetch=can_fetch, advice=str(error).removeprefix(f"{what} is not here: "))
+    return Need(what=what, here=True, can_fetch=can_fetch)
 
 
 def _fetch_dataset(dataset: str, data_dir: Path, console: Console) -> Need:
     need = _dataset_need(dataset, data_dir)
-    if need.here or dataset not in DATASETS:
+    if need.here or not need.can_fetch:
         return need
     spec = DATASETS[dataset]
     try:
@@ -105,18 +113,20 @@ def _with_progress(file: RemoteFile, data_dir: Path, console: Console) -> None:
 
 def _weights_need(model: ModelConfig) -> Need:
     what = f"weights of {model.name}"
+    can_fetch = model.weights is None and hub_repo(model.name) is not None
     try:
         weights_digest(find_weights(model))
     except InputError as error:
-        return Need(what=what, here=False, advice=str(error))
-    return Need(what=what, here=True)
+        return Need(what=what, here=False, can_fetch=can_fetch, advice=str(error))
+    return Need(what=what, here=True, can_fetch=can_fetch)
 
 
 def _fetch_weights(model: ModelConfig) -> Need:
     need = _weights_need(model)
     repo = hub_repo(model.name)
-    if need.here or model.weights is not None or repo is None:
+    if need.here or not need.can_fetch or repo is None:
         return need
+    silence_hub()
     from httpx2 import HTTPError  # here, as a plan asks what is missing and gets nothing
     from huggingface_hub import hf_hub_download, hf_hub_url
 

@@ -174,6 +174,7 @@ class Site:
         headers: sent along with a path, beside Content-Length.
         ranges: whether it can send the rest of a file.
         break_off_after: bytes after which it hangs up.
+        num_busy: first requests for each path that it answers with 503.
         requests: method, path and Range header of each request.
     """
 
@@ -181,6 +182,7 @@ class Site:
         self.files, self.headers = files, headers
         self.ranges = True
         self.break_off_after: int | None = None
+        self.num_busy = 0
         self.requests: list[tuple[str, str, str | None]] = []
         site = self
 
@@ -201,6 +203,9 @@ class Site:
         path, wanted = handler.path.split("?")[0], handler.headers.get("Range")
         self.requests.append((handler.command, path, wanted))
         content = self.files.get(path)
+        if [asked for _, asked, _ in self.requests].count(path) <= self.num_busy:
+            handler.send_error(503)
+            return
         if content is None:
             handler.send_error(404)
             return

@@ -2,7 +2,8 @@
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
@@ -160,8 +161,7 @@ def run(
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folders.cache / "compiled"))
     try:
         with handled(signal.default_int_handler):
-            command = this_command(context)
-            code = _run(spaces_of(study, scale, recipe), seeds, folders, asked, command, strict_environment)
+            code = _run(context, spaces_of(study, scale, recipe), seeds, folders, asked, strict_environment)
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
     if code == EXIT_INTERRUPTED:
@@ -211,7 +211,8 @@ def report(
     records = ledger.trials()
     code = EXIT_FINISHED
     for space in spaces:
-        planned = make_plan(space, seeds_of(space, seeds), folders, records, for_report=True)
+        with _naming_all_missing(context, [space], folders):
+            planned = make_plan(space, seeds_of(space, seeds), folders, records, for_report=True)
         if strict_environment:
             check_uniform(planned)
         judged = _print_answer(planned, ledger)
@@ -251,11 +252,11 @@ def fetch(
 
 
 def _run(
+    context: typer.Context,
     spaces: "list[SearchSpace]",
     seeds: int | None,
     folders: "Folders",
     asked: Asked,
-    command: str,
     strict_environment: bool,
 ) -> int:
     """Run one study after the other, once all of them are known to be able to start."""
@@ -265,7 +266,8 @@ def _run(
     check_writable(folders.store, "--store")
     ledger = _ledger(folders)
     records = ledger.trials()
-    plans = [make_plan(space, seeds_of(space, seeds), folders, records) for space in spaces]
+    with _naming_all_missing(context, spaces, folders):
+        plans = [make_plan(space, seeds_of(space, seeds), folders, records) for space in spaces]
     todo = [trial for planned in plans for trial in planned.to_run]
     if strict_environment:
         from study.environment import check_uniform, expected
@@ -285,10 +287,25 @@ def _run(
         records = ledger.retry(ledger.trials, tell=tell)
         if len(plans) > 1:
             tell(f"\nstudy {number} of {len(plans)}, {_progress(todo, records)}")
-        code = max(code, _run_one(planned.with_records(records), ledger, asked, command))
+        code = max(code, _run_one(planned.with_records(records), ledger, asked, this_command(context)))
         if code == EXIT_INTERRUPTED:
             break
     return code
+
+
+@contextmanager
+def _naming_all_missing(context: typer.Context, spaces: "list[SearchSpace]", folders: "Folders") -> Iterator[None]:
+    """Where a plan fails as something is not here, name all that is not, and the command that gets it."""
+    from study.fetch import missing
+
+    try:
+        yield
+    except InputError as error:
+        absent = {need.what: need for space in spaces for need in missing(space, folders.data)}
+        if not absent or not all(need.can_fetch for need in absent.values()):
+            raise
+        advice = f"get it with `{next_command(context, 'fetch')}`"
+        raise InputError(f"not all that is needed is here: {', '.join(absent)} missing; {advice}") from error
 
 
 def _progress(todo: "list[Trial]", records: "Mapping[str, TrialRecord]") -> str:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from rich.console import Console
 from safetensors.torch import save_file
 from torch import zeros
 
+import run_study
+import search_spaces
 from revit.config import FineTuneConfig, ModelConfig
 from revit.datasets.registry import DATASETS
 from revit.datasets.store import open_store
@@ -60,6 +63,7 @@ def run_fetch(tmp_path: Path, *asked: str, **environment: str) -> str:
     env.pop("REVIT_WEIGHTS_DIR", None)
     done = subprocess.run([sys.executable, "-c", FETCH, str(tmp_path), *asked], env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert "etrying" not in done.stderr, "the hub's client tells of each try"
     return done.stdout
 
 
@@ -82,6 +86,15 @@ def test_weights_come_from_the_hub_once_and_then_lie_here(
     asked = len(site.requests)
     assert "True weights of vit_b16_in21k" in run_fetch(tmp_path, HF_ENDPOINT=site.url)
     assert len(site.requests) == asked
+
+
+def test_a_hub_that_is_busy_is_asked_again_without_a_line_for_every_try(
+    serve: Callable[..., Any], tmp_path: Path, weights: bytes
+) -> None:
+    site = hub(serve, weights, hashlib.sha256(weights).hexdigest())
+    site.num_busy = 2  # a first refusal makes the client ask differently, and only then again and again
+    assert "True weights of vit_b16_in21k" in run_fetch(tmp_path, HF_ENDPOINT=site.url)
+    assert len(site.requests) > 1
 
 
 def test_weights_that_arrive_changed_are_not_kept(serve: Callable[..., Any], tmp_path: Path, weights: bytes) -> None:
@@ -276,7 +289,27 @@ def test_what_is_missing_is_told_and_not_fetched(tmp_path: Path, monkeypatch: py
     absent = missing(space_of("cifar10", name="vit_b16_in21k"), tmp_path)
     assert [need.what for need in absent] == ["dataset cifar10", "weights of vit_b16_in21k"]
     assert not any(need.here for need in absent)
+    assert absent[0].advice.startswith(f"looked in {tmp_path}/cifar-10-batches-py and "), "and not its name once more"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_names_all_that_is_missing_and_the_command_that_gets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = replace(
+        space_of("cifar10", name="vit_b16_in21k"), scientific={"dataset": ("cifar10", "digits", "cifar100")}
+    )
+    folders = [f"--{name}-dir={tmp_path}" for name in ("data", "weights", "cache")]
+    monkeypatch.setattr(search_spaces, "load", lambda _: space)
+    monkeypatch.setattr("sys.argv", ["run_study.py", "run", "asks", "--store", str(tmp_path / "mlruns"), *folders])
+    monkeypatch.setenv("REVIT_WEIGHTS_DIR", "")  # which the command sets, and the test takes back
+    with pytest.raises(SystemExit) as ended:
+        run_study.main()
+    assert ended.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    what = "dataset cifar10, dataset cifar100, weights of vit_b16_in21k"
+    assert line.startswith(f"error: not all that is needed is here: {what} missing; get it with `")
+    assert f"run_study.py fetch asks --data-dir {tmp_path} --weights-dir {tmp_path}`" in line
 
 
 def test_what_several_spaces_need_is_fetched_once(tmp_path: Path) -> None:

@@ -11,8 +11,6 @@ import numpy.typing as npt
 from revit.datasets.readers.images import ImageFile
 from revit.errors import InputError
 
-FETCH_IT = "`run_study.py fetch STUDY`"
-
 Split = Literal["train", "test", "unsplit"]
 
 
@@ -47,7 +45,14 @@ def package_folder(package: str) -> Path:
     return Path(spec.origin).parent
 
 
-def not_here(dataset: str, looked: list[Path], get_it: str = FETCH_IT) -> InputError:
-    """The error of a dataset that is not in any of the places it may lie."""
+def not_here(dataset: str, looked: list[Path], *, files: str = "", get_it: str = "") -> InputError:
+    """The error of a dataset that is not in any of the places it may lie.
+
+    Args:
+        files: what was looked for there.
+        get_it: another way to get it than `fetch`.
+    """
     places = " and ".join(map(str, looked))
-    return InputError(f"dataset {dataset} is not here: looked in {places}; get it with {get_it}")
+    wanted = f" for {files}" if files else ""
+    advice = f"; get it with {get_it}" if get_it else ""
+    return InputError(f"dataset {dataset} is not here: looked in {places}{wanted}{advice}")

@@ -29,8 +29,7 @@ def find_fashion_mnist(data_dir: Path) -> list[Path]:
         present = [path for path in found if path is not None]
         if len(present) == len(FASHION_MNIST_FILES):
             return present
-    get_it = "`run_study.py fetch STUDY` or `apt install dataset-fashion-mnist`"
-    raise not_here("fashion_mnist", folders, get_it)
+    raise not_here("fashion_mnist", folders, get_it="`run_study.py fetch` or `apt install dataset-fashion-mnist`")
 
 
 def _packed_or_not(path: Path) -> Path | None:

@@ -4,7 +4,7 @@ import os
 from functools import partial
 from pathlib import Path
 
-from revit.datasets.readers.base import FETCH_IT, Contents, Reader, Split, not_here
+from revit.datasets.readers.base import Contents, Reader, Split, not_here
 from revit.datasets.readers.folders import images_in, read_image_folder, split_folders
 from revit.datasets.readers.parquet import find_tables, read_tables
 from revit.datasets.registry import DATASETS
@@ -27,9 +27,10 @@ def find_published(name: str, data_dir: Path) -> list[Path]:
             return [*images["train"], *images["test"]]
     page = DATASETS[name].page
     raise not_here(
-        f"{name} (train/CLASS/*.jpg and test/CLASS/*.jpg, or train-*.parquet and test-*.parquet)",
+        name,
         [folder],
-        f"a login from {page}" if page else FETCH_IT,
+        files="train/CLASS/*.jpg and test/CLASS/*.jpg, or train-*.parquet and test-*.parquet",
+        get_it=f"a login from {page}" if page else "",
     )
 
 

@@ -159,6 +159,6 @@ def test_without_both_splits_it_is_not_here(tmp_path: Path, there: list[str]) ->
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(image_file(1))
     with pytest.raises(
-        InputError, match=r"plant_health .*train/CLASS/.* is not here: looked in .*/plant_health; .*fetch"
+        InputError, match=r"^dataset plant_health is not here: looked in .*/plant_health for train/CLASS/.*parquet$"
     ):
         reader_for("plant_health").find(tmp_path / "data")
