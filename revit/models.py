@@ -37,7 +37,7 @@ VIT_MODULES = ("timm.models.vision_transformer", "timm.models.deit")
 
 
 def build_model(config: FineTuneConfig, num_classes: int, weights: Path | None) -> nn.Module:
-    """The network that a trial starts from; maps (B, 3, R, R) in [-1, 1] to logits (B, K).
+    """The network that a trial starts from; maps normalized images (B, 3, R, R) to logits (B, K).
 
     Random parts are drawn from `config.seed`. A position embedding is removed last: it is set to zero and frozen.
     So every other weight starts, and dropout acts, as with it. timm, where it builds none, skips the dropout after it.
