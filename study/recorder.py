@@ -214,7 +214,7 @@ class Recorder:
         if self.outcomes.get(identity) == "failed":
             outcome, message = "failed", self.messages[identity]
         elif missing:
-            outcome, failure = "failed", "data"
+            outcome = "failed"
             message = f"{', '.join(missing)} missing in {artifacts}: every node needs the same store folder"
         self._ledger.close_trial(
             self._open[identity].run_id,

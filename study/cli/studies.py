@@ -354,13 +354,14 @@ def _share_trials(planned: "Plan", ledger: "Ledger") -> None:
 
 def _tell_failures(planned: "Plan", ledger: "Ledger", result: "RunResult") -> int:
     from study.labels import trial_label
+    from study.records import TRACEBACK
 
     trials = {trial.identity: trial for trial in planned.trials}
     for identity, message in result.messages.items():
         trial, outcome = trials[identity], result.outcomes[identity]
         tell(f"{outcome}: {trial_label(trial)}: {message}")
-        if outcome == "failed" and trial.known is not None:
-            tell(f"  {trial.missing}; {ledger.address(trial.known.run_id, 'traceback.txt')}")
+        if outcome == "failed" and trial.known is not None and trial.known.failure:
+            tell(f"  {trial.missing}; {ledger.address(trial.known.run_id, TRACEBACK)}")
     if result.stopped:
         tell(result.stopped)
     if result.interrupted:

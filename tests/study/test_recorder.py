@@ -300,7 +300,8 @@ def test_a_trial_that_ends_without_its_files_is_not_finished(store: Store) -> No
     store.recorder.close(interrupted=False, complete=True)
     assert store.recorder.outcomes == {lacking: "failed", whole: "finished"}
     assert store.recorder.messages[lacking].startswith(f"predictions.parquet missing in {store.files}")
-    assert not store.ledger.trials()[lacking].settled
+    record = store.ledger.trials()[lacking]
+    assert (record.settled, record.failure) == (False, ""), "no class of failure, as it has no traceback"
 
 
 def test_what_fails_after_a_trial_was_written_is_told(store: Store) -> None:
