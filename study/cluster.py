@@ -3,12 +3,13 @@
 import logging
 import os
 import secrets
+import signal
 import socket
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from types import ModuleType
+from typing import Any
 
 import ray
 from ray._common.utils import get_default_ray_temp_dir
@@ -19,7 +20,7 @@ from revit.errors import InputError, first_line
 from study import RAY_BEYOND_THIS_MACHINE
 from study.limits import check_processes
 from study.orders import Node
-from study.signals import handlers_kept
+from study.signals import ENDING, handlers_kept
 
 QUIET_RAY = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -105,10 +106,28 @@ def _start_own() -> None:
             return
 
 
+class RayProcess(services.ConsolePopen):
+    """A process of Ray, with those that it starts: signals that ask the study to end do not reach it.
+
+    Schedulers signal a whole process group, or every process of a job. The trials are saved only while Ray lives.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        former = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        try:
+            super().__init__(*args, process_group=0, **kwargs)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, former)
+
+    def terminate(self) -> None:
+        """Kill the process and its group, as it is deaf to SIGTERM."""
+        os.killpg(self.pid, signal.SIGKILL)
+
+
 def _init(address: str) -> None:
     with (
         handlers_kept(),
-        _replaced(services, "ConsolePopen", partial(services.ConsolePopen, process_group=0)),
+        _replaced(services, "ConsolePopen", RayProcess),
         _replaced(ray_utils, "set_sigterm_handler", lambda handler: None),
     ):
         ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
@@ -116,11 +135,7 @@ def _init(address: str) -> None:
 
 @contextmanager
 def _replaced(module: ModuleType, name: str, value: object) -> Iterator[None]:
-    """While inside, a module has another value of this name: Ray has no option for what we need here.
-
-    Schedulers signal a whole process group, in which Ray's processes would die before the trials are saved. So they get
-    groups of their own, and signals of this process stay the study's to handle.
-    """
+    """While inside, a module has another value of this name: Ray has no option for what we need."""
     former = getattr(module, name)
     setattr(module, name, value)
     try:
