@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import ray
 from ray._common.utils import get_default_ray_temp_dir
@@ -97,7 +97,7 @@ def _start_own() -> None:
         try:
             _init("local")
         except Exception as error:  # whatever Ray raises: its processes did not find each other in time, or died
-            ray.shutdown()
+            _shut_down_half_started()
             if not left:
                 folder = get_default_ray_temp_dir()  # type: ignore[no-untyped-call]  # Ray leaves it so
                 advice = f"; RAY_TMPDIR names another folder than {folder}" if isinstance(error, OSError) else ""
@@ -106,11 +106,23 @@ def _start_own() -> None:
             return
 
 
+def _shut_down_half_started() -> None:
+    """End what a start that failed has left, also the processes that Ray itself does not know of yet."""
+    ray.shutdown()
+    for process in RayProcess.started:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+    RayProcess.started.clear()
+
+
 class RayProcess(services.ConsolePopen):
     """A process of Ray, with those that it starts: signals that ask the study to end do not reach it.
 
     Schedulers signal a whole process group, or every process of a job. The trials are saved only while Ray lives.
     """
+
+    started: ClassVar[list["RayProcess"]] = []
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         former = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
@@ -118,6 +130,7 @@ class RayProcess(services.ConsolePopen):
             super().__init__(*args, process_group=0, **kwargs)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, former)
+        self.started.append(self)
 
     def terminate(self) -> None:
         """Kill the process and its group, as it is deaf to SIGTERM."""

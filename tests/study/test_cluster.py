@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -10,12 +11,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
+import psutil
 import pytest
 from ray.cluster_utils import Cluster
 
 from revit.errors import InputError
 from study import cluster
 from study.orders import Node
+from study.signals import ENDING
 
 ROOT = Path(__file__).parents[2]
 
@@ -191,6 +194,32 @@ def test_ray_is_started_up_to_three_times_then_it_is_one_line(
     with pytest.raises(InputError, match=told):
         cluster.start_ray()
     assert failing == []
+
+
+def test_processes_of_ray_are_deaf_to_signals_and_a_start_that_fails_leaves_none(
+    no_ray: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[cluster.RayProcess] = []
+    children: list[psutil.Process] = []
+
+    def init(*_: object, **__: object) -> None:
+        process = cluster.services.ConsolePopen(["bash", "-c", "sleep 100 & wait"])
+        started.append(process)
+        assert os.getpgid(process.pid) == process.pid, "a group of its own"
+        for number in ENDING:
+            process.send_signal(number)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.3)
+        children.extend(psutil.Process(process.pid).children())
+        raise RuntimeError("The current node timed out")
+
+    monkeypatch.setattr(cluster.ray, "init", init)
+    with pytest.raises(InputError, match="Ray cannot be started"):
+        cluster.start_ray()
+    assert len(started) == cluster.MAX_STARTS
+    assert {process.poll() for process in started} == {-signal.SIGKILL}
+    assert {child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children} == {False}
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) & set(ENDING) == set()
 
 
 def test_ray_keeps_no_secret_in_a_home_folder(no_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
