@@ -110,13 +110,13 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, resources: Resources,
     Raises:
         InputError: a trial asks for more than Ray finds here.
     """
-    start_ray(resources.address, tell=lambda line: console.print(line, markup=False, soft_wrap=True))
-    share = share_of(resources, find_nodes())
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(share.num_slots)  # so many workers start at a time
 
     def tell(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
+    start_ray(resources.address, tell=tell)
+    share = share_of(resources, find_nodes())
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(share.num_slots)  # so many workers start at a time
     launch, lock, leases = begin_launch(plan.space.name, {**plan.space.tags, **tags}, ledger, tell)
     ledger.retry(lambda: sweep(ledger, leases), tell=tell)
     plan = plan.with_records(ledger.retry(ledger.trials, tell=tell))  # another run may have ended since it was made
