@@ -328,10 +328,11 @@ def test_a_study_on_a_terminal_that_goes_away_ends_in_peace(
 
 
 def drain(file: int, stop: threading.Event) -> None:
-    """Read what is printed on a terminal, until told to stop."""
-    while not stop.is_set():
-        if select.select([file], [], [], 0.2)[0]:
-            os.read(file, 65536)
+    """Read what is printed on a terminal, until told to stop, or nobody is left to print."""
+    with suppress(OSError):
+        while not stop.is_set():
+            if select.select([file], [], [], 0.2)[0]:
+                os.read(file, 65536)
 
 
 def all_runs(store: Path) -> list:
