@@ -4,36 +4,31 @@ import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
-from rich.table import Table
-
 from revit.datasets.registry import DATASETS
 from search_spaces.scales import SCALES
 from search_spaces.space import SearchSpace
+from study.fitted_table import FittedTable
 from study.intervals import MEANING
 from study.plan import Outline, Plan, Trial
 from study.results import cell_table
 
 
-def terminal_table(plan: Plan) -> Table:
+def terminal_table(plan: Plan) -> FittedTable:
     """Return a row per cell: axes, mean test accuracy in percent, its 95 % interval, n seeds, diverged, missing."""
     cells = cell_table(plan)
     axes = [*plan.space.scientific, *plan.space.tuned]
-    title = f"{plan.space.name}: test accuracy, %"
-    table = Table(title=title, title_justify="left", caption=MEANING, caption_justify="left")
-    for axis in axes:
-        table.add_column(axis)
-    diverged = ["diverged"] if cells["diverged"].any() else []
-    for heading in ("mean", "95 % interval", "seeds", *diverged):
-        table.add_column(heading, justify="right")
-    table.add_column("missing")
+    numbers = ["mean", "95 % interval", "seeds", *(["diverged"] if cells["diverged"].any() else [])]
+    rows = []
     for cell in cells.to_dict("records"):
         labels = [str(cell[axis]) for axis in axes]
-        counts = (str(cell[name]) for name in ("n", *diverged))
-        table.add_row(*labels, _percent(cell["mean"]), _interval(cell), *counts, cell["missing"])
-    return table
+        counts = (str(cell[name]) for name in ("n", *numbers[3:]))
+        rows.append([*labels, _percent(cell["mean"]), _interval(cell), *counts, cell["missing"]])
+    spare = () if cells["missing"].any() else ("missing",)
+    title = f"{plan.space.name}: test accuracy, %"
+    return FittedTable([*axes, *numbers, "missing"], rows, title=title, caption=MEANING, numbers=numbers, spare=spare)
 
 
-def plan_table(plan: Plan) -> Table:
+def plan_table(plan: Plan) -> FittedTable:
     """Trials as rows: axes, seed, steps, state and what has changed since it was done, identity, run."""
     rows = [
         (*_trial_cells(trial), _state(trial), trial.identity, "" if trial.known is None else trial.known.run_id)
@@ -42,7 +37,7 @@ def plan_table(plan: Plan) -> Table:
     return _trials_table(plan.space, ("state", "identity", "run"), rows)
 
 
-def outline_table(space: SearchSpace, trials: Sequence[Outline]) -> Table:
+def outline_table(space: SearchSpace, trials: Sequence[Outline]) -> FittedTable:
     """Trials as rows, as far as they can be told before their datasets are here: axes, seed, steps."""
     return _trials_table(space, (), [_trial_cells(trial) for trial in trials])
 
@@ -56,13 +51,9 @@ def _trial_cells(trial: Trial | Outline) -> tuple[str, ...]:
     return tuple(map(str, (*labels, seed, trial.num_steps)))
 
 
-def _trials_table(space: SearchSpace, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
-    table = Table(title=f"{space.name}: {space.question}", title_justify="left")
-    for heading in (*space.scientific, *space.tuned, "seed", "steps", *headings):
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    return table
+def _trials_table(space: SearchSpace, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> FittedTable:
+    every = (*space.scientific, *space.tuned, "seed", "steps", *headings)
+    return FittedTable(every, rows, title=f"{space.name}: {space.question}", spare=("run", "identity"))
 
 
 def notes(space: SearchSpace) -> list[str]:

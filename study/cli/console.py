@@ -9,8 +9,8 @@ from study.streams import open_closed
 
 EXIT_FINISHED, EXIT_SOME_FAILED, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 
-PIPED_WIDTH = 160
-"""Columns of a table that goes into a file or pipe, where there is no terminal to ask."""
+PIPED_WIDTH = 1000
+"""Columns of a table that goes into a file or pipe, where there is no terminal: no row should break."""
 
 open_closed()
 out = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, markup=False, emoji=False)

@@ -11,7 +11,11 @@ from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.fields import fields_of
 from study.cli.console import out, tell
+from study.fitted_table import FittedTable
 from study.model_check import check_names
+
+MAX_TEXT_WIDTH = 100
+"""Columns of running text."""
 
 
 def list_studies() -> None:
@@ -35,18 +39,18 @@ def axes() -> None:
     An axis is a field of a trial's config. The defaults are those of a study with a config of its own (`base=`); a
     recipe sets others, see docs/recipes.md. Seeds are not an axis: a study has them apart.
     """
+    width = min(out.width, MAX_TEXT_WIDTH)
     for each in fields_of(FineTuneConfig):
         if each.path != "seed":
             tell(f"{each.path}: {each.kind}" + (f" [default: {each.default}]" if each.default else ""))
-            tell(textwrap.fill(each.meaning, out.width, initial_indent="    ", subsequent_indent="    "))
+            tell(textwrap.fill(each.meaning, width, initial_indent="    ", subsequent_indent="    "))
 
 
 def models() -> None:
     """Show the models; any other timm classifier goes by its timm name."""
-    table = Table()
-    for heading in ("model", "what", "px", "parameters", "licence", "source"):
-        table.add_column(heading, overflow="fold")
-    for spec in MODELS.values():
-        size = f"{spec.num_params / 1e6:.2f} M"
-        table.add_row(spec.name, spec.title, str(spec.resolution), size, spec.licence, spec.source)
-    out.print(table)
+    headings = ("model", "what", "px", "parameters", "licence", "source")
+    rows = [
+        (spec.name, spec.title, str(spec.resolution), f"{spec.num_params / 1e6:.2f} M", spec.licence, spec.source)
+        for spec in MODELS.values()
+    ]
+    out.print(FittedTable(headings, rows, spare=("source", "licence")))

@@ -1,6 +1,7 @@
 """Labels, axes and questions that look like markup are shown as they are, wherever the command line prints them."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,10 +27,11 @@ SPACE = SearchSpace(
 
 
 @pytest.fixture(autouse=True)
-def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (tmp_path / "asks.py").write_text(MODULE)
     monkeypatch.setattr(search_spaces, "__path__", [*search_spaces.__path__, str(tmp_path)])
-    monkeypatch.delitem(sys.modules, "search_spaces.asks", raising=False)
+    yield
+    sys.modules.pop("search_spaces.asks", None)
 
 
 def test_in_the_list_and_a_plan(

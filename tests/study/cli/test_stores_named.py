@@ -10,7 +10,7 @@ from search_spaces.space import SearchSpace
 from study.cli import studies
 from study.cli.main import main
 from study.ledger import Ledger
-from study.plan import Folders, Plan
+from study.plan import Plan
 from study.records import News
 from study.runner import RunResult
 
@@ -69,9 +69,9 @@ def test_several_studies_are_run_under_a_line_that_says_how_far_all_have_come(
 
     monkeypatch.setattr("study.runner.run_plan", run_two_trials)
     monkeypatch.setattr(studies, "_print_answer", lambda plan, ledger: [])
-    folders = Folders(store=tmp_path / "mlruns", data=tmp_path, cache=cache_dir)
-    asked: studies.Asked = {"cpus_per_trial": None, "gpus_per_trial": None, "compiled": False, "address": None}
-    studies._run(spaces, None, folders, asked, "run all", strict_environment=False)
+    monkeypatch.setattr(studies, "spaces_of", lambda *_: spaces)
+    where = ["--store", str(tmp_path / "mlruns"), "--cache-dir", str(cache_dir)]
+    assert ended(["run", "all", *where], monkeypatch) == 1, "not all trials are done"
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("study ")]
     assert told == [
         "study 1 of 2, 0 of 4 trials of this command done",
