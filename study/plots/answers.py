@@ -35,7 +35,7 @@ def confusion(matrix: npt.NDArray[np.int64], class_names: Sequence[str], cell: s
     counted = len(class_names) <= MAX_COUNTS
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     detail = "The numbers are images." if counted else "Hover for names and numbers of images."
-    caption = f"Colour: share of the test images of a true class, so that every row adds up to 100 %. {detail}"
+    caption = f"Color: share of the test images of a true class, so that every row adds up to 100 %. {detail}"
     fig = style.figure(f"Confusion matrix, {cell}", caption, height=460)
     fig.add_heatmap(
         z=style.numbers(100 * shares),

@@ -53,7 +53,7 @@ def interaction(frame: pd.DataFrame, axis: str, by: str, beside: Sequence[str] =
     lines = list(means.groupby(by, sort=False))
     title = f"Test accuracy by {of_axis(axis).title} and {of_axis(by).title}"
     caption = f"{ALIKE} Parallel lines: the one does not change what the other does."
-    fig = style.figure(title, caption, entries=[str(value) for value, _ in lines])
+    fig = style.figure(title, caption, entries=[of_axis(by).title, *(str(value) for value, _ in lines)])
     for index, (value, line) in enumerate(lines):
         fig.add_scatter(
             x=[_in_its_unit(each, of_axis(axis).factor) for each in line[axis]],
@@ -64,7 +64,7 @@ def interaction(frame: pd.DataFrame, axis: str, by: str, beside: Sequence[str] =
             marker={"symbol": style.symbol(index), "size": 9},
             hovertemplate="%{x}: %{y:.2f} %",
         )
-    fig.update_layout(legend_title={"text": style.plain(of_axis(by).title), "font": {"size": 12}})
+    fig.update_layout(legend_title={"text": style.plain(of_axis(by).title), "font": {"size": 12}, "side": "top"})
     fig.update_xaxes(title_text=style.plain(of_axis(axis).label), type="category")
     fig.update_yaxes(title_text="test accuracy, %")
     return fig
