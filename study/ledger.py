@@ -476,7 +476,7 @@ class Ledger:
         for launch in launches:
             repository = get_artifact_repository(self._here(launch.info.artifact_uri), tracking_uri=self.uri)
             for path in paths:
-                repository.log_artifact(str(path), folder)
+                repository.log_artifact(str(path), folder)  # type: ignore[no-untyped-call]  # MLflow leaves it so
 
     def artifact(self, run_id: str, name: str) -> Path:
         """Where an artifact of a trial lies on this machine's disk. Of a server's, it is a copy that goes with us."""

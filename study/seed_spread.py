@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from study.changes import ORIGIN_TAG
+from study.inputs import ORIGIN_TAG
 from study.intervals import Spread, pooled_spread
 from study.records import TrialRecord
 

@@ -37,7 +37,7 @@ def accuracy_over(frame: pd.DataFrame, axis: str, *, log_x: bool = False) -> go.
     order = {name: index for index, name in enumerate(frame["series"].unique())}
     lines = list(frame.sort_values(axis).groupby(["published", "series", "source"], sort=False))
     lines.sort(key=lambda line: (line[0][0], order[line[0][1]]))
-    names = [_line_name(series, source if published else "") for (published, series, source), _ in lines]
+    names = [_line_name(str(series), str(source) if published else "") for (published, series, source), _ in lines]
     caption = f"Bars: {MEANING} Hollow markers on dotted lines: published values."
     fig = style.figure(f"Test accuracy by {shown.title}", caption, entries=names)
     for name, ((published, series, _), line) in zip(names, lines, strict=True):
