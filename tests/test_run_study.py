@@ -66,7 +66,8 @@ def test_list_and_help_import_nothing_heavy(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["list"], ["models"], ["plan"], ["fetch"], ["run"], ["report"], ["doctor"], ["prune"], ["ui"]]
+    "command",
+    [[], ["list"], ["models"], ["axes"], ["plan"], ["fetch"], ["run"], ["report"], ["doctor"], ["prune"], ["ui"]],
 )
 def test_help_says_what_a_command_does(command: list[str]) -> None:
     done = call(*command, "--help")
