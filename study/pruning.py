@@ -78,7 +78,7 @@ def _check_own_folder(run: Entry) -> None:
 
 
 def _is_inside(path: Path, root: Path) -> bool:
-    """Return whether a path is the store's; one of the store that it was copied from is not.
+    """Return whether a path is the store's; what lies elsewhere is left alone.
 
     Raises:
         InputError: the path begins in the store, and a link or `..` leads elsewhere.
