@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from revit.config import FineTuneConfig
 from revit.errors import InputError
+from revit.inactive import without_inactive
 from revit.typed import check_types, require_text, shown, with_tuples
 from search_spaces.claims import Claim, Value, check_named
 from search_spaces.recipes import FLOWERS, RECIPES, About
@@ -120,6 +121,7 @@ class SearchSpace:
             twice = _first_repeated([str(each.point) for each in asked])
             if twice is not None:
                 raise InputError(f"at scale {self.scale} two of its points are one: {twice}")
+            _check_effects(asked)
         except InputError as error:
             raise InputError(f"search space {self.name}: {error}") from error
 
@@ -245,6 +247,21 @@ def _check_known(what: str, name: str, table: Mapping[str, object]) -> None:
 
 def _first_repeated(values: Sequence[Value]) -> Value:
     return next((value for value in values if values.count(value) > 1), None)
+
+
+def _check_effects(candidates: list[Candidate]) -> None:
+    """Raise InputError where two points train the same, though their configs differ: a factor without effect.
+
+    The budget may differ: two budgets that come to the same number of steps are one trial, which is trained once.
+    """
+    first: dict[FineTuneConfig, Candidate] = {}
+    for each in candidates:
+        twin = first.setdefault(without_inactive(each.config), each)
+        if twin.config != each.config:
+            ours, theirs = each.config.flat(), twin.config.flat()
+            differing = [f"{path} {theirs[path]} and {ours[path]}" for path in ours if ours[path] != theirs[path]]
+            where = ", ".join(f"{axis} {value}" for axis, value in each.point.items())
+            raise InputError(f"{', '.join(differing)} would train the same at {where}: leave one out with `keep`")
 
 
 def _check_axes(scientific: Mapping[str, Axis], nuisance: Mapping[str, Axis]) -> None:

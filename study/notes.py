@@ -1,7 +1,9 @@
 """What is to be known beside a study's results, a line each."""
 
 from collections import defaultdict
+from itertools import combinations
 
+from search_spaces.claims import Value
 from study.environment import environment_notes
 from study.labels import trial_label
 from study.plan import Plan
@@ -12,8 +14,28 @@ MAX_NAMED = 3
 
 
 def notes(plan: Plan) -> list[str]:
-    """Return what a reader of its results should know: scale, datasets, what is stale, what ran on what."""
-    return [*notes_of_space(plan.space), *plan.remarks, *stale_notes(plan), *environment_notes(plan)]
+    """Return what a reader of its results should know: scale, datasets, what is one, stale, or ran on what."""
+    shared, stale = shared_notes(plan), stale_notes(plan)
+    return [*notes_of_space(plan.space), *plan.remarks, *shared, *stale, *environment_notes(plan)]
+
+
+def shared_notes(plan: Plan) -> list[str]:
+    """Return of each two values of an axis how many of their trials are the same, where any are."""
+    lines = []
+    for axis in plan.trials[0].candidate.point:
+        by_value: dict[Value, dict[object, str]] = {}
+        for trial in plan.trials:
+            point = dict(trial.candidate.point)
+            value = point.pop(axis)
+            by_value.setdefault(value, {})[*point.values(), trial.candidate.config.seed] = trial.identity
+        for (one, ours), (other, theirs) in combinations(by_value.items(), 2):
+            both = ours.keys() & theirs.keys()
+            same = sum(ours[place] == theirs[place] for place in both)
+            if same:
+                lines.append(
+                    f"{axis} {one} and {other}: {same} of {len(both)} trials are the same, and are trained once"
+                )
+    return lines
 
 
 def stale_notes(plan: Plan) -> list[str]:

@@ -82,6 +82,14 @@ WRONG = {
     "a value twice in two types": ({"scientific": {"optimizer.lr": (1, 1.0)}}, "axis optimizer.lr has 1 twice"),
     "no seeds": ({"seeds": ()}, "no seeds"),
     "a seed twice": ({"seeds": (1, 1)}, "seeds"),
+    "a factor without effect": (
+        {"scientific": {"optimizer.name": ("sgd", "adam"), "optimizer.momentum": (0.9, 0.5)}},
+        "optimizer.momentum 0.9 and 0.5 would train the same at optimizer.name adam, optimizer.momentum 0.5",
+    ),
+    "a plateau that looks too rarely": (
+        {"base": BASE.with_values({"num_evals": 3}), "scientific": {"schedule.name": ("constant", "plateau")}},
+        "schedule.name constant and plateau would train the same",
+    ),
     "keep that refuses all": ({"keep": lambda config: False}, "refuses every point"),
 }
 

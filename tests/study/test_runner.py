@@ -280,16 +280,16 @@ def test_a_study_whose_first_trials_all_fail_alike_stops(studies: Studies, tmp_p
 
 
 def test_a_factor_without_effect_stops_the_study_before_its_second_value_is_trained(studies: Studies) -> None:
-    """Adam has no momentum of this name, and the schedule knows patience only where it is plateau."""
+    """Of 100 steps, these milestones are the same: what only building shows."""
     space = SearchSpace(
         name="idle",
         question="?",
-        base=BASE.with_values({"optimizer.name": "adam", "optimizer.lr": 0.0123, "steps": 100}),
-        scientific={"optimizer.momentum": (0.9, 0.5, 0.1)},
+        base=BASE.with_values({"schedule.name": "staircase", "optimizer.lr": 0.0123, "steps": 100}),
+        scientific={"fall": {str(share): {"schedule.milestones": (share,)} for share in (0.5, 0.501, 0.502)}},
         seeds=(0, 1, 2, 3),
     )
     plan, result = studies.run(space)
-    assert "differ in optimizer.momentum 0." in result.stopped
+    assert "differ in schedule.milestones (0.5" in result.stopped
     assert "it has no effect" in result.stopped
     assert len(result.outcomes) <= 4, "of twelve"
     assert "finished" not in {trial.state for trial in plan.trials[2:]}
