@@ -11,8 +11,8 @@ Axes and values are those of the study's `scientific` axes. An axis that a claim
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 from revit.errors import InputError
 from revit.typed import check_types, require
@@ -234,6 +234,33 @@ class Matches:
 
 
 Claim = Best | Order | Gap | Trend | Interaction | NoDifference | Matches
+
+
+_AXIS_OF = {
+    **dict.fromkeys(("value", "among", "along", "from_", "to", "published"), "axis"),
+    **dict.fromkeys(("more", "less"), "between"),
+}
+"""By a claim's field, the field that names the axis of its values."""
+
+
+def translated(claim: Claim, terms: Mapping[str, Mapping[Value, Value]]) -> Claim:
+    """Return the same claim about other values: by axis, a value for each that it may name."""
+
+    def values_of(axis: str, given: Any) -> Any:
+        if isinstance(given, tuple):
+            return tuple(values_of(axis, each) for each in given)
+        if isinstance(given, Mapping):
+            return {values_of(axis, value): accuracy for value, accuracy in given.items()}
+        return terms.get(axis, {}).get(given, given)
+
+    parts: dict[str, Any] = {part.name: getattr(claim, part.name) for part in fields(claim)}
+    for name in ("better", "worse", "where"):
+        if name in parts:
+            parts[name] = {axis: values_of(axis, value) for axis, value in parts[name].items()}
+    for name, axis in _AXIS_OF.items():
+        if name in parts:
+            parts[name] = values_of(parts[axis], parts[name])
+    return type(claim)(**parts)
 
 
 def check_named(claim: Claim, axes: Mapping[str, tuple[Value, ...]]) -> None:

@@ -153,6 +153,13 @@ class SearchSpace:
         )
 
     @property
+    def terms(self) -> Mapping[str, Mapping[Value, Value]]:
+        """By scientific axis, what scale and recipe make of its values, where that is the same in every cell."""
+        asked = self.candidates(self.seeds[:1])
+        pairs = {axis: {(each.asked[axis], each.cell[axis]) for each in asked} for axis in self.scientific}
+        return {axis: dict(found) for axis, found in pairs.items() if len(dict(found)) == len(found)}
+
+    @property
     def tags(self) -> dict[str, str]:
         """What its runs are marked with: the study, and the recipe and scale that it starts from."""
         start = {} if self.base is not None else {"recipe": self.recipe, "scale": self.scale}

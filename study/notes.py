@@ -15,14 +15,23 @@ MAX_NAMED = 3
 
 def notes(plan: Plan) -> list[str]:
     """Return what a reader of its results should know: scale, datasets, what is one, stale, or ran on what."""
-    shared, stale = shared_notes(plan), stale_notes(plan)
-    return [*notes_of_space(plan.space), *plan.remarks, *shared, *stale, *environment_notes(plan)]
+    about = [*notes_of_space(plan.space), *plan.remarks, *tuned_notes(plan)]
+    return [*about, *shared_notes(plan), *stale_notes(plan), *environment_notes(plan)]
+
+
+def tuned_notes(plan: Plan) -> list[str]:
+    """Return for each nuisance axis the values that it was tuned over."""
+    values = {axis: dict.fromkeys(trial.candidate.nuisance[axis] for trial in plan.trials) for axis in plan.space.tuned}
+    return [
+        f"{axis} is tuned in each cell: of {', '.join(map(str, found))} the one with the best mean validation accuracy"
+        for axis, found in values.items()
+    ]
 
 
 def shared_notes(plan: Plan) -> list[str]:
     """Return of each two values of an axis how many of their trials are the same, where any are."""
     lines = []
-    for axis in plan.trials[0].candidate.point:
+    for axis in (*plan.space.scientific, *plan.space.tuned):
         by_value: dict[Value, dict[object, str]] = {}
         for trial in plan.trials:
             point = dict(trial.candidate.point)

@@ -44,8 +44,8 @@ def layout(plan: Plan) -> pd.DataFrame:
     """The study's table: axes that go down as index, `columns` across, each cell as lines of text.
 
     First comes ours, in percent: mean, 95 % interval, number of seeds, a line each where cells stand side by side; or
-    why there is none. Each other line is a published value, with the difference from ours where the scale is the
-    paper's.
+    why there is none. Then come the nuisance values that validation chose. Each other line is a published value, with
+    the difference from ours where the scale is the paper's.
     """
     space = plan.space
     first: dict[tuple[Any, ...], Candidate] = {}
@@ -56,7 +56,8 @@ def layout(plan: Plan) -> pd.DataFrame:
         candidate = first[tuple(cell[axis] for axis in space.scientific)]
         labels = {axis: _label(cell[axis]) for axis in space.scientific}
         theirs = published_of(space, candidate)
-        lines = cell_lines(cell, theirs, compare=space.scale == "paper", narrow=bool(space.columns))
+        chosen = [f"{axis} {_label(cell[axis])}, tuned" for axis in space.tuned if cell["n"]]
+        lines = cell_lines(cell, theirs, chosen, compare=space.scale == "paper", narrow=bool(space.columns))
         rows.append({**labels, "lines": lines})
     frame = pd.DataFrame(rows)
     down = [axis for axis in space.scientific if axis not in space.columns]
@@ -70,10 +71,13 @@ def layout(plan: Plan) -> pd.DataFrame:
     return wide.map(lambda lines: lines if isinstance(lines, tuple) else ())  # a cell that `keep` refused
 
 
-def cell_lines(cell: Mapping[Any, Any], rows: Sequence[Published], *, compare: bool, narrow: bool) -> tuple[str, ...]:
+def cell_lines(
+    cell: Mapping[Any, Any], rows: Sequence[Published], chosen: Sequence[str], *, compare: bool, narrow: bool
+) -> tuple[str, ...]:
     """The lines of one cell; see `layout`."""
     mean, *rest = _own(cell)
     own = [mean, *rest] if narrow else [" ".join([mean, ", ".join(rest)]).strip()]
+    own += chosen
     if cell["missing"]:
         own.append(f"missing: {cell['missing']}")
     if cell["diverged"]:

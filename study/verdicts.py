@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow.parquet as pq
 
+from search_spaces.claims import translated
 from search_spaces.published import PAPER, published
 from study.claims import Judgement, judge, judge_published
 from study.ledger import Ledger
@@ -33,11 +34,17 @@ class JudgedClaim(NamedTuple):
 
 
 def verdicts(plan: Plan, ledger: Ledger) -> list[JudgedClaim]:
-    """Judge each claim of a study, in its order."""
+    """Judge each claim of a study, in its order, said in the terms of its tables: of what was trained."""
     claims = plan.space.claims
     if not claims:
         return []
-    ours = judge(claims, claim_frame(counting_trials(plan), ledger), comparable=plan.space.scale == "paper")
+    terms = plan.space.terms
+    trials = counting_trials(plan)
+    frame = claim_frame(trials, ledger)
+    for axis in terms:
+        frame[axis] = [trial.candidate.cell[axis] for trial in trials]
+    said = [translated(claim, terms) for claim in claims]
+    ours = judge(said, frame, comparable=plan.space.scale == "paper")
     rows = [row for row in published() if row.table == plan.space.table and row.source == PAPER]
     theirs = judge_published(claims, rows)
     pairs = zip(ours, theirs, strict=True)

@@ -9,6 +9,7 @@ import search_spaces
 from revit.architectures import MODELS
 from revit.datasets.registry import DATASETS
 from revit.errors import InputError
+from search_spaces.claims import check_named, translated
 from search_spaces.recipes import RECIPES
 from search_spaces.scales import SCALES
 from search_spaces.space import SearchSpace
@@ -103,6 +104,36 @@ def test_a_study_with_claims_trains_the_models_that_it_names(name: str, recipe: 
         return
     by_paper = {str(each.asked): each.original.model.name for each in space.candidates((0,))}
     assert {str(each.asked): each.original.model.name for each in space.at(None, recipe).candidates((0,))} == by_paper
+
+
+@pytest.mark.parametrize("recipe", ["paper", "authors"])
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("name", studies())
+def test_claims_are_said_in_the_terms_of_what_is_trained(name: str, scale: str, recipe: str) -> None:
+    """Each value that a claim names is one of the cells that tables show; at its own terms no claim changes."""
+    space = studies()[name].at(scale, recipe)
+    cells = [each.cell for each in space.candidates((0,))]
+    trained = {axis: tuple(dict.fromkeys(cell[axis] for cell in cells)) for axis in space.scientific}
+    for claim in space.claims:
+        check_named(translated(claim, space.terms), trained)
+        assert translated(claim, {}) == claim
+
+
+def test_at_the_nano_scale_claims_have_its_rates_and_pixels() -> None:
+    told = {name: studies()[name].at("nano", None) for name in ("resolution", "optimizer_schedule", "data_fraction")}
+    lines = [str(translated(claim, space.terms)) for space in told.values() for claim in space.claims]
+    assert lines[0] == "resolution 28 is the best of 64, 48, 28, 16, 8, where dataset photos"
+    assert lines[2].endswith("where optimizer.lr 0.01, schedule.name cosine")
+    assert (
+        "model.name vit_nano loses more than bit_nano from data_fraction 1.0 to 0.1, where dataset photos" in lines[4]
+    )
+
+
+def test_a_value_that_cells_show_differently_keeps_its_own_terms() -> None:
+    """At the nano scale rates grow tenfold where a trial fine-tunes, and only there."""
+    axes = {"optimizer.lr": (0.01, 0.001), "model.pretrained": (True, False)}
+    space = SearchSpace(name="asks", question="?", fixed={"dataset": "cifar10"}, scientific=axes, scale="nano")
+    assert space.terms.keys() == {"model.pretrained"}
 
 
 @pytest.mark.parametrize("scale", SCALES)

@@ -10,6 +10,7 @@ from revit.config import FineTuneConfig
 from search_spaces.published import Published, published
 from search_spaces.recipes import RECIPES
 from search_spaces.space import SearchSpace
+from study.notes import tuned_notes
 from study.paper_tables import layout, published_of, to_html, to_latex, to_markdown
 from study.plan import Plan, Trial
 from study.records import TrialRecord
@@ -163,6 +164,17 @@ def test_the_layout_is_the_papers_and_each_cell_has_ours_theirs_and_the_differen
     assert nano.loc["photos", "28"][3:] == theirs, "no difference: not comparable"
     for text in (to_html(table), to_markdown(table), to_latex(table, "", [], "")):
         assert "resolution 512" in text, "a number alone does not say of what"
+
+
+def test_a_cell_says_what_was_tuned_in_every_format() -> None:
+    """With every rate equally good on validation images, the first of each cell's is chosen."""
+    plan = plan_of(search_spaces.load("replication").at("nano", "vit_2021"), 0.9)
+    table = layout(plan)
+    for text in (to_html(table), to_markdown(table), to_latex(table, "", [], "")):
+        assert text.count("optimizer.lr 0.01, tuned") == 3
+    [told] = tuned_notes(plan)
+    assert told.startswith("optimizer.lr is tuned in each cell: of 0.01, 0.03, 0.1, 0.3 the one with the best")
+    assert tuned_notes(plan_of(search_spaces.load("resolution"), 0.9)) == []
 
 
 def test_points_that_are_not_run_leave_empty_cells() -> None:

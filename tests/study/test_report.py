@@ -285,6 +285,13 @@ def test_published_accuracies_are_to_be_matched_at_the_papers_scale_only(
     assert published is not None
 
 
+def test_claims_are_said_in_the_terms_of_the_tables(tmp_path: Path) -> None:
+    nothing = Plan(space=search_spaces.load("resolution").at("nano", None), trials=())
+    lines = to_lines(verdicts(nothing, Ledger(tmp_path / "mlruns")))
+    told = "resolution 28 is the best of 64, 48, 28, 16, 8, where dataset photos"
+    assert f"{told}; no result of dataset photos, resolution 28; from the paper's numbers: " in lines[0]
+
+
 def test_a_study_of_which_nothing_has_finished_says_what_is_missing(
     finished: tuple[Plan, Ledger], tmp_path: Path
 ) -> None:
