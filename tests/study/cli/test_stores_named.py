@@ -11,6 +11,7 @@ from study.cli import studies
 from study.cli.main import main
 from study.ledger import Ledger
 from study.plan import Plan
+from study.provenance import launch_tags
 from study.records import News
 from study.runner import RunResult
 
@@ -61,6 +62,8 @@ def test_several_studies_are_run_under_a_line_that_says_how_far_all_have_come(
     ]
 
     def run_two_trials(plan: Plan, ledger: Ledger, *_: object, tags: dict[str, str]) -> RunResult:
+        assert tags == launch_tags(tags["command"])
+        assert tags["command"].endswith(f"run_study.py run all {' '.join(where)}")
         launch = ledger.open_launch(plan.space.name, tags)
         for trial in plan.to_run[:2]:
             record = ledger.open_trial(trial.identity, launch=launch, name="trial", tags={})
