@@ -138,12 +138,13 @@ class Recorder:
         def write_or_note() -> None:
             try:
                 self._write(write)
+            except InputError as error:  # it holds for every trial
+                self.fault = self.fault or str(error)
+                self.outcomes[identity] = "interrupted"
             except Exception as error:  # whatever a store can raise: the trial is then not whole
                 self._news.pop(identity, None)  # it can still be ended
                 self.messages.setdefault(identity, f"not written: {type(error).__name__}: {first_line(error)}")
                 self.outcomes[identity] = "failed"
-                if isinstance(error, InputError):  # it holds for every trial
-                    self.fault = self.fault or str(error)
 
         self._thread.submit(write_or_note)
 

@@ -327,7 +327,8 @@ def test_where_the_experiment_is_deleted_that_is_one_line_and_nothing_is_left_ru
     assert "was deleted in MLflow: restore it there" in store.recorder.fault
     assert len(store.recorder.fault.splitlines()) == 1
     assert {entry.status for entry in store.ledger.entries()} == {"KILLED"}
-    assert store.settled == ["failed"], "so that its work folder stays"
+    assert store.settled == ["interrupted"], "so that its work folder stays"
+    assert store.recorder.messages == {}, "nor is it said of each trial"
 
 
 @pytest.mark.parametrize("whose", ["trial", "launch"])
