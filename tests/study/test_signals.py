@@ -15,9 +15,11 @@ from study.signals import ENDING, handled
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
+    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup leaves it ignored
     before = {number: signal.getsignal(number) for number in ENDING}
     yield
     assert {number: signal.getsignal(number) for number in ENDING} == before
+    signal.signal(signal.SIGHUP, inherited)
 
 
 @pytest.mark.parametrize("number", ENDING)
