@@ -51,6 +51,7 @@ class Inputs:
 
     def __init__(self, *, data: Path, cache_dir: Path, skip_broken: bool, recorded: Sequence[TrialRecord] = ()) -> None:
         self._recorded = [record for record in recorded if set(SIZES) <= record.tags.keys()]
+        self._unreadable: dict[str, str] = {}  # by dataset: why
         self._open = cache(
             lambda dataset: open_store(dataset, data_dir=data, cache_dir=cache_dir, skip_broken=skip_broken)
         )
@@ -76,16 +77,17 @@ class Inputs:
         if (store := self._store(dataset)) is not None:
             return remarks(store.manifest)
         return [
-            f"dataset {dataset} is not on this machine: its trials are taken as the ledger recorded them, "
+            f"{self._unreadable[dataset]}; trials on dataset {dataset} are taken as the ledger recorded them, "
             "and figures that show its images are left out"
         ]
 
     def _store_or_none(self, dataset: str) -> ImageStore | None:
         try:
             return self._open(dataset)
-        except InputError:
+        except InputError as error:
             if not any(record.params["dataset"] == dataset for record in self._recorded):
                 raise
+            self._unreadable[dataset] = str(error)
             return None
 
     def _recorded_images(self, config: FineTuneConfig) -> Images:

@@ -83,7 +83,17 @@ def test_a_report_needs_no_images_and_no_weights(
     assert {trial.identity: trial.known for trial in plan.trials} == records
     assert [trial.num_steps for trial in plan.trials] == [2 * 6, 2 * 3] * 2, "36 and 18 images in batches of 7"
     assert {(trial.images, trial.weights, trial.num_test) for trial in plan.trials} == {(None, None, 12)}
-    assert any("is not on this machine" in line and "left out" in line for line in notes(plan))
+    assert any("photos" in line and "left out" in line for line in notes(plan))
+
+
+def test_a_report_on_images_that_cannot_be_decoded_any_more_says_so(
+    here: Path, space: SearchSpace, folders: Folders
+) -> None:
+    trials = make_plan(space, space.seeds, folders, {}).trials
+    (here / "photos" / "train" / "dark" / "3.png").write_bytes(b"no image")
+    plan = make_plan(space, space.seeds, folders, {each.identity: record(each) for each in trials}, for_report=True)
+    assert [trial.identity for trial in plan.trials] == [trial.identity for trial in trials]
+    assert any("3.png" in line and "--skip-broken" in line and "left out" in line for line in notes(plan))
 
 
 def test_what_was_never_trained_is_new_and_what_nobody_recorded_is_missed(
