@@ -30,13 +30,13 @@ from mlflow.exceptions import MlflowException, RestException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.store.db.utils import _get_latest_schema_revision
+from mlflow.store.db.utils import _get_latest_schema_revision, _initialize_tables
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.rest_utils import http_request
 from requests import HTTPError
 from requests.exceptions import JSONDecodeError
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from revit.errors import InputError
@@ -146,6 +146,8 @@ class Ledger:
         try:
             # two that create the same tables at once break them
             with nullcontext() if server else FileLock(self.root / "open.lock"):
+                if not server:
+                    _create_database(self.root / "mlflow.db")
                 self._client = MlflowClient(self.uri)
                 self._experiment, self._made_at = self._find_or_create_experiment()
         except (MlflowException, SQLAlchemyError, OSError, ValueError) as error:
@@ -544,6 +546,20 @@ class Ledger:
             token = page.token
             if not token:
                 return
+
+
+def _create_database(path: Path) -> None:
+    """Create the tables of a new store, all of them or none: MLflow cannot go on with what a killed process left."""
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    if path.exists():
+        return
+    unfinished.mkdir()
+    engine = create_engine(f"sqlite:///{unfinished / path.name}")
+    _initialize_tables(engine)  # type: ignore[no-untyped-call]  # MLflow leaves it so
+    engine.dispose()
+    (unfinished / path.name).rename(path)
+    unfinished.rmdir()
 
 
 def latest_schema() -> str:

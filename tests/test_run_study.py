@@ -81,7 +81,10 @@ WRONG = {
     "an unknown option": (["run", "quickstart", "--sedes", "3"], "--sedes"),
     "no seeds": (["run", "quickstart", "--seeds", "0"], "--seeds"),
     "more CPUs than there are": (["run", "quickstart", "--cpus-per-trial", "9999"], "--cpus-per-trial = 9999: this"),
-    "more GPUs than a trial uses": (["run", "quickstart", "--gpus-per-trial", "2"], "a trial trains on one GPU"),
+    "more GPUs than a trial uses": (
+        ["run", "quickstart", "--gpus-per-trial", "2"],
+        "Invalid value for '--gpus-per-trial'",
+    ),
     "a cluster that is none": (["run", "quickstart", "--address", "auto"], "--address = auto: must be HOST:PORT"),
     "a store that is a file": (["run", "quickstart", "--store", str(ROOT / "LICENSE")], "cannot be written"),
     "a cache that is a file": (["run", "quickstart", "--cache-dir", str(ROOT / "LICENSE")], "cannot be written"),

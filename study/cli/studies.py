@@ -121,7 +121,7 @@ def run(
     recipe: RecipeName = None,
     gpus_per_trial: Annotated[
         float | None,
-        typer.Option(min=0, help="GPUs of one trial; .5 lets two share one. [default: 1, or 0]"),
+        typer.Option(min=0, max=1, help="GPUs of one trial, at most 1; .5 lets two share one. [default: 1, or 0]"),
     ] = None,
     cpus_per_trial: Annotated[
         int | None, typer.Option(min=1, help="CPU threads of one trial. [default: 1, or a GPU's share]")

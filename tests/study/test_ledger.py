@@ -42,6 +42,28 @@ def rows(*measured: dict[str, float]) -> list[Measurement]:
     return [Measurement(row, NOW) for row in measured]
 
 
+def test_a_process_killed_while_it_creates_a_store_leaves_none(tmp_path: Path) -> None:
+    dies_between_two_tables = """
+import os, sys
+from pathlib import Path
+from alembic.ddl.sqlite import SQLiteImpl
+from study.ledger import Ledger
+
+create_table = SQLiteImpl.create_table
+
+def create_table_and_die(self, table, **options):
+    create_table(self, table, **options)
+    os._exit(9)
+
+SQLiteImpl.create_table = create_table_and_die
+Ledger(Path(sys.argv[1]))
+"""
+    killed = subprocess.run([sys.executable, "-c", dies_between_two_tables, str(tmp_path)], check=False)
+    assert killed.returncode == 9
+    assert Ledger(tmp_path).trials() == {}
+    assert {path.name for path in tmp_path.iterdir()} == {"mlflow.db", "open.lock"}
+
+
 def test_what_is_written_is_read_back(ledger: Ledger, tmp_path: Path, empty_store: Path) -> None:
     files = tmp_path / "files"
     files.mkdir()
