@@ -23,7 +23,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from search_spaces.claims import Best, Claim, Gap, Interaction, Matches, NoDifference, Order, Trend
+from search_spaces.framework.claims import Best, Claim, Gap, Interaction, Matches, NoDifference, Order, Trend
 from study.claims import judge
 from study.intervals import Spread, cell_interval, pooled_spread, usual_spread
 from study.power import MAX_SEEDS

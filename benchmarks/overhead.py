@@ -28,7 +28,7 @@ from rich.console import Console
 from benchmarks.ratios import Measured
 from revit.config import FineTuneConfig
 from revit.datasets.store import open_store
-from search_spaces.space import SearchSpace
+from search_spaces.framework.space import SearchSpace
 from study.cli.main import GC_THRESHOLDS
 from study.cluster import start_ray
 from study.ledger import Ledger

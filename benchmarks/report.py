@@ -22,8 +22,8 @@ import pandas as pd
 
 from revit.config import FineTuneConfig
 from revit.datasets.store import ImageStore
-from search_spaces.claims import Order, Trend
-from search_spaces.space import SearchSpace
+from search_spaces.framework.claims import Order, Trend
+from search_spaces.framework.space import SearchSpace
 from study.leases import Leases
 from study.ledger import Ledger
 from study.plan import Folders, Plan, Trial, make_plan

@@ -9,12 +9,12 @@ import pkgutil
 
 from revit.errors import InputError
 from revit.typed import shown
-from search_spaces.space import SearchSpace
+from search_spaces.framework.space import SearchSpace
 
 
 def names() -> list[str]:
-    """The studies there are: the modules of this package that hold a question."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in _NO_STUDIES)
+    """Return the names of the studies: the modules of this package."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
 
 
 def load(name: str) -> SearchSpace:
@@ -39,6 +39,3 @@ def load(name: str) -> SearchSpace:
     if space.name != name:
         raise InputError(f"search_spaces/{name}.py: its SPACE has the name {space.name!r}; must be {name!r}")
     return space
-
-
-_NO_STUDIES = ("space", "recipes", "scales", "claims", "published")

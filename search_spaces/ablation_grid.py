@@ -7,9 +7,9 @@ Trials:  2 optimizers x 2 schedules x 2 resolutions x 2 fractions x 2 position e
 """
 
 from revit.config import FineTuneConfig
-from search_spaces.claims import Order, Value
+from search_spaces.framework.claims import Order, Value
+from search_spaces.framework.space import SearchSpace
 from search_spaces.pos_embed import INFLUENCE
-from search_spaces.space import SearchSpace
 
 
 def one_question_at_a_time(config: FineTuneConfig) -> bool:

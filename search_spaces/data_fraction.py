@@ -7,8 +7,8 @@ Run:     python run_study.py run data_fraction --scale nano
 Trials:  2 datasets x 2 models x 4 fractions x 2 budgets x 3 seeds = 96, of which 12 are shared
 """
 
-from search_spaces.claims import Interaction, Trend
-from search_spaces.space import SearchSpace
+from search_spaces.framework.claims import Interaction, Trend
+from search_spaces.framework.space import SearchSpace
 
 DATASETS = ("cifar100", "flowers")
 VIT, BIT = "vit_b16_in21k", "bit_r50x1_in21k"

@@ -4,8 +4,8 @@ Run:     python run_study.py run domain_shift --scale nano
 Trials:  3 datasets x 2 models x 3 seeds = 18
 """
 
-from search_spaces.claims import Order
-from search_spaces.space import SearchSpace
+from search_spaces.framework.claims import Order
+from search_spaces.framework.space import SearchSpace
 
 SPACE = SearchSpace(
     name="domain_shift",

@@ -9,8 +9,8 @@ Trials:  (3 optimizers x 4 rates + 4 of them x 3 more schedules) x 3 seeds = 72
 """
 
 from revit.config import FineTuneConfig
-from search_spaces.claims import Gap, NoDifference
-from search_spaces.space import SearchSpace
+from search_spaces.framework.claims import Gap, NoDifference
+from search_spaces.framework.space import SearchSpace
 
 PAPERS_LR = 1e-3
 OWN_LR = 1e-4

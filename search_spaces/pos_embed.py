@@ -7,8 +7,8 @@ Run:     python run_study.py run pos_embed --scale nano
 Trials:  2 models x 2 position embeddings x 3 seeds = 12
 """
 
-from search_spaces.claims import Gap, Order
-from search_spaces.space import SearchSpace
+from search_spaces.framework.claims import Gap, Order
+from search_spaces.framework.space import SearchSpace
 
 INFLUENCE = (
     "its performance is significantly influenced by factors such as data size, resolution, and positional embeddings."

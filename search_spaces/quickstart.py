@@ -9,7 +9,7 @@ Trials:  2 optimizers x 2 schedules x 3 seeds = 12
 """
 
 from revit.config import FineTuneConfig
-from search_spaces.space import SearchSpace
+from search_spaces.framework.space import SearchSpace
 
 SPACE = SearchSpace(
     name="quickstart",

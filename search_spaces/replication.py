@@ -4,8 +4,8 @@ Run:     python run_study.py run replication --scale nano
 Trials:  3 datasets x 3 seeds = 9
 """
 
-from search_spaces.claims import Matches
-from search_spaces.space import SearchSpace
+from search_spaces.framework.claims import Matches
+from search_spaces.framework.space import SearchSpace
 
 SPACE = SearchSpace(
     name="replication",

@@ -4,8 +4,8 @@ Run:     python run_study.py run resolution --scale nano
 Trials:  2 datasets x 5 resolutions x 3 seeds = 30
 """
 
-from search_spaces.claims import Best, Order
-from search_spaces.space import SearchSpace
+from search_spaces.framework.claims import Best, Order
+from search_spaces.framework.space import SearchSpace
 
 SPACE = SearchSpace(
     name="resolution",

@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from search_spaces.claims import Claim, Gap, Matches, NoDifference
-from search_spaces.published import Published
+from search_spaces.framework.claims import Claim, Gap, Matches, NoDifference
+from search_spaces.framework.published import Published
 from study.comparisons import Comparison, MissingError, Run, compare, usual_spreads
 from study.intervals import LEVEL, NEEDS_SEEDS, Spread
 from study.power import MAX_SEEDS, MIN_PILOT, POWER, OpenClaim, chances_to_decide

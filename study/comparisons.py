@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-from search_spaces.claims import Cell, Contrast
+from search_spaces.framework.claims import Cell, Contrast
 from study.intervals import Spread, image_half_widths, seed_half_width, usual_spread
 
 Array = NDArray[np.float64]

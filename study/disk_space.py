@@ -9,7 +9,7 @@ from revit.architectures import MODELS
 from revit.config import FineTuneConfig
 from revit.datasets.store import bytes_to_write
 from revit.folders import check_writable
-from search_spaces.space import SearchSpace
+from search_spaces.framework.space import SearchSpace
 from study.plan import Folders
 
 BYTES = 4

@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from revit.datasets.store import ImageStore
-from search_spaces.space import SearchSpace
+from search_spaces.framework.space import SearchSpace
 from study import plots
 from study.factors import anova
 from study.labels import cell_label, label

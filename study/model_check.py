@@ -5,7 +5,7 @@ Only such models need torch, which takes seconds to import: a study of the proje
 
 from revit.architectures import MODELS
 from revit.config import FineTuneConfig
-from search_spaces.space import SearchSpace
+from search_spaces.framework.space import SearchSpace
 
 
 def check_names(space: SearchSpace) -> None:

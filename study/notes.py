@@ -3,7 +3,7 @@
 from collections import defaultdict
 from itertools import combinations
 
-from search_spaces.claims import Value
+from search_spaces.framework.claims import Value
 from study.environment import environment_notes
 from study.labels import trial_label
 from study.plan import Plan

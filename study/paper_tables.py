@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from search_spaces.published import Published, published
-from search_spaces.recipes import FLOWERS, FLOWERS_SPLITS
-from search_spaces.space import Candidate, SearchSpace
+from search_spaces.framework.published import Published, published
+from search_spaces.framework.recipes import FLOWERS, FLOWERS_SPLITS
+from search_spaces.framework.space import Candidate, SearchSpace
 from study.plan import Plan
 from study.results import cell_table
 

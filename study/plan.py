@@ -7,7 +7,7 @@ from pathlib import Path
 from revit.config import FineTuneConfig
 from revit.datasets.registry import DATASETS, caveats
 from revit.identity import identity, origin
-from search_spaces.space import Candidate, SearchSpace
+from search_spaces.framework.space import Candidate, SearchSpace
 from study.changes import changes
 from study.inputs import Inputs
 from study.records import CELL_TAG, TrialRecord, study_tags

@@ -15,7 +15,7 @@ from plotly.offline import get_plotlyjs
 
 from revit.folders import check_writable
 from revit.identity import TRAINING_VERSION
-from search_spaces.published import AUTHORS, TITLE, URL
+from search_spaces.framework.published import AUTHORS, TITLE, URL
 from study.claims import PUBLISHED_SEED_SD
 from study.factors import anova
 from study.figures import CROSSED_AXES, figures, finished_table

@@ -5,8 +5,8 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from revit.datasets.registry import DATASETS
-from search_spaces.scales import SCALES
-from search_spaces.space import SearchSpace
+from search_spaces.framework.scales import SCALES
+from search_spaces.framework.space import SearchSpace
 from study.fitted_table import FittedTable
 from study.intervals import MEANING
 from study.plan import Outline, Plan, Trial

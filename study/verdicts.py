@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow.parquet as pq
 
-from search_spaces.claims import translated
-from search_spaces.published import PAPER, published
+from search_spaces.framework.claims import translated
+from search_spaces.framework.published import PAPER, published
 from study.claims import Judgement, judge, judge_published
 from study.ledger import Ledger
 from study.paper_tables import for_markdown

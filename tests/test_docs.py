@@ -15,9 +15,9 @@ import search_spaces
 from revit.config import FineTuneConfig
 from revit.datasets.page import datasets_page
 from revit.datasets.registry import DATASETS
-from search_spaces.claims import Claim
-from search_spaces.recipes import RECIPES
-from search_spaces.scales import SCALES
+from search_spaces.framework.claims import Claim
+from search_spaces.framework.recipes import RECIPES
+from search_spaces.framework.scales import SCALES
 from study import report, trainable
 from study.cli.main import COMMANDS
 from study.leases import Leases

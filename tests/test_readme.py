@@ -12,7 +12,7 @@ from typer.main import get_command
 
 import search_spaces
 from revit.datasets.registry import caveats
-from search_spaces.space import SearchSpace
+from search_spaces.framework.space import SearchSpace
 from study.cli.main import COMMANDS, app
 
 ROOT = Path(__file__).parent.parent

@@ -14,8 +14,8 @@ from revit.config import ModelConfig
 from revit.datasets.store import ImageStore
 from revit.errors import InputError
 from revit.weights import find_weights, weights_digest
-from search_spaces.scales import SCALES
-from search_spaces.space import SearchSpace
+from search_spaces.framework.scales import SCALES
+from search_spaces.framework.space import SearchSpace
 from study.checks import Finding
 from study.housekeeping import inside, size_of
 

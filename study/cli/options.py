@@ -9,13 +9,13 @@ import search_spaces
 from revit.errors import InputError
 from revit.folders import expanded
 from revit.weights import use_weights_dir
-from search_spaces.recipes import RECIPES
-from search_spaces.scales import SCALES
+from search_spaces.framework.recipes import RECIPES
+from search_spaces.framework.scales import SCALES
 from study.cli.console import tell
 from study.model_check import check_names
 
 if TYPE_CHECKING:
-    from search_spaces.space import SearchSpace
+    from search_spaces.framework.space import SearchSpace
     from study.plan import Folders
 
 ALL = "all"

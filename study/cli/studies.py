@@ -36,7 +36,7 @@ from study.cli.options import (
 from study.signals import handled
 
 if TYPE_CHECKING:
-    from search_spaces.space import SearchSpace
+    from search_spaces.framework.space import SearchSpace
     from study.ledger import Ledger
     from study.plan import Folders, Plan, Trial
     from study.records import TrialRecord

@@ -11,7 +11,7 @@ def authors_curves() -> pd.DataFrame:
     Epochs are passes over the training images, 1 after the first; the notebooks of the position-embedding
     ablation count from 0 and are shifted here. NaN for a number that stands for a whole run.
     """
-    with (files("search_spaces") / "authors_curves.csv").open() as lines:
+    with (files("search_spaces.framework") / "authors_curves.csv").open() as lines:
         frame = pd.read_csv(lines)
     from_zero = frame["study"].str.startswith("ablation")
     frame["epoch"] = pd.to_numeric(frame["epoch"], errors="coerce") + from_zero

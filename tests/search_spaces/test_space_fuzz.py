@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.identity import identity
-from search_spaces.claims import Best, Gap, Interaction, Matches, NoDifference, Order, Trend
-from search_spaces.recipes import RECIPES
-from search_spaces.scales import SCALES
-from search_spaces.space import SearchSpace
+from search_spaces.framework.claims import Best, Gap, Interaction, Matches, NoDifference, Order, Trend
+from search_spaces.framework.recipes import RECIPES
+from search_spaces.framework.scales import SCALES
+from search_spaces.framework.space import SearchSpace
 
 BASE = FineTuneConfig(dataset="digits", steps=10)
 plain = (

@@ -9,10 +9,10 @@ import search_spaces
 from revit.architectures import MODELS
 from revit.datasets.registry import DATASETS
 from revit.errors import InputError
-from search_spaces.claims import check_named, translated
-from search_spaces.recipes import RECIPES
-from search_spaces.scales import SCALES
-from search_spaces.space import SearchSpace
+from search_spaces.framework.claims import check_named, translated
+from search_spaces.framework.recipes import RECIPES
+from search_spaces.framework.scales import SCALES
+from search_spaces.framework.space import SearchSpace
 
 TABLES = {
     "replication": 1,

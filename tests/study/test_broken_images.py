@@ -8,7 +8,7 @@ from PIL import Image
 import run_study
 import search_spaces
 from revit.config import FineTuneConfig
-from search_spaces.space import SearchSpace
+from search_spaces.framework.space import SearchSpace
 
 
 def test_broken_images_stop_a_plan_unless_they_are_skipped(

@@ -14,8 +14,8 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import test_proportions_2indep as two_proportions
 
 import search_spaces
-from search_spaces.claims import Best, Claim, Gap, Interaction, Matches, NoDifference, Order, Trend
-from search_spaces.published import published
+from search_spaces.framework.claims import Best, Claim, Gap, Interaction, Matches, NoDifference, Order, Trend
+from search_spaces.framework.published import published
 from study.claims import Judgement, holm, judge, judge_published
 from study.intervals import Spread, cell_interval, usual_spread
 

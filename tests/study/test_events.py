@@ -13,7 +13,7 @@ from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError
 
 from revit.config import FineTuneConfig
 from revit.source import SOURCE
-from search_spaces.space import SearchSpace
+from search_spaces.framework.space import SearchSpace
 from study.events import Events
 from study.failures import MOST_LOST, CodeChangedError
 from study.leases import Leases

@@ -25,7 +25,7 @@ import search_spaces
 from revit.config import FineTuneConfig, ModelConfig
 from revit.datasets.registry import DATASETS
 from revit.datasets.store import open_store
-from search_spaces.space import SearchSpace
+from search_spaces.framework.space import SearchSpace
 from study.fetch import fetch, missing
 
 REPO = "timm/vit_base_patch16_224.orig_in21k"
@@ -36,7 +36,7 @@ import sys
 from pathlib import Path
 from rich.console import Console
 from revit.config import FineTuneConfig, ModelConfig
-from search_spaces.space import SearchSpace
+from search_spaces.framework.space import SearchSpace
 from study.fetch import fetch
 
 _, data_dir, dataset, *models = sys.argv

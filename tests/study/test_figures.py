@@ -1,7 +1,7 @@
 """Which figures a study's axes lead to."""
 
 from revit.config import FineTuneConfig
-from search_spaces.space import SearchSpace
+from search_spaces.framework.space import SearchSpace
 from study.figures import SHOWN_INTERACTIONS, Study, _grid
 from study.plan import Plan, Trial
 from study.records import TrialRecord

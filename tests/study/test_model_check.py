@@ -10,7 +10,7 @@ import search_spaces
 from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.models import check_model
-from search_spaces.space import SearchSpace
+from search_spaces.framework.space import SearchSpace
 from study.model_check import check_models, check_names
 
 SWIN = "swin_tiny_patch4_window7_224"

@@ -7,9 +7,9 @@ import pytest
 
 import search_spaces
 from revit.config import FineTuneConfig
-from search_spaces.published import Published, published
-from search_spaces.recipes import RECIPES
-from search_spaces.space import SearchSpace
+from search_spaces.framework.published import Published, published
+from search_spaces.framework.recipes import RECIPES
+from search_spaces.framework.space import SearchSpace
 from study.notes import tuned_notes
 from study.paper_tables import layout, published_of, to_html, to_latex, to_markdown
 from study.plan import Plan, Trial

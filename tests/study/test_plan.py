@@ -7,8 +7,8 @@ from PIL import Image
 from revit.config import FineTuneConfig
 from revit.datasets.registry import DATASETS
 from revit.errors import InputError
-from search_spaces.claims import Order
-from search_spaces.space import SearchSpace
+from search_spaces.framework.claims import Order
+from search_spaces.framework.space import SearchSpace
 from study.notes import shared_notes
 from study.plan import Folders, Plan, Trial, make_plan, outline
 from study.records import TrialRecord, study_tags

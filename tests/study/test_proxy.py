@@ -133,7 +133,7 @@ def test_a_file_that_a_proxy_took_in_the_server_s_place_is_sent_again(
 
 STUDY = """
 from revit.config import FineTuneConfig
-from search_spaces.space import SearchSpace
+from search_spaces.framework.space import SearchSpace
 
 BASE = FineTuneConfig(
     dataset="digits", resolution=8, crop_scale=(0.6, 1.0), flip=False, batch_size=16, steps=12, num_evals=3

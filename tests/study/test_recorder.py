@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from sqlalchemy import event
 
 from revit.config import FineTuneConfig
-from search_spaces.space import SearchSpace
+from search_spaces.framework.space import SearchSpace
 from study import patience
 from study.labels import trial_label
 from study.leases import Leases

@@ -24,8 +24,8 @@ import search_spaces
 from revit.config import FineTuneConfig
 from revit.datasets.registry import DATASETS
 from revit.identity import TRAINING_VERSION
-from search_spaces.claims import Order, Trend
-from search_spaces.space import SearchSpace
+from search_spaces.framework.claims import Order, Trend
+from search_spaces.framework.space import SearchSpace
 from study.figures import FIGURES, Study, figures
 from study.intervals import MEANING
 from study.ledger import Ledger

@@ -8,7 +8,7 @@ import pytest
 
 import search_spaces
 from revit.config import FineTuneConfig
-from search_spaces.space import SearchSpace
+from search_spaces.framework.space import SearchSpace
 from study.notes import notes, stale_notes
 from study.plan import Folders, Plan, make_plan
 from study.records import TrialRecord

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from revit.config import FineTuneConfig
-from search_spaces.space import SearchSpace
+from search_spaces.framework.space import SearchSpace
 from study.intervals import MEANING, Spread, cell_interval, usual_spread
 from study.paper_tables import cell_lines
 from study.plan import Folders, Plan, Trial, make_plan

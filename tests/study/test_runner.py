@@ -26,7 +26,7 @@ from rich.console import Console
 
 from revit.config import FineTuneConfig, from_dict
 from revit.errors import InputError
-from search_spaces.space import SearchSpace
+from search_spaces.framework.space import SearchSpace
 from study import runner
 from study.failures import MOST_ALIKE, RayLostError
 from study.ledger import EXPERIMENT, Ledger
@@ -300,7 +300,7 @@ import sys
 from pathlib import Path
 from rich.console import Console
 from revit.config import FineTuneConfig
-from search_spaces.space import SearchSpace
+from search_spaces.framework.space import SearchSpace
 from study.ledger import Ledger
 from study.orders import Resources
 from study.plan import Folders, make_plan

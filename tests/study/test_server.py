@@ -18,7 +18,7 @@ from rich.console import Console
 
 from revit.config import FineTuneConfig
 from revit.errors import InputError
-from search_spaces.space import SearchSpace
+from search_spaces.framework.space import SearchSpace
 from study import server_leases
 from study.checks.server import check_server
 from study.housekeeping import sweep_idle

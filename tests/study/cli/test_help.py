@@ -9,7 +9,7 @@ from typer.main import get_command
 
 import search_spaces
 from revit.identity import TRAINING_VERSION
-from search_spaces.recipes import RECIPES
+from search_spaces.framework.recipes import RECIPES
 from study.cli.main import COMMANDS, EXAMPLES, app, main
 
 

@@ -16,7 +16,7 @@ QUESTION = "Is [/b] or [red]this[/red] better than :smile:?"
 AXIS, LABEL = "pace [/x]", "small [/a] :smile:"
 MODULE = f"""
 from revit.config import FineTuneConfig
-from search_spaces.space import SearchSpace
+from search_spaces.framework.space import SearchSpace
 SPACE = SearchSpace(
     name="asks",
     question="{QUESTION}",

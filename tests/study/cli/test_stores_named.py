@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from revit.config import FineTuneConfig
-from search_spaces.space import SearchSpace
+from search_spaces.framework.space import SearchSpace
 from study.cli import studies
 from study.cli.main import main
 from study.ledger import Ledger

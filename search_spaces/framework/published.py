@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from search_spaces.claims import Value
+from search_spaces.framework.claims import Value
 
 
 @dataclass(frozen=True, kw_only=True)

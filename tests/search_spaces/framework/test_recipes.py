@@ -9,9 +9,9 @@ from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.fine_tune import marks
 from revit.optim import Schedule
-from search_spaces.recipes import RECIPES, About, cycling_cosine
-from search_spaces.scales import SCALES
-from search_spaces.space import SearchSpace
+from search_spaces.framework.recipes import RECIPES, About, cycling_cosine
+from search_spaces.framework.scales import SCALES
+from search_spaces.framework.space import SearchSpace
 
 VIT, VIT_IN1K, BIT = "vit_b16_in21k", "vit_b16_in21k_ft_in1k", "bit_r50x1_in21k"
 NELORTH, OFFICIAL = "flowers102_nelorth", "flowers102"

@@ -16,9 +16,9 @@ from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.inactive import without_inactive
 from revit.typed import check_types, require_text, shown, with_tuples
-from search_spaces.claims import Claim, Value, check_named
-from search_spaces.recipes import FLOWERS, RECIPES, About
-from search_spaces.scales import SCALES
+from search_spaces.framework.claims import Claim, Value, check_named
+from search_spaces.framework.recipes import FLOWERS, RECIPES, About
+from search_spaces.framework.scales import SCALES
 
 Axis = tuple[Value, ...] | Mapping[str, Mapping[str, object]]
 """Values of the config field that the axis is named after; or named levels, each setting several fields."""

@@ -7,7 +7,7 @@ import pytest
 import search_spaces
 from revit.config import FineTuneConfig
 from revit.errors import InputError
-from search_spaces.space import TABLE_COLUMNS, SearchSpace
+from search_spaces.framework.space import TABLE_COLUMNS, SearchSpace
 
 BASE = FineTuneConfig(dataset="digits", steps=10)
 

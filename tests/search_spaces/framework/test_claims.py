@@ -9,9 +9,9 @@ import pytest
 import search_spaces
 from revit.config import FineTuneConfig
 from revit.errors import InputError
-from search_spaces.claims import Best, Claim, Gap, Interaction, Matches, NoDifference, Order, Trend
-from search_spaces.published import published
-from search_spaces.space import SearchSpace
+from search_spaces.framework.claims import Best, Claim, Gap, Interaction, Matches, NoDifference, Order, Trend
+from search_spaces.framework.published import published
+from search_spaces.framework.space import SearchSpace
 
 WITH_CLAIMS = {
     "ablation_grid": 3,
