@@ -26,8 +26,8 @@ from torchvision import transforms
 
 from benchmarks.ratios import Measured, in_turns, ratios, spread
 from revit.config import FineTuneConfig
-from revit.datasets.loader import to_input, train_batch
-from revit.datasets.store import ImageStore, open_store
+from revit.datasets.batches import to_input, train_batch
+from revit.datasets.image_store import ImageStore, open_store
 from revit.normalization import normalization_of
 
 ROUNDS = 9

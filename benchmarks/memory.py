@@ -23,7 +23,7 @@ import torch
 from benchmarks.data_pipeline import made_up_images
 from benchmarks.ratios import Measured, spread
 from revit.config import FineTuneConfig
-from revit.datasets.store import ImageStore
+from revit.datasets.image_store import ImageStore
 from revit.fine_tune import TrialData, fine_tune
 from revit.train_state import Row, TrainState
 from revit.weights import find_weights

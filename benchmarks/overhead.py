@@ -27,7 +27,7 @@ from rich.console import Console
 
 from benchmarks.ratios import Measured
 from revit.config import FineTuneConfig
-from revit.datasets.store import open_store
+from revit.datasets.image_store import open_store
 from search_spaces.framework.space import SearchSpace
 from study.cli.main import GC_THRESHOLDS
 from study.cluster import start_ray
@@ -188,7 +188,7 @@ def alone(count: int) -> Alone:
         import torch
 
         from revit.config import from_dict
-        from revit.datasets.store import ImageStore
+        from revit.datasets.image_store import ImageStore
         from revit.fine_tune import TrialData, fine_tune
         from revit.weights import find_weights
 

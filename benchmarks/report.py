@@ -21,7 +21,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from revit.config import FineTuneConfig
-from revit.datasets.store import ImageStore
+from revit.datasets.image_store import ImageStore
 from search_spaces.framework.claims import Order, Trend
 from search_spaces.framework.space import SearchSpace
 from study.leases import Leases

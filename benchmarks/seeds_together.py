@@ -22,8 +22,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks.ratios import Measured, in_turns, ratios, spread
 from revit.config import FineTuneConfig
-from revit.datasets.loader import Batch, to_input, train_batch
-from revit.datasets.store import ImageStore, open_store
+from revit.datasets.batches import Batch, to_input, train_batch
+from revit.datasets.image_store import ImageStore, open_store
 from revit.device import place
 from revit.fine_tune import TrialData, train_step
 from revit.models import build_model

@@ -54,7 +54,7 @@ documented(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
 def measure(*, tiny: bool) -> "list[Measured]":
     """Both on empty stores, in turns."""
     from benchmarks.ratios import Measured, in_turns, ratios, spread  # here, as what is timed imports no torch by it
-    from revit.datasets.store import open_store
+    from revit.datasets.image_store import open_store
 
     count = 1 if tiny else NUM_TRIALS
     with tempfile.TemporaryDirectory() as name:
@@ -108,7 +108,7 @@ def documented(count: int, images: Path, folder: Path) -> None:
         import torch
 
         from revit.config import from_dict
-        from revit.datasets.store import ImageStore
+        from revit.datasets.image_store import ImageStore
         from revit.fine_tune import TrialData, fine_tune
         from revit.weights import find_weights
 

@@ -21,8 +21,8 @@ from torch import nn
 
 from benchmarks.ratios import Measured, in_turns, ratios, spread
 from revit.config import FineTuneConfig, ModelConfig
-from revit.datasets.loader import to_input, train_batches
-from revit.datasets.store import ImageStore, open_store
+from revit.datasets.batches import to_input, train_batches
+from revit.datasets.image_store import ImageStore, open_store
 from revit.fine_tune import TrialData, fine_tune
 from revit.models import build_model
 from revit.normalization import normalization_of

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from revit.config import FineTuneConfig
-from revit.datasets.loader import batch_indices, draw_crops, draw_mix
-from revit.datasets.store import ImageStore
-from revit.datasets.subsets import Splits
+from revit.datasets.batches import batch_indices, draw_crops, draw_mix
+from revit.datasets.image_store import ImageStore
+from revit.datasets.splits import Splits
 from revit.dropout import active_dropout
 from revit.normalization import normalization_of
 from revit.optim import Schedule

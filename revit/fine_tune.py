@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from revit.built import describe
 from revit.config import FineTuneConfig, steps_per_epoch
-from revit.datasets.loader import DROPOUT_STREAM, Batch, eval_batches, to_input, train_batches
-from revit.datasets.store import ImageStore
-from revit.datasets.subsets import Splits
+from revit.datasets.batches import DROPOUT_STREAM, Batch, eval_batches, to_input, train_batches
+from revit.datasets.image_store import ImageStore
+from revit.datasets.splits import Splits
 from revit.device import autocast, compiled, place
 from revit.errors import DivergedError
 from revit.models import build_model

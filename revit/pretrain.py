@@ -18,8 +18,8 @@ import torch
 from safetensors.torch import save_file
 
 from revit.config import FineTuneConfig, ModelConfig, OptimizerConfig, ScheduleConfig
+from revit.datasets.image_store import open_store
 from revit.datasets.registry import DATASETS
-from revit.datasets.store import open_store
 from revit.errors import InputError
 from revit.fine_tune import FineTuneResult, TrialData, fine_tune
 from revit.train_state import Row, TrainState

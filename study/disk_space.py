@@ -7,7 +7,7 @@ from rich.filesize import decimal
 
 from revit.architectures import MODELS
 from revit.config import FineTuneConfig
-from revit.datasets.store import bytes_to_write
+from revit.datasets.image_store import bytes_to_write
 from revit.folders import check_writable
 from search_spaces.framework.space import SearchSpace
 from study.plan import Folders

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 import plotly.graph_objects as go
 
-from revit.datasets.store import ImageStore
+from revit.datasets.image_store import ImageStore
 from search_spaces.framework.space import SearchSpace
 from study import plots
 from study.factors import anova
@@ -311,7 +311,7 @@ def _test_image(trial: Trial, store: ImageStore) -> tuple[npt.NDArray[np.uint8],
     """A test image as it is, and as the model is given it (1, 3, R, R)."""
     import torch
 
-    from revit.datasets.loader import eval_batches, to_input
+    from revit.datasets.batches import eval_batches, to_input
     from revit.normalization import normalization_of
 
     config = trial.candidate.config

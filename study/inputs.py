@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from revit.config import FineTuneConfig, ModelConfig
-from revit.datasets.store import ImageStore, open_store, remarks
+from revit.datasets.image_store import ImageStore, open_store, remarks
 from revit.errors import InputError
 from revit.weights import find_weights, weights_digest
 from study.records import TrialRecord

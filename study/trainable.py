@@ -147,7 +147,7 @@ def _train(order: Order, config: FineTuneConfig) -> None:
     import torch
 
     from revit.built import built_digest
-    from revit.datasets.store import ImageStore
+    from revit.datasets.image_store import ImageStore
     from revit.fine_tune import TrialData, fine_tune, marks
     from revit.train_state import Row, TrainState, newest_whole
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from revit.config import FineTuneConfig
-from revit.datasets.store import ImageStore, open_store
+from revit.datasets.image_store import ImageStore, open_store
 from revit.fine_tune import FineTuneResult, TrialData, fine_tune
 from revit.train_state import Row, TrainState
 from revit.weights import find_weights

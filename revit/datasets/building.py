@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from revit.datasets.readers.base import Sample
 from revit.datasets.readers.images import ImageFile, decode_image
-from revit.datasets.subsets import test_part
+from revit.datasets.splits import test_part
 from revit.errors import InputError
 
 STORE_VERSION = 1

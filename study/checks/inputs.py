@@ -11,7 +11,7 @@ from rich.filesize import decimal
 
 import search_spaces
 from revit.config import ModelConfig
-from revit.datasets.store import ImageStore
+from revit.datasets.image_store import ImageStore
 from revit.errors import InputError
 from revit.weights import find_weights, weights_digest
 from search_spaces.framework.scales import SCALES

@@ -5,7 +5,7 @@ import math
 import torch
 
 from benchmarks.seeds_together import CONFIG, measure, one_by_one, seed_of, together
-from revit.datasets.store import ImageStore
+from revit.datasets.image_store import ImageStore
 
 
 def test_both_ways_train() -> None:

@@ -7,8 +7,8 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from revit.config import FineTuneConfig
-from revit.datasets import loader
-from revit.datasets.loader import Batch, Mix
+from revit.datasets import batches as loader
+from revit.datasets.batches import Batch, Mix
 from revit.device import place
 from revit.fine_tune import train_step
 from revit.models import build_model, empty_model

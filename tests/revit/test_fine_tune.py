@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from revit.config import FineTuneConfig
-from revit.datasets.loader import eval_batches, to_input, train_batch
-from revit.datasets.store import ImageStore
+from revit.datasets.batches import eval_batches, to_input, train_batch
+from revit.datasets.image_store import ImageStore
 from revit.errors import DivergedError
 from revit.fine_tune import TrialData, evaluate, fine_tune, marks, train_step
 from revit.models import build_model

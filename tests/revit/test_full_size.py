@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from revit.config import FineTuneConfig
-from revit.datasets.loader import Batch
+from revit.datasets.batches import Batch
 from revit.fine_tune import train_step
 from revit.models import build_model
 from revit.optim import build_optimizer

@@ -9,8 +9,8 @@ import torch
 
 from revit import fine_tune as module
 from revit.config import FineTuneConfig
-from revit.datasets.loader import train_batches
-from revit.datasets.store import ImageStore
+from revit.datasets.batches import train_batches
+from revit.datasets.image_store import ImageStore
 from revit.device import uses_bf16
 from revit.fine_tune import TrialData, train_step
 

@@ -13,8 +13,8 @@ from timm.layers import resample_abs_pos_embed
 import search_spaces
 from revit.architectures import MODELS, patch_size
 from revit.config import FineTuneConfig
-from revit.datasets.loader import eval_batches
-from revit.datasets.store import open_store
+from revit.datasets.batches import eval_batches
+from revit.datasets.image_store import open_store
 from revit.dropout import active_dropout
 from revit.errors import InputError
 from revit.fine_tune import evaluate

@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 import search_spaces
 from revit import weights
 from revit.config import FineTuneConfig
-from revit.datasets.store import ImageStore
+from revit.datasets.image_store import ImageStore
 from study.checks import Finding, inputs, machine
 from study.checks.inputs import check_datasets, check_weights
 from study.checks.machine import check_devices, check_disks, check_versions

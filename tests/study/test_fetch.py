@@ -23,8 +23,8 @@ from torch import zeros
 import run_study
 import search_spaces
 from revit.config import FineTuneConfig, ModelConfig
+from revit.datasets.image_store import open_store
 from revit.datasets.registry import DATASETS
-from revit.datasets.store import open_store
 from search_spaces.framework.space import SearchSpace
 from study.fetch import fetch, missing
 

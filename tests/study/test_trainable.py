@@ -20,7 +20,7 @@ from torch import nn
 
 import revit.source
 from revit.config import FineTuneConfig
-from revit.datasets.store import ImageStore
+from revit.datasets.image_store import ImageStore
 from revit.identity import TRAINING_VERSION
 from revit.source import SOURCE
 from revit.weights import find_weights

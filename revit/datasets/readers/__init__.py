@@ -10,7 +10,8 @@ from revit.datasets.readers.base import Reader
 from revit.datasets.readers.cifar import CIFAR10, CIFAR100, cifar_reader
 from revit.datasets.readers.fashion_mnist import find_fashion_mnist, read_fashion_mnist
 from revit.datasets.readers.flowers import find_flowers, read_flowers
-from revit.datasets.readers.folders import find_image_folder, read_image_folder
+from revit.datasets.readers.hub_sets import published_reader
+from revit.datasets.readers.image_folders import find_image_folder, read_image_folder
 from revit.datasets.readers.packaged import (
     find_digits,
     find_faces,
@@ -19,7 +20,6 @@ from revit.datasets.readers.packaged import (
     read_faces,
     read_mnist_5k,
 )
-from revit.datasets.readers.published import published_reader
 from revit.datasets.readers.tiles import PHOTOS, SPECIMENS, TEXTURES, tiles_reader
 from revit.datasets.registry import FOLDER_PREFIX
 from revit.folders import expanded

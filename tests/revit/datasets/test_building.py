@@ -10,9 +10,9 @@ import torch
 from PIL import Image, ImageOps
 
 from revit.config import FineTuneConfig
-from revit.datasets.loader import eval_batches, train_batch
+from revit.datasets.batches import eval_batches, train_batch
+from revit.datasets.image_store import ImageStore, bytes_to_write, open_store, remarks
 from revit.datasets.readers import reader_for
-from revit.datasets.store import ImageStore, bytes_to_write, open_store, remarks
 from revit.errors import InputError
 
 

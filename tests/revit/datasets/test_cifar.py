@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torchvision
 
+from revit.datasets.image_store import ImageStore, open_store
 from revit.datasets.readers import READERS
 from revit.datasets.readers.cifar import CIFAR10, CIFAR100, Cifar, load_pickle
-from revit.datasets.store import ImageStore, open_store
 from revit.errors import InputError
 
 ORACLES = {"cifar10": torchvision.datasets.CIFAR10, "cifar100": torchvision.datasets.CIFAR100}

@@ -25,10 +25,10 @@ from PIL import Image
 from pyarrow import parquet
 from scipy.io import savemat
 
+from revit.datasets.image_store import ImageStore, open_store
 from revit.datasets.readers.cifar import CIFAR10
 from revit.datasets.readers.fashion_mnist import FASHION_MNIST_FILES
 from revit.datasets.readers.flowers import SPLIT_KEYS
-from revit.datasets.store import ImageStore, open_store
 from revit.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # decoders warn of what they find before they give up

@@ -10,8 +10,8 @@ import torchvision
 from PIL import Image
 from scipy.io import savemat
 
+from revit.datasets.image_store import ImageStore, open_store
 from revit.datasets.readers.flowers import FLOWER_NAMES
-from revit.datasets.store import ImageStore, open_store
 from revit.errors import InputError
 
 COUNT = 24

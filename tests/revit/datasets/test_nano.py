@@ -14,9 +14,9 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 
+from revit.datasets.image_store import ImageStore, open_store, remarks
 from revit.datasets.readers import tiles
 from revit.datasets.registry import DATASETS
-from revit.datasets.store import ImageStore, open_store, remarks
 
 NANO = ["digits", "mnist_5k", "faces", "textures", "specimens", "photos"]
 TILES = {"textures": tiles.TEXTURES, "specimens": tiles.SPECIMENS, "photos": tiles.PHOTOS}

@@ -11,8 +11,8 @@ import torchvision
 from PIL import Image
 from pyarrow import parquet
 
+from revit.datasets.image_store import ImageStore, open_store
 from revit.datasets.readers import reader_for
-from revit.datasets.store import ImageStore, open_store
 from revit.errors import InputError
 
 NAMES = ["daisy", "rose"]

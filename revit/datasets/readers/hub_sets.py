@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from revit.datasets.readers.base import Contents, Reader, Split, not_here
-from revit.datasets.readers.folders import images_in, read_image_folder, split_folders
+from revit.datasets.readers.image_folders import images_in, read_image_folder, split_folders
 from revit.datasets.readers.parquet import find_tables, read_tables
 from revit.datasets.registry import DATASETS
 

@@ -13,10 +13,10 @@ import pytest
 import torchvision
 from PIL import Image
 
+from revit.datasets.image_store import ImageStore, Manifest, open_store, remarks
 from revit.datasets.readers import READERS, reader_for
 from revit.datasets.readers.fashion_mnist import FASHION_MNIST_FILES, read_idx
 from revit.datasets.registry import DATASETS
-from revit.datasets.store import ImageStore, Manifest, open_store, remarks
 from revit.errors import InputError
 
 

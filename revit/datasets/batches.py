@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as F
 
 from revit.config import FineTuneConfig, steps_per_epoch
-from revit.datasets.store import ImageStore
-from revit.datasets.subsets import Indices
+from revit.datasets.image_store import ImageStore
+from revit.datasets.splits import Indices
 from revit.normalization import Normalization
 
 ASPECT_RATIO = (3 / 4, 4 / 3)

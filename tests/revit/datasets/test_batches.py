@@ -9,8 +9,8 @@ from scipy import stats
 from torchvision.transforms import v2
 
 from revit.config import FineTuneConfig
-from revit.datasets import loader
-from revit.datasets.loader import (
+from revit.datasets import batches as loader
+from revit.datasets.batches import (
     ASPECT_RATIO,
     RESIZED_TOGETHER,
     Crops,
@@ -26,7 +26,7 @@ from revit.datasets.loader import (
     train_batches,
     train_images,
 )
-from revit.datasets.store import ImageStore
+from revit.datasets.image_store import ImageStore
 from revit.normalization import NORMALIZATIONS
 
 SCALE = (0.08, 1.0)

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from revit.datasets.store import ImageStore
-from revit.datasets.subsets import split, stratified_order
+from revit.datasets.image_store import ImageStore
+from revit.datasets.splits import split, stratified_order
 from revit.errors import InputError
 
 class_sizes = st.lists(st.integers(1, 60), min_size=1, max_size=8)

@@ -29,7 +29,7 @@ from revit.datasets.readers import reader_for
 from revit.datasets.readers.base import Reader
 from revit.datasets.readers.images import decode_image, decoder
 from revit.datasets.registry import DATASETS
-from revit.datasets.subsets import Splits, split
+from revit.datasets.splits import Splits, split
 from revit.errors import InputError
 from revit.folders import check_writable
 
