@@ -28,7 +28,7 @@ from benchmarks.ratios import Measured, in_turns, ratios, spread
 from revit.config import FineTuneConfig
 from revit.datasets.batches import to_input, train_batch
 from revit.datasets.image_store import ImageStore, open_store
-from revit.normalization import normalization_of
+from revit.models.normalization import normalization_of
 
 ROUNDS = 9
 NUM_TEST = 2

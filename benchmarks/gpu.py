@@ -26,14 +26,14 @@ from torch import nn
 
 from benchmarks.data_pipeline import made_up_images
 from benchmarks.ratios import Measured, in_turns, ratios, spread
-from revit.compute import forward_gflops
 from revit.config import FineTuneConfig, ModelConfig
 from revit.datasets.batches import Batch, to_input, train_batches
 from revit.datasets.image_store import ImageStore
 from revit.device import autocast, compiled, place
 from revit.fine_tune import TrialData, evaluate, fine_tune, train_step
-from revit.models import build_model
-from revit.normalization import normalization_of
+from revit.models.build import build_model
+from revit.models.cost import forward_gflops
+from revit.models.normalization import normalization_of
 from revit.optim import build_optimizer
 from revit.train_state import Row, TrainState
 

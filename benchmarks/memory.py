@@ -25,8 +25,8 @@ from benchmarks.ratios import Measured, spread
 from revit.config import FineTuneConfig
 from revit.datasets.image_store import ImageStore
 from revit.fine_tune import TrialData, fine_tune
+from revit.models.weights import find_weights
 from revit.train_state import Row, TrainState
-from revit.weights import find_weights
 
 ROUNDS = 5
 SIZE, NUM_IMAGES = (500, 600), 334

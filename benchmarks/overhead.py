@@ -190,7 +190,7 @@ def alone(count: int) -> Alone:
         from revit.config import from_dict
         from revit.datasets.image_store import ImageStore
         from revit.fine_tune import TrialData, fine_tune
-        from revit.weights import find_weights
+        from revit.models.weights import find_weights
 
         torch.set_num_threads(1)
         config = from_dict({**params["config"], "seed": params["seed"]})

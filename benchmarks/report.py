@@ -125,7 +125,7 @@ def _write_model(trial: Trial, num_classes: int, path: Path) -> None:
     """The model as it was before it trained."""
     from safetensors.torch import save_file
 
-    from revit.models import build_model
+    from revit.models.build import build_model
 
     save_file(build_model(trial.candidate.config, num_classes, trial.weights).state_dict(), path)
 

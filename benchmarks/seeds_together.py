@@ -26,10 +26,10 @@ from revit.datasets.batches import Batch, to_input, train_batch
 from revit.datasets.image_store import ImageStore, open_store
 from revit.device import place
 from revit.fine_tune import TrialData, train_step
-from revit.models import build_model
-from revit.normalization import normalization_of
+from revit.models.build import build_model
+from revit.models.normalization import normalization_of
+from revit.models.weights import find_weights
 from revit.optim import build_optimizer
-from revit.weights import find_weights
 
 CONFIG = FineTuneConfig(
     dataset="digits", resolution=28, crop_scale=(0.6, 1.0), flip=False, val_fraction=0.0, batch_size=32, steps=20

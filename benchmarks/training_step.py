@@ -24,10 +24,10 @@ from revit.config import FineTuneConfig, ModelConfig
 from revit.datasets.batches import to_input, train_batches
 from revit.datasets.image_store import ImageStore, open_store
 from revit.fine_tune import TrialData, fine_tune
-from revit.models import build_model
-from revit.normalization import normalization_of
+from revit.models.build import build_model
+from revit.models.normalization import normalization_of
+from revit.models.weights import find_weights
 from revit.train_state import Row, TrainState
-from revit.weights import find_weights
 
 DEVICE = torch.device("cpu")
 NANO = FineTuneConfig(

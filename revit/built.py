@@ -14,8 +14,8 @@ from revit.config import FineTuneConfig
 from revit.datasets.batches import batch_indices, draw_crops, draw_mix
 from revit.datasets.image_store import ImageStore
 from revit.datasets.splits import Splits
-from revit.dropout import active_dropout
-from revit.normalization import normalization_of
+from revit.models.dropout import active_dropout
+from revit.models.normalization import normalization_of
 from revit.optim import Schedule
 
 NUM_LR_PROBES = 9

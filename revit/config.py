@@ -15,9 +15,9 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, Literal
 
-from revit.architectures import MODELS, patch_size
 from revit.datasets.registry import check_dataset
 from revit.errors import InputError
+from revit.models.architectures import MODELS, patch_size
 from revit.typed import check_types, hints_of, require, shown, with_tuples
 
 
@@ -26,7 +26,7 @@ class ModelConfig:
     """Which network, and what of it is kept from pretraining.
 
     Attributes:
-        name: a name of `revit.architectures.MODELS`, or any timm classification model's.
+        name: a name of `revit.models.architectures.MODELS`, or any timm classification model's.
         pretrained: start from its weights; otherwise from its random initialisation.
         weights: the file or folder of them; None to look for it by the model's name. Its content is part
             of a trial's identity, its name is not.

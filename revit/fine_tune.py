@@ -20,8 +20,8 @@ from revit.datasets.image_store import ImageStore
 from revit.datasets.splits import Splits
 from revit.device import autocast, compiled, place
 from revit.errors import DivergedError
-from revit.models import build_model
-from revit.normalization import Normalization, normalization_of
+from revit.models.build import build_model
+from revit.models.normalization import Normalization, normalization_of
 from revit.optim import Schedule, build_optimizer
 from revit.train_state import Row, TrainState
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
-from revit.architectures import MODELS
 from revit.config import FineTuneConfig, ModelConfig
+from revit.models.architectures import MODELS
 
 ACTIVE: Mapping[str, Callable[[FineTuneConfig], bool]] = {
     "subset_seed": lambda config: config.data_fraction < 1,

@@ -2,7 +2,7 @@
 
     python -m revit.pretrain vit_nano
 
-writes NAME.safetensors and its model card NAME.md into revit/pretrained/. Interrupted, the same
+writes NAME.safetensors and its model card NAME.md into revit/models/pretrained/. Interrupted, the same
 command goes on from its last checkpoint. On one CPU core vit_nano takes some
 45 minutes and bit_nano 20.
 """
@@ -22,8 +22,8 @@ from revit.datasets.image_store import open_store
 from revit.datasets.registry import DATASETS
 from revit.errors import InputError
 from revit.fine_tune import FineTuneResult, TrialData, fine_tune
+from revit.models.weights import PACKAGED
 from revit.train_state import Row, TrainState
-from revit.weights import PACKAGED
 
 PRETRAINING: dict[str, FineTuneConfig] = {
     "vit_nano": FineTuneConfig(

@@ -5,10 +5,10 @@ from shutil import disk_usage
 
 from rich.filesize import decimal
 
-from revit.architectures import MODELS
 from revit.config import FineTuneConfig
 from revit.datasets.image_store import bytes_to_write
 from revit.folders import check_writable
+from revit.models.architectures import MODELS
 from search_spaces.framework.space import SearchSpace
 from study.plan import Folders
 

@@ -14,7 +14,7 @@ from revit.datasets.readers import reader_for
 from revit.datasets.registry import DATASETS, DatasetSpec, RemoteFile
 from revit.download import download, download_from_hub, silence_hub
 from revit.errors import InputError, first_line
-from revit.weights import HUB_FILES, WEIGHTS_DIR_VARIABLE, find_weights, hub_repo, weights_digest
+from revit.models.weights import HUB_FILES, WEIGHTS_DIR_VARIABLE, find_weights, hub_repo, weights_digest
 from search_spaces.framework.space import SearchSpace
 
 SHA256 = re.compile("[0-9a-f]{64}")

@@ -195,7 +195,7 @@ def _looking_inside(study: Study) -> list[go.Figure]:
         first.setdefault(trial.candidate.config.model.pos_embed, trial)
     if "learned" not in first:
         return []
-    from revit.introspection import attention_maps, embedding_filters, pos_embed_similarity
+    from revit.models.introspection import attention_maps, embedding_filters, pos_embed_similarity
 
     models = {name: _tested_model(trial, study.ledger) for name, trial in first.items()}
     shown = {f"position embedding {name}": embedding_filters(model) for name, model in models.items()}
@@ -293,7 +293,7 @@ def _tested_model(trial: Trial, ledger: Ledger) -> Any:
     """The network that the trial was tested with."""
     from safetensors.torch import load_file
 
-    from revit.models import build_model
+    from revit.models.build import build_model
 
     model = build_model(trial.candidate.config, len(_class_names(trial, ledger)), None)
     model.load_state_dict(load_file(ledger.artifact(_run_id(trial), "model.safetensors")))
@@ -312,7 +312,7 @@ def _test_image(trial: Trial, store: ImageStore) -> tuple[npt.NDArray[np.uint8],
     import torch
 
     from revit.datasets.batches import eval_batches, to_input
-    from revit.normalization import normalization_of
+    from revit.models.normalization import normalization_of
 
     config = trial.candidate.config
     place = np.flatnonzero(store.is_test)[:1]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from revit.config import FineTuneConfig, ModelConfig
 from revit.datasets.image_store import ImageStore, open_store, remarks
 from revit.errors import InputError
-from revit.weights import find_weights, weights_digest
+from revit.models.weights import find_weights, weights_digest
 from study.records import TrialRecord
 
 ORIGIN_TAG = "origin."

@@ -3,8 +3,8 @@
 Only such models need torch, which takes seconds to import: a study of the project's models is planned without it.
 """
 
-from revit.architectures import MODELS
 from revit.config import FineTuneConfig
+from revit.models.architectures import MODELS
 from search_spaces.framework.space import SearchSpace
 
 
@@ -12,7 +12,7 @@ def check_names(space: SearchSpace) -> None:
     """Raise InputError, with the names that are close, where a study names a model that timm does not have."""
     names = {config.model.name for config in _foreign_configs(space)}
     if names:
-        from revit.timm_models import check_name
+        from revit.models.timm_models import check_name
 
         for name in sorted(names):
             check_name(name)
@@ -25,7 +25,7 @@ def check_models(space: SearchSpace) -> None:
     """
     distinct = {model_key(config): config for config in _foreign_configs(space)}
     for config in distinct.values():
-        from revit.models import check_model
+        from revit.models.build import check_model
 
         check_model(config, None)
 

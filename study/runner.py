@@ -14,7 +14,7 @@ from rich.filesize import decimal
 
 from revit.config import ModelConfig
 from revit.errors import InputError
-from revit.weights import PACKAGED
+from revit.models.weights import PACKAGED
 from study.cluster import find_nodes, ray_is_alive, start_ray
 from study.events import Events
 from study.failures import MOST_LOST, RayLostError
@@ -60,7 +60,7 @@ def check_runnable(trials: list[Trial], resources: Resources) -> None:
     """
     foreign = {model_key(trial.candidate.config): trial for trial in trials if not _is_shipped(trial)}
     for trial in foreign.values():
-        from revit.models import check_model
+        from revit.models.build import check_model
 
         check_model(trial.candidate.config, trial.weights)
     if resources.gpus_per_trial is not None and resources.gpus_per_trial > 1:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import run_study
 import search_spaces
-from revit.weights import WEIGHTS_DIR_VARIABLE
+from revit.models.weights import WEIGHTS_DIR_VARIABLE
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 COMMANDS = ["list", "models", "axes", "plan", "run", "report", "fetch", "ui", "doctor", "prune", "runn", ""]

@@ -21,7 +21,7 @@ from torchvision.transforms.v2 import functional as F
 from revit.config import FineTuneConfig, steps_per_epoch
 from revit.datasets.image_store import ImageStore
 from revit.datasets.splits import Indices
-from revit.normalization import Normalization
+from revit.models.normalization import Normalization
 
 ASPECT_RATIO = (3 / 4, 4 / 3)
 CROP_ATTEMPTS = 10

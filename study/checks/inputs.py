@@ -13,7 +13,7 @@ import search_spaces
 from revit.config import ModelConfig
 from revit.datasets.image_store import ImageStore
 from revit.errors import InputError
-from revit.weights import find_weights, weights_digest
+from revit.models.weights import find_weights, weights_digest
 from search_spaces.framework.scales import SCALES
 from search_spaces.framework.space import SearchSpace
 from study.checks import Finding

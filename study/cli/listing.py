@@ -6,10 +6,10 @@ from rich.table import Table
 from rich.text import Text
 
 import search_spaces
-from revit.architectures import MODELS
 from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.fields import fields_of
+from revit.models.architectures import MODELS
 from study.cli.console import out, tell
 from study.fitted_table import FittedTable
 from study.model_check import check_names

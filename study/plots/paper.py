@@ -1,6 +1,6 @@
-"""The paper's Figures 1 to 4, from the arrays of revit/introspection.py, without the faults of the published ones.
+"""The paper's Figures 1 to 4, from the arrays of revit.models.introspection, without the faults of the published ones.
 
-Each caption says what differs from the published figure. Shapes as in revit/introspection.py.
+Each caption says what differs from the published figure. Shapes as in revit.models.introspection.
 """
 
 from collections.abc import Mapping, Sequence

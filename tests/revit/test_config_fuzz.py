@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from revit.config import FineTuneConfig, from_dict
 from revit.errors import InputError
 from revit.identity import identity
-from revit.weights import find_weights
+from revit.models.weights import find_weights
 
 BASE = FineTuneConfig(dataset="digits", steps=10)
 PATHS = list(BASE.flat())

@@ -11,7 +11,7 @@ from revit.datasets import batches as loader
 from revit.datasets.batches import Batch, Mix
 from revit.device import place
 from revit.fine_tune import train_step
-from revit.models import build_model, empty_model
+from revit.models.build import build_model, empty_model
 from revit.optim import Schedule, build_optimizer
 from revit.train_state import TrainState
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from revit.config import FineTuneConfig, ModelConfig, OptimizerConfig, ScheduleConfig
-from revit.models import build_model
+from revit.models.build import build_model
 from revit.optim import OPTIMIZERS, SCHEDULES, Schedule, build_optimizer
 
 

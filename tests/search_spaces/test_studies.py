@@ -6,9 +6,9 @@ import re
 import pytest
 
 import search_spaces
-from revit.architectures import MODELS
 from revit.datasets.registry import DATASETS
 from revit.errors import InputError
+from revit.models.architectures import MODELS
 from search_spaces.framework.claims import check_named, translated
 from search_spaces.framework.recipes import RECIPES
 from search_spaces.framework.scales import SCALES

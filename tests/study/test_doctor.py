@@ -15,9 +15,9 @@ from filelock import FileLock
 from mlflow import MlflowClient
 
 import search_spaces
-from revit import weights
 from revit.config import FineTuneConfig
 from revit.datasets.image_store import ImageStore
+from revit.models import weights
 from study.checks import Finding, inputs, machine
 from study.checks.inputs import check_datasets, check_weights
 from study.checks.machine import check_devices, check_disks, check_versions

@@ -10,7 +10,7 @@ from PIL import Image
 
 from revit.config import FineTuneConfig, ModelConfig
 from revit.errors import InputError
-from revit.weights import find_weights
+from revit.models.weights import find_weights
 from search_spaces.framework.space import SearchSpace
 from study.inputs import ORIGIN_TAG
 from study.notes import notes

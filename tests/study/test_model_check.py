@@ -9,7 +9,7 @@ import run_study
 import search_spaces
 from revit.config import FineTuneConfig
 from revit.errors import InputError
-from revit.models import check_model
+from revit.models.build import check_model
 from search_spaces.framework.space import SearchSpace
 from study.model_check import check_models, check_names
 

@@ -22,8 +22,8 @@ import revit.source
 from revit.config import FineTuneConfig
 from revit.datasets.image_store import ImageStore
 from revit.identity import TRAINING_VERSION
+from revit.models.weights import find_weights
 from revit.source import SOURCE
-from revit.weights import find_weights
 from study import trainable
 from study.failures import CodeChangedError, WorkFolderLostError, classify
 from study.trainable import ARTIFACTS, CHECKPOINT, Order, train_trial

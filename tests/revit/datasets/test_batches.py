@@ -27,7 +27,7 @@ from revit.datasets.batches import (
     train_images,
 )
 from revit.datasets.image_store import ImageStore
-from revit.normalization import NORMALIZATIONS
+from revit.models.normalization import NORMALIZATIONS
 
 SCALE = (0.08, 1.0)
 

@@ -3,8 +3,8 @@
 from functools import cache
 from typing import NamedTuple
 
-from revit.architectures import MODELS
 from revit.config import FineTuneConfig
+from revit.models.architectures import MODELS
 
 
 class Normalization(NamedTuple):
@@ -39,6 +39,6 @@ def _resolve(normalization: str, model: str) -> Normalization:
         return NORMALIZATIONS[normalization]
     if model in MODELS:
         return NORMALIZATIONS["half"]
-    from revit.timm_models import mean_and_std  # seconds of imports, for those models only
+    from revit.models.timm_models import mean_and_std  # seconds of imports, for those models only
 
     return Normalization(*mean_and_std(model))

@@ -8,12 +8,12 @@ import timm
 import torch
 from timm.data import constants, resolve_data_config
 
-from revit.architectures import MODELS
 from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.identity import identity
-from revit.models import timm_name
-from revit.normalization import NORMALIZATIONS, Normalization, normalization_of
+from revit.models.architectures import MODELS
+from revit.models.build import timm_name
+from revit.models.normalization import NORMALIZATIONS, Normalization, normalization_of
 
 BACKBONES = [
     "deit_small_patch16_224.fb_in1k", "deit3_small_patch16_224.fb_in22k_ft_in1k", "vit_small_patch14_dinov2.lvd142m",
@@ -101,7 +101,7 @@ def test_the_projects_models_are_known_without_torch() -> None:
     code = """
 import sys
 from revit.config import FineTuneConfig
-from revit.normalization import normalization_of
+from revit.models.normalization import normalization_of
 normalization_of(FineTuneConfig(dataset="digits", steps=1))
 assert "torch" not in sys.modules
 """

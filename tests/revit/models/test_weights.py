@@ -6,11 +6,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from revit.architectures import MODELS
-from revit.checkpoints import read_checkpoint
 from revit.config import ModelConfig
 from revit.errors import InputError
-from revit.weights import PACKAGED, WEIGHTS_DIR_VARIABLE, find_weights, hub_repo, weights_digest
+from revit.models.architectures import MODELS
+from revit.models.weight_formats import read_checkpoint
+from revit.models.weights import PACKAGED, WEIGHTS_DIR_VARIABLE, find_weights, hub_repo, weights_digest
 
 
 @pytest.fixture(autouse=True)

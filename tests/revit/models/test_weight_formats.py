@@ -13,9 +13,9 @@ from timm.models.resnetv2 import ResNetV2
 from timm.models.vision_transformer import VisionTransformer
 from transformers import ViTConfig, ViTForImageClassification, ViTModel
 
-from revit.checkpoints import FORMATS, read_checkpoint
 from revit.errors import InputError
-from revit.models import load_backbone
+from revit.models.build import load_backbone
+from revit.models.weight_formats import FORMATS, read_checkpoint
 
 WIDTH, DEPTH, HEADS, HIDDEN, PATCH, GRID = 32, 2, 4, 48, 8, 4
 

@@ -5,7 +5,7 @@ import timm
 import torch
 from torch import nn
 
-from revit.dropout import active_dropout
+from revit.models.dropout import active_dropout
 
 
 def built(name: str, **rates: float) -> nn.Module:

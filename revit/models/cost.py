@@ -1,21 +1,21 @@
 """What the models cost: parameters and floating-point operations, counted on models that take no memory.
 
-python -m revit.compute > docs/models.md
+python -m revit.models.cost > docs/models.md
 """
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from revit.architectures import MODELS, ModelSpec
 from revit.config import FineTuneConfig, ModelConfig
-from revit.models import empty_model
+from revit.models.architectures import MODELS, ModelSpec
+from revit.models.build import empty_model
 
 RESOLUTIONS = (64, 128, 224, 384, 512)
 NUM_CLASSES = 10
 
 HEADER = f"""# Models
 
-What `python run_study.py models` lists, with what each costs. Made by `python -m revit.compute > docs/models.md`.
+What `python run_study.py models` lists, with what each costs. Made by `python -m revit.models.cost > docs/models.md`.
 
 Parameters are those with a {NUM_CLASSES}-class head at the model's own resolution. GFLOPs are those of one forward pass
 of one image: a multiplication and an addition are two operations, so they are twice the GMACs that timm's tables give.

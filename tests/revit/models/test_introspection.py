@@ -14,9 +14,9 @@ from torch import nn
 
 from revit.config import FineTuneConfig
 from revit.errors import InputError
-from revit.introspection import attention_maps, embedding_components, embedding_filters, pos_embed_similarity
-from revit.models import build_model
-from revit.weights import find_weights
+from revit.models.build import build_model
+from revit.models.introspection import attention_maps, embedding_components, embedding_filters, pos_embed_similarity
+from revit.models.weights import find_weights
 
 SIZES = {"img_size": 12, "patch_size": 4, "embed_dim": 32, "depth": 3, "num_heads": 2, "num_classes": 5}
 small_vit = partial(VisionTransformer, **SIZES)

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from revit.architectures import MODELS
-from revit.compute import forward_gflops, models_page, num_params
+from revit.models.architectures import MODELS
+from revit.models.cost import forward_gflops, models_page, num_params
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 

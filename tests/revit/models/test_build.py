@@ -11,16 +11,16 @@ from safetensors.torch import load_file, save_file
 from timm.layers import resample_abs_pos_embed
 
 import search_spaces
-from revit.architectures import MODELS, patch_size
 from revit.config import FineTuneConfig
 from revit.datasets.batches import eval_batches
 from revit.datasets.image_store import open_store
-from revit.dropout import active_dropout
 from revit.errors import InputError
 from revit.fine_tune import evaluate
-from revit.models import build_model, check_model
-from revit.normalization import NORMALIZATIONS
-from revit.weights import PACKAGED, WEIGHTS_DIR_VARIABLE, find_weights
+from revit.models.architectures import MODELS, patch_size
+from revit.models.build import build_model, check_model
+from revit.models.dropout import active_dropout
+from revit.models.normalization import NORMALIZATIONS
+from revit.models.weights import PACKAGED, WEIGHTS_DIR_VARIABLE, find_weights
 
 
 def config_of(**values: object) -> FineTuneConfig:

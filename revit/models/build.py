@@ -12,13 +12,13 @@ from timm.models.resnetv2 import ResNetV2
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import Tensor, nn
 
-from revit.architectures import MODELS
-from revit.checkpoints import read_checkpoint
 from revit.config import FineTuneConfig, ModelConfig
 from revit.errors import InputError, first_line
-from revit.normalization import normalization_of
-from revit.pos_embed import remove_pos_embed, resize_pos_embed
-from revit.timm_models import check_name
+from revit.models.architectures import MODELS
+from revit.models.normalization import normalization_of
+from revit.models.position_embeddings import remove_pos_embed, resize_pos_embed
+from revit.models.timm_models import check_name
+from revit.models.weight_formats import read_checkpoint
 
 HEAD_INITS: dict[str, Callable[[Tensor], Tensor]] = {
     "zeros": nn.init.zeros_,

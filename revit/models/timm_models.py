@@ -5,8 +5,8 @@ import difflib
 import timm
 from timm.models import get_pretrained_cfg
 
-from revit.architectures import MODELS
 from revit.errors import InputError
+from revit.models.architectures import MODELS
 from revit.typed import shown
 
 

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from safetensors.torch import save as save_safetensors
 
-from revit.checkpoints import FORMATS, read_checkpoint
 from revit.config import FineTuneConfig
 from revit.errors import InputError
-from revit.models import check_model
+from revit.models.build import check_model
+from revit.models.weight_formats import FORMATS, read_checkpoint
+from revit.models.weights import PACKAGED, weights_digest
 from revit.train_state import newest_whole
-from revit.weights import PACKAGED, weights_digest
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of what torch and numpy find in a file before they give up
 WIDTH = 4

@@ -95,7 +95,7 @@ _TABLE = (
         patch_size=4,
         resolution=28,
         num_params=141_066,
-        source="pretrained by this project on Fashion-MNIST (revit/pretrained/vit_nano.md)",
+        source="pretrained by this project on Fashion-MNIST (revit/models/pretrained/vit_nano.md)",
         licence="Apache-2.0",
     ),
     ModelSpec(
@@ -104,7 +104,7 @@ _TABLE = (
         patch_size=None,
         resolution=28,
         num_params=225_066,
-        source="pretrained by this project on Fashion-MNIST (revit/pretrained/bit_nano.md)",
+        source="pretrained by this project on Fashion-MNIST (revit/models/pretrained/bit_nano.md)",
         licence="Apache-2.0",
     ),
 )

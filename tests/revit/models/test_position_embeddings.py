@@ -6,7 +6,7 @@ from timm.layers import resample_abs_pos_embed
 from transformers import ViTConfig, ViTModel
 
 from revit.errors import InputError
-from revit.pos_embed import RESIZES, resize_pos_embed
+from revit.models.position_embeddings import RESIZES, resize_pos_embed
 
 WIDTH = 24
 

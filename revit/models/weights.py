@@ -4,10 +4,10 @@ import hashlib
 import os
 from pathlib import Path
 
-from revit.architectures import MODELS
 from revit.config import ModelConfig
 from revit.errors import InputError
 from revit.folders import check_regular, expanded
+from revit.models.architectures import MODELS
 from revit.typed import shown
 
 PACKAGED = Path(__file__).parent / "pretrained"
