@@ -29,13 +29,13 @@ from benchmarks.ratios import Measured, in_turns, ratios, spread
 from revit.config import FineTuneConfig, ModelConfig
 from revit.datasets.batches import Batch, to_input, train_batches
 from revit.datasets.image_store import ImageStore
-from revit.device import autocast, compiled, place
-from revit.fine_tune import TrialData, evaluate, fine_tune, train_step
 from revit.models.build import build_model
 from revit.models.cost import forward_gflops
 from revit.models.normalization import normalization_of
-from revit.optim import build_optimizer
-from revit.train_state import Row, TrainState
+from revit.training.device import autocast, compiled, place
+from revit.training.fine_tune import TrialData, evaluate, fine_tune, train_step
+from revit.training.optimizers import build_optimizer
+from revit.training.train_state import Row, TrainState
 
 PASSES = 3
 """Of a training step, in forward passes: the backward pass takes as many operations as two."""

@@ -24,9 +24,9 @@ from benchmarks.data_pipeline import made_up_images
 from benchmarks.ratios import Measured, spread
 from revit.config import FineTuneConfig
 from revit.datasets.image_store import ImageStore
-from revit.fine_tune import TrialData, fine_tune
 from revit.models.weights import find_weights
-from revit.train_state import Row, TrainState
+from revit.training.fine_tune import TrialData, fine_tune
+from revit.training.train_state import Row, TrainState
 
 ROUNDS = 5
 SIZE, NUM_IMAGES = (500, 600), 334

@@ -189,8 +189,8 @@ def alone(count: int) -> Alone:
 
         from revit.config import from_dict
         from revit.datasets.image_store import ImageStore
-        from revit.fine_tune import TrialData, fine_tune
         from revit.models.weights import find_weights
+        from revit.training.fine_tune import TrialData, fine_tune
 
         torch.set_num_threads(1)
         config = from_dict({**params["config"], "seed": params["seed"]})

@@ -24,12 +24,12 @@ from benchmarks.ratios import Measured, in_turns, ratios, spread
 from revit.config import FineTuneConfig
 from revit.datasets.batches import Batch, to_input, train_batch
 from revit.datasets.image_store import ImageStore, open_store
-from revit.device import place
-from revit.fine_tune import TrialData, train_step
 from revit.models.build import build_model
 from revit.models.normalization import normalization_of
 from revit.models.weights import find_weights
-from revit.optim import build_optimizer
+from revit.training.device import place
+from revit.training.fine_tune import TrialData, train_step
+from revit.training.optimizers import build_optimizer
 
 CONFIG = FineTuneConfig(
     dataset="digits", resolution=28, crop_scale=(0.6, 1.0), flip=False, val_fraction=0.0, batch_size=32, steps=20

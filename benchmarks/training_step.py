@@ -23,11 +23,11 @@ from benchmarks.ratios import Measured, in_turns, ratios, spread
 from revit.config import FineTuneConfig, ModelConfig
 from revit.datasets.batches import to_input, train_batches
 from revit.datasets.image_store import ImageStore, open_store
-from revit.fine_tune import TrialData, fine_tune
 from revit.models.build import build_model
 from revit.models.normalization import normalization_of
 from revit.models.weights import find_weights
-from revit.train_state import Row, TrainState
+from revit.training.fine_tune import TrialData, fine_tune
+from revit.training.train_state import Row, TrainState
 
 DEVICE = torch.device("cpu")
 NANO = FineTuneConfig(

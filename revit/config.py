@@ -18,7 +18,7 @@ from typing import Any, Literal
 from revit.datasets.registry import check_dataset
 from revit.errors import InputError
 from revit.models.architectures import MODELS, patch_size
-from revit.typed import check_types, hints_of, require, shown, with_tuples
+from revit.validation import check_types, hints_of, require, shown, with_tuples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class OptimizerConfig:
     """How weights move.
 
     Attributes:
-        name: a key of `revit.optim.OPTIMIZERS`.
+        name: a key of `revit.training.optimizers.OPTIMIZERS`.
         lr: peak learning rate; the schedule multiplies it.
         momentum: of SGD (Adam's betas are PyTorch's .9 and .999).
         weight_decay: on matrices only, never on biases, norms, class token or position embedding.
@@ -102,7 +102,7 @@ class ScheduleConfig:
     """The learning rate over the steps, as a factor of `optimizer.lr`.
 
     Attributes:
-        name: a key of `revit.optim.SCHEDULES`.
+        name: a key of `revit.training.optimizers.SCHEDULES`.
         update: whether it moves with every `step`, or stands still for an `epoch` at the value of its first step.
         warmup_steps: steps of linear rise before the schedule proper begins.
         half_period: optimizer steps in which `cosine` falls to zero, after which it rises and falls again; None

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from revit.typed import hints_of, in_words
+from revit.validation import hints_of, in_words
 
 MEANING = re.compile(r"    (\w+(?:, \w+)*): (.+)")
 """First line of an entry of a docstring's section `Attributes`: names and meaning."""

@@ -8,7 +8,7 @@ import importlib
 import pkgutil
 
 from revit.errors import InputError
-from revit.typed import shown
+from revit.validation import shown
 from search_spaces.framework.space import SearchSpace
 
 

@@ -7,8 +7,8 @@ from rich.filesize import decimal
 
 from revit.config import FineTuneConfig
 from revit.datasets.image_store import bytes_to_write
-from revit.folders import check_writable
 from revit.models.architectures import MODELS
+from revit.paths import check_writable
 from search_spaces.framework.space import SearchSpace
 from study.plan import Folders
 

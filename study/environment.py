@@ -17,7 +17,7 @@ def describe(device: "torch.device", *, num_threads: int, compiled: bool) -> dic
     import timm
     import torch
 
-    from revit.device import device_name, uses_bf16
+    from revit.training.device import device_name, uses_bf16
 
     return {
         "device": device_name(device),

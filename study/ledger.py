@@ -40,7 +40,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from revit.errors import InputError
-from revit.folders import check_writable
+from revit.paths import check_writable
 from study import patience
 from study.leases import Leases
 from study.patience import patiently

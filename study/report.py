@@ -13,8 +13,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from revit.folders import check_writable
 from revit.identity import TRAINING_VERSION
+from revit.paths import check_writable
 from search_spaces.framework.published import AUTHORS, TITLE, URL
 from study.claims import PUBLISHED_SEED_SD
 from study.factors import anova

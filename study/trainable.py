@@ -1,4 +1,4 @@
-"""The adapter between one Ray Tune trial and `revit.fine_tune`. Runs in Ray's worker processes."""
+"""The adapter between one Ray Tune trial and `revit.training.fine_tune`. Runs in Ray's worker processes."""
 
 import gc
 import json
@@ -146,10 +146,10 @@ def _train_or_shrink(order: Order, config: FineTuneConfig) -> FineTuneConfig | N
 def _train(order: Order, config: FineTuneConfig) -> None:
     import torch
 
-    from revit.built import built_digest
     from revit.datasets.image_store import ImageStore
-    from revit.fine_tune import TrialData, fine_tune, marks
-    from revit.train_state import Row, TrainState, newest_whole
+    from revit.training.built import built_digest
+    from revit.training.fine_tune import TrialData, fine_tune, marks
+    from revit.training.train_state import Row, TrainState, newest_whole
 
     checkpoint, artifacts = Path(order.work) / CHECKPOINT, Path(order.work) / ARTIFACTS
     shutil.rmtree(artifacts, ignore_errors=True)  # of an earlier attempt that failed

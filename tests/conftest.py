@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from revit.config import FineTuneConfig
 from revit.datasets.image_store import ImageStore, open_store
-from revit.fine_tune import FineTuneResult, TrialData, fine_tune
 from revit.models.weights import find_weights
-from revit.train_state import Row, TrainState
+from revit.training.fine_tune import FineTuneResult, TrialData, fine_tune
+from revit.training.train_state import Row, TrainState
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -22,7 +22,7 @@ from rich.console import Console
 import run_study
 import search_spaces
 from revit.datasets.registry import DATASETS
-from revit.fine_tune import marks
+from revit.training.fine_tune import marks
 from study import RAY_BEYOND_THIS_MACHINE, cluster
 from study.cli.console import EXIT_INTERRUPTED
 from study.ledger import Ledger, tracking_uri

@@ -31,7 +31,7 @@ from revit.datasets.readers.images import decode_image, decoder
 from revit.datasets.registry import DATASETS
 from revit.datasets.splits import Splits, split
 from revit.errors import InputError
-from revit.folders import check_writable
+from revit.paths import check_writable
 
 MANIFEST_VERSION = 3
 """Of what manifest.json tells beside the digest: a store with an older one is decoded again, and is found equal."""

@@ -7,7 +7,7 @@ from timm.models import get_pretrained_cfg
 
 from revit.errors import InputError
 from revit.models.architectures import MODELS
-from revit.typed import shown
+from revit.validation import shown
 
 
 def check_name(name: str) -> None:

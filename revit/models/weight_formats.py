@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from revit.errors import InputError, first_line
-from revit.folders import check_regular
+from revit.paths import check_regular
 
 Arrays = Mapping[str, npt.NDArray[np.floating]]
 

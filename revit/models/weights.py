@@ -6,9 +6,9 @@ from pathlib import Path
 
 from revit.config import ModelConfig
 from revit.errors import InputError
-from revit.folders import check_regular, expanded
 from revit.models.architectures import MODELS
-from revit.typed import shown
+from revit.paths import check_regular, expanded
+from revit.validation import shown
 
 PACKAGED = Path(__file__).parent / "pretrained"
 WEIGHTS_DIR_VARIABLE = "REVIT_WEIGHTS_DIR"

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from revit.errors import InputError
-from revit.typed import check_types, require
+from revit.validation import check_types, require
 
 Value = str | int | float | bool | None
 Cell = Mapping[str, Value]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from revit.datasets.registry import DATASETS
 from revit.errors import InputError
-from revit.typed import check_types
+from revit.validation import check_types
 
 Values = dict[str, object]
 """Fields of a config by dotted path."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.inactive import without_inactive
-from revit.typed import check_types, require_text, shown, with_tuples
+from revit.validation import check_types, require_text, shown, with_tuples
 from search_spaces.framework.claims import Claim, Value, check_named
 from search_spaces.framework.recipes import FLOWERS, RECIPES, About
 from search_spaces.framework.scales import SCALES

@@ -55,7 +55,7 @@ def check_devices() -> Iterator[Finding]:
     """Tell the processors and GPUs, and their memory."""
     import torch
 
-    from revit.device import uses_bf16
+    from revit.training.device import uses_bf16
 
     yield Finding("ok", f"devices: {os.cpu_count()} CPUs, {decimal(memory_limit())} of memory")
     gpus = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]

@@ -181,7 +181,7 @@ def _left_over(store: Store) -> Iterator[Finding]:
 
 
 def _torn_checkpoints(store: Store) -> Iterator[Finding]:
-    from revit.train_state import newest_whole
+    from revit.training.train_state import newest_whole
 
     for work in inside(store.ledger.root / "work"):
         saved = list(work.glob(f"{CHECKPOINT}*"))

@@ -7,8 +7,8 @@ import typer
 
 import search_spaces
 from revit.errors import InputError
-from revit.folders import expanded
 from revit.models.weights import use_weights_dir
+from revit.paths import expanded
 from search_spaces.framework.recipes import RECIPES
 from search_spaces.framework.scales import SCALES
 from study.cli.console import tell

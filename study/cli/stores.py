@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from revit.errors import InputError
-from revit.folders import expanded
+from revit.paths import expanded
 from study.cli.console import EXIT_FINISHED, EXIT_SOME_FAILED, out, tell
 from study.cli.invocation import this_command
 from study.cli.options import (

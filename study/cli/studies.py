@@ -11,8 +11,8 @@ import typer
 
 from revit.datasets.registry import caveats
 from revit.errors import InputError
-from revit.folders import check_writable, expanded
 from revit.models.weights import use_weights_dir
+from revit.paths import check_writable, expanded
 from study.cli.console import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_SOME_FAILED, out, tell
 from study.cli.invocation import next_command, this_command
 from study.cli.options import (

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from benchmarks.overhead import SPACE, measure
-from revit.fine_tune import NUM_REPORTS
+from revit.training.fine_tune import NUM_REPORTS
 
 
 @pytest.mark.slow

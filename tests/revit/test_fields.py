@@ -6,7 +6,7 @@ import pytest
 
 from revit.config import FineTuneConfig, ModelConfig, OptimizerConfig, ScheduleConfig
 from revit.fields import fields_of, meanings_of
-from revit.typed import hints_of
+from revit.validation import hints_of
 
 BASE = FineTuneConfig(dataset="digits", steps=1)
 

@@ -7,9 +7,9 @@ import torch
 
 from revit.config import FineTuneConfig
 from revit.datasets.batches import Batch
-from revit.fine_tune import train_step
 from revit.models.build import build_model
-from revit.optim import build_optimizer
+from revit.training.fine_tune import train_step
+from revit.training.optimizers import build_optimizer
 
 NUM_CLASSES = 100
 

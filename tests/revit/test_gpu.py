@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from revit import fine_tune as module
 from revit.config import FineTuneConfig
 from revit.datasets.batches import train_batches
 from revit.datasets.image_store import ImageStore
-from revit.device import uses_bf16
-from revit.fine_tune import TrialData, train_step
+from revit.training import fine_tune as module
+from revit.training.device import uses_bf16
+from revit.training.fine_tune import TrialData, train_step
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

@@ -86,7 +86,7 @@ def test_what_a_trial_measured_before_it_failed_is_told(
 
     told: list[dict[str, Any]] = []
     monkeypatch.setattr(tune, "report", told.append)
-    monkeypatch.setattr("revit.fine_tune._test", fail)
+    monkeypatch.setattr("revit.training.fine_tune._test", fail)
     with pytest.raises(WorkerDiedError):
         train_trial(order_of(small, digits, tmp_path))
     assert [row["step"] for result in told[1:] for row in result.get("rows", [])] == list(range(1, 13))
@@ -149,7 +149,7 @@ def test_when_the_study_stops_the_state_is_saved_at_the_next_point_of_the_curve(
     small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between two looks, and between two reports: the 12 steps have a point each, and 5 reports are due."""
-    monkeypatch.setattr("revit.fine_tune.NUM_REPORTS", 3)
+    monkeypatch.setattr("revit.training.fine_tune.NUM_REPORTS", 3)
     told: list[dict[str, Any]] = []
     order = order_of(small, digits, tmp_path)
 

@@ -22,7 +22,7 @@ from revit.datasets.readers.packaged import (
 )
 from revit.datasets.readers.tiles import PHOTOS, SPECIMENS, TEXTURES, tiles_reader
 from revit.datasets.registry import FOLDER_PREFIX
-from revit.folders import expanded
+from revit.paths import expanded
 
 READERS: dict[str, Reader] = {
     "digits": Reader(find_digits, read_digits),

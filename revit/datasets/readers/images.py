@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from revit.errors import InputError
-from revit.folders import check_regular
+from revit.paths import check_regular
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PilImage

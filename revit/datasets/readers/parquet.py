@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from revit.datasets.readers.base import Contents, Sample, Split
 from revit.datasets.readers.images import ImageFile
 from revit.errors import InputError, first_line
-from revit.folders import check_regular
+from revit.paths import check_regular
 
 if TYPE_CHECKING:
     from pyarrow import StructType

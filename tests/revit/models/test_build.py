@@ -15,12 +15,12 @@ from revit.config import FineTuneConfig
 from revit.datasets.batches import eval_batches
 from revit.datasets.image_store import open_store
 from revit.errors import InputError
-from revit.fine_tune import evaluate
 from revit.models.architectures import MODELS, patch_size
 from revit.models.build import build_model, check_model
 from revit.models.dropout import active_dropout
 from revit.models.normalization import NORMALIZATIONS
 from revit.models.weights import PACKAGED, WEIGHTS_DIR_VARIABLE, find_weights
+from revit.training.fine_tune import evaluate
 
 
 def config_of(**values: object) -> FineTuneConfig:
@@ -137,7 +137,13 @@ def test_shipped_weights_are_committed_small_and_have_a_card(name: str) -> None:
     weights = PACKAGED / f"{name}.safetensors"
     assert weights.stat().st_size <= 2_000_000
     card = weights.with_suffix(".md").read_text()
-    for told in ("Test accuracy", f"`python -m revit.pretrain {name}`", "Seed: 0", "Fashion-MNIST", "Date: 20"):
+    for told in (
+        "Test accuracy",
+        f"`python -m revit.training.pretrain {name}`",
+        "Seed: 0",
+        "Fashion-MNIST",
+        "Date: 20",
+    ):
         assert told in card
 
 

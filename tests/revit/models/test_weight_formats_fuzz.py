@@ -20,7 +20,7 @@ from revit.errors import InputError
 from revit.models.build import check_model
 from revit.models.weight_formats import FORMATS, read_checkpoint
 from revit.models.weights import PACKAGED, weights_digest
-from revit.train_state import newest_whole
+from revit.training.train_state import newest_whole
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of what torch and numpy find in a file before they give up
 WIDTH = 4

@@ -7,8 +7,8 @@ import pytest
 import search_spaces
 from revit.config import FineTuneConfig
 from revit.errors import InputError
-from revit.fine_tune import marks
-from revit.optim import Schedule
+from revit.training.fine_tune import marks
+from revit.training.optimizers import Schedule
 from search_spaces.framework.recipes import RECIPES, About, cycling_cosine
 from search_spaces.framework.scales import SCALES
 from search_spaces.framework.space import SearchSpace

@@ -13,17 +13,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from revit.built import describe
 from revit.config import FineTuneConfig, steps_per_epoch
 from revit.datasets.batches import DROPOUT_STREAM, Batch, eval_batches, to_input, train_batches
 from revit.datasets.image_store import ImageStore
 from revit.datasets.splits import Splits
-from revit.device import autocast, compiled, place
 from revit.errors import DivergedError
 from revit.models.build import build_model
 from revit.models.normalization import Normalization, normalization_of
-from revit.optim import Schedule, build_optimizer
-from revit.train_state import Row, TrainState
+from revit.training.built import describe
+from revit.training.device import autocast, compiled, place
+from revit.training.optimizers import Schedule, build_optimizer
+from revit.training.train_state import Row, TrainState
 
 NUM_ROWS = 100
 """Points of the training curve that a trial reports, fewer where it has fewer steps."""

@@ -7,7 +7,7 @@ import torch
 
 from revit.config import FineTuneConfig, ModelConfig, OptimizerConfig, ScheduleConfig
 from revit.models.build import build_model
-from revit.optim import OPTIMIZERS, SCHEDULES, Schedule, build_optimizer
+from revit.training.optimizers import OPTIMIZERS, SCHEDULES, Schedule, build_optimizer
 
 
 def untrained() -> Any:

@@ -9,11 +9,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from revit.config import FineTuneConfig
 from revit.datasets import batches as loader
 from revit.datasets.batches import Batch, Mix
-from revit.device import place
-from revit.fine_tune import train_step
 from revit.models.build import build_model, empty_model
-from revit.optim import Schedule, build_optimizer
-from revit.train_state import TrainState
+from revit.training.device import place
+from revit.training.fine_tune import train_step
+from revit.training.optimizers import Schedule, build_optimizer
+from revit.training.train_state import TrainState
 
 CPU = torch.device("cpu")
 

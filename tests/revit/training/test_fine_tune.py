@@ -14,11 +14,11 @@ from revit.config import FineTuneConfig
 from revit.datasets.batches import eval_batches, to_input, train_batch
 from revit.datasets.image_store import ImageStore
 from revit.errors import DivergedError
-from revit.fine_tune import TrialData, evaluate, fine_tune, marks, train_step
 from revit.models.build import build_model
 from revit.models.normalization import NORMALIZATIONS, normalization_of
 from revit.models.weights import find_weights
-from revit.optim import build_optimizer
+from revit.training.fine_tune import TrialData, evaluate, fine_tune, marks, train_step
+from revit.training.optimizers import build_optimizer
 
 CPU = torch.device("cpu")
 

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from revit.config import ScheduleConfig
-from revit.optim import Schedule
-from revit.train_state import TrainState, newest_whole
+from revit.training.optimizers import Schedule
+from revit.training.train_state import TrainState, newest_whole
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from revit.datasets.image_store import ImageStore
 from revit.datasets.splits import Splits
 from revit.models.dropout import active_dropout
 from revit.models.normalization import normalization_of
-from revit.optim import Schedule
+from revit.training.optimizers import Schedule
 
 NUM_LR_PROBES = 9
 

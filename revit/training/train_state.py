@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from revit.optim import Schedule
+from revit.training.optimizers import Schedule
 
 Row = dict[str, float]
 """Metrics at one step: `step`, `train_loss`, `lr`, `grad_norm`, `images_per_s`; where the model was looked at,

@@ -1,6 +1,6 @@
 """Make the small pretrained models that the project ships, from Fashion-MNIST.
 
-    python -m revit.pretrain vit_nano
+    python -m revit.training.pretrain vit_nano
 
 writes NAME.safetensors and its model card NAME.md into revit/models/pretrained/. Interrupted, the same
 command goes on from its last checkpoint. On one CPU core vit_nano takes some
@@ -21,9 +21,9 @@ from revit.config import FineTuneConfig, ModelConfig, OptimizerConfig, ScheduleC
 from revit.datasets.image_store import open_store
 from revit.datasets.registry import DATASETS
 from revit.errors import InputError
-from revit.fine_tune import FineTuneResult, TrialData, fine_tune
 from revit.models.weights import PACKAGED
-from revit.train_state import Row, TrainState
+from revit.training.fine_tune import FineTuneResult, TrialData, fine_tune
+from revit.training.train_state import Row, TrainState
 
 PRETRAINING: dict[str, FineTuneConfig] = {
     "vit_nano": FineTuneConfig(
@@ -77,7 +77,7 @@ def model_card(config: FineTuneConfig, result: FineTuneResult) -> str:
 Pretrained from scratch by this project on {spec.title} ({spec.num_train:,} training images less the
 {config.val_fraction:.0%} held out for validation; {spec.source}; licence {spec.licence}).
 
-- Command: `python -m revit.pretrain {name}` (torch {torch.__version__}, one CPU thread, fp32)
+- Command: `python -m revit.training.pretrain {name}` (torch {torch.__version__}, one CPU thread, fp32)
 - Seed: {config.seed}
 - Test accuracy: {result.metrics["test_accuracy"]:.2%} ({correct:,} of {num_test:,}), measured once, after the last step
 - Parameters: {sum(p.numel() for p in result.model.parameters()):,}, the 10-class head included
