@@ -18,9 +18,9 @@ from ray._private import utils as ray_utils
 
 from revit.errors import InputError, first_line
 from study import RAY_BEYOND_THIS_MACHINE
-from study.limits import check_processes
 from study.orders import Node
-from study.signals import ENDING, handlers_kept
+from study.system.limits import check_processes
+from study.system.signals import ENDING, handlers_kept
 
 QUIET_RAY = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",

@@ -24,13 +24,13 @@ from study.failures import (
 )
 from study.labels import trial_label
 from study.leases import Leases, LostError
-from study.limits import memory_limit, num_killed_for_memory
 from study.orders import Orders
 from study.plan import Plan
 from study.progress import StudyProgress
 from study.queueing import Queue, Stateless, Stopper
 from study.recorder import Recorder
 from study.records import Outcome, is_settled
+from study.system.limits import memory_limit, num_killed_for_memory
 from study.trainable import ARTIFACTS, clear_work
 
 WORKER_BYTES = 900_000_000

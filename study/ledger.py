@@ -41,9 +41,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from revit.errors import InputError
 from revit.paths import check_writable
-from study import patience
 from study.leases import Leases
-from study.patience import patiently
 from study.records import (
     CELL_TAG,
     LOCK_TAG,
@@ -61,6 +59,8 @@ from study.records import (
     owner_of,
     study_tags,
 )
+from study.system import retry as patience
+from study.system.retry import patiently
 
 T = TypeVar("T")
 

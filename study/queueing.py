@@ -20,7 +20,7 @@ from study.ledger import Ledger, may_pass
 from study.orders import Orders
 from study.plan import Trial
 from study.records import TrialRecord
-from study.signals import handled
+from study.system.signals import handled
 
 LEASE_POLL_S = 1.0
 """How often to ask for the leases that another process has, or a store that is away."""

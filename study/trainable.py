@@ -20,7 +20,7 @@ from revit.identity import TRAINING_VERSION
 from revit.source import import_all
 from study.environment import describe
 from study.failures import CodeChangedError, WorkFolderLostError, classify
-from study.patience import patiently
+from study.system.retry import patiently
 
 CHECKPOINT = "checkpoint.pt"
 ARTIFACTS = "artifacts"

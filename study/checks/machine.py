@@ -13,7 +13,7 @@ from rich.filesize import decimal
 
 from revit.errors import InputError
 from study.checks import Finding
-from study.limits import check_processes, memory_limit
+from study.system.limits import check_processes, memory_limit
 
 PACKAGE = "revit-study"
 SHOWN = ("torch", "timm", "ray", "mlflow", "optuna")

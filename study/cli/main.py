@@ -16,7 +16,7 @@ from study.cli.console import EXIT_SOME_FAILED, EXIT_WRONG_INPUT, err, tell_erro
 from study.cli.listing import axes, list_studies, models
 from study.cli.stores import doctor, prune, ui
 from study.cli.studies import fetch, plan, report, run
-from study.streams import make_lossy
+from study.system.streams import make_lossy
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "list": list_studies,

@@ -33,7 +33,7 @@ from study.cli.options import (
     spaces_of,
     tell_store,
 )
-from study.signals import handled
+from study.system.signals import handled
 
 if TYPE_CHECKING:
     from search_spaces.framework.space import SearchSpace
@@ -323,8 +323,8 @@ def _run_one(planned: "Plan", ledger: "Ledger", asked: Asked, command: str) -> i
     code = EXIT_FINISHED
     if todo:
         from study.orders import Resources
-        from study.provenance import launch_tags
         from study.runner import run_plan
+        from study.system.provenance import launch_tags
 
         result = run_plan(planned, ledger, out, Resources(**asked), tags=launch_tags(command))
         planned = planned.with_records(ledger.retry(ledger.trials, tell=tell))

@@ -18,7 +18,7 @@ from ray.cluster_utils import Cluster
 from revit.errors import InputError
 from study import cluster
 from study.orders import Node
-from study.signals import ENDING
+from study.system.signals import ENDING
 
 ROOT = Path(__file__).parents[2]
 

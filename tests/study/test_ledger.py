@@ -10,9 +10,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 
 from revit.errors import InputError
-from study import patience
 from study.ledger import EXPERIMENT, Ledger, may_pass, tracking_uri, ui_command
 from study.records import Measurement, News
+from study.system import retry as patience
 
 NOW = 1_700_000_000_000
 

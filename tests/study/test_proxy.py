@@ -11,13 +11,14 @@ from mlflow.entities import Run
 
 import run_study
 import search_spaces
-from study import patience, queueing
+from study import queueing
 from study.checks.server import check_server
 from study.housekeeping import sweep, sweep_idle
 from study.ledger import Ledger
 from study.plan import Folders
 from study.runner import begin_launch
 from study.server_leases import ServerLeases
+from study.system import retry as patience
 from tests.study.servers import Proxy, Server
 
 pytestmark = pytest.mark.slow

@@ -11,9 +11,9 @@ from study.cli import studies
 from study.cli.main import main
 from study.ledger import Ledger
 from study.plan import Plan
-from study.provenance import launch_tags
 from study.records import News
 from study.runner import RunResult
+from study.system.provenance import launch_tags
 
 
 def ended(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:

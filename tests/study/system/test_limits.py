@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from revit.errors import InputError
-from study import limits
-from study.limits import RAY_TASKS, check_processes, memory_limit, num_killed_for_memory
+from study.system import limits
+from study.system.limits import RAY_TASKS, check_processes, memory_limit, num_killed_for_memory
 
 PHYSICAL = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 GB_AND_A_HALF = 1_610_612_736

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_USER
 
-from study.provenance import COMMIT_TAG, USER_TAG, git_tags, launch_tags
+from study.system.provenance import COMMIT_TAG, USER_TAG, git_tags, launch_tags
 
 
 def test_the_tags_are_those_that_mlflow_shows() -> None:

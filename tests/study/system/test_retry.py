@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from study import patience
-from study.patience import may_pass, patiently
+from study.system import retry as patience
+from study.system.retry import may_pass, patiently
 
 
 @pytest.fixture(autouse=True)

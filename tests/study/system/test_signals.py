@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from study.queueing import Stopper
-from study.signals import ENDING, handled
+from study.system.signals import ENDING, handled
 
 
 @pytest.fixture(autouse=True)
