@@ -23,7 +23,7 @@ import pandas as pd
 import psutil
 from safetensors.numpy import load_file
 
-from study.ledger import Ledger
+from study.ledger.ledger import Ledger
 
 ROOT = Path(__file__).parent.parent
 NAMES = {"driver": "", "worker": "ray::", "raylet": "raylet", "gcs": "gcs_server"}

@@ -16,8 +16,8 @@ from statistics import median
 
 import search_spaces
 from benchmarks.ratios import Measured, in_turns, ratios, seconds_of, spread
-from study.leases import Leases
-from study.ledger import Ledger
+from study.ledger.ledger import Ledger
+from study.ledger.locks import Leases
 from study.plan import Folders, make_plan
 from study.recorder import Recorder
 from study.trainable import NEEDED_FILES

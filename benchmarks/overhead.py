@@ -31,7 +31,7 @@ from revit.datasets.image_store import open_store
 from search_spaces.framework.space import SearchSpace
 from study.cli.main import GC_THRESHOLDS
 from study.cluster import start_ray
-from study.ledger import Ledger
+from study.ledger.ledger import Ledger
 from study.orders import Resources
 from study.plan import Folders, make_plan
 from study.runner import run_plan

@@ -24,8 +24,8 @@ from revit.config import FineTuneConfig
 from revit.datasets.image_store import ImageStore
 from search_spaces.framework.claims import Order, Trend
 from search_spaces.framework.space import SearchSpace
-from study.leases import Leases
-from study.ledger import Ledger
+from study.ledger.ledger import Ledger
+from study.ledger.locks import Leases
 from study.plan import Folders, Plan, Trial, make_plan
 from study.recorder import Recorder
 from study.trainable import NEEDED_FILES

@@ -16,7 +16,7 @@ from rich.console import Console
 import search_spaces
 from benchmarks.ratios import Measured, seconds_of
 from study.cluster import find_nodes, start_ray
-from study.ledger import Ledger
+from study.ledger.ledger import Ledger
 from study.orders import Resources, share_of
 from study.plan import Folders, make_plan
 from study.runner import run_plan

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from study.inputs import ORIGIN_TAG
-from study.records import TrialRecord
+from study.ledger.records import TrialRecord
 
 
 def changes(record: TrialRecord, config: Mapping[str, object], origin: Mapping[str, str]) -> str:

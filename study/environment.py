@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from revit.errors import InputError
+from study.ledger.records import SURROUNDINGS
 from study.plan import Plan
-from study.records import SURROUNDINGS
 
 if TYPE_CHECKING:
     import torch

@@ -23,13 +23,13 @@ from study.failures import (
     told,
 )
 from study.labels import trial_label
-from study.leases import Leases, LostError
+from study.ledger.locks import Leases, LostError
+from study.ledger.records import Outcome, is_settled
 from study.orders import Orders
 from study.plan import Plan
 from study.progress import StudyProgress
 from study.queueing import Queue, Stateless, Stopper
 from study.recorder import Recorder
-from study.records import Outcome, is_settled
 from study.system.limits import memory_limit, num_killed_for_memory
 from study.trainable import ARTIFACTS, clear_work
 

@@ -15,7 +15,7 @@ from search_spaces.framework.space import SearchSpace
 from study import plots
 from study.factors import anova
 from study.labels import cell_label, label
-from study.ledger import Ledger
+from study.ledger.ledger import Ledger
 from study.paper_tables import SOURCES, published_of
 from study.plan import Plan, Trial
 from study.plots.authors import authors_curves

@@ -9,7 +9,7 @@ from revit.config import FineTuneConfig, ModelConfig
 from revit.datasets.image_store import ImageStore, open_store, remarks
 from revit.errors import InputError
 from revit.models.weights import find_weights, weights_digest
-from study.records import TrialRecord
+from study.ledger.records import TrialRecord
 
 ORIGIN_TAG = "origin."
 """Prefix of the tags that keep a trial's origin: digests of its data and weights, the training version."""

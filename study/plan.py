@@ -10,7 +10,7 @@ from revit.identity import identity, origin
 from search_spaces.framework.space import Candidate, SearchSpace
 from study.changes import changes
 from study.inputs import Inputs
-from study.records import CELL_TAG, TrialRecord, study_tags
+from study.ledger.records import CELL_TAG, TrialRecord, study_tags
 
 MISSING = {
     "finished": "",

@@ -13,10 +13,10 @@ from pathlib import Path
 from rich.filesize import decimal
 
 from revit.errors import InputError
-from study.housekeeping import is_dead, leftovers, size_of
-from study.leases import Leases
-from study.ledger import Ledger
-from study.records import CELL_TAG, Entry
+from study.ledger.ledger import Ledger
+from study.ledger.locks import Leases
+from study.ledger.orphans import is_dead, leftovers, size_of
+from study.ledger.records import CELL_TAG, Entry
 
 MODEL = "model.safetensors"
 

@@ -15,11 +15,11 @@ from ray.tune.search import Searcher
 from rich.console import Console
 
 from revit.errors import first_line
-from study.leases import Leases
-from study.ledger import Ledger, may_pass
+from study.ledger.ledger import Ledger, may_pass
+from study.ledger.locks import Leases
+from study.ledger.records import TrialRecord
 from study.orders import Orders
 from study.plan import Trial
-from study.records import TrialRecord
 from study.system.signals import handled
 
 LEASE_POLL_S = 1.0

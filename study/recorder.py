@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 
 from revit.errors import InputError, first_line
-from study.housekeeping import merge_twins
 from study.inputs import ORIGIN_TAG
 from study.labels import trial_label
-from study.leases import Leases
-from study.ledger import Ledger
+from study.ledger.ledger import Ledger
+from study.ledger.locks import Leases
+from study.ledger.orphans import merge_twins
+from study.ledger.records import TRACEBACK, Measurement, News, Outcome, TrialRecord, is_settled, now_ms, study_tags
 from study.plan import Trial
-from study.records import TRACEBACK, Measurement, News, Outcome, TrialRecord, is_settled, now_ms, study_tags
 from study.trainable import NEEDED_FILES
 
 WRITE_EVERY_S = 1.0

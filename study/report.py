@@ -20,11 +20,11 @@ from study.claims import PUBLISHED_SEED_SD
 from study.factors import anova
 from study.figures import CROSSED_AXES, figures, finished_table
 from study.intervals import MEANING
-from study.ledger import Ledger
+from study.ledger.ledger import Ledger
+from study.ledger.records import SURROUNDINGS
 from study.notes import notes
 from study.paper_tables import for_markdown, layout, to_html, to_latex, to_markdown
 from study.plan import Plan
-from study.records import SURROUNDINGS
 from study.report_folder import REPORT, TRIALS, check_loses_nothing, template
 from study.results import cell_table, trial_table
 from study.spreadsheet import write_csv

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from study.inputs import ORIGIN_TAG
 from study.intervals import Spread, pooled_spread
-from study.records import TrialRecord
+from study.ledger.records import TrialRecord
 
 
 def known_spreads(records: Iterable[TrialRecord]) -> dict[tuple[str, str], Spread]:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from search_spaces.framework.claims import translated
 from search_spaces.framework.published import PAPER, published
 from study.claims import Judgement, judge, judge_published
-from study.ledger import Ledger
+from study.ledger.ledger import Ledger
 from study.paper_tables import for_markdown
 from study.plan import Plan, Trial
 from study.results import counting_trials

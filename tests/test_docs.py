@@ -20,8 +20,8 @@ from search_spaces.framework.recipes import RECIPES
 from search_spaces.framework.scales import SCALES
 from study import report, trainable
 from study.cli.main import COMMANDS
-from study.leases import Leases
-from study.ledger import Ledger
+from study.ledger.ledger import Ledger
+from study.ledger.locks import Leases
 from study.plan import Folders, make_plan
 from study.recorder import Recorder
 

@@ -25,7 +25,7 @@ from revit.datasets.registry import DATASETS
 from revit.training.fine_tune import marks
 from study import RAY_BEYOND_THIS_MACHINE, cluster
 from study.cli.console import EXIT_INTERRUPTED
-from study.ledger import Ledger, tracking_uri
+from study.ledger.ledger import Ledger, tracking_uri
 from study.orders import Node, Orders, Resources, share_of
 from study.plan import Plan
 

@@ -5,8 +5,8 @@ from importlib.metadata import version
 
 from revit.errors import InputError
 from study.checks import Finding, Verdict
-from study.housekeeping import merge_idle_twins
-from study.ledger import Ledger
+from study.ledger.ledger import Ledger
+from study.ledger.orphans import merge_idle_twins
 from study.plan import Folders
 
 

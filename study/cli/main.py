@@ -112,8 +112,8 @@ def main() -> None:
 
 
 def _may_pass(error: Exception) -> bool:
-    if "study.ledger" not in sys.modules:
+    if "study.ledger.ledger" not in sys.modules:
         return False
-    from study.ledger import may_pass
+    from study.ledger.ledger import may_pass
 
     return may_pass(error)

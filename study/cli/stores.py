@@ -77,8 +77,8 @@ def prune(
     if not (folder / "mlflow.db").exists():
         tell(f"no store yet at {folder}")
         return
-    from study.leases import Leases
-    from study.ledger import Ledger
+    from study.ledger.ledger import Ledger
+    from study.ledger.locks import Leases
     from study.pruning import described, prunable, remove
 
     tell(f"store: {folder}")
@@ -105,7 +105,7 @@ def ui(
 
     It is at http://127.0.0.1:PORT. Of a server, this says where it is.
     """
-    from study.ledger import Ledger, ui_command
+    from study.ledger.ledger import Ledger, ui_command
 
     if is_server(store):
         out.print(f"{store.rstrip('/')}{Ledger(expanded(Path(DEFAULT_STORE)), store).ui_path()}", soft_wrap=True)

@@ -37,9 +37,9 @@ from study.system.signals import handled
 
 if TYPE_CHECKING:
     from search_spaces.framework.space import SearchSpace
-    from study.ledger import Ledger
+    from study.ledger.ledger import Ledger
+    from study.ledger.records import TrialRecord
     from study.plan import Folders, Plan, Trial
-    from study.records import TrialRecord
     from study.runner import RunResult
     from study.verdicts import JudgedClaim
 
@@ -330,7 +330,7 @@ def _run_one(planned: "Plan", ledger: "Ledger", asked: Asked, command: str) -> i
         planned = planned.with_records(ledger.retry(ledger.trials, tell=tell))
         code = _tell_failures(planned, ledger, result)
     else:
-        from study.housekeeping import sweep_idle
+        from study.ledger.orphans import sweep_idle
 
         ledger.retry(lambda: sweep_idle(ledger), tell=tell)
         out.print("nothing to do: every trial is done")
@@ -340,7 +340,7 @@ def _run_one(planned: "Plan", ledger: "Ledger", asked: Asked, command: str) -> i
 
 
 def _ledger(folders: "Folders") -> "Ledger":
-    from study.ledger import Ledger
+    from study.ledger.ledger import Ledger
 
     return Ledger(folders.store, folders.server)
 
@@ -354,7 +354,7 @@ def _share_trials(planned: "Plan", ledger: "Ledger") -> None:
 
 def _tell_failures(planned: "Plan", ledger: "Ledger", result: "RunResult") -> int:
     from study.labels import trial_label
-    from study.records import TRACEBACK
+    from study.ledger.records import TRACEBACK
 
     trials = {trial.identity: trial for trial in planned.trials}
     for identity, message in result.messages.items():

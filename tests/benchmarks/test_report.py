@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.report import MOST_BYTES, SPACE, write_study
 from study.figures import MOST_CURVES
-from study.ledger import Ledger
+from study.ledger.ledger import Ledger
 from study.plan import Folders, make_plan
 from study.report import write_report
 

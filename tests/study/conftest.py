@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from study.ledger import Ledger, tracking_uri
-from study.server_leases import ServerLeases
+from study.ledger.ledger import Ledger, tracking_uri
+from study.ledger.server_locks import ServerLeases
 from tests.study.servers import Server
 
 

@@ -23,10 +23,10 @@ from study.checks.inputs import check_datasets, check_weights
 from study.checks.machine import check_devices, check_disks, check_versions
 from study.checks.store import CHECKS, check_store
 from study.doctor import diagnose
-from study.leases import Leases
-from study.ledger import Ledger
+from study.ledger.ledger import Ledger
+from study.ledger.locks import Leases
+from study.ledger.records import Measurement, News
 from study.plan import Folders
-from study.records import Measurement, News
 from study.trainable import _write_predictions
 
 CONFIG = FineTuneConfig(dataset="digits", steps=2)

@@ -11,9 +11,9 @@ from revit.config import FineTuneConfig
 from revit.errors import InputError
 from search_spaces.framework.space import SearchSpace
 from study.environment import check_uniform, describe, expected
+from study.ledger.records import SURROUNDINGS, TrialRecord
 from study.notes import notes
 from study.plan import Folders, Plan, make_plan
-from study.records import SURROUNDINGS, TrialRecord
 
 SPACE = SearchSpace(
     name="example",

@@ -16,7 +16,7 @@ from revit.source import SOURCE
 from search_spaces.framework.space import SearchSpace
 from study.events import Events
 from study.failures import MOST_LOST, CodeChangedError
-from study.leases import Leases
+from study.ledger.locks import Leases
 from study.orders import Orders, Share
 from study.plan import Folders, make_plan
 from study.queueing import Queue, Stopper

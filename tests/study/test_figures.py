@@ -3,8 +3,8 @@
 from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 from study.figures import SHOWN_INTERACTIONS, Study, _grid
+from study.ledger.records import TrialRecord
 from study.plan import Plan, Trial
-from study.records import TrialRecord
 
 
 def test_a_grid_is_drawn_whatever_its_axes_are_called() -> None:

@@ -8,8 +8,8 @@ from rich.console import Console
 
 import search_spaces
 from study.fitted_table import FittedTable
+from study.ledger.records import TrialRecord
 from study.plan import Plan, Trial
-from study.records import TrialRecord
 from study.tables import plan_table, terminal_table
 
 HEADINGS = ("run", "model.pos_embed", "state", "run")

@@ -12,10 +12,10 @@ from mlflow import MlflowClient
 from revit.config import FineTuneConfig
 from revit.errors import InputError
 from study.checks.store import NEEDED_FILES
-from study.leases import Leases
-from study.ledger import Ledger
+from study.ledger.ledger import Ledger
+from study.ledger.locks import Leases
+from study.ledger.records import Measurement, News, study_tags
 from study.pruning import MODEL, Prunable, described, prunable, remove
-from study.records import Measurement, News, study_tags
 
 CONFIG = FineTuneConfig(dataset="digits", steps=1)
 CHECKPOINTS, MODELS = "checkpoints of settled trials", "models that newer ones supersede"

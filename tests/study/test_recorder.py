@@ -12,11 +12,11 @@ from sqlalchemy import event
 from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 from study.labels import trial_label
-from study.leases import Leases
-from study.ledger import Ledger
+from study.ledger.ledger import Ledger
+from study.ledger.locks import Leases
+from study.ledger.records import Measurement, News
 from study.plan import Folders, Trial, make_plan
 from study.recorder import Recorder
-from study.records import Measurement, News
 from study.system import retry as patience
 from study.trainable import NEEDED_FILES
 

@@ -28,7 +28,7 @@ from search_spaces.framework.claims import Order, Trend
 from search_spaces.framework.space import SearchSpace
 from study.figures import FIGURES, Study, figures
 from study.intervals import MEANING
-from study.ledger import Ledger
+from study.ledger.ledger import Ledger
 from study.orders import Resources
 from study.paper_tables import LATEX, TYPED
 from study.plan import Folders, Plan, make_plan

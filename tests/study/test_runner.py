@@ -29,7 +29,7 @@ from revit.errors import InputError
 from search_spaces.framework.space import SearchSpace
 from study import runner
 from study.failures import MOST_ALIKE, RayLostError
-from study.ledger import EXPERIMENT, Ledger
+from study.ledger.ledger import EXPERIMENT, Ledger
 from study.orders import Resources
 from study.plan import Folders, Plan, make_plan
 from study.results import cell_table, trial_table
@@ -301,7 +301,7 @@ from pathlib import Path
 from rich.console import Console
 from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
-from study.ledger import Ledger
+from study.ledger.ledger import Ledger
 from study.orders import Resources
 from study.plan import Folders, make_plan
 from study.runner import run_plan

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from study.records import TrialRecord
+from study.ledger.records import TrialRecord
 from study.seed_spread import known_spreads
 
 

@@ -19,15 +19,15 @@ from rich.console import Console
 from revit.config import FineTuneConfig
 from revit.errors import InputError
 from search_spaces.framework.space import SearchSpace
-from study import server_leases
 from study.checks.server import check_server
-from study.housekeeping import sweep_idle
-from study.leases import LostError
-from study.ledger import Ledger, may_pass
+from study.ledger import server_locks as server_leases
+from study.ledger.ledger import Ledger, may_pass
+from study.ledger.locks import LostError
+from study.ledger.orphans import sweep_idle
+from study.ledger.server_locks import ServerLeases
 from study.orders import Resources
 from study.plan import Folders, make_plan
 from study.runner import run_plan
-from study.server_leases import ServerLeases
 from tests.study.servers import Server
 
 pytestmark = pytest.mark.slow
@@ -107,7 +107,7 @@ def test_of_many_that_want_a_lease_at_once_never_two_have_it(
 HOLDER = """
 import sys, time
 from pathlib import Path
-from study.ledger import Ledger
+from study.ledger.ledger import Ledger
 from study.runner import begin_launch
 ledger = Ledger(Path(sys.argv[1]), sys.argv[2])
 launch, _, leases = begin_launch("dying", {}, ledger, print)
@@ -243,7 +243,7 @@ LAUNCH = """
 import sys
 from pathlib import Path
 from rich.console import Console
-from study.ledger import Ledger
+from study.ledger.ledger import Ledger
 from study.orders import Resources
 from study.plan import Folders, make_plan
 from study.runner import run_plan

@@ -9,9 +9,9 @@ from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 from study.cli import studies
 from study.cli.main import main
-from study.ledger import Ledger
+from study.ledger.ledger import Ledger
+from study.ledger.records import News
 from study.plan import Plan
-from study.records import News
 from study.runner import RunResult
 from study.system.provenance import launch_tags
 

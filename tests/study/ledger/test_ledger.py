@@ -10,8 +10,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 
 from revit.errors import InputError
-from study.ledger import EXPERIMENT, Ledger, may_pass, tracking_uri, ui_command
-from study.records import Measurement, News
+from study.ledger.ledger import EXPERIMENT, Ledger, may_pass, tracking_uri, ui_command
+from study.ledger.records import Measurement, News
 from study.system import retry as patience
 
 NOW = 1_700_000_000_000
@@ -47,7 +47,7 @@ def test_a_process_killed_while_it_creates_a_store_leaves_none(tmp_path: Path) -
 import os, sys
 from pathlib import Path
 from alembic.ddl.sqlite import SQLiteImpl
-from study.ledger import Ledger
+from study.ledger.ledger import Ledger
 
 create_table = SQLiteImpl.create_table
 
@@ -222,7 +222,7 @@ TELLS = """
 import os, sys
 for name in ("CI", "PYTEST_CURRENT_TEST", "GITHUB_ACTIONS"):
     os.environ.pop(name, None)
-import study.ledger
+import study.ledger.ledger
 from mlflow.telemetry.utils import is_telemetry_disabled
 sys.exit(not is_telemetry_disabled())
 """

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from study.leases import Leases
-from study.ledger import Ledger
-from study.server_leases import end_if_dead_here
+from study.ledger.ledger import Ledger
+from study.ledger.locks import Leases
+from study.ledger.server_locks import end_if_dead_here
 
 
 @dataclass(frozen=True)

@@ -41,8 +41,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from revit.errors import InputError
 from revit.paths import check_writable
-from study.leases import Leases
-from study.records import (
+from study.ledger.locks import Leases
+from study.ledger.records import (
     CELL_TAG,
     LOCK_TAG,
     PARENT_TAG,

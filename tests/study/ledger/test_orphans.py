@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from study.housekeeping import leftovers, sweep
-from study.leases import Leases
-from study.ledger import Ledger
+from study.ledger.ledger import Ledger
+from study.ledger.locks import Leases
+from study.ledger.orphans import leftovers, sweep
 
 
 class Store:

@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from study.leases import Leases, LostError
-from study.ledger import Ledger
-from study.records import RunningLaunch
+from study.ledger.ledger import Ledger
+from study.ledger.locks import Leases, LostError
+from study.ledger.records import RunningLaunch
 
 BEAT_S = 5.0
 """How often a launch tells that it lives, and looks whether others do."""

@@ -13,16 +13,16 @@ from uuid import uuid4
 
 import pytest
 
-from study.housekeeping import sweep
-from study.leases import Leases
-from study.ledger import Ledger
+from study.ledger.ledger import Ledger
+from study.ledger.locks import Leases
+from study.ledger.orphans import sweep
+from study.ledger.server_locks import ServerLeases
 from study.runner import begin_launch
-from study.server_leases import ServerLeases
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from study.leases import Leases
+from study.ledger.locks import Leases
 leases = Leases(Path(sys.argv[1]))
 print(leases.take("trial"), flush=True)
 time.sleep(600)
@@ -91,7 +91,7 @@ def test_a_name_that_a_sweep_was_quicker_to_lock_is_not_a_launch_s(
     sweeping = Leases(tmp_path)
     sweeping.take(names[0].hex)
     left = iter(names)
-    monkeypatch.setattr("study.leases.uuid4", lambda: next(left))
+    monkeypatch.setattr("study.ledger.locks.uuid4", lambda: next(left))
     assert Leases(tmp_path).take_new() == names[1].hex
 
 
@@ -102,7 +102,7 @@ def test_a_launch_on_a_server_tells_that_it_lives_in_one_thread_at_a_time(
     ledger = new_ledger(tmp_path / "mlruns")
     leases = ServerLeases(ledger.root / "leases", ledger)
     leases.begin(ledger.open_launch("example", {}, leases.take_new()))
-    monkeypatch.setattr("study.server_leases.ABSENT_S", -1.0)
+    monkeypatch.setattr("study.ledger.server_locks.ABSENT_S", -1.0)
     inside, counts = [0], []
 
     def beat(launch: str, count: int) -> bool:
