@@ -8,9 +8,9 @@ from revit.config import FineTuneConfig
 from revit.datasets.registry import DATASETS, caveats
 from revit.identity import identity, origin
 from search_spaces.framework.space import Candidate, SearchSpace
-from study.changes import changes
 from study.inputs import Inputs
 from study.ledger.records import CELL_TAG, TrialRecord, study_tags
+from study.staleness import changes
 
 MISSING = {
     "finished": "",
