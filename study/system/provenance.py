@@ -5,7 +5,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 CODE = ("run_study.py", "study", "search_spaces", "revit")
 USER_TAG, COMMIT_TAG = "mlflow.user", "mlflow.source.git.commit"
 """MLflow's own tags, which its UI shows as columns."""
