@@ -16,11 +16,11 @@ from statistics import median
 
 import search_spaces
 from benchmarks.ratios import Measured, in_turns, ratios, seconds_of, spread
+from study.execution.recorder import Recorder
+from study.execution.trainable import NEEDED_FILES
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Leases
 from study.plan import Folders, make_plan
-from study.recorder import Recorder
-from study.trainable import NEEDED_FILES
 
 ROOT = Path(__file__).parent.parent
 ROUNDS = 7

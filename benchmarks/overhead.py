@@ -30,11 +30,11 @@ from revit.config import FineTuneConfig
 from revit.datasets.image_store import open_store
 from search_spaces.framework.space import SearchSpace
 from study.cli.main import GC_THRESHOLDS
-from study.cluster import start_ray
+from study.execution.cluster import start_ray
+from study.execution.resources import Resources
+from study.execution.runner import run_plan
 from study.ledger.ledger import Ledger
-from study.orders import Resources
 from study.plan import Folders, make_plan
-from study.runner import run_plan
 
 FEW, MANY = 200, 1000
 WARM_AFTER = 100

@@ -24,11 +24,11 @@ from revit.config import FineTuneConfig
 from revit.datasets.image_store import ImageStore
 from search_spaces.framework.claims import Order, Trend
 from search_spaces.framework.space import SearchSpace
+from study.execution.recorder import Recorder
+from study.execution.trainable import NEEDED_FILES
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Leases
 from study.plan import Folders, Plan, Trial, make_plan
-from study.recorder import Recorder
-from study.trainable import NEEDED_FILES
 
 ROOT = Path(__file__).parent.parent
 MOST_SECONDS, MOST_BYTES = 10, 10_000_000

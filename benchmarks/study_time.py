@@ -15,11 +15,11 @@ from rich.console import Console
 
 import search_spaces
 from benchmarks.ratios import Measured, seconds_of
-from study.cluster import find_nodes, start_ray
+from study.execution.cluster import find_nodes, start_ray
+from study.execution.resources import Resources, share_of
+from study.execution.runner import run_plan
 from study.ledger.ledger import Ledger
-from study.orders import Resources, share_of
 from study.plan import Folders, make_plan
-from study.runner import run_plan
 
 
 def measure(*, tiny: bool) -> list[Measured]:

@@ -151,7 +151,7 @@ def ray_cluster() -> Iterator[None]:
     """One Ray for all tests that need it: starting one takes seven seconds."""
     import ray
 
-    from study.cluster import start_ray
+    from study.execution.cluster import start_ray
 
     start_ray()
     yield

@@ -23,10 +23,11 @@ import run_study
 import search_spaces
 from revit.datasets.registry import DATASETS
 from revit.training.fine_tune import marks
-from study import RAY_BEYOND_THIS_MACHINE, cluster
+from study import RAY_BEYOND_THIS_MACHINE
 from study.cli.console import EXIT_INTERRUPTED
+from study.execution import cluster
+from study.execution.resources import Node, Orders, Resources, share_of
 from study.ledger.ledger import Ledger, tracking_uri
-from study.orders import Node, Orders, Resources, share_of
 from study.plan import Plan
 
 ROOT = Path(__file__).parent.parent
@@ -505,7 +506,7 @@ def test_compile_reaches_every_trial_and_what_is_compiled_is_kept_beside_the_ima
         asked.append(orders.order(plan.trials[0], alone=False).compiled)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("study.runner.run_plan", no_training)
+    monkeypatch.setattr("study.execution.runner.run_plan", no_training)
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "to be put back")
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
     folders = ["--store", str(tmp_path / "mlruns"), "--cache-dir", str(cache_dir)]

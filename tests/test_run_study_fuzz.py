@@ -116,7 +116,7 @@ def call(tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
 
     def no_training(plan: Any, ledger: Any, console: Any, resources: Any, tags: Any) -> None:
-        from study.orders import Node, share_of
+        from study.execution.resources import Node, share_of
 
         share_of(resources, [Node(cpus=2, gpus=0)])
         raise KeyboardInterrupt
@@ -127,7 +127,7 @@ def call(tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
     def no_other_program(*_: Any) -> None:
         raise SystemExit(0)
 
-    monkeypatch.setattr("study.runner.run_plan", no_training)
+    monkeypatch.setattr("study.execution.runner.run_plan", no_training)
     monkeypatch.setattr("socket.socket.connect", no_network)
     monkeypatch.setattr("socket.getaddrinfo", no_network)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)

@@ -37,10 +37,10 @@ from study.system.signals import handled
 
 if TYPE_CHECKING:
     from search_spaces.framework.space import SearchSpace
+    from study.execution.runner import RunResult
     from study.ledger.ledger import Ledger
     from study.ledger.records import TrialRecord
     from study.plan import Folders, Plan, Trial
-    from study.runner import RunResult
     from study.verdicts import JudgedClaim
 
 
@@ -54,7 +54,7 @@ StrictEnvironment = Annotated[
 
 
 class Asked(TypedDict):
-    """What a command asks for each trial, as `study.orders.Resources` takes it."""
+    """What a command asks for each trial, as `study.execution.resources.Resources` takes it."""
 
     cpus_per_trial: int | None
     gpus_per_trial: float | None
@@ -197,7 +197,7 @@ def report(
 
     Exit code: 0 written, 1 an earlier report was kept, 2 wrong input.
     """
-    from study.environment import check_uniform
+    from study.execution.environment import check_uniform
     from study.plan import make_plan
     from study.report import write_report
     from study.report_folder import ReportKeptError, folder_name, write_index
@@ -270,7 +270,7 @@ def _run(
         plans = [make_plan(space, seeds_of(space, seeds), folders, records) for space in spaces]
     todo = [trial for planned in plans for trial in planned.to_run]
     if strict_environment:
-        from study.environment import check_uniform, expected
+        from study.execution.environment import check_uniform, expected
 
         here = expected(
             cpus_per_trial=asked["cpus_per_trial"], gpus_per_trial=asked["gpus_per_trial"], compiled=asked["compiled"]
@@ -278,8 +278,8 @@ def _run(
         for planned in plans:
             check_uniform(planned, here if planned.to_run else None)
     if todo:
-        from study.orders import Resources
-        from study.runner import check_runnable
+        from study.execution.resources import Resources
+        from study.execution.runner import check_runnable
 
         check_runnable(todo, Resources(**asked))
     code = EXIT_FINISHED
@@ -322,8 +322,8 @@ def _run_one(planned: "Plan", ledger: "Ledger", asked: Asked, command: str) -> i
     out.print(f"{num_all} trials, {num_all - len(todo)} done, {len(todo)} to run")
     code = EXIT_FINISHED
     if todo:
-        from study.orders import Resources
-        from study.runner import run_plan
+        from study.execution.resources import Resources
+        from study.execution.runner import run_plan
         from study.system.provenance import launch_tags
 
         result = run_plan(planned, ledger, out, Resources(**asked), tags=launch_tags(command))

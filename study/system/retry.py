@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from revit.errors import first_line
-from study.failures import MOST_CHARS
+from study.execution.failures import MOST_CHARS
 
 T = TypeVar("T")
 

@@ -47,7 +47,7 @@ def machine(server: Server, tmp_path: Path) -> Callable[[str], Ledger]:
 @pytest.fixture
 def launched() -> Iterator[Callable[[Ledger], ServerLeases]]:
     """The leases of a launch that begins there; all are ended with the test."""
-    from study.runner import begin_launch
+    from study.execution.runner import begin_launch
 
     begun: list[tuple[Ledger, str, ServerLeases]] = []
 

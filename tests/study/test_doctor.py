@@ -23,11 +23,11 @@ from study.checks.inputs import check_datasets, check_weights
 from study.checks.machine import check_devices, check_disks, check_versions
 from study.checks.store import CHECKS, check_store
 from study.doctor import diagnose
+from study.execution.trainable import _write_predictions
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Leases
 from study.ledger.records import Measurement, News
 from study.plan import Folders
-from study.trainable import _write_predictions
 
 CONFIG = FineTuneConfig(dataset="digits", steps=2)
 TOO_LONG_AGO = time.time() - 2 * inputs.LONGEST_BUILD_S

@@ -20,14 +20,14 @@ from revit.config import FineTuneConfig
 from revit.errors import InputError
 from search_spaces.framework.space import SearchSpace
 from study.checks.server import check_server
+from study.execution.resources import Resources
+from study.execution.runner import run_plan
 from study.ledger import server_locks as server_leases
 from study.ledger.ledger import Ledger, may_pass
 from study.ledger.locks import LostError
 from study.ledger.orphans import sweep_idle
 from study.ledger.server_locks import ServerLeases
-from study.orders import Resources
 from study.plan import Folders, make_plan
-from study.runner import run_plan
 from tests.study.servers import Server
 
 pytestmark = pytest.mark.slow
@@ -108,7 +108,7 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 from study.ledger.ledger import Ledger
-from study.runner import begin_launch
+from study.execution.runner import begin_launch
 ledger = Ledger(Path(sys.argv[1]), sys.argv[2])
 launch, _, leases = begin_launch("dying", {}, ledger, print)
 print(leases.take("of-the-dead"), launch, flush=True)
@@ -244,9 +244,9 @@ import sys
 from pathlib import Path
 from rich.console import Console
 from study.ledger.ledger import Ledger
-from study.orders import Resources
+from study.execution.resources import Resources
 from study.plan import Folders, make_plan
-from study.runner import run_plan
+from study.execution.runner import run_plan
 from tests.study.test_server import SHORT
 
 root, cache, server = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]

@@ -9,10 +9,10 @@ from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 from study.cli import studies
 from study.cli.main import main
+from study.execution.runner import RunResult
 from study.ledger.ledger import Ledger
 from study.ledger.records import News
 from study.plan import Plan
-from study.runner import RunResult
 from study.system.provenance import launch_tags
 
 
@@ -70,7 +70,7 @@ def test_several_studies_are_run_under_a_line_that_says_how_far_all_have_come(
             ledger.close_trial(record.run_id, "finished", news=News())
         return RunResult(outcomes={}, messages={}, interrupted=False, stopped="")
 
-    monkeypatch.setattr("study.runner.run_plan", run_two_trials)
+    monkeypatch.setattr("study.execution.runner.run_plan", run_two_trials)
     monkeypatch.setattr(studies, "_print_answer", lambda plan, ledger: [])
     monkeypatch.setattr(studies, "spaces_of", lambda *_: spaces)
     where = ["--store", str(tmp_path / "mlruns"), "--cache-dir", str(cache_dir)]

@@ -13,11 +13,11 @@ from uuid import uuid4
 
 import pytest
 
+from study.execution.runner import begin_launch
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Leases
 from study.ledger.orphans import sweep
 from study.ledger.server_locks import ServerLeases
-from study.runner import begin_launch
 
 HOLDER = """
 import sys, time

@@ -18,7 +18,7 @@ from ray._private import utils as ray_utils
 
 from revit.errors import InputError, first_line
 from study import RAY_BEYOND_THIS_MACHINE
-from study.orders import Node
+from study.execution.resources import Node
 from study.system.limits import check_processes
 from study.system.signals import ENDING, handlers_kept
 

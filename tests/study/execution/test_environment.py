@@ -10,7 +10,7 @@ import torch
 from revit.config import FineTuneConfig
 from revit.errors import InputError
 from search_spaces.framework.space import SearchSpace
-from study.environment import check_uniform, describe, expected
+from study.execution.environment import check_uniform, describe, expected
 from study.ledger.records import SURROUNDINGS, TrialRecord
 from study.notes import notes
 from study.plan import Folders, Plan, make_plan

@@ -11,14 +11,14 @@ from sqlalchemy import event
 
 from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
+from study.execution.recorder import Recorder
+from study.execution.trainable import NEEDED_FILES
 from study.labels import trial_label
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Leases
 from study.ledger.records import Measurement, News
 from study.plan import Folders, Trial, make_plan
-from study.recorder import Recorder
 from study.system import retry as patience
-from study.trainable import NEEDED_FILES
 
 SPACE = SearchSpace(
     name="example",
@@ -93,7 +93,7 @@ def test_a_trial_of_which_something_could_not_be_written_is_not_finished(
             raise ValueError("no such column")
         write(*arguments, **options)
 
-    monkeypatch.setattr("study.recorder.WRITE_EVERY_S", 0.0)
+    monkeypatch.setattr("study.execution.recorder.WRITE_EVERY_S", 0.0)
     monkeypatch.setattr(store.ledger, broken, refuse_once)
     store.finish(first)
     store.finish(second)
@@ -116,7 +116,7 @@ def test_a_trial_with_a_row_that_no_store_takes_is_ended_as_failed(store: Store)
 
 def test_a_short_trial_is_written_at_once_and_whole(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each write of a database takes as long as some steps of a small model."""
-    monkeypatch.setattr("study.recorder.WRITE_EVERY_S", 1e9)
+    monkeypatch.setattr("study.execution.recorder.WRITE_EVERY_S", 1e9)
     written: list[str] = []
     log_batch = store.ledger._client.log_batch
 
@@ -142,7 +142,7 @@ def test_a_short_trial_is_written_at_once_and_whole(store: Store, monkeypatch: p
 
 
 def test_a_longer_trial_is_written_as_it_goes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("study.recorder.WRITE_EVERY_S", 0.0)
+    monkeypatch.setattr("study.execution.recorder.WRITE_EVERY_S", 0.0)
     identity = store.trials[0].identity
     store.recorder.started(identity)
     for step in (1, 2):

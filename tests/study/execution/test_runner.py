@@ -27,14 +27,14 @@ from rich.console import Console
 from revit.config import FineTuneConfig, from_dict
 from revit.errors import InputError
 from search_spaces.framework.space import SearchSpace
-from study import runner
-from study.failures import MOST_ALIKE, RayLostError
+from study.execution import runner
+from study.execution.failures import MOST_ALIKE, RayLostError
+from study.execution.resources import Resources
+from study.execution.runner import RunResult, check_runnable, run_plan
+from study.execution.trainable import ARTIFACTS, CHECKPOINT, SAVE_LOOK_AFTER_S
 from study.ledger.ledger import EXPERIMENT, Ledger
-from study.orders import Resources
 from study.plan import Folders, Plan, make_plan
 from study.results import cell_table, trial_table
-from study.runner import RunResult, check_runnable, run_plan
-from study.trainable import ARTIFACTS, CHECKPOINT, SAVE_LOOK_AFTER_S
 
 QUIET = Console(quiet=True)
 BASE = FineTuneConfig(
@@ -302,9 +302,9 @@ from rich.console import Console
 from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 from study.ledger.ledger import Ledger
-from study.orders import Resources
+from study.execution.resources import Resources
 from study.plan import Folders, make_plan
-from study.runner import run_plan
+from study.execution.runner import run_plan
 
 root = Path(sys.argv[1])
 base = FineTuneConfig(dataset="digits", resolution=8, crop_scale=(0.6, 1.0), flip=False, batch_size=16, steps=40)

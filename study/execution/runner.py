@@ -15,21 +15,21 @@ from rich.filesize import decimal
 from revit.config import ModelConfig
 from revit.errors import InputError
 from revit.models.weights import PACKAGED
-from study.cluster import find_nodes, ray_is_alive, start_ray
-from study.events import Events
-from study.failures import MOST_LOST, RayLostError
+from study.execution.callback import Events
+from study.execution.cluster import find_nodes, ray_is_alive, start_ray
+from study.execution.failures import MOST_LOST, RayLostError
+from study.execution.progress import StudyProgress
+from study.execution.recorder import Recorder
+from study.execution.resources import Orders, Resources, share_of
+from study.execution.searcher import Queue, Stopper
+from study.execution.trainable import train_trial
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Leases
 from study.ledger.orphans import sweep
 from study.ledger.records import Outcome
 from study.ledger.server_locks import ServerLeases
 from study.model_check import model_key
-from study.orders import Orders, Resources, share_of
 from study.plan import Plan, Trial
-from study.progress import StudyProgress
-from study.queueing import Queue, Stopper
-from study.recorder import Recorder
-from study.trainable import train_trial
 
 MIN_RAY_BYTES, MIN_RAY_INODES = 50_000_000, 1_000
 """Free in Ray's temporary folder, so that its logs and sockets fit."""

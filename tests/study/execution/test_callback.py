@@ -14,12 +14,12 @@ from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError
 from revit.config import FineTuneConfig
 from revit.source import SOURCE
 from search_spaces.framework.space import SearchSpace
-from study.events import Events
-from study.failures import MOST_LOST, CodeChangedError
+from study.execution.callback import Events
+from study.execution.failures import MOST_LOST, CodeChangedError
+from study.execution.resources import Orders, Share
+from study.execution.searcher import Queue, Stopper
 from study.ledger.locks import Leases
-from study.orders import Orders, Share
 from study.plan import Folders, make_plan
-from study.queueing import Queue, Stopper
 
 SPACE = SearchSpace(
     name="example",
@@ -139,8 +139,8 @@ def test_a_worker_that_the_kernel_killed_for_memory_is_told_of_as_such(
     play: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed = [4]  # of others, before this launch
-    monkeypatch.setattr("study.events.num_killed_for_memory", lambda: killed[0])
-    monkeypatch.setattr("study.events.memory_limit", lambda: 1_500_000_000)
+    monkeypatch.setattr("study.execution.callback.num_killed_for_memory", lambda: killed[0])
+    monkeypatch.setattr("study.execution.callback.memory_limit", lambda: 1_500_000_000)
     played = play(SHARED)
     played.fail(played.start(), ActorDiedError())
     trial = played.start()
@@ -223,7 +223,7 @@ def test_tune_s_loop_does_not_wait_for_a_server_that_is_slow_to_give_a_lease(pla
 def test_a_store_that_refuses_a_lease_for_good_is_a_fault_and_one_that_is_away_is_asked_again(
     play: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("study.queueing.LEASE_POLL_S", 0.0)
+    monkeypatch.setattr("study.execution.searcher.LEASE_POLL_S", 0.0)
     played = play(SHARED)
     errors = iter([OSError(errno.ESTALE, "Stale file handle"), ValueError("no such run\nat all")])
 

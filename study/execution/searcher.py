@@ -15,10 +15,10 @@ from ray.tune.search import Searcher
 from rich.console import Console
 
 from revit.errors import first_line
+from study.execution.resources import Orders
 from study.ledger.ledger import Ledger, may_pass
 from study.ledger.locks import Leases
 from study.ledger.records import TrialRecord
-from study.orders import Orders
 from study.plan import Trial
 from study.system.signals import handled
 

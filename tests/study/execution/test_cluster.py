@@ -16,8 +16,8 @@ import pytest
 from ray.cluster_utils import Cluster
 
 from revit.errors import InputError
-from study import cluster
-from study.orders import Node
+from study.execution import cluster
+from study.execution.resources import Node
 from study.system.signals import ENDING
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,7 @@ JOIN_OR_START = """
 import os, sys
 import ray
 from ray.cluster_utils import Cluster
-from study.cluster import start_ray
+from study.execution.cluster import start_ray
 
 other = Cluster(initialize_head=True, head_node_args={"num_cpus": 3})
 try:
@@ -56,7 +56,7 @@ def test_a_cluster_is_joined_only_where_it_is_asked_for(tmp_path: Path) -> None:
 BUSY = """
 import threading, time
 import psutil, ray
-from study.cluster import ray_is_alive, start_ray
+from study.execution.cluster import ray_is_alive, start_ray
 
 def find_gcs():
     while True:

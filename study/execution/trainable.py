@@ -18,8 +18,8 @@ from revit.config import FineTuneConfig, from_dict
 from revit.errors import DivergedError
 from revit.identity import TRAINING_VERSION
 from revit.source import import_all
-from study.environment import describe
-from study.failures import CodeChangedError, WorkFolderLostError, classify
+from study.execution.environment import describe
+from study.execution.failures import CodeChangedError, WorkFolderLostError, classify
 from study.system.retry import patiently
 
 CHECKPOINT = "checkpoint.pt"

@@ -24,7 +24,7 @@ CLASSES: dict[str, FailureClass] = {
     "ray.exceptions.WorkerCrashedError": "lost worker",
     "ray.exceptions.NodeDiedError": "lost worker",
     "filelock._error.Timeout": "lost worker",
-    "study.failures.WorkFolderLostError": "lost worker",
+    "study.execution.failures.WorkFolderLostError": "lost worker",
     "revit.errors.InputError": "data",
     "builtins.OSError": "data",
 }

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from revit.errors import InputError, first_line
+from study.execution.trainable import NEEDED_FILES
 from study.inputs import ORIGIN_TAG
 from study.labels import trial_label
 from study.ledger.ledger import Ledger
@@ -17,7 +18,6 @@ from study.ledger.locks import Leases
 from study.ledger.orphans import merge_twins
 from study.ledger.records import TRACEBACK, Measurement, News, Outcome, TrialRecord, is_settled, now_ms, study_tags
 from study.plan import Trial
-from study.trainable import NEEDED_FILES
 
 WRITE_EVERY_S = 1.0
 """What a trial tells sooner after it was last written waits for what it tells next, or for its end."""

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from revit.errors import InputError
 from revit.identity import TRAINING_VERSION
 from revit.source import SOURCE
+from study.execution.trainable import Order
 from study.plan import Plan, Trial
-from study.trainable import Order
 
 
 @dataclass(frozen=True, kw_only=True)

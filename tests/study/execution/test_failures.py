@@ -8,7 +8,7 @@ from ray.exceptions import ActorDiedError, NodeDiedError, RayActorError, WorkerC
 from ray.exceptions import OutOfMemoryError as HostOutOfMemoryError
 
 from revit.errors import InputError
-from study.failures import classify, signature, told
+from study.execution.failures import classify, signature, told
 
 
 def raised(call: object) -> BaseException:

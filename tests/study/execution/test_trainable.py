@@ -24,9 +24,9 @@ from revit.datasets.image_store import ImageStore
 from revit.identity import TRAINING_VERSION
 from revit.models.weights import find_weights
 from revit.source import SOURCE
-from study import trainable
-from study.failures import CodeChangedError, WorkFolderLostError, classify
-from study.trainable import ARTIFACTS, CHECKPOINT, Order, train_trial
+from study.execution import trainable
+from study.execution.failures import CodeChangedError, WorkFolderLostError, classify
+from study.execution.trainable import ARTIFACTS, CHECKPOINT, Order, train_trial
 
 
 class WorkerDiedError(Exception):
@@ -58,7 +58,7 @@ def test_whether_its_model_was_compiled_is_told_of_a_trial(
 
 @pytest.fixture
 def tell_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("study.trainable.TELL_EVERY_S", -1.0)
+    monkeypatch.setattr("study.execution.trainable.TELL_EVERY_S", -1.0)
 
 
 def test_what_comes_in_quick_succession_is_told_at_once(
@@ -67,7 +67,7 @@ def test_what_comes_in_quick_succession_is_told_at_once(
     """Each telling waits for the driver; 12 rows that come within a second or two need few of them."""
     now = [0.0]
     told: list[dict[str, Any]] = []
-    monkeypatch.setattr("study.trainable.time.monotonic", lambda: now.__setitem__(0, now[0] + 0.1) or now[0])
+    monkeypatch.setattr("study.execution.trainable.time.monotonic", lambda: now.__setitem__(0, now[0] + 0.1) or now[0])
     monkeypatch.setattr(tune, "report", told.append)
     train_trial(order_of(small, digits, tmp_path))
     began, *rows, end = told
@@ -98,7 +98,7 @@ def test_a_trial_whose_worker_dies_goes_on_from_its_last_look(
     small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, val_fraction: float
 ) -> None:
     """With and without validation images; what was reported before is reported again, marked as such."""
-    monkeypatch.setattr("study.trainable.SAVE_LOOK_AFTER_S", 0.0)
+    monkeypatch.setattr("study.execution.trainable.SAVE_LOOK_AFTER_S", 0.0)
     config = small.with_values({"val_fraction": val_fraction})
     order = order_of(config, digits, tmp_path)
     told: list[dict[str, Any]] = []
@@ -131,7 +131,7 @@ def test_a_look_soon_after_the_last_is_not_saved(
 ) -> None:
     """Saving takes longer than what it saves is worth."""
     now = [0.0]
-    monkeypatch.setattr("study.trainable.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("study.execution.trainable.time.monotonic", lambda: now[0])
     saved: list[int] = []
 
     def report(told: dict[str, Any]) -> None:
@@ -173,7 +173,7 @@ def test_a_long_time_between_looks_is_bridged_by_saving(
 ) -> None:
     saved: list[int] = []
     for patience in ("SAVE_AFTER_S", "SAVE_LOOK_AFTER_S"):
-        monkeypatch.setattr(f"study.trainable.{patience}", 0.0)
+        monkeypatch.setattr(f"study.execution.trainable.{patience}", 0.0)
     monkeypatch.setattr(
         tune, "report", lambda told: saved.append(told["rows"][-1]["step"]) if told.get("saved") else None
     )
@@ -201,7 +201,7 @@ LITTLE_MEMORY = """
 import json, resource, sys
 from ray import tune
 import torch, timm
-from study.trainable import train_trial
+from study.execution.trainable import train_trial
 spare_mb, *orders = map(json.loads, sys.argv[1:])
 mapped = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (mapped + spare_mb * 2**20,) * 2)

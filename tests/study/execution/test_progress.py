@@ -4,13 +4,13 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from study.progress import StudyProgress
+from study.execution.progress import StudyProgress
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     now = SimpleNamespace(s=100.0)
-    monkeypatch.setattr("study.progress.time", SimpleNamespace(monotonic=lambda: now.s))
+    monkeypatch.setattr("study.execution.progress.time", SimpleNamespace(monotonic=lambda: now.s))
     return now
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from revit.errors import InputError
-from study.orders import Node, Resources, Share, share_of
+from study.execution.resources import Node, Resources, Share, share_of
 
 CPUS_ONLY = [Node(cpus=4, gpus=0)]
 FOUR_GPUS = [Node(cpus=32, gpus=4)]

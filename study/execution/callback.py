@@ -10,8 +10,8 @@ from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 from rich.filesize import decimal
 
-from study.cluster import ray_is_alive
-from study.failures import (
+from study.execution.cluster import ray_is_alive
+from study.execution.failures import (
     MOST_ALIKE,
     MOST_LOST,
     CodeChangedError,
@@ -22,16 +22,16 @@ from study.failures import (
     signature,
     told,
 )
+from study.execution.progress import StudyProgress
+from study.execution.recorder import Recorder
+from study.execution.resources import Orders
+from study.execution.searcher import Queue, Stateless, Stopper
+from study.execution.trainable import ARTIFACTS, clear_work
 from study.labels import trial_label
 from study.ledger.locks import Leases, LostError
 from study.ledger.records import Outcome, is_settled
-from study.orders import Orders
 from study.plan import Plan
-from study.progress import StudyProgress
-from study.queueing import Queue, Stateless, Stopper
-from study.recorder import Recorder
 from study.system.limits import memory_limit, num_killed_for_memory
-from study.trainable import ARTIFACTS, clear_work
 
 WORKER_BYTES = 900_000_000
 """Resident memory of a worker that has no model and images yet, measured: torch and timm."""

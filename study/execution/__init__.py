@@ -1,0 +1,1 @@
+"""Running trials on Ray Tune. The only code that imports ray."""
