@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from scipy import special
 
 from search_spaces.framework.claims import Best, Claim, Gap, Interaction, Matches, NoDifference, Order, Trend
-from study.claims import judge
-from study.intervals import Spread, cell_interval, pooled_spread, usual_spread
-from study.power import MAX_SEEDS
+from study.analysis.claim_tests import judge
+from study.analysis.intervals import Spread, cell_interval, pooled_spread, usual_spread
+from study.analysis.power import MAX_SEEDS
 
 Bools = NDArray[np.bool_]
 Cells = Mapping[tuple[int, int], float]

@@ -11,8 +11,8 @@ import pandas as pd
 from search_spaces.framework.published import Published, published
 from search_spaces.framework.recipes import FLOWERS, FLOWERS_SPLITS
 from search_spaces.framework.space import Candidate, SearchSpace
+from study.analysis.results import cell_table
 from study.plan import Plan
-from study.results import cell_table
 
 SOURCES = {
     "re_vit": "paper",

@@ -16,20 +16,20 @@ from plotly.offline import get_plotlyjs
 from revit.identity import TRAINING_VERSION
 from revit.paths import check_writable
 from search_spaces.framework.published import AUTHORS, TITLE, URL
-from study.claims import PUBLISHED_SEED_SD
-from study.factors import anova
+from study.analysis.anova import anova
+from study.analysis.claim_tests import PUBLISHED_SEED_SD
+from study.analysis.intervals import MEANING
+from study.analysis.results import cell_table, trial_table
+from study.analysis.verdicts import JudgedClaim, details, effect_text, p_text, to_records, verdicts
+from study.analysis.verdicts import to_markdown as claims_to_markdown
 from study.figures import CROSSED_AXES, figures, finished_table
-from study.intervals import MEANING
 from study.ledger.ledger import Ledger
 from study.ledger.records import SURROUNDINGS
 from study.notes import notes
 from study.paper_tables import for_markdown, layout, to_html, to_latex, to_markdown
 from study.plan import Plan
 from study.report_folder import REPORT, TRIALS, check_loses_nothing, template
-from study.results import cell_table, trial_table
 from study.spreadsheet import write_csv
-from study.verdicts import JudgedClaim, details, effect_text, p_text, to_records, verdicts
-from study.verdicts import to_markdown as claims_to_markdown
 
 MOST_NAME_CHARS = 100
 """Of a figure's file name, however long its cells are called."""

@@ -10,9 +10,9 @@ import pandas as pd
 import pyarrow as pa
 
 from revit.errors import InputError
+from study.analysis.results import trial_table
 from study.notes import stale_notes
 from study.plan import Plan
-from study.results import trial_table
 
 TRIALS, REPORT, INDEX = "trials.parquet", "report.json", "index.html"
 SUMMARIZED = {"question", "num_trials", "num_finished", "claims"}

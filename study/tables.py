@@ -7,10 +7,10 @@ from typing import Any
 from revit.datasets.registry import DATASETS
 from search_spaces.framework.scales import SCALES
 from search_spaces.framework.space import SearchSpace
+from study.analysis.intervals import MEANING
+from study.analysis.results import cell_table
 from study.fitted_table import FittedTable
-from study.intervals import MEANING
 from study.plan import Outline, Plan, Trial
-from study.results import cell_table
 
 
 def terminal_table(plan: Plan) -> FittedTable:

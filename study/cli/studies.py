@@ -37,11 +37,11 @@ from study.system.signals import handled
 
 if TYPE_CHECKING:
     from search_spaces.framework.space import SearchSpace
+    from study.analysis.verdicts import JudgedClaim
     from study.execution.runner import RunResult
     from study.ledger.ledger import Ledger
     from study.ledger.records import TrialRecord
     from study.plan import Folders, Plan, Trial
-    from study.verdicts import JudgedClaim
 
 
 StrictEnvironment = Annotated[
@@ -371,8 +371,8 @@ def _tell_failures(planned: "Plan", ledger: "Ledger", result: "RunResult") -> in
 
 def _print_answer(planned: "Plan", ledger: "Ledger") -> "list[JudgedClaim]":
     """Print a study's table, what is to be known beside it, and the verdicts on its claims; return these."""
+    from study.analysis.verdicts import to_lines, verdicts
     from study.tables import terminal_table
-    from study.verdicts import to_lines, verdicts
 
     out.print()
     out.print(terminal_table(planned))

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from pandas.api.types import is_numeric_dtype
 
-from study.intervals import MEANING
+from study.analysis.intervals import MEANING
 from study.plots import style
 from study.plots.metrics import METRICS, of_axis
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from study.factors import adjusted_means
+from study.analysis.anova import adjusted_means
 from study.plots import style
 from study.plots.metrics import of_axis
 

@@ -21,7 +21,7 @@ from benchmarks.coverage import (
     power,
     study,
 )
-from study.claims import judge
+from study.analysis.claim_tests import judge
 
 LARGE: Mapping[str, Cells] = {
     "order": {(0, 0): 0.0, (1, 0): -0.2},

@@ -26,17 +26,17 @@ from revit.datasets.registry import DATASETS
 from revit.identity import TRAINING_VERSION
 from search_spaces.framework.claims import Order, Trend
 from search_spaces.framework.space import SearchSpace
+from study.analysis.intervals import MEANING
+from study.analysis.results import counting_trials
+from study.analysis.verdicts import claim_frame, details, to_lines, verdicts
 from study.execution.resources import Resources
 from study.execution.runner import run_plan
 from study.figures import FIGURES, Study, figures
-from study.intervals import MEANING
 from study.ledger.ledger import Ledger
 from study.paper_tables import LATEX, TYPED
 from study.plan import Folders, Plan, make_plan
 from study.report import by_name, write_report
 from study.report_folder import TRIALS, ReportKeptError
-from study.results import counting_trials
-from study.verdicts import claim_frame, details, to_lines, verdicts
 
 NASTY = "<script>alert('x')</script> & <b>bold</b>"
 SPACE = SearchSpace(

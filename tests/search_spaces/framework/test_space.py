@@ -144,7 +144,7 @@ def test_a_broken_module_is_one_line_that_names_it(
 
 
 def test_tables_and_spaces_agree_on_the_columns(tmp_path: Path) -> None:
-    from study.results import METRICS
+    from study.analysis.results import METRICS
 
     assert set(METRICS) <= TABLE_COLUMNS
 

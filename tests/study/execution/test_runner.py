@@ -27,6 +27,7 @@ from rich.console import Console
 from revit.config import FineTuneConfig, from_dict
 from revit.errors import InputError
 from search_spaces.framework.space import SearchSpace
+from study.analysis.results import cell_table, trial_table
 from study.execution import runner
 from study.execution.failures import MOST_ALIKE, RayLostError
 from study.execution.resources import Resources
@@ -34,7 +35,6 @@ from study.execution.runner import RunResult, check_runnable, run_plan
 from study.execution.trainable import ARTIFACTS, CHECKPOINT, SAVE_LOOK_AFTER_S
 from study.ledger.ledger import EXPERIMENT, Ledger
 from study.plan import Folders, Plan, make_plan
-from study.results import cell_table, trial_table
 
 QUIET = Console(quiet=True)
 BASE = FineTuneConfig(

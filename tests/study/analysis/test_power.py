@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from study.comparisons import Comparison
-from study.intervals import Spread
-from study.power import MAX_SEEDS, OpenClaim, chances_to_decide
+from study.analysis.comparisons import Comparison
+from study.analysis.intervals import Spread
+from study.analysis.power import MAX_SEEDS, OpenClaim, chances_to_decide
 
 
 def pilot(effect: float, image_sd: float = 0.005, num_seeds: int = 3, seed_sd: float = 0.01) -> Comparison:

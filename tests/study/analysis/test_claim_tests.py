@@ -16,8 +16,8 @@ from statsmodels.stats.proportion import test_proportions_2indep as two_proporti
 import search_spaces
 from search_spaces.framework.claims import Best, Claim, Gap, Interaction, Matches, NoDifference, Order, Trend
 from search_spaces.framework.published import published
-from study.claims import Judgement, holm, judge, judge_published
-from study.intervals import Spread, cell_interval, usual_spread
+from study.analysis.claim_tests import Judgement, holm, judge, judge_published
+from study.analysis.intervals import Spread, cell_interval, usual_spread
 
 A, B = {"arm": "a"}, {"arm": "b"}
 A_BETTER = Order(better=A, worse=B, quote="")

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from study.analysis.seed_spread import known_spreads
 from study.ledger.records import TrialRecord
-from study.seed_spread import known_spreads
 
 
 def record(accuracy: float, seed: int, **differs: Any) -> TrialRecord:

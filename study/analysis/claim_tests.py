@@ -1,6 +1,6 @@
 """Are a study's claims so? Each is judged from finished trials: supported, contradicted or undecided.
 
-A claim rests on weighted sums of accuracies, each with a variance over seeds and test images (`study.comparisons`).
+A claim rests on weighted sums of accuracies, each with a variance over seeds and test images (`study.analysis.comparisons`).
 All tests are two-sided at 5 %, and Holm's correction covers the claims of a study. A verdict needs every comparison
 that a claim rests on (an intersection-union test: Berger, Technometrics 24 (1982) 295-300); one comparison contradicts
 it, after Bonferroni's correction over them.
@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from search_spaces.framework.claims import Claim, Gap, Matches, NoDifference
 from search_spaces.framework.published import Published
-from study.comparisons import Comparison, MissingError, Run, compare, usual_spreads
-from study.intervals import LEVEL, NEEDS_SEEDS, Spread
-from study.power import MAX_SEEDS, MIN_PILOT, POWER, OpenClaim, chances_to_decide
+from study.analysis.comparisons import Comparison, MissingError, Run, compare, usual_spreads
+from study.analysis.intervals import LEVEL, NEEDS_SEEDS, Spread
+from study.analysis.power import MAX_SEEDS, MIN_PILOT, POWER, OpenClaim, chances_to_decide
 
 Verdict = Literal["supported", "contradicted", "undecided"]
 

@@ -14,7 +14,7 @@ The two parts are those of readers (here seeds) crossed with cases (here images)
 Dorfman, Berbaum & Metz, Investigative Radiology 27 (1992) 723-731. Each part is weighed by its own quantile, Student's
 for the few seeds and the normal one for the many images (Banerjee, Sankhya 22 (1960) 359-376): an interval covers at
 least as often as it says, whatever the two are. With no image part this is the paired t test over seeds. A sum of one
-cell has that cell's interval (`study.intervals`).
+cell has that cell's interval (`study.analysis.intervals`).
 
 Few seeds may agree by chance. The variance between them is not taken to be below what the study's cells on a dataset
 usually have. With one seed, what the ledger knows of trials of the same dataset and model takes its place.
@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from scipy import optimize, special
 
 from search_spaces.framework.claims import Cell, Contrast
-from study.intervals import Spread, image_half_widths, seed_half_width, usual_spread
+from study.analysis.intervals import Spread, image_half_widths, seed_half_width, usual_spread
 
 Array = NDArray[np.float64]
 MIN_LEVEL, MAX_LEVEL = 1e-12, 0.5

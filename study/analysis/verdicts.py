@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 
 from search_spaces.framework.claims import translated
 from search_spaces.framework.published import PAPER, published
-from study.claims import Judgement, judge, judge_published
+from study.analysis.claim_tests import Judgement, judge, judge_published
+from study.analysis.results import counting_trials
+from study.analysis.seed_spread import known_spreads
 from study.ledger.ledger import Ledger
 from study.paper_tables import for_markdown
 from study.plan import Plan, Trial
-from study.results import counting_trials
-from study.seed_spread import known_spreads
 
 
 class JudgedClaim(NamedTuple):
@@ -52,7 +52,7 @@ def verdicts(plan: Plan, ledger: Ledger) -> list[JudgedClaim]:
 
 
 def claim_frame(trials: Sequence[Trial], ledger: Ledger) -> pd.DataFrame:
-    """Return what claims are judged by: a row per finished trial; see `study.claims.judge`.
+    """Return what claims are judged by: a row per finished trial; see `study.analysis.claim_tests.judge`.
 
     What other trials tell of the spread between seeds is looked up where a cell has one seed.
     """

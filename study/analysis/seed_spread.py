@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
+from study.analysis.intervals import Spread, pooled_spread
 from study.inputs import ORIGIN_TAG
-from study.intervals import Spread, pooled_spread
 from study.ledger.records import TrialRecord
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from study.comparisons import Comparison
-from study.intervals import LEVEL, PRIOR_DF, floor_of
+from study.analysis.comparisons import Comparison
+from study.analysis.intervals import LEVEL, PRIOR_DF, floor_of
 
 Array = NDArray[np.float64]
 

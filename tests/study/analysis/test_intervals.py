@@ -7,7 +7,15 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
-from study.intervals import Spread, cell_interval, is_vague, pooled_spread, scope_of, seed_half_width, usual_spread
+from study.analysis.intervals import (
+    Spread,
+    cell_interval,
+    is_vague,
+    pooled_spread,
+    scope_of,
+    seed_half_width,
+    usual_spread,
+)
 
 NOTHING = Spread(0.0, math.inf)
 MANY = 10**12

@@ -1,0 +1,1 @@
+"""Numbers from finished trials: tables of results, intervals, tests of claims."""
