@@ -18,13 +18,13 @@ from revit.datasets.registry import DATASETS
 from search_spaces.framework.claims import Claim
 from search_spaces.framework.recipes import RECIPES
 from search_spaces.framework.scales import SCALES
-from study import report
 from study.cli.main import COMMANDS
 from study.execution import trainable
 from study.execution.recorder import Recorder
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Leases
 from study.plan import Folders, make_plan
+from study.report import page as report
 
 DOCS = Path(__file__).parent.parent / "docs"
 

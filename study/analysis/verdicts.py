@@ -17,8 +17,8 @@ from study.analysis.claim_tests import Judgement, judge, judge_published
 from study.analysis.results import counting_trials
 from study.analysis.seed_spread import known_spreads
 from study.ledger.ledger import Ledger
-from study.paper_tables import for_markdown
 from study.plan import Plan, Trial
+from study.report.paper_tables import for_markdown
 
 
 class JudgedClaim(NamedTuple):

@@ -11,8 +11,8 @@ from revit.errors import InputError
 from revit.fields import fields_of
 from revit.models.architectures import MODELS
 from study.cli.console import out, tell
-from study.fitted_table import FittedTable
 from study.model_check import check_names
+from study.report.fitted_table import FittedTable
 
 MAX_TEXT_WIDTH = 100
 """Columns of running text."""

@@ -82,7 +82,7 @@ def plan(
     from study.fetch import missing
     from study.model_check import check_models
     from study.plan import is_registered, make_plan, outline
-    from study.tables import notes, outline_table, plan_table
+    from study.report.terminal_tables import notes, outline_table, plan_table
 
     folders = folders_of(store, data_dir, weights_dir, cache_dir, skip_broken=skip_broken)
     spaces = spaces_of(study, scale, recipe)
@@ -199,8 +199,8 @@ def report(
     """
     from study.execution.environment import check_uniform
     from study.plan import make_plan
-    from study.report import write_report
-    from study.report_folder import ReportKeptError, folder_name, write_index
+    from study.report.page import write_report
+    from study.report.report_folder import ReportKeptError, folder_name, write_index
 
     folders = folders_of(store, data_dir, weights_dir, cache_dir, skip_broken=skip_broken)
     spaces = spaces_of(study, scale, recipe)
@@ -372,7 +372,7 @@ def _tell_failures(planned: "Plan", ledger: "Ledger", result: "RunResult") -> in
 def _print_answer(planned: "Plan", ledger: "Ledger") -> "list[JudgedClaim]":
     """Print a study's table, what is to be known beside it, and the verdicts on its claims; return these."""
     from study.analysis.verdicts import to_lines, verdicts
-    from study.tables import terminal_table
+    from study.report.terminal_tables import terminal_table
 
     out.print()
     out.print(terminal_table(planned))
@@ -384,7 +384,7 @@ def _print_answer(planned: "Plan", ledger: "Ledger") -> "list[JudgedClaim]":
 
 
 def _tell_notes(planned: "Plan") -> None:
-    from study.notes import notes
+    from study.report.notes import notes
 
     for line in notes(planned):
         tell(line)

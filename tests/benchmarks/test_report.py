@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from benchmarks.report import MOST_BYTES, SPACE, write_study
-from study.figures import MOST_CURVES
 from study.ledger.ledger import Ledger
 from study.plan import Folders, make_plan
-from study.report import write_report
+from study.report.figures import MOST_CURVES
+from study.report.page import write_report
 
 NUM_CELLS = len(SPACE.candidates((0,)))
 LARGE = 1000

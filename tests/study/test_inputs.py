@@ -14,8 +14,8 @@ from revit.models.weights import find_weights
 from search_spaces.framework.space import SearchSpace
 from study.inputs import ORIGIN_TAG
 from study.ledger.records import TrialRecord, study_tags
-from study.notes import notes
 from study.plan import Folders, Trial, make_plan
+from study.report.notes import notes
 
 
 @pytest.fixture

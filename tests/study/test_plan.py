@@ -10,9 +10,9 @@ from revit.errors import InputError
 from search_spaces.framework.claims import Order
 from search_spaces.framework.space import SearchSpace
 from study.ledger.records import TrialRecord, study_tags
-from study.notes import shared_notes
 from study.plan import Folders, Plan, Trial, make_plan, outline
-from study.tables import plan_table
+from study.report.notes import shared_notes
+from study.report.terminal_tables import plan_table
 
 BASE = FineTuneConfig(dataset="digits", resolution=8, steps=5)
 

@@ -7,9 +7,9 @@ import statsmodels.formula.api as smf
 from scipy import stats
 from statsmodels.stats.oneway import confint_noncentrality
 
-from study import plots
 from study.analysis import anova as factors
 from study.analysis.anova import adjusted_means, anova, effect_interval, effect_size
+from study.report import plots
 
 NUM_SEEDS = 4
 

@@ -8,9 +8,9 @@ from search_spaces.framework.space import SearchSpace
 from study.analysis.intervals import MEANING, Spread, cell_interval, usual_spread
 from study.analysis.results import cell_table, trial_table
 from study.ledger.records import TrialRecord
-from study.paper_tables import cell_lines
 from study.plan import Folders, Plan, Trial, make_plan
-from study.tables import terminal_table
+from study.report.paper_tables import cell_lines
+from study.report.terminal_tables import terminal_table
 
 BASE = FineTuneConfig(dataset="digits", resolution=8, steps=5)
 

@@ -10,7 +10,7 @@ import search_spaces
 from study.cli.console import out
 from study.cli.main import main
 from study.plan import Folders, make_plan
-from study.tables import terminal_table
+from study.report.terminal_tables import terminal_table
 
 QUESTION = "Is [/b] or [red]this[/red] better than :smile:?"
 AXIS, LABEL = "pace [/x]", "small [/a] :smile:"

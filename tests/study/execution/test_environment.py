@@ -12,8 +12,8 @@ from revit.errors import InputError
 from search_spaces.framework.space import SearchSpace
 from study.execution.environment import check_uniform, describe, expected
 from study.ledger.records import SURROUNDINGS, TrialRecord
-from study.notes import notes
 from study.plan import Folders, Plan, make_plan
+from study.report.notes import notes
 
 SPACE = SearchSpace(
     name="example",

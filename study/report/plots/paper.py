@@ -11,8 +11,8 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 from plotly.colors import sample_colorscale, unlabel_rgb
 
-from study.plots import style
-from study.plots.mosaic import Pixels, mosaic, picture, thumbnail
+from study.report.plots import style
+from study.report.plots.mosaic import Pixels, mosaic, picture, thumbnail
 
 Floats = npt.NDArray[np.floating]
 

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
-from study.plots import style
-from study.plots.mosaic import Pixels, mosaic, picture, thumbnail
+from study.report.plots import style
+from study.report.plots.mosaic import Pixels, mosaic, picture, thumbnail
 
 MAX_CLASS_NAMES = 20
 """Classes that can be named beside a matrix; of more, hovering tells."""

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from revit.errors import InputError
 from study.analysis.results import trial_table
-from study.notes import stale_notes
 from study.plan import Plan
+from study.report.notes import stale_notes
 
 TRIALS, REPORT, INDEX = "trials.parquet", "report.json", "index.html"
 SUMMARIZED = {"question", "num_trials", "num_finished", "claims"}

@@ -7,10 +7,10 @@ import pytest
 from rich.console import Console
 
 import search_spaces
-from study.fitted_table import FittedTable
 from study.ledger.records import TrialRecord
 from study.plan import Plan, Trial
-from study.tables import plan_table, terminal_table
+from study.report.fitted_table import FittedTable
+from study.report.terminal_tables import plan_table, terminal_table
 
 HEADINGS = ("run", "model.pos_embed", "state", "run")
 ROWS = [("first", "learned", "finished", "0123456789abcdef"), ("second", "none", "diverged", "")]

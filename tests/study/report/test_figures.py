@@ -2,9 +2,9 @@
 
 from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
-from study.figures import SHOWN_INTERACTIONS, Study, _grid
 from study.ledger.records import TrialRecord
 from study.plan import Plan, Trial
+from study.report.figures import SHOWN_INTERACTIONS, Study, _grid
 
 
 def test_a_grid_is_drawn_whatever_its_axes_are_called() -> None:

@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from study import plots
-from study.plots import style
-from study.plots.answers import most_confident_mistakes
-from study.plots.authors import authors_curves
-from study.plots.cells import pareto_front
-from study.plots.curves import seed_bands, thinned
-from study.plots.mosaic import mosaic, thumbnail
-from study.plots.style import plain
+from study.report import plots
+from study.report.plots import style
+from study.report.plots.answers import most_confident_mistakes
+from study.report.plots.authors import authors_curves
+from study.report.plots.cells import pareto_front
+from study.report.plots.curves import seed_bands, thinned
+from study.report.plots.mosaic import mosaic, thumbnail
+from study.report.plots.style import plain
 
 NASTY = "<b>x</b> & %{y}"
 

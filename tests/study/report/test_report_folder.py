@@ -11,9 +11,9 @@ from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 from study.analysis.results import trial_table
 from study.ledger.records import TrialRecord
-from study.notes import notes, stale_notes
 from study.plan import Folders, Plan, make_plan
-from study.report_folder import REPORT, TRIALS, ReportKeptError, check_loses_nothing, folder_name, write_index
+from study.report.notes import notes, stale_notes
+from study.report.report_folder import REPORT, TRIALS, ReportKeptError, check_loses_nothing, folder_name, write_index
 
 SPACE = SearchSpace(
     name="example",

@@ -22,14 +22,14 @@ from study.analysis.intervals import MEANING
 from study.analysis.results import cell_table, trial_table
 from study.analysis.verdicts import JudgedClaim, details, effect_text, p_text, to_records, verdicts
 from study.analysis.verdicts import to_markdown as claims_to_markdown
-from study.figures import CROSSED_AXES, figures, finished_table
 from study.ledger.ledger import Ledger
 from study.ledger.records import SURROUNDINGS
-from study.notes import notes
-from study.paper_tables import for_markdown, layout, to_html, to_latex, to_markdown
 from study.plan import Plan
-from study.report_folder import REPORT, TRIALS, check_loses_nothing, template
-from study.spreadsheet import write_csv
+from study.report.figures import CROSSED_AXES, figures, finished_table
+from study.report.notes import notes
+from study.report.paper_tables import for_markdown, layout, to_html, to_latex, to_markdown
+from study.report.report_folder import REPORT, TRIALS, check_loses_nothing, template
+from study.report.spreadsheet import write_csv
 
 MOST_NAME_CHARS = 100
 """Of a figure's file name, however long its cells are called."""

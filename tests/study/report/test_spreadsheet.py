@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from study.spreadsheet import write_csv
+from study.report.spreadsheet import write_csv
 
 
 def test_text_that_would_be_a_formula_is_told_to_be_text_and_numbers_stay(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from search_spaces.framework.published import Published, published
 from search_spaces.framework.recipes import RECIPES
 from search_spaces.framework.space import SearchSpace
 from study.ledger.records import TrialRecord
-from study.notes import tuned_notes
-from study.paper_tables import layout, published_of, to_html, to_latex, to_markdown
 from study.plan import Plan, Trial
+from study.report.notes import tuned_notes
+from study.report.paper_tables import layout, published_of, to_html, to_latex, to_markdown
 
 # Table, study, a cell of it in the study's terms, the paper's number.
 PAPER = [

@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 from pandas.api.types import is_numeric_dtype
 
 from study.analysis.intervals import MEANING
-from study.plots import style
-from study.plots.metrics import METRICS, of_axis
+from study.report.plots import style
+from study.report.plots.metrics import METRICS, of_axis
 
 FRONT = "Line: the Pareto front, cells that no other beats in both time and accuracy."
 NO_FRONT = "No Pareto front is drawn: on a CPU, or on several kinds of device, seconds depend on what else ran then."

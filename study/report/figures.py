@@ -12,14 +12,14 @@ import plotly.graph_objects as go
 
 from revit.datasets.image_store import ImageStore
 from search_spaces.framework.space import SearchSpace
-from study import plots
 from study.analysis.anova import anova
 from study.analysis.results import cell_table, counting_trials, trial_table
 from study.labels import cell_label, label
 from study.ledger.ledger import Ledger
-from study.paper_tables import SOURCES, published_of
 from study.plan import Plan, Trial
-from study.plots.authors import authors_curves
+from study.report import plots
+from study.report.paper_tables import SOURCES, published_of
+from study.report.plots.authors import authors_curves
 
 MOST_CURVES = 48
 """Trials whose curves are drawn; of a larger study, those of its first seeds."""

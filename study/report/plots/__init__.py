@@ -4,12 +4,12 @@ No function touches a file or the ledger. Accuracies go in as 0 to 1, as everywh
 figure is called, and what belongs below it, is in its `layout.meta`, as plain text: "title" and "caption".
 """
 
-from study.plots.answers import confusion, mistakes
-from study.plots.cells import accuracy_over, cost_accuracy, parallel_coordinates
-from study.plots.curves import against_authors, learning_curves, schedules
-from study.plots.effects import interaction, main_effects
-from study.plots.paper import attention, filters, samples, similarity
-from study.plots.style import MAX_COLORED
+from study.report.plots.answers import confusion, mistakes
+from study.report.plots.cells import accuracy_over, cost_accuracy, parallel_coordinates
+from study.report.plots.curves import against_authors, learning_curves, schedules
+from study.report.plots.effects import interaction, main_effects
+from study.report.plots.paper import attention, filters, samples, similarity
+from study.report.plots.style import MAX_COLORED
 
 __all__ = [
     "MAX_COLORED",

@@ -31,12 +31,12 @@ from study.analysis.results import counting_trials
 from study.analysis.verdicts import claim_frame, details, to_lines, verdicts
 from study.execution.resources import Resources
 from study.execution.runner import run_plan
-from study.figures import FIGURES, Study, figures
 from study.ledger.ledger import Ledger
-from study.paper_tables import LATEX, TYPED
 from study.plan import Folders, Plan, make_plan
-from study.report import by_name, write_report
-from study.report_folder import TRIALS, ReportKeptError
+from study.report.figures import FIGURES, Study, figures
+from study.report.page import by_name, write_report
+from study.report.paper_tables import LATEX, TYPED
+from study.report.report_folder import TRIALS, ReportKeptError
 
 NASTY = "<script>alert('x')</script> & <b>bold</b>"
 SPACE = SearchSpace(

@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pandas as pd
 import plotly.graph_objects as go
 
-from study.plots import style
-from study.plots.metrics import METRICS
+from study.report.plots import style
+from study.report.plots.metrics import METRICS
 
 MAX_POINTS = 150
 """Of a line, and more than a line of this size can show."""

@@ -9,8 +9,8 @@ from search_spaces.framework.scales import SCALES
 from search_spaces.framework.space import SearchSpace
 from study.analysis.intervals import MEANING
 from study.analysis.results import cell_table
-from study.fitted_table import FittedTable
 from study.plan import Outline, Plan, Trial
+from study.report.fitted_table import FittedTable
 
 
 def terminal_table(plan: Plan) -> FittedTable:

@@ -7,7 +7,7 @@ from search_spaces.framework.claims import Value
 from study.execution.environment import environment_notes
 from study.labels import trial_label
 from study.plan import Plan
-from study.tables import notes as notes_of_space
+from study.report.terminal_tables import notes as notes_of_space
 
 MAX_NAMED = 3
 """Trials that a line names."""

@@ -6,8 +6,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from study.analysis.anova import adjusted_means
-from study.plots import style
-from study.plots.metrics import of_axis
+from study.report.plots import style
+from study.report.plots.metrics import of_axis
 
 ROW_PX = 26
 ALIKE = "Means as if every value had been run with all values of the other factors alike (least-squares means)."
