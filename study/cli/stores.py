@@ -41,7 +41,7 @@ def doctor(
 
     Exit code: 0 nothing needs you, 1 something does: `doctor --fix` mends what is "to fix", you what is to "look" at.
     """
-    from study.doctor import diagnose
+    from study.maintenance.doctor import diagnose
 
     folders = folders_of(store, data_dir, weights_dir, cache_dir)
     tell_store(folders)
@@ -79,7 +79,7 @@ def prune(
         return
     from study.ledger.ledger import Ledger
     from study.ledger.locks import Leases
-    from study.pruning import described, prunable, remove
+    from study.maintenance.prune import described, prunable, remove
 
     tell(f"store: {folder}")
     ledger = Ledger(folder)

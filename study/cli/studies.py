@@ -78,8 +78,8 @@ def plan(
 
     Where a dataset or weights are not here yet, it shows the trials all the same, and what `fetch` has to get.
     """
-    from study.disk_space import disk_line, images_lines
-    from study.fetch import missing
+    from study.maintenance.disk_space import disk_line, images_lines
+    from study.maintenance.fetch import missing
     from study.model_check import check_models
     from study.plan import is_registered, make_plan, outline
     from study.report.terminal_tables import notes, outline_table, plan_table
@@ -241,7 +241,7 @@ def fetch(
     Exit code: 0 all is here, 1 something could not be fetched (it says where to get it and where to put it).
     """
     spaces = spaces_of(study, scale, recipe)
-    from study import fetch as fetching
+    from study.maintenance import fetch as fetching
 
     use_weights_dir(weights_dir)
     absent = 0
@@ -296,7 +296,7 @@ def _run(
 @contextmanager
 def _naming_all_missing(context: typer.Context, spaces: "list[SearchSpace]", folders: "Folders") -> Iterator[None]:
     """Where a plan fails as something is not here, name all that is not, and the command that gets it."""
-    from study.fetch import missing
+    from study.maintenance.fetch import missing
 
     try:
         yield

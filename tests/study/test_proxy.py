@@ -11,12 +11,12 @@ from mlflow.entities import Run
 
 import run_study
 import search_spaces
-from study.checks.server import check_server
 from study.execution import searcher as queueing
 from study.execution.runner import begin_launch
 from study.ledger.ledger import Ledger
 from study.ledger.orphans import sweep, sweep_idle
 from study.ledger.server_locks import ServerLeases
+from study.maintenance.checks.server import check_server
 from study.plan import Folders
 from study.system import retry as patience
 from tests.study.servers import Proxy, Server

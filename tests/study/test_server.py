@@ -19,7 +19,6 @@ from rich.console import Console
 from revit.config import FineTuneConfig
 from revit.errors import InputError
 from search_spaces.framework.space import SearchSpace
-from study.checks.server import check_server
 from study.execution.resources import Resources
 from study.execution.runner import run_plan
 from study.ledger import server_locks as server_leases
@@ -27,6 +26,7 @@ from study.ledger.ledger import Ledger, may_pass
 from study.ledger.locks import LostError
 from study.ledger.orphans import sweep_idle
 from study.ledger.server_locks import ServerLeases
+from study.maintenance.checks.server import check_server
 from study.plan import Folders, make_plan
 from tests.study.servers import Server
 

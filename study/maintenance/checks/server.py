@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from importlib.metadata import version
 
 from revit.errors import InputError
-from study.checks import Finding, Verdict
 from study.ledger.ledger import Ledger
 from study.ledger.orphans import merge_idle_twins
+from study.maintenance.checks import Finding, Verdict
 from study.plan import Folders
 
 

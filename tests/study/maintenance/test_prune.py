@@ -11,11 +11,11 @@ from mlflow import MlflowClient
 
 from revit.config import FineTuneConfig
 from revit.errors import InputError
-from study.checks.store import NEEDED_FILES
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Leases
 from study.ledger.records import Measurement, News, study_tags
-from study.pruning import MODEL, Prunable, described, prunable, remove
+from study.maintenance.checks.store import NEEDED_FILES
+from study.maintenance.prune import MODEL, Prunable, described, prunable, remove
 
 CONFIG = FineTuneConfig(dataset="digits", steps=1)
 CHECKPOINTS, MODELS = "checkpoints of settled trials", "models that newer ones supersede"

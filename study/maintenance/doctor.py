@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from study.checks import Finding
-from study.checks.inputs import check_datasets, check_weights
-from study.checks.machine import check_devices, check_disks, check_limits, check_versions
-from study.checks.server import check_server
-from study.checks.store import check_store
+from study.maintenance.checks import Finding
+from study.maintenance.checks.input_files import check_datasets, check_weights
+from study.maintenance.checks.machine import check_devices, check_disks, check_limits, check_versions
+from study.maintenance.checks.server import check_server
+from study.maintenance.checks.store import check_store
 from study.plan import Folders
 
 

@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 from rich.filesize import decimal
 
 from revit.errors import InputError
-from study.checks import Finding
+from study.maintenance.checks import Finding
 from study.system.limits import check_processes, memory_limit
 
 PACKAGE = "revit-study"

@@ -18,15 +18,16 @@ import search_spaces
 from revit.config import FineTuneConfig
 from revit.datasets.image_store import ImageStore
 from revit.models import weights
-from study.checks import Finding, inputs, machine
-from study.checks.inputs import check_datasets, check_weights
-from study.checks.machine import check_devices, check_disks, check_versions
-from study.checks.store import CHECKS, check_store
-from study.doctor import diagnose
 from study.execution.trainable import _write_predictions
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Leases
 from study.ledger.records import Measurement, News
+from study.maintenance.checks import Finding, machine
+from study.maintenance.checks import input_files as inputs
+from study.maintenance.checks.input_files import check_datasets, check_weights
+from study.maintenance.checks.machine import check_devices, check_disks, check_versions
+from study.maintenance.checks.store import CHECKS, check_store
+from study.maintenance.doctor import diagnose
 from study.plan import Folders
 
 CONFIG = FineTuneConfig(dataset="digits", steps=2)

@@ -16,8 +16,8 @@ from revit.errors import InputError
 from revit.models.weights import find_weights, weights_digest
 from search_spaces.framework.scales import SCALES
 from search_spaces.framework.space import SearchSpace
-from study.checks import Finding
 from study.ledger.orphans import inside, size_of
+from study.maintenance.checks import Finding
 
 STORE = re.compile(".+-[0-9a-f]{16}")
 """How the folder of a decoded dataset is called."""

@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 from rich.filesize import decimal
 
 from revit.errors import InputError
-from study.checks import Finding, Verdict
 from study.execution.trainable import CHECKPOINT, NEEDED_FILES
 from study.ledger.ledger import Ledger, latest_schema, tracking_uri
 from study.ledger.locks import Leases
 from study.ledger.orphans import inside, is_dead, leftovers, merge_twins, size_of, sweep
 from study.ledger.records import STEPS_DONE, Entry
+from study.maintenance.checks import Finding, Verdict
 
 RUN_ID = re.compile("[0-9a-f]{32}")
 """How MLflow names a run, and the folder of its artifacts."""

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from revit.config import FineTuneConfig
-from study.disk_space import checkpoint_bytes, disk_line, model_bytes
 from study.execution.trainable import _write_model
+from study.maintenance.disk_space import checkpoint_bytes, disk_line, model_bytes
 
 VIT_B = FineTuneConfig(dataset="cifar10", resolution=224, steps=1).with_values({"model.name": "vit_b16_in21k"})
 

@@ -26,7 +26,7 @@ from revit.config import FineTuneConfig, ModelConfig
 from revit.datasets.image_store import open_store
 from revit.datasets.registry import DATASETS
 from search_spaces.framework.space import SearchSpace
-from study.fetch import fetch, missing
+from study.maintenance.fetch import fetch, missing
 
 REPO = "timm/vit_base_patch16_224.orig_in21k"
 COMMIT = "c0ffee" + 34 * "0"
@@ -37,7 +37,7 @@ from pathlib import Path
 from rich.console import Console
 from revit.config import FineTuneConfig, ModelConfig
 from search_spaces.framework.space import SearchSpace
-from study.fetch import fetch
+from study.maintenance.fetch import fetch
 
 _, data_dir, dataset, *models = sys.argv
 model = ModelConfig(name=models[0]) if models else ModelConfig(pretrained=False)
