@@ -23,6 +23,7 @@ import pandas as pd
 import psutil
 from safetensors.numpy import load_file
 
+from study.layout import BUILT, MODEL, PREDICTIONS
 from study.ledger.ledger import Ledger
 
 ROOT = Path(__file__).parent.parent
@@ -165,7 +166,7 @@ def _compare(peace: Path, war: Path, report: Report) -> None:
     report.doubled = sum(number - 1 for number in identities.values())
     report.unfinished = sum(run.status == "RUNNING" for run in runs)
     report.unfinished += sum(record.outcome != "finished" for record in there.values())
-    report.left_behind = sum(len(list((war / name).glob("*"))) for name in ("work", "tune", "leases"))
+    report.left_behind = sum(len(list((war / name).glob("*"))) for name in ("work", "tune", "locks"))
     for identity in wanted.keys() & there.keys():
         one, other = wanted[identity], there[identity]
         curves = [expected.curve(one.run_id, name) != found.curve(other.run_id, name) for name in CURVES]
@@ -179,9 +180,9 @@ def _same_files(one: Path, other: Path) -> bool:
     """Whether the artifacts of two trials are equal to the bit."""
     if {path.name for path in one.iterdir()} != {path.name for path in other.iterdir()}:
         return False
-    answers = [pd.read_parquet(folder / "predictions.parquet") for folder in (one, other)]
-    built = [json.loads((folder / "built.json").read_text()) for folder in (one, other)]
-    models = [load_file(path) for folder in (one, other) if (path := folder / "model.safetensors").exists()]
+    answers = [pd.read_parquet(folder / PREDICTIONS) for folder in (one, other)]
+    built = [json.loads((folder / BUILT).read_text()) for folder in (one, other)]
+    models = [load_file(path) for folder in (one, other) if (path := folder / MODEL).exists()]
     same_models = not models or all((models[0][name] == models[1][name]).all() for name in models[0])
     return answers[0].equals(answers[1]) and built[0] == built[1] and same_models
 

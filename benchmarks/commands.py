@@ -17,7 +17,7 @@ from statistics import median
 import search_spaces
 from benchmarks.ratios import Measured, in_turns, ratios, seconds_of, spread
 from study.execution.recorder import Recorder
-from study.execution.trainable import NEEDED_FILES
+from study.layout import ARTIFACTS, LOCKS, NEEDED_FILES
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Leases
 from study.plan import Folders, make_plan
@@ -74,9 +74,9 @@ def _finish(folders: Folders) -> None:
     space = search_spaces.load(STUDY)
     trials = make_plan(space, space.seeds, folders, {}).to_run
     launch = ledger.open_launch(STUDY, {})
-    leases = Leases(folders.store / "leases")
+    leases = Leases(folders.store / LOCKS)
     recorder = Recorder(ledger, launch=launch, study=space.tags, trials=trials, leases=leases, tell=print)
-    artifacts = folders.data / "artifacts"
+    artifacts = folders.data / ARTIFACTS
     artifacts.mkdir()
     for name in NEEDED_FILES:
         (artifacts / name).touch()

@@ -33,6 +33,7 @@ from study.cli.main import GC_THRESHOLDS
 from study.execution.cluster import start_ray
 from study.execution.resources import Resources
 from study.execution.runner import run_plan
+from study.layout import TUNE
 from study.ledger.ledger import Ledger
 from study.plan import Folders, make_plan
 
@@ -222,7 +223,7 @@ def alone(count: int) -> Alone:
                 train,
                 param_space=space,
                 tune_config=tune.TuneConfig(reuse_actors=True),
-                run_config=tune.RunConfig(name="alone", storage_path=str(folder / "tune"), verbose=0),
+                run_config=tune.RunConfig(name="alone", storage_path=str(folder / TUNE), verbose=0),
             ).fit()
         seconds = time.perf_counter() - begun
     if results.num_errors:

@@ -25,7 +25,7 @@ from revit.datasets.image_store import ImageStore
 from search_spaces.framework.claims import Order, Trend
 from search_spaces.framework.space import SearchSpace
 from study.execution.recorder import Recorder
-from study.execution.trainable import NEEDED_FILES
+from study.layout import BUILT, LOCKS, MODEL, NEEDED_FILES, PREDICTIONS
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Leases
 from study.plan import Folders, Plan, Trial, make_plan
@@ -69,7 +69,7 @@ def write_study(seeds: tuple[int, ...], folders: Folders) -> tuple[Plan, Ledger]
     ledger = Ledger(folders.store)
     plan = make_plan(SPACE, seeds, folders, {})
     launch = ledger.open_launch(SPACE.name, {})
-    leases = Leases(folders.store / "leases")
+    leases = Leases(folders.store / LOCKS)
     recorder = Recorder(ledger, launch=launch, study=SPACE.tags, trials=plan.to_run, leases=leases, tell=print)
     with tempfile.TemporaryDirectory() as scratch:
         for trial in plan.trials:
@@ -88,10 +88,10 @@ def _finish(trial: Trial, recorder: Recorder, artifacts: Path, *, keep_model: bo
     for name in NEEDED_FILES:
         (artifacts / name).touch()
     built = {"data": {"class_names": store.manifest.class_names}}
-    (artifacts / "built.json").write_text(json.dumps(built))
-    answers.to_parquet(artifacts / "predictions.parquet", index=False)
+    (artifacts / BUILT).write_text(json.dumps(built))
+    answers.to_parquet(artifacts / PREDICTIONS, index=False)
     if keep_model:
-        _write_model(trial, len(store.manifest.class_names), artifacts / "model.safetensors")
+        _write_model(trial, len(store.manifest.class_names), artifacts / MODEL)
     recorder.started(trial.identity)
     recorder.tags(trial.identity, {"device": "cpu", "precision": "fp32", "torch": "2"})
     recorder.rows(trial.identity, _rows(trial, accuracy))

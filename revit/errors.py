@@ -1,5 +1,8 @@
 """The two things that can be wrong with a trial and are nobody's bug, and how others' errors are told."""
 
+MAX_MESSAGE_CHARS = 240
+"""Maximum length of a one-line error message."""
+
 
 class InputError(ValueError):
     """A value, file or option the user gave cannot be used.

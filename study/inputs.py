@@ -9,10 +9,8 @@ from revit.config import FineTuneConfig, ModelConfig
 from revit.datasets.image_store import ImageStore, open_store, remarks
 from revit.errors import InputError
 from revit.models.weights import find_weights, weights_digest
-from study.ledger.records import TrialRecord
+from study.ledger.records import ORIGIN_TAG, TrialRecord
 
-ORIGIN_TAG = "origin."
-"""Prefix of the tags that keep a trial's origin: digests of its data and weights, the training version."""
 SIZES = ("num_train", "num_all", "num_test")
 """Tags that keep how many images a trial trains on, of how many these are a fraction, and how many test it."""
 SPLIT_FIELDS = ("dataset", "val_fraction", "data_fraction", "subset_seed")

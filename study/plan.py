@@ -9,6 +9,7 @@ from revit.datasets.registry import DATASETS, caveats
 from revit.identity import identity, origin
 from search_spaces.framework.space import Candidate, SearchSpace
 from study.inputs import Inputs
+from study.layout import DATABASE
 from study.ledger.records import CELL_TAG, TrialRecord, study_tags
 from study.staleness import changes
 
@@ -49,7 +50,7 @@ class Folders:
     @property
     def has_store(self) -> bool:
         """Whether there is a store yet; of a server, it is not asked."""
-        return bool(self.server) or (self.store / "mlflow.db").exists()
+        return bool(self.server) or (self.store / DATABASE).exists()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from study.inputs import ORIGIN_TAG
-from study.ledger.records import TrialRecord
+from study.ledger.records import ORIGIN_TAG, TrialRecord
 
 
 def changes(record: TrialRecord, config: Mapping[str, object], origin: Mapping[str, str]) -> str:

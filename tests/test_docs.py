@@ -18,8 +18,8 @@ from revit.datasets.registry import DATASETS
 from search_spaces.framework.claims import Claim
 from search_spaces.framework.recipes import RECIPES
 from search_spaces.framework.scales import SCALES
+from study import layout
 from study.cli.main import COMMANDS
-from study.execution import trainable
 from study.execution.recorder import Recorder
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Leases
@@ -125,7 +125,7 @@ def test_what_the_page_on_mlflow_filters_and_groups_by_is_in_a_store(
     known |= {value for run in runs for value in run.data.params.values()}
     known |= {axis for space in spaces for axis in space.scientific} | {space.name for space in spaces}
     known |= COMMANDS.keys()
-    files = {name for module in (trainable, report) for name in re.findall(r'"([\w.]+)"', _source(module))}
+    files = {name for module in (layout, report) for name in re.findall(r'"([\w.]+)"', _source(module))}
     patterns = {name for name in named if name.startswith("^")}
     assert {name for name in named if not name.startswith(("^", "and "))} <= known | files
     assert [sorted(name for name in metrics if re.search(pattern, name)) for pattern in patterns] == [
@@ -135,11 +135,11 @@ def test_what_the_page_on_mlflow_filters_and_groups_by_is_in_a_store(
 
 def _write_study(store: Ledger, plan: Any, rows: list[dict[str, float]]) -> None:
     launch = store.open_launch(plan.space.name, plan.space.tags)
-    leases = Leases(store.root / "leases")
+    leases = Leases(store.root / "locks")
     recorder = Recorder(store, launch=launch, study=plan.space.tags, trials=plan.to_run, leases=leases, tell=print)
     files = store.root / "files"
     files.mkdir(exist_ok=True)
-    for name in trainable.NEEDED_FILES:
+    for name in layout.NEEDED_FILES:
         (files / name).touch()
     *curve, final = rows
     last = {name: value for row in curve for name, value in row.items()}

@@ -1,6 +1,6 @@
 """Are a study's claims so? Each is judged from finished trials: supported, contradicted or undecided.
 
-A claim rests on weighted sums of accuracies, each with a variance over seeds and test images (`study.analysis.comparisons`).
+A claim rests on weighted sums of accuracies, each with a variance over seeds and test images (`comparisons.py`).
 All tests are two-sided at 5 %, and Holm's correction covers the claims of a study. A verdict needs every comparison
 that a claim rests on (an intersection-union test: Berger, Technometrics 24 (1982) 295-300); one comparison contradicts
 it, after Bonferroni's correction over them.

@@ -22,7 +22,7 @@ def cell_table(plan: Plan) -> pd.DataFrame:
 
     Validation chooses: in each cell the nuisance point with the best mean validation accuracy is kept, of
     those whose seeds have all finished, and its test accuracy reported: mean over its seeds and 95 %
-    interval, with what it is over (`study.analysis.intervals`; NaN where two seeds are too few). Only trials that reached
+    interval, with what it is over (`intervals.py`; NaN where two seeds are too few). Only trials that reached
     their last step count; `missing` says what became of the cell's others.
     """
     cells = _grouped(plan.trials, lambda trial: trial.candidate.cell)

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from study.analysis.intervals import Spread, pooled_spread
-from study.inputs import ORIGIN_TAG
-from study.ledger.records import TrialRecord
+from study.ledger.records import ORIGIN_TAG, TrialRecord
 
 
 def known_spreads(records: Iterable[TrialRecord]) -> dict[tuple[str, str], Spread]:

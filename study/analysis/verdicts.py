@@ -2,9 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +15,9 @@ from search_spaces.framework.published import PAPER, published
 from study.analysis.claim_tests import Judgement, judge, judge_published
 from study.analysis.results import counting_trials
 from study.analysis.seed_spread import known_spreads
+from study.layout import PREDICTIONS
 from study.ledger.ledger import Ledger
 from study.plan import Plan, Trial
-from study.report.paper_tables import for_markdown
 
 
 class JudgedClaim(NamedTuple):
@@ -68,7 +67,7 @@ def claim_frame(trials: Sequence[Trial], ledger: Ledger) -> pd.DataFrame:
                 "seed": config.seed,
                 "test_accuracy": trial.known.metrics["test_accuracy"],
                 "num_test": trial.num_test,
-                "right": _right(ledger.artifact(trial.known.run_id, "predictions.parquet")),
+                "right": _right(ledger.artifact(trial.known.run_id, PREDICTIONS)),
                 "spread": spreads.get((config.dataset, config.model.name)),
             }
         )
@@ -85,54 +84,3 @@ def _right(predictions: Path) -> npt.NDArray[np.bool_]:
     index, label, prediction = (column.to_numpy() for column in columns.itercolumns())
     right: npt.NDArray[np.bool_] = (label == prediction)[np.argsort(index)]
     return right
-
-
-def effect_text(judgement: Judgement) -> str:
-    """Return the effect in percentage points with its interval; a dash where there is none."""
-    if judgement.effect is None:
-        return "-"
-    if judgement.low is None or judgement.high is None:
-        return f"{judgement.effect:+.2f}"
-    return f"{judgement.effect:+.2f} [{judgement.low:.2f}, {judgement.high:.2f}]"
-
-
-def p_text(p: float | None) -> str:
-    """Return a p value as it is printed."""
-    if p is None:
-        return "-"
-    return f"{p:.3f}" if p >= 0.001 else "< 0.001"
-
-
-def details(judgement: Judgement) -> str:
-    """Return by which test, and what else to know."""
-    return "; ".join(part for part in (judgement.test, judgement.reason) if part)
-
-
-def to_lines(judged: Sequence[JudgedClaim]) -> list[str]:
-    """Return a line of plain text for each."""
-    return [_line(claim, f"{claim.ours.verdict:<12}  {claim.ours.claim}") for claim in judged]
-
-
-def to_markdown(judged: Sequence[JudgedClaim]) -> str:
-    """Return a list in Markdown."""
-    lines = (_line(claim, f"**{claim.ours.verdict}**: {for_markdown(str(claim.ours.claim))}") for claim in judged)
-    return "\n".join(f"- {line}" for line in lines)
-
-
-def _line(claim: JudgedClaim, opening: str) -> str:
-    """Return verdict and claim, and by which numbers."""
-    ours, published = claim
-    numbers = [] if ours.effect is None else [f"{effect_text(ours)} points, p {p_text(ours.p_holm)}"]
-    theirs = [] if published is None else [f"from the paper's numbers: {published.verdict}"]
-    return "; ".join(part for part in (opening, *numbers, details(ours), *theirs) if part)
-
-
-def to_records(judged: Sequence[JudgedClaim]) -> list[dict[str, Any]]:
-    """Return plain values, as JSON takes them."""
-    return [
-        {**_record(ours), "published": None if published is None else _record(published)} for ours, published in judged
-    ]
-
-
-def _record(judgement: Judgement) -> dict[str, Any]:
-    return {**asdict(judgement), "claim": str(judgement.claim), "quote": judgement.claim.quote}

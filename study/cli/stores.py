@@ -24,6 +24,7 @@ from study.cli.options import (
     spaces_of,
     tell_store,
 )
+from study.layout import DATABASE, LOCKS
 
 LOOPBACK = "127.0.0.1"
 
@@ -74,7 +75,7 @@ def prune(
         raise InputError(f"--store = {store}: prune needs the folder of a store; what a server keeps is the server's")
     folder = expanded(Path(store))
     names = sorted({space.name for study in studies or () for space in spaces_of(study, None, None)})
-    if not (folder / "mlflow.db").exists():
+    if not (folder / DATABASE).exists():
         tell(f"no store yet at {folder}")
         return
     from study.ledger.ledger import Ledger
@@ -83,7 +84,7 @@ def prune(
 
     tell(f"store: {folder}")
     ledger = Ledger(folder)
-    leases = Leases(ledger.root / "leases")
+    leases = Leases(ledger.root / LOCKS)
     found = prunable(ledger, leases, names, models or ())
     for line in described(found):
         tell(line)

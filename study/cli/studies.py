@@ -197,7 +197,7 @@ def report(
 
     Exit code: 0 written, 1 an earlier report was kept, 2 wrong input.
     """
-    from study.execution.environment import check_uniform
+    from study.analysis.mixed_environments import check_uniform
     from study.plan import make_plan
     from study.report.page import write_report
     from study.report.report_folder import ReportKeptError, folder_name, write_index
@@ -270,7 +270,8 @@ def _run(
         plans = [make_plan(space, seeds_of(space, seeds), folders, records) for space in spaces]
     todo = [trial for planned in plans for trial in planned.to_run]
     if strict_environment:
-        from study.execution.environment import check_uniform, expected
+        from study.analysis.mixed_environments import check_uniform
+        from study.execution.environment import expected
 
         here = expected(
             cpus_per_trial=asked["cpus_per_trial"], gpus_per_trial=asked["gpus_per_trial"], compiled=asked["compiled"]
@@ -354,7 +355,7 @@ def _share_trials(planned: "Plan", ledger: "Ledger") -> None:
 
 def _tell_failures(planned: "Plan", ledger: "Ledger", result: "RunResult") -> int:
     from study.labels import trial_label
-    from study.ledger.records import TRACEBACK
+    from study.layout import TRACEBACK
 
     trials = {trial.identity: trial for trial in planned.trials}
     for identity, message in result.messages.items():
@@ -371,7 +372,8 @@ def _tell_failures(planned: "Plan", ledger: "Ledger", result: "RunResult") -> in
 
 def _print_answer(planned: "Plan", ledger: "Ledger") -> "list[JudgedClaim]":
     """Print a study's table, what is to be known beside it, and the verdicts on its claims; return these."""
-    from study.analysis.verdicts import to_lines, verdicts
+    from study.analysis.verdicts import verdicts
+    from study.report.claim_list import to_lines
     from study.report.terminal_tables import terminal_table
 
     out.print()

@@ -26,8 +26,9 @@ from study.execution.progress import StudyProgress
 from study.execution.recorder import Recorder
 from study.execution.resources import Orders
 from study.execution.searcher import Queue, Stateless, Stopper
-from study.execution.trainable import ARTIFACTS, clear_work
+from study.execution.trainable import clear_work
 from study.labels import trial_label
+from study.layout import ARTIFACTS
 from study.ledger.locks import Leases, LostError
 from study.ledger.records import Outcome, is_settled
 from study.plan import Plan

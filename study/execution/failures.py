@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from revit.errors import MAX_MESSAGE_CHARS
+
 FailureClass = Literal["device out of memory", "host out of memory", "lost worker", "data", "code"]
 """What the ledger and the tables call a failure.
 
@@ -51,10 +53,6 @@ def classify(error: BaseException) -> FailureClass:
     names = [f"{cls.__module__}.{cls.__qualname__}" for cls in type(error).__mro__]
     found: FailureClass = next((CLASSES[name] for name in names if name in CLASSES), "code")
     return "host out of memory" if found == "lost worker" and KILLED_FOR_MEMORY in text else found
-
-
-MOST_CHARS = 240
-"""Of a line that tells of an error."""
 
 
 class RayLostError(Exception):
@@ -114,4 +112,6 @@ def signature(error: BaseException, text: str) -> Signature:
 def told(error: BaseException) -> str:
     """What to say of it in one line: its type and the last line of its message."""
     lines = [line for line in str(error).splitlines() if line.strip()]
-    return textwrap.shorten(f"{type(error).__name__}: {lines[-1] if lines else ''}", MOST_CHARS, placeholder=" ...")
+    return textwrap.shorten(
+        f"{type(error).__name__}: {lines[-1] if lines else ''}", MAX_MESSAGE_CHARS, placeholder=" ..."
+    )

@@ -10,13 +10,12 @@ from functools import partial
 from pathlib import Path
 
 from revit.errors import InputError, first_line
-from study.execution.trainable import NEEDED_FILES
-from study.inputs import ORIGIN_TAG
 from study.labels import trial_label
+from study.layout import NEEDED_FILES, TRACEBACK
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Leases
 from study.ledger.orphans import merge_twins
-from study.ledger.records import TRACEBACK, Measurement, News, Outcome, TrialRecord, is_settled, now_ms, study_tags
+from study.ledger.records import ORIGIN_TAG, Measurement, News, Outcome, TrialRecord, is_settled, now_ms, study_tags
 from study.plan import Trial
 
 WRITE_EVERY_S = 1.0

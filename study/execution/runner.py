@@ -23,6 +23,7 @@ from study.execution.recorder import Recorder
 from study.execution.resources import Orders, Resources, share_of
 from study.execution.searcher import Queue, Stopper
 from study.execution.trainable import train_trial
+from study.layout import LOCKS, STOP_FILE, TUNE, WORK
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Leases
 from study.ledger.orphans import sweep
@@ -120,8 +121,8 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, resources: Resources,
     launch, lock, leases = begin_launch(plan.space.name, {**plan.space.tags, **tags}, ledger, tell)
     ledger.retry(lambda: sweep(ledger, leases), tell=tell)
     plan = plan.with_records(ledger.retry(ledger.trials, tell=tell))  # another run may have ended since it was made
-    folder = ledger.root / "tune" / lock
-    orders = Orders(plan, share, ledger.root / "work", folder / "stop")
+    folder = ledger.root / TUNE / lock
+    orders = Orders(plan, share, ledger.root / WORK, folder / STOP_FILE)
     stopper = Stopper(console, orders.stop_file)
     recorder = Recorder(
         ledger,
@@ -157,7 +158,7 @@ def begin_launch(
     Returns:
         The id of its run, the name of its lock, and its leases: on its server, or on its store's disk.
     """
-    folder = ledger.root / "leases"
+    folder = ledger.root / LOCKS
     leases = ServerLeases(folder, ledger) if ledger.server else Leases(folder)
     lock = leases.take_new()
     launch = ledger.retry(lambda: ledger.open_launch(study, tags, lock), tell=tell)

@@ -20,11 +20,9 @@ from revit.identity import TRAINING_VERSION
 from revit.source import import_all
 from study.execution.environment import describe
 from study.execution.failures import CodeChangedError, WorkFolderLostError, classify
+from study.layout import ARTIFACTS, BUILT, CHECKPOINT, CONFIG, MODEL, PREDICTIONS
 from study.system.retry import patiently
 
-CHECKPOINT = "checkpoint.pt"
-ARTIFACTS = "artifacts"
-NEEDED_FILES = ("config.json", "built.json", "predictions.parquet")
 """Artifacts that every finished trial leaves."""
 
 SAVE_LOOK_AFTER_S, SAVE_AFTER_S = 2.0, 300.0
@@ -194,8 +192,8 @@ def _train(order: Order, config: FineTuneConfig) -> None:
         patiently(lambda: writer(path, content), hurry=stopping)
 
     def write_built(built: dict[str, Any]) -> None:
-        write(artifacts / "config.json", _write_json, order.config)
-        write(artifacts / "built.json", _write_json, built)
+        write(artifacts / CONFIG, _write_json, order.config)
+        write(artifacts / BUILT, _write_json, built)
         ran_on = describe(device, num_threads=torch.get_num_threads(), compiled=order.compiled)
         tell({"tags": {**ran_on, "micro_batch": str(built["micro_batch"]), "built": built_digest(built)}})
 
@@ -217,9 +215,9 @@ def _train(order: Order, config: FineTuneConfig) -> None:
         if untold:
             tell({})
         raise
-    write(artifacts / "predictions.parquet", _write_predictions, asdict(result.predictions))
+    write(artifacts / PREDICTIONS, _write_predictions, asdict(result.predictions))
     if order.keep_model:
-        write(artifacts / "model.safetensors", _write_model, result.model)
+        write(artifacts / MODEL, _write_model, result.model)
     tell({"outcome": "finished", "metrics": result.metrics})
 
 

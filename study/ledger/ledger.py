@@ -41,6 +41,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from revit.errors import InputError
 from revit.paths import check_writable
+from study.layout import ARTIFACTS, DATABASE, OPEN_LOCK, TRACEBACK
 from study.ledger.locks import Leases
 from study.ledger.records import (
     CELL_TAG,
@@ -49,7 +50,6 @@ from study.ledger.records import (
     STATUS,
     STEPS_DONE,
     STUDY_TAG,
-    TRACEBACK,
     Entry,
     News,
     Outcome,
@@ -145,14 +145,14 @@ class Ledger:
         os.environ.update(SERVER_SETTINGS if server else {})
         try:
             # two that create the same tables at once break them
-            with nullcontext() if server else FileLock(self.root / "open.lock"):
+            with nullcontext() if server else FileLock(self.root / OPEN_LOCK):
                 if not server:
-                    _create_database(self.root / "mlflow.db")
+                    _create_database(self.root / DATABASE)
                 self._client = MlflowClient(self.uri)
                 self._experiment, self._made_at = self._find_or_create_experiment()
         except (MlflowException, SQLAlchemyError, OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
-            what = server or self.root / "mlflow.db"
+            what = server or self.root / DATABASE
             raise InputError(f"{what} is no store that MLflow can open: {reason}") from error
 
     def _find_or_create_experiment(self) -> tuple[str, str]:
@@ -430,7 +430,7 @@ class Ledger:
 
     @property
     def _artifacts_uri(self) -> str:
-        return (self.root / "artifacts").as_uri()
+        return (self.root / ARTIFACTS).as_uri()
 
     def relocate(self) -> None:
         """Let MLflow look for artifacts in this folder, after the store was copied or moved.
@@ -576,7 +576,7 @@ def tracking_uri(root: Path) -> str:
     """
     if set("%?") & set(str(root.absolute())):
         raise InputError(f"the store {root} cannot be there: no part of its path may hold a % or a ?")
-    return f"sqlite:///{root.absolute() / 'mlflow.db'}"
+    return f"sqlite:///{root.absolute() / DATABASE}"
 
 
 def ui_command(root: Path, host: str, port: int) -> list[str]:
@@ -585,7 +585,7 @@ def ui_command(root: Path, host: str, port: int) -> list[str]:
     Raises:
         InputError: there is no store yet.
     """
-    if not (root / "mlflow.db").exists():
+    if not (root / DATABASE).exists():
         raise InputError(f"the store {root} has no mlflow.db: run a study first, or name another with --store")
     address = ["--host", host, "--port", str(port)]
     return [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracking_uri(root), *address]

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from study.layout import LOCKS, TUNE, WORK
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Leases
 from study.ledger.server_locks import end_if_dead_here
@@ -27,12 +28,12 @@ class Leftover:
 def leftovers(ledger: Ledger) -> Iterator[Leftover]:
     """What may be removed from a store, unless its owner lives."""
     settled = {identity for identity, record in ledger.trials().items() if record.settled}
-    for folder in inside(ledger.root / "work"):
+    for folder in inside(ledger.root / WORK):
         if folder.name in settled:
             yield Leftover(folder, folder.name, "work folder of a trial that is settled")
-    for folder in inside(ledger.root / "tune"):
+    for folder in inside(ledger.root / TUNE):
         yield Leftover(folder, folder.name, "folder of a launch that died")
-    for lock in inside(ledger.root / "leases"):
+    for lock in inside(ledger.root / LOCKS):
         yield Leftover(lock, lock.stem, "lease of a process that died")
 
 
@@ -62,7 +63,7 @@ def merge_idle_twins(ledger: Ledger) -> list[str]:
 
 def sweep_idle(ledger: Ledger) -> None:
     """The same where there is nothing to train, and so no launch: on a server, only this machine's dead are ended."""
-    leases = Leases(ledger.root / "leases")
+    leases = Leases(ledger.root / LOCKS)
     if not ledger.server:
         sweep(ledger, leases)
         return

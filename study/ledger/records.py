@@ -15,11 +15,11 @@ STUDY_TAG, CELL_TAG = "study.", "cell."
 LOCK_TAG = "lock"
 """Tag of a launch: name of the lock that it holds, from before its run is created until it has ended."""
 
+ORIGIN_TAG = "origin."
+"""Prefix of the tags that keep a trial's origin: digests of its data and weights, the training version."""
+
 PARENT_TAG = "mlflow.parentRunId"
 """MLflow's tag of a run that is nested in another, as a trial's in its launch's."""
-
-TRACEBACK = "traceback.txt"
-"""Artifact of a trial that failed: where its failure came from."""
 
 SURROUNDINGS = ("device", "precision", "compiled", "threads", "torch", "timm")
 """Tags of a trial that say what it ran on."""

@@ -13,12 +13,11 @@ from pathlib import Path
 from rich.filesize import decimal
 
 from revit.errors import InputError
+from study.layout import ARTIFACTS, MODEL, REPORT_FOLDER, WORK
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Leases
 from study.ledger.orphans import is_dead, leftovers, size_of
 from study.ledger.records import CELL_TAG, Entry
-
-MODEL = "model.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +71,7 @@ def _check_known(models: Sequence[str], entries: Sequence[Entry]) -> None:
 
 def _check_own_folder(run: Entry) -> None:
     """Raise InputError unless the folder of a run's files has the run's own name."""
-    own = Path(run.run_id, "artifacts")
+    own = Path(run.run_id, ARTIFACTS)
     if run.artifacts.parts[-2:] != own.parts:
         raise InputError(f"run {run.run_id} has its files in {run.artifacts}, not in its {own}: nothing is removed")
 
@@ -118,7 +117,7 @@ def remove(chosen: Sequence[Prunable], ledger: Ledger, leases: Leases) -> None:
 
 
 def _work(ledger: Ledger) -> Iterator[Prunable]:
-    work = ledger.root / "work"
+    work = ledger.root / WORK
     for each in leftovers(ledger):
         if each.path.parent == work:
             yield Prunable(what="checkpoints of settled trials", path=each.path, owner=each.owner)
@@ -147,11 +146,13 @@ def _reports(entries: Sequence[Entry]) -> Iterator[Prunable]:
     """The reports of launches, but for the newest of each study, recipe and scale."""
     reported = defaultdict(list)
     for entry in sorted(entries, key=lambda entry: entry.began_ms):
-        if entry.tags.get("kind") == "launch" and (entry.artifacts / "report").is_dir():
+        if entry.tags.get("kind") == "launch" and (entry.artifacts / REPORT_FOLDER).is_dir():
             reported[tuple(entry.tags.get(name) for name in ("study", "recipe", "scale"))].append(entry)
     for launches in reported.values():
         for launch in launches[:-1]:
-            yield Prunable(what="reports that are superseded", path=launch.artifacts / "report", owner=launch.owner)
+            yield Prunable(
+                what="reports that are superseded", path=launch.artifacts / REPORT_FOLDER, owner=launch.owner
+            )
 
 
 def _deleted(entries: Sequence[Entry]) -> Iterator[Prunable]:

@@ -15,6 +15,7 @@ from search_spaces.framework.space import SearchSpace
 from study.analysis.anova import anova
 from study.analysis.results import cell_table, counting_trials, trial_table
 from study.labels import cell_label, label
+from study.layout import BUILT, MODEL, PREDICTIONS
 from study.ledger.ledger import Ledger
 from study.plan import Plan, Trial
 from study.report import plots
@@ -173,7 +174,7 @@ def _answers(study: Study) -> list[go.Figure]:
         return []
     drawn = []
     for name, trial in first.items():
-        answers = pd.read_parquet(study.ledger.artifact(_run_id(trial), "predictions.parquet"))
+        answers = pd.read_parquet(study.ledger.artifact(_run_id(trial), PREDICTIONS))
         true, prediction = answers["label"].to_numpy(), answers["prediction"].to_numpy()
         classes = _class_names(trial, study.ledger)
         counts = np.zeros((len(classes), len(classes)), np.int64)
@@ -296,13 +297,13 @@ def _tested_model(trial: Trial, ledger: Ledger) -> Any:
     from revit.models.build import build_model
 
     model = build_model(trial.candidate.config, len(_class_names(trial, ledger)), None)
-    model.load_state_dict(load_file(ledger.artifact(_run_id(trial), "model.safetensors")))
+    model.load_state_dict(load_file(ledger.artifact(_run_id(trial), MODEL)))
     return model.eval()
 
 
 def _class_names(trial: Trial, ledger: Ledger) -> list[str]:
     """Return the classes that the trial was told apart, as it recorded them: its images may not be here."""
-    built = json.loads(ledger.artifact(_run_id(trial), "built.json").read_text())
+    built = json.loads(ledger.artifact(_run_id(trial), BUILT).read_text())
     names: list[str] = built["data"]["class_names"]
     return names
 

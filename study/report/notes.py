@@ -4,7 +4,7 @@ from collections import defaultdict
 from itertools import combinations
 
 from search_spaces.framework.claims import Value
-from study.execution.environment import environment_notes
+from study.analysis.mixed_environments import environment_notes
 from study.labels import trial_label
 from study.plan import Plan
 from study.report.terminal_tables import notes as notes_of_space

@@ -20,11 +20,13 @@ from study.analysis.anova import anova
 from study.analysis.claim_tests import PUBLISHED_SEED_SD
 from study.analysis.intervals import MEANING
 from study.analysis.results import cell_table, trial_table
-from study.analysis.verdicts import JudgedClaim, details, effect_text, p_text, to_records, verdicts
-from study.analysis.verdicts import to_markdown as claims_to_markdown
+from study.analysis.verdicts import JudgedClaim, verdicts
+from study.layout import REPORT_FOLDER
 from study.ledger.ledger import Ledger
 from study.ledger.records import SURROUNDINGS
 from study.plan import Plan
+from study.report.claim_list import details, effect_text, p_text, to_records
+from study.report.claim_list import to_markdown as claims_to_markdown
 from study.report.figures import CROSSED_AXES, figures, finished_table
 from study.report.notes import notes
 from study.report.paper_tables import for_markdown, layout, to_html, to_latex, to_markdown
@@ -69,8 +71,8 @@ def write_report(
     write_csv(cell_table(plan), folder / "cells.csv")
     trial_table(plan).to_parquet(folder / TRIALS, index=False)
     paths = [folder / name for name in (*written, "cells.csv", TRIALS)]
-    ledger.attach(plan.space.tags, paths, "report")
-    ledger.attach(plan.space.tags, _write_figures(shown, folder / "figures"), "report/figures")
+    ledger.attach(plan.space.tags, paths, REPORT_FOLDER)
+    ledger.attach(plan.space.tags, _write_figures(shown, folder / "figures"), f"{REPORT_FOLDER}/figures")
     return [*paths, folder / "figures"]
 
 

@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from revit.errors import first_line
-from study.execution.failures import MOST_CHARS
+from revit.errors import MAX_MESSAGE_CHARS, first_line
 
 T = TypeVar("T")
 
@@ -57,7 +56,7 @@ def patiently(
             if hurry() or not passing(error):
                 raise
             if wait_s == FIRST_WAIT_S:
-                reason = textwrap.shorten(first_line(error), MOST_CHARS, placeholder=" ...")  # it may be a page
+                reason = textwrap.shorten(first_line(error), MAX_MESSAGE_CHARS, placeholder=" ...")  # it may be a page
                 tell(f"cannot be written for now: {reason}")
         else:
             if wait_s > FIRST_WAIT_S:

@@ -12,8 +12,7 @@ from revit.config import FineTuneConfig, ModelConfig
 from revit.errors import InputError
 from revit.models.weights import find_weights
 from search_spaces.framework.space import SearchSpace
-from study.inputs import ORIGIN_TAG
-from study.ledger.records import TrialRecord, study_tags
+from study.ledger.records import ORIGIN_TAG, TrialRecord, study_tags
 from study.plan import Folders, Trial, make_plan
 from study.report.notes import notes
 

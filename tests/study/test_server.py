@@ -236,7 +236,7 @@ def test_a_study_goes_on_while_its_server_is_dead_and_what_it_measured_is_writte
         assert ledger.curve(trial.known.run_id, "train_loss") == listener.curve("train_loss")
         assert ledger.curve(trial.known.run_id, "test_accuracy") == [(400, outside.metrics["test_accuracy"])]
         assert ledger.artifact(trial.known.run_id, "predictions.parquet").stat().st_size > 0
-    assert [list((ledger.root / name).iterdir()) for name in ("work", "tune", "leases")] == [[], [], []]
+    assert [list((ledger.root / name).iterdir()) for name in ("work", "tune", "locks")] == [[], [], []]
 
 
 LAUNCH = """

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from rich.filesize import decimal
 
 from revit.errors import InputError
-from study.execution.trainable import CHECKPOINT, NEEDED_FILES
+from study.layout import ARTIFACTS, CHECKPOINT, DATABASE, LOCKS, NEEDED_FILES, WORK
 from study.ledger.ledger import Ledger, latest_schema, tracking_uri
 from study.ledger.locks import Leases
 from study.ledger.orphans import inside, is_dead, leftovers, merge_twins, size_of, sweep
@@ -46,7 +46,7 @@ class Store(NamedTuple):
 
 def check_store(root: Path, *, fix: bool) -> Iterator[Finding]:
     """Look at a store; there need be none yet."""
-    database = root / "mlflow.db"
+    database = root / DATABASE
     if not database.exists():
         yield Finding("ok", f"store: no store yet at {root}")
         return
@@ -60,7 +60,7 @@ def check_store(root: Path, *, fix: bool) -> Iterator[Finding]:
         yield Finding("look", f"store: {error}")
         return
     yield Finding("ok", f"store: {database} opens, is whole, and of this MLflow's version")
-    store = Store(ledger, ledger.entries(), Leases(root / "leases"), fix)
+    store = Store(ledger, ledger.entries(), Leases(root / LOCKS), fix)
     try:
         for well, check in CHECKS.items():
             yield from list(check(store)) or [Finding("ok", f"store: {well}")]
@@ -92,7 +92,7 @@ def _strangers(store: Store) -> Iterator[Finding]:
 
 
 def _moved(store: Store) -> Iterator[Finding]:
-    expected, kept = store.ledger.root / "artifacts", store.ledger.artifacts
+    expected, kept = store.ledger.root / ARTIFACTS, store.ledger.artifacts
     if kept != expected:
         if store.fix:
             store.ledger.relocate()
@@ -159,7 +159,7 @@ def _set_aside(trial: Entry, store: Store) -> bool:
 
 
 def _unowned_artifacts(store: Store) -> Iterator[Finding]:
-    folders = [path for path in inside(store.ledger.root / "artifacts") if RUN_ID.fullmatch(path.name)]
+    folders = [path for path in inside(store.ledger.root / ARTIFACTS) if RUN_ID.fullmatch(path.name)]
     known = {each.run_id for each in store.ledger.entries()}  # asked anew, as a folder may be of a run begun since
     unowned = [path for path in folders if path.name not in known]
     if unowned:
@@ -183,7 +183,7 @@ def _left_over(store: Store) -> Iterator[Finding]:
 def _torn_checkpoints(store: Store) -> Iterator[Finding]:
     from revit.training.train_state import newest_whole
 
-    for work in inside(store.ledger.root / "work"):
+    for work in inside(store.ledger.root / WORK):
         saved = list(work.glob(f"{CHECKPOINT}*"))
         if saved and is_dead(work.name, store.leases) and newest_whole(work / CHECKPOINT) is None:
             yield Finding(
@@ -193,7 +193,7 @@ def _torn_checkpoints(store: Store) -> Iterator[Finding]:
 
 def _unknown_work(store: Store) -> Iterator[Finding]:
     known = {trial.identity for trial in store.trials()}
-    for work in inside(store.ledger.root / "work"):
+    for work in inside(store.ledger.root / WORK):
         if work.name not in known and is_dead(work.name, store.leases):
             size = decimal(size_of(work))
             yield Finding("look", f"store: {work} ({size}) is of no trial of this store: remove it to free the space")

@@ -38,7 +38,7 @@ class Played:
         plan = make_plan(SPACE, SPACE.seeds, Folders(store=root, data=root, cache=cache_dir), {})
         orders = Orders(plan, share, root / "work", root / "stop")
         self.stopper = Stopper(SimpleNamespace(print=print), orders.stop_file)
-        leases = Leases(root / "leases")
+        leases = Leases(root / "locks")
         self.queue = Queue(plan.to_run, orders, leases, SimpleNamespace(find=lambda identity: None), self.stopper)
         self.ended: list[dict[str, Any]] = []
         self.begun: list[str] = []

@@ -10,7 +10,8 @@ import torch
 from revit.config import FineTuneConfig
 from revit.errors import InputError
 from search_spaces.framework.space import SearchSpace
-from study.execution.environment import check_uniform, describe, expected
+from study.analysis.mixed_environments import check_uniform
+from study.execution.environment import describe, expected
 from study.ledger.records import SURROUNDINGS, TrialRecord
 from study.plan import Folders, Plan, make_plan
 from study.report.notes import notes

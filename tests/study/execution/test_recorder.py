@@ -12,8 +12,8 @@ from sqlalchemy import event
 from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 from study.execution.recorder import Recorder
-from study.execution.trainable import NEEDED_FILES
 from study.labels import trial_label
+from study.layout import NEEDED_FILES
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Leases
 from study.ledger.records import Measurement, News
@@ -45,7 +45,7 @@ class Store:
             launch=self.launch,
             study={"study": "example"},
             trials=self.trials,
-            leases=Leases(folder / "leases"),
+            leases=Leases(folder / "locks"),
             tell=self.told.append,
         )
         self.files = folder / "files"
@@ -191,7 +191,7 @@ def test_runs_of_a_launch_that_died_are_closed_by_the_next(store: Store, tmp_pat
     store.recorder.started(identity)
     store.recorder._thread.shutdown(wait=True)  # and then the process dies
     assert store.statuses() == {identity: "RUNNING", "launch": "RUNNING"}
-    store.ledger.close_abandoned(Leases(tmp_path / "leases"))
+    store.ledger.close_abandoned(Leases(tmp_path / "locks"))
     assert store.statuses() == {identity: "KILLED", "launch": "KILLED"}
     assert store.ledger.trials()[identity].outcome == "interrupted"
 

@@ -32,7 +32,8 @@ from study.execution import runner
 from study.execution.failures import MOST_ALIKE, RayLostError
 from study.execution.resources import Resources
 from study.execution.runner import RunResult, check_runnable, run_plan
-from study.execution.trainable import ARTIFACTS, CHECKPOINT, SAVE_LOOK_AFTER_S
+from study.execution.trainable import SAVE_LOOK_AFTER_S
+from study.layout import ARTIFACTS, CHECKPOINT
 from study.ledger.ledger import EXPERIMENT, Ledger
 from study.plan import Folders, Plan, make_plan
 
@@ -135,7 +136,7 @@ def test_the_same_command_again_finds_everything_done(studies: Studies, example:
 
 
 def test_nothing_is_left_behind_in_the_store(studies: Studies, example: tuple[Plan, RunResult]) -> None:
-    for folder in ("work", "tune", "leases"):
+    for folder in ("work", "tune", "locks"):
         assert list((studies.folders.store / folder).iterdir()) == []
 
 

@@ -26,7 +26,8 @@ from revit.models.weights import find_weights
 from revit.source import SOURCE
 from study.execution import trainable
 from study.execution.failures import CodeChangedError, WorkFolderLostError, classify
-from study.execution.trainable import ARTIFACTS, CHECKPOINT, Order, train_trial
+from study.execution.trainable import Order, train_trial
+from study.layout import ARTIFACTS, CHECKPOINT
 
 
 class WorkerDiedError(Exception):

@@ -71,7 +71,7 @@ def test_a_launch_is_locked_before_anybody_can_see_it(
     def create_and_be_swept(*arguments: Any, **options: Any) -> Any:
         run = create(*arguments, **options)
         (ledger.root / "tune" / run.data.tags["lock"]).mkdir(parents=True)
-        sweep(other, Leases(ledger.root / "leases"))
+        sweep(other, Leases(ledger.root / "locks"))
         return run
 
     monkeypatch.setattr(ledger._client, "create_run", create_and_be_swept)
@@ -79,7 +79,7 @@ def test_a_launch_is_locked_before_anybody_can_see_it(
     assert ledger.running().keys() == {launch}
     assert (ledger.root / "tune" / lock).is_dir()
     leases.release_all()
-    sweep(other, Leases(ledger.root / "leases"))
+    sweep(other, Leases(ledger.root / "locks"))
     assert not ledger.running()
     assert not (ledger.root / "tune" / lock).exists()
 

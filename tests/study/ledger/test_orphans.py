@@ -15,7 +15,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.ledger = Ledger(root)
         self.launch = self.ledger.open_launch("example", {}, lock="launch")
-        self.living = Leases(root / "leases")
+        self.living = Leases(root / "locks")
         self.runs = {}
         for identity in ("settled", "stopped", "lives", "died"):
             record = self.ledger.open_trial(identity, launch=self.launch, name=identity, tags={})
@@ -25,7 +25,7 @@ class Store:
         self.ledger.close_trial(self.runs["settled"], "finished")
         self.ledger.close_trial(self.runs["stopped"], "interrupted")
         self.living.take("lives")
-        (root / "leases" / "died.lock").touch()
+        (root / "locks" / "died.lock").touch()
         for name in ("launch", "another"):
             (root / "tune" / name).mkdir(parents=True)
 
@@ -40,18 +40,18 @@ def store(tmp_path: Path) -> Store:
 
 def test_only_what_nobody_needs_and_no_living_process_has_is_removed(store: Store) -> None:
     store.living.take("launch")
-    sweep(store.ledger, Leases(store.ledger.root / "leases"))
+    sweep(store.ledger, Leases(store.ledger.root / "locks"))
     assert store.names("work") == {"stopped", "lives", "died"}, "checkpoints to go on from stay"
     assert store.names("tune") == {"launch"}
-    assert store.names("leases") == {"lives.lock", "launch.lock"}
+    assert store.names("locks") == {"lives.lock", "launch.lock"}
     outcomes = {identity: record.outcome for identity, record in store.ledger.trials().items()}
     assert outcomes == {"settled": "finished", "stopped": "interrupted", "lives": None, "died": "interrupted"}
 
 
 def test_once_all_are_dead_only_checkpoints_stay(store: Store) -> None:
     store.living.release_all()
-    removed = sweep(store.ledger, Leases(store.ledger.root / "leases"))
+    removed = sweep(store.ledger, Leases(store.ledger.root / "locks"))
     assert {each.path.name for each in removed} == {"settled", "launch", "another"}
     assert store.names("work") == {"stopped", "lives", "died"}
-    assert store.names("tune") == store.names("leases") == set()
+    assert store.names("tune") == store.names("locks") == set()
     assert list(leftovers(store.ledger)) == []

@@ -42,7 +42,7 @@ class Store:
         self.ledger = ledger
         self.launch = self.ledger.open_launch("example", {})
         self.ledger.close_launch(self.launch, "finished", {})
-        self.living = Leases(root / "leases")
+        self.living = Leases(root / "locks")
         self.runs = {name: self.open_trial(name) for name in ("finished", "stopped", "lives")}
         self.finish("finished")
         self.ledger.close_trial(self.runs["stopped"], "interrupted")
@@ -113,7 +113,7 @@ def test_an_identity_that_is_a_path_is_told_and_nothing_is_written_there(store: 
 
 
 def test_a_lock_that_a_dead_process_left_is_no_matter(store: Store) -> None:
-    (store.root / "leases" / "died.lock").touch()
+    (store.root / "locks" / "died.lock").touch()
     assert all(each.verdict == "ok" for each in store.check())
 
 

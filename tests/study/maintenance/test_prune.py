@@ -11,11 +11,11 @@ from mlflow import MlflowClient
 
 from revit.config import FineTuneConfig
 from revit.errors import InputError
+from study.layout import MODEL, NEEDED_FILES
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Leases
 from study.ledger.records import Measurement, News, study_tags
-from study.maintenance.checks.store import NEEDED_FILES
-from study.maintenance.prune import MODEL, Prunable, described, prunable, remove
+from study.maintenance.prune import Prunable, described, prunable, remove
 
 CONFIG = FineTuneConfig(dataset="digits", steps=1)
 CHECKPOINTS, MODELS = "checkpoints of settled trials", "models that newer ones supersede"
@@ -28,8 +28,8 @@ class Store:
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
-        self.leases = Leases(ledger.root / "leases")
-        self.living = Leases(ledger.root / "leases")
+        self.leases = Leases(ledger.root / "locks")
+        self.living = Leases(ledger.root / "locks")
         self.runs: dict[str, str] = {}
         self.launches = {study: self.launch(study) for study in ("quickstart", "pos_embed", "forgotten")}
         self.trial("plain", "quickstart", cell="a")
@@ -220,7 +220,7 @@ def test_the_newest_report_of_each_study_recipe_and_scale_stays(store: Store) ->
 def test_the_files_of_the_store_that_a_store_was_copied_from_are_not_touched(store: Store, tmp_path: Path) -> None:
     shutil.copytree(store.ledger.root, tmp_path / "copy")
     copied = Ledger(tmp_path / "copy")
-    leases = Leases(copied.root / "leases")
+    leases = Leases(copied.root / "locks")
     remove(prunable(copied, leases, ()), copied, leases)
     assert store.names().keys() == {CHECKPOINTS, MODELS, DELETED}
     assert store.runs["deleted"] not in {each.run_id for each in copied.entries()}, "the copy has files of its own"

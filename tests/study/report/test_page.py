@@ -28,11 +28,12 @@ from search_spaces.framework.claims import Order, Trend
 from search_spaces.framework.space import SearchSpace
 from study.analysis.intervals import MEANING
 from study.analysis.results import counting_trials
-from study.analysis.verdicts import claim_frame, details, to_lines, verdicts
+from study.analysis.verdicts import claim_frame, verdicts
 from study.execution.resources import Resources
 from study.execution.runner import run_plan
 from study.ledger.ledger import Ledger
 from study.plan import Folders, Plan, make_plan
+from study.report.claim_list import details, to_lines
 from study.report.figures import FIGURES, Study, figures
 from study.report.page import by_name, write_report
 from study.report.paper_tables import LATEX, TYPED

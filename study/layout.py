@@ -1,0 +1,22 @@
+"""Names of folders and files in a store.
+
+mlruns/
+    mlflow.db                 MLflow's database: one experiment, its launches and trials
+    open.lock                 held while the database is created or migrated
+    artifacts/RUN_ID/artifacts/
+        config.json, built.json, predictions.parquet, model.safetensors, traceback.txt
+    locks/NAME.lock           a lock of a trial or launch
+    work/IDENTITY/            a running trial: checkpoint.pt, artifacts/
+    tune/LAUNCH/              files of Ray Tune, and the file that stops its trials
+"""
+
+DATABASE, OPEN_LOCK = "mlflow.db", "open.lock"
+ARTIFACTS, LOCKS, WORK, TUNE = "artifacts", "locks", "work", "tune"
+CHECKPOINT, STOP_FILE = "checkpoint.pt", "stop"
+
+CONFIG, BUILT, PREDICTIONS = "config.json", "built.json", "predictions.parquet"
+MODEL, TRACEBACK = "model.safetensors", "traceback.txt"
+NEEDED_FILES = (CONFIG, BUILT, PREDICTIONS)
+"""Artifacts that every finished trial has: tables and reports are made from them."""
+REPORT_FOLDER = "report"
+"""Folder of a launch's artifacts that holds the reports written of it."""
