@@ -159,7 +159,7 @@ def _count_orphans(report: Report, seen: set[psutil.Process]) -> None:
 def _compare(peace: Path, war: Path, report: Report) -> None:
     expected, found = Ledger(peace), Ledger(war)
     wanted, there = expected.trials(), found.trials()
-    runs = found.entries()
+    runs = found.run_infos()
     identities = Counter(run.identity for run in runs if run.identity)
     report.trials = len(wanted)
     report.lost = len(wanted.keys() - there.keys())

@@ -19,7 +19,7 @@ from benchmarks.ratios import Measured, in_turns, ratios, seconds_of, spread
 from study.execution.recorder import Recorder
 from study.layout import ARTIFACTS, LOCKS, NEEDED_FILES
 from study.ledger.ledger import Ledger
-from study.ledger.locks import Leases
+from study.ledger.locks import Locks
 from study.plan import Folders, make_plan
 
 ROOT = Path(__file__).parent.parent
@@ -74,8 +74,8 @@ def _finish(folders: Folders) -> None:
     space = search_spaces.load(STUDY)
     trials = make_plan(space, space.seeds, folders, {}).to_run
     launch = ledger.open_launch(STUDY, {})
-    leases = Leases(folders.store / LOCKS)
-    recorder = Recorder(ledger, launch=launch, study=space.tags, trials=trials, leases=leases, tell=print)
+    locks = Locks(folders.store / LOCKS)
+    recorder = Recorder(ledger, launch=launch, study=space.tags, trials=trials, locks=locks, log=print)
     artifacts = folders.data / ARTIFACTS
     artifacts.mkdir()
     for name in NEEDED_FILES:

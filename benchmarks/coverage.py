@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from search_spaces.framework.claims import Best, Claim, Gap, Interaction, Matches, NoDifference, Order, Trend
-from study.analysis.claim_tests import judge
+from study.analysis.claim_tests import evaluate_claims
 from study.analysis.intervals import Spread, cell_interval, pooled_spread, usual_spread
 from study.analysis.power import MAX_SEEDS
 
@@ -165,7 +165,7 @@ def false_verdicts(
     rng: np.random.Generator, agreement: Agreement, num_test: int, num_seeds: int, num_studies: int
 ) -> float:
     """Return the share of studies with a false verdict, all of their claims being at the edge of true and false."""
-    found = [judge(CLAIMS, study(rng, NULL, agreement, num_test, num_seeds)) for _ in range(num_studies)]
+    found = [evaluate_claims(CLAIMS, study(rng, NULL, agreement, num_test, num_seeds)) for _ in range(num_studies)]
     return float(np.mean([any(each.verdict != "undecided" for each in judgements) for judgements in found]))
 
 
@@ -199,10 +199,10 @@ def power(rng: np.random.Generator, agreement: Agreement, num_test: int, num_stu
         expected = list(np.clip(BASE + scale * rng.standard_normal(4), 0.6, 0.99))
         images = Images.draw(rng, expected, num_test, agreement)
         right, _ = images.test(rng, PILOT)
-        for place, pilot in enumerate(judge(PLANNED, _frame(right))):
+        for place, pilot in enumerate(evaluate_claims(PLANNED, _frame(right))):
             if pilot.power is not None:
                 more, _ = images.test(rng, (pilot.seeds_to_decide or MAX_SEEDS) - PILOT)
-                later = judge(PLANNED, _frame(np.concatenate([right, more], axis=1)))[place]
+                later = evaluate_claims(PLANNED, _frame(np.concatenate([right, more], axis=1)))[place]
                 found[pilot.seeds_to_decide is not None].append((pilot.power, later.verdict != "undecided"))
     enough, too_few = (Power(len(each), *map(float, np.mean(each, axis=0))) for each in (found[True], found[False]))
     return enough, too_few

@@ -82,7 +82,7 @@ def spread(values: list[float]) -> str:
     return f"{median(values):.3g} ({min(values):.3g} to {max(values):.3g}, n {len(values)})"
 
 
-def surroundings() -> str:
+def environment() -> str:
     """Versions and the machine, on one line."""
     libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
@@ -114,4 +114,4 @@ def written(name: str, measured: list[Measured]) -> str:
     rows = [HEADINGS, ("---",) * len(HEADINGS), *(line.cells() for line in measured)]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     when = time.strftime("%Y-%m-%d")
-    return f"\n### {name}, {when}\n\n`python -m benchmarks {name}`. {surroundings()}.\n\n{table}\n"
+    return f"\n### {name}, {when}\n\n`python -m benchmarks {name}`. {environment()}.\n\n{table}\n"

@@ -27,7 +27,7 @@ from search_spaces.framework.space import SearchSpace
 from study.execution.recorder import Recorder
 from study.layout import BUILT, LOCKS, MODEL, NEEDED_FILES, PREDICTIONS
 from study.ledger.ledger import Ledger
-from study.ledger.locks import Leases
+from study.ledger.locks import Locks
 from study.plan import Folders, Plan, Trial, make_plan
 
 ROOT = Path(__file__).parent.parent
@@ -69,8 +69,8 @@ def write_study(seeds: tuple[int, ...], folders: Folders) -> tuple[Plan, Ledger]
     ledger = Ledger(folders.store)
     plan = make_plan(SPACE, seeds, folders, {})
     launch = ledger.open_launch(SPACE.name, {})
-    leases = Leases(folders.store / LOCKS)
-    recorder = Recorder(ledger, launch=launch, study=SPACE.tags, trials=plan.to_run, leases=leases, tell=print)
+    locks = Locks(folders.store / LOCKS)
+    recorder = Recorder(ledger, launch=launch, study=SPACE.tags, trials=plan.to_run, locks=locks, log=print)
     with tempfile.TemporaryDirectory() as scratch:
         for trial in plan.trials:
             _finish(trial, recorder, Path(scratch) / trial.identity, keep_model=trial.candidate.config.seed == seeds[0])

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from revit.datasets.registry import check_dataset
 from revit.errors import InputError
 from revit.models.architectures import MODELS, patch_size
-from revit.validation import check_types, hints_of, require, shown, with_tuples
+from revit.validation import check_types, hints_of, require, short_repr, with_tuples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,7 +236,7 @@ class FineTuneConfig:
         known = _paths(owner)
         for path, value in values.items():
             if path not in known:
-                raise InputError(f"{shown(path)} is no field of a trial{_did_you_mean(str(path), known)}")
+                raise InputError(f"{short_repr(path)} is no field of a trial{_did_you_mean(str(path), known)}")
             part, _, name = path.rpartition(".")
             changes.setdefault(part, {})[name] = with_tuples(value)
         own = changes.pop("", {})
@@ -275,7 +275,7 @@ def from_dict(record: Mapping[str, Any]) -> FineTuneConfig:
         InputError: no dict, an unknown field, no dataset, or a value that does not do.
     """
     if not isinstance(record, Mapping):
-        raise InputError(f"{shown(record)} is no config: must be a dict of its fields")
+        raise InputError(f"{short_repr(record)} is no config: must be a dict of its fields")
     if "dataset" not in record:
         raise InputError("the config has no dataset")
     return typing.cast(FineTuneConfig, _build(FineTuneConfig, record))
@@ -285,7 +285,7 @@ def _build(owner: type, record: Mapping[str, Any]) -> object:
     hints = hints_of(owner)
     for name in record:
         if name not in hints:
-            raise InputError(f"{shown(name)} is no field of {owner.__name__}{_did_you_mean(str(name), hints)}")
+            raise InputError(f"{short_repr(name)} is no field of {owner.__name__}{_did_you_mean(str(name), hints)}")
     values = {name: _convert(hints[name], value) for name, value in record.items()}
     return owner(**values)
 

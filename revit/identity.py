@@ -10,11 +10,11 @@ from revit.models.normalization import normalization_of
 TRAINING_VERSION = 2
 """Bumped by hand when the numbers that training gives change; the golden trace in tests tells."""
 
-UNDECIDING_FIELDS = ("dataset", "micro_batch", "steps", "epochs", "epoch_images")
+NON_IDENTITY_FIELDS = ("dataset", "micro_batch", "steps", "epochs", "epoch_images")
 """Fields that leave the result as it is, or decide it only through the digests and the number of steps."""
 
 
-def origin(data_digest: str, weights_digest: str | None) -> dict[str, str]:
+def input_digests(data_digest: str, weights_digest: str | None) -> dict[str, str]:
     """What decides a trial's result beside its config, by name: kept with it, to tell later what has changed."""
     return {
         "data": data_digest,
@@ -33,7 +33,7 @@ def identity(config: FineTuneConfig, *, num_steps: int, data_digest: str, weight
         weights_digest: digest of the pretrained weights, None when it starts from scratch.
     """
     determines = asdict(config)
-    for name in UNDECIDING_FIELDS:
+    for name in NON_IDENTITY_FIELDS:
         del determines[name]
     del determines["model"]["weights"]
     determines["normalization"] = normalization_of(config)

@@ -37,7 +37,7 @@ def check_types(record: Any, but: Collection[str] = ()) -> None:
 def require(holds: bool, name: str, value: object, right: str) -> None:
     """Raise InputError unless what must hold of a value does."""
     if not holds:
-        raise InputError(f"{name} = {shown(value)}: must be {right}")
+        raise InputError(f"{name} = {short_repr(value)}: must be {right}")
 
 
 def with_tuples(value: Any) -> Any:
@@ -53,7 +53,7 @@ def require_text(name: str, value: object) -> None:
     require(fits, name, value, "a text of one line, without spaces around it")
 
 
-def shown(value: object) -> str:
+def short_repr(value: object) -> str:
     """A value as Python writes it; of a very long one, its beginning."""
     try:
         text = repr(value)

@@ -8,7 +8,7 @@ import importlib
 import pkgutil
 
 from revit.errors import InputError
-from revit.validation import shown
+from revit.validation import short_repr
 from search_spaces.framework.space import SearchSpace
 
 
@@ -26,7 +26,7 @@ def load(name: str) -> SearchSpace:
     if name not in names():
         close = difflib.get_close_matches(name, names(), n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        raise InputError(f"there is no study {shown(name)}{hint} Known: {', '.join(names())}")
+        raise InputError(f"there is no study {short_repr(name)}{hint} Known: {', '.join(names())}")
     try:
         module = importlib.import_module(f"{__name__}.{name}")
     except InputError as error:

@@ -9,7 +9,7 @@ from revit.config import FineTuneConfig, ModelConfig
 from revit.datasets.image_store import ImageStore, open_store, remarks
 from revit.errors import InputError
 from revit.models.weights import find_weights, weights_digest
-from study.ledger.records import ORIGIN_TAG, TrialRecord
+from study.ledger.records import DIGEST_PREFIX, TrialRecord
 
 SIZES = ("num_train", "num_all", "num_test")
 """Tags that keep how many images a trial trains on, of how many these are a fraction, and how many test it."""
@@ -99,7 +99,7 @@ class Inputs:
             record = alike[0]
             num_all, num_test = (int(record.tags[name]) for name in SIZES[1:])
             num_train = max(1, round(config.data_fraction * num_all))
-        return Images(record.tags[f"{ORIGIN_TAG}data"], num_train, num_all, num_test, None)
+        return Images(record.tags[f"{DIGEST_PREFIX}data"], num_train, num_all, num_test, None)
 
     def _weights(self, model: ModelConfig) -> tuple[Path | None, str | None]:
         """Return where a model's weights are, None where not here or there are none, and their digest."""
@@ -110,5 +110,5 @@ class Inputs:
             wanted = {f"model.{name}": str(getattr(model, name)) for name in ("name", "weights", "pretrained")}
             for record in self._recorded:
                 if wanted.items() <= record.params.items():
-                    return None, record.tags[f"{ORIGIN_TAG}weights"]
+                    return None, record.tags[f"{DIGEST_PREFIX}weights"]
             raise

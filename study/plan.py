@@ -6,7 +6,7 @@ from pathlib import Path
 
 from revit.config import FineTuneConfig
 from revit.datasets.registry import DATASETS, caveats
-from revit.identity import identity, origin
+from revit.identity import identity, input_digests
 from search_spaces.framework.space import Candidate, SearchSpace
 from study.inputs import Inputs
 from study.layout import DATABASE
@@ -71,7 +71,7 @@ class Trial:
         num_steps: optimizer steps that its budget compiles to.
         num_test: images it is tested on.
         known: its record in the ledger, None where it has none.
-        origin: what decides its result beside its config (`revit.identity.origin`).
+        input_digests: what decides its result beside its config (`revit.identity.input_digests`).
         changed: where it is stale, so new but its place in the study was done before: what is different now.
         former_run: id of the run in which that was done.
         sizes: numbers of its images (`study.inputs.SIZES`).
@@ -83,28 +83,28 @@ class Trial:
     weights: Path | None
     num_steps: int
     num_test: int
-    known: TrialRecord | None
-    origin: Mapping[str, str]
-    changed: str = ""
+    record: TrialRecord | None
+    input_digests: Mapping[str, str]
+    staleness_reason: str = ""
     former_run: str = ""
     sizes: Mapping[str, int] = field(default_factory=dict)
 
     @property
-    def settled(self) -> bool:
+    def is_terminal(self) -> bool:
         """Whether it need not be run."""
-        return self.known is not None and self.known.settled
+        return self.record is not None and self.record.is_terminal
 
     @property
     def is_stale(self) -> bool:
         """Whether its place in the study was done before, with something else than now."""
-        return self.known is None and bool(self.changed)
+        return self.record is None and bool(self.staleness_reason)
 
     @property
     def state(self) -> str:
         """One word for the plan: new, finished, diverged, failed, interrupted; running when nobody closed it."""
-        if self.known is None:
+        if self.record is None:
             return "new"
-        return self.known.outcome or "running"
+        return self.record.outcome or "running"
 
     @property
     def cell(self) -> str:
@@ -114,8 +114,8 @@ class Trial:
     @property
     def missing(self) -> str:
         """Why it has no result, as a table says it; empty where it has one, or diverged."""
-        if self.known is not None and self.known.failure:
-            return self.known.failure
+        if self.record is not None and self.record.failure:
+            return self.record.failure
         if self.is_stale:
             return "stale"
         return MISSING[self.state]
@@ -136,11 +136,11 @@ class Plan:
     @property
     def to_run(self) -> list[Trial]:
         """The trials that are not settled, each identity once."""
-        return list({trial.identity: trial for trial in self.trials if not trial.settled}.values())
+        return list({trial.identity: trial for trial in self.trials if not trial.is_terminal}.values())
 
     def with_records(self, records: Mapping[str, TrialRecord]) -> "Plan":
         """The same plan as the ledger sees it now."""
-        trials = [replace(trial, known=records.get(trial.identity)) for trial in self.trials]
+        trials = [replace(trial, record=records.get(trial.identity)) for trial in self.trials]
         return replace(self, trials=trials)
 
 
@@ -202,8 +202,8 @@ def make_plan(
             weights=weights,
             num_steps=num_steps,
             num_test=images.num_test,
-            known=records.get(name),
-            origin=origin(images.digest, weights_digest),
+            record=records.get(name),
+            input_digests=input_digests(images.digest, weights_digest),
             sizes=images.sizes,
         )
 
@@ -216,7 +216,7 @@ def make_plan(
 def _with_changes(trials: Sequence[Trial], space: SearchSpace, records: Mapping[str, TrialRecord]) -> list[Trial]:
     """The trials, those that are new told apart from those that were done before otherwise."""
     asked = {trial.identity for trial in trials}
-    outdated = [record for record in records.values() if record.settled and record.identity not in asked]
+    outdated = [record for record in records.values() if record.is_terminal and record.identity not in asked]
     done = {_place(space, record.tags): record for record in outdated if space.name in record.studies}
     seeds = [str(trial.candidate.config.seed) for trial in trials]
     tags = [{**space.tags, **study_tags(space.name, trial.cell)} for trial in trials]
@@ -224,10 +224,10 @@ def _with_changes(trials: Sequence[Trial], space: SearchSpace, records: Mapping[
     return [
         replace(
             trial,
-            changed=changes(done[place], trial.candidate.config.flat(), trial.origin),
+            staleness_reason=changes(done[place], trial.candidate.config.flat(), trial.input_digests),
             former_run=done[place].run_id,
         )
-        if trial.known is None and place in done
+        if trial.record is None and place in done
         else trial
         for trial, place in zip(trials, places, strict=True)
     ]

@@ -2,18 +2,18 @@
 
 from collections.abc import Mapping
 
-from study.ledger.records import ORIGIN_TAG, TrialRecord
+from study.ledger.records import DIGEST_PREFIX, TrialRecord
 
 
-def changes(record: TrialRecord, config: Mapping[str, object], origin: Mapping[str, str]) -> str:
+def changes(record: TrialRecord, config: Mapping[str, object], input_digests: Mapping[str, str]) -> str:
     """What is different between a trial that was done and one that now has its place in the study.
 
     Args:
         config: flat, of the new one.
-        origin: of its result, beside the config (`revit.identity.origin`).
+        input_digests: what decides its result beside its config (`revit.identity.input_digests`).
     """
     told = [f"{name} was {was}" for name, was in _other(record.params, config)]
-    told += [f"{name} changed" for name, _ in _other(record.tags, origin, ORIGIN_TAG)]
+    told += [f"{name} changed" for name, _ in _other(record.tags, input_digests, DIGEST_PREFIX)]
     return ", ".join(told)
 
 

@@ -22,7 +22,7 @@ from study import layout
 from study.cli.main import COMMANDS
 from study.execution.recorder import Recorder
 from study.ledger.ledger import Ledger
-from study.ledger.locks import Leases
+from study.ledger.locks import Locks
 from study.plan import Folders, make_plan
 from study.report import page as report
 
@@ -135,8 +135,8 @@ def test_what_the_page_on_mlflow_filters_and_groups_by_is_in_a_store(
 
 def _write_study(store: Ledger, plan: Any, rows: list[dict[str, float]]) -> None:
     launch = store.open_launch(plan.space.name, plan.space.tags)
-    leases = Leases(store.root / "locks")
-    recorder = Recorder(store, launch=launch, study=plan.space.tags, trials=plan.to_run, leases=leases, tell=print)
+    locks = Locks(store.root / "locks")
+    recorder = Recorder(store, launch=launch, study=plan.space.tags, trials=plan.to_run, locks=locks, log=print)
     files = store.root / "files"
     files.mkdir(exist_ok=True)
     for name in layout.NEEDED_FILES:

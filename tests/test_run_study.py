@@ -430,11 +430,11 @@ def test_prune_shows_what_may_go_and_removes_it_only_when_told_to(tmp_path: Path
     assert "1 runs that were deleted in MLflow" in shown.stdout
     assert re.search(r"remove it with\n  .*run_study.py prune quickstart --store \S+ --yes", shown.stdout)
     assert str(ledger.artifact(launch, "").parent) in shown.stdout, "each path is named"
-    assert len(ledger.entries()) == 1
+    assert len(ledger.run_infos()) == 1
     unknown = call("prune", "--models", "quickstart", "--store", str(store))
     assert (unknown.returncode, "the store has trials of these studies: none" in unknown.stderr) == (2, True)
     assert "removed" in call("prune", "quickstart", "--store", str(store), "--yes").stdout
-    assert ledger.entries() == []
+    assert ledger.run_infos() == []
 
 
 def test_whoever_opens_the_ui_or_ray_to_others_is_warned(

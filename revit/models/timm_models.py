@@ -7,7 +7,7 @@ from timm.models import get_pretrained_cfg
 
 from revit.errors import InputError
 from revit.models.architectures import MODELS
-from revit.validation import shown
+from revit.validation import short_repr
 
 
 def check_name(name: str) -> None:
@@ -19,7 +19,7 @@ def check_name(name: str) -> None:
         if "." not in name or name in known:
             return
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known[:3]
-    raise InputError(f"model.name = {shown(name)}: no such model; close are {', '.join(close)}")
+    raise InputError(f"model.name = {short_repr(name)}: no such model; close are {', '.join(close)}")
 
 
 def mean_and_std(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -32,5 +32,5 @@ def mean_and_std(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     stated = get_pretrained_cfg(name)
     if stated is None:
         right = "half, imagenet or cifar, whichever its weights were trained with"
-        raise InputError(f"normalization = 'model': timm states no mean and std of {shown(name)}; must be {right}")
+        raise InputError(f"normalization = 'model': timm states no mean and std of {short_repr(name)}; must be {right}")
     return tuple(stated.mean), tuple(stated.std)

@@ -8,7 +8,7 @@ from revit.config import ModelConfig
 from revit.errors import InputError
 from revit.models.architectures import MODELS
 from revit.paths import check_regular, expanded
-from revit.validation import shown
+from revit.validation import short_repr
 
 PACKAGED = Path(__file__).parent / "pretrained"
 WEIGHTS_DIR_VARIABLE = "REVIT_WEIGHTS_DIR"
@@ -30,7 +30,7 @@ def find_weights(model: ModelConfig) -> Path | None:
     try:
         return _find(model)
     except OSError as error:  # a name that is too long, a folder that may not be looked into
-        raise InputError(f"weights of {shown(model.name)} cannot be looked for: {error.strerror}") from error
+        raise InputError(f"weights of {short_repr(model.name)} cannot be looked for: {error.strerror}") from error
 
 
 def _find(model: ModelConfig) -> Path:
@@ -38,7 +38,7 @@ def _find(model: ModelConfig) -> Path:
         named = expanded(Path(model.weights))
         if named.exists():
             return named
-        raise InputError(f"model.weights = {shown(model.weights)}: there is no such file or folder")
+        raise InputError(f"model.weights = {short_repr(model.weights)}: there is no such file or folder")
     for folder in _folders():
         for name in _file_names(model.name):
             if (folder / name).exists():
@@ -47,7 +47,7 @@ def _find(model: ModelConfig) -> Path:
     if cached is not None:
         return cached
     raise InputError(
-        f"model.name = {shown(model.name)}: its weights are not on this machine; "
+        f"model.name = {short_repr(model.name)}: its weights are not on this machine; "
         f"get them with `run_study.py fetch`, put {model.name}.safetensors into a folder and name it with "
         f"--weights-dir, or set model.pretrained to False"
     )

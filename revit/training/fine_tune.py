@@ -111,7 +111,7 @@ def fine_tune(
     resume: Path | None = None,
     compile_model: bool = False,
     on_built: Callable[[dict[str, Any]], None] = lambda built: None,
-    hurry: Callable[[], bool] = lambda: False,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> FineTuneResult:
     """Train for the compiled number of optimizer steps, then test once.
 
@@ -161,7 +161,7 @@ def fine_tune(
             state.rows.append(meter.close_row(state.step))
         if state.step in validate_at:
             state.rows[-1] |= _look(config, data, state, device)
-        if state.step in report_at or (state.step in row_at and hurry()):
+        if state.step in report_at or (state.step in row_at and should_stop()):
             report(state.rows[num_reported:], state)
             num_reported = len(state.rows)
             meter.restart_clock()

@@ -20,7 +20,7 @@ PLATEAU_THRESHOLD = 1e-4
 """Share by which a validation loss must fall to count as better; PyTorch's default."""
 
 
-class Moment(NamedTuple):
+class ScheduleStep(NamedTuple):
     """A step, counted from 0, of a horizon of `num_steps` that begins with `num_warmup`."""
 
     step: int
@@ -33,17 +33,17 @@ class Moment(NamedTuple):
         return (self.step - self.num_warmup) / max(1, self.num_steps - self.num_warmup)
 
 
-def _cosine(at: Moment, config: ScheduleConfig) -> float:
+def _cosine(at: ScheduleStep, config: ScheduleConfig) -> float:
     half_periods = at.done if config.half_period is None else (at.step - at.num_warmup) / config.half_period
     return 0.5 * (1 + math.cos(math.pi * half_periods))
 
 
-def _staircase(at: Moment, config: ScheduleConfig) -> float:
+def _staircase(at: ScheduleStep, config: ScheduleConfig) -> float:
     passed = sum(at.step > round(share * at.num_steps) for share in config.milestones)
     return 0.1**passed
 
 
-SCHEDULES: dict[str, Callable[[Moment, ScheduleConfig], float]] = {
+SCHEDULES: dict[str, Callable[[ScheduleStep, ScheduleConfig], float]] = {
     "cosine": _cosine,
     "linear": lambda at, config: 1 - at.done,
     "exponential": lambda at, config: config.final_factor**at.done,
@@ -93,7 +93,7 @@ class Schedule:
             return self.peak_lr * (step + 1) / warmup
         if self.config.update == "epoch":
             step = max(warmup, step - step % self.steps_per_epoch)
-        factor = SCHEDULES[self.config.name](Moment(step, warmup, self.num_steps), self.config)
+        factor = SCHEDULES[self.config.name](ScheduleStep(step, warmup, self.num_steps), self.config)
         return self.peak_lr * factor * self.state["factor"]
 
     def observe(self, val_loss: float) -> None:

@@ -71,7 +71,7 @@ class TrainState:
         self.optimizer.load_state_dict(saved)
 
 
-def newest_whole(path: Path) -> Path | None:
+def latest_valid_checkpoint(path: Path) -> Path | None:
     """The checkpoint saved to `path`, or the one before it where that is torn; None where there is no whole one."""
     return next((each for each in (path, _before(path)) if _is_whole(each)), None)
 

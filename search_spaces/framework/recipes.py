@@ -27,7 +27,7 @@ NUM_PROCESSES = {VIT: 4, BIT: 2}
 
 
 @dataclass(frozen=True, kw_only=True)
-class About:
+class RecipeContext:
     """What a recipe is asked for.
 
     Attributes:
@@ -58,7 +58,7 @@ class Recipe:
     """
 
     title: str
-    values: Callable[[About], Values]
+    values: Callable[[RecipeContext], Values]
     flowers: str
     nuisance: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
@@ -73,12 +73,12 @@ def epochs(count: float) -> Values:
     return {"steps": None, "epochs": count}
 
 
-def weight_decay(about: About) -> float:
+def weight_decay(about: RecipeContext) -> float:
     """None, as in all four sources; but AdamW, which none of them uses, would without it be Adam."""
     return 0.05 if about.optimizer == "adamw" else 0.0
 
 
-def _sgd(about: About, *, lr: float, clip_norm: float | None) -> Values:
+def _sgd(about: RecipeContext, *, lr: float, clip_norm: float | None) -> Values:
     """The optimizer of all four sources; a study that compares optimizers sets its own name."""
     return {
         "optimizer.name": "sgd",
@@ -106,7 +106,7 @@ PARAMETER_STUDY: Values = {
 """The schedules of Table 5, which only its code describes: one validation an epoch."""
 
 
-def paper(about: About) -> Values:
+def paper(about: RecipeContext) -> Values:
     """As the paper's text says; where it says nothing, as the ViT paper that it follows, then as its code."""
     values: Values = {
         "model.name": VIT,
@@ -129,7 +129,7 @@ def paper(about: About) -> Values:
     return values
 
 
-def authors(about: About) -> Values:
+def authors(about: RecipeContext) -> Values:
     """As the authors' code ran, but for one thing: nothing is chosen on test images.
 
     Theirs scored and chose on the test split (D10). Here it is scored as often, as `test_curve`; where they chose an
@@ -158,12 +158,12 @@ def authors(about: About) -> Values:
     }
 
 
-def _authors_epochs(about: About) -> int:
+def _authors_epochs(about: RecipeContext) -> int:
     """Epochs that their scripts were given, as far as it shows: 9 for Flowers-102, else 7."""
     return 9 if about.dataset in FLOWERS_SPLITS else 7
 
 
-def _authors_budget(about: About) -> Values:
+def _authors_budget(about: RecipeContext) -> Values:
     """Tables 1 and 2 stop after a number of steps, 3 and 4 after a number of epochs, 5 after 10 epochs."""
     if about.table == 5:
         return epochs(10)
@@ -173,7 +173,7 @@ def _authors_budget(about: About) -> Values:
     return epochs(_authors_epochs(about))
 
 
-def _authors_parameter_study(about: About) -> Values:
+def _authors_parameter_study(about: RecipeContext) -> Values:
     schedule = about.schedule or "cosine"
     return {
         "model.name": VIT_IN1K,
@@ -195,7 +195,7 @@ def _authors_parameter_study(about: About) -> Values:
     }
 
 
-def _authors_ablation(about: About) -> Values:
+def _authors_ablation(about: RecipeContext) -> Values:
     own = {
         "model.attn_out_proj": False,
         "model.attn_dropout": 0.1,
@@ -209,7 +209,7 @@ def _authors_ablation(about: About) -> Values:
     return values if about.model == SCRATCH_224 else values | own  # that one's script is not published
 
 
-def _from_scratch(about: About) -> Values:
+def _from_scratch(about: RecipeContext) -> Values:
     """What is known of Table 6 only from its code, and of the run at 224 px from its log."""
     model = about.model or SCRATCH
     if model not in (SCRATCH, SCRATCH_224):
@@ -247,7 +247,7 @@ def _from_scratch(about: About) -> Values:
     }
 
 
-def vit_2021(about: About) -> Values:
+def vit_2021(about: RecipeContext) -> Values:
     """The original: batch 512, one zero head, cosine after warmup; the rate is chosen of four on a part of train."""
     _only_fine_tunes("vit_2021", about)
     lengths: dict[str, int] = {**dict.fromkeys(CIFAR, 10_000), **dict.fromkeys(FLOWERS_SPLITS, 500)}
@@ -268,7 +268,7 @@ def vit_2021(about: About) -> Values:
     }
 
 
-def bit_hyperrule(about: About) -> Values:
+def bit_hyperrule(about: RecipeContext) -> Values:
     """One rule for every dataset: length, mixup and resolution follow from its size."""
     _only_fine_tunes("bit_hyperrule", about)
     if about.dataset not in DATASETS:
@@ -296,7 +296,7 @@ def bit_hyperrule(about: About) -> Values:
     }
 
 
-def _only_fine_tunes(recipe: str, about: About) -> None:
+def _only_fine_tunes(recipe: str, about: RecipeContext) -> None:
     if about.table == 6:
         raise InputError(f"recipe {recipe} says nothing of training from scratch (Table 6); known are paper, authors")
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, replace
 from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.inactive import without_inactive
-from revit.validation import check_types, require_text, shown, with_tuples
+from revit.validation import check_types, require_text, short_repr, with_tuples
 from search_spaces.framework.claims import Claim, Value, check_named
-from search_spaces.framework.recipes import FLOWERS, RECIPES, About
+from search_spaces.framework.recipes import FLOWERS, RECIPES, RecipeContext
 from search_spaces.framework.scales import SCALES
 
 Axis = tuple[Value, ...] | Mapping[str, Mapping[str, object]]
@@ -116,7 +116,7 @@ class SearchSpace:
             asked = self.candidates(self.seeds[:1])
             if not asked:
                 raise InputError("it asks for no trial: no seeds, or `keep` refuses every point")
-            if self.tuned and any(each.config.val_fraction == 0 for each in asked):
+            if self.nuisance_axes and any(each.config.val_fraction == 0 for each in asked):
                 raise InputError("nuisance axes are tuned on validation images, and val_fraction is 0")
             twice = _first_repeated([str(each.point) for each in asked])
             if twice is not None:
@@ -136,7 +136,7 @@ class SearchSpace:
         return replace(self, scale=scale or self.scale, recipe=recipe or self.recipe)
 
     @property
-    def tuned(self) -> Mapping[str, Axis]:
+    def nuisance_axes(self) -> Mapping[str, Axis]:
         """The nuisance axes: the study's own, and those of its recipe that the study leaves open."""
         if self.base is not None:
             return self.nuisance
@@ -173,7 +173,7 @@ class SearchSpace:
     def candidates(self, seeds: tuple[int, ...]) -> list[Candidate]:
         """Every trial the space asks for, all cells of a seed before the next seed."""
         cells = list(_points(self.scientific))
-        tuned = list(_points(self.tuned))
+        tuned = list(_points(self.nuisance_axes))
         asked: list[Candidate] = []
         for seed, (cell, cell_values), (nuisance, nuisance_values) in itertools.product(seeds, cells, tuned):
             original = self._config({**cell_values, **nuisance_values, "seed": seed})
@@ -204,7 +204,7 @@ class SearchSpace:
             own["dataset"] = recipe.flowers
         if "steps" in own or "epochs" in own:  # one budget takes the other's place
             own = {"steps": None, "epochs": None, **own}
-        about = About(
+        about = RecipeContext(
             table=self.table,
             dataset=str(own["dataset"]),
             **{
@@ -274,7 +274,7 @@ def _check_effects(candidates: list[Candidate]) -> None:
 def _check_axes(scientific: Mapping[str, Axis], nuisance: Mapping[str, Axis]) -> None:
     for role, each in (("scientific", scientific), ("nuisance", nuisance)):
         if not isinstance(each, Mapping) or not all(isinstance(name, str) for name in each):
-            raise InputError(f"{role} = {shown(each)}: must be a dict of axes by their names")
+            raise InputError(f"{role} = {short_repr(each)}: must be a dict of axes by their names")
     if not scientific:
         raise InputError("it has no scientific axis: nothing to compare")
     if scientific.keys() & nuisance.keys():
@@ -286,11 +286,13 @@ def _check_axes(scientific: Mapping[str, Axis], nuisance: Mapping[str, Axis]) ->
     for name, axis in axes.items():
         require_text("axis", name)
         if not isinstance(axis, Mapping | tuple):
-            raise InputError(f"axis {name} = {shown(axis)}: must be a tuple of values, or a dict of named levels")
+            raise InputError(f"axis {name} = {short_repr(axis)}: must be a tuple of values, or a dict of named levels")
         if isinstance(axis, Mapping):
             for label, fields in axis.items():
                 if not isinstance(label, str) or not isinstance(fields, Mapping):
-                    raise InputError(f"axis {name}, level {shown(label)} = {shown(fields)}: must be a dict of fields")
+                    raise InputError(
+                        f"axis {name}, level {short_repr(label)} = {short_repr(fields)}: must be a dict of fields"
+                    )
         levels = _levels(name, axis)
         labels = [label for label, _ in levels]
         if not labels:

@@ -36,7 +36,7 @@ data, or from scratch, may spread more.
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judgement:
+class ClaimResult:
     """What became of a claim.
 
     Attributes:
@@ -67,7 +67,7 @@ class Judgement:
     reason: str = ""
 
 
-def judge(claims: Sequence[Claim], frame: pd.DataFrame, *, comparable: bool = True) -> list[Judgement]:
+def evaluate_claims(claims: Sequence[Claim], frame: pd.DataFrame, *, comparable: bool = True) -> list[ClaimResult]:
     """Judge a study's claims, in their order.
 
     Args:
@@ -85,7 +85,7 @@ def judge(claims: Sequence[Claim], frame: pd.DataFrame, *, comparable: bool = Tr
     return _judge(claims, [_run(row) for row in frame.to_dict("records")], comparable)
 
 
-def judge_published(claims: Sequence[Claim], rows: Iterable[Published]) -> list[Judgement]:
+def evaluate_published(claims: Sequence[Claim], rows: Iterable[Published]) -> list[ClaimResult]:
     """Judge claims from published numbers by the same rules: one run a cell, its count of right answers, no more.
 
     Args:
@@ -141,7 +141,7 @@ def _run(row: Mapping[Any, Any]) -> Run:
 _NO_AXES = ("seed", "test_accuracy", "num_test", "right", "spread")
 
 
-def _judge(claims: Sequence[Claim], runs: Sequence[Run], comparable: bool) -> list[Judgement]:
+def _judge(claims: Sequence[Claim], runs: Sequence[Run], comparable: bool) -> list[ClaimResult]:
     seen: set[object] = set()
     for run in runs:
         trial = (frozenset(run.point.items()), run.seed)
@@ -204,7 +204,7 @@ def _least_beyond(claim: Claim, effect: float) -> float:
     return min(direction * (effect - bound) for bound, direction in _bounds(claim))
 
 
-def _verdicts(evidence: Sequence[_Evidence]) -> list[Judgement]:
+def _verdicts(evidence: Sequence[_Evidence]) -> list[ClaimResult]:
     """Return verdicts after Holm's correction over all claims that can be tested."""
     tested = [each for each in evidence if not each.missing]
     p_holm = {id(each): p for each, p in zip(tested, holm([each.p for each in tested]), strict=True)}
@@ -237,12 +237,12 @@ def holm(p: Sequence[float]) -> list[float]:
     return [float(each) for each in corrected]
 
 
-def _untested(evidence: _Evidence) -> Judgement:
+def _untested(evidence: _Evidence) -> ClaimResult:
     effect = None if evidence.weakest is None else 100 * evidence.weakest.effect
-    return Judgement(claim=evidence.claim, verdict="undecided", effect=effect, reason=evidence.missing)
+    return ClaimResult(claim=evidence.claim, verdict="undecided", effect=effect, reason=evidence.missing)
 
 
-def _judgement(evidence: _Evidence, p_holm: float, chance: NDArray[np.float64] | None) -> Judgement:
+def _judgement(evidence: _Evidence, p_holm: float, chance: NDArray[np.float64] | None) -> ClaimResult:
     """Return the verdict on a tested claim; `chance` is its chance to be decided by number of seeds, if undecided."""
     weakest = evidence.weakest
     assert weakest is not None, "a tested claim rests on a comparison"
@@ -250,7 +250,7 @@ def _judgement(evidence: _Evidence, p_holm: float, chance: NDArray[np.float64] |
     if chance is None:
         verdict = "supported" if evidence.p_for < evidence.p_against else "contradicted"
     seeds, power = (None, None) if chance is None else _plan(chance)
-    return Judgement(
+    return ClaimResult(
         claim=evidence.claim,
         verdict=verdict,
         effect=100 * weakest.effect,

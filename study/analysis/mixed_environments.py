@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from revit.errors import InputError
-from study.ledger.records import SURROUNDINGS
+from study.ledger.records import ENVIRONMENT_TAGS
 from study.plan import Plan
 
 
@@ -15,11 +15,11 @@ def mixture(plan: Plan, here: Mapping[str, str] | None = None) -> dict[str, Coun
         here: what its next trials would run on, which counts as one more.
     """
     ran_on = [
-        trial.known.surroundings for trial in plan.trials if trial.known is not None and trial.state == "finished"
+        trial.record.environment for trial in plan.trials if trial.record is not None and trial.state == "finished"
     ]
     counts = {
         name: Counter(each[name] for each in (*ran_on, *([here] if here else [])) if name in each)
-        for name in SURROUNDINGS
+        for name in ENVIRONMENT_TAGS
     }
     return {name: count for name, count in counts.items() if len(count) > 1}
 

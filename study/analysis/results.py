@@ -26,25 +26,25 @@ def cell_table(plan: Plan) -> pd.DataFrame:
     their last step count; `missing` says what became of the cell's others.
     """
     cells = _grouped(plan.trials, lambda trial: trial.candidate.cell)
-    chosen = [_choose(trials) if plan.space.tuned else trials for trials in cells]
+    chosen = [_choose(trials) if plan.space.nuisance_axes else trials for trials in cells]
     known = _usual_spreads(chosen)
     rows = [
-        {**trials[0].candidate.cell, **_summary(trials, reported, known, list(plan.space.tuned))}
+        {**trials[0].candidate.cell, **_summary(trials, reported, known, list(plan.space.nuisance_axes))}
         for trials, reported in zip(cells, chosen, strict=True)
     ]
     return _frame(rows, plan)
 
 
-def counting_trials(plan: Plan) -> list[Trial]:
+def reported_trials(plan: Plan) -> list[Trial]:
     """The finished trials behind the cells' means: of nuisance points, those that validation prefers."""
     cells = _grouped(plan.trials, lambda trial: trial.candidate.cell)
-    counting = [_choose(trials) if plan.space.tuned else trials for trials in cells]
+    counting = [_choose(trials) if plan.space.nuisance_axes else trials for trials in cells]
     return [trial for trials in counting for trial in trials if trial.state == "finished"]
 
 
 def _frame(rows: list[dict[str, object]], plan: Plan) -> pd.DataFrame:
     """A table of rows; axes keep their values as they are, None and whole numbers included."""
-    axes = {*plan.space.scientific, *plan.space.tuned}
+    axes = {*plan.space.scientific, *plan.space.nuisance_axes}
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     return pd.DataFrame({name: pd.Series(v, dtype=object if name in axes else None) for name, v in columns.items()})
 
@@ -55,14 +55,14 @@ def _trial_row(trial: Trial) -> dict[str, object]:
         "seed": trial.candidate.config.seed,
         "state": trial.state,
         "identity": trial.identity,
-        "run_id": None if trial.known is None else trial.known.run_id,
+        "run_id": None if trial.record is None else trial.record.run_id,
         "num_test": trial.num_test,
         **{name: _metric(trial, name) for name in METRICS},
     }
 
 
 def _metric(trial: Trial, name: str) -> float:
-    return math.nan if trial.known is None else trial.known.metrics.get(name, math.nan)
+    return math.nan if trial.record is None else trial.record.metrics.get(name, math.nan)
 
 
 def _grouped(trials: Sequence[Trial], key: Callable[[Trial], Mapping[str, object]]) -> list[list[Trial]]:

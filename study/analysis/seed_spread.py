@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from study.analysis.intervals import Spread, pooled_spread
-from study.ledger.records import ORIGIN_TAG, TrialRecord
+from study.ledger.records import DIGEST_PREFIX, TrialRecord
 
 
 def known_spreads(records: Iterable[TrialRecord]) -> dict[tuple[str, str], Spread]:
@@ -26,5 +26,7 @@ def known_spreads(records: Iterable[TrialRecord]) -> dict[tuple[str, str], Sprea
 
 def _all_but_seed(record: TrialRecord) -> frozenset[tuple[str, str]]:
     params = {name: value for name, value in record.params.items() if name != "seed"}
-    origin: Mapping[str, str] = {name: value for name, value in record.tags.items() if name.startswith(ORIGIN_TAG)}
-    return frozenset({**params, **origin}.items())
+    input_digests: Mapping[str, str] = {
+        name: value for name, value in record.tags.items() if name.startswith(DIGEST_PREFIX)
+    }
+    return frozenset({**params, **input_digests}.items())

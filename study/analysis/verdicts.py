@@ -12,15 +12,15 @@ import pyarrow.parquet as pq
 
 from search_spaces.framework.claims import translated
 from search_spaces.framework.published import PAPER, published
-from study.analysis.claim_tests import Judgement, judge, judge_published
-from study.analysis.results import counting_trials
+from study.analysis.claim_tests import ClaimResult, evaluate_claims, evaluate_published
+from study.analysis.results import reported_trials
 from study.analysis.seed_spread import known_spreads
 from study.layout import PREDICTIONS
 from study.ledger.ledger import Ledger
 from study.plan import Plan, Trial
 
 
-class JudgedClaim(NamedTuple):
+class ClaimVerdict(NamedTuple):
     """What became of a claim.
 
     Attributes:
@@ -28,26 +28,26 @@ class JudgedClaim(NamedTuple):
         published: from the paper's own numbers, by the same rules; None where the paper has none.
     """
 
-    ours: Judgement
-    published: Judgement | None
+    ours: ClaimResult
+    published: ClaimResult | None
 
 
-def verdicts(plan: Plan, ledger: Ledger) -> list[JudgedClaim]:
+def verdicts(plan: Plan, ledger: Ledger) -> list[ClaimVerdict]:
     """Judge each claim of a study, in its order, said in the terms of its tables: of what was trained."""
     claims = plan.space.claims
     if not claims:
         return []
     terms = plan.space.terms
-    trials = counting_trials(plan)
+    trials = reported_trials(plan)
     frame = claim_frame(trials, ledger)
     for axis in terms:
         frame[axis] = [trial.candidate.cell[axis] for trial in trials]
     said = [translated(claim, terms) for claim in claims]
-    ours = judge(said, frame, comparable=plan.space.scale == "paper")
+    ours = evaluate_claims(said, frame, comparable=plan.space.scale == "paper")
     rows = [row for row in published() if row.table == plan.space.table and row.source == PAPER]
-    theirs = judge_published(claims, rows)
+    theirs = evaluate_published(claims, rows)
     pairs = zip(ours, theirs, strict=True)
-    return [JudgedClaim(own, None if published.effect is None else published) for own, published in pairs]
+    return [ClaimVerdict(own, None if published.effect is None else published) for own, published in pairs]
 
 
 def claim_frame(trials: Sequence[Trial], ledger: Ledger) -> pd.DataFrame:
@@ -59,15 +59,15 @@ def claim_frame(trials: Sequence[Trial], ledger: Ledger) -> pd.DataFrame:
     spreads = known_spreads(ledger.trials().values()) if 1 in num_seeds.values() else {}
     rows = []
     for trial in trials:
-        assert trial.known is not None, "a finished trial has its record"
+        assert trial.record is not None, "a finished trial has its record"
         config = trial.candidate.config
         rows.append(
             {
                 **trial.candidate.asked,
                 "seed": config.seed,
-                "test_accuracy": trial.known.metrics["test_accuracy"],
+                "test_accuracy": trial.record.metrics["test_accuracy"],
                 "num_test": trial.num_test,
-                "right": _right(ledger.artifact(trial.known.run_id, PREDICTIONS)),
+                "right": _right(ledger.artifact(trial.record.run_id, PREDICTIONS)),
                 "spread": spreads.get((config.dataset, config.model.name)),
             }
         )

@@ -18,11 +18,11 @@ err = Console(stderr=True, soft_wrap=True, markup=False, emoji=False, highlight=
 # Without markup: labels, questions and paths are a user's, and may look like it.
 
 
-def tell(text: str) -> None:
+def echo(text: str) -> None:
     """Print as it is: no colors, no line breaks of ours, so that commands can be copied."""
     out.print(text, highlight=False, soft_wrap=True)
 
 
-def tell_error(text: str) -> None:
+def echo_error(text: str) -> None:
     """Print why the command ends, in one line."""
     err.print(Text("error:", style="red"), text)

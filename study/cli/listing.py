@@ -10,7 +10,7 @@ from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.fields import fields_of
 from revit.models.architectures import MODELS
-from study.cli.console import out, tell
+from study.cli.console import echo, out
 from study.model_check import check_names
 from study.report.fitted_table import FittedTable
 
@@ -42,8 +42,8 @@ def axes() -> None:
     width = min(out.width, MAX_TEXT_WIDTH)
     for each in fields_of(FineTuneConfig):
         if each.path != "seed":
-            tell(f"{each.path}: {each.kind}" + (f" [default: {each.default}]" if each.default else ""))
-            tell(textwrap.fill(each.meaning, width, initial_indent="    ", subsequent_indent="    "))
+            echo(f"{each.path}: {each.kind}" + (f" [default: {each.default}]" if each.default else ""))
+            echo(textwrap.fill(each.meaning, width, initial_indent="    ", subsequent_indent="    "))
 
 
 def models() -> None:

@@ -12,7 +12,7 @@ import typer
 
 from revit.errors import InputError, first_line
 from revit.identity import TRAINING_VERSION
-from study.cli.console import EXIT_SOME_FAILED, EXIT_WRONG_INPUT, err, tell_error
+from study.cli.console import EXIT_SOME_FAILED, EXIT_WRONG_INPUT, echo_error, err
 from study.cli.listing import axes, list_studies, models
 from study.cli.stores import doctor, prune, ui
 from study.cli.studies import fetch, plan, report, run
@@ -101,19 +101,19 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        tell_error(str(error))
+        echo_error(str(error))
         sys.exit(EXIT_WRONG_INPUT)
     except Exception as error:
-        if not _may_pass(error):
+        if not _is_transient(error):
             raise
-        tell_error(f"a disk or server does not serve for now: {first_line(error)}")
+        echo_error(f"a disk or server does not serve for now: {first_line(error)}")
         err.print("nothing is lost: give the same command again later")
         sys.exit(EXIT_SOME_FAILED)
 
 
-def _may_pass(error: Exception) -> bool:
+def _is_transient(error: Exception) -> bool:
     if "study.ledger.ledger" not in sys.modules:
         return False
-    from study.ledger.ledger import may_pass
+    from study.ledger.ledger import is_transient
 
-    return may_pass(error)
+    return is_transient(error)

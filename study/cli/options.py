@@ -11,7 +11,7 @@ from revit.models.weights import use_weights_dir
 from revit.paths import expanded
 from search_spaces.framework.recipes import RECIPES
 from search_spaces.framework.scales import SCALES
-from study.cli.console import tell
+from study.cli.console import echo
 from study.model_check import check_names
 
 if TYPE_CHECKING:
@@ -103,9 +103,9 @@ def folders_of(
     )
 
 
-def tell_store(folders: "Folders") -> None:
+def echo_store(folders: "Folders") -> None:
     """Say which store a command uses: in another working directory the default is another one."""
-    tell(f"store: {folders.results}" + ("" if folders.has_store else " (there is none yet)"))
+    echo(f"store: {folders.results}" + ("" if folders.has_store else " (there is none yet)"))
 
 
 def is_server(store: str) -> bool:

@@ -9,7 +9,7 @@ import typer
 
 from revit.errors import InputError
 from revit.paths import expanded
-from study.cli.console import EXIT_FINISHED, EXIT_SOME_FAILED, out, tell
+from study.cli.console import EXIT_FINISHED, EXIT_SOME_FAILED, echo, out
 from study.cli.invocation import this_command
 from study.cli.options import (
     DEFAULT_CACHE,
@@ -19,10 +19,10 @@ from study.cli.options import (
     DataFolder,
     StoreAddress,
     WeightsFolder,
+    echo_store,
     folders_of,
     is_server,
     spaces_of,
-    tell_store,
 )
 from study.layout import DATABASE, LOCKS
 
@@ -45,10 +45,10 @@ def doctor(
     from study.maintenance.doctor import diagnose
 
     folders = folders_of(store, data_dir, weights_dir, cache_dir)
-    tell_store(folders)
+    echo_store(folders)
     code = EXIT_FINISHED
     for finding in diagnose(folders, fix=fix):
-        tell(f"{finding.verdict:<6}  {finding.text}")
+        echo(f"{finding.verdict:<6}  {finding.text}")
         code = code if finding.is_well else EXIT_SOME_FAILED
     raise typer.Exit(code)
 
@@ -76,23 +76,23 @@ def prune(
     folder = expanded(Path(store))
     names = sorted({space.name for study in studies or () for space in spaces_of(study, None, None)})
     if not (folder / DATABASE).exists():
-        tell(f"no store yet at {folder}")
+        echo(f"no store yet at {folder}")
         return
     from study.ledger.ledger import Ledger
-    from study.ledger.locks import Leases
+    from study.ledger.locks import Locks
     from study.maintenance.prune import described, prunable, remove
 
-    tell(f"store: {folder}")
+    echo(f"store: {folder}")
     ledger = Ledger(folder)
-    leases = Leases(ledger.root / LOCKS)
-    found = prunable(ledger, leases, names, models or ())
+    locks = Locks(ledger.root / LOCKS)
+    found = prunable(ledger, locks, names, models or ())
     for line in described(found):
-        tell(line)
+        echo(line)
     if yes:
-        remove(found, ledger, leases)
-        tell("removed")
+        remove(found, ledger, locks)
+        echo("removed")
     elif found:
-        tell(f"remove it with\n  {this_command(context, '--yes')}")
+        echo(f"remove it with\n  {this_command(context, '--yes')}")
 
 
 def ui(
@@ -114,9 +114,9 @@ def ui(
     folder = expanded(Path(store))
     command = ui_command(folder, host, port)
     _check_free(host, port)
-    tell(f"store: {folder}")
+    echo(f"store: {folder}")
     if host != LOOPBACK:
-        tell(f"warning: whoever reaches {host}:{port} can read, change and delete every result")
+        echo(f"warning: whoever reaches {host}:{port} can read, change and delete every result")
     out.print(f"http://{host}:{port}{Ledger(folder).ui_path()}   (Ctrl-C ends it)", soft_wrap=True)
     os.execv(command[0], command)
 

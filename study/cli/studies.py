@@ -13,7 +13,7 @@ from revit.datasets.registry import caveats
 from revit.errors import InputError
 from revit.models.weights import use_weights_dir
 from revit.paths import check_writable, expanded
-from study.cli.console import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_SOME_FAILED, out, tell
+from study.cli.console import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_SOME_FAILED, echo, out
 from study.cli.invocation import next_command, this_command
 from study.cli.options import (
     DEFAULT_CACHE,
@@ -28,16 +28,16 @@ from study.cli.options import (
     StoreAddress,
     StudyName,
     WeightsFolder,
+    echo_store,
     folders_of,
     seeds_of,
     spaces_of,
-    tell_store,
 )
 from study.system.signals import handled
 
 if TYPE_CHECKING:
     from search_spaces.framework.space import SearchSpace
-    from study.analysis.verdicts import JudgedClaim
+    from study.analysis.verdicts import ClaimVerdict
     from study.execution.runner import RunResult
     from study.ledger.ledger import Ledger
     from study.ledger.records import TrialRecord
@@ -86,7 +86,7 @@ def plan(
 
     folders = folders_of(store, data_dir, weights_dir, cache_dir, skip_broken=skip_broken)
     spaces = spaces_of(study, scale, recipe)
-    tell_store(folders)
+    echo_store(folders)
     records = _ledger(folders).trials() if folders.has_store else {}
     for space in spaces:
         check_models(space)
@@ -94,22 +94,22 @@ def plan(
         if absent:
             trials = outline(space, seeds_of(space, seeds))
             out.print(outline_table(space, trials))
-            tell(disk_line((trial.candidate.config for trial in trials), trials[0].candidate.config.seed))
-            tell(f"{len(trials)} trials; whether they are done is not known, as not all they need is here:")
+            echo(disk_line((trial.candidate.config for trial in trials), trials[0].candidate.config.seed))
+            echo(f"{len(trials)} trials; whether they are done is not known, as not all they need is here:")
             for need in absent:
-                tell(f"  {need.what}: {need.advice}")
-            tell(f"get it with\n  {next_command(context, 'fetch')}")
+                echo(f"  {need.what}: {need.advice}")
+            echo(f"get it with\n  {next_command(context, 'fetch')}")
             for line in (*notes(space), *caveats(dict.fromkeys(trial.candidate.config.dataset for trial in trials))):
-                tell(line)
+                echo(line)
             continue
         for line in images_lines(space, folders):
-            tell(line)
+            echo(line)
         planned = make_plan(space, seeds_of(space, seeds), folders, records)
         out.print(plan_table(planned))
         out.print(f"{len(planned.trials)} trials, {len(planned.to_run)} to run")
         if planned.to_run:
             configs = [trial.candidate.config for trial in planned.to_run]
-            tell(disk_line(configs, planned.trials[0].candidate.config.seed))
+            echo(disk_line(configs, planned.trials[0].candidate.config.seed))
         _tell_notes(planned)
 
 
@@ -165,9 +165,9 @@ def run(
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
     if code == EXIT_INTERRUPTED:
-        tell(f"\ninterrupted; go on with\n  {this_command(context)}")
+        echo(f"\ninterrupted; go on with\n  {this_command(context)}")
     else:
-        tell(f"\nlook closer:\n  {next_command(context, 'ui')}\n  {next_command(context, 'report')}")
+        echo(f"\nlook closer:\n  {next_command(context, 'ui')}\n  {next_command(context, 'report')}")
     raise typer.Exit(code)
 
 
@@ -206,7 +206,7 @@ def report(
     spaces = spaces_of(study, scale, recipe)
     if not folders.has_store:
         raise InputError(f"there is no store at {folders.store}: run a study first, or name another with --store")
-    tell_store(folders)
+    echo_store(folders)
     ledger = _ledger(folders)
     records = ledger.trials()
     code = EXIT_FINISHED
@@ -219,11 +219,11 @@ def report(
         command = next_command(context, "run", study=space.name)
         try:
             for path in write_report(planned, ledger, expanded(reports) / folder_name(planned), command, judged):
-                tell(f"wrote {path}")
+                echo(f"wrote {path}")
         except ReportKeptError as error:
-            tell(str(error))
+            echo(str(error))
             code = EXIT_SOME_FAILED
-    tell(f"wrote {write_index(expanded(reports))}")
+    echo(f"wrote {write_index(expanded(reports))}")
     raise typer.Exit(code)
 
 
@@ -246,7 +246,7 @@ def fetch(
     use_weights_dir(weights_dir)
     absent = 0
     for need in fetching.fetch(spaces, expanded(data_dir), out):
-        tell(f"{'here   ' if need.here else 'MISSING'}  {need.what}" + (f"\n  {need.advice}" if need.advice else ""))
+        echo(f"{'here   ' if need.here else 'MISSING'}  {need.what}" + (f"\n  {need.advice}" if need.advice else ""))
         absent += not need.here
     raise typer.Exit(EXIT_SOME_FAILED if absent else EXIT_FINISHED)
 
@@ -262,7 +262,7 @@ def _run(
     """Run one study after the other, once all of them are known to be able to start."""
     from study.plan import make_plan
 
-    tell_store(folders)
+    echo_store(folders)
     check_writable(folders.store, "--store")
     ledger = _ledger(folders)
     records = ledger.trials()
@@ -285,9 +285,9 @@ def _run(
         check_runnable(todo, Resources(**asked))
     code = EXIT_FINISHED
     for number, planned in enumerate(plans, start=1):
-        records = ledger.retry(ledger.trials, tell=tell)
+        records = ledger.retry(ledger.trials, log=echo)
         if len(plans) > 1:
-            tell(f"\nstudy {number} of {len(plans)}, {_progress(todo, records)}")
+            echo(f"\nstudy {number} of {len(plans)}, {_progress(todo, records)}")
         code = max(code, _run_one(planned.with_records(records), ledger, asked, this_command(context)))
         if code == EXIT_INTERRUPTED:
             break
@@ -312,7 +312,7 @@ def _naming_all_missing(context: typer.Context, spaces: "list[SearchSpace]", fol
 def _progress(todo: "list[Trial]", records: "Mapping[str, TrialRecord]") -> str:
     """Return how many of the trials that a command found to run are done by now, each identity once."""
     identities = {trial.identity for trial in todo}
-    num_done = sum(identity in records and records[identity].settled for identity in identities)
+    num_done = sum(identity in records and records[identity].is_terminal for identity in identities)
     return f"{num_done} of {len(identities)} trials of this command done"
 
 
@@ -328,14 +328,14 @@ def _run_one(planned: "Plan", ledger: "Ledger", asked: Asked, command: str) -> i
         from study.system.provenance import launch_tags
 
         result = run_plan(planned, ledger, out, Resources(**asked), tags=launch_tags(command))
-        planned = planned.with_records(ledger.retry(ledger.trials, tell=tell))
+        planned = planned.with_records(ledger.retry(ledger.trials, log=echo))
         code = _tell_failures(planned, ledger, result)
     else:
-        from study.ledger.orphans import sweep_idle
+        from study.ledger.orphans import clean_up_idle
 
-        ledger.retry(lambda: sweep_idle(ledger), tell=tell)
+        ledger.retry(lambda: clean_up_idle(ledger), log=echo)
         out.print("nothing to do: every trial is done")
-    ledger.retry(lambda: _share_trials(planned, ledger), tell=tell)
+    ledger.retry(lambda: _share_trials(planned, ledger), log=echo)
     _print_answer(planned, ledger)
     return code
 
@@ -349,8 +349,8 @@ def _ledger(folders: "Folders") -> "Ledger":
 def _share_trials(planned: "Plan", ledger: "Ledger") -> None:
     """Let done trials that another study ran be found from this one, too."""
     for trial in planned.trials:
-        if trial.known is not None and trial.settled:
-            ledger.tag_study(trial.known, planned.space.name, trial.cell)
+        if trial.record is not None and trial.is_terminal:
+            ledger.tag_study(trial.record, planned.space.name, trial.cell)
 
 
 def _tell_failures(planned: "Plan", ledger: "Ledger", result: "RunResult") -> int:
@@ -360,17 +360,17 @@ def _tell_failures(planned: "Plan", ledger: "Ledger", result: "RunResult") -> in
     trials = {trial.identity: trial for trial in planned.trials}
     for identity, message in result.messages.items():
         trial, outcome = trials[identity], result.outcomes[identity]
-        tell(f"{outcome}: {trial_label(trial)}: {message}")
-        if outcome == "failed" and trial.known is not None and trial.known.failure:
-            tell(f"  {trial.missing}; {ledger.address(trial.known.run_id, TRACEBACK)}")
+        echo(f"{outcome}: {trial_label(trial)}: {message}")
+        if outcome == "failed" and trial.record is not None and trial.record.failure:
+            echo(f"  {trial.missing}; {ledger.address(trial.record.run_id, TRACEBACK)}")
     if result.stopped:
-        tell(result.stopped)
+        echo(result.stopped)
     if result.interrupted:
         return EXIT_INTERRUPTED
     return EXIT_SOME_FAILED if planned.to_run else EXIT_FINISHED
 
 
-def _print_answer(planned: "Plan", ledger: "Ledger") -> "list[JudgedClaim]":
+def _print_answer(planned: "Plan", ledger: "Ledger") -> "list[ClaimVerdict]":
     """Print a study's table, what is to be known beside it, and the verdicts on its claims; return these."""
     from study.analysis.verdicts import verdicts
     from study.report.claim_list import to_lines
@@ -381,7 +381,7 @@ def _print_answer(planned: "Plan", ledger: "Ledger") -> "list[JudgedClaim]":
     _tell_notes(planned)
     judged = verdicts(planned, ledger)
     for line in to_lines(judged):
-        tell(line)
+        echo(line)
     return judged
 
 
@@ -389,4 +389,4 @@ def _tell_notes(planned: "Plan") -> None:
     from study.report.notes import notes
 
     for line in notes(planned):
-        tell(line)
+        echo(line)

@@ -25,12 +25,12 @@ from study.execution.failures import (
 from study.execution.progress import StudyProgress
 from study.execution.recorder import Recorder
 from study.execution.resources import Orders
-from study.execution.searcher import Queue, Stateless, Stopper
+from study.execution.searcher import Stateless, Stopper, TrialSearcher
 from study.execution.trainable import clear_work
 from study.labels import trial_label
 from study.layout import ARTIFACTS
-from study.ledger.locks import Leases, LostError
-from study.ledger.records import Outcome, is_settled
+from study.ledger.locks import Locks, LocksLostError
+from study.ledger.records import Outcome, is_terminal
 from study.plan import Plan
 from study.system.limits import memory_limit, num_killed_for_memory
 
@@ -40,7 +40,7 @@ LOOK_AT_RAY_S = 2.0
 """How often to see whether Ray is alive."""
 
 
-class Events(Stateless, tune.Callback):
+class TuneCallback(Stateless, tune.Callback):
     """Hands what Tune sees to the recorder and the progress display, and decides about failures.
 
     Attributes:
@@ -52,16 +52,16 @@ class Events(Stateless, tune.Callback):
         recorder: Recorder,
         progress: StudyProgress,
         plan: Plan,
-        queue: Queue,
+        queue: TrialSearcher,
         stopper: Stopper,
         orders: Orders,
-        leases: Leases,
+        locks: Locks,
     ) -> None:
         self.stopped = ""
         self._orders = orders
         self._queue = queue
         self._stopper = stopper
-        self._leases = leases
+        self._locks = locks
         self._trials = {trial.identity: trial for trial in plan.trials}
         self._any_finished = any(trial.state == "finished" for trial in plan.trials)
         self._recorder = recorder
@@ -71,7 +71,9 @@ class Events(Stateless, tune.Callback):
         self._losses: dict[str, _Loss] = {}
         self._begun: set[str] = set()
         self._signatures: Counter[Signature] = Counter()
-        self._built = {trial.known.built: trial.identity for trial in plan.trials if trial.known and trial.known.built}
+        self._built = {
+            trial.record.built: trial.identity for trial in plan.trials if trial.record and trial.record.built
+        }
         self._ray_seen = time.monotonic()
         self._peak_bytes = 0
         self._num_killed = num_killed_for_memory()
@@ -82,8 +84,8 @@ class Events(Stateless, tune.Callback):
         Raises:
             RayLostError: it is no more.
         """
-        if self._leases.lost:
-            self.stop(f"the study was stopped: {LostError()}")
+        if self._locks.lost:
+            self.stop(f"the study was stopped: {LocksLostError()}")
         if fault := self._recorder.fault or self._queue.fault:
             self.stop(f"the study was stopped: {fault}")
         if time.monotonic() - self._ray_seen > LOOK_AT_RAY_S:
@@ -113,8 +115,8 @@ class Events(Stateless, tune.Callback):
             self._recorder.rows(identity, rows)
             self._val_accuracy[identity] = rows[-1].get("val_accuracy", self._val_accuracy.get(identity))
             self._last_step[identity] = int(rows[-1]["step"])
-            tell = self._progress.resumed if result["repeated"] else self._progress.stepped
-            tell(identity, int(rows[-1]["step"]))
+            log = self._progress.resumed if result["repeated"] else self._progress.stepped
+            log(identity, int(rows[-1]["step"]))
             if self._stopper("", result):
                 self._stopper.running.discard(identity)
         if "outcome" in result:
@@ -201,9 +203,9 @@ class Events(Stateless, tune.Callback):
         self._recorder.started(identity, self._queue.found.get(identity))
 
     def _let_go(self, identity: str, written: Outcome) -> None:
-        if is_settled(written):
+        if is_terminal(written):
             clear_work(self._orders.work / identity)
-        self._leases.release(identity)
+        self._locks.release(identity)
 
     def _end(self, identity: str, outcome: Outcome, *, message: str, failure: str = "", traceback: str = "") -> None:
         work = self._orders.work / identity

@@ -49,7 +49,7 @@ MAX_STARTS = 3
 """How often to try to start Ray: on a busy machine its processes may not find each other in time."""
 
 
-def start_ray(address: str | None = None, *, tell: Callable[[str], None] = warnings.warn) -> None:
+def start_ray(address: str | None = None, *, log: Callable[[str], None] = warnings.warn) -> None:
     """Start a Ray of our own that only this machine can reach, or join a cluster.
 
     Does nothing where Ray runs in this process already.
@@ -63,10 +63,10 @@ def start_ray(address: str | None = None, *, tell: Callable[[str], None] = warni
     """
     os.environ.update(QUIET_RAY)
     if os.environ[RAY_BEYOND_THIS_MACHINE] != "0":
-        tell(f"{RAY_BEYOND_THIS_MACHINE} is set: Ray can be reached, and given code to run, from other machines")
+        log(f"{RAY_BEYOND_THIS_MACHINE} is set: Ray can be reached, and given code to run, from other machines")
     named = os.environ.pop(ADDRESS, None)
     if named and named != address:
-        tell(f"{ADDRESS} = {named} is ignored: --address {named} joins that cluster")
+        log(f"{ADDRESS} = {named} is ignored: --address {named} joins that cluster")
     if ray.is_initialized():
         return
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failed trials are told of by their outcome

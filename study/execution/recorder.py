@@ -13,9 +13,18 @@ from revit.errors import InputError, first_line
 from study.labels import trial_label
 from study.layout import NEEDED_FILES, TRACEBACK
 from study.ledger.ledger import Ledger
-from study.ledger.locks import Leases
-from study.ledger.orphans import merge_twins
-from study.ledger.records import ORIGIN_TAG, Measurement, News, Outcome, TrialRecord, is_settled, now_ms, study_tags
+from study.ledger.locks import Locks
+from study.ledger.orphans import merge_duplicates
+from study.ledger.records import (
+    DIGEST_PREFIX,
+    Measurement,
+    Outcome,
+    TrialRecord,
+    TrialUpdate,
+    is_terminal,
+    now_ms,
+    study_tags,
+)
 from study.plan import Trial
 
 WRITE_EVERY_S = 1.0
@@ -53,8 +62,8 @@ class Recorder:
         launch: str,
         study: Mapping[str, str],
         trials: list[Trial],
-        leases: Leases,
-        tell: Callable[[str], None],
+        locks: Locks,
+        log: Callable[[str], None],
     ) -> None:
         self.outcomes: dict[str, Outcome] = {}
         self.messages: dict[str, str] = {}
@@ -63,33 +72,33 @@ class Recorder:
         self._launch = launch
         self._study = study
         self._trials = {trial.identity: trial for trial in trials}
-        self._leases = leases
-        self._tell = tell
+        self._locks = locks
+        self._log = log
         self._open: dict[str, TrialRecord] = {}
         self._last_step: dict[str, int] = {}
-        self._news: defaultdict[str, News] = defaultdict(News)
+        self._pending: defaultdict[str, TrialUpdate] = defaultdict(TrialUpdate)
         self._written_s: dict[str, float] = {}
-        self._hurry = threading.Event()
+        self._stop_requested = threading.Event()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
 
-    def started(self, identity: str, known: TrialRecord | None = None) -> None:
+    def started(self, identity: str, record: TrialRecord | None = None) -> None:
         """A trial began, or goes on; of one that is new to this launch, `known` is what the ledger had of it."""
-        self._submit(identity, lambda: self._open_trial(identity, self._open.get(identity, known)))
+        self._submit(identity, lambda: self._open_trial(identity, self._open.get(identity, record)))
 
     def rows(self, identity: str, rows: list[dict[str, float]]) -> None:
         """A trial measured something. Steps that the ledger has already, from before a resume, are left out."""
         now = now_ms()
-        self._note(identity, lambda news: news.rows.extend(Measurement(row, now) for row in rows))
+        self._note(identity, lambda update: update.rows.extend(Measurement(row, now) for row in rows))
         self._submit(identity, lambda: self._write_where_due(identity))
 
     def final(self, identity: str, row: dict[str, float]) -> None:
         """What a finished trial measured at the end, once; it is written with that end."""
         measurement = Measurement(row, now_ms())
-        self._note(identity, lambda news: news.rows.append(measurement))
+        self._note(identity, lambda update: update.rows.append(measurement))
 
     def tags(self, identity: str, tags: dict[str, str]) -> None:
         """What is known of a trial's surroundings: its device, precision, versions."""
-        self._note(identity, lambda news: news.tags.update(tags))
+        self._note(identity, lambda update: update.tags.update(tags))
         self._submit(identity, lambda: self._write_where_due(identity))
 
     def ended(
@@ -124,14 +133,14 @@ class Recorder:
             complete: every trial of the launch has been settled, by this launch or another.
         """
         if interrupted:
-            self._hurry.set()
+            self._stop_requested.set()
         for identity in self._trials:
             self._submit(identity, partial(self._close_interrupted, identity))
         self._submit_last(partial(self._close_launch, interrupted, complete))
         self._thread.shutdown(wait=True)
 
-    def _note(self, identity: str, add: Callable[[News], None]) -> None:
-        self._thread.submit(lambda: add(self._news[identity]))
+    def _note(self, identity: str, add: Callable[[TrialUpdate], None]) -> None:
+        self._thread.submit(lambda: add(self._pending[identity]))
 
     def _submit(self, identity: str, write: Callable[[], None]) -> None:
         def write_or_note() -> None:
@@ -141,7 +150,7 @@ class Recorder:
                 self.fault = self.fault or str(error)
                 self.outcomes[identity] = "interrupted"
             except Exception as error:  # whatever a store can raise: the trial is then not whole
-                self._news.pop(identity, None)  # it can still be ended
+                self._pending.pop(identity, None)  # it can still be ended
                 self.messages.setdefault(identity, f"not written: {type(error).__name__}: {first_line(error)}")
                 self.outcomes[identity] = "failed"
 
@@ -160,20 +169,20 @@ class Recorder:
 
     def _write(self, write: Callable[[], None]) -> None:
         def confirm_and_write() -> None:
-            self._leases.confirm()
+            self._locks.confirm()
             write()
 
-        tell = self._tell
+        log = self._log
         self._ledger.retry(
-            confirm_and_write, should_stop=self._hurry.is_set, tell=lambda line: tell(f"{line}; trials go on")
+            confirm_and_write, should_stop=self._stop_requested.is_set, log=lambda line: log(f"{line}; trials go on")
         )
 
-    def _open_trial(self, identity: str, known: TrialRecord | None) -> None:
+    def _open_trial(self, identity: str, record: TrialRecord | None) -> None:
         trial = self._trials[identity]
         config = trial.candidate.config
-        known = self._ledger.open_trial(
+        record = self._ledger.open_trial(
             identity,
-            known,
+            record,
             launch=self._launch,
             name=trial_label(trial),
             tags={
@@ -182,27 +191,27 @@ class Recorder:
                 "seed": str(config.seed),
                 "dataset": config.dataset,
                 "model": config.model.name,
-                **{f"{ORIGIN_TAG}{name}": value for name, value in trial.origin.items()},
+                **{f"{DIGEST_PREFIX}{name}": value for name, value in trial.input_digests.items()},
                 **{name: str(count) for name, count in trial.sizes.items()},
             },
         )
-        self._open[identity] = known
-        self._last_step.setdefault(identity, known.last_step)
-        self._news[identity] = News(config=config.flat())  # again, too: whoever began it may have died before
+        self._open[identity] = record
+        self._last_step.setdefault(identity, record.last_step)
+        self._pending[identity] = TrialUpdate(config=config.flat())  # again, too: whoever began it may have died before
         self._written_s[identity] = time.monotonic()
 
     def _write_where_due(self, identity: str) -> None:
         if time.monotonic() - self._written_s[identity] >= WRITE_EVERY_S:
-            news = self._unwritten(identity)
-            self._ledger.log(self._open[identity].run_id, news)
-            self._last_step[identity] = max([self._last_step[identity], *(int(row["step"]) for row, _ in news.rows)])
-            self._news[identity] = News()
+            update = self._unwritten(identity)
+            self._ledger.log(self._open[identity].run_id, update)
+            self._last_step[identity] = max([self._last_step[identity], *(int(row["step"]) for row, _ in update.rows)])
+            self._pending[identity] = TrialUpdate()
             self._written_s[identity] = time.monotonic()
 
-    def _unwritten(self, identity: str) -> News:
+    def _unwritten(self, identity: str) -> TrialUpdate:
         """What is known of a trial, without what is written from before a resume."""
-        news = self._news[identity]
-        return replace(news, rows=[each for each in news.rows if self._is_new(identity, each.row)])
+        update = self._pending[identity]
+        return replace(update, rows=[each for each in update.rows if self._is_new(identity, each.row)])
 
     def _is_new(self, identity: str, row: Mapping[str, float]) -> bool:
         if TESTED in row:
@@ -219,12 +228,12 @@ class Recorder:
         self._ledger.close_trial(
             self._open[identity].run_id,
             outcome,
-            news=self._unwritten(identity),
+            update=self._unwritten(identity),
             message=message,
             failure=failure,
             artifacts=artifacts,
         )
-        del self._open[identity], self._news[identity]
+        del self._open[identity], self._pending[identity]
         self.outcomes[identity] = outcome
         if message:
             self.messages[identity] = message
@@ -233,16 +242,16 @@ class Recorder:
         if identity in self._open:
             outcome = self.outcomes.setdefault(identity, "interrupted")
             message = self.messages.get(identity, "stopped before its last step")
-            run_id, news = self._open[identity].run_id, self._unwritten(identity)
-            self._end(run_id, partial(self._ledger.close_trial, run_id, outcome, news=news, message=message))
+            run_id, update = self._open[identity].run_id, self._unwritten(identity)
+            self._end(run_id, partial(self._ledger.close_trial, run_id, outcome, update=update, message=message))
 
     def _close_launch(self, interrupted: bool, complete: bool) -> None:
         ended = list(self.outcomes.values())
         counts = {f"num_{outcome}": float(ended.count(outcome)) for outcome in sorted(set(ended))}
-        done = complete and all(map(is_settled, ended))
+        done = complete and all(map(is_terminal, ended))
         outcome: Outcome = "interrupted" if interrupted else "finished" if done else "failed"
         if not interrupted:
-            merge_twins(self._ledger, self._leases)
+            merge_duplicates(self._ledger, self._locks)
         self._end(self._launch, partial(self._ledger.close_launch, self._launch, outcome, counts))
 
     def _end(self, run_id: str, end: Callable[[], None]) -> None:

@@ -15,20 +15,20 @@ from rich.filesize import decimal
 from revit.config import ModelConfig
 from revit.errors import InputError
 from revit.models.weights import PACKAGED
-from study.execution.callback import Events
+from study.execution.callback import TuneCallback
 from study.execution.cluster import find_nodes, ray_is_alive, start_ray
 from study.execution.failures import MOST_LOST, RayLostError
 from study.execution.progress import StudyProgress
 from study.execution.recorder import Recorder
 from study.execution.resources import Orders, Resources, share_of
-from study.execution.searcher import Queue, Stopper
+from study.execution.searcher import Stopper, TrialSearcher
 from study.execution.trainable import train_trial
 from study.layout import LOCKS, STOP_FILE, TUNE, WORK
 from study.ledger.ledger import Ledger
-from study.ledger.locks import Leases
-from study.ledger.orphans import sweep
+from study.ledger.locks import Locks
+from study.ledger.orphans import clean_up
 from study.ledger.records import Outcome
-from study.ledger.server_locks import ServerLeases
+from study.ledger.server_locks import ServerLocks
 from study.model_check import model_key
 from study.plan import Plan, Trial
 
@@ -112,15 +112,15 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, resources: Resources,
         InputError: a trial asks for more than Ray finds here.
     """
 
-    def tell(line: str) -> None:
+    def log(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    start_ray(resources.address, tell=tell)
+    start_ray(resources.address, log=log)
     share = share_of(resources, find_nodes())
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(share.num_slots)  # so many workers start at a time
-    launch, lock, leases = begin_launch(plan.space.name, {**plan.space.tags, **tags}, ledger, tell)
-    ledger.retry(lambda: sweep(ledger, leases), tell=tell)
-    plan = plan.with_records(ledger.retry(ledger.trials, tell=tell))  # another run may have ended since it was made
+    launch, lock, locks = begin_launch(plan.space.name, {**plan.space.tags, **tags}, ledger, log)
+    ledger.retry(lambda: clean_up(ledger, locks), log=log)
+    plan = plan.with_records(ledger.retry(ledger.trials, log=log))  # another run may have ended since it was made
     folder = ledger.root / TUNE / lock
     orders = Orders(plan, share, ledger.root / WORK, folder / STOP_FILE)
     stopper = Stopper(console, orders.stop_file)
@@ -129,44 +129,46 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, resources: Resources,
         launch=launch,
         study=plan.space.tags,
         trials=plan.to_run,
-        leases=leases,
-        tell=tell,
+        locks=locks,
+        log=log,
     )
-    queue = Queue(plan.to_run, orders, leases, ledger, stopper)
+    queue = TrialSearcher(plan.to_run, orders, locks, ledger, stopper)
     try:
-        with stopper.listening(), StudyProgress(console, plan.to_run) as progress:
-            events = Events(recorder, progress, plan, queue, stopper, orders, leases)
+        with stopper.handle_signals(), StudyProgress(console, plan.to_run) as progress:
+            events = TuneCallback(recorder, progress, plan, queue, stopper, orders, locks)
             _run_to_the_end(queue, events, stopper, folder, resources.address)
     finally:
         queue.close()
-        recorder.close(interrupted=stopper.pressed or leases.lost, complete=not queue.num_left)
-        leases.release_all()
+        recorder.close(interrupted=stopper.interrupted or locks.lost, complete=not queue.num_left)
+        locks.release_all()
         shutil.rmtree(folder, ignore_errors=True)
     return RunResult(
         outcomes=recorder.outcomes,
         messages=recorder.messages,
-        interrupted=stopper.pressed,
+        interrupted=stopper.interrupted,
         stopped=events.stopped or recorder.fault,
     )
 
 
 def begin_launch(
-    study: str, tags: Mapping[str, str], ledger: Ledger, tell: Callable[[str], None]
-) -> tuple[str, str, Leases]:
+    study: str, tags: Mapping[str, str], ledger: Ledger, log: Callable[[str], None]
+) -> tuple[str, str, Locks]:
     """Begin a launch, whose lock is held before anybody can see it: a sweep ends what nobody holds.
 
     Returns:
         The id of its run, the name of its lock, and its leases: on its server, or on its store's disk.
     """
     folder = ledger.root / LOCKS
-    leases = ServerLeases(folder, ledger) if ledger.server else Leases(folder)
-    lock = leases.take_new()
-    launch = ledger.retry(lambda: ledger.open_launch(study, tags, lock), tell=tell)
-    leases.begin(launch)
-    return launch, lock, leases
+    locks = ServerLocks(folder, ledger) if ledger.server else Locks(folder)
+    lock = locks.acquire_new()
+    launch = ledger.retry(lambda: ledger.open_launch(study, tags, lock), log=log)
+    locks.begin(launch)
+    return launch, lock, locks
 
 
-def _run_to_the_end(queue: Queue, events: Events, stopper: Stopper, folder: Path, address: str | None) -> None:
+def _run_to_the_end(
+    queue: TrialSearcher, events: TuneCallback, stopper: Stopper, folder: Path, address: str | None
+) -> None:
     """Run Tune until the queue is empty or the study stopped; where Ray itself dies, start it again."""
     lost_with: list[int] = []
     while True:
@@ -190,10 +192,10 @@ def _run_to_the_end(queue: Queue, events: Events, stopper: Stopper, folder: Path
         except InputError as error:
             events.stop(f"the study was stopped: Ray died, and: {error}")
             return
-        queue.all_again()
+        queue.requeue_all()
 
 
-def _run_tune(queue: Queue, events: Events, stopper: Stopper, folder: Path) -> None:
+def _run_tune(queue: TrialSearcher, events: TuneCallback, stopper: Stopper, folder: Path) -> None:
     tuner = tune.Tuner(
         tune.with_resources(train_trial, _bundle),
         tune_config=tune.TuneConfig(

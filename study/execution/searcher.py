@@ -16,8 +16,8 @@ from rich.console import Console
 
 from revit.errors import first_line
 from study.execution.resources import Orders
-from study.ledger.ledger import Ledger, may_pass
-from study.ledger.locks import Leases
+from study.ledger.ledger import Ledger, is_transient
+from study.ledger.locks import Locks
 from study.ledger.records import TrialRecord
 from study.plan import Trial
 from study.system.signals import handled
@@ -35,7 +35,7 @@ class Stateless:
         return {}
 
 
-class Queue(Stateless, Searcher):
+class TrialSearcher(Stateless, Searcher):
     """Hands Tune one trial after the other: each whose lease is got, and that nobody has settled since.
 
     Args:
@@ -46,7 +46,7 @@ class Queue(Stateless, Searcher):
         fault: why no lease can be had any more, one line; empty while all is well.
     """
 
-    def __init__(self, trials: list[Trial], orders: Orders, leases: Leases, ledger: Ledger, stopper: "Stopper") -> None:
+    def __init__(self, trials: list[Trial], orders: Orders, locks: Locks, ledger: Ledger, stopper: "Stopper") -> None:
         super().__init__()
         self._orders = orders
         self._waiting = deque(trials)
@@ -54,11 +54,11 @@ class Queue(Stateless, Searcher):
         self.found: dict[str, TrialRecord] = {}
         self.fault = ""
         self._alone: set[str] = set()
-        self._leases = leases
+        self._locks = locks
         self._ledger = ledger
         self._stopper = stopper
         self._look_again = 0.0
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="leases")
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="locks")
         self._search: Future[_Found] | None = None
 
     @property
@@ -90,7 +90,7 @@ class Queue(Stateless, Searcher):
         try:
             trial, settled = search.result()
         except Exception as error:  # whatever a store can raise
-            if not may_pass(error):
+            if not is_transient(error):
                 self.fault = f"no trial can be begun: {first_line(error)}"
             return None
         gone = {*settled, *([trial.identity] if trial else [])}
@@ -101,11 +101,11 @@ class Queue(Stateless, Searcher):
         """Take the lease of the first trial that nobody else trains or has settled. In a thread: a server may hang."""
         settled: list[str] = []
         for trial in waiting:
-            if not self._leases.take(trial.identity):
+            if not self._locks.acquire(trial.identity):
                 continue
             if not self._is_settled(trial):
                 return _Found(trial, settled)
-            self._leases.release(trial.identity)
+            self._locks.release(trial.identity)
             settled.append(trial.identity)
         return _Found(None, settled)
 
@@ -119,7 +119,7 @@ class Queue(Stateless, Searcher):
         if record is None:
             return False
         self.found[trial.identity] = record
-        return record.settled
+        return record.is_terminal
 
     def again(self, identity: str) -> None:
         """Let a trial that was running run again."""
@@ -130,7 +130,7 @@ class Queue(Stateless, Searcher):
         self._alone.add(identity)
         self.again(identity)
 
-    def all_again(self) -> None:
+    def requeue_all(self) -> None:
         """Let every trial that was running run again."""
         for identity in list(self._running):
             self.again(identity)
@@ -175,7 +175,7 @@ class Stopper(Stateless, tune.Stopper):
     """
 
     def __init__(self, console: Console, stop_file: Path) -> None:
-        self.pressed = False
+        self.interrupted = False
         self.stopping = False
         self.running: set[str] = set()
         self._console = console
@@ -195,14 +195,14 @@ class Stopper(Stateless, tune.Stopper):
         """Whether Tune is to stop every trial at once: those that have not begun."""
         return self.stopping and not self.running
 
-    def listening(self) -> AbstractContextManager[None]:
+    def handle_signals(self) -> AbstractContextManager[None]:
         """While inside, signals that ask this process to end stop the study. Main thread only."""
         return handled(self._press)
 
     def _press(self, number: int, _: object) -> None:
-        if self.pressed and number == signal.SIGINT:
+        if self.interrupted and number == signal.SIGINT:
             raise KeyboardInterrupt
-        if not self.pressed:
-            self.pressed = True
+        if not self.interrupted:
+            self.interrupted = True
             self.stop()
             self._console.print("stopping the trials; press Ctrl-C again to leave at once")

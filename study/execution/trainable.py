@@ -21,13 +21,13 @@ from revit.source import import_all
 from study.execution.environment import describe
 from study.execution.failures import CodeChangedError, WorkFolderLostError, classify
 from study.layout import ARTIFACTS, BUILT, CHECKPOINT, CONFIG, MODEL, PREDICTIONS
-from study.system.retry import patiently
+from study.system.retry import retry_transient
 
 """Artifacts that every finished trial leaves."""
 
-SAVE_LOOK_AFTER_S, SAVE_AFTER_S = 2.0, 300.0
+CHECKPOINT_INTERVAL_S, SAVE_AFTER_S = 2.0, 300.0
 """How long after a trial began or was last saved it is saved at a look, and at any report: less is soon done again."""
-TELL_EVERY_S = 1.0
+REPORT_INTERVAL_S = 1.0
 """Rows that come sooner after the last telling are told with what comes next: each keeps worker and driver busy."""
 LONGEST_DEATH_S = 60.0
 """For how long a worker may live on after its study was killed."""
@@ -147,7 +147,7 @@ def _train(order: Order, config: FineTuneConfig) -> None:
     from revit.datasets.image_store import ImageStore
     from revit.training.built import built_digest
     from revit.training.fine_tune import TrialData, fine_tune, marks
-    from revit.training.train_state import Row, TrainState, newest_whole
+    from revit.training.train_state import Row, TrainState, latest_valid_checkpoint
 
     checkpoint, artifacts = Path(order.work) / CHECKPOINT, Path(order.work) / ARTIFACTS
     shutil.rmtree(artifacts, ignore_errors=True)  # of an earlier attempt that failed
@@ -157,7 +157,7 @@ def _train(order: Order, config: FineTuneConfig) -> None:
 
     weights = None if order.weights is None else Path(order.weights)
     data = TrialData.of(config, ImageStore(Path(order.images)), weights, order.num_cpus)
-    resume = newest_whole(checkpoint)
+    resume = latest_valid_checkpoint(checkpoint)
     save_at = marks(config.num_steps(len(data.splits.train), data.splits.num_all), config.num_evals)
     told_before = resume is not None  # of a resumed trial the first report repeats what came before
     untold: list[Row] = []
@@ -166,36 +166,36 @@ def _train(order: Order, config: FineTuneConfig) -> None:
     def stopping() -> bool:
         return Path(order.stop_file).exists()
 
-    def tell(news: dict[str, Any]) -> None:
+    def log(update: dict[str, Any]) -> None:
         """Report news, with the rows that wait."""
         nonlocal untold, told_at
         if untold:
-            news = {"rows": untold, "repeated": False, "saved": False, **news}
+            update = {"rows": untold, "repeated": False, "saved": False, **update}
             untold = []
-        tune.report({"peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, **news})
+        tune.report({"peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, **update})
         told_at = time.monotonic()
 
     def report(rows: list[Row], state: TrainState) -> None:
         nonlocal told_before, saved_at
         since_s = time.monotonic() - saved_at
-        due = since_s > (SAVE_LOOK_AFTER_S if state.step in save_at else SAVE_AFTER_S)
+        due = since_s > (CHECKPOINT_INTERVAL_S if state.step in save_at else SAVE_AFTER_S)
         saving = not told_before and (due or stopping())
         if saving:
-            patiently(lambda: state.save(checkpoint), hurry=stopping)
+            retry_transient(lambda: state.save(checkpoint), should_stop=stopping)
             saved_at = time.monotonic()
         untold.extend(rows)
-        if saving or told_before or time.monotonic() - told_at > TELL_EVERY_S:
-            tell({"repeated": told_before, "saved": saving or told_before})
+        if saving or told_before or time.monotonic() - told_at > REPORT_INTERVAL_S:
+            log({"repeated": told_before, "saved": saving or told_before})
         told_before = False
 
     def write(path: Path, writer: Callable[[Path, Any], None], content: Any) -> None:
-        patiently(lambda: writer(path, content), hurry=stopping)
+        retry_transient(lambda: writer(path, content), should_stop=stopping)
 
     def write_built(built: dict[str, Any]) -> None:
         write(artifacts / CONFIG, _write_json, order.config)
         write(artifacts / BUILT, _write_json, built)
         ran_on = describe(device, num_threads=torch.get_num_threads(), compiled=order.compiled)
-        tell({"tags": {**ran_on, "micro_batch": str(built["micro_batch"]), "built": built_digest(built)}})
+        log({"tags": {**ran_on, "micro_batch": str(built["micro_batch"]), "built": built_digest(built)}})
 
     try:
         result = fine_tune(
@@ -206,19 +206,19 @@ def _train(order: Order, config: FineTuneConfig) -> None:
             resume=resume,
             compile_model=order.compiled,
             on_built=write_built,
-            hurry=stopping,
+            should_stop=stopping,
         )
     except DivergedError as error:
-        tell({"outcome": "diverged", "message": str(error)})
+        log({"outcome": "diverged", "message": str(error)})
         return
     except Exception:
         if untold:
-            tell({})
+            log({})
         raise
     write(artifacts / PREDICTIONS, _write_predictions, asdict(result.predictions))
     if order.keep_model:
         write(artifacts / MODEL, _write_model, result.model)
-    tell({"outcome": "finished", "metrics": result.metrics})
+    log({"outcome": "finished", "metrics": result.metrics})
 
 
 def _free_memory() -> None:

@@ -42,7 +42,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from revit.errors import InputError
 from revit.paths import check_writable
 from study.layout import ARTIFACTS, DATABASE, OPEN_LOCK, TRACEBACK
-from study.ledger.locks import Leases
+from study.ledger.locks import Locks
 from study.ledger.records import (
     CELL_TAG,
     LOCK_TAG,
@@ -50,17 +50,17 @@ from study.ledger.records import (
     STATUS,
     STEPS_DONE,
     STUDY_TAG,
-    Entry,
-    News,
     Outcome,
+    RunInfo,
     RunningLaunch,
     TrialRecord,
+    TrialUpdate,
     now_ms,
     owner_of,
     study_tags,
 )
 from study.system import retry as patience
-from study.system.retry import patiently
+from study.system.retry import retry_transient
 
 T = TypeVar("T")
 
@@ -71,7 +71,7 @@ BATCH_METRICS = 800
 
 CLAIM_TAG = "claim."
 """Prefix of the tags of a launch that say what it has claimed for itself."""
-BEAT_TAG, GIVEN_UP_TAG = "beat", "given_up"
+HEARTBEAT_TAG, EVICTED_TAG = "beat", "given_up"
 """Tags of a launch: how often it told that it lives; that another launch took it for dead."""
 
 SERVER_SETTINGS = {
@@ -100,7 +100,7 @@ class RestoredError(Exception):
         super().__init__(f"run {run_id} was deleted in MLflow while it was written; it is restored")
 
 
-def may_pass(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Return whether it is worth repeating what failed: a disk or server may come back, a proxy let through again."""
     status = _http_status(error)
     if status is not None:
@@ -108,7 +108,7 @@ def may_pass(error: BaseException) -> bool:
     away = isinstance(error, MlflowException) and (
         error.error_code == "TEMPORARILY_UNAVAILABLE" or UNREACHABLE.match(str(error)) is not None
     )
-    return away or isinstance(error, RestoredError | JSONDecodeError) or patience.may_pass(error)
+    return away or isinstance(error, RestoredError | JSONDecodeError) or patience.is_transient(error)
 
 
 def _http_status(error: BaseException) -> int | None:
@@ -180,7 +180,7 @@ class Ledger:
         self,
         call: Callable[[], T],
         *,
-        tell: Callable[[str], None],
+        log: Callable[[str], None],
         should_stop: Callable[[], bool] = lambda: False,
     ) -> T:
         """Return what a call on this store returns, once its disk or server is available.
@@ -191,7 +191,9 @@ class Ledger:
             should_stop: polled every second; True abandons the retry.
         """
         name = self.server or self.root
-        return patiently(call, passing=may_pass, hurry=should_stop, tell=lambda line: tell(f"the store {name} {line}"))
+        return retry_transient(
+            call, passing=is_transient, should_stop=should_stop, log=lambda line: log(f"the store {name} {line}")
+        )
 
     def trials(self) -> dict[str, TrialRecord]:
         """Every trial there is, by identity."""
@@ -204,11 +206,11 @@ class Ledger:
             runs[run.data.tags[tag]].append(run)
         return runs
 
-    def twins(self) -> list[str]:
+    def duplicates(self) -> list[str]:
         """Return identities and locks that several runs have: a request to create one was executed twice."""
         return [name for tag in ("identity", LOCK_TAG) for name, runs in self._runs_by(tag).items() if len(runs) > 1]
 
-    def merge_twins(self, name: str) -> None:
+    def merge_duplicates(self, name: str) -> None:
         """Keep, of the runs of an identity or lock, the one that got furthest. Only for whoever holds that lock."""
         for tag in ("identity", LOCK_TAG):
             if runs := self._runs_of(tag, name):
@@ -243,13 +245,13 @@ class Ledger:
                 raise
         return self._merge(self._runs_of(tag, value))
 
-    def entries(self) -> list[Entry]:
+    def run_infos(self) -> list[RunInfo]:
         """Every run of the database, the deleted ones and those of other experiments among them."""
         experiments = [str(each.experiment_id) for each in self._client.search_experiments(ViewType.ALL)]
         return [self._entry(run) for run in self._search("", experiments, ViewType.ALL)]
 
-    def _entry(self, run: Run) -> Entry:
-        return Entry(
+    def _entry(self, run: Run) -> RunInfo:
+        return RunInfo(
             run_id=run.info.run_id,
             name=run.info.run_name,
             status=run.info.status,
@@ -285,14 +287,14 @@ class Ledger:
         runs = self._runs_of("identity", identity)
         return _record(max(runs, key=_precedence)) if runs else None
 
-    def close_abandoned(self, leases: Leases) -> None:
+    def close_stale_runs(self, locks: Locks) -> None:
         """End every run that nobody ended, as whoever ran it died: of the living, its lease cannot be taken."""
         for run in self._search("attributes.status = 'RUNNING'"):
             name = owner_of(run.info.run_id, run.data.tags)
-            if leases.take_over(name):
+            if locks.acquire_if_free(name):
                 self._client.log_batch(run.info.run_id, tags=[RunTag("outcome", "interrupted")])
                 self._close(run.info.run_id, "interrupted")
-                leases.release(name)
+                locks.release(name)
 
     def open_launch(self, study: str, tags: Mapping[str, str], lock: str = "") -> str:
         """Begin a launch of a study; returns the id of its run, the parent of its trials' runs.
@@ -308,7 +310,7 @@ class Ledger:
         """Write down that a launch has claimed a name for itself."""
         self.tag(launch, {f"{CLAIM_TAG}{name}": "yes"})
 
-    def unclaim(self, launch: str, name: str) -> None:
+    def unlock(self, launch: str, name: str) -> None:
         """Take a claim back, where there is one."""
         if f"{CLAIM_TAG}{name}" not in self._client.get_run(launch).data.tags:
             return
@@ -318,7 +320,7 @@ class Ledger:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # so where a proxy sends the request twice
                 raise
 
-    def claimants(self, name: str) -> list[RunningLaunch]:
+    def lock_holders(self, name: str) -> list[RunningLaunch]:
         """The launches that nobody has ended and that claim a name, or whose own lock it is."""
         return [each for each in self.running().values() if name in each.claims or name == each.lock]
 
@@ -331,16 +333,16 @@ class Ledger:
     def _running(run: Run) -> RunningLaunch:
         tags = run.data.tags
         claims = frozenset(tag.removeprefix(CLAIM_TAG) for tag in tags if tag.startswith(CLAIM_TAG))
-        return RunningLaunch(run.info.run_id, owner_of(run.info.run_id, tags), tags.get(BEAT_TAG, ""), claims)
+        return RunningLaunch(run.info.run_id, owner_of(run.info.run_id, tags), tags.get(HEARTBEAT_TAG, ""), claims)
 
     def beat(self, launch: str, count: int) -> bool:
         """Tell that a launch lives; False where another has given it up."""
-        self.tag(launch, {BEAT_TAG: str(count)})
-        return GIVEN_UP_TAG not in self._client.get_run(launch).data.tags
+        self.tag(launch, {HEARTBEAT_TAG: str(count)})
+        return EVICTED_TAG not in self._client.get_run(launch).data.tags
 
-    def give_up(self, launch: str) -> None:
+    def evict(self, launch: str) -> None:
         """End a launch whose process seems to be dead: what it claimed is free, and should it live, it is to stop."""
-        self.tag(launch, {GIVEN_UP_TAG: "yes", "outcome": "interrupted"})
+        self.tag(launch, {EVICTED_TAG: "yes", "outcome": "interrupted"})
         self._close(launch, "interrupted")
 
     def close_launch(self, launch: str, outcome: Outcome, counts: Mapping[str, float]) -> None:
@@ -351,7 +353,7 @@ class Ledger:
         self._close(launch, outcome)
 
     def open_trial(
-        self, identity: str, known: TrialRecord | None = None, *, launch: str, name: str, tags: Mapping[str, str]
+        self, identity: str, record: TrialRecord | None = None, *, launch: str, name: str, tags: Mapping[str, str]
     ) -> TrialRecord:
         """Begin a trial, or take up its run again; returns what is written of it.
 
@@ -359,25 +361,25 @@ class Ledger:
             known: what `find` found of it, since when nobody else may have begun it.
         """
         all_tags = {"kind": "trial", "identity": identity, PARENT_TAG: launch, **tags}
-        if known is None:
+        if record is None:
             return _record(self._create_once("identity", identity, name, all_tags))
-        if known.failure:
-            self._repository(known.run_id).delete_artifacts(TRACEBACK)  # type: ignore[no-untyped-call]  # as above
-        with self._writing(known.run_id):
-            self._client.update_run(known.run_id, status="RUNNING")
-        self.tag(known.run_id, {**all_tags, "outcome": "", "message": "", "failure": ""})
-        return known
+        if record.failure:
+            self._repository(record.run_id).delete_artifacts(TRACEBACK)  # type: ignore[no-untyped-call]  # as above
+        with self._writing(record.run_id):
+            self._client.update_run(record.run_id, status="RUNNING")
+        self.tag(record.run_id, {**all_tags, "outcome": "", "message": "", "failure": ""})
+        return record
 
-    def log(self, run_id: str, news: News) -> None:
+    def log(self, run_id: str, update: TrialUpdate) -> None:
         """Write what is known of a trial, its tags last. Written twice, it is there once: MLflow keeps no equals."""
         metrics = [
             Metric(name, value, at_ms, int(row["step"]))
-            for row, at_ms in news.rows
+            for row, at_ms in update.rows
             for name, value in {**row, STEPS_DONE: row["step"]}.items()
             if name != "step"
         ]
-        params = [Param(key, str(value)) for key, value in news.config.items()]
-        tags = [RunTag(key, value) for key, value in news.tags.items()]
+        params = [Param(key, str(value)) for key, value in update.config.items()]
+        tags = [RunTag(key, value) for key, value in update.tags.items()]
         with self._writing(run_id):
             while len(metrics) > BATCH_METRICS:
                 self._client.log_batch(run_id, metrics[:BATCH_METRICS])
@@ -389,7 +391,7 @@ class Ledger:
         run_id: str,
         outcome: Outcome,
         *,
-        news: News | None = None,
+        update: TrialUpdate | None = None,
         message: str = "",
         failure: str = "",
         artifacts: Path | None = None,
@@ -404,9 +406,9 @@ class Ledger:
         """
         if artifacts is not None and artifacts.is_dir():
             self._keep(run_id, artifacts)
-        news = news or News()
+        update = update or TrialUpdate()
         how = {"outcome": outcome, "message": message[:5000], "failure": failure}
-        self.log(run_id, replace(news, tags={**news.tags, **how}))
+        self.log(run_id, replace(update, tags={**update.tags, **how}))
         self._close(run_id, outcome)
 
     def _keep(self, run_id: str, files: Path) -> None:
@@ -452,11 +454,11 @@ class Ledger:
         with self._writing(run_id):
             self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
-    def tag_study(self, known: TrialRecord, study: str, cell: str) -> None:
+    def tag_study(self, record: TrialRecord, study: str, cell: str) -> None:
         """Let a trial that another study ran be found from this one, in its own cell."""
         tags = study_tags(study, cell)
-        if not tags.items() <= known.tags.items():
-            self.tag(known.run_id, tags)
+        if not tags.items() <= record.tags.items():
+            self.tag(record.run_id, tags)
 
     def curve(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """A trial's metric at every step at which it was written."""
@@ -521,7 +523,7 @@ class Ledger:
         try:
             yield
         except MlflowException as error:
-            if may_pass(error) or self._client.get_run(run_id).info.lifecycle_stage == LifecycleStage.ACTIVE:
+            if is_transient(error) or self._client.get_run(run_id).info.lifecycle_stage == LifecycleStage.ACTIVE:
                 raise
             self.check_experiment()
             self._client.restore_run(run_id)

@@ -12,14 +12,14 @@ PLAIN_NAME = re.compile(r"\w[\w.-]*")
 """A name that is a file's, and none of a folder elsewhere."""
 
 
-class LostError(RuntimeError):
+class LocksLostError(RuntimeError):
     """This launch was taken for dead: its trials are another's."""
 
     def __init__(self) -> None:
         super().__init__("the server did not hear of this launch for a minute, and another took its trials over")
 
 
-class Leases:
+class Locks:
     """Locks of trials, by identity. The system takes a dead process's from it, however it died.
 
     A lease is a lock on a file of the store, so the store's disk has to know locks, as local disks and NFS from
@@ -37,10 +37,10 @@ class Leases:
         self._folder = folder
         self._held: dict[str, FileLock] = {}
 
-    def take_new(self) -> str:
+    def acquire_new(self) -> str:
         """Take the lease of a new name, and return that: it is held before anybody can know it."""
         name = uuid4().hex
-        return name if Leases.take(self, name) else self.take_new()  # a sweep may have been quicker
+        return name if Locks.acquire(self, name) else self.acquire_new()  # a sweep may have been quicker
 
     def begin(self, launch: str) -> None:
         """Take up what keeps the leases of a launch: a lock on a disk needs nothing.
@@ -52,15 +52,15 @@ class Leases:
     def confirm(self) -> None:
         """Raise LostError where the leases may be another's by now: a lock on a disk never is."""
 
-    def take_over(self, name: str) -> bool:
+    def acquire_if_free(self, name: str) -> bool:
         """Whether the lease was nobody's, not even this process's, and is this process's now."""
-        return name not in self._held and self.take(name)
+        return name not in self._held and self.acquire(name)
 
-    def take_left(self, name: str) -> bool:
+    def acquire_stale(self, name: str) -> bool:
         """Whether a process of this folder died with the lease, which is this process's now."""
-        return self._path(name).exists() and Leases.take(self, name)
+        return self._path(name).exists() and Locks.acquire(self, name)
 
-    def take(self, name: str) -> bool:
+    def acquire(self, name: str) -> bool:
         """Whether the lease is this process's now; False where another has it. Does not wait."""
         if name in self._held:
             return True

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from study.layout import LOCKS, TUNE, WORK
 from study.ledger.ledger import Ledger
-from study.ledger.locks import Leases
+from study.ledger.locks import Locks
 from study.ledger.server_locks import end_if_dead_here
 
 
 @dataclass(frozen=True)
-class Leftover:
+class Orphan:
     """A folder or file that whoever made it did not live to remove.
 
     Attributes:
@@ -25,67 +25,67 @@ class Leftover:
     why: str
 
 
-def leftovers(ledger: Ledger) -> Iterator[Leftover]:
+def find_orphans(ledger: Ledger) -> Iterator[Orphan]:
     """What may be removed from a store, unless its owner lives."""
-    settled = {identity for identity, record in ledger.trials().items() if record.settled}
+    settled = {identity for identity, record in ledger.trials().items() if record.is_terminal}
     for folder in inside(ledger.root / WORK):
         if folder.name in settled:
-            yield Leftover(folder, folder.name, "work folder of a trial that is settled")
+            yield Orphan(folder, folder.name, "work folder of a trial that is settled")
     for folder in inside(ledger.root / TUNE):
-        yield Leftover(folder, folder.name, "folder of a launch that died")
+        yield Orphan(folder, folder.name, "folder of a launch that died")
     for lock in inside(ledger.root / LOCKS):
-        yield Leftover(lock, lock.stem, "lease of a process that died")
+        yield Orphan(lock, lock.stem, "lease of a process that died")
 
 
-def sweep(ledger: Ledger, leases: Leases) -> list[Leftover]:
+def clean_up(ledger: Ledger, locks: Locks) -> list[Orphan]:
     """End the runs that nobody ended, and remove what is left over; what belongs to the living stays."""
-    merge_twins(ledger, leases)
-    ledger.close_abandoned(leases)
-    return [each for each in leftovers(ledger) if _remove(each, leases)]
+    merge_duplicates(ledger, locks)
+    ledger.close_stale_runs(locks)
+    return [each for each in find_orphans(ledger) if _remove(each, locks)]
 
 
-def merge_twins(ledger: Ledger, leases: Leases) -> list[str]:
+def merge_duplicates(ledger: Ledger, locks: Locks) -> list[str]:
     """Merge the runs of each trial and launch that has several, and that nobody runs; returns their names."""
-    free = [name for name in ledger.twins() if leases.take_over(name)]
+    free = [name for name in ledger.duplicates() if locks.acquire_if_free(name)]
     for name in free:
-        ledger.merge_twins(name)
-        leases.release(name)
+        ledger.merge_duplicates(name)
+        locks.release(name)
     return free
 
 
-def merge_idle_twins(ledger: Ledger) -> list[str]:
+def merge_idle_duplicates(ledger: Ledger) -> list[str]:
     """Do the same on a server, without a launch: what no launch there has claimed; returns their names."""
-    free = [name for name in ledger.twins() if not ledger.claimants(name)]
+    free = [name for name in ledger.duplicates() if not ledger.lock_holders(name)]
     for name in free:
-        ledger.merge_twins(name)
+        ledger.merge_duplicates(name)
     return free
 
 
-def sweep_idle(ledger: Ledger) -> None:
+def clean_up_idle(ledger: Ledger) -> None:
     """The same where there is nothing to train, and so no launch: on a server, only this machine's dead are ended."""
-    leases = Leases(ledger.root / LOCKS)
+    locks = Locks(ledger.root / LOCKS)
     if not ledger.server:
-        sweep(ledger, leases)
+        clean_up(ledger, locks)
         return
     for launch in ledger.running().values():
-        end_if_dead_here(launch, leases, ledger)
-    merge_idle_twins(ledger)
+        end_if_dead_here(launch, locks, ledger)
+    merge_idle_duplicates(ledger)
 
 
-def is_dead(owner: str, leases: Leases) -> bool:
+def is_dead(owner: str, locks: Locks) -> bool:
     """Whether no process has this lease."""
-    taken = leases.take_over(owner)
+    taken = locks.acquire_if_free(owner)
     if taken:
-        leases.release(owner)
+        locks.release(owner)
     return taken
 
 
-def _remove(leftover: Leftover, leases: Leases) -> bool:
-    if not leases.take_over(leftover.owner):
+def _remove(orphan: Orphan, locks: Locks) -> bool:
+    if not locks.acquire_if_free(orphan.owner):
         return False
-    if leftover.path.is_dir():
-        shutil.rmtree(leftover.path, ignore_errors=True)
-    leases.release(leftover.owner)  # which removes the lock file itself
+    if orphan.path.is_dir():
+        shutil.rmtree(orphan.path, ignore_errors=True)
+    locks.release(orphan.owner)  # which removes the lock file itself
     return True
 
 
@@ -94,7 +94,7 @@ def inside(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
-def size_of(path: Path) -> int:
+def tree_size(path: Path) -> int:
     """Bytes of a file, or of all files in a folder."""
     files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
     return sum(each.stat().st_size for each in files)

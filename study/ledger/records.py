@@ -15,13 +15,13 @@ STUDY_TAG, CELL_TAG = "study.", "cell."
 LOCK_TAG = "lock"
 """Tag of a launch: name of the lock that it holds, from before its run is created until it has ended."""
 
-ORIGIN_TAG = "origin."
-"""Prefix of the tags that keep a trial's origin: digests of its data and weights, the training version."""
+DIGEST_PREFIX = "digest."
+"""Prefix of the tags that hold the digests of a trial's data and weights, and the training version."""
 
 PARENT_TAG = "mlflow.parentRunId"
 """MLflow's tag of a run that is nested in another, as a trial's in its launch's."""
 
-SURROUNDINGS = ("device", "precision", "compiled", "threads", "torch", "timm")
+ENVIRONMENT_TAGS = ("device", "precision", "compiled", "threads", "torch", "timm")
 """Tags of a trial that say what it ran on."""
 
 
@@ -33,7 +33,7 @@ class Measurement(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class News:
+class TrialUpdate:
     """What is known of a trial, and may not be written yet.
 
     Attributes:
@@ -56,7 +56,7 @@ STATUS: dict[Outcome, str] = {
 }
 
 
-def is_settled(outcome: Outcome) -> bool:
+def is_terminal(outcome: Outcome) -> bool:
     """Whether running such a trial again could only repeat it: it reached its last step, or diverged."""
     return outcome in ("finished", "diverged")
 
@@ -82,9 +82,9 @@ class TrialRecord:
     tags: Mapping[str, str]
 
     @property
-    def settled(self) -> bool:
+    def is_terminal(self) -> bool:
         """Whether it need not be run again."""
-        return self.outcome is not None and is_settled(self.outcome)
+        return self.outcome is not None and is_terminal(self.outcome)
 
     @property
     def launch(self) -> str:
@@ -97,9 +97,9 @@ class TrialRecord:
         return _studies(self.tags)
 
     @property
-    def surroundings(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         """What it ran on, as far as it came to say so."""
-        return {name: self.tags[name] for name in SURROUNDINGS if name in self.tags}
+        return {name: self.tags[name] for name in ENVIRONMENT_TAGS if name in self.tags}
 
     @property
     def failure(self) -> str:
@@ -128,7 +128,7 @@ class RunningLaunch(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class RunInfo:
     """A run of the database, of a launch or a trial, whatever became of it.
 
     Attributes:

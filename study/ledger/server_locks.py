@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from study.ledger.ledger import Ledger
-from study.ledger.locks import Leases, LostError
+from study.ledger.locks import Locks, LocksLostError
 from study.ledger.records import RunningLaunch
 
-BEAT_S = 5.0
+HEARTBEAT_INTERVAL_S = 5.0
 """How often a launch tells that it lives, and looks whether others do."""
-SILENT_S = 60.0
+GRACE_PERIOD_S = 60.0
 """After how long without a word another launch counts as dead."""
-ABSENT_S = 3 * BEAT_S
+ABSENT_S = 3 * HEARTBEAT_INTERVAL_S
 """A launch that was away for longer may have missed others' words, and they its own."""
 
 
@@ -30,7 +30,7 @@ class _Heard(NamedTuple):
     since: float
 
 
-class ServerLeases(Leases):
+class ServerLocks(Locks):
     """Leases on a server; each is one of this machine's folder as well, by which its dead are known at once.
 
     Args:
@@ -45,10 +45,10 @@ class ServerLeases(Leases):
         self._looking = threading.Lock()
         self._closed = threading.Event()
 
-    def take_new(self) -> str:
+    def acquire_new(self) -> str:
         """Take a new lease on this machine, for a launch whose run is not created yet, and return its name."""
-        name = super().take_new()
-        return name if Leases.take(self, _lock_of(name)) else self.take_new()
+        name = super().acquire_new()
+        return name if Locks.acquire(self, _lock_of(name)) else self.acquire_new()
 
     def begin(self, launch: str) -> None:
         """Begin to tell that a launch lives, and to take leases for it.
@@ -61,7 +61,7 @@ class ServerLeases(Leases):
         self._heart = threading.Thread(target=self._beat_on, name="heart", daemon=True)
         self._heart.start()
 
-    def take(self, name: str) -> bool:
+    def acquire(self, name: str) -> bool:
         """Whether the lease is this launch's now; False where another has it.
 
         Raises:
@@ -69,7 +69,7 @@ class ServerLeases(Leases):
         """
         if name in self._held:
             return True
-        if not super().take(name):
+        if not super().acquire(name):
             return False
         claimed = False
         try:
@@ -84,13 +84,13 @@ class ServerLeases(Leases):
             return False
         self._ledger.claim(self._launch, name)
         if self._others(name):
-            self._ledger.unclaim(self._launch, name)
+            self._ledger.unlock(self._launch, name)
             return False
         return True
 
     def _others(self, name: str) -> list[RunningLaunch]:
         """The other launches that claim a name, unless they died on this very machine: those are ended."""
-        others = [each for each in self._ledger.claimants(name) if each.run_id != self._launch]
+        others = [each for each in self._ledger.lock_holders(name) if each.run_id != self._launch]
         return [each for each in others if not end_if_dead_here(each, self, self._ledger)]
 
     def release(self, name: str) -> None:
@@ -100,7 +100,7 @@ class ServerLeases(Leases):
             MlflowException: the server does not answer; the lease is then still ours.
         """
         if name in self._held:
-            self._ledger.unclaim(self._launch, name)
+            self._ledger.unlock(self._launch, name)
         super().release(name)
 
     def release_all(self) -> None:
@@ -120,10 +120,10 @@ class ServerLeases(Leases):
         if self.lost or time.monotonic() - self._last_look > ABSENT_S:
             self._look()
         if self.lost:
-            raise LostError
+            raise LocksLostError
 
     def _beat_on(self) -> None:
-        while not self._closed.wait(BEAT_S):
+        while not self._closed.wait(HEARTBEAT_INTERVAL_S):
             try:
                 self._look()
             except Exception:  # the server is away: the next look tells, and so does who writes to it
@@ -143,17 +143,17 @@ class ServerLeases(Leases):
                 heard = self._heard.get(launch)
                 if heard is None or heard.beat != its.beat:
                     self._heard[launch] = _Heard(its.beat, now)
-                elif launch != self._launch and now - heard.since > SILENT_S:
-                    self._ledger.give_up(launch)
+                elif launch != self._launch and now - heard.since > GRACE_PERIOD_S:
+                    self._ledger.evict(launch)
 
 
-def end_if_dead_here(launch: RunningLaunch, leases: Leases, ledger: Ledger) -> bool:
+def end_if_dead_here(launch: RunningLaunch, locks: Locks, ledger: Ledger) -> bool:
     """Whether a launch was one of this machine's folder, and is dead; then it is ended."""
     lock = _lock_of(launch.lock)
-    if not leases.take_left(lock):
+    if not locks.acquire_stale(lock):
         return False
-    ledger.give_up(launch.run_id)
-    Leases.release(leases, lock)
+    ledger.evict(launch.run_id)
+    Locks.release(locks, lock)
     return True
 
 

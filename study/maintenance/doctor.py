@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from study.maintenance.checks import Finding
+from study.maintenance.checks import CheckResult
 from study.maintenance.checks.input_files import check_datasets, check_weights
 from study.maintenance.checks.machine import check_devices, check_disks, check_limits, check_versions
 from study.maintenance.checks.server import check_server
@@ -10,7 +10,7 @@ from study.maintenance.checks.store import check_store
 from study.plan import Folders
 
 
-def diagnose(folders: Folders, *, fix: bool) -> Iterator[Finding]:
+def diagnose(folders: Folders, *, fix: bool) -> Iterator[CheckResult]:
     """Look at everything, a line each.
 
     Args:

@@ -15,9 +15,9 @@ from rich.filesize import decimal
 from revit.errors import InputError
 from study.layout import ARTIFACTS, MODEL, REPORT_FOLDER, WORK
 from study.ledger.ledger import Ledger
-from study.ledger.locks import Leases
-from study.ledger.orphans import is_dead, leftovers, size_of
-from study.ledger.records import CELL_TAG, Entry
+from study.ledger.locks import Locks
+from study.ledger.orphans import find_orphans, is_dead, tree_size
+from study.ledger.records import CELL_TAG, RunInfo
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +38,10 @@ class Prunable:
     @property
     def size(self) -> int:
         """In bytes."""
-        return size_of(self.path)
+        return tree_size(self.path)
 
 
-def prunable(ledger: Ledger, leases: Leases, studies: Sequence[str], models: Sequence[str] = ()) -> list[Prunable]:
+def prunable(ledger: Ledger, locks: Locks, studies: Sequence[str], models: Sequence[str] = ()) -> list[Prunable]:
     """Return what may go, but for what a running process has.
 
     Args:
@@ -51,25 +51,25 @@ def prunable(ledger: Ledger, leases: Leases, studies: Sequence[str], models: Seq
     Raises:
         InputError: the store has no trial of a study in `models`, or a path leads out of the store.
     """
-    entries = [entry for entry in ledger.entries() if entry.is_ours]
-    kept = [entry for entry in entries if not entry.deleted]
+    run_infos = [entry for entry in ledger.run_infos() if entry.is_ours]
+    kept = [entry for entry in run_infos if not entry.deleted]
     _check_known(models, kept)
-    for entry in entries:
+    for entry in run_infos:
         _check_own_folder(entry)
-    asked = {entry.owner for entry in entries if not studies or entry.studies & set(studies)}
-    found = [*_work(ledger), *_models(kept, set(models)), *_reports(kept), *_deleted(entries)]
+    asked = {entry.owner for entry in run_infos if not studies or entry.studies & set(studies)}
+    found = [*_work(ledger), *_models(kept, set(models)), *_reports(kept), *_deleted(run_infos)]
     here = [each for each in found if _is_inside(each.path, ledger.root)]
-    return [each for each in here if each.owner in asked and is_dead(each.owner, leases)]
+    return [each for each in here if each.owner in asked and is_dead(each.owner, locks)]
 
 
-def _check_known(models: Sequence[str], entries: Sequence[Entry]) -> None:
-    known = sorted({study for entry in entries if entry.identity for study in entry.studies})
+def _check_known(models: Sequence[str], run_infos: Sequence[RunInfo]) -> None:
+    known = sorted({study for entry in run_infos if entry.identity for study in entry.studies})
     for study in models:
         if study not in known:
             raise InputError(f"--models = {study}: the store has trials of these studies: {', '.join(known) or 'none'}")
 
 
-def _check_own_folder(run: Entry) -> None:
+def _check_own_folder(run: RunInfo) -> None:
     """Raise InputError unless the folder of a run's files has the run's own name."""
     own = Path(run.run_id, ARTIFACTS)
     if run.artifacts.parts[-2:] != own.parts:
@@ -103,29 +103,29 @@ def described(found: Sequence[Prunable]) -> Iterator[str]:
     yield f"{decimal(sum(map(sum, sizes.values()))):>10}  in all"
 
 
-def remove(chosen: Sequence[Prunable], ledger: Ledger, leases: Leases) -> None:
+def remove(chosen: Sequence[Prunable], ledger: Ledger, locks: Locks) -> None:
     """Remove it for good; what a process has begun to use since it was found stays."""
     for each in chosen:
-        if leases.take(each.owner):
+        if locks.acquire(each.owner):
             if each.deleted_run:
                 ledger.purge(each.deleted_run)
             if each.path.is_dir():
                 shutil.rmtree(each.path)
             else:
                 each.path.unlink(missing_ok=True)
-            leases.release(each.owner)
+            locks.release(each.owner)
 
 
 def _work(ledger: Ledger) -> Iterator[Prunable]:
     work = ledger.root / WORK
-    for each in leftovers(ledger):
+    for each in find_orphans(ledger):
         if each.path.parent == work:
             yield Prunable(what="checkpoints of settled trials", path=each.path, owner=each.owner)
 
 
-def _models(entries: Sequence[Entry], named: set[str]) -> Iterator[Prunable]:
+def _models(run_infos: Sequence[RunInfo], named: set[str]) -> Iterator[Prunable]:
     """Yield the models that newer trials of the same places supersede, and those of the named studies alone."""
-    trials = sorted(entries, key=lambda entry: entry.began_ms)
+    trials = sorted(run_infos, key=lambda entry: entry.began_ms)
     with_model = [each for each in trials if each.outcome == "finished" and (each.artifacts / MODEL).is_file()]
     newest = {place: trial.run_id for trial in with_model for place in _places(trial)}
     for trial in with_model:
@@ -136,16 +136,16 @@ def _models(entries: Sequence[Entry], named: set[str]) -> Iterator[Prunable]:
             yield Prunable(what="models that --models names", path=path, owner=trial.owner)
 
 
-def _places(trial: Entry) -> list[tuple[str | None, ...]]:
+def _places(trial: RunInfo) -> list[tuple[str | None, ...]]:
     """Return where a trial stands in each of its studies: a newer one there has taken its place."""
     names = ("recipe", "scale", "seed")
     return [(study, *map(trial.tags.get, (*names, f"{CELL_TAG}{study}"))) for study in trial.studies]
 
 
-def _reports(entries: Sequence[Entry]) -> Iterator[Prunable]:
+def _reports(run_infos: Sequence[RunInfo]) -> Iterator[Prunable]:
     """The reports of launches, but for the newest of each study, recipe and scale."""
     reported = defaultdict(list)
-    for entry in sorted(entries, key=lambda entry: entry.began_ms):
+    for entry in sorted(run_infos, key=lambda entry: entry.began_ms):
         if entry.tags.get("kind") == "launch" and (entry.artifacts / REPORT_FOLDER).is_dir():
             reported[tuple(entry.tags.get(name) for name in ("study", "recipe", "scale"))].append(entry)
     for launches in reported.values():
@@ -155,8 +155,8 @@ def _reports(entries: Sequence[Entry]) -> Iterator[Prunable]:
             )
 
 
-def _deleted(entries: Sequence[Entry]) -> Iterator[Prunable]:
-    for entry in entries:
+def _deleted(run_infos: Sequence[RunInfo]) -> Iterator[Prunable]:
+    for entry in run_infos:
         if entry.deleted:
             what = "runs that were deleted in MLflow"
             yield Prunable(what=what, path=entry.artifacts.parent, owner=entry.owner, deleted_run=entry.run_id)

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from revit.datasets.image_store import ImageStore
 from search_spaces.framework.space import SearchSpace
 from study.analysis.anova import anova
-from study.analysis.results import cell_table, counting_trials, trial_table
+from study.analysis.results import cell_table, reported_trials, trial_table
 from study.labels import cell_label, label
 from study.layout import BUILT, MODEL, PREDICTIONS
 from study.ledger.ledger import Ledger
@@ -53,7 +53,7 @@ class Study(NamedTuple):
 
 def figures(plan: Plan, ledger: Ledger) -> list[go.Figure]:
     """Every figure that the study's axes and finished trials allow."""
-    study = Study(plan, ledger, counting_trials(plan))
+    study = Study(plan, ledger, reported_trials(plan))
     return [figure for make in FIGURES for figure in make(study)] if study.trials else []
 
 
@@ -322,7 +322,7 @@ def _test_image(trial: Trial, store: ImageStore) -> tuple[npt.NDArray[np.uint8],
 
 
 def _with_metrics(trials: Sequence[Trial]) -> list[tuple[Trial, Mapping[str, float]]]:
-    return [(trial, trial.known.metrics) for trial in trials if trial.known is not None]
+    return [(trial, trial.record.metrics) for trial in trials if trial.record is not None]
 
 
 def _measured(trials: Sequence[Trial], metric: str) -> bool:
@@ -330,9 +330,9 @@ def _measured(trials: Sequence[Trial], metric: str) -> bool:
 
 
 def _run_id(trial: Trial) -> str:
-    assert trial.known is not None, "a finished trial has its record"
-    return trial.known.run_id
+    assert trial.record is not None, "a finished trial has its record"
+    return trial.record.run_id
 
 
 def _device(trial: Trial) -> str:
-    return "" if trial.known is None else trial.known.surroundings.get("device", "")
+    return "" if trial.record is None else trial.record.environment.get("device", "")

@@ -21,7 +21,10 @@ def notes(plan: Plan) -> list[str]:
 
 def tuned_notes(plan: Plan) -> list[str]:
     """Return for each nuisance axis the values that it was tuned over."""
-    values = {axis: dict.fromkeys(trial.candidate.nuisance[axis] for trial in plan.trials) for axis in plan.space.tuned}
+    values = {
+        axis: dict.fromkeys(trial.candidate.nuisance[axis] for trial in plan.trials)
+        for axis in plan.space.nuisance_axes
+    }
     return [
         f"{axis} is tuned in each cell: of {', '.join(map(str, found))} the one with the best mean validation accuracy"
         for axis, found in values.items()
@@ -31,7 +34,7 @@ def tuned_notes(plan: Plan) -> list[str]:
 def shared_notes(plan: Plan) -> list[str]:
     """Return of each two values of an axis how many of their trials are the same, where any are."""
     lines = []
-    for axis in (*plan.space.scientific, *plan.space.tuned):
+    for axis in (*plan.space.scientific, *plan.space.nuisance_axes):
         by_value: dict[Value, dict[object, str]] = {}
         for trial in plan.trials:
             point = dict(trial.candidate.point)
@@ -52,7 +55,7 @@ def stale_notes(plan: Plan) -> list[str]:
     by_reason = defaultdict(list)
     for trial in plan.trials:
         if trial.is_stale:
-            by_reason[trial.changed].append(trial_label(trial))
+            by_reason[trial.staleness_reason].append(trial_label(trial))
     return [
         f"stale: {len(labels)} of {len(plan.trials)} trials were done before; since then {reason} ({_named(labels)})"
         for reason, labels in by_reason.items()

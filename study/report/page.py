@@ -20,10 +20,10 @@ from study.analysis.anova import anova
 from study.analysis.claim_tests import PUBLISHED_SEED_SD
 from study.analysis.intervals import MEANING
 from study.analysis.results import cell_table, trial_table
-from study.analysis.verdicts import JudgedClaim, verdicts
+from study.analysis.verdicts import ClaimVerdict, verdicts
 from study.layout import REPORT_FOLDER
 from study.ledger.ledger import Ledger
-from study.ledger.records import SURROUNDINGS
+from study.ledger.records import ENVIRONMENT_TAGS
 from study.plan import Plan
 from study.report.claim_list import details, effect_text, p_text, to_records
 from study.report.claim_list import to_markdown as claims_to_markdown
@@ -38,7 +38,7 @@ MOST_NAME_CHARS = 100
 
 
 def write_report(
-    plan: Plan, ledger: Ledger, folder: Path, command: str, judged: Sequence[JudgedClaim] | None = None
+    plan: Plan, ledger: Ledger, folder: Path, command: str, judged: Sequence[ClaimVerdict] | None = None
 ) -> list[Path]:
     """Write report.html, report.json, tables.md, tables.tex, cells.csv, trials.parquet, figures/; return their paths.
 
@@ -96,7 +96,7 @@ def _write_figures(named: Mapping[str, go.Figure], folder: Path) -> list[Path]:
     return [folder / f"{name}.json" for name in named]
 
 
-def _summary(plan: Plan, judged: Sequence[JudgedClaim]) -> dict[str, Any]:
+def _summary(plan: Plan, judged: Sequence[ClaimVerdict]) -> dict[str, Any]:
     """Return what the study asked, how far it has come, and its verdicts, as plain values."""
     states = [trial.state for trial in plan.trials]
     return {
@@ -110,7 +110,7 @@ def _summary(plan: Plan, judged: Sequence[JudgedClaim]) -> dict[str, Any]:
 
 
 def _page(
-    plan: Plan, table: pd.DataFrame, judged: Sequence[JudgedClaim], shown: Mapping[str, go.Figure], command: str
+    plan: Plan, table: pd.DataFrame, judged: Sequence[ClaimVerdict], shown: Mapping[str, go.Figure], command: str
 ) -> str:
     states = [trial.state for trial in plan.trials]
     return template("report.html.j2").render(
@@ -158,7 +158,7 @@ def _factors(plan: Plan) -> str:
     return text
 
 
-def _claim_row(claim: JudgedClaim) -> dict[str, str]:
+def _claim_row(claim: ClaimVerdict) -> dict[str, str]:
     ours, published = claim
     return {
         "verdict": ours.verdict,
@@ -175,7 +175,7 @@ def _title(plan: Plan) -> str:
     return f"{plan.space.name}: {plan.space.question}"
 
 
-def _below(plan: Plan, judged: Sequence[JudgedClaim], command: str) -> str:
+def _below(plan: Plan, judged: Sequence[ClaimVerdict], command: str) -> str:
     """What belongs below a table: verdicts, where its numbers come from, and the command that fills it."""
     told = [f"{for_markdown(line)}\n" for line in (MEANING, *notes(plan))]
     if plan.space.table is not None:
@@ -194,12 +194,12 @@ def _made(plan: Plan) -> str:
 def _provenance(plan: Plan) -> dict[str, str]:
     """Where the numbers come from: what was run, on what, and what wrote this down."""
     space = plan.space
-    records = [trial.known for trial in plan.trials if trial.known is not None and trial.state == "finished"]
+    records = [trial.record for trial in plan.trials if trial.record is not None and trial.state == "finished"]
     steps = sorted({trial.num_steps for trial in plan.trials})
     start = {} if space.base is not None else {"recipe": space.recipe, "scale": space.scale}
     ran_on: dict[str, Any] = {
-        name: ", ".join(sorted({record.surroundings[name] for record in records if name in record.surroundings})) or "-"
-        for name in SURROUNDINGS
+        name: ", ".join(sorted({record.environment[name] for record in records if name in record.environment})) or "-"
+        for name in ENVIRONMENT_TAGS
     }
     return {
         **start,

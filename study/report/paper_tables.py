@@ -56,7 +56,7 @@ def layout(plan: Plan) -> pd.DataFrame:
         candidate = first[tuple(cell[axis] for axis in space.scientific)]
         labels = {axis: _label(cell[axis]) for axis in space.scientific}
         theirs = published_of(space, candidate)
-        chosen = [f"{axis} {_label(cell[axis])}, tuned" for axis in space.tuned if cell["n"]]
+        chosen = [f"{axis} {_label(cell[axis])}, tuned" for axis in space.nuisance_axes if cell["n"]]
         lines = cell_lines(cell, theirs, chosen, compare=space.scale == "paper", narrow=bool(space.columns))
         rows.append({**labels, "lines": lines})
     frame = pd.DataFrame(rows)

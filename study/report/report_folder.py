@@ -42,7 +42,7 @@ def check_loses_nothing(plan: Plan, folder: Path) -> None:
     except (OSError, ValueError, pa.ArrowException):  # torn: nothing can be lost
         return
     planned = trial_table(plan)
-    keys = [*plan.space.scientific, *plan.space.tuned, "seed"]
+    keys = [*plan.space.scientific, *plan.space.nuisance_axes, "seed"]
     if not {*keys, "state"} <= set(reported.columns):  # of another grid
         keys = ["seed"]
     lost = (_finished(reported, keys) & _rows(planned, keys)) - _finished(planned, keys)

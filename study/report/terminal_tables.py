@@ -16,7 +16,7 @@ from study.report.fitted_table import FittedTable
 def terminal_table(plan: Plan) -> FittedTable:
     """Return a row per cell: axes, mean test accuracy in percent, its 95 % interval, n seeds, diverged, missing."""
     cells = cell_table(plan)
-    axes = [*plan.space.scientific, *plan.space.tuned]
+    axes = [*plan.space.scientific, *plan.space.nuisance_axes]
     numbers = ["mean", "95 % interval", "seeds", *(["diverged"] if cells["diverged"].any() else [])]
     rows = []
     for cell in cells.to_dict("records"):
@@ -31,7 +31,7 @@ def terminal_table(plan: Plan) -> FittedTable:
 def plan_table(plan: Plan) -> FittedTable:
     """Trials as rows: axes, seed, steps, state and what has changed since it was done, identity, run."""
     rows = [
-        (*_trial_cells(trial), _state(trial), trial.identity, "" if trial.known is None else trial.known.run_id)
+        (*_trial_cells(trial), _state(trial), trial.identity, "" if trial.record is None else trial.record.run_id)
         for trial in plan.trials
     ]
     return _trials_table(plan.space, ("state", "identity", "run"), rows)
@@ -43,7 +43,7 @@ def outline_table(space: SearchSpace, trials: Sequence[Outline]) -> FittedTable:
 
 
 def _state(trial: Trial) -> str:
-    return f"{trial.state}: {trial.changed} (run {trial.former_run})" if trial.is_stale else trial.state
+    return f"{trial.state}: {trial.staleness_reason} (run {trial.former_run})" if trial.is_stale else trial.state
 
 
 def _trial_cells(trial: Trial | Outline) -> tuple[str, ...]:
@@ -52,7 +52,7 @@ def _trial_cells(trial: Trial | Outline) -> tuple[str, ...]:
 
 
 def _trials_table(space: SearchSpace, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> FittedTable:
-    every = (*space.scientific, *space.tuned, "seed", "steps", *headings)
+    every = (*space.scientific, *space.nuisance_axes, "seed", "steps", *headings)
     return FittedTable(every, rows, title=f"{space.name}: {space.question}", spare=("run", "identity"))
 
 

@@ -21,7 +21,7 @@ from benchmarks.coverage import (
     power,
     study,
 )
-from study.analysis.claim_tests import judge
+from study.analysis.claim_tests import evaluate_claims
 
 LARGE: Mapping[str, Cells] = {
     "order": {(0, 0): 0.0, (1, 0): -0.2},
@@ -71,7 +71,7 @@ def test_a_large_true_difference_is_found(num_seeds: int) -> None:
     """Each claim in 80 of 100 studies, and in none the wrong way."""
     rng = np.random.default_rng(0)
     found = [
-        [each.verdict for each in judge(CLAIMS, study(rng, LARGE, AGREEMENTS["little"], 600, num_seeds))]
+        [each.verdict for each in evaluate_claims(CLAIMS, study(rng, LARGE, AGREEMENTS["little"], 600, num_seeds))]
         for _ in range(40)
     ]
     right = ["supported"] * 5 + ["contradicted"] * 2

@@ -56,7 +56,7 @@ def test_every_study_is_valid_by_every_recipe_at_every_scale(name: str, recipe: 
     asked = there.candidates((0,))
     cells = {str(each.cell) for each in asked}
     assert len(cells) == len(space.candidates((0,))), "as many cells as by the paper's recipe at its scale"
-    assert len(asked) == len(cells) * (4 if "optimizer.lr" in there.tuned else 1)
+    assert len(asked) == len(cells) * (4 if "optimizer.lr" in there.nuisance_axes else 1)
     for each in asked:
         assert each.config.dataset in DATASETS
         assert each.config.model.name in MODELS

@@ -9,7 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 from study.ledger.ledger import Ledger, tracking_uri
-from study.ledger.server_locks import ServerLeases
+from study.ledger.server_locks import ServerLocks
 from tests.study.servers import Server
 
 
@@ -45,19 +45,19 @@ def machine(server: Server, tmp_path: Path) -> Callable[[str], Ledger]:
 
 
 @pytest.fixture
-def launched() -> Iterator[Callable[[Ledger], ServerLeases]]:
+def launched() -> Iterator[Callable[[Ledger], ServerLocks]]:
     """The leases of a launch that begins there; all are ended with the test."""
     from study.execution.runner import begin_launch
 
-    begun: list[tuple[Ledger, str, ServerLeases]] = []
+    begun: list[tuple[Ledger, str, ServerLocks]] = []
 
-    def begin(ledger: Ledger) -> ServerLeases:
-        launch, _, leases = begin_launch("example", {}, ledger, print)
-        assert isinstance(leases, ServerLeases)
-        begun.append((ledger, launch, leases))
-        return leases
+    def begin(ledger: Ledger) -> ServerLocks:
+        launch, _, locks = begin_launch("example", {}, ledger, print)
+        assert isinstance(locks, ServerLocks)
+        begun.append((ledger, launch, locks))
+        return locks
 
     yield begin
-    for ledger, launch, leases in begun:
+    for ledger, launch, locks in begun:
         ledger.close_launch(launch, "finished", {})
-        leases.release_all()
+        locks.release_all()

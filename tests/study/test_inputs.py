@@ -12,7 +12,7 @@ from revit.config import FineTuneConfig, ModelConfig
 from revit.errors import InputError
 from revit.models.weights import find_weights
 from search_spaces.framework.space import SearchSpace
-from study.ledger.records import ORIGIN_TAG, TrialRecord, study_tags
+from study.ledger.records import DIGEST_PREFIX, TrialRecord, study_tags
 from study.plan import Folders, Trial, make_plan
 from study.report.notes import notes
 
@@ -53,7 +53,7 @@ def record(trial: Trial) -> TrialRecord:
         params={name: str(value) for name, value in trial.candidate.config.flat().items()},
         tags={
             **study_tags("example", trial.cell),
-            **{f"{ORIGIN_TAG}{name}": value for name, value in trial.origin.items()},
+            **{f"{DIGEST_PREFIX}{name}": value for name, value in trial.input_digests.items()},
             **{name: str(count) for name, count in trial.sizes.items()},
         },
     )
@@ -79,7 +79,7 @@ def test_a_report_needs_no_images_and_no_weights(
     with pytest.raises(InputError, match="photos"):
         make_plan(space, space.seeds, folders, records)
     plan = make_plan(space, space.seeds, folders, records, for_report=True)
-    assert {trial.identity: trial.known for trial in plan.trials} == records
+    assert {trial.identity: trial.record for trial in plan.trials} == records
     assert [trial.num_steps for trial in plan.trials] == [2 * 6, 2 * 3] * 2, "36 and 18 images in batches of 7"
     assert {(trial.images, trial.weights, trial.num_test) for trial in plan.trials} == {(None, None, 12)}
     assert any("photos" in line and "left out" in line for line in notes(plan))

@@ -125,8 +125,13 @@ def test_a_plan_passes_on_what_is_to_be_known_of_its_datasets(folders: Folders, 
 
 def finished(trial: Trial, **changes: object) -> TrialRecord:
     """What the ledger has of a trial of `plan_of` that was finished, some of it otherwise."""
-    origin = {f"origin.{name}": value for name, value in trial.origin.items()}
-    tags = {"study": "example", **study_tags("example", trial.cell), "seed": str(trial.candidate.config.seed), **origin}
+    input_digests = {f"digest.{name}": value for name, value in trial.input_digests.items()}
+    tags = {
+        "study": "example",
+        **study_tags("example", trial.cell),
+        "seed": str(trial.candidate.config.seed),
+        **input_digests,
+    }
     params = {name: str(value) for name, value in trial.candidate.config.flat().items()}
     known = {"run_id": "r1", "identity": trial.identity, "outcome": "finished", "last_step": 5, "metrics": {}}
     return TrialRecord(**{**known, "params": params, "tags": {**tags, **changes}})
@@ -139,23 +144,23 @@ def test_a_trial_that_was_done_otherwise_is_new_and_it_is_said_what_has_changed(
     assert plan_of(folders, records).to_run == []
     after = plan_of(folders, records, base=BASE.with_values({"batch_size": 64, "optimizer.momentum": 0.5}))
     assert {trial.state for trial in after.trials} == {"new"}
-    assert {trial.changed for trial in after.trials} == {"optimizer.momentum was 0.9, batch_size was 128"}
+    assert {trial.staleness_reason for trial in after.trials} == {"optimizer.momentum was 0.9, batch_size was 128"}
     assert "batch_size was 128 (run r1)" in " ".join(row[-3] for row in plan_table(after).rows)
     assert {trial.missing for trial in after.trials} == {"stale"}
     done = {trial.identity: finished(trial) for trial in after.trials}
     assert {trial.missing for trial in after.with_records(done).trials} == {""}
     for part in ("data", "weights", "training version"):
-        others = {f"other{number}": finished(trial, **{f"origin.{part}": "before"})
+        others = {f"other{number}": finished(trial, **{f"digest.{part}": "before"})
                   for number, trial in enumerate(before.trials)}  # fmt: skip
         again = plan_of(folders, {name: replace(record, identity=name) for name, record in others.items()})
-        assert {trial.changed for trial in again.trials} == {f"{part} changed"}
+        assert {trial.staleness_reason for trial in again.trials} == {f"{part} changed"}
 
 
 def test_what_is_new_in_a_grown_grid_has_not_changed(folders: Folders) -> None:
     records = {trial.identity: finished(trial) for trial in plan_of(folders).trials}
     grown = plan_of(folders, records, scientific={"optimizer.lr": (0.1, 0.2, 0.3)}, seeds=(0, 1, 2))
     assert [trial.state for trial in grown.trials].count("finished") == 4
-    assert {trial.changed for trial in grown.trials} == {""}
+    assert {trial.staleness_reason for trial in grown.trials} == {""}
     wider = plan_of(folders, records, scientific={"optimizer.lr": (0.1, 0.2), "schedule.name": ("cosine", "linear")})
     assert [trial.state for trial in wider.trials].count("finished") == 4, "where the new axis is as the base was"
     shrunk = plan_of(folders, records, scientific={"optimizer.lr": (0.2,)})
@@ -178,4 +183,4 @@ def test_names_claims_and_the_order_of_axes_change_no_trial(folders: Folders) ->
 def test_what_was_begun_otherwise_and_never_done_is_only_new(folders: Folders) -> None:
     begun = {trial.identity: replace(finished(trial), outcome="interrupted") for trial in plan_of(folders).trials}
     after = plan_of(folders, begun, base=BASE.with_values({"batch_size": 64}))
-    assert {trial.changed for trial in after.trials} == {""}
+    assert {trial.staleness_reason for trial in after.trials} == {""}

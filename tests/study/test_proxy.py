@@ -14,8 +14,8 @@ import search_spaces
 from study.execution import searcher as queueing
 from study.execution.runner import begin_launch
 from study.ledger.ledger import Ledger
-from study.ledger.orphans import sweep, sweep_idle
-from study.ledger.server_locks import ServerLeases
+from study.ledger.orphans import clean_up, clean_up_idle
+from study.ledger.server_locks import ServerLocks
 from study.maintenance.checks.server import check_server
 from study.plan import Folders
 from study.system import retry as patience
@@ -26,8 +26,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "FIRST_WAIT_S", 0.02)
-    monkeypatch.setattr(patience, "LONGEST_WAIT_S", 0.1)
+    monkeypatch.setattr(patience, "MIN_WAIT_S", 0.02)
+    monkeypatch.setattr(patience, "MAX_WAIT_S", 0.1)
     monkeypatch.setattr(queueing, "LEASE_POLL_S", 0.1)
 
 
@@ -58,16 +58,16 @@ def test_an_answer_that_is_lost_or_a_request_sent_twice_makes_no_second_run(
 ) -> None:
     proxy = proxied(runs_create=repeat(fault))
     ledger, study = Ledger(tmp_path, proxy.address), f"made {fault}"
-    launch, _, leases = begin_launch(study, {}, ledger, print)
+    launch, _, locks = begin_launch(study, {}, ledger, print)
     names = [f"{fault}{number}" for number in range(4)]
     for name in names:
         tags = {f"study.{study}": "yes"}
         record = ledger.retry(
-            lambda name=name, tags=tags: ledger.open_trial(name, launch=launch, name=name, tags=tags), tell=print
+            lambda name=name, tags=tags: ledger.open_trial(name, launch=launch, name=name, tags=tags), log=print
         )
         ledger.close_trial(record.run_id, "finished")
     ledger.close_launch(launch, "finished", {})
-    leases.release_all()
+    locks.release_all()
     assert proxy.done[fault] >= 4
     runs = runs_of(ledger, study)
     assert sorted(run.data.tags.get("identity", "launch") for run in runs) == sorted([*names, "launch"])
@@ -78,7 +78,7 @@ def test_an_answer_that_is_lost_or_a_request_sent_twice_makes_no_second_run(
 
 @pytest.mark.parametrize("how", ["launch", "idle", "doctor"])
 def test_runs_that_a_late_request_made_are_merged(
-    server: Server, tmp_path: Path, launched: Callable[[Ledger], ServerLeases], how: str
+    server: Server, tmp_path: Path, launched: Callable[[Ledger], ServerLocks], how: str
 ) -> None:
     """A request that comes through after it was given up, and its trial is over."""
     ledger = Ledger(tmp_path, server.address)
@@ -91,13 +91,13 @@ def test_runs_that_a_late_request_made_are_merged(
     ledger.close_launch(launch, "finished", {})
     assert ledger.trials()[how].run_id == ledger.find(how).run_id == done.info.run_id
     if how == "launch":
-        sweep(ledger, launched(ledger))
+        clean_up(ledger, launched(ledger))
     elif how == "doctor":
         folders = Folders(store=ledger.root, data=tmp_path, cache=tmp_path, server=ledger.server)
         assert how in " ".join(each.text for each in check_server(folders, fix=False) if each.verdict == "to fix")
         assert how in " ".join(each.text for each in check_server(folders, fix=True) if each.verdict == "fixed")
     else:
-        sweep_idle(ledger)
+        clean_up_idle(ledger)
     [run] = ledger._runs_of("identity", how)
     assert run.info.run_id == done.info.run_id
     assert ledger.find(how).studies == {"one", "another"}
@@ -109,9 +109,9 @@ def test_a_lease_that_a_proxy_gives_back_twice_is_given_back(proxied: Callable[.
     ledger = Ledger(tmp_path, proxy.address)
     launch = ledger.open_launch("twice", {})
     ledger.claim(launch, "trial")
-    ledger.unclaim(launch, "trial")
+    ledger.unlock(launch, "trial")
     assert proxy.done["twice"] == 1
-    assert ledger.claimants("trial") == []
+    assert ledger.lock_holders("trial") == []
     ledger.close_launch(launch, "finished", {})
 
 
@@ -126,7 +126,7 @@ def test_a_file_that_a_proxy_took_in_the_server_s_place_is_sent_again(
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "note.txt").write_text("kept")
     told: list[str] = []
-    ledger.retry(lambda: ledger.close_trial(run_id, "finished", artifacts=tmp_path / "files"), tell=told.append)
+    ledger.retry(lambda: ledger.close_trial(run_id, "finished", artifacts=tmp_path / "files"), log=told.append)
     ledger.close_launch(launch, "finished", {})
     assert ledger.artifact(run_id, "note.txt").read_text() == "kept"
     assert len(told) == 2

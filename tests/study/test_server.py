@@ -22,10 +22,10 @@ from search_spaces.framework.space import SearchSpace
 from study.execution.resources import Resources
 from study.execution.runner import run_plan
 from study.ledger import server_locks as server_leases
-from study.ledger.ledger import Ledger, may_pass
-from study.ledger.locks import LostError
-from study.ledger.orphans import sweep_idle
-from study.ledger.server_locks import ServerLeases
+from study.ledger.ledger import Ledger, is_transient
+from study.ledger.locks import LocksLostError
+from study.ledger.orphans import clean_up_idle
+from study.ledger.server_locks import ServerLocks
 from study.maintenance.checks.server import check_server
 from study.plan import Folders, make_plan
 from tests.study.servers import Server
@@ -52,39 +52,39 @@ SHORT = SearchSpace(
 
 
 def test_a_lease_is_one_machine_s_at_a_time(
-    machine: Callable[[str], Ledger], launched: Callable[[Ledger], ServerLeases]
+    machine: Callable[[str], Ledger], launched: Callable[[Ledger], ServerLocks]
 ) -> None:
     one, other = launched(machine("one")), launched(machine("other"))
-    assert one.take("trial")
-    assert one.take("trial"), "it is ours already"
-    assert not other.take("trial")
-    assert other.take("another")
+    assert one.acquire("trial")
+    assert one.acquire("trial"), "it is ours already"
+    assert not other.acquire("trial")
+    assert other.acquire("another")
     one.release("trial")
-    assert other.take("trial")
-    assert not one.take("trial")
+    assert other.acquire("trial")
+    assert not one.acquire("trial")
 
 
 def test_the_launch_of_another_machine_is_alive(
-    machine: Callable[[str], Ledger], launched: Callable[[Ledger], ServerLeases]
+    machine: Callable[[str], Ledger], launched: Callable[[Ledger], ServerLocks]
 ) -> None:
     ours, theirs = machine("one"), machine("other")
-    leases = launched(ours)
+    locks = launched(ours)
     launched(theirs)
-    ours.close_abandoned(leases)
+    ours.close_stale_runs(locks)
     assert len(ours.running()) == 2, "neither its own launch nor the other is ended"
 
 
 def test_of_many_that_want_a_lease_at_once_never_two_have_it(
-    machine: Callable[[str], Ledger], launched: Callable[[Ledger], ServerLeases]
+    machine: Callable[[str], Ledger], launched: Callable[[Ledger], ServerLocks]
 ) -> None:
     names = [f"trial{number}" for number in range(6)]
     have: Counter[str] = Counter()
     most: Counter[str] = Counter()
     counting = threading.Lock()
 
-    def grab(leases: ServerLeases) -> None:
+    def grab(locks: ServerLocks) -> None:
         for name in names * 3:
-            if not leases.take(name):
+            if not locks.acquire(name):
                 continue
             with counting:
                 have[name] += 1
@@ -92,16 +92,16 @@ def test_of_many_that_want_a_lease_at_once_never_two_have_it(
             time.sleep(0.02)
             with counting:
                 have[name] -= 1
-            leases.release(name)
+            locks.release(name)
 
     launches = [launched(machine(str(number))) for number in range(3)]
-    threads = [threading.Thread(target=grab, args=(leases,)) for leases in launches]
+    threads = [threading.Thread(target=grab, args=(locks,)) for locks in launches]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert set(most.values()) == {1}, "all may let go of one at once, but never do two have it"
-    assert all(launches[0].take(name) for name in names), "nobody is left with a claim"
+    assert all(launches[0].acquire(name) for name in names), "nobody is left with a claim"
 
 
 HOLDER = """
@@ -127,16 +127,16 @@ def start_holder(folder: Path, server: Server) -> tuple[subprocess.Popen[str], s
 
 
 def test_on_one_machine_the_lease_of_a_dead_launch_is_free_at_once(
-    server: Server, tmp_path: Path, launched: Callable[[Ledger], ServerLeases]
+    server: Server, tmp_path: Path, launched: Callable[[Ledger], ServerLocks]
 ) -> None:
     ledger = Ledger(tmp_path / "here", server.address)
     ours = launched(ledger)
     holder, launch = start_holder(tmp_path / "here", server)
     with holder:
-        taken = ours.take("of-the-dead")
+        taken = ours.acquire("of-the-dead")
         holder.kill()
     assert not taken
-    assert ours.take("of-the-dead")
+    assert ours.acquire("of-the-dead")
     assert launch not in ledger.running()
 
 
@@ -144,35 +144,35 @@ def test_a_launch_that_died_is_ended_even_where_nothing_is_left_to_train(server:
     ledger = Ledger(tmp_path / "here", server.address)
     holder, launch = start_holder(tmp_path / "here", server)
     with holder:
-        sweep_idle(ledger)
-        sweep_idle(Ledger(tmp_path / "elsewhere", server.address))
+        clean_up_idle(ledger)
+        clean_up_idle(Ledger(tmp_path / "elsewhere", server.address))
         assert launch in ledger.running()
         holder.kill()
-    sweep_idle(ledger)
+    clean_up_idle(ledger)
     assert launch not in ledger.running()
 
 
 def test_a_launch_of_another_machine_that_falls_silent_is_given_up_and_learns_it_when_it_comes_back(
     server: Server,
     tmp_path: Path,
-    launched: Callable[[Ledger], ServerLeases],
+    launched: Callable[[Ledger], ServerLocks],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(server_leases, "BEAT_S", 0.2)
-    monkeypatch.setattr(server_leases, "SILENT_S", 4.0)
+    monkeypatch.setattr(server_leases, "HEARTBEAT_INTERVAL_S", 0.2)
+    monkeypatch.setattr(server_leases, "GRACE_PERIOD_S", 4.0)
     here, there = Ledger(tmp_path / "here", server.address), Ledger(tmp_path / "there", server.address)
     silent, alive = launched(there), launched(there)
-    assert silent.take("trial")
-    assert alive.take("other-trial")
+    assert silent.acquire("trial")
+    assert alive.acquire("other-trial")
     silent._closed.set()  # its heart stops, as that of a process that is
     silent._heart.join()
     ours = launched(here)
-    assert not ours.take("trial")
-    while not ours.take("trial"):
+    assert not ours.acquire("trial")
+    while not ours.acquire("trial"):
         time.sleep(0.1)
-    assert not ours.take("other-trial"), "whoever beats is not given up"
+    assert not ours.acquire("other-trial"), "whoever beats is not given up"
     monkeypatch.setattr(server_leases, "ABSENT_S", 0.0)
-    with pytest.raises(LostError):
+    with pytest.raises(LocksLostError):
         silent.confirm()
     assert silent.lost
     ours.confirm()
@@ -180,14 +180,14 @@ def test_a_launch_of_another_machine_that_falls_silent_is_given_up_and_learns_it
 
 def test_after_an_outage_nobody_is_given_up_for_silence_that_nobody_could_break(
     machine: Callable[[str], Ledger],
-    launched: Callable[[Ledger], ServerLeases],
+    launched: Callable[[Ledger], ServerLocks],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Who was away hears the last word of before, and has to listen anew before it counts as silence."""
     ours, theirs = launched(machine("one")), launched(machine("other"))
-    for leases in (ours, theirs):
-        leases._closed.set()
-        leases._heart.join()
+    for locks in (ours, theirs):
+        locks._closed.set()
+        locks._heart.join()
     ours._look()
     ours._last_look -= 1000
     ours._heard = {launch: heard._replace(since=heard.since - 1000) for launch, heard in ours._heard.items()}
@@ -233,9 +233,9 @@ def test_a_study_goes_on_while_its_server_is_dead_and_what_it_measured_is_writte
     assert {run.info.status for run in runs} == {"FINISHED"}
     for trial in plan.with_records(ledger.trials()).trials:
         outside, listener = train(trial.candidate.config)
-        assert ledger.curve(trial.known.run_id, "train_loss") == listener.curve("train_loss")
-        assert ledger.curve(trial.known.run_id, "test_accuracy") == [(400, outside.metrics["test_accuracy"])]
-        assert ledger.artifact(trial.known.run_id, "predictions.parquet").stat().st_size > 0
+        assert ledger.curve(trial.record.run_id, "train_loss") == listener.curve("train_loss")
+        assert ledger.curve(trial.record.run_id, "test_accuracy") == [(400, outside.metrics["test_accuracy"])]
+        assert ledger.artifact(trial.record.run_id, "predictions.parquet").stat().st_size > 0
     assert [list((ledger.root / name).iterdir()) for name in ("work", "tune", "locks")] == [[], [], []]
 
 
@@ -303,7 +303,7 @@ def test_the_doctor_looks_at_a_server(server: Server, tmp_path: Path) -> None:
 
 
 def test_a_trial_that_no_launch_runs_is_told_and_the_next_launch_ends_it(
-    server: Server, tmp_path: Path, launched: Callable[[Ledger], ServerLeases]
+    server: Server, tmp_path: Path, launched: Callable[[Ledger], ServerLocks]
 ) -> None:
     folders = Folders(store=tmp_path / "here", data=tmp_path, cache=tmp_path, server=server.address)
     ledger = Ledger(folders.store, folders.server)
@@ -313,7 +313,7 @@ def test_a_trial_that_no_launch_runs_is_told_and_the_next_launch_ends_it(
     *_, orphans = check_server(folders, fix=False)
     assert known.run_id in orphans.text
     assert not orphans.is_well
-    ledger.close_abandoned(launched(ledger))
+    ledger.close_stale_runs(launched(ledger))
     assert ledger.find("orphan").outcome == "interrupted"
 
 
@@ -332,10 +332,12 @@ def test_what_a_server_refuses_does_not_pass_and_what_is_its_fault_does(server: 
     ledger = Ledger(tmp_path, server.address)
     with pytest.raises(MlflowException) as refused:
         ledger.tag("no run", {"any": "thing"})
-    assert not may_pass(refused.value)
-    assert may_pass(MlflowException("API request to endpoint /x failed with error code 503 != 200. Response body: ''"))
-    assert not may_pass(
+    assert not is_transient(refused.value)
+    assert is_transient(
+        MlflowException("API request to endpoint /x failed with error code 503 != 200. Response body: ''")
+    )
+    assert not is_transient(
         MlflowException("API request to endpoint /x failed with error code 404 != 200. Response body: ''")
     )
-    assert may_pass(MlflowException("API request to http://x failed with timeout exception"))
-    assert not may_pass(NotReached("of another library"))
+    assert is_transient(MlflowException("API request to http://x failed with timeout exception"))
+    assert not is_transient(NotReached("of another library"))

@@ -8,7 +8,7 @@ Verdict = Literal["ok", "fixed", "to fix", "look"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """One line of the doctor's: how something is, and where it is not well, what to do."""
 
     verdict: Verdict

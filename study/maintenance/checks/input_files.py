@@ -16,8 +16,8 @@ from revit.errors import InputError
 from revit.models.weights import find_weights, weights_digest
 from search_spaces.framework.scales import SCALES
 from search_spaces.framework.space import SearchSpace
-from study.ledger.orphans import inside, size_of
-from study.maintenance.checks import Finding
+from study.ledger.orphans import inside, tree_size
+from study.maintenance.checks import CheckResult
 
 STORE = re.compile(".+-[0-9a-f]{16}")
 """How the folder of a decoded dataset is called."""
@@ -25,20 +25,20 @@ LONGEST_BUILD_S = 86_400.0
 """Without a byte written, after which decoding has died: the time that users are given who suspended it."""
 
 
-def check_datasets(cache: Path, *, fix: bool) -> Iterator[Finding]:
+def check_datasets(cache: Path, *, fix: bool) -> Iterator[CheckResult]:
     """Look at the image stores of a cache folder, by their sizes, and at what is left of decoding that was killed."""
     faults = {folder: _fault(folder) for folder in inside(cache) if STORE.fullmatch(folder.name)}
     for folder, fault in faults.items():
         if fault:
-            yield Finding("look", f"images: {fault}; remove {folder}: the next `plan` decodes it again")
-    yield Finding("ok", f"images: {list(faults.values()).count('')} datasets in {cache} are whole by their sizes")
+            yield CheckResult("look", f"images: {fault}; remove {folder}: the next `plan` decodes it again")
+    yield CheckResult("ok", f"images: {list(faults.values()).count('')} datasets in {cache} are whole by their sizes")
     old = [folder for folder in cache.glob("building-*") if _age_s(folder) > LONGEST_BUILD_S]
     if old and not _is_decoding(cache):
-        size = decimal(sum(map(size_of, old)))
+        size = decimal(sum(map(tree_size, old)))
         if fix:
             for folder in old:
                 shutil.rmtree(folder)
-        yield Finding("fixed" if fix else "to fix", f"images: {len(old)} half-decoded datasets in {cache} ({size})")
+        yield CheckResult("fixed" if fix else "to fix", f"images: {len(old)} half-decoded datasets in {cache} ({size})")
 
 
 def _fault(folder: Path) -> str:
@@ -67,14 +67,14 @@ def _is_held(path: Path) -> bool:
         return True
 
 
-def check_weights() -> Iterator[Finding]:
+def check_weights() -> Iterator[CheckResult]:
     """Look at the weights that the studies start from, of which only those that are here can be wrong."""
     models: dict[ModelConfig, None] = {}
     for name in search_spaces.names():
         try:
             models |= dict.fromkeys(_models(search_spaces.load(name)))
         except InputError as error:
-            yield Finding("look", f"studies: {error}")
+            yield CheckResult("look", f"studies: {error}")
     here, absent = 0, []
     for model in models:
         try:
@@ -86,9 +86,9 @@ def check_weights() -> Iterator[Finding]:
             weights_digest(weights)
             here += 1
         except InputError as error:
-            yield Finding("look", f"weights: {error}")
+            yield CheckResult("look", f"weights: {error}")
     away = f"; {len(absent)} are not here, which `fetch` gets: {', '.join(absent)}" if absent else ""
-    yield Finding("ok", f"weights: those of {here} models are here, with the digests they should have{away}")
+    yield CheckResult("ok", f"weights: those of {here} models are here, with the digests they should have{away}")
 
 
 def _models(space: SearchSpace) -> list[ModelConfig]:

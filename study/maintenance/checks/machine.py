@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 from rich.filesize import decimal
 
 from revit.errors import InputError
-from study.maintenance.checks import Finding
+from study.maintenance.checks import CheckResult
 from study.system.limits import check_processes, memory_limit
 
 PACKAGE = "revit-study"
@@ -26,12 +26,12 @@ LITTLE_SHARED_MEMORY = 512e6
 """Bytes: a container has 64 MB unless told otherwise, and Ray then keeps its objects on a disk."""
 
 
-def check_versions() -> Iterator[Finding]:
+def check_versions() -> Iterator[CheckResult]:
     """Hold what is installed against what this project asks for."""
     python = platform.python_version()
     wanted_python = metadata(PACKAGE)["Requires-Python"]
     if python not in SpecifierSet(wanted_python):
-        yield Finding("look", f"versions: Python {python} is installed, {wanted_python} is needed")
+        yield CheckResult("look", f"versions: Python {python} is installed, {wanted_python} is needed")
     needed = [Requirement(text) for text in requires(PACKAGE) or ()]
     for each in needed:
         if each.marker is not None and not each.marker.evaluate({"extra": ""}):
@@ -39,9 +39,9 @@ def check_versions() -> Iterator[Finding]:
         installed = _installed(each.name)
         if not each.specifier.contains(installed, prereleases=True):
             wanted = f"{each.name}{each.specifier}"
-            yield Finding("look", f"versions: {installed} of {each.name} is installed: pip install '{wanted}'")
+            yield CheckResult("look", f"versions: {installed} of {each.name} is installed: pip install '{wanted}'")
     told = ", ".join(f"{name} {_installed(name)}" for name in SHOWN)
-    yield Finding("ok", f"versions: Python {python}, {told}")
+    yield CheckResult("ok", f"versions: Python {python}, {told}")
 
 
 def _installed(name: str) -> str:
@@ -51,45 +51,45 @@ def _installed(name: str) -> str:
         return "0"
 
 
-def check_devices() -> Iterator[Finding]:
+def check_devices() -> Iterator[CheckResult]:
     """Tell the processors and GPUs, and their memory."""
     import torch
 
     from revit.training.device import uses_bf16
 
-    yield Finding("ok", f"devices: {os.cpu_count()} CPUs, {decimal(memory_limit())} of memory")
+    yield CheckResult("ok", f"devices: {os.cpu_count()} CPUs, {decimal(memory_limit())} of memory")
     gpus = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
     for gpu in gpus:
         free, total = torch.cuda.mem_get_info(gpu)
         bf16 = "bf16" if uses_bf16(gpu) else "no bf16"
         name = torch.cuda.get_device_name(gpu)
-        yield Finding("ok", f"devices: {gpu} {name}, {decimal(free)} of {decimal(total)} free, {bf16}")
+        yield CheckResult("ok", f"devices: {gpu} {name}, {decimal(free)} of {decimal(total)} free, {bf16}")
     if not gpus:
-        yield Finding("ok", "devices: no GPU, so trials train on CPUs")
+        yield CheckResult("ok", "devices: no GPU, so trials train on CPUs")
 
 
-def check_limits() -> Iterator[Finding]:
+def check_limits() -> Iterator[CheckResult]:
     """Tell of limits that do not let Ray start."""
     try:
         check_processes()
     except InputError as error:
-        yield Finding("look", f"processes: {error}")
+        yield CheckResult("look", f"processes: {error}")
 
 
-def check_disks(folders: Mapping[str, Path]) -> Iterator[Finding]:
+def check_disks(folders: Mapping[str, Path]) -> Iterator[CheckResult]:
     """Tell the space for each folder, by the option that names another."""
     for option, folder in folders.items():
         free = shutil.disk_usage(_existing(folder)).free
         if free < LITTLE_DISK:
             advice = f"clear some, or name another with {option}"
-            yield Finding("look", f"disks: only {decimal(free)} free for {folder}: {advice}")
+            yield CheckResult("look", f"disks: only {decimal(free)} free for {folder}: {advice}")
         else:
-            yield Finding("ok", f"disks: {decimal(free)} free for {folder}")
+            yield CheckResult("ok", f"disks: {decimal(free)} free for {folder}")
     if SHARED_MEMORY.is_dir():
         size = shutil.disk_usage(SHARED_MEMORY).total
         if size < LITTLE_SHARED_MEMORY:
             advice = "start the container with --shm-size=2g"
-            yield Finding("look", f"disks: {SHARED_MEMORY} has only {decimal(size)}: {advice}")
+            yield CheckResult("look", f"disks: {SHARED_MEMORY} has only {decimal(size)}: {advice}")
 
 
 def _existing(folder: Path) -> Path:

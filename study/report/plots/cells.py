@@ -39,7 +39,7 @@ def accuracy_over(frame: pd.DataFrame, axis: str, *, log_x: bool = False) -> go.
     lines.sort(key=lambda line: (line[0][0], order[line[0][1]]))
     names = [_line_name(str(series), str(source) if published else "") for (published, series, source), _ in lines]
     caption = f"Bars: {MEANING} Hollow markers on dotted lines: published values."
-    fig = style.figure(f"Test accuracy by {shown.title}", caption, entries=names)
+    fig = style.figure(f"Test accuracy by {shown.title}", caption, run_infos=names)
     for name, ((published, series, _), line) in zip(names, lines, strict=True):
         _add_points(fig, line, axis, name, order[series], published=bool(published), factor=shown.factor)
     values = np.unique(frame[axis].to_numpy(float)) * shown.factor
@@ -243,7 +243,7 @@ def cost_accuracy(frame: pd.DataFrame, *, device: str, front: bool, order: Seque
     caption = FRONT if front else NO_FRONT
     if len(named) < len(cells):
         caption += f" In color the {len(named)} cells of the highest test accuracy; the others in gray."
-    fig = style.figure("Cost and test accuracy", caption, entries=[cells[index] for index in named])
+    fig = style.figure("Cost and test accuracy", caption, run_infos=[cells[index] for index in named])
     rest = np.setdiff1d(np.arange(len(known)), named)
     fig.add_scatter(
         x=style.numbers(cost[rest]),

@@ -55,7 +55,7 @@ def learning_curves(frame: pd.DataFrame, metric: str, order: Sequence[str] = ())
     if rest:
         caption += f" In color the {len(front)} cells of the highest test accuracy; {len(rest)} others in gray."
     names = [*front, *(["others"] if rest else [])]
-    fig = style.figure(f"{shown.title} during training", caption, entries=names)
+    fig = style.figure(f"{shown.title} during training", caption, run_infos=names)
     if rest:
         fig.add_trace(_grey_lines([lines[cell] for cell in rest], shown.factor))
     for cell in front:
@@ -79,7 +79,7 @@ def schedules(frame: pd.DataFrame, of: str, order: Sequence[str] = ()) -> go.Fig
     caption = (
         f"Of {of}, one trial for each schedule, as really run: what the optimizer was given at each recorded step."
     )
-    fig = style.figure(f"Learning rate at each step, {of}", caption, entries=list(groups))
+    fig = style.figure(f"Learning rate at each step, {of}", caption, run_infos=list(groups))
     for index, (name, line) in enumerate(groups.items()):
         color = style.colour(colors[cells[name]]) if cells[name] in colors else style.TEXT
         fig.add_scatter(
@@ -112,8 +112,8 @@ def against_authors(frame: pd.DataFrame, authors: pd.DataFrame, order: Sequence[
         f"{BAND} Hollow, dotted: the authors' own run, one seed, from their published notebooks. What they call "
         "validation accuracy is of CIFAR-10's test images, hence ours is of test images here too."
     )
-    entries = [*ours, *(str(name) for (_, name), _ in arms)]
-    fig = style.figure("Test accuracy by epoch: this study and the authors' run", caption, entries=entries)
+    run_infos = [*ours, *(str(name) for (_, name), _ in arms)]
+    fig = style.figure("Test accuracy by epoch: this study and the authors' run", caption, run_infos=run_infos)
     colours = {cell: index for index, cell in enumerate(dict.fromkeys([*order, *ours, *known["cell"]]))}
     for cell, line in ours.items():
         add_band(fig, line, "epoch", cell, colours[cell], 100)

@@ -53,7 +53,7 @@ def interaction(frame: pd.DataFrame, axis: str, by: str, beside: Sequence[str] =
     lines = list(means.groupby(by, sort=False))
     title = f"Test accuracy by {of_axis(axis).title} and {of_axis(by).title}"
     caption = f"{ALIKE} Parallel lines: the one does not change what the other does."
-    fig = style.figure(title, caption, entries=[of_axis(by).title, *(str(value) for value, _ in lines)])
+    fig = style.figure(title, caption, run_infos=[of_axis(by).title, *(str(value) for value, _ in lines)])
     for index, (value, line) in enumerate(lines):
         fig.add_scatter(
             x=[_in_its_unit(each, of_axis(axis).factor) for each in line[axis]],

@@ -53,7 +53,7 @@ TEMPLATE = go.layout.Template(
 )
 
 
-def figure(title: str, caption: str, *, height: int = 320, entries: Iterable[str] = ()) -> go.Figure:
+def figure(title: str, caption: str, *, height: int = 320, run_infos: Iterable[str] = ()) -> go.Figure:
     """An empty figure of this look.
 
     Args:
@@ -64,7 +64,7 @@ def figure(title: str, caption: str, *, height: int = 320, entries: Iterable[str
     """
     lines = textwrap.wrap(title, LINE_CHARS)
     top = TITLE_PX * len(lines) + 20
-    legend = sum(LINE_PX * len(_lines(entry)) + ENTRY_GAP_PX for entry in entries)
+    legend = sum(LINE_PX * len(_lines(entry)) + ENTRY_GAP_PX for entry in run_infos)
     return go.Figure(
         layout={
             "template": TEMPLATE,

@@ -20,7 +20,7 @@ from revit.errors import InputError
 from revit.models.build import check_model
 from revit.models.weight_formats import FORMATS, read_checkpoint
 from revit.models.weights import PACKAGED, weights_digest
-from revit.training.train_state import newest_whole
+from revit.training.train_state import latest_valid_checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of what torch and numpy find in a file before they give up
 WIDTH = 4
@@ -243,6 +243,6 @@ def test_a_damaged_checkpoint_is_whole_or_not_there(
 
     def check(content: bytes) -> None:
         path.write_bytes(content)
-        assert newest_whole(path) in (path, None)
+        assert latest_valid_checkpoint(path) in (path, None)
 
     fuzz(80, check, damaged(WHOLE["vit.pth"]) | damaged(WHOLE["packed.npz"]))

@@ -8,7 +8,7 @@ from torch import nn
 
 from revit.config import ScheduleConfig
 from revit.training.optimizers import Schedule
-from revit.training.train_state import TrainState, newest_whole
+from revit.training.train_state import TrainState, latest_valid_checkpoint
 
 
 @pytest.fixture
@@ -32,10 +32,10 @@ def step_of(state: TrainState, path: Path | None) -> int:
 
 def test_the_newest_is_used_and_one_before_it_is_kept(state: TrainState, tmp_path: Path) -> None:
     path = tmp_path / "work" / "checkpoint.pt"
-    assert newest_whole(path) is None
+    assert latest_valid_checkpoint(path) is None
     for step in (1, 2, 3):
         saved(state, path, step)
-        assert step_of(state, newest_whole(path)) == step
+        assert step_of(state, latest_valid_checkpoint(path)) == step
     assert len(list(path.parent.iterdir())) == 2
 
 
@@ -60,13 +60,13 @@ def test_of_a_damaged_one_the_one_before_is_used(state: TrainState, tmp_path: Pa
     saved(state, path, 1)
     saved(state, path, 2)
     path.write_bytes(damage(path.read_bytes()))
-    assert step_of(state, newest_whole(path)) == 1
+    assert step_of(state, latest_valid_checkpoint(path)) == 1
     path.unlink()  # died between two renames
-    assert step_of(state, newest_whole(path)) == 1
+    assert step_of(state, latest_valid_checkpoint(path)) == 1
 
 
 def test_where_all_are_damaged_there_is_none(state: TrainState, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
     saved(state, path, 1)
     path.write_bytes(b"no checkpoint")
-    assert newest_whole(path) is None
+    assert latest_valid_checkpoint(path) is None

@@ -9,7 +9,7 @@ from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.training.fine_tune import marks
 from revit.training.optimizers import Schedule
-from search_spaces.framework.recipes import RECIPES, About, cycling_cosine
+from search_spaces.framework.recipes import RECIPES, RecipeContext, cycling_cosine
 from search_spaces.framework.scales import SCALES
 from search_spaces.framework.space import SearchSpace
 
@@ -222,18 +222,18 @@ def test_vit_2021_tunes_its_rate_unless_the_study_does() -> None:
     space = SearchSpace(
         name="asks", question="?", recipe="vit_2021", fixed={"dataset": "cifar10"}, scientific={"subset_seed": (0,)}
     )
-    assert space.tuned == {"optimizer.lr": (0.001, 0.003, 0.01, 0.03)}
+    assert space.nuisance_axes == {"optimizer.lr": (0.001, 0.003, 0.01, 0.03)}
     assert len(space.candidates((0,))) == 4
     own = SearchSpace(
         name="asks", question="?", recipe="vit_2021", fixed={"dataset": "cifar10"}, scientific={"optimizer.lr": (0.1,)}
     )
-    assert own.tuned == {}
+    assert own.nuisance_axes == {}
 
 
 @pytest.mark.parametrize("recipe", ["vit_2021", "bit_hyperrule"])
 def test_what_fine_tunes_only_refuses_to_train_from_scratch(recipe: str) -> None:
     with pytest.raises(InputError, match=f"recipe {recipe} .*Table 6"):
-        RECIPES[recipe].values(About(table=6, dataset="cifar10"))
+        RECIPES[recipe].values(RecipeContext(table=6, dataset="cifar10"))
 
 
 def test_bits_rule_refuses_a_dataset_of_unknown_size() -> None:

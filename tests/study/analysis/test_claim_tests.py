@@ -16,7 +16,7 @@ from statsmodels.stats.proportion import test_proportions_2indep as two_proporti
 import search_spaces
 from search_spaces.framework.claims import Best, Claim, Gap, Interaction, Matches, NoDifference, Order, Trend
 from search_spaces.framework.published import published
-from study.analysis.claim_tests import Judgement, holm, judge, judge_published
+from study.analysis.claim_tests import ClaimResult, evaluate_claims, evaluate_published, holm
 from study.analysis.intervals import Spread, cell_interval, usual_spread
 
 A, B = {"arm": "a"}, {"arm": "b"}
@@ -57,8 +57,8 @@ def discordant(only_a: int, only_b: int, num_test: int) -> pd.DataFrame:
     return predicted({"a": a, "b": b}, spread=STEADY)
 
 
-def one(claim: Claim, frame: pd.DataFrame) -> Judgement:
-    (judgement,) = judge((claim,), frame)
+def one(claim: Claim, frame: pd.DataFrame) -> ClaimResult:
+    (judgement,) = evaluate_claims((claim,), frame)
     return judgement
 
 
@@ -207,11 +207,11 @@ def test_one_seed_beside_a_published_number_is_the_test_of_one_proportion() -> N
 
 def test_published_numbers_of_another_scale_are_not_judged_and_not_corrected_for() -> None:
     family = (A_BETTER, matches(a=94.8, b=90.3, c=85.1))
-    order, match = judge(family, table(CLEAR), comparable=False)
+    order, match = evaluate_claims(family, table(CLEAR), comparable=False)
     assert (match.verdict, match.p, match.p_holm, match.effect) == ("undecided", None, None, None)
     assert match.reason == "published accuracies are of the paper's scale: not comparable"
     assert order == one(A_BETTER, table(CLEAR))
-    assert judge(family, table(CLEAR))[0].p_holm > order.p_holm
+    assert evaluate_claims(family, table(CLEAR))[0].p_holm > order.p_holm
 
 
 def test_what_contradicts_a_best_value_is_corrected_for_the_number_of_its_rivals() -> None:
@@ -280,7 +280,7 @@ def test_one_seed_decides_nothing_where_the_spread_of_seeds_is_not_known() -> No
     frame = pd.concat(
         [discordant(5_000, 0, 10_000).assign(spread=None), table(CLEAR).assign(arm=lambda f: f["arm"] + "3")]
     )
-    apart, clear = judge((A_BETTER, Order(better={"arm": "a3"}, worse={"arm": "b3"}, quote="")), frame)
+    apart, clear = evaluate_claims((A_BETTER, Order(better={"arm": "a3"}, worse={"arm": "b3"}, quote="")), frame)
     assert (apart.verdict, apart.effect, apart.low, apart.p) == ("undecided", pytest.approx(50), None, None)
     assert apart.reason.startswith("needs 3 seeds: one does not show how much training varies")
     assert clear.p == clear.p_holm
@@ -311,7 +311,7 @@ def test_a_pilot_of_two_seeds_needs_a_third_to_plan_with() -> None:
 def test_holm_covers_the_claims_of_a_study() -> None:
     arms = {"a": [0.912, 0.915, 0.911], "b": [0.90, 0.90, 0.90], "c": [0.905, 0.895, 0.90]}
     family = (A_BETTER, Order(better={"arm": "c"}, worse=B, quote=""), Order(better=A, worse={"arm": "z"}, quote=""))
-    alone, (first, second, missing) = one(A_BETTER, table(arms)), judge(family, table(arms))
+    alone, (first, second, missing) = one(A_BETTER, table(arms)), evaluate_claims(family, table(arms))
     assert first.p == alone.p == alone.p_holm
     assert first.p_holm == pytest.approx(2 * first.p)
     assert (alone.verdict, first.verdict) == ("supported", "supported" if first.p_holm < 0.05 else "undecided")
@@ -362,7 +362,7 @@ def test_predictions_on_other_images_are_compared_by_count() -> None:
 
 def test_two_results_of_one_trial_are_refused() -> None:
     with pytest.raises(ValueError, match=r"two results of one cell and seed: .*'a'.*, seed 0"):
-        judge((A_BETTER,), pd.concat([table({"a": [0.9], "b": [0.8]}), table({"a": [0.7]})]))
+        evaluate_claims((A_BETTER,), pd.concat([table({"a": [0.9], "b": [0.8]}), table({"a": [0.7]})]))
 
 
 def test_a_grid_with_a_hole_judges_its_claims_where_it_is_whole() -> None:
@@ -377,7 +377,7 @@ def test_a_grid_with_a_hole_judges_its_claims_where_it_is_whole() -> None:
         )
         accuracy = 0.8 - loss + 0.002 * rng.standard_normal()
         rows.append({**candidate.asked, "seed": candidate.config.seed, "test_accuracy": accuracy})
-    judgements = judge(space.claims, pd.DataFrame(rows).assign(num_test=10_000, right=None, spread=None))
+    judgements = evaluate_claims(space.claims, pd.DataFrame(rows).assign(num_test=10_000, right=None, spread=None))
     assert [judgement.verdict for judgement in judgements] == ["supported"] * 3
     assert [judgement.effect for judgement in judgements] == pytest.approx([4, 4, 4], abs=0.2)
 
@@ -385,9 +385,9 @@ def test_a_grid_with_a_hole_judges_its_claims_where_it_is_whole() -> None:
 # The paper's own numbers
 
 
-def verdicts_on_the_paper(name: str) -> list[Judgement]:
+def verdicts_on_the_paper(name: str) -> list[ClaimResult]:
     space = search_spaces.load(name)
-    return judge_published(space.claims, [r for r in published() if r.table == space.table and r.source == "re_vit"])
+    return evaluate_published(space.claims, [r for r in published() if r.table == space.table and r.source == "re_vit"])
 
 
 def test_the_papers_numbers_by_the_same_rules() -> None:

@@ -11,7 +11,7 @@ from study.ledger.records import TrialRecord
 
 def record(accuracy: float, seed: int, **differs: Any) -> TrialRecord:
     params = {"dataset": "digits", "model.name": "vit_nano", "steps": "5", "seed": str(seed)}
-    tags = {"origin.data": "0", "study.x": "yes"}
+    tags = {"digest.data": "0", "study.x": "yes"}
     return TrialRecord(
         run_id="r",
         identity="i",
@@ -19,7 +19,7 @@ def record(accuracy: float, seed: int, **differs: Any) -> TrialRecord:
         last_step=5,
         metrics={"test_accuracy": accuracy},
         params={**params, **{name.replace("__", "."): value for name, value in differs.items() if name != "data"}},
-        tags={**tags, "origin.data": differs.get("data", "0"), f"launch {seed}": str(seed)},
+        tags={**tags, "digest.data": differs.get("data", "0"), f"launch {seed}": str(seed)},
     )
 
 

@@ -11,7 +11,7 @@ from study.cli import studies
 from study.cli.main import main
 from study.execution.runner import RunResult
 from study.ledger.ledger import Ledger
-from study.ledger.records import News
+from study.ledger.records import TrialUpdate
 from study.plan import Plan
 from study.system.provenance import launch_tags
 
@@ -67,7 +67,7 @@ def test_several_studies_are_run_under_a_line_that_says_how_far_all_have_come(
         launch = ledger.open_launch(plan.space.name, tags)
         for trial in plan.to_run[:2]:
             record = ledger.open_trial(trial.identity, launch=launch, name="trial", tags={})
-            ledger.close_trial(record.run_id, "finished", news=News())
+            ledger.close_trial(record.run_id, "finished", update=TrialUpdate())
         return RunResult(outcomes={}, messages={}, interrupted=False, stopped="")
 
     monkeypatch.setattr("study.execution.runner.run_plan", run_two_trials)

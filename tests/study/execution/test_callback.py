@@ -14,11 +14,11 @@ from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError
 from revit.config import FineTuneConfig
 from revit.source import SOURCE
 from search_spaces.framework.space import SearchSpace
-from study.execution.callback import Events
+from study.execution.callback import TuneCallback
 from study.execution.failures import MOST_LOST, CodeChangedError
 from study.execution.resources import Orders, Share
-from study.execution.searcher import Queue, Stopper
-from study.ledger.locks import Leases
+from study.execution.searcher import Stopper, TrialSearcher
+from study.ledger.locks import Locks
 from study.plan import Folders, make_plan
 
 SPACE = SearchSpace(
@@ -38,19 +38,21 @@ class Played:
         plan = make_plan(SPACE, SPACE.seeds, Folders(store=root, data=root, cache=cache_dir), {})
         orders = Orders(plan, share, root / "work", root / "stop")
         self.stopper = Stopper(SimpleNamespace(print=print), orders.stop_file)
-        leases = Leases(root / "locks")
-        self.queue = Queue(plan.to_run, orders, leases, SimpleNamespace(find=lambda identity: None), self.stopper)
+        locks = Locks(root / "locks")
+        self.queue = TrialSearcher(
+            plan.to_run, orders, locks, SimpleNamespace(find=lambda identity: None), self.stopper
+        )
         self.ended: list[dict[str, Any]] = []
         self.begun: list[str] = []
         quiet = {name: lambda *_: None for name in ("rows", "stepped", "resumed", "again")}
         self.recorder = recorder = SimpleNamespace(
             **quiet,
             fault="",
-            started=lambda identity, known: self.begun.append(identity),
+            started=lambda identity, record: self.begun.append(identity),
             ended=lambda identity, outcome, **told: self.ended.append({"outcome": outcome, **told}),
         )
         progress = SimpleNamespace(**quiet, started=lambda *_: None, ended=lambda *_: None)
-        self.events = Events(recorder, progress, plan, self.queue, self.stopper, orders, leases)
+        self.events = TuneCallback(recorder, progress, plan, self.queue, self.stopper, orders, locks)
 
     def start(self) -> Any:
         """Tune asks for a trial, and a worker begins it."""
@@ -132,7 +134,7 @@ def test_once_the_study_stops_nothing_runs_again(play: Any) -> None:
     played.fail(trial, NO_MEMORY)
     assert [told["failure"] for told in played.ended] == ["device out of memory"]
     assert played.stopper.stop_all()
-    assert played.queue.suggest("") == Queue.FINISHED
+    assert played.queue.suggest("") == TrialSearcher.FINISHED
 
 
 def test_a_worker_that_the_kernel_killed_for_memory_is_told_of_as_such(

@@ -152,7 +152,7 @@ def test_a_cluster_that_ray_would_join_by_itself_is_told_of_and_ignored(
     monkeypatch.setattr(cluster.ray, "init", lambda address, **_: started.append(address))
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     told: list[str] = []
-    cluster.start_ray(tell=told.append)
+    cluster.start_ray(log=told.append)
     assert started == ["local"]
     assert told == ["RAY_ADDRESS = 10.0.0.1:6379 is ignored: --address 10.0.0.1:6379 joins that cluster"]
     assert "RAY_ADDRESS" not in os.environ, "nor does a library of ours see it"

@@ -12,7 +12,7 @@ from revit.errors import InputError
 from search_spaces.framework.space import SearchSpace
 from study.analysis.mixed_environments import check_uniform
 from study.execution.environment import describe, expected
-from study.ledger.records import SURROUNDINGS, TrialRecord
+from study.ledger.records import ENVIRONMENT_TAGS, TrialRecord
 from study.plan import Folders, Plan, make_plan
 from study.report.notes import notes
 
@@ -42,19 +42,19 @@ def plan(tmp_path: Path, cache_dir: Path) -> Plan:
 def on_other(plan: Plan, name: str, value: str) -> Plan:
     """The same, but that its first trial ran with something else."""
     first = plan.trials[0]
-    assert first.known is not None
-    other = replace(first, known=replace(first.known, tags={**first.known.tags, name: value}))
+    assert first.record is not None
+    other = replace(first, record=replace(first.record, tags={**first.record.tags, name: value}))
     return replace(plan, trials=[other, *plan.trials[1:]])
 
 
 def test_it_is_told_what_a_trial_runs_on() -> None:
     here = expected(cpus_per_trial=3, gpus_per_trial=0, compiled=False)
-    assert tuple(here) == SURROUNDINGS
+    assert tuple(here) == ENVIRONMENT_TAGS
     assert (here["device"], here["precision"], here["threads"]) == ("cpu", "fp32", "3")
     assert (here["torch"], here["timm"]) == (torch.__version__, timm.__version__)
 
 
-@pytest.mark.parametrize("name", SURROUNDINGS)
+@pytest.mark.parametrize("name", ENVIRONMENT_TAGS)
 def test_a_table_that_mixes_says_so_and_can_be_refused(plan: Plan, name: str) -> None:
     check_uniform(plan)
     assert not any("its trials ran with" in line for line in notes(plan))

@@ -15,8 +15,8 @@ from study.execution.recorder import Recorder
 from study.labels import trial_label
 from study.layout import NEEDED_FILES
 from study.ledger.ledger import Ledger
-from study.ledger.locks import Leases
-from study.ledger.records import Measurement, News
+from study.ledger.locks import Locks
+from study.ledger.records import Measurement, TrialUpdate
 from study.plan import Folders, Trial, make_plan
 from study.system import retry as patience
 
@@ -45,21 +45,21 @@ class Store:
             launch=self.launch,
             study={"study": "example"},
             trials=self.trials,
-            leases=Leases(folder / "locks"),
-            tell=self.told.append,
+            locks=Locks(folder / "locks"),
+            log=self.told.append,
         )
         self.files = folder / "files"
         self.files.mkdir()
         for name in NEEDED_FILES:
             (self.files / name).touch()
-        self.settled: list[str] = []
+        self.is_terminal: list[str] = []
 
     def finish(self, identity: str) -> None:
         """A trial from its start to its end."""
         self.recorder.started(identity)
         self.recorder.rows(identity, [{"step": 5, "lr": 0.1}])
         self.recorder.final(identity, {"step": 5, "test_accuracy": 0.5})
-        self.recorder.ended(identity, "finished", message="", artifacts=self.files, then=self.settled.append)
+        self.recorder.ended(identity, "finished", message="", artifacts=self.files, then=self.is_terminal.append)
 
     def statuses(self) -> dict[str, str]:
         runs = self.client.search_runs(["1"])
@@ -76,7 +76,7 @@ def test_trials_that_finish_are_finished_and_so_is_their_launch(store: Store) ->
         store.finish(trial.identity)
     store.recorder.close(interrupted=False, complete=True)
     assert set(store.statuses().values()) == {"FINISHED"}
-    assert store.settled == ["finished", "finished"]
+    assert store.is_terminal == ["finished", "finished"]
 
 
 @pytest.mark.parametrize("broken", ["log", "close_trial", "_close"])
@@ -101,14 +101,14 @@ def test_a_trial_of_which_something_could_not_be_written_is_not_finished(
     assert store.recorder.outcomes == {first: "failed", second: "finished"}
     assert "no such column" in store.recorder.messages[first]
     assert store.statuses() == {first: "FAILED", second: "FINISHED", "launch": "FAILED"}
-    assert store.settled in (["failed", "finished"], ["finished"]), "its work folder is kept"
+    assert store.is_terminal in (["failed", "finished"], ["finished"]), "its work folder is kept"
 
 
 def test_a_trial_with_a_row_that_no_store_takes_is_ended_as_failed(store: Store) -> None:
     identity = store.trials[0].identity
     store.recorder.started(identity)
     store.recorder.rows(identity, [{"step": 1, "a|b": 1.0}])
-    store.recorder.ended(identity, "finished", message="", artifacts=store.files, then=store.settled.append)
+    store.recorder.ended(identity, "finished", message="", artifacts=store.files, then=store.is_terminal.append)
     store.recorder.close(interrupted=False, complete=True)
     assert store.statuses()[identity] == "FAILED"
     assert "a|b" in store.recorder.messages[identity]
@@ -131,13 +131,13 @@ def test_a_short_trial_is_written_at_once_and_whole(store: Store, monkeypatch: p
     for step in range(1, 6):
         store.recorder.rows(identity, [{"step": step, "lr": 0.1 / step}])
     store.recorder.final(identity, {"step": 5, "test_accuracy": 0.5})
-    store.recorder.ended(identity, "finished", message="", artifacts=store.files, then=store.settled.append)
+    store.recorder.ended(identity, "finished", message="", artifacts=store.files, then=store.is_terminal.append)
     store.recorder.close(interrupted=False, complete=True)
     record = store.ledger.trials()[identity]
     assert written == [record.run_id, store.launch]
     assert store.ledger.curve(record.run_id, "lr") == [(step, 0.1 / step) for step in range(1, 6)]
     assert record.metrics["test_accuracy"] == 0.5
-    assert record.surroundings == {"device": "cpu"}
+    assert record.environment == {"device": "cpu"}
     assert record.params == {name: str(value) for name, value in store.trials[0].candidate.config.flat().items()}
 
 
@@ -157,7 +157,7 @@ def test_what_a_dead_launch_had_not_written_is_written_by_the_one_that_goes_on(
     """And what it had is not written again, though it is told again."""
     identity = store.trials[0].identity
     first = store.ledger.open_trial(identity, launch=store.launch, name="cut short", tags={})
-    store.ledger.log(first.run_id, News(rows=[Measurement({"step": step, "lr": 0.1}, 0) for step in (1, 2)]))
+    store.ledger.log(first.run_id, TrialUpdate(rows=[Measurement({"step": step, "lr": 0.1}, 0) for step in (1, 2)]))
     store.recorder.started(identity, store.ledger.find(identity))
     store.recorder.rows(identity, [{"step": step, "lr": 0.2} for step in (1, 2, 3)])
     store.recorder.close(interrupted=True, complete=False)
@@ -191,7 +191,7 @@ def test_runs_of_a_launch_that_died_are_closed_by_the_next(store: Store, tmp_pat
     store.recorder.started(identity)
     store.recorder._thread.shutdown(wait=True)  # and then the process dies
     assert store.statuses() == {identity: "RUNNING", "launch": "RUNNING"}
-    store.ledger.close_abandoned(Leases(tmp_path / "locks"))
+    store.ledger.close_stale_runs(Locks(tmp_path / "locks"))
     assert store.statuses() == {identity: "KILLED", "launch": "KILLED"}
     assert store.ledger.trials()[identity].outcome == "interrupted"
 
@@ -219,7 +219,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_on_a_full_disk_nothing_measured_is_lost_and_what_waited_is_written_once(
     small_disk: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "FIRST_WAIT_S", 0.05)
+    monkeypatch.setattr(patience, "MIN_WAIT_S", 0.05)
     store = Store(small_disk, cache_dir)
     identity = store.trials[0].identity
     store.recorder.started(identity)
@@ -231,15 +231,15 @@ def test_on_a_full_disk_nothing_measured_is_lost_and_what_waited_is_written_once
     rows = [{"step": step, **{f"metric_{number}": float(step) for number in range(40)}} for step in range(1, 201)]
     store.recorder.rows(identity, rows)
     store.recorder.final(identity, {"step": 200, "test_accuracy": 0.5})
-    store.recorder.ended(identity, "finished", message="", artifacts=store.files, then=store.settled.append)
+    store.recorder.ended(identity, "finished", message="", artifacts=store.files, then=store.is_terminal.append)
     while not store.told:
         time.sleep(0.02)
     assert "cannot be written for now" in store.told[0]
     assert "full" in store.told[0]
-    assert store.settled == []
+    assert store.is_terminal == []
     filler.unlink()
     store.recorder.close(interrupted=False, complete=True)
-    assert store.settled == ["finished"]
+    assert store.is_terminal == ["finished"]
     assert "nothing is lost" in store.told[1]
     record = store.ledger.trials()[identity]
     assert (record.outcome, record.last_step) == ("finished", 200)
@@ -250,7 +250,7 @@ def test_on_a_full_disk_nothing_measured_is_lost_and_what_waited_is_written_once
 def test_what_comes_while_the_store_is_read_only_is_written_once_it_is_not(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "FIRST_WAIT_S", 0.05)
+    monkeypatch.setattr(patience, "MIN_WAIT_S", 0.05)
     identity = store.trials[0].identity
     store.recorder.started(identity)
     store.recorder._thread.submit(lambda: None).result()
@@ -265,10 +265,10 @@ def test_what_comes_while_the_store_is_read_only_is_written_once_it_is_not(
     while not store.told:
         time.sleep(0.02)
     assert "readonly" in store.told[0]
-    assert store.settled == []
+    assert store.is_terminal == []
     read_only[0] = False
     store.recorder.close(interrupted=False, complete=True)
-    assert store.settled == ["finished"]
+    assert store.is_terminal == ["finished"]
     assert store.statuses() == {identity: "FINISHED", "launch": "FINISHED"}
 
 
@@ -301,7 +301,7 @@ def test_a_trial_that_ends_without_its_files_is_not_finished(store: Store) -> No
     assert store.recorder.outcomes == {lacking: "failed", whole: "finished"}
     assert store.recorder.messages[lacking].startswith(f"predictions.parquet missing in {store.files}")
     record = store.ledger.trials()[lacking]
-    assert (record.settled, record.failure) == (False, ""), "no class of failure, as it has no traceback"
+    assert (record.is_terminal, record.failure) == (False, ""), "no class of failure, as it has no traceback"
 
 
 def test_what_fails_after_a_trial_was_written_is_told(store: Store) -> None:
@@ -322,12 +322,12 @@ def test_where_the_experiment_is_deleted_that_is_one_line_and_nothing_is_left_ru
     store.recorder.started(second)
     store.recorder._thread.submit(lambda: None).result()
     store.client.delete_experiment("1")
-    store.recorder.ended(first, "finished", message="", artifacts=store.files, then=store.settled.append)
+    store.recorder.ended(first, "finished", message="", artifacts=store.files, then=store.is_terminal.append)
     store.recorder.close(interrupted=False, complete=True)
     assert "was deleted in MLflow: restore it there" in store.recorder.fault
     assert len(store.recorder.fault.splitlines()) == 1
-    assert {entry.status for entry in store.ledger.entries()} == {"KILLED"}
-    assert store.settled == ["interrupted"], "so that its work folder stays"
+    assert {entry.status for entry in store.ledger.run_infos()} == {"KILLED"}
+    assert store.is_terminal == ["interrupted"], "so that its work folder stays"
     assert store.recorder.messages == {}, "nor is it said of each trial"
 
 
@@ -340,7 +340,7 @@ def test_a_run_that_is_deleted_for_good_in_mid_study_is_one_line(store: Store, w
     run_id = store.ledger.find(first).run_id if whose == "trial" else store.launch
     store.ledger.delete(run_id)
     store.ledger.purge(run_id)
-    store.recorder.ended(first, "finished", message="", artifacts=store.files, then=store.settled.append)
+    store.recorder.ended(first, "finished", message="", artifacts=store.files, then=store.is_terminal.append)
     store.finish(second)
     store.recorder.close(interrupted=False, complete=True)
     [line] = (store.recorder.messages[first] if whose == "trial" else store.recorder.fault).splitlines()

@@ -32,7 +32,7 @@ from study.execution import runner
 from study.execution.failures import MOST_ALIKE, RayLostError
 from study.execution.resources import Resources
 from study.execution.runner import RunResult, check_runnable, run_plan
-from study.execution.trainable import SAVE_LOOK_AFTER_S
+from study.execution.trainable import CHECKPOINT_INTERVAL_S
 from study.layout import ARTIFACTS, CHECKPOINT
 from study.ledger.ledger import EXPERIMENT, Ledger
 from study.plan import Folders, Plan, make_plan
@@ -88,7 +88,7 @@ def test_as_many_finished_runs_as_trials_all_children_of_the_launch(
     plan, result = example
     assert set(result.outcomes.values()) == {"finished"}
     assert not result.interrupted
-    ours = {trial.known.run_id: trial for trial in plan.trials if trial.known is not None}
+    ours = {trial.record.run_id: trial for trial in plan.trials if trial.record is not None}
     assert len(ours) == len(plan.trials) == 8
     [launch] = [run for run in studies.runs("launch") if run.data.tags["study"] == "example"]
     assert launch.info.status == "FINISHED"
@@ -108,8 +108,8 @@ def test_params_metrics_and_artifacts_of_every_trial_are_there(
 ) -> None:
     plan, _ = example
     for trial in plan.trials:
-        assert trial.known is not None
-        run_id, config = trial.known.run_id, trial.candidate.config
+        assert trial.record is not None
+        run_id, config = trial.record.run_id, trial.candidate.config
         params = studies.client.get_run(run_id).data.params
         assert params == {name: str(value) for name, value in config.flat().items()}
         for metric in ("train_loss", "lr", "grad_norm", "images_per_s"):
@@ -186,7 +186,7 @@ def test_divergence_is_a_result_of_one_trial_and_is_not_tried_again(studies: Stu
     cells = cell_table(plan)
     assert math.isnan(cells["mean"][0])
     assert (cells["diverged"].tolist(), cells["missing"].tolist()) == ([1, 0], ["", ""])
-    run = studies.client.get_run(diverged.known.run_id)
+    run = studies.client.get_run(diverged.record.run_id)
     assert (run.info.status, run.data.tags["outcome"]) == ("FAILED", "diverged")
 
 
@@ -235,7 +235,7 @@ def test_a_trial_whose_worker_is_killed_goes_on_in_the_same_run_to_the_same_numb
         workers = [each for each in psutil.Process().children(recursive=True) if is_worker(each)]
         for worker in workers:
             worker.suspend()
-        time.sleep(SAVE_LOOK_AFTER_S)  # so that the next validation saves, however quick the machine is
+        time.sleep(CHECKPOINT_INTERVAL_S)  # so that the next validation saves, however quick the machine is
         for worker in workers:
             worker.resume()
         wait_for(work / CHECKPOINT)
@@ -250,7 +250,7 @@ def test_a_trial_whose_worker_is_killed_goes_on_in_the_same_run_to_the_same_numb
     plan, result = studies.run(space)
     killer.join()
     assert set(result.outcomes.values()) == {"finished"}
-    [record] = [trial.known for trial in plan.trials]
+    [record] = [trial.record for trial in plan.trials]
     assert [run.data.tags["identity"] for run in studies.runs("trial")].count(trial.identity) == 1
     outside, listener = train(long.with_values({"optimizer.lr": 0.021}))
     assert record.metrics["test_accuracy"] == outside.metrics["test_accuracy"]
@@ -330,7 +330,7 @@ def test_two_launches_at_once_on_a_fresh_store_share_the_work(tmp_path: Path) ->
     assert (one.returncode, other.returncode) == (0, 0), told
     outcomes = [re.findall(r"finished", re.search(r"OUTCOMES(.*)", stdout)[1]) for stdout, _ in told]
     assert sum(map(len, outcomes)) == 9, "each trial by one of them"
-    runs = Ledger(tmp_path / "mlruns").entries()
+    runs = Ledger(tmp_path / "mlruns").run_infos()
     assert {run.status for run in runs} == {"FINISHED"}
     assert len(runs) == 9 + 2
     assert {run.metrics["num_steps_done"] for run in runs if run.identity} == {40}
@@ -342,7 +342,7 @@ class Rays:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, left: tuple[int | None, ...]) -> None:
         self.left, self.error = iter(left), RayLostError()
         self.restarts, self.told = 0, []
-        self.queue = SimpleNamespace(all_again=lambda: None)
+        self.queue = SimpleNamespace(requeue_all=lambda: None)
         self.stopper = SimpleNamespace(stopping=False, running={"a trial"})
         monkeypatch.setattr(runner, "_run_tune", self.run_tune)
         monkeypatch.setattr(runner, "start_ray", self.start)

@@ -59,7 +59,7 @@ def test_whether_its_model_was_compiled_is_told_of_a_trial(
 
 @pytest.fixture
 def tell_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("study.execution.trainable.TELL_EVERY_S", -1.0)
+    monkeypatch.setattr("study.execution.trainable.REPORT_INTERVAL_S", -1.0)
 
 
 def test_what_comes_in_quick_succession_is_told_at_once(
@@ -99,7 +99,7 @@ def test_a_trial_whose_worker_dies_goes_on_from_its_last_look(
     small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, val_fraction: float
 ) -> None:
     """With and without validation images; what was reported before is reported again, marked as such."""
-    monkeypatch.setattr("study.execution.trainable.SAVE_LOOK_AFTER_S", 0.0)
+    monkeypatch.setattr("study.execution.trainable.CHECKPOINT_INTERVAL_S", 0.0)
     config = small.with_values({"val_fraction": val_fraction})
     order = order_of(config, digits, tmp_path)
     told: list[dict[str, Any]] = []
@@ -173,7 +173,7 @@ def test_a_long_time_between_looks_is_bridged_by_saving(
     small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved: list[int] = []
-    for patience in ("SAVE_AFTER_S", "SAVE_LOOK_AFTER_S"):
+    for patience in ("SAVE_AFTER_S", "CHECKPOINT_INTERVAL_S"):
         monkeypatch.setattr(f"study.execution.trainable.{patience}", 0.0)
     monkeypatch.setattr(
         tune, "report", lambda told: saved.append(told["rows"][-1]["step"]) if told.get("saved") else None

@@ -10,8 +10,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 
 from revit.errors import InputError
-from study.ledger.ledger import EXPERIMENT, Ledger, may_pass, tracking_uri, ui_command
-from study.ledger.records import Measurement, News
+from study.ledger.ledger import EXPERIMENT, Ledger, is_transient, tracking_uri, ui_command
+from study.ledger.records import Measurement, TrialUpdate
 from study.system import retry as patience
 
 NOW = 1_700_000_000_000
@@ -69,13 +69,15 @@ def test_what_is_written_is_read_back(ledger: Ledger, tmp_path: Path, empty_stor
     files.mkdir()
     (files / "config.json").write_text("{}")
     run_id = opened(ledger)
-    ledger.log(run_id, News(config={"optimizer.lr": 0.1}, rows=rows({"step": 1, "lr": 0.5}), tags={"device": "cpu"}))
-    last = News(rows=rows({"step": 2, "lr": 0.25, "val_accuracy": 0.75}))
-    ledger.close_trial(run_id, "finished", news=last, artifacts=files)
+    ledger.log(
+        run_id, TrialUpdate(config={"optimizer.lr": 0.1}, rows=rows({"step": 1, "lr": 0.5}), tags={"device": "cpu"})
+    )
+    last = TrialUpdate(rows=rows({"step": 2, "lr": 0.25, "val_accuracy": 0.75}))
+    ledger.close_trial(run_id, "finished", update=last, artifacts=files)
     record = ledger.trials()["a"]
-    assert (record.outcome, record.last_step, record.settled) == ("finished", 2, True)
+    assert (record.outcome, record.last_step, record.is_terminal) == ("finished", 2, True)
     assert record.metrics["val_accuracy"] == 0.75
-    assert record.surroundings == {"device": "cpu"}
+    assert record.environment == {"device": "cpu"}
     client = MlflowClient(ledger.uri)
     run = client.get_run(run_id)
     assert run.info.status == "FINISHED"
@@ -101,12 +103,12 @@ def test_only_a_trial_that_reached_its_end_is_finished(
     ledger.close_trial(run_id, outcome, message="why")
     run = MlflowClient(ledger.uri).get_run(run_id)
     assert (run.info.status, run.data.tags["outcome"], run.data.tags["message"]) == (status, outcome, "why")
-    assert ledger.trials()["a"].settled is settled
+    assert ledger.trials()["a"].is_terminal is settled
 
 
 def test_a_trial_that_goes_on_keeps_its_run(ledger: Ledger) -> None:
     first = opened(ledger)
-    ledger.log(first, News(rows=rows({"step": 4, "lr": 0.5})))
+    ledger.log(first, TrialUpdate(rows=rows({"step": 4, "lr": 0.5})))
     ledger.close_trial(first, "interrupted")
     assert opened(ledger) == first
     assert MlflowClient(ledger.uri).get_run(first).info.status == "RUNNING"
@@ -162,7 +164,7 @@ def test_a_store_that_was_copied_has_its_own_files_and_can_be_mended(ledger: Led
     mine = there / "artifacts" / run_id / "artifacts"
     assert copy.artifact(run_id, "config.json") == mine / "config.json"
     assert copy.artifact(run_id, "config.json").read_text() == "{}"
-    assert [entry.artifacts for entry in copy.entries() if entry.identity] == [mine]
+    assert [entry.artifacts for entry in copy.run_infos() if entry.identity] == [mine]
     copy.relocate()
     client = MlflowClient(copy.uri)
     assert client.get_run(run_id).info.artifact_uri == mine.as_uri()
@@ -172,7 +174,7 @@ def test_a_store_that_was_copied_has_its_own_files_and_can_be_mended(ledger: Led
 
 def test_more_rows_than_one_batch_takes_are_all_written(ledger: Ledger) -> None:
     run_id = opened(ledger)
-    many = News(
+    many = TrialUpdate(
         config={f"param{number}": number for number in range(250)},
         rows=rows(*({"step": step, "lr": 1 / step} for step in range(1, 701))),
         tags={f"tag{number}": "yes" for number in range(100)},
@@ -189,8 +191,8 @@ def test_how_a_trial_ended_is_written_after_all_else(ledger: Ledger, monkeypatch
     run_id = opened(ledger)
     batches = []
     monkeypatch.setattr(ledger._client, "log_batch", lambda *arguments: batches.append(arguments))
-    many = News(rows=rows(*({"step": step, "lr": 0.1} for step in range(1, 1001))))
-    ledger.close_trial(run_id, "finished", news=many)
+    many = TrialUpdate(rows=rows(*({"step": step, "lr": 0.1} for step in range(1, 1001))))
+    ledger.close_trial(run_id, "finished", update=many)
     assert [len(batch) for batch in batches] == [2, 2, 4]
     assert "outcome" in {tag.key for tag in batches[-1][3]}
 
@@ -199,7 +201,7 @@ def test_rows_written_twice_are_there_once(ledger: Ledger) -> None:
     """A write that failed half-way is written again."""
     run_id = opened(ledger)
     for _ in range(2):
-        ledger.log(run_id, News(rows=rows({"step": 1, "lr": 0.5}, {"step": 2, "lr": 0.25})))
+        ledger.log(run_id, TrialUpdate(rows=rows({"step": 1, "lr": 0.5}, {"step": 2, "lr": 0.25})))
     assert ledger.curve(run_id, "lr") == [(1, 0.5), (2, 0.25)]
 
 
@@ -239,35 +241,35 @@ def test_nobody_is_told_of_what_is_trained_here_unless_the_user_says_so() -> Non
 def test_a_run_that_is_deleted_while_it_is_written_is_restored_and_nothing_is_lost(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr(patience, "MIN_WAIT_S", 0.01)
     run_id = opened(ledger)
     launch = ledger.trials()["a"].launch
     told: list[str] = []
     for each in (run_id, launch):
         ledger.delete(each)
-    ledger.retry(lambda: ledger.log(run_id, News(rows=rows({"step": 1, "lr": 0.5}))), tell=told.append)
+    ledger.retry(lambda: ledger.log(run_id, TrialUpdate(rows=rows({"step": 1, "lr": 0.5}))), log=told.append)
     ledger.delete(run_id)
-    ledger.retry(lambda: ledger.close_trial(run_id, "finished"), tell=told.append)
-    ledger.retry(lambda: ledger.close_launch(launch, "finished", {"num_finished": 1.0}), tell=told.append)
+    ledger.retry(lambda: ledger.close_trial(run_id, "finished"), log=told.append)
+    ledger.retry(lambda: ledger.close_launch(launch, "finished", {"num_finished": 1.0}), log=told.append)
     assert [f"run {run_id} was deleted in MLflow" in line for line in told[::2]] == [True, True, False]
     assert f"run {launch} was deleted in MLflow" in told[-2]
     assert ledger.curve(run_id, "lr") == [(1, 0.5)]
-    assert {entry.status for entry in ledger.entries()} == {"FINISHED"}
-    assert not any(entry.deleted for entry in ledger.entries())
+    assert {entry.status for entry in ledger.run_infos()} == {"FINISHED"}
+    assert not any(entry.deleted for entry in ledger.run_infos())
 
 
 def test_of_a_deleted_experiment_nothing_is_written_and_that_is_one_line(ledger: Ledger) -> None:
     run_id = opened(ledger)
     ledger._client.delete_experiment(ledger._experiment)
     for write in (
-        lambda: ledger.log(run_id, News(rows=rows({"step": 1, "lr": 0.5}))),
+        lambda: ledger.log(run_id, TrialUpdate(rows=rows({"step": 1, "lr": 0.5}))),
         lambda: ledger.close_trial(run_id, "finished"),
         lambda: ledger.open_launch("another", {}),
     ):
         with pytest.raises(InputError, match=f"experiment {EXPERIMENT} of .* was deleted in MLflow: restore it"):
             write()
     ledger.end_deleted(run_id)
-    [run] = [entry for entry in ledger.entries() if entry.run_id == run_id]
+    [run] = [entry for entry in ledger.run_infos() if entry.run_id == run_id]
     assert (run.status, run.deleted) == ("KILLED", True)
 
 
@@ -307,4 +309,4 @@ def test_a_trial_that_is_taken_up_again_loses_its_old_traceback(ledger: Ledger, 
     ],
 )
 def test_what_a_server_refuses_is_not_repeated_and_what_comes_in_its_place_is(error: Exception, passes: bool) -> None:
-    assert may_pass(error) is passes
+    assert is_transient(error) is passes

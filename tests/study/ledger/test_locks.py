@@ -15,9 +15,9 @@ import pytest
 
 from study.execution.runner import begin_launch
 from study.ledger.ledger import Ledger
-from study.ledger.locks import Leases
-from study.ledger.orphans import sweep
-from study.ledger.server_locks import ServerLeases
+from study.ledger.locks import Locks
+from study.ledger.orphans import clean_up
+from study.ledger.server_locks import ServerLocks
 
 HOLDER = """
 import sys, time
@@ -37,26 +37,26 @@ def start_holder(folder: Path) -> subprocess.Popen[str]:
 
 
 def test_a_lease_is_one_process_at_a_time_and_freed_however_that_dies(tmp_path: Path) -> None:
-    ours = Leases(tmp_path)
+    ours = Locks(tmp_path)
     with start_holder(tmp_path) as holder:
-        taken = ours.take("trial")
-        other_taken = ours.take("another")
+        taken = ours.acquire("trial")
+        other_taken = ours.acquire("another")
         os.kill(holder.pid, signal.SIGKILL)
     assert not taken
     assert other_taken
-    assert ours.take("trial")
+    assert ours.acquire("trial")
 
 
 def test_a_lease_given_back_leaves_nothing_and_can_be_taken_again(tmp_path: Path) -> None:
-    one, other = Leases(tmp_path), Leases(tmp_path)
+    one, other = Locks(tmp_path), Locks(tmp_path)
     for holder in (one, other, one):
-        assert holder.take("trial")
-        assert holder.take("trial"), "it is ours already"
-        assert not (other if holder is one else one).take("trial")
+        assert holder.acquire("trial")
+        assert holder.acquire("trial"), "it is ours already"
+        assert not (other if holder is one else one).acquire("trial")
         holder.release("trial")
     one.release("never taken")
-    one.take("a")
-    one.take("b")
+    one.acquire("a")
+    one.acquire("b")
     one.release_all()
     assert list(tmp_path.iterdir()) == []
 
@@ -71,15 +71,15 @@ def test_a_launch_is_locked_before_anybody_can_see_it(
     def create_and_be_swept(*arguments: Any, **options: Any) -> Any:
         run = create(*arguments, **options)
         (ledger.root / "tune" / run.data.tags["lock"]).mkdir(parents=True)
-        sweep(other, Leases(ledger.root / "locks"))
+        clean_up(other, Locks(ledger.root / "locks"))
         return run
 
     monkeypatch.setattr(ledger._client, "create_run", create_and_be_swept)
-    launch, lock, leases = begin_launch("example", {}, ledger, print)
+    launch, lock, locks = begin_launch("example", {}, ledger, print)
     assert ledger.running().keys() == {launch}
     assert (ledger.root / "tune" / lock).is_dir()
-    leases.release_all()
-    sweep(other, Leases(ledger.root / "locks"))
+    locks.release_all()
+    clean_up(other, Locks(ledger.root / "locks"))
     assert not ledger.running()
     assert not (ledger.root / "tune" / lock).exists()
 
@@ -88,11 +88,11 @@ def test_a_name_that_a_sweep_was_quicker_to_lock_is_not_a_launch_s(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = [uuid4(), uuid4()]
-    sweeping = Leases(tmp_path)
-    sweeping.take(names[0].hex)
+    sweeping = Locks(tmp_path)
+    sweeping.acquire(names[0].hex)
     left = iter(names)
     monkeypatch.setattr("study.ledger.locks.uuid4", lambda: next(left))
-    assert Leases(tmp_path).take_new() == names[1].hex
+    assert Locks(tmp_path).acquire_new() == names[1].hex
 
 
 def test_a_launch_on_a_server_tells_that_it_lives_in_one_thread_at_a_time(
@@ -100,8 +100,8 @@ def test_a_launch_on_a_server_tells_that_it_lives_in_one_thread_at_a_time(
 ) -> None:
     """The heart's own, and the recorder's where it may have been silent for too long."""
     ledger = new_ledger(tmp_path / "mlruns")
-    leases = ServerLeases(ledger.root / "leases", ledger)
-    leases.begin(ledger.open_launch("example", {}, leases.take_new()))
+    locks = ServerLocks(ledger.root / "locks", ledger)
+    locks.begin(ledger.open_launch("example", {}, locks.acquire_new()))
     monkeypatch.setattr("study.ledger.server_locks.ABSENT_S", -1.0)
     inside, counts = [0], []
 
@@ -114,8 +114,8 @@ def test_a_launch_on_a_server_tells_that_it_lives_in_one_thread_at_a_time(
 
     monkeypatch.setattr(ledger, "beat", beat)
     with ThreadPoolExecutor(4) as pool:
-        for confirmed in [pool.submit(leases.confirm) for _ in range(8)]:
+        for confirmed in [pool.submit(locks.confirm) for _ in range(8)]:
             confirmed.result()
-    leases.release_all()
+    locks.release_all()
     assert [count for count, _ in counts] == list(range(1, 9))
     assert {beside for _, beside in counts} == {1}

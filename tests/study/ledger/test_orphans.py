@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from study.ledger.ledger import Ledger
-from study.ledger.locks import Leases
-from study.ledger.orphans import leftovers, sweep
+from study.ledger.locks import Locks
+from study.ledger.orphans import clean_up, find_orphans
 
 
 class Store:
@@ -15,7 +15,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.ledger = Ledger(root)
         self.launch = self.ledger.open_launch("example", {}, lock="launch")
-        self.living = Leases(root / "locks")
+        self.living = Locks(root / "locks")
         self.runs = {}
         for identity in ("settled", "stopped", "lives", "died"):
             record = self.ledger.open_trial(identity, launch=self.launch, name=identity, tags={})
@@ -24,7 +24,7 @@ class Store:
             (root / "work" / identity / "checkpoint.pt").touch()
         self.ledger.close_trial(self.runs["settled"], "finished")
         self.ledger.close_trial(self.runs["stopped"], "interrupted")
-        self.living.take("lives")
+        self.living.acquire("lives")
         (root / "locks" / "died.lock").touch()
         for name in ("launch", "another"):
             (root / "tune" / name).mkdir(parents=True)
@@ -39,8 +39,8 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_only_what_nobody_needs_and_no_living_process_has_is_removed(store: Store) -> None:
-    store.living.take("launch")
-    sweep(store.ledger, Leases(store.ledger.root / "locks"))
+    store.living.acquire("launch")
+    clean_up(store.ledger, Locks(store.ledger.root / "locks"))
     assert store.names("work") == {"stopped", "lives", "died"}, "checkpoints to go on from stay"
     assert store.names("tune") == {"launch"}
     assert store.names("locks") == {"lives.lock", "launch.lock"}
@@ -50,8 +50,8 @@ def test_only_what_nobody_needs_and_no_living_process_has_is_removed(store: Stor
 
 def test_once_all_are_dead_only_checkpoints_stay(store: Store) -> None:
     store.living.release_all()
-    removed = sweep(store.ledger, Leases(store.ledger.root / "locks"))
+    removed = clean_up(store.ledger, Locks(store.ledger.root / "locks"))
     assert {each.path.name for each in removed} == {"settled", "launch", "another"}
     assert store.names("work") == {"stopped", "lives", "died"}
     assert store.names("tune") == store.names("locks") == set()
-    assert list(leftovers(store.ledger)) == []
+    assert list(find_orphans(store.ledger)) == []

@@ -20,9 +20,9 @@ from revit.datasets.image_store import ImageStore
 from revit.models import weights
 from study.execution.trainable import _write_predictions
 from study.ledger.ledger import Ledger
-from study.ledger.locks import Leases
-from study.ledger.records import Measurement, News
-from study.maintenance.checks import Finding, machine
+from study.ledger.locks import Locks
+from study.ledger.records import Measurement, TrialUpdate
+from study.maintenance.checks import CheckResult, machine
 from study.maintenance.checks import input_files as inputs
 from study.maintenance.checks.input_files import check_datasets, check_weights
 from study.maintenance.checks.machine import check_devices, check_disks, check_versions
@@ -42,11 +42,11 @@ class Store:
         self.ledger = ledger
         self.launch = self.ledger.open_launch("example", {})
         self.ledger.close_launch(self.launch, "finished", {})
-        self.living = Leases(root / "locks")
+        self.living = Locks(root / "locks")
         self.runs = {name: self.open_trial(name) for name in ("finished", "stopped", "lives")}
         self.finish("finished")
         self.ledger.close_trial(self.runs["stopped"], "interrupted")
-        self.living.take("lives")
+        self.living.acquire("lives")
         for name in ("stopped", "lives"):
             self.work(name).mkdir(parents=True)
             torch.save({"step": 1}, self.work(name) / "checkpoint.pt")
@@ -55,7 +55,7 @@ class Store:
         tags = {"torch": torch.__version__}
         given = {"launch": self.launch, "name": identity, "tags": tags}
         run_id = self.ledger.open_trial(identity, **given).run_id
-        self.ledger.log(run_id, News(config=CONFIG.flat()))
+        self.ledger.log(run_id, TrialUpdate(config=CONFIG.flat()))
         return run_id
 
     def create_run(self, identity: str) -> None:
@@ -69,7 +69,7 @@ class Store:
         (files / "built.json").write_text(json.dumps({"num_steps": 2}))
         _write_predictions(files / "predictions.parquet", {"index": [0, 1], "prediction": [3, 4]})
         rows = [Measurement({"step": step, "lr": 0.1}, 0) for step in (1, 2)]
-        self.ledger.close_trial(self.runs[identity], "finished", news=News(rows=rows), artifacts=files)
+        self.ledger.close_trial(self.runs[identity], "finished", update=TrialUpdate(rows=rows), artifacts=files)
 
     def work(self, identity: str) -> Path:
         return self.root / "work" / identity
@@ -77,7 +77,7 @@ class Store:
     def artifact(self, name: str) -> Path:
         return self.ledger.artifact(self.runs["finished"], name)
 
-    def check(self, *, fix: bool = False) -> list[Finding]:
+    def check(self, *, fix: bool = False) -> list[CheckResult]:
         return list(check_store(self.root, fix=fix))
 
 
@@ -193,7 +193,7 @@ def test_nothing_is_called_damaged_while_the_disk_with_the_files_is_away(store: 
 
 def test_a_trial_that_a_process_has_is_not_set_aside(store: Store) -> None:
     store.artifact("built.json").unlink()
-    store.living.take("finished")
+    store.living.acquire("finished")
     assert "to fix" in {each.verdict for each in store.check(fix=True)}
     assert store.ledger.find("finished") is not None
 

@@ -13,8 +13,8 @@ from revit.config import FineTuneConfig
 from revit.errors import InputError
 from study.layout import MODEL, NEEDED_FILES
 from study.ledger.ledger import Ledger
-from study.ledger.locks import Leases
-from study.ledger.records import Measurement, News, study_tags
+from study.ledger.locks import Locks
+from study.ledger.records import Measurement, TrialUpdate, study_tags
 from study.maintenance.prune import Prunable, described, prunable, remove
 
 CONFIG = FineTuneConfig(dataset="digits", steps=1)
@@ -28,8 +28,8 @@ class Store:
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
-        self.leases = Leases(ledger.root / "locks")
-        self.living = Leases(ledger.root / "locks")
+        self.locks = Locks(ledger.root / "locks")
+        self.living = Locks(ledger.root / "locks")
         self.runs: dict[str, str] = {}
         self.launches = {study: self.launch(study) for study in ("quickstart", "pos_embed", "forgotten")}
         self.trial("plain", "quickstart", cell="a")
@@ -41,7 +41,7 @@ class Store:
         self.ledger.delete(self.runs["deleted"])
         self.trial("stopped", "quickstart", outcome="interrupted")
         self.trial("lives", "quickstart")
-        self.living.take("lives")
+        self.living.acquire("lives")
 
     def launch(self, study: str, **tags: str) -> str:
         launch = self.ledger.open_launch(study, tags)
@@ -59,8 +59,8 @@ class Store:
         files.mkdir(exist_ok=True)
         for name in (*NEEDED_FILES, MODEL):
             (files / name).write_bytes(b"0" * 1000)
-        news = News(config=CONFIG.flat(), rows=[Measurement({"step": 1, "test_accuracy": 0.5}, 0)])
-        self.ledger.close_trial(record.run_id, outcome, news=news, artifacts=files)
+        update = TrialUpdate(config=CONFIG.flat(), rows=[Measurement({"step": 1, "test_accuracy": 0.5}, 0)])
+        self.ledger.close_trial(record.run_id, outcome, update=update, artifacts=files)
         self.runs[identity] = record.run_id
         (self.ledger.root / "work" / identity).mkdir(parents=True)
         (self.ledger.root / "work" / identity / "checkpoint.pt").write_bytes(b"0" * 5000)
@@ -72,7 +72,7 @@ class Store:
         return self.ledger.artifact(launch, "report")
 
     def found(self, *studies: str, models: tuple[str, ...] = ()) -> list[Prunable]:
-        return prunable(self.ledger, self.leases, studies, models)
+        return prunable(self.ledger, self.locks, studies, models)
 
     def names(self, *studies: str, models: tuple[str, ...] = ()) -> dict[str, set[str]]:
         owners: dict[str, set[str]] = {}
@@ -81,7 +81,7 @@ class Store:
         return owners
 
     def prune(self, *, models: tuple[str, ...] = ()) -> None:
-        remove(self.found(models=models), self.ledger, self.leases)
+        remove(self.found(models=models), self.ledger, self.locks)
 
     def model(self, identity: str) -> Path:
         return self.ledger.artifact(self.runs[identity], MODEL)
@@ -117,7 +117,7 @@ def test_what_no_table_needs_goes_and_nothing_else(store: Store) -> None:
         assert {path.name for path in folder.iterdir()} == kept
     work = {path.name for path in (store.ledger.root / "work").iterdir()}
     assert work == {"stopped", "lives", "deleted"}, "checkpoints to go on from, or that the doctor tells of"
-    assert store.runs["deleted"] not in {each.run_id for each in store.ledger.entries()}
+    assert store.runs["deleted"] not in {each.run_id for each in store.ledger.run_infos()}
     assert not (store.ledger.root / "artifacts" / store.runs["deleted"]).exists()
 
 
@@ -189,11 +189,11 @@ def test_artifacts_may_lie_on_another_disk(store: Store, tmp_path: Path) -> None
 
 def test_what_a_process_takes_after_it_was_found_stays(store: Store) -> None:
     found = store.found()
-    store.living.take("plain")
-    store.living.take("deleted")
-    remove(found, store.ledger, store.leases)
+    store.living.acquire("plain")
+    store.living.acquire("deleted")
+    remove(found, store.ledger, store.locks)
     assert store.ledger.artifact(store.runs["plain"], MODEL).exists()
-    assert store.runs["deleted"] in {each.run_id for each in store.ledger.entries()}
+    assert store.runs["deleted"] in {each.run_id for each in store.ledger.run_infos()}
 
 
 def test_only_what_is_of_the_studies_that_are_named_goes(store: Store) -> None:
@@ -207,24 +207,24 @@ def test_the_newest_report_of_each_study_recipe_and_scale_stays(store: Store) ->
     nano = store.report(store.launch("quickstart", scale="nano"))
     new = store.report(store.launch("quickstart"))
     without = store.launch("quickstart")
-    [lock] = [entry.owner for entry in store.ledger.entries() if entry.run_id == store.launches["quickstart"]]
+    [lock] = [entry.owner for entry in store.ledger.run_infos() if entry.run_id == store.launches["quickstart"]]
     assert store.names()[REPORTS] == {lock}
-    store.living.take(lock)
+    store.living.acquire(lock)
     assert REPORTS not in store.names()
     store.living.release(lock)
     store.prune()
     assert (old.exists(), nano.exists(), new.exists()) == (False, True, True)
-    assert without in {each.run_id for each in store.ledger.entries()}
+    assert without in {each.run_id for each in store.ledger.run_infos()}
 
 
 def test_the_files_of_the_store_that_a_store_was_copied_from_are_not_touched(store: Store, tmp_path: Path) -> None:
     shutil.copytree(store.ledger.root, tmp_path / "copy")
     copied = Ledger(tmp_path / "copy")
-    leases = Leases(copied.root / "locks")
-    remove(prunable(copied, leases, ()), copied, leases)
+    locks = Locks(copied.root / "locks")
+    remove(prunable(copied, locks, ()), copied, locks)
     assert store.names().keys() == {CHECKPOINTS, MODELS, DELETED}
-    assert store.runs["deleted"] not in {each.run_id for each in copied.entries()}, "the copy has files of its own"
-    assert store.runs["deleted"] in {each.run_id for each in store.ledger.entries()}
+    assert store.runs["deleted"] not in {each.run_id for each in copied.run_infos()}, "the copy has files of its own"
+    assert store.runs["deleted"] in {each.run_id for each in store.ledger.run_infos()}
     assert store.model("plain").exists()
 
 

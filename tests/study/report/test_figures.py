@@ -17,8 +17,9 @@ def test_a_grid_is_drawn_whatever_its_axes_are_called() -> None:
     )  # fmt: skip
     trials = [
         Trial(
-            candidate=each, identity=str(number), images=None, weights=None, num_steps=1, num_test=1000, origin={},
-            known=TrialRecord(
+            candidate=each, identity=str(number), images=None, weights=None, num_steps=1, num_test=1000,
+            input_digests={},
+            record=TrialRecord(
                 run_id=str(number), identity=str(number), outcome="finished", last_step=1, params={}, tags={},
                 metrics={"test_accuracy": (37 * number % 10) / 10, "chosen_val_accuracy": 0.5},
             ),

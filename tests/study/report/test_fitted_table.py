@@ -35,7 +35,7 @@ def finished(study: str) -> Plan:
         trials.append(
             Trial(
                 candidate=candidate, identity=name, images=Path(), weights=None, num_steps=2500, num_test=1000,
-                known=record, origin={},
+                record=record, input_digests={},
             )
         )  # fmt: skip
     return Plan(space=space, trials=trials)

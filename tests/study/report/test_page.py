@@ -27,7 +27,7 @@ from revit.identity import TRAINING_VERSION
 from search_spaces.framework.claims import Order, Trend
 from search_spaces.framework.space import SearchSpace
 from study.analysis.intervals import MEANING
-from study.analysis.results import counting_trials
+from study.analysis.results import reported_trials
 from study.analysis.verdicts import claim_frame, verdicts
 from study.execution.resources import Resources
 from study.execution.runner import run_plan
@@ -178,7 +178,7 @@ def test_names_that_are_html_are_shown_as_they_are(folder: Path) -> None:
 
 def test_every_kind_of_figure_that_its_axes_allow_is_drawn(finished: tuple[Plan, Ledger]) -> None:
     plan, ledger = finished
-    drawn = {make.__name__: len(make(Study(plan, ledger, counting_trials(plan)))) for make in FIGURES}
+    drawn = {make.__name__: len(make(Study(plan, ledger, reported_trials(plan)))) for make in FIGURES}
     assert drawn == {
         "_accuracy": 1, "_learning": 2, "_schedules": 0, "_beside_the_authors": 0, "_grid": 0, "_cost": 1,
         "_answers": 12, "_looking_inside": 3, "_samples": 0,
@@ -256,7 +256,7 @@ def test_verdicts_stand_in_the_terminal_in_markdown_and_as_json_too(
 
 def test_claims_see_the_answers_to_each_image(finished: tuple[Plan, Ledger]) -> None:
     plan, ledger = finished
-    frame = claim_frame(counting_trials(plan), ledger)
+    frame = claim_frame(reported_trials(plan), ledger)
     assert len(frame) == 12
     for row in frame.itertuples():
         assert len(row.right) == row.num_test == 359
@@ -266,8 +266,8 @@ def test_claims_see_the_answers_to_each_image(finished: tuple[Plan, Ledger]) -> 
 
 def test_one_seed_is_judged_by_what_the_ledger_knows_of_the_spread(finished: tuple[Plan, Ledger]) -> None:
     plan, ledger = finished
-    frame = claim_frame([trial for trial in counting_trials(plan) if trial.candidate.config.seed == 0], ledger)
-    by_cell = claim_frame(counting_trials(plan), ledger).groupby(["resolution", "model.pos_embed"])["test_accuracy"]
+    frame = claim_frame([trial for trial in reported_trials(plan) if trial.candidate.config.seed == 0], ledger)
+    by_cell = claim_frame(reported_trials(plan), ledger).groupby(["resolution", "model.pos_embed"])["test_accuracy"]
     assert len(frame) == 6
     [spread] = set(frame["spread"])
     assert spread == pytest.approx((by_cell.var().mean(), 6))

@@ -130,8 +130,8 @@ def plan_of(space: SearchSpace, accuracy: float) -> Plan:
                 weights=None,
                 num_steps=1,
                 num_test=1000,
-                known=known,
-                origin={},
+                record=known,
+                input_digests={},
             )
         )
     trials.pop()

@@ -73,7 +73,7 @@ def test_after_the_data_changed_the_report_is_kept_and_says_what_is_stale_and_wh
     before = {
         f"other{number}": record(f"other{number}", {
             "study.example": "yes", "cell.example": trial.cell, "seed": str(trial.candidate.config.seed),
-            "origin.data": "before",
+            "digest.data": "before",
         })
         for number, trial in enumerate(plan.trials)
     }  # fmt: skip

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from study.system import retry as patience
-from study.system.retry import may_pass, patiently
+from study.system.retry import is_transient, retry_transient
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "FIRST_WAIT_S", 0.01)
-    monkeypatch.setattr(patience, "LONGEST_WAIT_S", 0.02)
+    monkeypatch.setattr(patience, "MIN_WAIT_S", 0.01)
+    monkeypatch.setattr(patience, "MAX_WAIT_S", 0.02)
 
 
 FULL = Path("/dev/full")
@@ -29,7 +29,7 @@ def test_what_does_not_fit_is_written_once_there_is_space(tmp_path: Path) -> Non
             path.unlink()  # somebody makes space
         path.write_text("measured")
 
-    patiently(write, tell=told.append)
+    retry_transient(write, log=told.append)
     assert path.read_text() == "measured"
     assert tries == 4
     assert told == [
@@ -46,14 +46,14 @@ def test_what_never_passes_is_not_waited_for() -> None:
         raise ValueError("no such column")
 
     with pytest.raises(ValueError, match="no such column"):
-        patiently(write)
+        retry_transient(write)
     assert len(tries) == 1
 
 
 def test_in_a_hurry_nothing_is_waited_for() -> None:
     asked = []
 
-    def hurry() -> bool:
+    def should_stop() -> bool:
         asked.append(1)
         return len(asked) > 3
 
@@ -61,7 +61,7 @@ def test_in_a_hurry_nothing_is_waited_for() -> None:
         raise PermissionError(13, "read-only")
 
     with pytest.raises(PermissionError):
-        patiently(write, hurry=hurry)
+        retry_transient(write, should_stop=should_stop)
     assert len(asked) > 3
 
 
@@ -73,7 +73,7 @@ def test_an_error_that_hides_a_full_disk_may_pass() -> None:
         except OSError:
             raise RuntimeError("enforce fail: unexpected pos 704 vs 598")  # noqa: B904  (torch does it so)
     except RuntimeError as error:
-        assert may_pass(error)
-    assert may_pass(Exception("Error while serializing: I/O error: No space left on device (os error 28)"))
-    assert not may_pass(FileNotFoundError(2, "no such file"))
-    assert not may_pass(RuntimeError("shapes differ"))
+        assert is_transient(error)
+    assert is_transient(Exception("Error while serializing: I/O error: No space left on device (os error 28)"))
+    assert not is_transient(FileNotFoundError(2, "no such file"))
+    assert not is_transient(RuntimeError("shapes differ"))

@@ -25,10 +25,10 @@ def as_before() -> Iterator[None]:
 @pytest.mark.parametrize("number", ENDING)
 def test_each_signal_that_asks_for_the_end_stops_the_study(number: signal.Signals, tmp_path: Path) -> None:
     stopper = Stopper(Console(quiet=True), tmp_path / "stop")
-    with stopper.listening():
-        assert not stopper.pressed
+    with stopper.handle_signals():
+        assert not stopper.interrupted
         os.kill(os.getpid(), number)
-        assert stopper.pressed
+        assert stopper.interrupted
         assert (tmp_path / "stop").exists()
         os.kill(os.getpid(), signal.SIGTERM)  # schedulers and shells send some of them twice
         os.kill(os.getpid(), signal.SIGHUP)
