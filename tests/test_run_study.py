@@ -154,7 +154,7 @@ def refused(
     """What a command tells of a study of one's own that cannot be."""
     (tmp_path / "asks.py").write_text(
         "from revit.config import FineTuneConfig\n"
-        "from search_spaces.space import SearchSpace\n"
+        "from search_spaces.framework.space import SearchSpace\n"
         f'SPACE = SearchSpace(name="asks", question="?", base=FineTuneConfig({base}), {axes})\n'
     )
     monkeypatch.setattr(search_spaces, "__path__", [*search_spaces.__path__, str(tmp_path)])

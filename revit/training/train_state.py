@@ -33,7 +33,7 @@ class TrainState:
     best_model: dict[str, Tensor] | None = None
 
     def save(self, path: Path) -> None:
-        """Write to a temporary name, then rename. What was at `path` is kept beside it: see `newest_whole`."""
+        """Write to a temporary name, then rename. What was at `path` stays beside it (`latest_valid_checkpoint`)."""
         record = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),

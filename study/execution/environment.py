@@ -7,7 +7,7 @@ if TYPE_CHECKING:
 
 
 def describe(device: "torch.device", *, num_threads: int, compiled: bool) -> dict[str, str]:
-    """Return what a trial on this machine runs on, by the names in SURROUNDINGS."""
+    """Return what a trial on this machine runs on, by the names in ENVIRONMENT_TAGS."""
     import timm
     import torch
 

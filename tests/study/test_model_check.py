@@ -69,7 +69,7 @@ def test_list_shows_a_misspelt_model_and_goes_on(
 ) -> None:
     (tmp_path / "asks.py").write_text(
         "from revit.config import FineTuneConfig\n"
-        "from search_spaces.space import SearchSpace\n"
+        "from search_spaces.framework.space import SearchSpace\n"
         'SPACE = SearchSpace(name="asks", question="?", base=FineTuneConfig(dataset="digits", steps=1),\n'
         '                    scientific={"model.name": ("resnet18x",)})\n'
     )

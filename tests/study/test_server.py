@@ -21,7 +21,7 @@ from revit.errors import InputError
 from search_spaces.framework.space import SearchSpace
 from study.execution.resources import Resources
 from study.execution.runner import run_plan
-from study.ledger import server_locks as server_leases
+from study.ledger import server_locks
 from study.ledger.ledger import Ledger, is_transient
 from study.ledger.locks import LocksLostError
 from study.ledger.orphans import clean_up_idle
@@ -110,8 +110,8 @@ from pathlib import Path
 from study.ledger.ledger import Ledger
 from study.execution.runner import begin_launch
 ledger = Ledger(Path(sys.argv[1]), sys.argv[2])
-launch, _, leases = begin_launch("dying", {}, ledger, print)
-print(leases.take("of-the-dead"), launch, flush=True)
+launch, _, locks = begin_launch("dying", {}, ledger, print)
+print(locks.acquire("of-the-dead"), launch, flush=True)
 time.sleep(600)
 """
 
@@ -158,8 +158,8 @@ def test_a_launch_of_another_machine_that_falls_silent_is_given_up_and_learns_it
     launched: Callable[[Ledger], ServerLocks],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(server_leases, "HEARTBEAT_INTERVAL_S", 0.2)
-    monkeypatch.setattr(server_leases, "GRACE_PERIOD_S", 4.0)
+    monkeypatch.setattr(server_locks, "HEARTBEAT_INTERVAL_S", 0.2)
+    monkeypatch.setattr(server_locks, "GRACE_PERIOD_S", 4.0)
     here, there = Ledger(tmp_path / "here", server.address), Ledger(tmp_path / "there", server.address)
     silent, alive = launched(there), launched(there)
     assert silent.acquire("trial")
@@ -171,7 +171,7 @@ def test_a_launch_of_another_machine_that_falls_silent_is_given_up_and_learns_it
     while not ours.acquire("trial"):
         time.sleep(0.1)
     assert not ours.acquire("other-trial"), "whoever beats is not given up"
-    monkeypatch.setattr(server_leases, "ABSENT_S", 0.0)
+    monkeypatch.setattr(server_locks, "ABSENT_S", 0.0)
     with pytest.raises(LocksLostError):
         silent.confirm()
     assert silent.lost

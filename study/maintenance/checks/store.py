@@ -118,7 +118,8 @@ def _twins(store: Store) -> Iterator[CheckResult]:
     if store.fix:
         merge_duplicates(store.ledger, store.locks)
     if duplicates:
-        told = f"store: {len(duplicates)} trials or launches have several runs, one of which stays: {', '.join(duplicates)}"
+        names = ", ".join(duplicates)
+        told = f"store: {len(duplicates)} trials or launches have several runs, of which one stays: {names}"
         yield CheckResult(store.verdict, told)
 
 

@@ -97,7 +97,7 @@ def test_a_store_is_built_once_and_again_when_a_pixel_changes(folder: Path, tmp_
 
 def test_two_processes_building_at_once_get_one_store(folder: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from revit.datasets.store import open_store\n"
+        "import sys; from pathlib import Path; from revit.datasets.image_store import open_store\n"
         "print(open_store(sys.argv[1], data_dir=Path('.'), cache_dir=Path(sys.argv[2])).folder)"
     )
     command = [sys.executable, "-c", code, f"folder:{folder}", str(tmp_path / "cache")]
@@ -275,7 +275,7 @@ def test_a_torn_idx_file_is_refused(tmp_path: Path, content: bytes) -> None:
 
 def test_planning_a_dataset_does_not_import_torch(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from revit.datasets.store import open_store\n"
+        "import sys; from pathlib import Path; from revit.datasets.image_store import open_store\n"
         f"open_store('digits', data_dir=Path('.'), cache_dir=Path({str(tmp_path)!r}))\n"
         "assert not {'torch', 'torchvision', 'ray', 'mlflow'} & sys.modules.keys()"
     )

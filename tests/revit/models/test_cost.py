@@ -5,7 +5,7 @@ import pytest
 from revit.models.architectures import MODELS
 from revit.models.cost import forward_gflops, models_page, num_params
 
-PAGE = Path(__file__).parents[2] / "docs" / "models.md"
+PAGE = Path(__file__).parents[3] / "docs" / "models.md"
 
 # Figures of an independent count: parameters in millions, GMACs of a forward pass. Its heads are for 100 classes,
 # which is less than the tolerance.

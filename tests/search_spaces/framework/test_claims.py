@@ -178,7 +178,7 @@ def test_published_points_have_values_on_all_axes_of_their_study(name: str) -> N
 
 def test_claims_and_published_values_load_no_heavy_library() -> None:
     code = (
-        "import sys, search_spaces; from search_spaces.published import published; published();"
+        "import sys, search_spaces; from search_spaces.framework.published import published; published();"
         "[search_spaces.load(name) for name in search_spaces.names()];"
         "print([name for name in ('numpy', 'pandas', 'torch', 'ray') if name in sys.modules])"
     )

@@ -20,7 +20,7 @@ from study.execution import cluster
 from study.execution.resources import Node
 from study.system.signals import ENDING
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 JOIN_OR_START = """
 import os, sys

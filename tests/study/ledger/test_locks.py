@@ -1,4 +1,4 @@
-"""Leases between real processes."""
+"""Locks between real processes."""
 
 import os
 import signal
@@ -22,9 +22,9 @@ from study.ledger.server_locks import ServerLocks
 HOLDER = """
 import sys, time
 from pathlib import Path
-from study.ledger.locks import Leases
-leases = Leases(Path(sys.argv[1]))
-print(leases.take("trial"), flush=True)
+from study.ledger.locks import Locks
+locks = Locks(Path(sys.argv[1]))
+print(locks.acquire("trial"), flush=True)
 time.sleep(600)
 """
 

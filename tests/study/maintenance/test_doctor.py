@@ -142,7 +142,7 @@ FIXABLE: dict[str, tuple[Callable[[Store], object], str]] = {
     "a tune folder": (leave_folders, "1 x folder of a launch that died"),
     "two runs of one trial": (
         lambda store: store.create_run("finished"),
-        "1 trials or launches have several runs, of which one is to stay: finished",
+        "1 trials or launches have several runs, of which one stays: finished",
     ),
     "files of no run": (leave_artifacts, "1 folders in artifacts/ belong to no run (1.0 kB)"),
     "no predictions": (lambda store: store.artifact("predictions.parquet").unlink(), "predictions.parquet missing"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-COMMAND = f"{sys.executable} {Path(__file__).parents[2] / 'run_study.py'} list"
+COMMAND = f"{sys.executable} {Path(__file__).parents[3] / 'run_study.py'} list"
 
 
 @pytest.mark.parametrize(
