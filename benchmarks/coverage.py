@@ -166,7 +166,7 @@ def false_verdicts(
 ) -> float:
     """Return the share of studies with a false verdict, all of their claims being at the edge of true and false."""
     found = [evaluate_claims(CLAIMS, study(rng, NULL, agreement, num_test, num_seeds)) for _ in range(num_studies)]
-    return float(np.mean([any(each.verdict != "undecided" for each in judgements) for judgements in found]))
+    return float(np.mean([any(each.verdict != "inconclusive" for each in judgements) for judgements in found]))
 
 
 # Power: a pilot of three seeds, then seeds added to the same study
@@ -181,7 +181,7 @@ PLANNED: tuple[Claim, ...] = (
 
 @dataclass(frozen=True)
 class Power:
-    """What was stated of claims that a pilot left undecided, and how many of them came to a verdict (shares)."""
+    """What was stated of claims that a pilot left inconclusive, and how many of them came to a verdict (shares)."""
 
     num_claims: int
     stated: float
@@ -203,7 +203,7 @@ def power(rng: np.random.Generator, agreement: Agreement, num_test: int, num_stu
             if pilot.power is not None:
                 more, _ = images.test(rng, (pilot.seeds_to_decide or MAX_SEEDS) - PILOT)
                 later = evaluate_claims(PLANNED, _frame(np.concatenate([right, more], axis=1)))[place]
-                found[pilot.seeds_to_decide is not None].append((pilot.power, later.verdict != "undecided"))
+                found[pilot.seeds_to_decide is not None].append((pilot.power, later.verdict != "inconclusive"))
     enough, too_few = (Power(len(each), *map(float, np.mean(each, axis=0))) for each in (found[True], found[False]))
     return enough, too_few
 

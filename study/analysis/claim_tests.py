@@ -1,4 +1,4 @@
-"""Are a study's claims so? Each is judged from finished trials: supported, contradicted or undecided.
+"""Are a study's claims so? Each is judged from finished trials: supported, contradicted or inconclusive.
 
 A claim rests on weighted sums of accuracies, each with a variance over seeds and test images (`comparisons.py`).
 All tests are two-sided at 5 %, and Holm's correction covers the claims of a study. A verdict needs every comparison
@@ -6,7 +6,7 @@ that a claim rests on (an intersection-union test: Berger, Technometrics 24 (198
 it, after Bonferroni's correction over them.
 
 With one seed the spread between seeds cannot be seen. A verdict then needs to know it from elsewhere: from other trials
-of the same dataset and model, with several seeds. Else the claim stays undecided.
+of the same dataset and model, with several seeds. Else the claim stays inconclusive.
 """
 
 import math
@@ -24,7 +24,7 @@ from study.analysis.comparisons import Comparison, MissingError, Run, compare, u
 from study.analysis.intervals import LEVEL, NEEDS_SEEDS, Spread
 from study.analysis.power import MAX_SEEDS, MIN_PILOT, POWER, OpenClaim, chances_to_decide
 
-Verdict = Literal["supported", "contradicted", "undecided"]
+Verdict = Literal["supported", "contradicted", "inconclusive"]
 
 PUBLISHED_SEED_SD = 0.01
 """Standard deviation of accuracy between seeds (share) that is assumed of published numbers, which have one run each.
@@ -47,7 +47,7 @@ class ClaimResult:
         p_holm: by Holm's correction over the study's claims.
         test: in a few words.
         num_seeds: seeds that every cell of that comparison has.
-        seeds_to_decide: seeds per cell with which the study, its images kept, would decide an undecided claim with
+        seeds_to_decide: seeds per cell with which the study, its images kept, would decide an inconclusive claim with
             probability POWER; None where no number up to MAX_SEEDS does, or it cannot be said.
         power: the probability that so many seeds would decide it, or MAX_SEEDS; None where it cannot be said.
         reason: in a line, what to know beside the numbers; may be empty.
@@ -76,8 +76,8 @@ def evaluate_claims(claims: Sequence[Claim], frame: pd.DataFrame, *, comparable:
             `test_accuracy` (0 to 1), `num_test`, `right` (None, or bool of shape (num_test,): which test images
             it got right, in the same order in all trials on a `dataset`), and `spread` (None, or the Spread that
             other trials of its dataset and model have between seeds).
-        comparable: whether the trials are of the paper's scale. If not, Matches stays undecided, and Holm's correction
-            leaves it out.
+        comparable: whether the trials are of the paper's scale. If not, Matches stays inconclusive, and is left out
+            of Holm's correction.
 
     Raises:
         ValueError: two rows are of the same cell and seed.
@@ -239,14 +239,14 @@ def holm(p: Sequence[float]) -> list[float]:
 
 def _untested(evidence: _Evidence) -> ClaimResult:
     effect = None if evidence.weakest is None else 100 * evidence.weakest.effect
-    return ClaimResult(claim=evidence.claim, verdict="undecided", effect=effect, reason=evidence.missing)
+    return ClaimResult(claim=evidence.claim, verdict="inconclusive", effect=effect, reason=evidence.missing)
 
 
 def _judgement(evidence: _Evidence, p_holm: float, chance: NDArray[np.float64] | None) -> ClaimResult:
-    """Return the verdict on a tested claim; `chance` is its chance to be decided by number of seeds, if undecided."""
+    """Return the verdict on a tested claim; `chance` of being decided, by number of seeds, if inconclusive."""
     weakest = evidence.weakest
     assert weakest is not None, "a tested claim rests on a comparison"
-    verdict: Verdict = "undecided"
+    verdict: Verdict = "inconclusive"
     if chance is None:
         verdict = "supported" if evidence.p_for < evidence.p_against else "contradicted"
     seeds, power = (None, None) if chance is None else _plan(chance)
@@ -278,7 +278,7 @@ def _reason(comparison: Comparison, verdict: Verdict, seeds: int | None, power: 
     reasons = []
     if comparison.num_seeds == 1:
         reasons.append(f"one seed does not show how much training varies: {_known(comparison)}")
-    elif verdict == "undecided" and comparison.num_seeds < MIN_PILOT:
+    elif verdict == "inconclusive" and comparison.num_seeds < MIN_PILOT:
         reasons.append(f"{NEEDS_SEEDS} to tell how many would decide it")
     elif power is not None:
         limit = "" if seeds else ", as the images stay the same"

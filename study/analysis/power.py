@@ -27,7 +27,7 @@ MIN_PILOT = 3
 
 @dataclass(frozen=True, kw_only=True)
 class OpenClaim:
-    """A claim that its study's seeds leave undecided.
+    """A claim that its study's seeds leave inconclusive.
 
     Attributes:
         comparison: that it rests on.

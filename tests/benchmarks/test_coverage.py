@@ -77,7 +77,7 @@ def test_a_large_true_difference_is_found(num_seeds: int) -> None:
     right = ["supported"] * 5 + ["contradicted"] * 2
     assert (np.array(found) == right).mean(0).min() >= 0.8
     assert all(
-        verdict in (expected, "undecided") for each in found for verdict, expected in zip(each, right, strict=True)
+        verdict in (expected, "inconclusive") for each in found for verdict, expected in zip(each, right, strict=True)
     )
 
 

@@ -156,24 +156,24 @@ def matches(**published: float) -> Matches:
     [
         (A_BETTER, CLEAR, "supported", 4.9),
         (Order(better=B, worse=A, quote=""), CLEAR, "contradicted", -4.9),
-        (A_BETTER, SAME, "undecided", 0),
+        (A_BETTER, SAME, "inconclusive", 0),
         (Gap(better=A, worse=B, at_least=4, quote=""), CLEAR, "supported", 4.9),
         (Gap(better=A, worse=B, at_least=6, quote=""), CLEAR, "contradicted", 4.9),
-        (Gap(better=A, worse=B, at_least=4.9, quote=""), CLEAR, "undecided", 4.9),
+        (Gap(better=A, worse=B, at_least=4.9, quote=""), CLEAR, "inconclusive", 4.9),
         (Best(axis="arm", value="a", among=AMONG, quote=""), CLEAR, "supported", 4.9),
         (Best(axis="arm", value="b", among=AMONG, quote=""), CLEAR, "contradicted", -4.9),
-        (Best(axis="arm", value="a", among=AMONG, quote=""), SAME, "undecided", 0),
+        (Best(axis="arm", value="a", among=AMONG, quote=""), SAME, "inconclusive", 0),
         (Trend(axis="arm", direction="falls", along=AMONG, quote=""), CLEAR, "supported", 9.9),
         (Trend(axis="arm", direction="rises", along=AMONG, quote=""), CLEAR, "contradicted", -9.9),
-        (Trend(axis="arm", direction="rises", along=AMONG, quote=""), SAME, "undecided", 0),
+        (Trend(axis="arm", direction="rises", along=AMONG, quote=""), SAME, "inconclusive", 0),
         (NoDifference(axis="arm", among=AMONG, margin=0.25, quote=""), SAME, "supported", 0),
         (NoDifference(axis="arm", among=AMONG, margin=0.25, quote=""), CLEAR, "contradicted", 9.9),
         (NoDifference(axis="arm", among=("c", "b", "a"), margin=0.25, quote=""), CLEAR, "contradicted", -9.9),
-        (NoDifference(axis="arm", among=AMONG, margin=0.01, quote=""), SAME, "undecided", 0),
+        (NoDifference(axis="arm", among=AMONG, margin=0.01, quote=""), SAME, "inconclusive", 0),
         (matches(a=94.8, b=90.3, c=85.1), CLEAR, "supported", -0.2),
         (matches(a=94.8, b=92.0, c=85.1), CLEAR, "contradicted", -1.9),
         (matches(a=94.8, b=88.2, c=85.1), CLEAR, "contradicted", 1.9),
-        (matches(a=94.8, b=89.1, c=85.1), CLEAR, "undecided", 1.0),
+        (matches(a=94.8, b=89.1, c=85.1), CLEAR, "inconclusive", 1.0),
     ],
 )
 def test_verdicts(claim: Claim, accuracies: Mapping[str, Sequence[float]], verdict: str, effect: float) -> None:
@@ -208,7 +208,7 @@ def test_one_seed_beside_a_published_number_is_the_test_of_one_proportion() -> N
 def test_published_numbers_of_another_scale_are_not_judged_and_not_corrected_for() -> None:
     family = (A_BETTER, matches(a=94.8, b=90.3, c=85.1))
     order, match = evaluate_claims(family, table(CLEAR), comparable=False)
-    assert (match.verdict, match.p, match.p_holm, match.effect) == ("undecided", None, None, None)
+    assert (match.verdict, match.p, match.p_holm, match.effect) == ("inconclusive", None, None, None)
     assert match.reason == "published accuracies are of the paper's scale: not comparable"
     assert order == one(A_BETTER, table(CLEAR))
     assert evaluate_claims(family, table(CLEAR))[0].p_holm > order.p_holm
@@ -236,7 +236,7 @@ def test_many_images_do_not_outvote_seeds_that_disagree() -> None:
     frame = predicted({arm: rng.random((3, 50_000)) < np.array(by_seed)[:, None] for arm, by_seed in shares.items()})
     for seed in range(3):
         assert one(A_BETTER, frame[frame["seed"] == seed].assign(spread=[STEADY] * 2)).p < 0.05 or seed == 1
-    assert one(A_BETTER, frame).verdict == "undecided"
+    assert one(A_BETTER, frame).verdict == "inconclusive"
 
 
 def test_many_seeds_do_not_outvote_few_images() -> None:
@@ -244,7 +244,7 @@ def test_many_seeds_do_not_outvote_few_images() -> None:
     b = np.ones((20, 99), bool)
     b[:, :2] = False
     judgement = one(A_BETTER, predicted({"a": np.ones((20, 99), bool), "b": b}))
-    assert judgement.verdict == "undecided"
+    assert judgement.verdict == "inconclusive"
     assert judgement.seeds_to_decide is None
     assert judgement.reason == "100 seeds would decide it with a probability of 0 %, as the images stay the same"
 
@@ -263,7 +263,7 @@ def test_one_seed_decides_only_beyond_what_seeds_are_known_to_do() -> None:
     """2 points on 10,000 images are far beyond chance in the images, and within that of seeds."""
     known = Spread(0.01**2, math.inf)
     close, far = (one(A_BETTER, discordant(only_a, 50, 10_000).assign(spread=[known] * 2)) for only_a in (250, 800))
-    assert (close.verdict, far.verdict) == ("undecided", "supported")
+    assert (close.verdict, far.verdict) == ("inconclusive", "supported")
     assert close.seeds_to_decide is close.power is None
     images = (800 + 50) / 10_000 - 0.075**2 + 1 / 10_000
     half_width = stats.norm.ppf(0.975) * math.sqrt(2 * 0.01**2 + images / 10_000)
@@ -281,7 +281,7 @@ def test_one_seed_decides_nothing_where_the_spread_of_seeds_is_not_known() -> No
         [discordant(5_000, 0, 10_000).assign(spread=None), table(CLEAR).assign(arm=lambda f: f["arm"] + "3")]
     )
     apart, clear = evaluate_claims((A_BETTER, Order(better={"arm": "a3"}, worse={"arm": "b3"}, quote="")), frame)
-    assert (apart.verdict, apart.effect, apart.low, apart.p) == ("undecided", pytest.approx(50), None, None)
+    assert (apart.verdict, apart.effect, apart.low, apart.p) == ("inconclusive", pytest.approx(50), None, None)
     assert apart.reason.startswith("needs 3 seeds: one does not show how much training varies")
     assert clear.p == clear.p_holm
 
@@ -289,7 +289,7 @@ def test_one_seed_decides_nothing_where_the_spread_of_seeds_is_not_known() -> No
 def test_two_seeds_that_agree_by_chance_do_not_decide() -> None:
     """The difference is the same under both; the cells' own accuracies tell that seeds vary."""
     frame = table({"a": [0.90, 0.95], "b": [0.88, 0.93]})
-    assert one(A_BETTER, frame).verdict == "undecided"
+    assert one(A_BETTER, frame).verdict == "inconclusive"
     assert one(A_BETTER, table({"a": [0.95, 0.95], "b": [0.93, 0.93]})).verdict == "supported"
 
 
@@ -314,7 +314,7 @@ def test_holm_covers_the_claims_of_a_study() -> None:
     alone, (first, second, missing) = one(A_BETTER, table(arms)), evaluate_claims(family, table(arms))
     assert first.p == alone.p == alone.p_holm
     assert first.p_holm == pytest.approx(2 * first.p)
-    assert (alone.verdict, first.verdict) == ("supported", "supported" if first.p_holm < 0.05 else "undecided")
+    assert (alone.verdict, first.verdict) == ("supported", "supported" if first.p_holm < 0.05 else "inconclusive")
     assert second.p_holm == pytest.approx(max(second.p, first.p_holm))
     assert missing.p_holm is None
 
@@ -322,9 +322,9 @@ def test_holm_covers_the_claims_of_a_study() -> None:
 # What is missing
 
 
-def test_a_missing_cell_leaves_a_claim_undecided_and_is_named() -> None:
+def test_a_missing_cell_leaves_a_claim_inconclusive_and_is_named() -> None:
     judgement = one(Best(axis="arm", value="a", among=(*AMONG, "d"), quote=""), table(CLEAR))
-    assert (judgement.verdict, judgement.reason, judgement.p) == ("undecided", "no result of arm d", None)
+    assert (judgement.verdict, judgement.reason, judgement.p) == ("inconclusive", "no result of arm d", None)
     assert one(A_BETTER, table(CLEAR).iloc[:0]).reason == "no result of arm a"
 
 
@@ -391,9 +391,9 @@ def verdicts_on_the_paper(name: str) -> list[ClaimResult]:
 
 
 def test_the_papers_numbers_by_the_same_rules() -> None:
-    """One run a cell: what is near is undecided, be it called outperforming or significant."""
+    """One run a cell: what is near is inconclusive, be it called outperforming or significant."""
     found = {name: [judgement.verdict for judgement in verdicts_on_the_paper(name)] for name in search_spaces.names()}
-    yes, open_ = "supported", "undecided"
+    yes, open_ = "supported", "inconclusive"
     assert {name: verdicts for name, verdicts in found.items() if verdicts} == {
         "ablation_grid": [open_, open_, open_],
         "resolution": [open_, open_],

@@ -281,7 +281,7 @@ def test_published_accuracies_are_to_be_matched_at_the_papers_scale_only(
 ) -> None:
     nothing = Plan(space=search_spaces.load("replication").at(scale, None), trials=())
     [(ours, published)] = verdicts(nothing, Ledger(tmp_path / "mlruns"))
-    assert ours.verdict == "undecided"
+    assert ours.verdict == "inconclusive"
     assert details(ours).endswith(reason)
     assert published is not None
 
@@ -303,7 +303,7 @@ def test_a_study_of_which_nothing_has_finished_says_what_is_missing(
     page = (tmp_path / "looks" / "report.html").read_text()
     assert page.count("missing: 2 not run") == 6
     assert "What fills the missing cells" in page
-    assert page.count('class="undecided"') >= 2
+    assert page.count('class="inconclusive"') >= 2
 
 
 @pytest.fixture(scope="module")
