@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from revit.config import FineTuneConfig, ModelConfig
-from revit.datasets.image_store import ImageStore, open_store, remarks
+from revit.datasets.image_store import ImageStore, open_store, store_caveats
 from revit.errors import InputError
 from revit.models.weights import find_weights, weights_digest
 from study.ledger.records import DIGEST_PREFIX, TrialRecord
@@ -70,10 +70,10 @@ class Inputs:
         manifest = store.manifest
         return Images(manifest.digest, len(splits.train), splits.num_all, manifest.num_test, store.folder)
 
-    def remarks(self, dataset: str) -> list[str]:
+    def caveats(self, dataset: str) -> list[str]:
         """Return what is to be known of a dataset, a line each."""
         if (store := self._store(dataset)) is not None:
-            return remarks(store.manifest)
+            return store_caveats(store.manifest)
         return [
             f"{self._unreadable[dataset]}; trials on dataset {dataset} are taken as the ledger recorded them, "
             "and figures that show its images are left out"

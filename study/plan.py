@@ -126,12 +126,12 @@ class Plan:
     """Every trial of a study, in the order in which they would run.
 
     Attributes:
-        remarks: what is to be known of its datasets, a line each.
+        caveats: caveats of its datasets, a line each.
     """
 
     space: SearchSpace
     trials: Sequence[Trial]
-    remarks: Sequence[str] = ()
+    caveats: Sequence[str] = ()
 
     @property
     def to_run(self) -> list[Trial]:
@@ -209,8 +209,8 @@ def make_plan(
 
     trials = [trial_of(candidate) for candidate in space.candidates(seeds)]
     datasets = list(dict.fromkeys(trial.candidate.config.dataset for trial in trials))
-    found = [line for dataset in datasets for line in inputs.remarks(dataset)]
-    return Plan(space=space, trials=_with_changes(trials, space, records), remarks=[*caveats(datasets), *found])
+    found = [line for dataset in datasets for line in inputs.caveats(dataset)]
+    return Plan(space=space, trials=_with_changes(trials, space, records), caveats=[*caveats(datasets), *found])
 
 
 def _with_changes(trials: Sequence[Trial], space: SearchSpace, records: Mapping[str, TrialRecord]) -> list[Trial]:

@@ -386,7 +386,7 @@ def test_a_study_of_the_papers_scale_can_be_planned_before_anything_is_fetched(t
     for absent in ("dataset cifar100", "dataset flowers102_nelorth", "weights of vit_b16_in21k", "bit_r50x1_in21k"):
         assert absent in done.stdout
     assert f"run_study.py fetch data_fraction --scale paper --recipe {recipe}" in done.stdout
-    assert f"dataset flowers102_nelorth: {DATASETS['flowers102_nelorth'].uncertain}" in done.stdout
+    assert f"dataset flowers102_nelorth: {DATASETS['flowers102_nelorth'].caveat}" in done.stdout
 
 
 def test_fetch_without_network_names_every_file_where_to_get_it_and_where_to_put_it(tmp_path: Path) -> None:

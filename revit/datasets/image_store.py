@@ -66,7 +66,7 @@ MAX_NAMED = 10
 """Broken images that a message names."""
 
 
-def remarks(manifest: Manifest) -> list[str]:
+def store_caveats(manifest: Manifest) -> list[str]:
     """What a reader of results should know of a store: a line each; none where all is as it should be.
 
     These are where its counts are not the registry's, test images that are training images too, and broken images.

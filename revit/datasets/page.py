@@ -5,7 +5,7 @@ python -m revit.datasets.page > docs/datasets.md
 
 from revit.datasets.registry import DATASETS, DatasetSpec
 
-COLUMNS = ("dataset", "what", "classes", "training images", "test images", "source", "licence", "not settled")
+COLUMNS = ("dataset", "what", "classes", "training images", "test images", "source", "license", "caveat")
 HEADER = """# Datasets
 
 Made by `python -m revit.datasets.page > docs/datasets.md` from the [registry](../revit/datasets/registry.py).
@@ -22,7 +22,7 @@ def datasets_page() -> str:
 
 def _row(spec: DatasetSpec) -> tuple[str, ...]:
     counts = (f"{count:,}" for count in (spec.num_classes, spec.num_train, spec.num_test))
-    return f"`{spec.name}`", spec.title, *counts, spec.source, spec.licence, spec.uncertain
+    return f"`{spec.name}`", spec.title, *counts, spec.source, spec.license, spec.caveat
 
 
 if __name__ == "__main__":

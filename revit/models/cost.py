@@ -44,7 +44,7 @@ def models_page() -> str:
         "model",
         "what",
         "source",
-        "licence",
+        "license",
         "px",
         "parameters",
         *(f"GFLOPs, {side} px" for side in RESOLUTIONS),
@@ -56,7 +56,7 @@ def models_page() -> str:
 def _row(spec: ModelSpec) -> tuple[str, ...]:
     size = f"{num_params(spec.name, spec.resolution) / 1e6:.2f} M"
     gflops = (f"{float(f'{forward_gflops(spec.name, side):.4g}'):g}" for side in RESOLUTIONS)
-    return f"`{spec.name}`", spec.title, spec.source, spec.licence, str(spec.resolution), size, *gflops
+    return f"`{spec.name}`", spec.title, spec.source, spec.license, str(spec.resolution), size, *gflops
 
 
 def _config(name: str, resolution: int) -> FineTuneConfig:

@@ -17,9 +17,6 @@ from torch import Tensor, nn
 
 from revit.errors import InputError
 
-NUM_COMPONENTS = 28
-"""Principal components that Figure 7 of the ViT paper shows."""
-
 Floats = npt.NDArray[np.float32]
 
 
@@ -33,24 +30,6 @@ def embedding_filters(model: nn.Module) -> Floats:
         InputError: the model is no VisionTransformer, or its patch embedding does not read RGB pixels.
     """
     return _to_unit_range(_filters(model))
-
-
-def embedding_components(model: nn.Module, count: int = NUM_COMPONENTS) -> Floats:
-    """The first principal components of these filters, largest first, each scaled like them: (count, P, P, 3).
-
-    Figure 7 left of the ViT paper. The filters are the samples, centred. Of a component and its negative, it is the
-    one whose entry of largest size is positive. Where D or 3 P P is below `count`, there are only as many.
-
-    Raises:
-        InputError: as `embedding_filters`.
-    """
-    filters = _filters(model)
-    samples = filters.reshape(len(filters), -1).astype(np.float64)
-    _, _, components = np.linalg.svd(samples - samples.mean(axis=0), full_matrices=False)
-    components = components[:count]
-    largest = np.abs(components).argmax(axis=1, keepdims=True)
-    components = components * np.sign(np.take_along_axis(components, largest, axis=1))
-    return _to_unit_range(components.reshape(-1, *filters.shape[1:]).astype(np.float32))
 
 
 def pos_embed_similarity(model: nn.Module) -> Floats:

@@ -75,14 +75,14 @@ def model_card(config: FineTuneConfig, result: FineTuneResult) -> str:
     return f"""# {name}
 
 Pretrained from scratch by this project on {spec.title} ({spec.num_train:,} training images less the
-{config.val_fraction:.0%} held out for validation; {spec.source}; licence {spec.licence}).
+{config.val_fraction:.0%} held out for validation; {spec.source}; license {spec.license}).
 
 - Command: `python -m revit.training.pretrain {name}` (torch {torch.__version__}, one CPU thread, fp32)
 - Seed: {config.seed}
 - Test accuracy: {result.metrics["test_accuracy"]:.2%} ({correct:,} of {num_test:,}), measured once, after the last step
 - Parameters: {sum(p.numel() for p in result.model.parameters()):,}, the 10-class head included
 - Date: {date.today().isoformat()}
-- Licence of the weights: Apache-2.0
+- License of the weights: Apache-2.0
 
 | setting | value |
 |---|---|

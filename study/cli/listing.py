@@ -48,9 +48,9 @@ def axes() -> None:
 
 def models() -> None:
     """Show the models; any other timm classifier goes by its timm name."""
-    headings = ("model", "what", "px", "parameters", "licence", "source")
+    headings = ("model", "what", "px", "parameters", "license", "source")
     rows = [
-        (spec.name, spec.title, str(spec.resolution), f"{spec.num_params / 1e6:.2f} M", spec.licence, spec.source)
+        (spec.name, spec.title, str(spec.resolution), f"{spec.num_params / 1e6:.2f} M", spec.license, spec.source)
         for spec in MODELS.values()
     ]
-    out.print(FittedTable(headings, rows, spare=("source", "licence")))
+    out.print(FittedTable(headings, rows, spare=("source", "license")))

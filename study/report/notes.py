@@ -15,7 +15,7 @@ MAX_NAMED = 3
 
 def notes(plan: Plan) -> list[str]:
     """Return what a reader of its results should know: scale, datasets, what is one, stale, or ran on what."""
-    about = [*notes_of_space(plan.space), *plan.remarks, *tuned_notes(plan)]
+    about = [*notes_of_space(plan.space), *plan.caveats, *tuned_notes(plan)]
     return [*about, *shared_notes(plan), *stale_notes(plan), *environment_notes(plan)]
 
 

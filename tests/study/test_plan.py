@@ -119,8 +119,8 @@ def test_a_plan_passes_on_what_is_to_be_known_of_its_datasets(folders: Folders, 
                 Image.new("RGB", (8, 8), (gray, gray, number * (split == "train"))).save(folder / f"{number}.png")
     dataset = f"folder:{tmp_path / 'photos'}"
     plan = plan_of(folders, base=BASE.with_values({"dataset": dataset}))
-    assert plan.remarks == [f"dataset {dataset}: 24 of its 24 test images are training images too, pixel by pixel"]
-    assert plan_of(folders).remarks == [f"dataset digits: {DATASETS['digits'].uncertain}"]
+    assert plan.caveats == [f"dataset {dataset}: 24 of its 24 test images are training images too, pixel by pixel"]
+    assert plan_of(folders).caveats == [f"dataset digits: {DATASETS['digits'].caveat}"]
 
 
 def finished(trial: Trial, **changes: object) -> TrialRecord:

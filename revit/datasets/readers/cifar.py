@@ -81,7 +81,7 @@ def find_cifar(cifar: Cifar, data_dir: Path) -> list[Path]:
 
 
 def read_cifar(cifar: Cifar, files: list[Path]) -> Contents:
-    """Colour images of 32x32.
+    """Color images of 32x32.
 
     Raises:
         InputError: a file is torn, or is no pickle of CIFAR's; names it.

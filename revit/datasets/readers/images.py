@@ -116,7 +116,7 @@ def _named_errors(name: str) -> Iterator[None]:
 
 
 def _to_rgb(image: "PilImage") -> npt.NDArray[np.uint8]:
-    """Transparency is dropped, not blended: the colours that the file states below it stay."""
+    """Transparency is dropped, not blended: the colors that the file states below it stay."""
     if image.mode.startswith("I;16"):  # PIL would clip all above 255 to white
         gray = (np.asarray(image) >> 8).astype(np.uint8)
         return np.repeat(gray[..., np.newaxis], 3, axis=2)

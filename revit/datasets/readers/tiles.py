@@ -28,7 +28,7 @@ class Pictures(NamedTuple):
     Attributes:
         paths: package, then the file below it; the file's stem is the name of the class.
         most_tiles: of one picture; the squares are as small as this allows, and no smaller than a tile.
-        mode: that of its tiles: L is gray, RGB colour.
+        mode: that of its tiles: L is gray, RGB color.
     """
 
     paths: tuple[tuple[str, str], ...]

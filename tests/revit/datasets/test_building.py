@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from revit.config import FineTuneConfig
 from revit.datasets.batches import eval_batches, train_batch
-from revit.datasets.image_store import ImageStore, bytes_to_write, open_store, remarks
+from revit.datasets.image_store import ImageStore, bytes_to_write, open_store, store_caveats
 from revit.datasets.readers import reader_for
 from revit.errors import InputError
 
@@ -134,8 +134,8 @@ def test_broken_images_are_named_and_counted_or_left_out(tmp_path: Path) -> None
     assert rest.manifest.digest != whole.manifest.digest, "that some are left out is part of what they are"
     assert len(rest.manifest.skipped) == 14
     assert f"{root}/dog/pipe.png is not a regular file" in rest.manifest.skipped
-    remark = remarks(rest.manifest)[-1]
-    assert remark.startswith(f"dataset folder:{root} is without 14 broken images: the image {root}/cat/torn 00.png")
+    caveat = store_caveats(rest.manifest)[-1]
+    assert caveat.startswith(f"dataset folder:{root} is without 14 broken images: the image {root}/cat/torn 00.png")
     written = (rest.folder / "pixels.bin").stat().st_mtime_ns
     assert opened(root, tmp_path, skip_broken=True).manifest == rest.manifest
     assert (rest.folder / "pixels.bin").stat().st_mtime_ns == written

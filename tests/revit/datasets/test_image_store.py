@@ -13,7 +13,7 @@ import pytest
 import torchvision
 from PIL import Image
 
-from revit.datasets.image_store import ImageStore, Manifest, open_store, remarks
+from revit.datasets.image_store import ImageStore, Manifest, open_store, store_caveats
 from revit.datasets.readers import READERS, reader_for
 from revit.datasets.readers.fashion_mnist import FASHION_MNIST_FILES, read_idx
 from revit.datasets.registry import DATASETS
@@ -153,12 +153,12 @@ FLAWLESS = Manifest(
     ],
 )
 def test_what_a_reader_should_know_is_remarked(change: dict[str, object], lines: list[str]) -> None:
-    assert remarks(replace(FLAWLESS, **change)) == lines
+    assert store_caveats(replace(FLAWLESS, **change)) == lines
 
 
 def test_all_flaws_are_remarked_together() -> None:
     flawed = replace(FLAWLESS, num_train=1, num_test=2, num_shared=2, class_names=("a",))
-    assert len(remarks(flawed)) == 4
+    assert len(store_caveats(flawed)) == 4
 
 
 def fingerprint_of_the_first_version(folder: Path) -> str:

@@ -14,7 +14,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 
-from revit.datasets.image_store import ImageStore, open_store, remarks
+from revit.datasets.image_store import ImageStore, open_store, store_caveats
 from revit.datasets.readers import tiles
 from revit.datasets.registry import DATASETS
 
@@ -38,17 +38,16 @@ def test_counts_are_the_registrys_and_no_test_image_is_a_training_image(name: st
     assert (store.manifest.num_train, store.manifest.num_test) == (spec.num_train, spec.num_test)
     assert len(store.manifest.class_names) == spec.num_classes
     assert bool((store.sizes.prod(axis=1) < 96 * 96).all()) is spec.tiny
-    assert remarks(store.manifest) == []
+    assert store_caveats(store.manifest) == []
     assert set(store.labels[store.is_test]) == set(store.labels[~store.is_test]) == set(range(spec.num_classes))
 
 
 @pytest.mark.parametrize("name", NANO)
-def test_each_says_where_its_images_are_from_and_what_it_is_not(name: str) -> None:
+def test_each_has_a_source_a_license_and_a_caveat(name: str) -> None:
     spec = DATASETS[name]
     assert spec.source
-    assert spec.licence
-    assert "ours" in spec.uncertain, "who made the split"
-    assert name == "digits" or spec.stands_in_for in DATASETS
+    assert spec.license
+    assert "ours" in spec.caveat, "who made the split"
     assert not spec.files
     assert spec.hub is None
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import timm
 import torch
-from sklearn.decomposition import PCA
 from sklearn.metrics.pairwise import cosine_similarity
 from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import ParallelScalingBlock, VisionTransformer
@@ -15,7 +14,7 @@ from torch import nn
 from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.models.build import build_model
-from revit.models.introspection import attention_maps, embedding_components, embedding_filters, pos_embed_similarity
+from revit.models.introspection import attention_maps, embedding_filters, pos_embed_similarity
 from revit.models.weights import find_weights
 
 SIZES = {"img_size": 12, "patch_size": 4, "embed_dim": 32, "depth": 3, "num_heads": 2, "num_classes": 5}
@@ -229,19 +228,6 @@ def test_a_filter_answers_most_to_its_own_picture() -> None:
     np.testing.assert_allclose(np.diag(answers), np.abs(weight).sum(axis=(1, 2, 3)), rtol=1e-4)
 
 
-def test_components_are_those_of_scikit_learn() -> None:
-    model = vit_of("nano")
-    filters = model.patch_embed.proj.weight.detach().double().numpy().transpose(0, 2, 3, 1).reshape(64, -1)
-    expected = PCA(n_components=28, svd_solver="full").fit(filters).components_  # signs: largest entry is positive
-    low, high = expected.min(axis=1, keepdims=True), expected.max(axis=1, keepdims=True)
-    got = embedding_components(model)
-    assert got.shape == (28, 4, 4, 3)
-    assert got.dtype == np.float32
-    np.testing.assert_allclose(got.reshape(28, -1), (expected - low) / (high - low), atol=1e-5)
-    np.testing.assert_array_equal(embedding_components(model, 3), got[:3])
-    assert len(embedding_components(model, 1000)) == 48  # 3 x 4 x 4 numbers have no more
-
-
 def test_similarity_is_the_cosine_of_every_two_patches(vit: VisionTransformer) -> None:
     similarity = pos_embed_similarity(vit)
     assert similarity.shape == (3, 3, 3, 3)
@@ -282,7 +268,7 @@ def test_a_removed_position_embedding_has_no_similarities(prefix: float) -> None
 
 @pytest.mark.parametrize(
     "look",
-    [embedding_filters, embedding_components, pos_embed_similarity, lambda m: attention_maps(m, torch.zeros(1))],
+    [embedding_filters, pos_embed_similarity, lambda m: attention_maps(m, torch.zeros(1))],
 )
 def test_another_model_is_named(look: Callable[[nn.Module], object]) -> None:
     with pytest.raises(InputError, match=r"the model is a ResNet: .* VisionTransformer of timm") as raised:
@@ -294,7 +280,7 @@ def test_filters_that_are_no_pictures_are_refused() -> None:
     with pytest.raises(InputError, match=r"patch embedding \(PatchEmbed\) does not read RGB pixels"):
         embedding_filters(small_vit(in_chans=1))
     with pytest.raises(InputError, match=r"patch embedding \(HybridEmbed\) does not read RGB pixels"):
-        embedding_components(timm.create_model("vit_tiny_r_s16_p8_224", depth=1))
+        embedding_filters(timm.create_model("vit_tiny_r_s16_p8_224", depth=1))
 
 
 def test_attention_that_is_not_timms_standard_one_is_refused(images: torch.Tensor) -> None:

@@ -154,7 +154,7 @@ def test_a_study_of_the_papers_says_its_recipe_its_scale_and_what_its_images_are
         for said in (
             "it is no evidence on the paper's claims",
             "mnist_5k stands for cifar10: 5,000 handwritten digits",
-            f"dataset mnist_5k: {DATASETS['mnist_5k'].uncertain}",
+            f"dataset mnist_5k: {DATASETS['mnist_5k'].caveat}",
         ):
             assert (said.translate(LATEX) if name == "tables.tex" else said) in text
         if name != "tables.tex":
