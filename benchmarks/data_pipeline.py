@@ -98,7 +98,7 @@ def _open(case: Case, folder: Path) -> ImageStore:
 
 
 def made_up_images(folder: Path, size: tuple[int, int], num_train: int) -> ImageStore:
-    """An image store, in `folder`, of noise in colour, `size` high and wide in pixels, in two classes."""
+    """An image store, in `folder`, of noise in color, `size` high and wide in pixels, in two classes."""
     rng = np.random.default_rng(0)
     for split, num_images in (("train", num_train), ("test", 2 * NUM_TEST)):
         for number in range(num_images):
@@ -146,5 +146,5 @@ def _theirs(case: Case, store: ImageStore) -> Callable[[], Tensor]:
 
 
 def _as_pil(image: npt.NDArray[np.uint8]) -> Image.Image:
-    """An image (H, W, C) of any C in three colours, as their model needs it."""
+    """An image (H, W, C) of any C in three colors, as their model needs it."""
     return Image.fromarray(image.squeeze()).convert("RGB")

@@ -27,7 +27,7 @@ class ModelConfig:
 
     Attributes:
         name: a name of `revit.models.architectures.MODELS`, or any timm classification model's.
-        pretrained: start from its weights; otherwise from its random initialisation.
+        pretrained: start from its weights; otherwise from its random initialization.
         weights: the file or folder of them; None to look for it by the model's name. Its content is part
             of a trial's identity, its name is not.
         pos_embed: `learned` as the model has it, or `none`: zero and frozen.
@@ -170,7 +170,7 @@ class FineTuneConfig:
         test_curve: score the test split at each of them, too; to be looked at beside published curves, never to
             choose by.
         selection: which weights are tested: the `last`, or those of the `best_val` accuracy.
-        seed: of initialisation, data order, crops, flips and dropout.
+        seed: of initialization, data order, crops, flips and dropout.
     """
 
     dataset: str

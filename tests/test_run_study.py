@@ -116,7 +116,7 @@ def test_wrong_input_is_one_clear_line_and_exit_code_2(case: str, tmp_path: Path
 
 
 WRONG_STUDIES = {
-    "an axis that is none": ('scientific={"optimiser.lr": (1.0,)}', "did you mean optimizer.lr"),
+    "an axis that is none": ('scientific={"optimizzer.lr": (1.0,)}', "did you mean optimizer.lr"),
     "a choice that is none": ('scientific={"optimizer.name": ("sdg",)}', "must be one of sgd, adam, adamw"),
     "a resolution between patches": ('scientific={"resolution": (30,)}', "resolution = 30: must be a multiple of 4"),
     "a negative lr": ('scientific={"optimizer.lr": (-1.0,)}', "optimizer.lr = -1.0: must be above 0"),

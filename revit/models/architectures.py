@@ -100,7 +100,7 @@ _TABLE = (
     ),
     ModelSpec(
         name="bit_nano",
-        title="nano ResNetV2 with GroupNorm and weight standardisation, Fashion-MNIST",
+        title="nano ResNetV2 with GroupNorm and weight standardization, Fashion-MNIST",
         patch_size=None,
         resolution=28,
         num_params=225_066,

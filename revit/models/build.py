@@ -98,7 +98,7 @@ def _dry_run(config: FineTuneConfig) -> tuple[nn.Module, object]:
 
 
 def bit_nano(num_classes: int, head_dropout: float = 0.0) -> ResNetV2:
-    """A BiT for CPUs: pre-activation ResNet with GroupNorm and weight standardisation, 3 stages of 2 blocks."""
+    """A BiT for CPUs: pre-activation ResNet with GroupNorm and weight standardization, 3 stages of 2 blocks."""
     return ResNetV2(
         layers=[2, 2, 2],
         channels=(64, 128, 256),

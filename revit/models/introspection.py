@@ -35,7 +35,7 @@ def embedding_filters(model: nn.Module) -> Floats:
 def pos_embed_similarity(model: nn.Module) -> Floats:
     """Cosine similarity of the patches' position embeddings, -1..1: (G, G, G, G).
 
-    Figure 2, and Figure 7 centre of the ViT paper. `[i, j]` is the map for the patch in row i, column j. Prefix
+    Figure 2, and Figure 7 center of the ViT paper. `[i, j]` is the map for the patch in row i, column j. Prefix
     tokens are left out.
 
     Raises:

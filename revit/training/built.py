@@ -116,7 +116,7 @@ def built_digest(built: dict[str, Any]) -> str:
 
 
 def parameter_digest(tensors: dict[str, Tensor]) -> str:
-    """16 hexadecimal digits over names and values, in name order; tells two initialisations apart."""
+    """16 hexadecimal digits over names and values, in name order; tells two initializations apart."""
     content = hashlib.sha256()
     for name in sorted(tensors):
         content.update(name.encode())

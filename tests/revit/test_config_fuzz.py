@@ -77,7 +77,7 @@ def test_no_values_together_are_more_than_refused(fuzz: Callable[..., None]) -> 
 def test_no_record_that_json_may_hold_is_more_than_refused(fuzz: Callable[..., None]) -> None:
     whole = asdict(BASE)
     parts = ("model", "optimizer", "schedule")
-    fields = st.sampled_from([*whole, *(name for part in parts for name in whole[part]), "optimiser"])
+    fields = st.sampled_from([*whole, *(name for part in parts for name in whole[part]), "optimizzer"])
     flat = st.dictionaries(fields, values, max_size=4)
     nested = st.fixed_dictionaries({}, optional=dict.fromkeys(parts, flat | values))
     base = st.sampled_from([{}, {"dataset": "digits"}, {"dataset": "digits", "steps": 10}])

@@ -18,7 +18,7 @@ ROW_PX = 132
 """Height of a row of pictures on a narrow page, which they fill."""
 
 BLUES = [[0, "rgba(0, 114, 178, 0)"], [1, "rgba(0, 114, 178, 1)"]]
-"""From the page's own colour."""
+"""From the page's own color."""
 DARK_SHARE = 0.85
 """From which a cell is so blue that white shows better on it than a light page's text does."""
 
@@ -43,7 +43,7 @@ def confusion(matrix: npt.NDArray[np.int64], class_names: Sequence[str], cell: s
         zmin=0,
         zmax=100,
         colorscale=BLUES,
-        colorbar=style.colour_bar("share of the true class, %"),
+        colorbar=style.color_bar("share of the true class, %"),
         hovertemplate="true: %{y}<br>predicted: %{x}<br>%{customdata} images, %{z:.1f} %<extra></extra>",
     )
     if counted:
@@ -63,16 +63,14 @@ def confusion(matrix: npt.NDArray[np.int64], class_names: Sequence[str], cell: s
     return fig
 
 
-def _add_counts(
-    fig: go.Figure, matrix: npt.NDArray[np.int64], where: npt.NDArray[np.bool_], colour: str | None
-) -> None:
+def _add_counts(fig: go.Figure, matrix: npt.NDArray[np.int64], where: npt.NDArray[np.bool_], color: str | None) -> None:
     rows, columns = np.nonzero(where & (matrix > 0))
     fig.add_scatter(
         x=columns,
         y=rows,
         text=[str(count) for count in matrix[rows, columns]],
         mode="text",
-        textfont={"color": colour, "size": 11},
+        textfont={"color": color, "size": 11},
         hoverinfo="skip",
         showlegend=False,
     )

@@ -20,9 +20,9 @@ MAX_TICKS = 12
 MAX_ROOMY_AXES = 4
 """Axes beside the result that leave room for names in the usual size on a narrow page."""
 BINS = 9
-"""Colours of a parallel-coordinates plot."""
+"""Colors of a parallel-coordinates plot."""
 LOW_RGB, MIDDLE_RGB, HIGH_RGB = (0, 114, 178), (150, 150, 150), (213, 94, 0)
-"""From blue over grey to vermilion: told apart by the colour-blind, visible on white and on black."""
+"""From blue over gray to vermilion: told apart by the color-blind, visible on white and on black."""
 
 
 def accuracy_over(frame: pd.DataFrame, axis: str, *, log_x: bool = False) -> go.Figure:
@@ -71,17 +71,17 @@ def _add_points(
         name=style.broken(name),
         text=[style.plain(source) for source in line["source"]],
         mode="lines+markers",
-        line={"color": style.colour(index), "width": 1.5 if published else 2, "dash": "dot" if published else "solid"},
+        line={"color": style.color(index), "width": 1.5 if published else 2, "dash": "dot" if published else "solid"},
         marker={"symbol": style.symbol(index) + ("-open" if published else ""), "size": 9},
         hovertemplate="%{x:g}: %{y:.2f} %<br>%{text}",
     )
 
 
 def parallel_coordinates(frame: pd.DataFrame, axes: Sequence[str], metric: str) -> go.Figure:
-    """Every trial as a line across the axes of its grid to its result, coloured by the result.
+    """Every trial as a line across the axes of its grid to its result, colored by the result.
 
     An axis with few values, or with words, gives each its place; lines through a place are ordered by result, so
-    that a bundle shows its colours. An axis with more than MAX_TICKS numbers is drawn to scale.
+    that a bundle shows its colors. An axis with more than MAX_TICKS numbers is drawn to scale.
 
     Args:
         frame: a column per axis, and `metric`; a row per trial, NaN where it has no result (left out).
@@ -177,15 +177,15 @@ def _stacked(text: str, chars: int = 10, most: int = 4) -> str:
     return "<br>".join(style.short(line.replace(". ", "."), 14) for line in lines)
 
 
-def _add_bundle(fig: go.Figure, heights: npt.NDArray[np.float64], colour: str) -> None:
-    """Lines of one colour, (axes, lines), in one trace."""
+def _add_bundle(fig: go.Figure, heights: npt.NDArray[np.float64], color: str) -> None:
+    """Lines of one color, (axes, lines), in one trace."""
     gaps = np.vstack([heights, np.full(heights.shape[1], np.nan)])
     places = np.append(np.arange(len(heights)), np.nan)
     fig.add_scatter(
         x=style.numbers(np.tile(places, heights.shape[1])),
         y=style.numbers(gaps.T.ravel()),
         mode="lines",
-        line={"color": colour, "width": 1.2},
+        line={"color": color, "width": 1.2},
         opacity=0.7,
         hoverinfo="skip",
         showlegend=False,
@@ -212,7 +212,7 @@ def _add_coordinate(fig: go.Figure, place: int, ticks: Ticks) -> None:
 
 
 def _blend(share: float) -> str:
-    """Colour at `share` of the way from LOW_RGB to HIGH_RGB."""
+    """Color at `share` of the way from LOW_RGB to HIGH_RGB."""
     mixed = [np.interp(share, [0, 0.5, 1], parts) for parts in zip(LOW_RGB, MIDDLE_RGB, HIGH_RGB, strict=True)]
     return "rgb({:.0f}, {:.0f}, {:.0f})".format(*mixed)
 
@@ -271,7 +271,7 @@ def cost_accuracy(frame: pd.DataFrame, *, device: str, front: bool, order: Seque
             y=style.numbers(accuracy[[index]]),
             name=style.broken(cells[index]),
             mode="markers",
-            marker={"color": style.colour(place), "symbol": style.symbol(place), "size": 12},
+            marker={"color": style.color(place), "symbol": style.symbol(place), "size": 12},
             hovertemplate="%{x:.3g} s, %{y:.2f} %",
         )
     fig.update_xaxes(title_text=f"training time, {style.plain(device)}-seconds")

@@ -13,7 +13,7 @@ from study.report.plots.metrics import METRICS
 MAX_POINTS = 150
 """Of a line, and more than a line of this size can show."""
 MAX_REST_POINTS = 6000
-"""Of all grey lines together."""
+"""Of all gray lines together."""
 LAST_IN_LEGEND = 1001
 """A rank behind that of all other traces."""
 
@@ -81,7 +81,7 @@ def schedules(frame: pd.DataFrame, of: str, order: Sequence[str] = ()) -> go.Fig
     )
     fig = style.figure(f"Learning rate at each step, {of}", caption, run_infos=list(groups))
     for index, (name, line) in enumerate(groups.items()):
-        color = style.colour(colors[cells[name]]) if cells[name] in colors else style.TEXT
+        color = style.color(colors[cells[name]]) if cells[name] in colors else style.TEXT
         fig.add_scatter(
             x=_steps(line["step"]),
             y=style.numbers(line["lr"]),
@@ -114,9 +114,9 @@ def against_authors(frame: pd.DataFrame, authors: pd.DataFrame, order: Sequence[
     )
     run_infos = [*ours, *(str(name) for (_, name), _ in arms)]
     fig = style.figure("Test accuracy by epoch: this study and the authors' run", caption, run_infos=run_infos)
-    colours = {cell: index for index, cell in enumerate(dict.fromkeys([*order, *ours, *known["cell"]]))}
+    colors = {cell: index for index, cell in enumerate(dict.fromkeys([*order, *ours, *known["cell"]]))}
     for cell, line in ours.items():
-        add_band(fig, line, "epoch", cell, colours[cell], 100)
+        add_band(fig, line, "epoch", cell, colors[cell], 100)
     for (whose, name), curve in arms:
         line = thinned(curve, MAX_POINTS)
         fig.add_scatter(
@@ -124,8 +124,8 @@ def against_authors(frame: pd.DataFrame, authors: pd.DataFrame, order: Sequence[
             y=style.numbers(line["val_acc"]),
             name=style.broken(f"authors: {name}"),
             mode="lines+markers",
-            line={"color": style.colour(colours[str(whose)]), "dash": "dot", "width": 1.5},
-            marker={"symbol": style.symbol(colours[str(whose)]) + "-open", "size": 7},
+            line={"color": style.color(colors[str(whose)]), "dash": "dot", "width": 1.5},
+            marker={"symbol": style.symbol(colors[str(whose)]) + "-open", "size": 7},
             hovertemplate="epoch %{x}: %{y:.2f} %",
         )
     fig.update_xaxes(title_text="epoch")
@@ -152,7 +152,7 @@ def add_band(fig: go.Figure, line: pd.DataFrame, x: str, name: str, index: int, 
         y=style.numbers(line["mean"] * factor),
         name=style.broken(name),
         mode="lines+markers" if len(line) <= 12 else "lines",
-        line={"color": style.colour(index), "width": 2},
+        line={"color": style.color(index), "width": 2},
         marker={"symbol": style.symbol(index), "size": 7},
         hovertemplate=f"{x} %{{x}}: %{{y:.4g}}",
         legendgroup=str(index),

@@ -33,7 +33,7 @@ def main_effects(frame: pd.DataFrame, axes: Sequence[str]) -> go.Figure:
                 "thickness": 1.2,
             },
             mode="markers",
-            marker={"color": style.colour(index), "symbol": style.symbol(index), "size": 9},
+            marker={"color": style.color(index), "symbol": style.symbol(index), "size": 9},
             hovertemplate="%{y}<br>%{x:.2f} %<extra></extra>",
             showlegend=False,
         )
@@ -60,7 +60,7 @@ def interaction(frame: pd.DataFrame, axis: str, by: str, beside: Sequence[str] =
             y=style.numbers(100 * line["mean"]),
             name=style.plain(value),
             mode="lines+markers",
-            line={"color": style.colour(index), "width": 2},
+            line={"color": style.color(index), "width": 2},
             marker={"symbol": style.symbol(index), "size": 9},
             hovertemplate="%{x}: %{y:.2f} %",
         )

@@ -37,7 +37,7 @@ def thumbnail(image: Pixels, size: int) -> Pixels:
 
 
 def picture(pixels: Pixels) -> go.Image:
-    """A trace that shows pixels (H, W, 4); the centre of the first lies at (0, 0).
+    """A trace that shows pixels (H, W, 4); the center of the first lies at (0, 0).
 
     Where they fit on a page they stay squares; more of them are shrunk smoothly, not by leaving some out.
     """

@@ -24,12 +24,12 @@ FILTERS_CAPTION = (
 SIMILARITY_CAPTION = (
     "The small map in row i, column j: cosine similarity of the position embedding of the patch in row i, column j "
     "to those of all patches. Differs from the published Figure 2 in that there is no panel of a model without "
-    "position embedding: the one published shows a random initialisation that nothing ever trained."
+    "position embedding: the one published shows a random initialization that nothing ever trained."
 )
 ATTENTION_CAPTION = (
     "The input image, bright where {query} attends; each map scaled by its own maximum. Differs from the published "
     "Figure 3, which shows the fourth patch's attention in the first seven heads of the first layer only, "
-    "computed on an image whose normalisation had been undone."
+    "computed on an image whose normalization had been undone."
 )
 SAMPLES_CAPTION = (
     "Training images, squashed to squares as the model sees them in evaluation, a row per class. "
@@ -76,12 +76,12 @@ def similarity(maps: Floats) -> go.Figure:
     shades = palette[((maps.reshape(-1, grid, grid) + 1) / 2 * 255).round().clip(0, 255).astype(int)]
     fig.add_trace(picture(mosaic(shades, grid)))
     marker = {"color": [0], "cmin": -1, "cmax": 1, "colorscale": "RdBu_r", "showscale": True, "opacity": 0}
-    bar = style.colour_bar("cosine similarity")
+    bar = style.color_bar("cosine similarity")
     fig.add_scatter(
         x=[0], y=[0], mode="markers", marker={**marker, "colorbar": bar}, hoverinfo="skip", showlegend=False
     )
     style.add_picture_axes(fig)
-    ticks = {"showticklabels": True, "tickvals": _centres(grid, grid), "ticktext": list(range(grid))}
+    ticks = {"showticklabels": True, "tickvals": _centers(grid, grid), "ticktext": list(range(grid))}
     fig.update_xaxes(**ticks, title_text="patch column")
     fig.update_yaxes(**ticks, title_text="patch row")
     return fig
@@ -112,10 +112,10 @@ def attention(maps: Floats, image: Pixels, *, num_prefix: int = 1) -> go.Figure:
     step = grid * patch_px
     ticks = {"showticklabels": True, "row": 2, "col": 1}
     fig.update_xaxes(
-        tickvals=_centres(num_heads, step, 2), ticktext=list(range(1, num_heads + 1)), title_text="head", **ticks
+        tickvals=_centers(num_heads, step, 2), ticktext=list(range(1, num_heads + 1)), title_text="head", **ticks
     )
     fig.update_yaxes(
-        tickvals=_centres(num_layers, step, 2), ticktext=list(range(1, num_layers + 1)), title_text="layer", **ticks
+        tickvals=_centers(num_layers, step, 2), ticktext=list(range(1, num_layers + 1)), title_text="layer", **ticks
     )
     return fig
 
@@ -137,8 +137,8 @@ def samples(sets: Mapping[str, Mapping[str, Sequence[Pixels]]]) -> go.Figure:
                 tile[..., 3] = 255
         fig.add_trace(picture(mosaic(tiles.reshape(-1, SAMPLE_PX, SAMPLE_PX, 4), num_columns, gap=3)), row=row, col=1)
         names = [style.short(name, 14) for name in classes]
-        centres = _centres(len(names), SAMPLE_PX, 3)
-        fig.update_yaxes(showticklabels=True, tickvals=centres, ticktext=names, row=row, col=1)
+        centers = _centers(len(names), SAMPLE_PX, 3)
+        fig.update_yaxes(showticklabels=True, tickvals=centers, ticktext=names, row=row, col=1)
     return fig
 
 
@@ -161,7 +161,7 @@ def _stacked(titles: Sequence[str], title: str, caption: str, heights: Sequence[
     return fig
 
 
-def _centres(count: int, size: int, gap: int = 1) -> list[float]:
+def _centers(count: int, size: int, gap: int = 1) -> list[float]:
     """Where the middles of tiles lie."""
     return [index * (size + gap) + (size - 1) / 2 for index in range(count)]
 

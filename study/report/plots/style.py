@@ -18,8 +18,8 @@ GRID = "rgba(128, 128, 128, 0.25)"
 REST = "rgba(128, 128, 128, 0.55)"
 """Of lines and points that are there for company."""
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
-"""Okabe and Ito's colours that show on white and on black (2008, jfly.uni-koeln.de/color); grey for their black."""
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
+"""Okabe and Ito's colors that show on white and on black (2008, jfly.uni-koeln.de/color); gray for their black."""
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x")
 GLYPHS = ("●", "■", "◆", "▲", "▼", "✚", "✖")
 """SYMBOLS as text."""
@@ -97,7 +97,7 @@ def _lines(text: object) -> list[str]:
 
 
 def colors_of(order: Sequence[str]) -> dict[str, int]:
-    """Return the color, as `colour` numbers them, of each cell that has one: of all where they are few.
+    """Return the color, as `color` numbers them, of each cell that has one: of all where they are few.
 
     Args:
         order: cells in the order of their colors.
@@ -105,20 +105,20 @@ def colors_of(order: Sequence[str]) -> dict[str, int]:
     return {cell: index for index, cell in enumerate(dict.fromkeys(order)) if index < MAX_COLORED}
 
 
-def colour(index: int) -> str:
+def color(index: int) -> str:
     """Of series `index`."""
-    return COLOURS[index % len(COLOURS)]
+    return COLORS[index % len(COLORS)]
 
 
 def faint(index: int, alpha: float) -> str:
-    """The same colour, as see-through as `alpha`, 0 to 1."""
-    red, green, blue = (int(colour(index)[at : at + 2], 16) for at in (1, 3, 5))
+    """The same color, as see-through as `alpha`, 0 to 1."""
+    red, green, blue = (int(color(index)[at : at + 2], 16) for at in (1, 3, 5))
     return f"rgba({red}, {green}, {blue}, {alpha})"
 
 
 def symbol(index: int) -> str:
-    """Marker of series `index`: where colours begin anew, symbols go on by one, so that 49 series differ in either."""
-    return SYMBOLS[(index + index // len(COLOURS)) % len(SYMBOLS)]
+    """Marker of series `index`: where colors begin anew, symbols go on by one, so that 49 series differ in either."""
+    return SYMBOLS[(index + index // len(COLORS)) % len(SYMBOLS)]
 
 
 def dash(index: int) -> str:
@@ -131,8 +131,8 @@ def numbers(values: npt.ArrayLike) -> npt.NDArray[np.float32]:
     return np.asarray(values, np.float32)
 
 
-def colour_bar(title: str) -> dict[str, object]:
-    """A colour bar below the plot, where it takes nothing of a narrow page's width."""
+def color_bar(title: str) -> dict[str, object]:
+    """A color bar below the plot, where it takes nothing of a narrow page's width."""
     return {
         "title": {"text": title, "side": "bottom"},
         "orientation": "h",

@@ -74,12 +74,12 @@ def test_transparency_is_dropped_from_every_mode(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("transparency", [None, 3, bytes(range(0, 256, 4))])
 def test_a_palette_is_looked_up(tmp_path: Path, transparency: int | bytes | None) -> None:
-    colours = np.random.default_rng(1).integers(0, 256, (64, 3), dtype=np.uint8)
+    colors = np.random.default_rng(1).integers(0, 256, (64, 3), dtype=np.uint8)
     places = GRAY % 64
     image = Image.fromarray(places)
-    image.putpalette(colours.tobytes())
+    image.putpalette(colors.tobytes())
     options = {} if transparency is None else {"transparency": transparency}
-    assert np.array_equal(decoded(written(image, "png", **options), tmp_path), colours[places])
+    assert np.array_equal(decoded(written(image, "png", **options), tmp_path), colors[places])
 
 
 def test_printers_colours_become_the_screens(tmp_path: Path) -> None:

@@ -86,8 +86,8 @@ def jax_vit_features(arrays: dict[str, np.ndarray], images: np.ndarray) -> np.nd
     )
 
     def norm(x: np.ndarray, name: str) -> np.ndarray:
-        centred = x - x.mean(-1, keepdims=True)
-        return centred / np.sqrt(x.var(-1, keepdims=True) + 1e-6) * arrays[f"{name}/scale"] + arrays[f"{name}/bias"]
+        centered = x - x.mean(-1, keepdims=True)
+        return centered / np.sqrt(x.var(-1, keepdims=True) + 1e-6) * arrays[f"{name}/scale"] + arrays[f"{name}/bias"]
 
     count = len(images)
     cut = images.transpose(0, 2, 3, 1).reshape(count, GRID, PATCH, GRID, PATCH, 3)

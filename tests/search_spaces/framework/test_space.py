@@ -54,7 +54,7 @@ def test_keep_refuses_points_by_their_typed_config() -> None:
 
 
 WRONG = {
-    "a misspelt axis": ({"scientific": {"optimiser.lr": (0.1,)}}, "optimizer.lr"),
+    "a misspelt axis": ({"scientific": {"optimizzer.lr": (0.1,)}}, "optimizer.lr"),
     "an impossible value": ({"scientific": {"resolution": (28, 30)}}, "resolution = 30"),
     "a value twice": ({"scientific": {"resolution": (28, 28)}}, "axis resolution has 28 twice"),
     "no values": ({"scientific": {"resolution": ()}}, "axis resolution has no values"),

@@ -133,7 +133,7 @@ def git_sha1(content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
-def dataset_hub(serve: Callable[..., Any], sent: dict[str, bytes], *, lfs: bool = True, **behaviour: Any) -> Any:
+def dataset_hub(serve: Callable[..., Any], sent: dict[str, bytes], *, lfs: bool = True, **behavior: Any) -> Any:
     """A hub with one dataset, which states the digests of TABLES and OTHERS whatever it sends."""
     stated = TABLES | OTHERS
     tree = []
@@ -152,7 +152,7 @@ def dataset_hub(serve: Callable[..., Any], sent: dict[str, bytes], *, lfs: bool 
     }
     files = {path: json.dumps(page).encode() for path, page in pages.items()}
     files |= {f"/datasets/{PLANTS}/resolve/{COMMIT}/{name}": content for name, content in sent.items()}
-    return serve(files, headers, **behaviour)
+    return serve(files, headers, **behavior)
 
 
 @pytest.mark.parametrize("lfs", [True, False])

@@ -370,14 +370,14 @@ def test_the_text_of_figures_can_be_read_in_both_colour_schemes_and_when_they_ch
 
 
 def contrast(one: str, other: str) -> float:
-    """Of two colours, 1 to 21, as WCAG 2 defines it."""
+    """Of two colors, 1 to 21, as WCAG 2 defines it."""
     darker, lighter = sorted([luminance(one), luminance(other)])
     return (lighter + 0.05) / (darker + 0.05)
 
 
-def luminance(colour: str) -> float:
+def luminance(color: str) -> float:
     """Of `rgb(r, g, b)`, 0 to 1."""
-    shares = [int(part) / 255 for part in re.findall(r"\d+", colour)]
+    shares = [int(part) / 255 for part in re.findall(r"\d+", color)]
     linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
     return sum(weight * each for weight, each in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 

@@ -310,7 +310,7 @@ def test_a_cell_has_one_color_in_all_figures() -> None:
     rates = pd.DataFrame({"cell": ["cell 4", "cell 7"], "schedule": ["a", "b"], "step": 1, "lr": 0.1})
     authors = pd.DataFrame({"cell": ["cell 1"], "arm": "arm", "epoch": 1.0, "val_acc": 90.0})
     ours = pd.DataFrame({"cell": ["cell 7", "cell 1"], "seed": 0, "epoch": 1.0, "test_curve_accuracy": 0.5})
-    expected = {cell: style.colour(index) for index, cell in enumerate(order[: style.MAX_COLORED])}
+    expected = {cell: style.color(index) for index, cell in enumerate(order[: style.MAX_COLORED])}
     curve, points = plots.learning_curves(frame, "val_accuracy", order), plots.cost_accuracy(
         cost, device="GPU", front=True, order=order
     )  # fmt: skip
@@ -335,4 +335,4 @@ def test_a_pareto_front_is_drawn_of_seconds_that_can_be_compared() -> None:
 
 
 def test_many_series_differ_in_colour_or_symbol() -> None:
-    assert len({(style.colour(index), style.symbol(index)) for index in range(49)}) == 49
+    assert len({(style.color(index), style.symbol(index)) for index in range(49)}) == 49
