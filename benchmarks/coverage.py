@@ -23,7 +23,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from search_spaces.framework.claims import Best, Claim, Gap, Interaction, Matches, NoDifference, Order, Trend
+from search_spaces.framework.claims import Best, BetterThan, Claim, Gap, Interaction, Matches, NoDifference, Trend
 from study.analysis.claim_tests import evaluate_claims
 from study.analysis.intervals import Spread, cell_interval, pooled_spread, usual_spread
 from study.analysis.power import MAX_SEEDS
@@ -115,11 +115,13 @@ def coverage(rng: np.random.Generator, agreement: Agreement, num_test: int, num_
 
 MARGIN = 0.02
 CLAIMS: tuple[Claim, ...] = (
-    Order(better={"dataset": "order", "arm": 0}, worse={"dataset": "order", "arm": 1}, quote=""),
+    BetterThan(better={"dataset": "order", "arm": 0}, worse={"dataset": "order", "arm": 1}, quote=""),
     Gap(better={"dataset": "gap", "arm": 0}, worse={"dataset": "gap", "arm": 1}, at_least=100 * MARGIN, quote=""),
     Best(axis="arm", value=0, among=(0, 1, 2, 3), where={"dataset": "best"}, quote=""),
-    Trend(axis="arm", direction="rises", along=(0, 1, 2, 3), where={"dataset": "trend"}, quote=""),
-    Interaction(axis="level", from_=0, to=1, between="arm", more=0, less=1, where={"dataset": "interaction"}, quote=""),
+    Trend(axis="arm", direction="increasing", values=(0, 1, 2, 3), where={"dataset": "trend"}, quote=""),
+    Interaction(
+        axis="level", low=0, high=1, moderator="arm", larger=1, smaller=0, where={"dataset": "interaction"}, quote=""
+    ),
     NoDifference(axis="arm", among=(0, 1, 2), margin=100 * MARGIN, where={"dataset": "no difference"}, quote=""),
     Matches(axis="arm", published={0: 90, 1: 88}, margin=100 * MARGIN, where={"dataset": "matches"}, quote=""),
 )
@@ -173,7 +175,7 @@ def false_verdicts(
 
 PILOT = 3
 PLANNED: tuple[Claim, ...] = (
-    Order(better={"arm": 0}, worse={"arm": 1}, quote=""),
+    BetterThan(better={"arm": 0}, worse={"arm": 1}, quote=""),
     Gap(better={"arm": 2}, worse={"arm": 1}, at_least=100 * MARGIN, quote=""),
     NoDifference(axis="arm", among=(2, 3), margin=100 * MARGIN, quote=""),
 )

@@ -22,7 +22,7 @@ import pandas as pd
 
 from revit.config import FineTuneConfig
 from revit.datasets.image_store import ImageStore
-from search_spaces.framework.claims import Order, Trend
+from search_spaces.framework.claims import BetterThan, Trend
 from search_spaces.framework.space import SearchSpace
 from study.execution.recorder import Recorder
 from study.layout import BUILT, LOCKS, MODEL, NEEDED_FILES, PREDICTIONS
@@ -57,8 +57,8 @@ SPACE = SearchSpace(
     columns=("resolution",),
     seeds=tuple(range(25)),
     claims=(
-        Trend(axis="resolution", direction="rises", along=RESOLUTIONS, quote="More is more."),
-        Order(better={"model.pos_embed": "learned"}, worse={"model.pos_embed": "none"}, quote="Place matters."),
+        Trend(axis="resolution", direction="increasing", values=RESOLUTIONS, quote="More is more."),
+        BetterThan(better={"model.pos_embed": "learned"}, worse={"model.pos_embed": "none"}, quote="Place matters."),
     ),
 )
 """Every kind of figure that a grid has, and claims, for which every trial's answers are read."""

@@ -7,7 +7,7 @@ Trials:  2 optimizers x 2 schedules x 2 resolutions x 2 fractions x 2 position e
 """
 
 from revit.config import FineTuneConfig
-from search_spaces.framework.claims import Order, Value
+from search_spaces.framework.claims import BetterThan, Value
 from search_spaces.framework.space import SearchSpace
 from search_spaces.pos_embed import INFLUENCE
 
@@ -17,9 +17,11 @@ def one_question_at_a_time(config: FineTuneConfig) -> bool:
     return config.data_fraction == 1 or config.optimizer.name == "sgd"
 
 
-def matters(axis: str, better: Value, worse: Value) -> Order:
+def matters(axis: str, better: Value, worse: Value) -> BetterThan:
     """Under SGD, where the grid is whole: what a claim averages over has to be run with both values."""
-    return Order(better={"optimizer": "sgd", axis: better}, worse={"optimizer": "sgd", axis: worse}, quote=INFLUENCE)
+    return BetterThan(
+        better={"optimizer": "sgd", axis: better}, worse={"optimizer": "sgd", axis: worse}, quote=INFLUENCE
+    )
 
 
 SPACE = SearchSpace(

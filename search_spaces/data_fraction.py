@@ -19,11 +19,11 @@ def vit_loses_more(dataset: str, budget: str) -> Interaction:
     """The paper's last column, `diff.`: from all of the data to a tenth of it."""
     return Interaction(
         axis="data_fraction",
-        from_=1.0,
-        to=0.1,
-        between="model.name",
-        more=VIT,
-        less=BIT,
+        low=0.1,
+        high=1.0,
+        moderator="model.name",
+        larger=VIT,
+        smaller=BIT,
         where={"dataset": dataset, "budget": budget},
         quote="Our experiments on two datasets revealed a notable sensitivity of ViT models to data scarcity during "
         "fine-tuning.",
@@ -34,8 +34,8 @@ def vit_loses(dataset: str) -> Trend:
     """The paper's rows of ViT."""
     return Trend(
         axis="data_fraction",
-        direction="falls",
-        along=(1.0, 0.5, 0.25, 0.1),
+        direction="decreasing",
+        values=(1.0, 0.5, 0.25, 0.1),
         where={"dataset": dataset, "model.name": VIT, "budget": "matched epochs"},
         quote="Specifically, using only 10% or 25% of the full dataset resulted in a substantial decrease in "
         "performance compared to utilizing the complete dataset.",

@@ -4,7 +4,7 @@ Run:     python run_study.py run resolution --scale nano
 Trials:  2 datasets x 5 resolutions x 3 seeds = 30
 """
 
-from search_spaces.framework.claims import Best, Order
+from search_spaces.framework.claims import Best, BetterThan
 from search_spaces.framework.space import SearchSpace
 
 SPACE = SearchSpace(
@@ -23,7 +23,7 @@ SPACE = SearchSpace(
             quote="For CIFAR100, the best performance was achieved when fine-tuning at the same resolution as "
             "pre-training.",
         ),
-        Order(
+        BetterThan(
             better={"dataset": "flowers", "resolution": 384},
             worse={"dataset": "flowers", "resolution": 512},
             quote="For Flower102, a resolution of 384 outperformed 512.",

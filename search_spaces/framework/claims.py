@@ -2,7 +2,7 @@
 
 claims=(
     Best(axis="resolution", value=224, among=(512, 384, 224, 128, 64), where={"dataset": "cifar100"}, quote="..."),
-    Order(better={"dataset": "flowers", "resolution": 384}, worse={"dataset": "flowers", "resolution": 512}, ...),
+    BetterThan(better={"dataset": "flowers", "resolution": 384}, worse={"dataset": "flowers", "resolution": 512}, ...),
 )
 
 Axes and values are those of the study's `scientific` axes. An axis that a claim does not name is averaged over.
@@ -28,7 +28,7 @@ The weights add up to nothing, but in Matches, which has its published values to
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class BetterThan:
     """One cell is more accurate than another."""
 
     better: Cell
@@ -104,70 +104,75 @@ class Best:
 
 @dataclass(frozen=True, kw_only=True)
 class Trend:
-    """Accuracy rises, or falls, along an axis.
+    """Accuracy increases, or decreases, over values of an axis.
 
     Attributes:
-        along: values of the axis, in the order in which it rises or falls.
+        values: values of the axis, in the order in which accuracy increases or decreases.
     """
 
     axis: str
-    direction: Literal["rises", "falls"]
-    along: tuple[Value, ...]
+    direction: Literal["increasing", "decreasing"]
+    values: tuple[Value, ...]
     where: Cell = field(default_factory=dict)
     quote: str
 
     def __post_init__(self) -> None:
         _check_claim(self)
-        _check_several("along", self.along)
+        _check_several("values", self.values)
 
     @property
     def contrasts(self) -> tuple[Contrast, ...]:
         """Change in the claimed direction from first to last value, on the least-squares line over their ranks."""
-        sign = 1 if self.direction == "rises" else -1
-        last = len(self.along) - 1
-        ranks = [rank - last / 2 for rank in range(len(self.along))]
+        sign = 1 if self.direction == "increasing" else -1
+        last = len(self.values) - 1
+        ranks = [rank - last / 2 for rank in range(len(self.values))]
         scale = sign * last / sum(rank * rank for rank in ranks)
-        cells = ({**self.where, self.axis: value} for value in self.along)
+        cells = ({**self.where, self.axis: value} for value in self.values)
         return (tuple((scale * rank, cell) for rank, cell in zip(ranks, cells, strict=True)),)
 
     def __str__(self) -> str:
-        return f"accuracy {self.direction} along {self.axis} {_listed(self.along)}{_condition(self.where)}"
+        change = {"increasing": "increases", "decreasing": "decreases"}[self.direction]
+        return f"accuracy {change} over {self.axis} {_listed(self.values)}{_condition(self.where)}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interaction:
-    """Between two values of one axis, one value of another axis loses more accuracy than a second does.
+    """The effect of one axis on accuracy depends on another axis: a difference in differences.
+
+    The claim is that, with a for accuracy,
+        (a[larger, high] - a[larger, low]) - (a[smaller, high] - a[smaller, low]) > 0.
 
     Attributes:
-        axis, from_, to: accuracy is lost from the one value to the other.
-        between: the other axis.
-        more, less: its values that lose more and less.
+        axis: the axis whose effect is meant.
+        low, high: values of `axis`. Its effect is accuracy at `high` less accuracy at `low`.
+        moderator: the axis on which the effect depends.
+        larger, smaller: values of `moderator`, at which the effect is the larger and the smaller.
     """
 
     axis: str
-    from_: Value
-    to: Value
-    between: str
-    more: Value
-    less: Value
+    low: Value
+    high: Value
+    moderator: str
+    larger: Value
+    smaller: Value
     where: Cell = field(default_factory=dict)
     quote: str
 
     def __post_init__(self) -> None:
         _check_claim(self)
-        _check_differ("from_ and to", self.from_, self.to)
-        _check_differ("more and less", self.more, self.less)
+        _check_differ("low and high", self.low, self.high)
+        _check_differ("larger and smaller", self.larger, self.smaller)
 
     @property
     def contrasts(self) -> tuple[Contrast, ...]:
-        """What `more` loses, less what `less` loses."""
-        arms, ends = ((1.0, self.more), (-1.0, self.less)), ((1.0, self.from_), (-1.0, self.to))
+        """Effect of the axis at `larger` less its effect at `smaller`."""
+        arms, ends = ((1.0, self.larger), (-1.0, self.smaller)), ((1.0, self.high), (-1.0, self.low))
         crossed = itertools.product(arms, ends)
-        return (tuple((s * t, {**self.where, self.between: arm, self.axis: end}) for (s, arm), (t, end) in crossed),)
+        return (tuple((s * t, {**self.where, self.moderator: arm, self.axis: end}) for (s, arm), (t, end) in crossed),)
 
     def __str__(self) -> str:
-        change = f"from {self.axis} {self.from_} to {self.to}"
-        return f"{self.between} {self.more} loses more than {self.less} {change}{_condition(self.where)}"
+        effect = f"the gain from {self.axis} {self.low} to {self.high}"
+        return f"{effect} is larger for {self.moderator} {self.larger} than for {self.smaller}{_condition(self.where)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,12 +238,12 @@ class Matches:
         return f"{self.axis} {published}, within {_points(self.margin)}{_condition(self.where)}"
 
 
-Claim = Best | Order | Gap | Trend | Interaction | NoDifference | Matches
+Claim = Best | BetterThan | Gap | Trend | Interaction | NoDifference | Matches
 
 
 _AXIS_OF = {
-    **dict.fromkeys(("value", "among", "along", "from_", "to", "published"), "axis"),
-    **dict.fromkeys(("more", "less"), "between"),
+    **dict.fromkeys(("value", "values", "among", "low", "high", "published"), "axis"),
+    **dict.fromkeys(("larger", "smaller"), "moderator"),
 }
 """By a claim's field, the field that names the axis of its values."""
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.identity import identity
-from search_spaces.framework.claims import Best, Gap, Interaction, Matches, NoDifference, Order, Trend
+from search_spaces.framework.claims import Best, BetterThan, Gap, Interaction, Matches, NoDifference, Trend
 from search_spaces.framework.recipes import RECIPES
 from search_spaces.framework.scales import SCALES
 from search_spaces.framework.space import SearchSpace
@@ -101,11 +101,11 @@ def test_no_part_of_a_study_is_more_than_refused(fuzz: Callable[..., None]) -> N
 
 
 CLAIMS = {
-    Order: {"better": {"lr": 0.1}, "worse": {"lr": 0.2}},
+    BetterThan: {"better": {"lr": 0.1}, "worse": {"lr": 0.2}},
     Gap: {"better": {"lr": 0.1}, "worse": {"lr": 0.2}, "at_least": 1.0},
     Best: {"axis": "lr", "value": 0.1, "among": (0.1, 0.2)},
-    Trend: {"axis": "lr", "direction": "rises", "along": (0.1, 0.2)},
-    Interaction: {"axis": "lr", "from_": 0.1, "to": 0.2, "between": "name", "more": "a", "less": "b"},
+    Trend: {"axis": "lr", "direction": "increasing", "values": (0.1, 0.2)},
+    Interaction: {"axis": "lr", "low": 0.1, "high": 0.2, "moderator": "name", "larger": "a", "smaller": "b"},
     NoDifference: {"axis": "lr", "among": (0.1, 0.2), "margin": 1.0},
     Matches: {"axis": "lr", "published": {0.1: 90.0}, "margin": 1.0},
 }

@@ -7,7 +7,7 @@ from PIL import Image
 from revit.config import FineTuneConfig
 from revit.datasets.registry import DATASETS
 from revit.errors import InputError
-from search_spaces.framework.claims import Order
+from search_spaces.framework.claims import BetterThan
 from search_spaces.framework.space import SearchSpace
 from study.ledger.records import TrialRecord, study_tags
 from study.plan import Folders, Plan, Trial, make_plan, outline
@@ -171,7 +171,7 @@ def test_names_claims_and_the_order_of_axes_change_no_trial(folders: Folders) ->
     axes = {"optimizer.lr": (0.1, 0.2), "optimizer.name": ("sgd", "adam")}
     base = plan_of(folders, scientific=axes)
     reordered = {"optimizer.name": ("adam", "sgd"), "optimizer.lr": (0.2, 0.1)}
-    claim = Order(better={"optimizer.lr": 0.1}, worse={"optimizer.lr": 0.2}, quote="?")
+    claim = BetterThan(better={"optimizer.lr": 0.1}, worse={"optimizer.lr": 0.2}, quote="?")
     space = SearchSpace(
         name="renamed", question="other", base=BASE.with_values({"flip": True}), scientific=reordered, claims=(claim,),
         seeds=(1, 0),

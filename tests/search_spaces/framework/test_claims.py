@@ -9,7 +9,7 @@ import pytest
 import search_spaces
 from revit.config import FineTuneConfig
 from revit.errors import InputError
-from search_spaces.framework.claims import Best, Claim, Gap, Interaction, Matches, NoDifference, Order, Trend
+from search_spaces.framework.claims import Best, BetterThan, Claim, Gap, Interaction, Matches, NoDifference, Trend
 from search_spaces.framework.published import published
 from search_spaces.framework.space import SearchSpace
 
@@ -46,16 +46,16 @@ def test_each_value_is_set_against_what_is_published() -> None:
     assert claim.contrasts == (((1, {"r": 224, "d": "a"}),), ((1, {"r": 224, "d": "b"}),))
 
 
-def test_an_interaction_is_a_difference_of_losses() -> None:
-    claim = Interaction(axis="fraction", from_=1.0, to=0.1, between="model", more="vit", less="bit", quote="")
+def test_an_interaction_is_a_difference_in_differences() -> None:
+    claim = Interaction(axis="fraction", low=0.1, high=1.0, moderator="model", larger="vit", smaller="bit", quote="")
     (contrast,) = claim.contrasts
     accuracy = {("vit", 1.0): 0.9, ("vit", 0.1): 0.2, ("bit", 1.0): 0.8, ("bit", 0.1): 0.6}
     assert sum(w * accuracy[cell["model"], cell["fraction"]] for w, cell in contrast) == pytest.approx(0.7 - 0.2)
 
 
-@pytest.mark.parametrize(("direction", "sign"), [("rises", 1), ("falls", -1)])
+@pytest.mark.parametrize(("direction", "sign"), [("increasing", 1), ("decreasing", -1)])
 def test_a_trend_is_the_change_along_a_straight_line(direction: str, sign: int) -> None:
-    claim = Trend(axis="x", direction=direction, along=(9, 5, 7, 1), quote="")
+    claim = Trend(axis="x", direction=direction, values=(9, 5, 7, 1), quote="")
     (contrast,) = claim.contrasts
     assert [cell["x"] for _, cell in contrast] == [9, 5, 7, 1]
     assert sum(weight for weight, _ in contrast) == pytest.approx(0)
@@ -66,15 +66,15 @@ def test_a_trend_is_the_change_along_a_straight_line(direction: str, sign: int) 
     ("claim", "sentence"),
     [
         (
-            Order(better={"d": "a", "r": 384}, worse={"d": "a", "r": 512}, quote=""),
+            BetterThan(better={"d": "a", "r": 384}, worse={"d": "a", "r": 512}, quote=""),
             "r 384 is better than r 512, where d a",
         ),
         (Gap(better={"r": 1}, worse={"r": 2}, at_least=2.5, quote=""), "r 1 is better than r 2 by at least 2.5 points"),
         (Best(axis="r", value=1, among=(1, 2), where={"d": "a"}, quote=""), "r 1 is the best of 1, 2, where d a"),
-        (Trend(axis="r", direction="falls", along=(1, 2), quote=""), "accuracy falls along r 1, 2"),
+        (Trend(axis="r", direction="decreasing", values=(1, 2), quote=""), "accuracy decreases over r 1, 2"),
         (
-            Interaction(axis="f", from_=1, to=0, between="m", more="v", less="b", quote=""),
-            "m v loses more than b from f 1 to 0",
+            Interaction(axis="f", low=0, high=1, moderator="m", larger="v", smaller="b", quote=""),
+            "the gain from f 0 to 1 is larger for m v than for b",
         ),
         (NoDifference(axis="s", among=("a", "b"), margin=0.25, quote=""), "s a, b are equal within 0.25 points"),
         (
@@ -92,8 +92,8 @@ def test_a_claim_reads_as_a_sentence(claim: Claim, sentence: str) -> None:
     [
         (lambda: Best(axis="r", value=3, among=(1, 2), quote=""), "value = 3"),
         (lambda: Best(axis="r", value=1, among=(1,), quote=""), "two or more"),
-        (lambda: Trend(axis="r", direction="rises", along=(1, 1), quote=""), "two or more"),
-        (lambda: Trend(axis="r", direction="up", along=(1, 2), quote=""), "one of rises, falls"),
+        (lambda: Trend(axis="r", direction="increasing", values=(1, 1), quote=""), "two or more"),
+        (lambda: Trend(axis="r", direction="up", values=(1, 2), quote=""), "one of increasing, decreasing"),
         (lambda: NoDifference(axis="r", among=(1, 2), margin=0, quote=""), "margin = 0"),
         (lambda: Matches(axis="d", published={"a": 90}, margin=0, quote=""), "margin = 0"),
         (lambda: Matches(axis="d", published={}, margin=1, quote=""), "one accuracy or more"),
@@ -101,9 +101,15 @@ def test_a_claim_reads_as_a_sentence(claim: Claim, sentence: str) -> None:
         (lambda: Matches(axis="d", published={"a": 0.9}, margin=1, quote=""), "'a': 0.9}: .* in percent"),
         (lambda: Gap(better={"r": 1}, worse={"r": 2}, at_least=-1, quote=""), "at_least = -1"),
         (lambda: Gap(better={"r": 1}, worse={"r": 1}, at_least=1, quote=""), "must differ"),
-        (lambda: Order(better={"r": 1}, worse={"r": 1}, quote=""), "must differ"),
-        (lambda: Interaction(axis="f", from_=1, to=1, between="m", more="v", less="b", quote=""), "from_ and to"),
-        (lambda: Interaction(axis="f", from_=1, to=0, between="m", more="v", less="v", quote=""), "more and less"),
+        (lambda: BetterThan(better={"r": 1}, worse={"r": 1}, quote=""), "must differ"),
+        (
+            lambda: Interaction(axis="f", low=1, high=1, moderator="m", larger="v", smaller="b", quote=""),
+            "low and high",
+        ),
+        (
+            lambda: Interaction(axis="f", low=0, high=1, moderator="m", larger="v", smaller="v", quote=""),
+            "larger and smaller",
+        ),
     ],
 )
 def test_what_cannot_be_claimed_is_refused(make, message: str) -> None:
@@ -113,11 +119,11 @@ def test_what_cannot_be_claimed_is_refused(make, message: str) -> None:
 
 def test_a_space_refuses_a_claim_about_what_it_does_not_have() -> None:
     with pytest.raises(InputError, match=r"search space x: claim .*: axis batch_size has no 128; it has 16, 32, 64"):
-        space(Order(better={"batch_size": 128}, worse={"batch_size": 16}, quote=""))
+        space(BetterThan(better={"batch_size": 128}, worse={"batch_size": 16}, quote=""))
     with pytest.raises(InputError, match=r"axis batch_size has no 48; it has 16, 32, 64"):
         space(Matches(axis="batch_size", published={16: 90, 48: 91}, margin=1, quote=""))
     with pytest.raises(InputError, match="resolution is no scientific axis; they are batch_size"):
-        space(Trend(axis="batch_size", direction="rises", along=(16, 32), where={"resolution": 8}, quote=""))
+        space(Trend(axis="batch_size", direction="increasing", values=(16, 32), where={"resolution": 8}, quote=""))
 
 
 def test_claims_change_no_trial() -> None:

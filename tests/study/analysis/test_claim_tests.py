@@ -14,13 +14,13 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import test_proportions_2indep as two_proportions
 
 import search_spaces
-from search_spaces.framework.claims import Best, Claim, Gap, Interaction, Matches, NoDifference, Order, Trend
+from search_spaces.framework.claims import Best, BetterThan, Claim, Gap, Interaction, Matches, NoDifference, Trend
 from search_spaces.framework.published import published
 from study.analysis.claim_tests import ClaimResult, evaluate_claims, evaluate_published, holm
 from study.analysis.intervals import Spread, cell_interval, usual_spread
 
 A, B = {"arm": "a"}, {"arm": "b"}
-A_BETTER = Order(better=A, worse=B, quote="")
+A_BETTER = BetterThan(better=A, worse=B, quote="")
 MANY = 10**12
 """So many test images that they are no source of variance."""
 
@@ -155,7 +155,7 @@ def matches(**published: float) -> Matches:
     ("claim", "accuracies", "verdict", "effect"),
     [
         (A_BETTER, CLEAR, "supported", 4.9),
-        (Order(better=B, worse=A, quote=""), CLEAR, "contradicted", -4.9),
+        (BetterThan(better=B, worse=A, quote=""), CLEAR, "contradicted", -4.9),
         (A_BETTER, SAME, "inconclusive", 0),
         (Gap(better=A, worse=B, at_least=4, quote=""), CLEAR, "supported", 4.9),
         (Gap(better=A, worse=B, at_least=6, quote=""), CLEAR, "contradicted", 4.9),
@@ -163,9 +163,9 @@ def matches(**published: float) -> Matches:
         (Best(axis="arm", value="a", among=AMONG, quote=""), CLEAR, "supported", 4.9),
         (Best(axis="arm", value="b", among=AMONG, quote=""), CLEAR, "contradicted", -4.9),
         (Best(axis="arm", value="a", among=AMONG, quote=""), SAME, "inconclusive", 0),
-        (Trend(axis="arm", direction="falls", along=AMONG, quote=""), CLEAR, "supported", 9.9),
-        (Trend(axis="arm", direction="rises", along=AMONG, quote=""), CLEAR, "contradicted", -9.9),
-        (Trend(axis="arm", direction="rises", along=AMONG, quote=""), SAME, "inconclusive", 0),
+        (Trend(axis="arm", direction="decreasing", values=AMONG, quote=""), CLEAR, "supported", 9.9),
+        (Trend(axis="arm", direction="increasing", values=AMONG, quote=""), CLEAR, "contradicted", -9.9),
+        (Trend(axis="arm", direction="increasing", values=AMONG, quote=""), SAME, "inconclusive", 0),
         (NoDifference(axis="arm", among=AMONG, margin=0.25, quote=""), SAME, "supported", 0),
         (NoDifference(axis="arm", among=AMONG, margin=0.25, quote=""), CLEAR, "contradicted", 9.9),
         (NoDifference(axis="arm", among=("c", "b", "a"), margin=0.25, quote=""), CLEAR, "contradicted", -9.9),
@@ -215,15 +215,15 @@ def test_published_numbers_of_another_scale_are_not_judged_and_not_corrected_for
 
 
 def test_what_contradicts_a_best_value_is_corrected_for_the_number_of_its_rivals() -> None:
-    order, best = Order(better=B, worse=A, quote=""), Best(axis="arm", value="b", among=AMONG, quote="")
+    order, best = BetterThan(better=B, worse=A, quote=""), Best(axis="arm", value="b", among=AMONG, quote="")
     assert one(best, table(CLEAR)).p == pytest.approx(2 * one(order, table(CLEAR)).p)
 
 
-@pytest.mark.parametrize(("more", "less", "verdict"), [("a", "b", "supported"), ("b", "a", "contradicted")])
-def test_verdicts_on_interactions(more: str, less: str, verdict: str) -> None:
+@pytest.mark.parametrize(("larger", "smaller", "verdict"), [("a", "b", "supported"), ("b", "a", "contradicted")])
+def test_verdicts_on_interactions(larger: str, smaller: str, verdict: str) -> None:
     whole, part = table({"a": [0.95, 0.951], "b": [0.9, 0.902]}), table({"a": [0.5, 0.501], "b": [0.8, 0.801]})
     frame = pd.concat([whole.assign(fraction=1.0), part.assign(fraction=0.1)])
-    claim = Interaction(axis="fraction", from_=1.0, to=0.1, between="arm", more=more, less=less, quote="")
+    claim = Interaction(axis="fraction", low=0.1, high=1.0, moderator="arm", larger=larger, smaller=smaller, quote="")
     judgement = one(claim, frame)
     assert judgement.verdict == verdict
     assert abs(judgement.effect or 0) == pytest.approx(45 - 10.05)
@@ -280,7 +280,7 @@ def test_one_seed_decides_nothing_where_the_spread_of_seeds_is_not_known() -> No
     frame = pd.concat(
         [discordant(5_000, 0, 10_000).assign(spread=None), table(CLEAR).assign(arm=lambda f: f["arm"] + "3")]
     )
-    apart, clear = evaluate_claims((A_BETTER, Order(better={"arm": "a3"}, worse={"arm": "b3"}, quote="")), frame)
+    apart, clear = evaluate_claims((A_BETTER, BetterThan(better={"arm": "a3"}, worse={"arm": "b3"}, quote="")), frame)
     assert (apart.verdict, apart.effect, apart.low, apart.p) == ("inconclusive", pytest.approx(50), None, None)
     assert apart.reason.startswith("needs 3 seeds: one does not show how much training varies")
     assert clear.p == clear.p_holm
@@ -310,7 +310,11 @@ def test_a_pilot_of_two_seeds_needs_a_third_to_plan_with() -> None:
 
 def test_holm_covers_the_claims_of_a_study() -> None:
     arms = {"a": [0.912, 0.915, 0.911], "b": [0.90, 0.90, 0.90], "c": [0.905, 0.895, 0.90]}
-    family = (A_BETTER, Order(better={"arm": "c"}, worse=B, quote=""), Order(better=A, worse={"arm": "z"}, quote=""))
+    family = (
+        A_BETTER,
+        BetterThan(better={"arm": "c"}, worse=B, quote=""),
+        BetterThan(better=A, worse={"arm": "z"}, quote=""),
+    )
     alone, (first, second, missing) = one(A_BETTER, table(arms)), evaluate_claims(family, table(arms))
     assert first.p == alone.p == alone.p_holm
     assert first.p_holm == pytest.approx(2 * first.p)

@@ -24,7 +24,7 @@ import search_spaces
 from revit.config import FineTuneConfig
 from revit.datasets.registry import DATASETS
 from revit.identity import TRAINING_VERSION
-from search_spaces.framework.claims import Order, Trend
+from search_spaces.framework.claims import BetterThan, Trend
 from search_spaces.framework.space import SearchSpace
 from study.analysis.intervals import MEANING
 from study.analysis.results import reported_trials
@@ -48,12 +48,12 @@ SPACE = SearchSpace(
     columns=("resolution",),
     seeds=(0, 1),
     claims=(
-        Order(
+        BetterThan(
             better={"resolution": 28, "model.pos_embed": "learned"},
             worse={"resolution": 28, "model.pos_embed": "none"},
             quote=NASTY,
         ),
-        Trend(axis="resolution", direction="rises", along=(8, 16, 28), quote="More is more."),
+        Trend(axis="resolution", direction="increasing", values=(8, 16, 28), quote="More is more."),
     ),
 )
 COMMAND = "python run_study.py run looks"
