@@ -36,7 +36,7 @@ PATIENCE_S = 120.0
 LONGEST_S = 1800.0
 """After which a driver that was left in peace counts as hanging."""
 CURVES = ("train_loss", "grad_norm", "lr", "val_loss", "val_accuracy")
-ENDS = ("test_accuracy", "test_loss", "chosen_val_accuracy")
+ENDS = ("test_accuracy", "test_loss", "selected_val_accuracy")
 
 
 @dataclass

@@ -256,7 +256,7 @@ class Bench:
         moved = [batch.to(self.device) for batch in self._batches(config, 2)]
         tensors = [(to_input(batch.images, normalization_of(config), self.device), batch.labels) for batch in moved]
 
-        limit = config.optimizer.clip_norm
+        limit = config.optimizer.max_grad_norm
         assert limit is not None
 
         def train(steps: int) -> None:

@@ -47,7 +47,7 @@ SPACE = SearchSpace(
     name="tiny",
     question="What does a trial cost beside its training?",
     base=FineTuneConfig(
-        dataset="digits", resolution=8, crop_scale=(0.6, 1.0), flip=False, batch_size=32, steps=5, num_evals=1
+        dataset="digits", resolution=8, crop_scale=(0.6, 1.0), hflip=False, batch_size=32, steps=5, num_evals=1
     ),
     scientific={"optimizer.name": ("sgd",)},
 )

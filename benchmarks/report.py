@@ -44,7 +44,7 @@ RESOLUTIONS = (8, 12, 16, 20, 28)
 SPACE = SearchSpace(
     name="made_up",
     question="What does the report of a large study look like?",
-    base=FineTuneConfig(dataset="digits", resolution=28, crop_scale=(0.6, 1.0), flip=False, batch_size=32, steps=20),
+    base=FineTuneConfig(dataset="digits", resolution=28, crop_scale=(0.6, 1.0), hflip=False, batch_size=32, steps=20),
     scientific={
         "resolution": RESOLUTIONS,
         "model.pos_embed": ("learned", "none"),
@@ -95,12 +95,12 @@ def _finish(trial: Trial, recorder: Recorder, artifacts: Path, *, keep_model: bo
     recorder.started(trial.identity)
     recorder.tags(trial.identity, {"device": "cpu", "precision": "fp32", "torch": "2"})
     recorder.rows(trial.identity, _rows(trial, accuracy))
-    train_s = trial.candidate.config.resolution / 10
+    train_time_s = trial.candidate.config.resolution / 10
     results = {
         "test_accuracy": accuracy,
         "test_loss": 1 - accuracy,
-        "chosen_val_accuracy": accuracy,
-        "train_s": train_s,
+        "selected_val_accuracy": accuracy,
+        "train_time_s": train_time_s,
     }
     recorder.final(trial.identity, {"step": trial.num_steps, **results})
     recorder.ended(trial.identity, "finished", message="", artifacts=artifacts, then=lambda outcome: None)

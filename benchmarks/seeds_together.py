@@ -32,7 +32,7 @@ from revit.training.fine_tune import TrialData, train_step
 from revit.training.optimizers import build_optimizer
 
 CONFIG = FineTuneConfig(
-    dataset="digits", resolution=28, crop_scale=(0.6, 1.0), flip=False, val_fraction=0.0, batch_size=32, steps=20
+    dataset="digits", resolution=28, crop_scale=(0.6, 1.0), hflip=False, val_fraction=0.0, batch_size=32, steps=20
 )
 NUM_SEEDS, ROUNDS = 8, 5
 WORTH_KEEPING = 2.0
@@ -140,9 +140,9 @@ def together(seeds: Sequence[Seed], num_classes: int, device: torch.device) -> T
 @torch.no_grad()
 def _move(weights: Tensors, velocity: Tensors, gradients: Tensors, config: FineTuneConfig) -> None:
     """SGD with momentum, of gradients that are clipped for each seed by itself; the seed is every first dimension."""
-    assert config.optimizer.clip_norm is not None
+    assert config.optimizer.max_grad_norm is not None
     norms = torch.stack([gradient.flatten(1).norm(dim=1) for gradient in gradients.values()]).norm(dim=0)
-    share = (config.optimizer.clip_norm / (norms + 1e-6)).clamp(max=1.0)
+    share = (config.optimizer.max_grad_norm / (norms + 1e-6)).clamp(max=1.0)
     for name, gradient in gradients.items():
         clipped = gradient * share.view(-1, *(1 for _ in gradient.shape[1:]))
         velocity[name].mul_(config.optimizer.momentum).add_(clipped)

@@ -32,7 +32,7 @@ SPACE = SearchSpace(
     name="short",
     question="How long do short trials take?",
     base=FineTuneConfig(
-        dataset="digits", resolution=20, crop_scale=(0.6, 1.0), flip=False, batch_size=16, steps=5, num_evals=1
+        dataset="digits", resolution=20, crop_scale=(0.6, 1.0), hflip=False, batch_size=16, steps=5, num_evals=1
     ),
     scientific={"optimizer.name": ("sgd",)},
 )

@@ -2,8 +2,8 @@
 
     python -m benchmarks study_time
 
-What it is divided by is `train_s` of the ledger, summed over the trials, by the trials that run at a time. That is the
-seconds of training steps alone: building the model, validating, testing and saving count as time lost.
+The wall time is divided by the sum of the trials' `train_time_s` over the number of concurrent trials. That is the
+time of training steps alone: building the model, validating, testing and saving count as overhead.
 """
 
 import io
@@ -37,7 +37,7 @@ def measure(*, tiny: bool) -> list[Measured]:
         ledger = Ledger(folders.store)
         plan = make_plan(space, space.seeds, folders, {})
         seconds = seconds_of(lambda: run_plan(plan, ledger, Console(file=io.StringIO()), resources, {}))
-        trained = [record.metrics["train_s"] for record in ledger.trials().values()]
+        trained = [record.metrics["train_time_s"] for record in ledger.trials().values()]
     total = sum(trained)
     return [
         Measured(

@@ -31,7 +31,7 @@ from revit.training.train_state import Row, TrainState
 
 DEVICE = torch.device("cpu")
 NANO = FineTuneConfig(
-    dataset="digits", resolution=28, crop_scale=(0.6, 1.0), flip=False, val_fraction=0.0, batch_size=32, steps=30
+    dataset="digits", resolution=28, crop_scale=(0.6, 1.0), hflip=False, val_fraction=0.0, batch_size=32, steps=30
 )
 """As the studies of the nano scale train, without validation, which is no training."""
 LARGE = FineTuneConfig(
@@ -153,12 +153,12 @@ def _bare(config: FineTuneConfig, data: TrialData) -> Took:
         (to_input(batch.images, normalization_of(config), DEVICE), batch.labels)
         for batch in train_batches(config, data.store, data.splits.train, range(num_steps))
     ]
-    assert config.optimizer.clip_norm is not None
+    assert config.optimizer.max_grad_norm is not None
     begun = Took.now()
     for images, labels in batches:
         loss = nn.functional.cross_entropy(model(images), labels)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        nn.utils.clip_grad_norm_(model.parameters(), config.optimizer.clip_norm)
+        nn.utils.clip_grad_norm_(model.parameters(), config.optimizer.max_grad_norm)
         optimizer.step()
     return Took.since(begun)

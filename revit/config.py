@@ -79,22 +79,22 @@ class OptimizerConfig:
         lr: peak learning rate; the schedule multiplies it.
         momentum: of SGD (Adam's betas are PyTorch's .9 and .999).
         weight_decay: on matrices only, never on biases, norms, class token or position embedding.
-        clip_norm: largest global L2 norm of the gradient, or None for no clipping.
+        max_grad_norm: largest global L2 norm of the gradient, or None for no clipping.
     """
 
     name: Literal["sgd", "adam", "adamw"] = "sgd"
     lr: float = 0.03
     momentum: float = 0.9
     weight_decay: float = 0.0
-    clip_norm: float | None = 1.0
+    max_grad_norm: float | None = 1.0
 
     def __post_init__(self) -> None:
         check_types(self)
         require(self.lr > 0, "optimizer.lr", self.lr, "above 0")
         require(0 <= self.momentum < 1, "optimizer.momentum", self.momentum, "at least 0 and below 1")
         require(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "at least 0")
-        clip = self.clip_norm
-        require(clip is None or clip > 0, "optimizer.clip_norm", clip, "above 0, or None")
+        norm = self.max_grad_norm
+        require(norm is None or norm > 0, "optimizer.max_grad_norm", norm, "above 0, or None")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,33 +105,32 @@ class ScheduleConfig:
         name: a key of `revit.training.optimizers.SCHEDULES`.
         update: whether it moves with every `step`, or stands still for an `epoch` at the value of its first step.
         warmup_steps: steps of linear rise before the schedule proper begins.
-        half_period: optimizer steps in which `cosine` falls to zero, after which it rises and falls again; None
-            for all there are. PyTorch's CosineAnnealingLR does so past its T_max; stepped by each of N processes,
-            it has the half period T_max / N.
-        final_factor: what `exponential` has reached after the last step.
-        milestones: shares of all steps, warmup included, after each of which `staircase` divides by ten.
+        t_max: optimizer steps in which `cosine` falls from peak to zero, as T_max of PyTorch's CosineAnnealingLR; past
+            it the rate rises and falls again. None for all steps.
+        end_factor: factor that `exponential` reaches after the last step, as end_factor of PyTorch's LinearLR.
+        milestones: shares of all steps, warmup included, after each of which `multistep` divides by ten.
         plateau_factor: what `plateau` multiplies the rate by, each time the validation loss has not improved for more
             than `plateau_patience` evaluations.
         plateau_patience: evaluations without a lower validation loss that `plateau` waits for.
     """
 
-    name: Literal["cosine", "linear", "exponential", "staircase", "plateau", "constant"] = "cosine"
+    name: Literal["cosine", "linear", "exponential", "multistep", "plateau", "constant"] = "cosine"
     update: Literal["step", "epoch"] = "step"
     warmup_steps: int = 0
-    half_period: float | None = None
+    t_max: float | None = None
     milestones: tuple[float, ...] = (0.3, 0.6, 0.9)
-    final_factor: float = 0.01
+    end_factor: float = 0.01
     plateau_factor: float = 0.5
     plateau_patience: int = 1
 
     def __post_init__(self) -> None:
         check_types(self)
         require(self.warmup_steps >= 0, "schedule.warmup_steps", self.warmup_steps, "at least 0")
-        half = self.half_period
-        require(half is None or half > 0, "schedule.half_period", half, "above 0, or None")
+        t_max = self.t_max
+        require(t_max is None or t_max > 0, "schedule.t_max", t_max, "above 0, or None")
         rising = all(0 < share < 1 for share in self.milestones) and list(self.milestones) == sorted(self.milestones)
         require(rising, "schedule.milestones", self.milestones, "rising shares between 0 and 1")
-        require(0 < self.final_factor <= 1, "schedule.final_factor", self.final_factor, "above 0 and at most 1")
+        require(0 < self.end_factor <= 1, "schedule.end_factor", self.end_factor, "above 0 and at most 1")
         require(0 < self.plateau_factor < 1, "schedule.plateau_factor", self.plateau_factor, "between 0 and 1")
         require(self.plateau_patience >= 0, "schedule.plateau_patience", self.plateau_patience, "at least 0")
 
@@ -152,13 +151,12 @@ class FineTuneConfig:
         crop_scale: smallest and largest area of a `random_resized` crop, as a share of the image's.
         resize_factor: side to which `resized` squashes, in multiples of the resolution.
         crop_padding: width of the frame of `padded`, in pixels.
-        flip: mirror half of the training images left to right.
+        hflip: mirror half of the training images left to right.
         mixup: parameter of the Beta distribution by which pairs of training images and their labels are mixed, a
             share per batch (Zhang et al. 2018, arXiv:1710.09412); 0 for none.
-        normalization: what pixels are normalized by: `model`, as the model was trained; `half`, which spreads them
-            over [-1, 1]; `imagenet` or `cifar`, the mean and standard deviation of that dataset's channels.
-        sampling: how an epoch goes through the images: `shuffled`, each once; `replaced`, as many draws, any image
-            any number of times.
+        normalization: mean and standard deviation of the pixels: `model`, those that the model was trained with;
+            `inception`, 0.5 and 0.5, which gives [-1, 1]; `imagenet` or `cifar10`, those of that dataset's channels.
+        sampling: how an epoch draws images: `shuffled`, each once; or `with_replacement`, as many draws.
         steps, epochs: the budget: one of the two is given, the other None. An epoch's last batch may be smaller.
         epoch_images: what an epoch of the budget is counted over: the images `used`, or `all` that the fraction
             was taken of, so that every fraction is trained for as many steps.
@@ -182,10 +180,10 @@ class FineTuneConfig:
     crop_scale: tuple[float, float] = (0.08, 1.0)
     resize_factor: float = 1.25
     crop_padding: int = 2
-    flip: bool = True
+    hflip: bool = True
     mixup: float = 0.0
-    normalization: Literal["model", "half", "imagenet", "cifar"] = "model"
-    sampling: Literal["shuffled", "replaced"] = "shuffled"
+    normalization: Literal["model", "inception", "imagenet", "cifar10"] = "model"
+    sampling: Literal["shuffled", "with_replacement"] = "shuffled"
     model: ModelConfig = field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)

@@ -13,9 +13,9 @@ ACTIVE: Mapping[str, Callable[[FineTuneConfig], bool]] = {
     "model.pos_embed_resize": lambda config: _resizes_pos_embed(config.model, config.resolution),
     "optimizer.momentum": lambda config: config.optimizer.name == "sgd",
     "schedule.update": lambda config: config.schedule.name not in ("plateau", "constant"),
-    "schedule.half_period": lambda config: config.schedule.name == "cosine",
-    "schedule.milestones": lambda config: config.schedule.name == "staircase",
-    "schedule.final_factor": lambda config: config.schedule.name == "exponential",
+    "schedule.t_max": lambda config: config.schedule.name == "cosine",
+    "schedule.milestones": lambda config: config.schedule.name == "multistep",
+    "schedule.end_factor": lambda config: config.schedule.name == "exponential",
     "schedule.plateau_factor": lambda config: config.schedule.name == "plateau",
     "schedule.plateau_patience": lambda config: config.schedule.name == "plateau",
     "num_evals": lambda config: config.schedule.name == "plateau" or config.selection == "best_val",
@@ -49,8 +49,8 @@ def _plainer_selection(config: FineTuneConfig) -> dict[str, object]:
 
 
 def _normalization(config: FineTuneConfig) -> dict[str, object]:
-    """All of MODELS were trained with `half`."""
-    return {"normalization": "half"} if config.normalization == "model" and config.model.name in MODELS else {}
+    """All of MODELS were trained with `inception`."""
+    return {"normalization": "inception"} if config.normalization == "model" and config.model.name in MODELS else {}
 
 
 def _resizes_pos_embed(model: ModelConfig, resolution: int) -> bool:

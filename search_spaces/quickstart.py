@@ -18,7 +18,7 @@ SPACE = SearchSpace(
         dataset="digits",
         resolution=28,
         crop_scale=(0.6, 1.0),
-        flip=False,  # a mirrored digit is another sign, or none
+        hflip=False,  # a mirrored digit is another sign, or none
         batch_size=32,
         steps=120,
     ),

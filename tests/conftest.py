@@ -85,7 +85,7 @@ def digits(cache_dir: Path) -> ImageStore:
 def small() -> FineTuneConfig:
     """A trial of about a second: digits at 8 px, from the shipped weights."""
     return FineTuneConfig(
-        dataset="digits", resolution=8, crop_scale=(0.6, 1.0), flip=False, batch_size=16, steps=12, num_evals=3
+        dataset="digits", resolution=8, crop_scale=(0.6, 1.0), hflip=False, batch_size=16, steps=12, num_evals=3
     )
 
 

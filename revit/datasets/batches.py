@@ -137,7 +137,7 @@ def draw_crops(config: FineTuneConfig, step: int, sizes: npt.NDArray[np.int64]) 
         boxes = whole_boxes(sizes)
     else:
         boxes = corner_boxes(rng, len(sizes), _frame_side(config), config.resolution)
-    flips = rng.random(len(sizes)) < 0.5 if config.flip else np.zeros(len(sizes), dtype=bool)
+    flips = rng.random(len(sizes)) < 0.5 if config.hflip else np.zeros(len(sizes), dtype=bool)
     return Crops(boxes, flips)
 
 

@@ -15,9 +15,9 @@ class Normalization(NamedTuple):
 
 
 NORMALIZATIONS = {
-    "half": Normalization((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "inception": Normalization((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
     "imagenet": Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "cifar": Normalization((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+    "cifar10": Normalization((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
 }
 """CIFAR-10's are those that its trainers hand down."""
 
@@ -25,7 +25,7 @@ NORMALIZATIONS = {
 def normalization_of(config: FineTuneConfig) -> Normalization:
     """Return what a config's pixels are normalized by: as it says, or as its model was trained.
 
-    All of MODELS were trained with `half`; what others were, timm states.
+    All of MODELS were trained with `inception`; what others were, timm states.
 
     Raises:
         InputError: it is left to a model that timm does not have, or states nothing of.
@@ -38,7 +38,7 @@ def _resolve(normalization: str, model: str) -> Normalization:
     if normalization != "model":
         return NORMALIZATIONS[normalization]
     if model in MODELS:
-        return NORMALIZATIONS["half"]
+        return NORMALIZATIONS["inception"]
     from revit.models.timm_models import mean_and_std  # seconds of imports, for those models only
 
     return Normalization(*mean_and_std(model))

@@ -31,6 +31,6 @@ def mean_and_std(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     check_name(name)
     stated = get_pretrained_cfg(name)
     if stated is None:
-        right = "half, imagenet or cifar, whichever its weights were trained with"
+        right = "inception, imagenet or cifar10, whichever its weights were trained with"
         raise InputError(f"normalization = 'model': timm states no mean and std of {short_repr(name)}; must be {right}")
     return tuple(stated.mean), tuple(stated.std)

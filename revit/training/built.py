@@ -38,7 +38,7 @@ def describe(
         "model": _describe_model(model, config.resolution),
         "optimizer": _describe_optimizer(optimizer),
         "normalization": {name: list(values) for name, values in normalization_of(config)._asdict().items()},
-        "clip_norm": config.optimizer.clip_norm,
+        "max_grad_norm": config.optimizer.max_grad_norm,
         "num_steps": schedule.num_steps,
         "schedule": schedule.config.name,
         "plateau": _plateau(schedule),

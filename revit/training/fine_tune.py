@@ -87,8 +87,8 @@ class FineTuneResult(NamedTuple):
     """What a trial that reached its last step leaves.
 
     Attributes:
-        metrics: `test_accuracy` and `test_loss`; `chosen_val_accuracy`, of the tested weights;
-            `train_s`, seconds of training steps since the last resume.
+        metrics: `test_accuracy` and `test_loss`; `selected_val_accuracy`, of the tested weights;
+            `train_time_s`, seconds of training steps since the last resume.
         predictions: on the test split.
         model: the tested model.
     """
@@ -198,7 +198,7 @@ def train_step(
             loss = _loss(model, batch, slice(start, start + micro), config, device) / num_images
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         total += loss.detach()
-    limit = math.inf if config.optimizer.clip_norm is None else config.optimizer.clip_norm
+    limit = math.inf if config.optimizer.max_grad_norm is None else config.optimizer.max_grad_norm
     grad_norm = nn.utils.clip_grad_norm_(trainable(model), limit)
     optimizer.step()
     return total, grad_norm
@@ -337,13 +337,13 @@ def _choose(config: FineTuneConfig, state: TrainState, val: Predictions) -> None
 
 
 def _test(
-    config: FineTuneConfig, data: TrialData, state: TrainState, device: torch.device, train_s: float
+    config: FineTuneConfig, data: TrialData, state: TrainState, device: torch.device, train_time_s: float
 ) -> FineTuneResult:
     test = _answers(config, data, data.splits.test, state, device)
-    metrics = {"test_accuracy": test.accuracy, "test_loss": test.mean_loss, "train_s": train_s}
+    metrics = {"test_accuracy": test.accuracy, "test_loss": test.mean_loss, "train_time_s": train_time_s}
     if len(data.splits.val):
         is_best = config.selection == "best_val"
-        metrics["chosen_val_accuracy"] = state.best_val_accuracy if is_best else state.rows[-1]["val_accuracy"]
+        metrics["selected_val_accuracy"] = state.best_val_accuracy if is_best else state.rows[-1]["val_accuracy"]
     return FineTuneResult(metrics, test, state.model)
 
 

@@ -34,11 +34,11 @@ class ScheduleStep(NamedTuple):
 
 
 def _cosine(at: ScheduleStep, config: ScheduleConfig) -> float:
-    half_periods = at.done if config.half_period is None else (at.step - at.num_warmup) / config.half_period
+    half_periods = at.done if config.t_max is None else (at.step - at.num_warmup) / config.t_max
     return 0.5 * (1 + math.cos(math.pi * half_periods))
 
 
-def _staircase(at: ScheduleStep, config: ScheduleConfig) -> float:
+def _multistep(at: ScheduleStep, config: ScheduleConfig) -> float:
     passed = sum(at.step > round(share * at.num_steps) for share in config.milestones)
     return 0.1**passed
 
@@ -46,8 +46,8 @@ def _staircase(at: ScheduleStep, config: ScheduleConfig) -> float:
 SCHEDULES: dict[str, Callable[[ScheduleStep, ScheduleConfig], float]] = {
     "cosine": _cosine,
     "linear": lambda at, config: 1 - at.done,
-    "exponential": lambda at, config: config.final_factor**at.done,
-    "staircase": _staircase,
+    "exponential": lambda at, config: config.end_factor**at.done,
+    "multistep": _multistep,
     "plateau": lambda at, config: 1.0,
     "constant": lambda at, config: 1.0,
 }

@@ -78,27 +78,27 @@ def weight_decay(about: RecipeContext) -> float:
     return 0.05 if about.optimizer == "adamw" else 0.0
 
 
-def _sgd(about: RecipeContext, *, lr: float, clip_norm: float | None) -> Values:
+def _sgd(about: RecipeContext, *, lr: float, max_grad_norm: float | None) -> Values:
     """The optimizer of all four sources; a study that compares optimizers sets its own name."""
     return {
         "optimizer.name": "sgd",
         "optimizer.lr": lr,
         "optimizer.momentum": 0.9,
         "optimizer.weight_decay": weight_decay(about),
-        "optimizer.clip_norm": clip_norm,
+        "optimizer.max_grad_norm": max_grad_norm,
     }
 
 
 def cycling_cosine(t_max: int, num_processes: int) -> Values:
     """The learning rate of the authors' code: CosineAnnealingLR(T_max=epochs), stepped every batch by every process.
 
-    The rate does not decay: it goes up and down all through the run, with a half period of T_max / N steps.
+    The rate does not decay: it goes up and down all through the run, with T_max / N steps from peak to zero.
     """
-    return {"schedule.name": "cosine", "schedule.half_period": t_max / num_processes}
+    return {"schedule.name": "cosine", "schedule.t_max": t_max / num_processes}
 
 
 PARAMETER_STUDY: Values = {
-    "schedule.final_factor": 0.9**10,  # gamma .9 after each of 10 epochs
+    "schedule.end_factor": 0.9**10,  # gamma .9 after each of 10 epochs
     "schedule.plateau_factor": 0.5,
     "schedule.plateau_patience": 1,
     "num_evals": 10,
@@ -114,7 +114,7 @@ def paper(about: RecipeContext) -> Values:
         "model.pos_embed_resize": "jax",
         "resolution": 384,
         "crop_scale": (0.05, 1.0),
-        **_sgd(about, lr=0.01, clip_norm=1.0),
+        **_sgd(about, lr=0.01, max_grad_norm=1.0),
         "schedule.name": "cosine",
         "schedule.warmup_steps": 0,
         "batch_size": 128,
@@ -147,7 +147,7 @@ def authors(about: RecipeContext) -> Values:
         "model.pos_embed_resize": "hf",
         "resolution": 384,
         "crop_scale": (0.08, 1.0),
-        **_sgd(about, lr=0.01, clip_norm=1.0),
+        **_sgd(about, lr=0.01, max_grad_norm=1.0),
         "batch_size": 128,
         "val_fraction": 0.0,
         "selection": "last",
@@ -182,8 +182,8 @@ def _authors_parameter_study(about: RecipeContext) -> Values:
         "model.pos_embed_resize": "hf",
         "resolution": 224,
         "train_crop": "none",
-        "flip": False,
-        **_sgd(about, lr=1e-3, clip_norm=1.0),
+        "hflip": False,
+        **_sgd(about, lr=1e-3, max_grad_norm=1.0),
         "schedule.name": schedule,
         "schedule.update": "step" if schedule == "linear" else "epoch",
         "batch_size": 32,
@@ -202,8 +202,8 @@ def _authors_ablation(about: RecipeContext) -> Values:
         "model.embed_std": 1.0,
         "model.linear_init": "torch",
         "model.head_init": "torch",
-        "sampling": "replaced",
-        "normalization": "cifar",
+        "sampling": "with_replacement",
+        "normalization": "cifar10",
     }
     values = _from_scratch(about) | {"model.dropout": 0.1, "test_curve": True}
     return values if about.model == SCRATCH_224 else values | own  # that one's script is not published
@@ -231,7 +231,7 @@ def _from_scratch(about: RecipeContext) -> Values:
         "batch_size": 32,
         "num_evals": 20,
         "train_crop": "none",
-        "flip": False,
+        "hflip": False,
         **epochs(20),
     }
     return {
@@ -239,7 +239,7 @@ def _from_scratch(about: RecipeContext) -> Values:
         "model.pretrained": False,
         "model.head_init": "trunc_normal",
         "optimizer.name": "adam",
-        "optimizer.clip_norm": None,
+        "optimizer.max_grad_norm": None,
         "schedule.name": "constant",
         "val_fraction": 0.1,
         "selection": "best_val",
@@ -258,7 +258,7 @@ def vit_2021(about: RecipeContext) -> Values:
         "model.pos_embed_resize": "jax",
         "resolution": 384,
         "crop_scale": (0.05, 1.0),
-        **_sgd(about, lr=0.01, clip_norm=1.0),
+        **_sgd(about, lr=0.01, max_grad_norm=1.0),
         "schedule.name": "cosine",
         "schedule.warmup_steps": 100 if length == 500 else 500,
         "batch_size": 512,
@@ -286,8 +286,8 @@ def bit_hyperrule(about: RecipeContext) -> Values:
         "model.head_init": "zeros",
         "model.pos_embed_resize": "jax",
         "train_crop": "resized",
-        **_sgd(about, lr=0.003, clip_norm=None),
-        "schedule.name": "staircase",
+        **_sgd(about, lr=0.003, max_grad_norm=None),
+        "schedule.name": "multistep",
         "batch_size": 512,
         "val_fraction": 0.02 if about.dataset in CIFAR else 0.1,
         "selection": "last",

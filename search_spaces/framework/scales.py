@@ -66,7 +66,7 @@ def nano(config: FineTuneConfig) -> FineTuneConfig:
             "optimizer.lr": config.optimizer.lr * (1 if from_scratch else 10),
             "crop_scale": (0.6, 1.0),
             "resize_factor": 1.25,
-            "flip": False,  # a mirrored digit is another sign, or none
+            "hflip": False,  # a mirrored digit is another sign, or none
             "batch_size": 32,
             "val_fraction": 0.1 if config.val_fraction else 0.0,
             "num_evals": min(config.num_evals, 10),

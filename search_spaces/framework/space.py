@@ -26,7 +26,7 @@ Axis = tuple[Value, ...] | Mapping[str, Mapping[str, object]]
 
 TABLE_COLUMNS = frozenset(
     {"seed", "state", "identity", "run_id", "num_test", "n", "mean", "low", "high", "interval", "diverged", "missing"}
-    | {"chosen_val_accuracy", "test_accuracy", "test_loss", "train_s", "test accuracy, %", "lines", "right"}
+    | {"selected_val_accuracy", "test_accuracy", "test_loss", "train_time_s", "test accuracy, %", "lines", "right"}
 )
 """Columns of result tables, beside which axes stand: no axis may bear such a name."""
 

@@ -9,7 +9,7 @@ import pandas as pd
 from study.analysis.intervals import NEEDS_SEEDS, Spread, cell_interval, is_vague, scope_of, usual_spread
 from study.plan import Plan, Trial
 
-METRICS = ("chosen_val_accuracy", "test_accuracy", "test_loss", "train_s")
+METRICS = ("selected_val_accuracy", "test_accuracy", "test_loss", "train_time_s")
 
 
 def trial_table(plan: Plan) -> pd.DataFrame:
@@ -77,7 +77,7 @@ def _choose(trials: list[Trial]) -> list[Trial]:
     """The trials of the nuisance point that validation prefers; none where no point has finished whole."""
     points = _grouped(trials, lambda trial: trial.candidate.nuisance)
     whole = [point for point in points if all(trial.state == "finished" for trial in point)]
-    return max(whole, key=lambda point: _mean([_metric(t, "chosen_val_accuracy") for t in point]), default=[])
+    return max(whole, key=lambda point: _mean([_metric(t, "selected_val_accuracy") for t in point]), default=[])
 
 
 def _usual_spreads(cells: Iterable[Sequence[Trial]]) -> dict[str, Spread]:

@@ -105,10 +105,12 @@ def _published_along(plan: Plan, axis: str) -> pd.DataFrame:
 
 def _cost(study: Study) -> list[go.Figure]:
     rows = [
-        (cell_label(trial), metrics.get("train_s", np.nan), metrics["test_accuracy"])
+        (cell_label(trial), metrics.get("train_time_s", np.nan), metrics["test_accuracy"])
         for trial, metrics in _with_metrics(study.trials)
     ]
-    by_cell = pd.DataFrame(rows, columns=["cell", "train_s", "mean"]).groupby("cell", sort=False, as_index=False).mean()
+    by_cell = (
+        pd.DataFrame(rows, columns=["cell", "train_time_s", "mean"]).groupby("cell", sort=False, as_index=False).mean()
+    )
     devices = {_device(trial) for trial in study.trials}
     front = len(devices) == 1 and "cpu" not in devices
     device = "CPU" if devices == {"cpu"} else "GPU" if "cpu" not in devices else "device"

@@ -16,7 +16,9 @@ def test_both_ways_train() -> None:
 
 def test_together_every_seed_learns_what_it_learns_alone(digits: ImageStore) -> None:
     """With clipping that bites, and momentum that has come to count."""
-    config = CONFIG.with_values({"resolution": 8, "steps": 8, "optimizer.clip_norm": 0.5, "model.head_init": "normal"})
+    config = CONFIG.with_values(
+        {"resolution": 8, "steps": 8, "optimizer.max_grad_norm": 0.5, "model.head_init": "normal"}
+    )
     cpu = torch.device("cpu")
     seeds = [seed_of(config.with_values({"seed": seed}), digits, cpu) for seed in range(3)]
     ours, theirs = (train(seeds, 10, cpu).losses for train in (together, one_by_one))

@@ -19,9 +19,9 @@ INACTIVE = {
     "resizing what is drawn": ({"model.pretrained": False}, {"model.pos_embed_resize": "jax"}),
     "momentum of Adam": ({"optimizer.name": "adam"}, {"optimizer.momentum": 0.1}),
     "when a constant rate moves": ({"schedule.name": "constant"}, {"schedule.update": "epoch"}),
-    "cosine's period": ({"schedule.name": "linear"}, {"schedule.half_period": 2.0}),
-    "staircase's steps": ({}, {"schedule.milestones": (0.5,)}),
-    "where exponential ends": ({}, {"schedule.final_factor": 0.5}),
+    "cosine's t_max": ({"schedule.name": "linear"}, {"schedule.t_max": 2.0}),
+    "multistep's steps": ({}, {"schedule.milestones": (0.5,)}),
+    "where exponential ends": ({}, {"schedule.end_factor": 0.5}),
     "plateau's factor": ({}, {"schedule.plateau_factor": 0.1}),
     "plateau's patience": ({}, {"schedule.plateau_patience": 0}),
     "plateau that cannot act": (
@@ -30,7 +30,7 @@ INACTIVE = {
     "how often the last weights are validated": ({}, {"num_evals": 12}),
     "a curve to look at": ({}, {"test_curve": True}),
     "the best of one": ({"num_evals": 1}, {"selection": "best_val"}),
-    "what all of the table were trained with": ({}, {"normalization": "half"}),
+    "what all of the table were trained with": ({}, {"normalization": "inception"}),
 }  # fmt: skip
 
 
@@ -55,7 +55,7 @@ ACTING = {
     "momentum of SGD": ({}, {"optimizer.momentum": 0.1}),
     "the area of crops": ({}, {"crop_scale": (0.2, 0.3)}),
     "resizing position embeddings": ({}, {"model.pos_embed_resize": "jax"}),
-    "cosine's period": ({}, {"schedule.half_period": 2.0}),
+    "cosine's t_max": ({}, {"schedule.t_max": 2.0}),
 }  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def record(trial: Trial) -> TrialRecord:
         identity=trial.identity,
         outcome="finished",
         last_step=trial.num_steps,
-        metrics={"test_accuracy": 0.5, "chosen_val_accuracy": 0.5},
+        metrics={"test_accuracy": 0.5, "selected_val_accuracy": 0.5},
         params={name: str(value) for name, value in trial.candidate.config.flat().items()},
         tags={
             **study_tags("example", trial.cell),

@@ -173,7 +173,7 @@ def test_names_claims_and_the_order_of_axes_change_no_trial(folders: Folders) ->
     reordered = {"optimizer.name": ("adam", "sgd"), "optimizer.lr": (0.2, 0.1)}
     claim = BetterThan(better={"optimizer.lr": 0.1}, worse={"optimizer.lr": 0.2}, quote="?")
     space = SearchSpace(
-        name="renamed", question="other", base=BASE.with_values({"flip": True}), scientific=reordered, claims=(claim,),
+        name="renamed", question="other", base=BASE.with_values({"hflip": True}), scientific=reordered, claims=(claim,),
         seeds=(1, 0),
     )  # fmt: skip
     other = make_plan(space, space.seeds, folders, {})

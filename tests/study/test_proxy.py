@@ -137,7 +137,7 @@ from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 
 BASE = FineTuneConfig(
-    dataset="digits", resolution=8, crop_scale=(0.6, 1.0), flip=False, batch_size=16, steps=12, num_evals=3
+    dataset="digits", resolution=8, crop_scale=(0.6, 1.0), hflip=False, batch_size=16, steps=12, num_evals=3
 )
 SPACE = SearchSpace(
     name="proxied", question="?", base=BASE, scientific={"optimizer.lr": (0.02, 0.03, 0.05, 0.07)}, seeds=(0, 1)

@@ -33,7 +33,7 @@ from tests.study.servers import Server
 pytestmark = pytest.mark.slow
 
 LONG = FineTuneConfig(
-    dataset="digits", resolution=8, crop_scale=(0.6, 1.0), flip=False, batch_size=16, steps=400, num_evals=20
+    dataset="digits", resolution=8, crop_scale=(0.6, 1.0), hflip=False, batch_size=16, steps=400, num_evals=20
 )
 SPACE = SearchSpace(
     name="remote",

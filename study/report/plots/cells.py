@@ -230,13 +230,13 @@ def cost_accuracy(frame: pd.DataFrame, *, device: str, front: bool, order: Seque
     """Draw seconds of training against test accuracy.
 
     Args:
-        frame: columns cell, train_s and mean (0 to 1); a row per cell. Rows with a NaN are left out.
+        frame: columns cell, train_time_s and mean (0 to 1); a row per cell. Rows with a NaN are left out.
         device: what the seconds are of, as in `CPU`.
         front: whether to draw the Pareto front: where the seconds of different cells can be compared.
         order: cells in the order of their colors, where it is another than that of the frame: the best first.
     """
-    known = frame.dropna(subset=["train_s", "mean"])
-    cost, accuracy = known["train_s"].to_numpy(float), known["mean"].to_numpy(float) * 100
+    known = frame.dropna(subset=["train_time_s", "mean"])
+    cost, accuracy = known["train_time_s"].to_numpy(float), known["mean"].to_numpy(float) * 100
     cells = [str(cell) for cell in known["cell"]]
     colors = style.colors_of(order or cells)
     named = [cells.index(cell) for cell in colors if cell in cells]

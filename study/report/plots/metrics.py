@@ -26,10 +26,10 @@ METRICS = {
     "test_curve_accuracy": Quantity("Test accuracy", "test accuracy, %", 100, up=True),
     "test_curve_loss": Quantity("Test loss", "test loss, nats", 1, up=False),
     "val_accuracy": Quantity("Validation accuracy", "validation accuracy, %", 100, up=True),
-    "chosen_val_accuracy": Quantity("Validation accuracy", "validation accuracy, %", 100, up=True),
+    "selected_val_accuracy": Quantity("Validation accuracy", "validation accuracy, %", 100, up=True),
     "val_loss": Quantity("Validation loss", "validation loss, nats", 1, up=False),
     "train_loss": Quantity("Training loss", "training loss, nats", 1, up=False),
-    "train_s": Quantity("Training time", "training time, s", 1, up=False),
+    "train_time_s": Quantity("Training time", "training time, s", 1, up=False),
 }
 
 AXES = {

@@ -132,7 +132,7 @@ def test_evaluation_squashes_the_whole_image_as_torchvision(digits: ImageStore) 
 
 def test_the_model_sees_what_totensor_and_normalize_give() -> None:
     images = torch.from_numpy(image_of(8, 8, 1)).permute(2, 0, 1)[None]
-    ours = to_input(images, NORMALIZATIONS["half"], torch.device("cpu"))
+    ours = to_input(images, NORMALIZATIONS["inception"], torch.device("cpu"))
     steps = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5] * 3, [0.5] * 3)])
     torch.testing.assert_close(ours, steps(images.expand(-1, 3, -1, -1)))
 
@@ -141,7 +141,7 @@ def test_cifars_normalization_is_that_of_its_trainers() -> None:
     images = torch.from_numpy(image_of(8, 8, 3)).permute(2, 0, 1)[None]
     mean, std = [0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]
     steps = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)])
-    torch.testing.assert_close(to_input(images, NORMALIZATIONS["cifar"], torch.device("cpu")), steps(images))
+    torch.testing.assert_close(to_input(images, NORMALIZATIONS["cifar10"], torch.device("cpu")), steps(images))
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_cifars_normalization_is_that_of_its_trainers() -> None:
 def test_crops_of_one_size_are_the_windows_of_torchvisions_frame_all_alike_often(
     values: dict[str, object], frame_of: v2.Transform
 ) -> None:
-    config = config_of(**values, flip=False, resolution=8)
+    config = config_of(**values, hflip=False, resolution=8)
     image = image_of(20, 14, 3)
     frame = frame_of(torch.from_numpy(image).permute(2, 0, 1))
     places = frame.shape[-1] - 8 + 1
@@ -173,7 +173,7 @@ def test_crops_of_one_size_are_the_windows_of_torchvisions_frame_all_alike_often
 
 def test_with_replacement_an_epoch_leaves_a_share_of_1_over_e_unseen() -> None:
     train = np.arange(100, 5100)
-    config = config_of(sampling="replaced")
+    config = config_of(sampling="with_replacement")
     seen = np.concatenate([batch_indices(config, train, step) for step in range(500)])
     assert len(seen) == len(train)
     assert len(np.unique(seen)) / len(train) == pytest.approx(1 - 1 / np.e, abs=0.02)
@@ -226,7 +226,7 @@ def test_the_knobs_of_the_crop_move_it() -> None:
     whole = draw_crops(config_of(train_crop="none"), 0, sizes).boxes
     assert (whole == [0, 0, 32, 32]).all()
     assert draw_crops(config_of(), 0, sizes).flips.mean() == pytest.approx(0.5, abs=0.03)
-    assert not draw_crops(config_of(flip=False), 0, sizes).flips.any()
+    assert not draw_crops(config_of(hflip=False), 0, sizes).flips.any()
 
 
 def test_an_error_while_preparing_a_batch_reaches_the_reader(digits: ImageStore) -> None:

@@ -266,7 +266,7 @@ def test_head_dropout_reaches_the_head_only() -> None:
 def test_fine_tuning_beats_training_from_scratch_on_a_tenth_of_the_data(train: Callable) -> None:
     """Mean over three seeds; the margin that makes a study on these weights worth running."""
     config = FineTuneConfig(
-        dataset="digits", resolution=28, crop_scale=(0.6, 1.0), flip=False, batch_size=32, steps=60, data_fraction=0.1
+        dataset="digits", resolution=28, crop_scale=(0.6, 1.0), hflip=False, batch_size=32, steps=60, data_fraction=0.1
     ).with_values({"optimizer.lr": 0.1})
     accuracy = {
         pretrained: [
@@ -289,7 +289,9 @@ def test_the_shipped_weights_reach_on_fashion_mnist_what_their_card_says(cache_d
     model = built(config_of(model__name=name, model__pretrained=False), 10)
     model.load_state_dict(load_file(PACKAGED / f"{name}.safetensors"))
     test = np.flatnonzero(store.is_test)
-    answers = evaluate(model, eval_batches(store, test, 28, 256), test, NORMALIZATIONS["half"], torch.device("cpu"))
+    answers = evaluate(
+        model, eval_batches(store, test, 28, 256), test, NORMALIZATIONS["inception"], torch.device("cpu")
+    )
     stated = re.search(r"Test accuracy: ([\d.]+)%", (PACKAGED / f"{name}.md").read_text())
     assert stated is not None
     assert 100 * answers.accuracy == pytest.approx(float(stated.group(1)), abs=0.02)

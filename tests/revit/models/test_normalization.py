@@ -21,7 +21,7 @@ BACKBONES = [
     "vit_base_patch16_siglip_224.webli", "convnext_tiny.fb_in22k", "swin_tiny_patch4_window7_224.ms_in1k",
     "vit_base_patch16_224", "resnet50",
 ]  # fmt: skip
-OTHERS_THAN_HALF = 9
+NUM_OTHERS = 9
 
 
 def config_of(model: str, **values: object) -> FineTuneConfig:
@@ -37,18 +37,18 @@ def stated_by_timm(name: str) -> Normalization:
 
 def test_a_model_of_timm_sees_pixels_as_it_was_trained() -> None:
     assert [normalization_of(config_of(name)) for name in BACKBONES] == [stated_by_timm(name) for name in BACKBONES]
-    assert sum(normalization_of(config_of(name)) != NORMALIZATIONS["half"] for name in BACKBONES) == OTHERS_THAN_HALF
+    assert sum(normalization_of(config_of(name)) != NORMALIZATIONS["inception"] for name in BACKBONES) == NUM_OTHERS
 
 
 def test_the_projects_models_were_trained_with_half() -> None:
     for name, spec in MODELS.items():
-        assert normalization_of(config_of(name)) == NORMALIZATIONS["half"]
+        assert normalization_of(config_of(name)) == NORMALIZATIONS["inception"]
         if spec.timm_name is not None:
-            assert stated_by_timm(timm_name(name)) == NORMALIZATIONS["half"]
+            assert stated_by_timm(timm_name(name)) == NORMALIZATIONS["inception"]
 
 
 def test_what_the_config_says_wins() -> None:
-    for name in ("cifar", "half", "imagenet"):
+    for name in ("cifar10", "imagenet", "inception"):
         assert normalization_of(config_of("vit_small_patch14_dinov2", normalization=name)) == NORMALIZATIONS[name]
     assert NORMALIZATIONS["imagenet"] == (constants.IMAGENET_DEFAULT_MEAN, constants.IMAGENET_DEFAULT_STD)
 
@@ -62,16 +62,21 @@ def test_a_model_of_which_nothing_is_stated_is_refused_unless_the_config_says() 
     """timm builds its deprecated names, and states nothing of them."""
     name = "vit_base_patch16_224_in21k"
     assert timm.is_model(name)
-    with pytest.raises(InputError, match=f"timm states no mean and std of '{name}'; must be half, imagenet or cifar"):
+    with pytest.raises(
+        InputError, match=f"timm states no mean and std of '{name}'; must be inception, imagenet or cifar10"
+    ):
         normalization_of(config_of(name))
-    assert normalization_of(config_of(name, normalization="half")) == NORMALIZATIONS["half"]
+    assert normalization_of(config_of(name, normalization="inception")) == NORMALIZATIONS["inception"]
 
 
 def test_trials_are_one_where_pixels_come_out_the_same() -> None:
     def name_of(config: FineTuneConfig) -> str:
         return identity(config, num_steps=1, data_digest="d", weights_digest=None)
 
-    for model, same, other in (("vit_nano", "half", "imagenet"), ("deit_tiny_patch16_224", "imagenet", "half")):
+    for model, same, other in (
+        ("vit_nano", "inception", "imagenet"),
+        ("deit_tiny_patch16_224", "imagenet", "inception"),
+    ):
         assert name_of(config_of(model)) == name_of(config_of(model, normalization=same))
         assert name_of(config_of(model)) != name_of(config_of(model, normalization=other))
 

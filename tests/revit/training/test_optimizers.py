@@ -19,7 +19,7 @@ CLOSED_FORMS: dict[str, Callable[[float], float]] = {
     "cosine": lambda t: (1 + math.cos(math.pi * t)) / 2,
     "linear": lambda t: 1 - t,
     "exponential": lambda t: math.exp(t * math.log(0.25)),
-    "staircase": lambda t: 1,  # has its own test: its milestones count from the very first step
+    "multistep": lambda t: 1,  # has its own test: its milestones count from the very first step
     "plateau": lambda t: 1,
     "constant": lambda t: 1,
 }
@@ -35,7 +35,7 @@ def test_the_tables_and_the_config_name_the_same_choices() -> None:
 @pytest.mark.parametrize("warmup", [0, 7])
 @pytest.mark.parametrize("peak", [0.1, 3e-5])
 def test_every_schedule_is_its_closed_form_at_every_step(name: str, warmup: int, peak: float) -> None:
-    config = ScheduleConfig(name=name, warmup_steps=warmup, final_factor=0.25, milestones=())
+    config = ScheduleConfig(name=name, warmup_steps=warmup, end_factor=0.25, milestones=())
     schedule = Schedule(config, peak, 50, 10)
     for step in range(50):
         expected = (step + 1) / warmup if step < warmup else CLOSED_FORMS[name]((step - warmup) / (50 - warmup))
@@ -72,7 +72,7 @@ def test_schedules_updated_by_the_epoch_agree_with_torchs_stepped_once_an_epoch(
 ) -> None:
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1e-3)
     oracle = make(optimizer, 10)
-    schedule = Schedule(ScheduleConfig(name=name, update="epoch", final_factor=0.9**10), 1e-3, 10 * 7, 7)
+    schedule = Schedule(ScheduleConfig(name=name, update="epoch", end_factor=0.9**10), 1e-3, 10 * 7, 7)
     for step in range(10 * 7):
         assert schedule.lr(step) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-6)
         optimizer.step()
@@ -82,12 +82,10 @@ def test_schedules_updated_by_the_epoch_agree_with_torchs_stepped_once_an_epoch(
 
 @pytest.mark.parametrize("t_max", [7, 9])
 @pytest.mark.parametrize("num_processes", [1, 2, 4, 8])
-def test_a_cosine_of_another_half_period_agrees_with_torchs_stepped_by_every_process(
-    t_max: int, num_processes: int
-) -> None:
+def test_a_cosine_of_another_t_max_agrees_with_torchs_stepped_by_every_process(t_max: int, num_processes: int) -> None:
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.01)
     oracle = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=t_max)
-    schedule = Schedule(ScheduleConfig(half_period=t_max / num_processes), 0.01, 200, 50)
+    schedule = Schedule(ScheduleConfig(t_max=t_max / num_processes), 0.01, 200, 50)
     for step in range(200):
         assert schedule.lr(step) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-8)
         optimizer.step()
@@ -98,11 +96,11 @@ def test_a_cosine_of_another_half_period_agrees_with_torchs_stepped_by_every_pro
 @pytest.mark.parametrize(
     ("num_steps", "warmup", "milestones"), [(10_000, 500, (3000, 6000, 9000)), (500, 100, (200, 300, 400))]
 )
-def test_the_staircase_divides_by_ten_after_each_milestone(
+def test_multistep_divides_by_ten_after_each_milestone(
     num_steps: int, warmup: int, milestones: tuple[int, ...]
 ) -> None:
     config = ScheduleConfig(
-        name="staircase", warmup_steps=warmup, milestones=tuple(each / num_steps for each in milestones)
+        name="multistep", warmup_steps=warmup, milestones=tuple(each / num_steps for each in milestones)
     )
     schedule = Schedule(config, 0.003, num_steps, 10)
     for step in range(warmup, num_steps):

@@ -17,28 +17,28 @@ VIT, VIT_IN1K, BIT = "vit_b16_in21k", "vit_b16_in21k_ft_in1k", "bit_r50x1_in21k"
 NELORTH, OFFICIAL = "flowers102_nelorth", "flowers102"
 
 SGD = {"optimizer.name": "sgd", "optimizer.momentum": 0.9, "optimizer.weight_decay": 0.0}
-PAPER = {**SGD, "optimizer.lr": 0.01, "optimizer.clip_norm": 1.0, "batch_size": 128, "resolution": 384,
-         "schedule.name": "cosine", "schedule.half_period": None, "schedule.warmup_steps": 0, "model.name": VIT,
+PAPER = {**SGD, "optimizer.lr": 0.01, "optimizer.max_grad_norm": 1.0, "batch_size": 128, "resolution": 384,
+         "schedule.name": "cosine", "schedule.t_max": None, "schedule.warmup_steps": 0, "model.name": VIT,
          "model.head_init": "zeros", "selection": "last", "test_curve": False}  # fmt: skip
-AUTHORS = {**SGD, "optimizer.lr": 0.01, "optimizer.clip_norm": 1.0, "batch_size": 128, "resolution": 384,
+AUTHORS = {**SGD, "optimizer.lr": 0.01, "optimizer.max_grad_norm": 1.0, "batch_size": 128, "resolution": 384,
            "schedule.name": "cosine", "schedule.warmup_steps": 0, "model.name": VIT, "model.dropout": 0.0,
-           "model.head_init": "trunc_normal", "model.pos_embed_resize": "hf", "crop_scale": (0.08, 1.0), "flip": True,
+           "model.head_init": "trunc_normal", "model.pos_embed_resize": "hf", "crop_scale": (0.08, 1.0), "hflip": True,
            "train_crop": "random_resized", "val_fraction": 0.0, "test_curve": True}  # fmt: skip
-AUTHORS_5 = {**SGD, "optimizer.lr": 1e-3, "optimizer.clip_norm": 1.0, "batch_size": 32, "resolution": 224,
+AUTHORS_5 = {**SGD, "optimizer.lr": 1e-3, "optimizer.max_grad_norm": 1.0, "batch_size": 32, "resolution": 224,
              "model.name": VIT_IN1K, "model.head_init": "zeros", "model.head_dropout": 0.1, "model.dropout": 0.0,
-             "train_crop": "none", "flip": False, "epochs": 10, "num_evals": 10, "test_curve": True}  # fmt: skip
+             "train_crop": "none", "hflip": False, "epochs": 10, "num_evals": 10, "test_curve": True}  # fmt: skip
 AUTHORS_6 = {"model.name": "vit_cifar_scratch", "model.pretrained": False, "model.dropout": 0.1,
              "model.attn_out_proj": False, "model.embed_std": 1.0, "model.attn_dropout": 0.1,
              "model.linear_init": "torch", "model.head_init": "torch", "resolution": 32, "optimizer.name": "adam",
-             "optimizer.lr": 2e-3, "optimizer.weight_decay": 2e-4, "optimizer.clip_norm": None, "batch_size": 128,
-             "schedule.name": "constant", "train_crop": "padded", "crop_padding": 2, "flip": True,
-             "sampling": "replaced", "normalization": "cifar", "epochs": 501, "steps": None}  # fmt: skip
-VIT_2021 = {**SGD, "optimizer.clip_norm": 1.0, "batch_size": 512, "resolution": 384, "schedule.name": "cosine",
+             "optimizer.lr": 2e-3, "optimizer.weight_decay": 2e-4, "optimizer.max_grad_norm": None, "batch_size": 128,
+             "schedule.name": "constant", "train_crop": "padded", "crop_padding": 2, "hflip": True,
+             "sampling": "with_replacement", "normalization": "cifar10", "epochs": 501, "steps": None}  # fmt: skip
+VIT_2021 = {**SGD, "optimizer.max_grad_norm": 1.0, "batch_size": 512, "resolution": 384, "schedule.name": "cosine",
             "model.head_init": "zeros", "model.pos_embed_resize": "jax", "crop_scale": (0.05, 1.0),
-            "train_crop": "random_resized", "flip": True, "model.dropout": 0.0}  # fmt: skip
-BIT_RULE = {**SGD, "optimizer.lr": 0.003, "optimizer.clip_norm": None, "batch_size": 512,
-            "model.name": BIT, "model.head_init": "zeros", "schedule.name": "staircase", "train_crop": "resized",
-            "flip": True}  # fmt: skip
+            "train_crop": "random_resized", "hflip": True, "model.dropout": 0.0}  # fmt: skip
+BIT_RULE = {**SGD, "optimizer.lr": 0.003, "optimizer.max_grad_norm": None, "batch_size": 512,
+            "model.name": BIT, "model.head_init": "zeros", "schedule.name": "multistep", "train_crop": "resized",
+            "hflip": True}  # fmt: skip
 
 EXPECTED: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
     # recipe, what it is asked about (table and values of the study), the values it must give
@@ -49,28 +49,28 @@ EXPECTED: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
     "paper, Flowers by its official split": ("paper", {"table": 2, "dataset": OFFICIAL},
         {**PAPER, "dataset": OFFICIAL, "steps": 500}),
     "authors, Flowers by its official split": ("authors", {"table": 1, "dataset": OFFICIAL},
-        {**AUTHORS, "dataset": OFFICIAL, "steps": 500, "schedule.half_period": 9 / 4}),
+        {**AUTHORS, "dataset": OFFICIAL, "steps": 500, "schedule.t_max": 9 / 4}),
     "vit_2021, Flowers by the paper's split": ("vit_2021", {"table": 1, "dataset": NELORTH},
         {**VIT_2021, "dataset": NELORTH, "steps": 500}),
     "paper, Table 3, Flowers": ("paper", {"table": 3, "dataset": "flowers"}, {**PAPER, "steps": None, "epochs": 9}),
     "paper, Table 4": ("paper", {"table": 4, "dataset": "weapons"}, {**PAPER, "epochs": 7, "val_fraction": 0.1}),
     "paper, Table 5": ("paper", {"table": 5, "dataset": "cifar10"},
         {**PAPER, "model.name": VIT_IN1K, "batch_size": 32, "resolution": 224, "model.dropout": 0.1, "epochs": 10,
-         "num_evals": 10, "schedule.final_factor": 0.9**10, "schedule.plateau_factor": 0.5,
+         "num_evals": 10, "schedule.end_factor": 0.9**10, "schedule.plateau_factor": 0.5,
          "schedule.plateau_patience": 1}),
     "paper, Table 6": ("paper", {"table": 6, "dataset": "cifar10"},
         {**AUTHORS_6, "model.attn_out_proj": True, "model.embed_std": None, "model.attn_dropout": 0.0,
          "model.linear_init": "timm", "model.head_init": "trunc_normal", "sampling": "shuffled",
          "normalization": "model", "test_curve": False}),
     "authors, Table 1, CIFAR": ("authors", {"table": 1, "dataset": "cifar10"},
-        {**AUTHORS, "steps": 2500, "schedule.half_period": 7 / 4, "num_evals": 5}),
+        {**AUTHORS, "steps": 2500, "schedule.t_max": 7 / 4, "num_evals": 5}),
     "authors, Table 2, Flowers": ("authors", {"table": 2, "dataset": "flowers"},
-        {**AUTHORS, "dataset": NELORTH, "steps": 500, "schedule.half_period": 9 / 4, "num_evals": 5}),
+        {**AUTHORS, "dataset": NELORTH, "steps": 500, "schedule.t_max": 9 / 4, "num_evals": 5}),
     "authors, Table 3, BiT": ("authors", {"table": 3, "dataset": "cifar100", "model.name": BIT},
-        {**AUTHORS, "model.name": BIT, "model.head_init": "normal", "epochs": 7, "schedule.half_period": 7 / 2,
+        {**AUTHORS, "model.name": BIT, "model.head_init": "normal", "epochs": 7, "schedule.t_max": 7 / 2,
          "num_evals": 7}),
     "authors, Table 4": ("authors", {"table": 4, "dataset": "plant_health"},
-        {**AUTHORS, "epochs": 7, "schedule.half_period": 7 / 4, "num_evals": 7}),
+        {**AUTHORS, "epochs": 7, "schedule.t_max": 7 / 4, "num_evals": 7}),
     "authors, Table 5, cosine": ("authors", {"table": 5, "dataset": "cifar10"},
         {**AUTHORS_5, "schedule.name": "cosine", "schedule.update": "epoch"}),
     "authors, Table 5, linear": ("authors", {"table": 5, "dataset": "cifar10", "schedule.name": "linear"},
@@ -189,7 +189,7 @@ def test_exponential_of_table_5_loses_a_tenth_an_epoch(recipe: str) -> None:
     config = config_of(recipe, 5, {"dataset": "cifar10", "schedule.name": "exponential", "optimizer.lr": 1e-3})
     trace = rates(config, 50_000)
     assert trace[::1563] == pytest.approx([1e-3 * 0.9**epoch for epoch in range(10)])
-    assert config.schedule.final_factor == pytest.approx(0.349, abs=5e-4)
+    assert config.schedule.end_factor == pytest.approx(0.349, abs=5e-4)
 
 
 def test_the_originals_rise_and_fall() -> None:

@@ -16,7 +16,7 @@ BASE = FineTuneConfig(dataset="digits", resolution=8, steps=5)
 
 
 def finished(identity: str, test: float, val: float) -> TrialRecord:
-    metrics = {"test_accuracy": test, "chosen_val_accuracy": val}
+    metrics = {"test_accuracy": test, "selected_val_accuracy": val}
     return TrialRecord(
         run_id="r",
         identity=identity,
@@ -102,7 +102,7 @@ def test_a_trial_that_did_not_finish_fills_no_cell(plan: Plan) -> None:
     stopped = points(plan, "cosine", 0.2)[0].identity
     records[stopped] = TrialRecord(
         run_id="r", identity=stopped, outcome="interrupted", last_step=3,
-        metrics={"test_accuracy": 0.99, "chosen_val_accuracy": 0.99}, params={}, tags={},
+        metrics={"test_accuracy": 0.99, "selected_val_accuracy": 0.99}, params={}, tags={},
     )  # fmt: skip
     cells = cell_table(plan.with_records(records))
     assert cells["n"].tolist() == [3, 0]
@@ -142,13 +142,13 @@ def test_none_is_a_value_like_any_other(tmp_path: Path, cache_dir: Path) -> None
         name="example",
         question="?",
         base=BASE,
-        scientific={"optimizer.clip_norm": (None, 4)},
+        scientific={"optimizer.max_grad_norm": (None, 4)},
         nuisance={"optimizer.momentum": (0.5, 0.9)},
         seeds=(0,),
     )
     plan = make_plan(space, space.seeds, Folders(store=tmp_path, data=tmp_path, cache=cache_dir), {})
     cells = cell_table(plan.with_records({t.identity: finished(t.identity, 0.8, 0.8) for t in plan.trials}))
-    assert cells["optimizer.clip_norm"].tolist() == [None, 4]
+    assert cells["optimizer.max_grad_norm"].tolist() == [None, 4]
     assert cells["n"].tolist() == [1, 1]
     assert [row[0] for row in terminal_table(plan).rows] == ["None", "4"]
 

@@ -39,7 +39,7 @@ from study.plan import Folders, Plan, make_plan
 
 QUIET = Console(quiet=True)
 BASE = FineTuneConfig(
-    dataset="digits", resolution=8, crop_scale=(0.6, 1.0), flip=False, batch_size=16, steps=12, num_evals=3
+    dataset="digits", resolution=8, crop_scale=(0.6, 1.0), hflip=False, batch_size=16, steps=12, num_evals=3
 )
 SPACE = SearchSpace(
     name="example",
@@ -173,7 +173,7 @@ def test_divergence_is_a_result_of_one_trial_and_is_not_tried_again(studies: Stu
     space = SearchSpace(
         name="diverging",
         question="Is 9e18 too much?",
-        base=BASE.with_values({"optimizer.clip_norm": None, "schedule.name": "constant", "steps": 60}),
+        base=BASE.with_values({"optimizer.max_grad_norm": None, "schedule.name": "constant", "steps": 60}),
         scientific={"optimizer.lr": (9e18, 0.01)},
         seeds=(0,),
     )
@@ -285,7 +285,7 @@ def test_a_factor_without_effect_stops_the_study_before_its_second_value_is_trai
     space = SearchSpace(
         name="idle",
         question="?",
-        base=BASE.with_values({"schedule.name": "staircase", "optimizer.lr": 0.0123, "steps": 100}),
+        base=BASE.with_values({"schedule.name": "multistep", "optimizer.lr": 0.0123, "steps": 100}),
         scientific={"fall": {str(share): {"schedule.milestones": (share,)} for share in (0.5, 0.501, 0.502)}},
         seeds=(0, 1, 2, 3),
     )
@@ -308,7 +308,7 @@ from study.plan import Folders, make_plan
 from study.execution.runner import run_plan
 
 root = Path(sys.argv[1])
-base = FineTuneConfig(dataset="digits", resolution=8, crop_scale=(0.6, 1.0), flip=False, batch_size=16, steps=40)
+base = FineTuneConfig(dataset="digits", resolution=8, crop_scale=(0.6, 1.0), hflip=False, batch_size=16, steps=40)
 space = SearchSpace(name="shared", question="?", base=base, scientific={"optimizer.lr": (0.1, 0.05, 0.02)})
 ledger = Ledger(root / "mlruns")
 plan = make_plan(space, space.seeds, Folders(store=root / "mlruns", data=root, cache=root / "cache"), ledger.trials())

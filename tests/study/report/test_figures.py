@@ -12,7 +12,7 @@ def test_a_grid_is_drawn_whatever_its_axes_are_called() -> None:
     space = SearchSpace(
         name="asks", question="?", base=FineTuneConfig(dataset="digits", steps=1), seeds=(0, 1, 2),
         scientific={
-            "crops x flips": {"a": {"flip": True}, "b": {}}, "steps": (1, 2), "x": {"1": {}, "2": {"mixup": 0.1}},
+            "crops x flips": {"a": {"hflip": True}, "b": {}}, "steps": (1, 2), "x": {"1": {}, "2": {"mixup": 0.1}},
         },
     )  # fmt: skip
     trials = [
@@ -21,7 +21,7 @@ def test_a_grid_is_drawn_whatever_its_axes_are_called() -> None:
             input_digests={},
             record=TrialRecord(
                 run_id=str(number), identity=str(number), outcome="finished", last_step=1, params={}, tags={},
-                metrics={"test_accuracy": (37 * number % 10) / 10, "chosen_val_accuracy": 0.5},
+                metrics={"test_accuracy": (37 * number % 10) / 10, "selected_val_accuracy": 0.5},
             ),
         )
         for number, each in enumerate(space.candidates(space.seeds))

@@ -28,7 +28,7 @@ def finished(study: str) -> Plan:
     trials = []
     for number, candidate in enumerate(space.candidates(space.seeds)):
         name = f"{number:016x}"
-        metrics = {"test_accuracy": 0.9, "chosen_val_accuracy": 0.9}
+        metrics = {"test_accuracy": 0.9, "selected_val_accuracy": 0.9}
         record = TrialRecord(
             run_id=2 * name, identity=name, outcome="finished", last_step=1, metrics=metrics, params={}, tags={}
         )

@@ -43,7 +43,7 @@ NASTY = "<script>alert('x')</script> & <b>bold</b>"
 SPACE = SearchSpace(
     name="looks",
     question=f"Is {NASTY} escaped?",
-    base=FineTuneConfig(dataset="digits", resolution=8, crop_scale=(0.6, 1.0), flip=False, batch_size=16, steps=10),
+    base=FineTuneConfig(dataset="digits", resolution=8, crop_scale=(0.6, 1.0), hflip=False, batch_size=16, steps=10),
     scientific={"resolution": (8, 16, 28), "model.pos_embed": ("learned", "none")},
     columns=("resolution",),
     seeds=(0, 1),

@@ -119,7 +119,7 @@ def plan_of(space: SearchSpace, accuracy: float) -> Plan:
     for number, candidate in enumerate(space.candidates((0, 1))):
         known = TrialRecord(
             run_id=str(number), identity=str(number), outcome="finished", last_step=1,
-            metrics={"test_accuracy": accuracy, "chosen_val_accuracy": accuracy},
+            metrics={"test_accuracy": accuracy, "selected_val_accuracy": accuracy},
             params={}, tags={},
         )  # fmt: skip
         trials.append(
@@ -141,7 +141,7 @@ def plan_of(space: SearchSpace, accuracy: float) -> Plan:
 def test_values_that_are_equal_in_six_digits_are_two_cells() -> None:
     space = SearchSpace(
         name="asks", question="?", base=FineTuneConfig(dataset="digits", steps=1), columns=("optimizer.lr",),
-        scientific={"optimizer.lr": (0.12345671, 0.12345672, 0.001), "flip": (True, False)},
+        scientific={"optimizer.lr": (0.12345671, 0.12345672, 0.001), "hflip": (True, False)},
     )  # fmt: skip
     table = layout(plan_of(space, 0.9))
     assert table.shape == (2, 3)

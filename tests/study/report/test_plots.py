@@ -193,7 +193,7 @@ def test_between_its_ends_an_axis_has_round_ticks() -> None:
 
 
 def test_costs_far_apart_have_ticks_that_say_their_seconds() -> None:
-    frame = pd.DataFrame({"cell": ["a", "b"], "train_s": [0.4, 20.0], "mean": [0.5, 0.6]})
+    frame = pd.DataFrame({"cell": ["a", "b"], "train_time_s": [0.4, 20.0], "mean": [0.5, 0.6]})
     ticks = plots.cost_accuracy(frame, device="CPU", front=False).layout.xaxis.ticktext
     assert {"1", "3", "10"} <= set(ticks)
 
@@ -232,7 +232,7 @@ def test_names_are_shown_letter_by_letter() -> None:
     frame = curves(1, 2, 3).assign(cell=NASTY, epoch=1.0, schedule=NASTY, lr=0.1, test_curve_accuracy=0.5)
     grid = pd.DataFrame({NASTY: [NASTY, "b"] * 2, "c": [1, 1, 2, 2], "test_accuracy": [0.1, 0.2, 0.3, 0.5]})
     points = pd.DataFrame({NASTY: [1.0], "series": NASTY, "mean": 0.5, "low": 0.4, "high": 0.6})
-    cost = pd.DataFrame({"cell": [NASTY, NASTY], "train_s": [1.0, 2.0], "mean": [0.5, 0.4]})
+    cost = pd.DataFrame({"cell": [NASTY, NASTY], "train_time_s": [1.0, 2.0], "mean": [0.5, 0.4]})
     images = [np.zeros((4, 4, 1), np.uint8)]
     drawn = [
         plots.learning_curves(frame, "val_accuracy"),
@@ -276,7 +276,9 @@ def test_a_study_of_a_thousand_trials_stays_small() -> None:
     rng = np.random.default_rng(0)
     grid = pd.DataFrame({"a": rng.integers(0, 5, 1000), "b": rng.random(1000), "test_accuracy": rng.random(1000)})
     assert len(plots.parallel_coordinates(grid, ["a", "b"], "test_accuracy").to_json()) < 300_000
-    cost = pd.DataFrame({"cell": [f"cell {n}" for n in range(1000)], "train_s": rng.random(1000), "mean": grid["b"]})
+    cost = pd.DataFrame(
+        {"cell": [f"cell {n}" for n in range(1000)], "train_time_s": rng.random(1000), "mean": grid["b"]}
+    )
     assert len(plots.cost_accuracy(cost, device="GPU", front=True).to_json()) < 300_000
 
 
@@ -306,7 +308,7 @@ def test_a_cell_has_one_color_in_all_figures() -> None:
     """Also where a figure has them in another order, or has some of them only; of many cells the first are colored."""
     order = [f"cell {number}" for number in (3, 1, 7, 0, 2, 5, 4, 6)]
     frame = curves(8, 1, 3)
-    cost = pd.DataFrame({"cell": [f"cell {n}" for n in range(8)], "train_s": np.arange(8) + 1.0, "mean": 0.5})
+    cost = pd.DataFrame({"cell": [f"cell {n}" for n in range(8)], "train_time_s": np.arange(8) + 1.0, "mean": 0.5})
     rates = pd.DataFrame({"cell": ["cell 4", "cell 7"], "schedule": ["a", "b"], "step": 1, "lr": 0.1})
     authors = pd.DataFrame({"cell": ["cell 1"], "arm": "arm", "epoch": 1.0, "val_acc": 90.0})
     ours = pd.DataFrame({"cell": ["cell 7", "cell 1"], "seed": 0, "epoch": 1.0, "test_curve_accuracy": 0.5})
@@ -324,7 +326,7 @@ def test_a_cell_has_one_color_in_all_figures() -> None:
 
 
 def test_a_pareto_front_is_drawn_of_seconds_that_can_be_compared() -> None:
-    cost = pd.DataFrame({"cell": ["a", "b"], "train_s": [1.0, 2.0], "mean": [0.5, 0.6]})
+    cost = pd.DataFrame({"cell": ["a", "b"], "train_time_s": [1.0, 2.0], "mean": [0.5, 0.6]})
     lines = {
         front: [trace for trace in plots.cost_accuracy(cost, device="", front=front).data if trace.mode == "lines"]
         for front in (True, False)

@@ -25,7 +25,7 @@ SPACE = SearchSpace(
 
 
 def record(identity: str, tags: dict[str, str]) -> TrialRecord:
-    metrics = {"test_accuracy": 0.5, "chosen_val_accuracy": 0.5}
+    metrics = {"test_accuracy": 0.5, "selected_val_accuracy": 0.5}
     return TrialRecord(
         run_id="r", identity=identity, outcome="finished", last_step=5, metrics=metrics, params={}, tags=tags
     )
