@@ -66,7 +66,7 @@ def _receive(url: str, partial: Path, on_progress: Callable[[int, int | None], N
             have += len(chunk)
             on_progress(have, total)
     if total is not None and have < total:
-        raise ConnectionError(f"the server hung up after {have} of {total} bytes; the same command goes on from there")
+        raise ConnectionError(f"the server hung up after {have} of {total} bytes; another attempt resumes there")
 
 
 def download_from_hub(hub: HubDataset, folder: Path) -> None:

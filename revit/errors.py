@@ -1,4 +1,8 @@
-"""The two things that can be wrong with a trial and are nobody's bug, and how others' errors are told."""
+"""Errors that are not bugs: an input that cannot be used, a loss that diverges."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
 
 MAX_MESSAGE_CHARS = 240
 """Maximum length of a one-line error message."""
@@ -7,12 +11,61 @@ MAX_MESSAGE_CHARS = 240
 class InputError(ValueError):
     """A value, file or option the user gave cannot be used.
 
-    The message is one line: the thing, the value it has, and what would be right. What a file or a library adds to it
-    that a line cannot hold, as a line break or a byte that is no text, is shown escaped.
+    The message is one line: the thing, the value it has, and what would be right. Line breaks and bytes that are not
+    text are escaped.
     """
 
     def __init__(self, message: str) -> None:
         super().__init__("".join(each if each.isprintable() else repr(each)[1:-1] for each in message))
+
+    def __reduce__(self) -> tuple[type[Exception], tuple[str]]:
+        """Pickle the message alone: a subclass is a plain InputError in another process."""
+        return InputError, (str(self),)
+
+
+class MissingInputError(InputError):
+    """A dataset or the weights of a model are not on this machine.
+
+    Args:
+        name: of the dataset or the model.
+        searched: where it was looked for.
+        expected: files that would have been accepted there.
+        source: where a person gets it.
+        is_fetchable: whether `revit.download` or the Hugging Face hub can get it.
+    """
+
+    def __init__(
+        self,
+        kind: Literal["dataset", "weights"],
+        name: str,
+        searched: Sequence[Path | str],
+        *,
+        expected: str = "",
+        source: str = "",
+        is_fetchable: bool,
+    ) -> None:
+        self.kind = kind
+        self.is_fetchable = is_fetchable
+        self.details = f"searched {' and '.join(map(str, searched))}"
+        self.details += f" for {expected}" if expected else ""
+        self.details += f"; available from {source}" if source else ""
+        super().__init__(f"{'dataset' if kind == 'dataset' else 'weights of'} {name} not found: {self.details}")
+
+
+class UnwritableFolderError(InputError):
+    """A folder cannot be written.
+
+    Args:
+        role: what the folder is for, as in `store` or `cache`.
+    """
+
+    def __init__(self, folder: Path, role: str, reason: str) -> None:
+        self.role = role
+        super().__init__(f"{folder} cannot be written: {reason}")
+
+
+class BrokenImagesError(InputError):
+    """A dataset has images that cannot be decoded, and nobody allowed to leave them out."""
 
 
 class DivergedError(ArithmeticError):
@@ -33,5 +86,5 @@ class DivergedError(ArithmeticError):
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in one line; its kind where it says nothing, as a timeout may."""
+    """Return the first line of an error's message, or its type where the message is empty."""
     return next(iter(str(error).splitlines()), type(error).__name__)

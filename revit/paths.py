@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from revit.errors import InputError
+from revit.errors import InputError, UnwritableFolderError
 
 
 def expanded(path: Path) -> Path:
@@ -30,14 +30,14 @@ def check_regular(path: Path) -> None:
         raise InputError(f"{path} is not a regular file")
 
 
-def check_writable(folder: Path, option: str) -> None:
-    """Create the folder where there is none.
+def check_writable(folder: Path, role: str) -> None:
+    """Create a folder unless it exists; check that it can be written.
 
     Args:
-        option: of the command line, that names another folder.
+        role: what the folder is for, as in `store` or `cache`.
 
     Raises:
-        InputError: it cannot be written.
+        UnwritableFolderError: it cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -46,4 +46,4 @@ def check_writable(folder: Path, option: str) -> None:
         probe.unlink()
     except (OSError, RecursionError) as error:  # pathlib creates a folder's parents by recursion
         reason = error.strerror if isinstance(error, OSError) else "it is nested too deep"
-        raise InputError(f"{folder} cannot be written: {reason}; name another folder with {option}") from error
+        raise UnwritableFolderError(folder, role, reason or str(error)) from error

@@ -9,6 +9,7 @@ from revit.config import FineTuneConfig, ModelConfig
 from revit.datasets.image_store import ImageStore, open_store, store_caveats
 from revit.errors import InputError
 from revit.models.weights import find_weights, weights_digest
+from study.advice import with_advice
 from study.ledger.records import DIGEST_PREFIX, TrialRecord
 
 SIZES = ("num_train", "num_all", "num_test")
@@ -85,7 +86,7 @@ class Inputs:
         except InputError as error:
             if not any(record.params["dataset"] == dataset for record in self._recorded):
                 raise
-            self._unreadable[dataset] = str(error)
+            self._unreadable[dataset] = with_advice(error)
             return None
 
     def _recorded_images(self, config: FineTuneConfig) -> Images:

@@ -30,7 +30,7 @@ from revit.datasets.readers.base import Reader
 from revit.datasets.readers.images import decode_image, decoder
 from revit.datasets.registry import DATASETS
 from revit.datasets.splits import Splits, split
-from revit.errors import InputError
+from revit.errors import BrokenImagesError, InputError
 from revit.paths import check_writable
 
 MANIFEST_VERSION = 3
@@ -199,7 +199,7 @@ def bytes_to_write(dataset: str, *, data_dir: Path, cache_dir: Path) -> int:
 def _open_or_build(dataset: str, data_dir: Path, cache_dir: Path, skip_broken: bool) -> ImageStore:
     reader = reader_for(dataset)
     files = reader.find(data_dir)
-    check_writable(cache_dir, "--cache-dir")
+    check_writable(cache_dir, "cache")
     known = _record_of(dataset, files, cache_dir)
     known.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(known.with_suffix(".lock")):
@@ -240,7 +240,7 @@ def _build(dataset: str, reader: Reader, files: list[Path], cache_dir: Path, ski
         written = write_images(partial / "pixels.bin", dataset, class_names, samples)
         if written.skipped and not skip_broken:
             broken = _named(written.skipped)
-            raise InputError(f"dataset {dataset} has {broken}; leave them out with --skip-broken")
+            raise BrokenImagesError(f"dataset {dataset} has {broken}")
         manifest = _manifest(dataset, class_names, written)
         np.savez(partial / "layout.npz", allow_pickle=False, **written.layout)
         (partial / "manifest.json").write_text(json.dumps(_stated(manifest), indent=1))

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from revit.config import ModelConfig
-from revit.errors import InputError
+from revit.errors import InputError, MissingInputError
 from revit.models.architectures import MODELS
 from revit.paths import check_regular, expanded
 from revit.validation import short_repr
@@ -23,7 +23,8 @@ def find_weights(model: ModelConfig) -> Path | None:
     publisher gave the file, in the folder of REVIT_WEIGHTS_DIR; in the package; in Hugging Face's cache.
 
     Raises:
-        InputError: it is nowhere; says where it was looked for and how to get it.
+        MissingInputError: there are none; says where they were looked for.
+        InputError: `model.weights` names no file.
     """
     if not model.pretrained:
         return None
@@ -46,10 +47,12 @@ def _find(model: ModelConfig) -> Path:
     cached = _in_hub_cache(model.name)
     if cached is not None:
         return cached
-    raise InputError(
-        f"model.name = {short_repr(model.name)}: its weights are not on this machine; "
-        f"get them with `run_study.py fetch`, put {model.name}.safetensors into a folder and name it with "
-        f"--weights-dir, or set model.pretrained to False"
+    raise MissingInputError(
+        "weights",
+        model.name,
+        [*_folders(), "the cache of Hugging Face"],
+        expected=f"{model.name}.safetensors, or the formats {', '.join(SUFFIXES[1:])}",
+        is_fetchable=hub_repo(model.name) is not None,
     )
 
 
@@ -62,28 +65,20 @@ def hub_repo(name: str) -> str | None:
 
 
 def weights_digest(path: Path | None) -> str | None:
-    """SHA-256 of a file's bytes, or of the weights in a folder; None for no weights.
-
-    Where a file `NAME.sha256` lies beside it, as `fetch` leaves one, the digest must be the one in there.
+    """Return the SHA-256 of a file of weights, or of the weights in a folder; None for None.
 
     Raises:
-        InputError: it is not, so the file was torn or changed; or it is not a regular file.
+        InputError: it cannot be read, or is not a regular file.
     """
     if path is None:
         return None
     file = path / "model.safetensors" if path.is_dir() else path
-    stated = file.with_name(file.name + ".sha256")
+    check_regular(file)
     try:
-        for each in (file, stated):
-            check_regular(each)
         with file.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
-        as_stated = not stated.exists() or stated.read_bytes().startswith(digest.encode())
+            return hashlib.file_digest(content, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"{error.filename} cannot be read: {error.strerror}") from error
-    if not as_stated:
-        raise InputError(f"{file} has the digest {digest[:16]}..., and {stated.name} says otherwise: fetch it again")
-    return digest
+        raise InputError(f"{file} cannot be read: {error.strerror}") from error
 
 
 def use_weights_dir(folder: Path | None) -> None:

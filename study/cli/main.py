@@ -12,6 +12,7 @@ import typer
 
 from revit.errors import InputError, first_line
 from revit.identity import TRAINING_VERSION
+from study.advice import with_advice
 from study.cli.console import EXIT_SOME_FAILED, EXIT_WRONG_INPUT, echo_error, err
 from study.cli.listing import axes, list_studies, models
 from study.cli.stores import doctor, prune, ui
@@ -101,7 +102,7 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        echo_error(str(error))
+        echo_error(with_advice(error))
         sys.exit(EXIT_WRONG_INPUT)
     except Exception as error:
         if not _is_transient(error):

@@ -263,7 +263,7 @@ def _run(
     from study.plan import make_plan
 
     echo_store(folders)
-    check_writable(folders.store, "--store")
+    check_writable(folders.store, "store")
     ledger = _ledger(folders)
     records = ledger.trials()
     with _naming_all_missing(context, spaces, folders):

@@ -137,7 +137,7 @@ class Ledger:
         self.server = server
         self.uri = server or tracking_uri(self.root)
         if not server:
-            check_writable(self.root, "--store")
+            check_writable(self.root, "store")
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of every table it creates
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # and of errors that are raised, too
         self._artifact_uris: dict[str, str] = {}  # by run: asked for one by one they take longer than all of a report

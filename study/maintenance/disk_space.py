@@ -51,6 +51,6 @@ def images_lines(space: SearchSpace, folders: Folders) -> Iterator[str]:
     for dataset in dict.fromkeys(candidate.config.dataset for candidate in space.candidates(space.seeds[:1])):
         num_bytes = bytes_to_write(dataset, data_dir=folders.data, cache_dir=folders.cache)
         if num_bytes:
-            check_writable(folders.cache, "--cache-dir")
+            check_writable(folders.cache, "cache")
             free = decimal(disk_usage(folders.cache).free)
             yield f"disk: {decimal(num_bytes)} for the images of {dataset} in {folders.cache}, where {free} are free"

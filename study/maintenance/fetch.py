@@ -13,9 +13,10 @@ from revit.config import ModelConfig
 from revit.datasets.readers import reader_for
 from revit.datasets.registry import DATASETS, DatasetSpec, RemoteFile
 from revit.download import download, download_from_hub, silence_hub
-from revit.errors import InputError, first_line
+from revit.errors import InputError, MissingInputError, first_line
 from revit.models.weights import HUB_FILES, WEIGHTS_DIR_VARIABLE, find_weights, hub_repo, weights_digest
 from search_spaces.framework.space import SearchSpace
+from study.advice import missing_advice
 
 SHA256 = re.compile("[0-9a-f]{64}")
 
@@ -68,8 +69,10 @@ def _dataset_need(dataset: str, data_dir: Path) -> Need:
     what, can_fetch = f"dataset {dataset}", dataset in DATASETS
     try:
         reader_for(dataset).find(data_dir)
+    except MissingInputError as error:
+        return Need(what=what, here=False, can_fetch=can_fetch, advice=error.details)
     except (InputError, OSError) as error:
-        return Need(what=what, here=False, can_fetch=can_fetch, advice=str(error).removeprefix(f"{what} is not here: "))
+        return Need(what=what, here=False, can_fetch=can_fetch, advice=str(error))
     return Need(what=what, here=True, can_fetch=can_fetch)
 
 
@@ -116,6 +119,8 @@ def _weights_need(model: ModelConfig) -> Need:
     can_fetch = model.weights is None and hub_repo(model.name) is not None
     try:
         weights_digest(find_weights(model))
+    except MissingInputError as error:
+        return Need(what=what, here=False, can_fetch=can_fetch, advice=f"{error.details}; {missing_advice(error)}")
     except InputError as error:
         return Need(what=what, here=False, can_fetch=can_fetch, advice=str(error))
     return Need(what=what, here=True, can_fetch=can_fetch)

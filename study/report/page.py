@@ -54,7 +54,7 @@ def write_report(
         InputError: the folder cannot be written.
         ReportKeptError: the report that lies there has results that this one would lack.
     """
-    check_writable(folder, "--reports")
+    check_writable(folder, "reports")
     check_loses_nothing(plan, folder)
     table = layout(plan)
     title = _title(plan)

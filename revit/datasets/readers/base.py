@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from revit.datasets.readers.images import ImageFile
-from revit.errors import InputError
+from revit.datasets.registry import DATASETS
+from revit.errors import MissingInputError
 
 Split = Literal["train", "test", "unsplit"]
 
@@ -45,14 +46,8 @@ def package_folder(package: str) -> Path:
     return Path(spec.origin).parent
 
 
-def not_here(dataset: str, looked: list[Path], *, files: str = "", get_it: str = "") -> InputError:
-    """The error of a dataset that is not in any of the places it may lie.
-
-    Args:
-        files: what was looked for there.
-        get_it: another way to get it than `fetch`.
-    """
-    places = " and ".join(map(str, looked))
-    wanted = f" for {files}" if files else ""
-    advice = f"; get it with {get_it}" if get_it else ""
-    return InputError(f"dataset {dataset} is not here: looked in {places}{wanted}{advice}")
+def missing_dataset(name: str, searched: list[Path], *, expected: str = "", source: str = "") -> MissingInputError:
+    """Return the error of a registered dataset that is in none of the searched places."""
+    spec = DATASETS[name]
+    is_fetchable = bool(spec.files) or spec.hub is not None
+    return MissingInputError("dataset", name, searched, expected=expected, source=source, is_fetchable=is_fetchable)

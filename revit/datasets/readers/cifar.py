@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from revit.datasets.readers.archives import read_members
-from revit.datasets.readers.base import Contents, Reader, Sample, Split, not_here
+from revit.datasets.readers.base import Contents, Reader, Sample, Split, missing_dataset
 from revit.errors import InputError
 
 
@@ -77,7 +77,7 @@ def find_cifar(cifar: Cifar, data_dir: Path) -> list[Path]:
     archive = data_dir / cifar.archive
     if archive.is_file():
         return [archive]
-    raise not_here(cifar.name, [data_dir / cifar.folder, archive])
+    raise missing_dataset(cifar.name, [data_dir / cifar.folder, archive])
 
 
 def read_cifar(cifar: Cifar, files: list[Path]) -> Contents:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from revit.datasets.readers.archives import read_whole
-from revit.datasets.readers.base import Contents, Sample, Split, not_here
+from revit.datasets.readers.base import Contents, Sample, Split, missing_dataset
 from revit.errors import InputError
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -29,7 +29,7 @@ def find_fashion_mnist(data_dir: Path) -> list[Path]:
         present = [path for path in found if path is not None]
         if len(present) == len(FASHION_MNIST_FILES):
             return present
-    raise not_here("fashion_mnist", folders, get_it="`run_study.py fetch` or `apt install dataset-fashion-mnist`")
+    raise missing_dataset("fashion_mnist", folders, source="Debian's package dataset-fashion-mnist")
 
 
 def _packed_or_not(path: Path) -> Path | None:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from revit.datasets.readers.archives import read_members
-from revit.datasets.readers.base import Contents, Sample, Split, not_here
+from revit.datasets.readers.base import Contents, Sample, Split, missing_dataset
 from revit.datasets.readers.images import ImageFile
 from revit.datasets.readers.matlab import whole_numbers
 from revit.errors import InputError
@@ -51,7 +51,7 @@ def find_flowers(data_dir: Path) -> list[Path]:
     tables = [folder / LABELS, folder / SPLITS]
     images = [folder / ARCHIVE] if (folder / ARCHIVE).is_file() else sorted((folder / "jpg").glob("image_*.jpg"))
     if not images or not all(table.is_file() for table in tables):
-        raise not_here("flowers102", [*tables, folder / ARCHIVE])
+        raise missing_dataset("flowers102", [*tables, folder / ARCHIVE])
     return [*tables, *images]
 
 

@@ -4,7 +4,7 @@ import os
 from functools import partial
 from pathlib import Path
 
-from revit.datasets.readers.base import Contents, Reader, Split, not_here
+from revit.datasets.readers.base import Contents, Reader, Split, missing_dataset
 from revit.datasets.readers.image_folders import images_in, read_image_folder, split_folders
 from revit.datasets.readers.parquet import find_tables, read_tables
 from revit.datasets.registry import DATASETS
@@ -26,11 +26,11 @@ def find_published(name: str, data_dir: Path) -> list[Path]:
         if images.keys() == {"train", "test"} and all(images.values()):
             return [*images["train"], *images["test"]]
     page = DATASETS[name].page
-    raise not_here(
+    raise missing_dataset(
         name,
         [folder],
-        files="train/CLASS/*.jpg and test/CLASS/*.jpg, or train-*.parquet and test-*.parquet",
-        get_it=f"a login from {page}" if page else "",
+        expected="train/CLASS/*.jpg and test/CLASS/*.jpg, or train-*.parquet and test-*.parquet",
+        source=f"{page} (after a login)" if page else "",
     )
 
 

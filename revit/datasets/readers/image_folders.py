@@ -23,7 +23,7 @@ def find_image_folder(folder: Path) -> list[Path]:
         InputError: there is no such folder, or no image in it.
     """
     if not folder.is_dir():
-        raise InputError(f"dataset folder:{folder} is not here: there is no such folder")
+        raise InputError(f"dataset folder:{folder}: there is no such folder")
     files = sorted(path for part in split_folders(folder).values() for path in images_in(part))
     if not files:
         raise InputError(

@@ -88,7 +88,7 @@ def check_weights() -> Iterator[CheckResult]:
         except InputError as error:
             yield CheckResult("look", f"weights: {error}")
     away = f"; {len(absent)} are not here, which `fetch` gets: {', '.join(absent)}" if absent else ""
-    yield CheckResult("ok", f"weights: those of {here} models are here, with the digests they should have{away}")
+    yield CheckResult("ok", f"weights: those of {here} models are here and can be read{away}")
 
 
 def _models(space: SearchSpace) -> list[ModelConfig]:

@@ -215,5 +215,5 @@ def test_a_torn_archive_and_one_that_lacks_a_file_are_named(data_dir: Path) -> N
 
 
 def test_where_it_is_not_it_says_where_it_looked(data_dir: Path) -> None:
-    with pytest.raises(InputError, match=r"cifar100 is not here: looked in .*cifar-100-python\.tar\.gz$"):
+    with pytest.raises(InputError, match=r"cifar100 not found: searched .*cifar-100-python\.tar\.gz$"):
         opened(CIFAR100, data_dir)

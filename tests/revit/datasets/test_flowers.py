@@ -125,7 +125,7 @@ def test_photographs_that_are_missing_or_torn_are_named(data_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("gone", ["imagelabels.mat", "setid.mat"])
-def test_without_a_table_it_is_not_here(data_dir: Path, gone: str) -> None:
+def test_without_a_table_it_is_not_found(data_dir: Path, gone: str) -> None:
     (data_dir / "flowers-102" / gone).unlink()
-    with pytest.raises(InputError, match=rf"flowers102 is not here: looked in .*{gone}"):
+    with pytest.raises(InputError, match=rf"flowers102 not found: searched .*{gone}"):
         opened(data_dir)

@@ -17,7 +17,7 @@ from revit.datasets.image_store import ImageStore, Manifest, open_store, store_c
 from revit.datasets.readers import READERS, reader_for
 from revit.datasets.readers.fashion_mnist import FASHION_MNIST_FILES, read_idx
 from revit.datasets.registry import DATASETS
-from revit.errors import InputError
+from revit.errors import InputError, MissingInputError
 
 
 def write_image(path: Path, mode: str, size: tuple[int, int], seed: int) -> np.ndarray:
@@ -212,15 +212,16 @@ def test_an_image_that_cannot_be_decoded_is_named_and_leaves_nothing(folder: Pat
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["sources"]
 
 
-def test_a_dataset_that_is_not_there_says_where_it_looked_and_how_to_get_it(
+def test_a_missing_dataset_names_the_folders_searched_and_a_source(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("revit.datasets.readers.fashion_mnist.DEBIAN_FASHION_MNIST", tmp_path / "nowhere")
-    with pytest.raises(InputError) as raised:
+    with pytest.raises(MissingInputError) as raised:
         opened("fashion_mnist", tmp_path)
     message = str(raised.value)
     assert str(tmp_path / "data" / "FashionMNIST" / "raw") in message
-    assert "run_study.py fetch" in message
+    assert raised.value.is_fetchable
+    assert message.endswith("nowhere; available from Debian's package dataset-fashion-mnist")
     with pytest.raises(InputError, match="no such folder"):
         opened(tmp_path / "missing", tmp_path)
     (tmp_path / "empty").mkdir()

@@ -153,12 +153,12 @@ def test_class_folders_are_what_torchvision_reads(tmp_path: Path, name: str, tra
 
 
 @pytest.mark.parametrize("there", [[], ["train/daisy/1.png"], ["train/daisy/1.png", "test/notes.txt"], ["x/1.png"]])
-def test_without_both_splits_it_is_not_here(tmp_path: Path, there: list[str]) -> None:
+def test_without_both_splits_it_is_not_found(tmp_path: Path, there: list[str]) -> None:
     folder = tmp_path / "data" / "plant_health"
     for name in there:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(image_file(1))
     with pytest.raises(
-        InputError, match=r"^dataset plant_health is not here: looked in .*/plant_health for train/CLASS/.*parquet$"
+        InputError, match=r"^dataset plant_health not found: searched .*/plant_health for train/CLASS/.*parquet$"
     ):
         reader_for("plant_health").find(tmp_path / "data")

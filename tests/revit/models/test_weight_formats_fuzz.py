@@ -19,7 +19,7 @@ from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.models.build import check_model
 from revit.models.weight_formats import FORMATS, read_checkpoint
-from revit.models.weights import PACKAGED, weights_digest
+from revit.models.weights import PACKAGED
 from revit.training.train_state import latest_valid_checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of what torch and numpy find in a file before they give up
@@ -216,24 +216,6 @@ def test_a_pickle_that_would_do_harm_is_refused_under_every_name(read: Reader, t
         warnings.simplefilter("ignore")
         assert read(f"w{suffix}", npz_of({**jax_vit(), "cls": np.array([Bomb(harm)], dtype=object)})) is None
     assert not harm.exists()
-
-
-def test_a_damaged_digest_beside_weights_is_no_match(
-    fuzz: Callable[..., None], damaged: Callable[..., Any], tmp_path: Path
-) -> None:
-    weights, stated = tmp_path / "w.pth", tmp_path / "w.pth.sha256"
-    weights.write_bytes(b"weights")
-    digest = weights_digest(weights)
-    assert digest is not None
-
-    def check(content: bytes) -> None:
-        stated.write_bytes(content)
-        try:
-            assert weights_digest(weights) == digest
-        except InputError as error:
-            assert str(error).isprintable()
-
-    fuzz(40, check, damaged(f"{digest}  w.pth\n".encode()))
 
 
 def test_a_damaged_checkpoint_is_whole_or_not_there(

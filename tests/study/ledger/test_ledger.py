@@ -207,7 +207,7 @@ def test_rows_written_twice_are_there_once(ledger: Ledger) -> None:
 
 def test_a_store_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"file cannot be written: .*--store"):
+    with pytest.raises(InputError, match=r"file cannot be written: "):
         Ledger(tmp_path / "file")
 
 

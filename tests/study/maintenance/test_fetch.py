@@ -289,7 +289,7 @@ def test_what_is_missing_is_told_and_not_fetched(tmp_path: Path, monkeypatch: py
     absent = missing(space_of("cifar10", name="vit_b16_in21k"), tmp_path)
     assert [need.what for need in absent] == ["dataset cifar10", "weights of vit_b16_in21k"]
     assert not any(need.here for need in absent)
-    assert absent[0].advice.startswith(f"looked in {tmp_path}/cifar-10-batches-py and "), "and not its name once more"
+    assert absent[0].advice.startswith(f"searched {tmp_path}/cifar-10-batches-py and "), "and not its name once more"
     assert list(tmp_path.iterdir()) == []
 
 
