@@ -79,8 +79,8 @@ def test_the_walk_through_makes_a_study_that_runs(
     shown = capsys.readouterr().out
     assert stop.value.code == 0, shown
     assert "4 trials, 0 done, 4 to run" in shown
-    assert "no evidence on the paper's claims" in shown
-    assert "digits stands for flowers102 and flowers102_nelorth" in shown
+    assert "not evidence for or against the paper's claims" in shown
+    assert "digits is a proxy for flowers102 and flowers102_nelorth" in shown
     trials = Ledger(tmp_path / "mlruns").trials().values()
     assert [trial.outcome for trial in trials] == ["finished"] * 4
 

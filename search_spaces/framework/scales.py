@@ -2,7 +2,8 @@
 
 A scale is a function from a config of the paper's scale to its own. `nano` keeps what a study asks and shrinks what it
 is asked of: models that this project pretrained on Fashion-MNIST at 28 px, real images that installed packages ship,
-budgets of seconds. It shows how studies run and what shape their answers have; it is no evidence on the paper's claims.
+budgets of seconds. It shows how studies run and what shape their answers have; it is not evidence
+for or against the paper's claims.
 """
 
 from collections.abc import Callable, Mapping
@@ -101,8 +102,8 @@ SCALES: dict[str, Scale] = {
     "paper": Scale(shrink=lambda config: config),
     "nano": Scale(
         shrink=nano,
-        note="nano scale: small models and other images. It shows how studies run; it is no evidence on the paper's "
-        "claims.",
+        note="nano scale: small models and other images. It shows how studies run; it is not evidence for or "
+        "against the paper's claims.",
         stand_ins=STAND_INS,
     ),
 }

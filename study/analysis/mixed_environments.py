@@ -24,7 +24,7 @@ def mixture(plan: Plan, here: Mapping[str, str] | None = None) -> dict[str, Coun
     return {name: count for name, count in counts.items() if len(count) > 1}
 
 
-def environment_notes(plan: Plan) -> list[str]:
+def environment_caveats(plan: Plan) -> list[str]:
     """Return a line for each way in which the environments of finished trials differ."""
     return [
         f"its trials ran with different {name}: {_listed(count)}; numbers differ by rounding between them"

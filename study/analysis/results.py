@@ -9,11 +9,11 @@ import pandas as pd
 from study.analysis.intervals import NEEDS_SEEDS, Spread, cell_interval, is_vague, scope_of, usual_spread
 from study.plan import Plan, Trial
 
-METRICS = ("selected_val_accuracy", "test_accuracy", "test_loss", "train_time_s")
+TRIAL_METRICS = ("selected_val_accuracy", "test_accuracy", "test_loss", "train_time_s")
 
 
 def trial_table(plan: Plan) -> pd.DataFrame:
-    """One row per trial: its axes, seed, identity, state, run_id, num_test and METRICS (NaN where none)."""
+    """One row per trial: its axes, seed, identity, state, run_id, num_test and TRIAL_METRICS (NaN where none)."""
     return _frame([_trial_row(trial) for trial in plan.trials], plan)
 
 
@@ -57,7 +57,7 @@ def _trial_row(trial: Trial) -> dict[str, object]:
         "identity": trial.identity,
         "run_id": None if trial.record is None else trial.record.run_id,
         "num_test": trial.num_test,
-        **{name: _metric(trial, name) for name in METRICS},
+        **{name: _metric(trial, name) for name in TRIAL_METRICS},
     }
 
 

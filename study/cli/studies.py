@@ -82,7 +82,8 @@ def plan(
     from study.maintenance.fetch import missing
     from study.model_check import check_models
     from study.plan import is_registered, make_plan, outline
-    from study.report.terminal_tables import notes, outline_table, plan_table
+    from study.report.caveats import space_caveats
+    from study.report.terminal_tables import outline_table, plan_table
 
     folders = folders_of(store, data_dir, weights_dir, cache_dir, skip_broken=skip_broken)
     spaces = spaces_of(study, scale, recipe)
@@ -99,7 +100,8 @@ def plan(
             for need in absent:
                 echo(f"  {need.what}: {need.advice}")
             echo(f"get it with\n  {next_command(context, 'fetch')}")
-            for line in (*notes(space), *caveats(dict.fromkeys(trial.candidate.config.dataset for trial in trials))):
+            datasets = dict.fromkeys(trial.candidate.config.dataset for trial in trials)
+            for line in (*space_caveats(space), *caveats(datasets)):
                 echo(line)
             continue
         for line in images_lines(space, folders):
@@ -386,7 +388,7 @@ def _print_answer(planned: "Plan", ledger: "Ledger") -> "list[ClaimVerdict]":
 
 
 def _tell_notes(planned: "Plan") -> None:
-    from study.report.notes import notes
+    from study.report.caveats import plan_caveats
 
-    for line in notes(planned):
+    for line in plan_caveats(planned):
         echo(line)

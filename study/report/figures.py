@@ -22,7 +22,7 @@ from study.report import plots
 from study.report.paper_tables import SOURCES, published_of
 from study.report.plots.authors import authors_curves
 
-MOST_CURVES = 48
+MAX_CURVES = 48
 """Trials whose curves are drawn; of a larger study, those of its first seeds."""
 FEW_CELLS = 6
 """Cells up to which their answers are shown image by image."""
@@ -275,7 +275,7 @@ class _Images(Sequence[npt.NDArray[np.uint8]]):
 
 def _curves(ledger: Ledger, trials: Sequence[Trial], metric: str) -> pd.DataFrame:
     """Columns cell, seed, step and the metric, of the first seeds of the study."""
-    by_seed = sorted(trials, key=lambda trial: trial.candidate.config.seed)[:MOST_CURVES]
+    by_seed = sorted(trials, key=lambda trial: trial.candidate.config.seed)[:MAX_CURVES]
     rows = [
         (cell_label(trial), trial.candidate.config.seed, step, value)
         for trial in by_seed

@@ -25,11 +25,11 @@ from study.layout import REPORT_FOLDER
 from study.ledger.ledger import Ledger
 from study.ledger.records import ENVIRONMENT_TAGS
 from study.plan import Plan
+from study.report.caveats import plan_caveats
 from study.report.claim_list import details, effect_text, p_text, to_records
 from study.report.claim_list import to_markdown as claims_to_markdown
 from study.report.figures import CROSSED_AXES, figures, finished_table
-from study.report.notes import notes
-from study.report.paper_tables import for_markdown, layout, to_html, to_latex, to_markdown
+from study.report.paper_tables import for_markdown, paper_table, to_html, to_latex, to_markdown
 from study.report.report_folder import REPORT, TRIALS, check_loses_nothing, template
 from study.report.spreadsheet import write_csv
 
@@ -56,7 +56,7 @@ def write_report(
     """
     check_writable(folder, "reports")
     check_loses_nothing(plan, folder)
-    table = layout(plan)
+    table = paper_table(plan)
     title = _title(plan)
     shown = by_name(figures(plan, ledger))
     judged = verdicts(plan, ledger) if judged is None else judged
@@ -64,7 +64,7 @@ def write_report(
         "report.html": _page(plan, table, judged, shown, command),
         REPORT: json.dumps(_summary(plan, judged), indent=1) + "\n",
         "tables.md": f"# {for_markdown(title)}\n\n{to_markdown(table)}\n\n{_below(plan, judged, command)}\n",
-        "tables.tex": to_latex(table, title, [MEANING, *notes(plan), _made(plan)], command),
+        "tables.tex": to_latex(table, title, [MEANING, *plan_caveats(plan), _made(plan)], command),
     }
     for name, text in written.items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -119,7 +119,7 @@ def _page(
         table=plan.space.table,
         num_trials=len(states),
         num_finished=states.count("finished"),
-        notes=notes(plan),
+        caveats=plan_caveats(plan),
         answer=to_html(table),
         intervals=MEANING,
         compared=plan.space.scale == "paper" and plan.space.table is not None,
@@ -177,7 +177,7 @@ def _title(plan: Plan) -> str:
 
 def _below(plan: Plan, judged: Sequence[ClaimVerdict], command: str) -> str:
     """What belongs below a table: verdicts, where its numbers come from, and the command that fills it."""
-    told = [f"{for_markdown(line)}\n" for line in (MEANING, *notes(plan))]
+    told = [f"{for_markdown(line)}\n" for line in (MEANING, *plan_caveats(plan))]
     if plan.space.table is not None:
         told.append(f"The paper, of which this is Table {plan.space.table}: [{TITLE}]({URL}), by {AUTHORS}.\n")
     if judged:

@@ -40,7 +40,7 @@ def published_of(space: SearchSpace, candidate: Candidate) -> list[Published]:
     ]
 
 
-def layout(plan: Plan) -> pd.DataFrame:
+def paper_table(plan: Plan) -> pd.DataFrame:
     """The study's table: axes that go down as index, `columns` across, each cell as lines of text.
 
     First comes ours, in percent: mean, 95 % interval, number of seeds, a line each where cells stand side by side; or
@@ -74,7 +74,7 @@ def layout(plan: Plan) -> pd.DataFrame:
 def cell_lines(
     cell: Mapping[Any, Any], rows: Sequence[Published], chosen: Sequence[str], *, compare: bool, narrow: bool
 ) -> tuple[str, ...]:
-    """The lines of one cell; see `layout`."""
+    """The lines of one cell; see `paper_table`."""
     mean, *rest = _own(cell)
     own = [mean, *rest] if narrow else [" ".join([mean, ", ".join(rest)]).strip()]
     own += chosen

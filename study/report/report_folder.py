@@ -12,7 +12,7 @@ import pyarrow as pa
 from revit.errors import InputError
 from study.analysis.results import trial_table
 from study.plan import Plan
-from study.report.notes import stale_notes
+from study.report.caveats import stale_caveats
 
 TRIALS, REPORT, INDEX = "trials.parquet", "report.json", "index.html"
 SUMMARIZED = {"question", "num_trials", "num_finished", "claims"}
@@ -47,7 +47,7 @@ def check_loses_nothing(plan: Plan, folder: Path) -> None:
         keys = ["seed"]
     lost = (_finished(reported, keys) & _rows(planned, keys)) - _finished(planned, keys)
     if lost:
-        reasons = stale_notes(plan) or [f"this store has {len(_finished(planned, keys))} of them"]
+        reasons = stale_caveats(plan) or [f"this store has {len(_finished(planned, keys))} of them"]
         raise ReportKeptError(
             f"{folder} keeps its report, of {len(_finished(reported, keys))} results: {'; '.join(reasons)}. "
             "Remove the folder, or give another with --reports, to have a report all the same"

@@ -4,8 +4,6 @@ import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
-from revit.datasets.registry import DATASETS
-from search_spaces.framework.scales import SCALES
 from search_spaces.framework.space import SearchSpace
 from study.analysis.intervals import MEANING
 from study.analysis.results import cell_table
@@ -54,22 +52,6 @@ def _trial_cells(trial: Trial | Outline) -> tuple[str, ...]:
 def _trials_table(space: SearchSpace, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> FittedTable:
     every = (*space.scientific, *space.nuisance_axes, "seed", "steps", *headings)
     return FittedTable(every, rows, title=f"{space.name}: {space.question}", spare=("run", "identity"))
-
-
-def notes(space: SearchSpace) -> list[str]:
-    """What is to be said beside a study's results, a line each: its scale, and what its datasets stand for."""
-    if not space.note:
-        return []
-    used = {candidate.config.dataset for candidate in space.candidates(space.seeds[:1])}
-    stand_ins: dict[str, list[str]] = {}
-    for original, dataset in SCALES[space.scale].stand_ins.items():
-        if dataset in used:
-            stand_ins.setdefault(dataset, []).append(original)
-    lines = [
-        f"{dataset} stands for {' and '.join(originals)}: {DATASETS[dataset].title}; {DATASETS[dataset].source}"
-        for dataset, originals in stand_ins.items()
-    ]
-    return [space.note, *lines]
 
 
 def _percent(share: float) -> str:

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.report import MOST_BYTES, SPACE, write_study
 from study.ledger.ledger import Ledger
 from study.plan import Folders, make_plan
-from study.report.figures import MOST_CURVES
+from study.report.figures import MAX_CURVES
 from study.report.page import write_report
 
 NUM_CELLS = len(SPACE.candidates((0,)))
@@ -52,7 +52,7 @@ def report(folders: Folders, seeds: tuple[int, ...], to: Path) -> tuple[Counter[
 def test_more_trials_make_a_report_neither_ask_mlflow_more_nor_much_larger(folders: Folders, tmp_path: Path) -> None:
     calls, num_bytes = report(folders, (0,), tmp_path / "one")
     more_calls, more_bytes = report(folders, (0, 1), tmp_path / "two")
-    curves = 2 * (MOST_CURVES - NUM_CELLS)
+    curves = 2 * (MAX_CURVES - NUM_CELLS)
     assert more_calls - calls == {"get_metric_history": curves}
     page = " ".join((tmp_path / "two" / "report.html").read_text().split())
     assert "about other seeds on these same test images, and do not generalize to new images" in page

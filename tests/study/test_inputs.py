@@ -14,7 +14,7 @@ from revit.models.weights import find_weights
 from search_spaces.framework.space import SearchSpace
 from study.ledger.records import DIGEST_PREFIX, TrialRecord, study_tags
 from study.plan import Folders, Trial, make_plan
-from study.report.notes import notes
+from study.report.caveats import plan_caveats
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_a_report_needs_no_images_and_no_weights(
     assert {trial.identity: trial.record for trial in plan.trials} == records
     assert [trial.num_steps for trial in plan.trials] == [2 * 6, 2 * 3] * 2, "36 and 18 images in batches of 7"
     assert {(trial.images, trial.weights, trial.num_test) for trial in plan.trials} == {(None, None, 12)}
-    assert any("photos" in line and "left out" in line for line in notes(plan))
+    assert any("photos" in line and "left out" in line for line in plan_caveats(plan))
 
 
 def test_a_report_on_images_that_cannot_be_decoded_any_more_says_so(
@@ -92,7 +92,7 @@ def test_a_report_on_images_that_cannot_be_decoded_any_more_says_so(
     (here / "photos" / "train" / "dark" / "3.png").write_bytes(b"no image")
     plan = make_plan(space, space.seeds, folders, {each.identity: record(each) for each in trials}, for_report=True)
     assert [trial.identity for trial in plan.trials] == [trial.identity for trial in trials]
-    assert any("3.png" in line and "--skip-broken" in line and "left out" in line for line in notes(plan))
+    assert any("3.png" in line and "--skip-broken" in line and "left out" in line for line in plan_caveats(plan))
 
 
 def test_what_was_never_trained_is_new_and_what_nobody_recorded_is_missed(

@@ -11,7 +11,7 @@ from search_spaces.framework.claims import BetterThan
 from search_spaces.framework.space import SearchSpace
 from study.ledger.records import TrialRecord, study_tags
 from study.plan import Folders, Plan, Trial, make_plan, outline
-from study.report.notes import shared_notes
+from study.report.caveats import duplicate_caveats
 from study.report.terminal_tables import plan_table
 
 BASE = FineTuneConfig(dataset="digits", resolution=8, steps=5)
@@ -104,10 +104,10 @@ def test_two_budgets_that_come_to_the_same_are_one_trial(folders: Folders) -> No
     plan = plan_of(folders, base=base, scientific=axes, seeds=(0,))
     assert len(plan.trials) == 4
     assert len(plan.to_run) == 3, "at the whole fraction, as many epochs and as many steps are one"
-    assert shared_notes(plan) == ["epoch_images used and all: 1 of 2 trials are the same, and are trained once"]
+    assert duplicate_caveats(plan) == ["epoch_images used and all: 1 of 2 trials are identical, trained once"]
     in_steps = plan_of(folders, scientific=axes, seeds=(0, 1))
-    assert shared_notes(in_steps) == ["epoch_images used and all: 4 of 4 trials are the same, and are trained once"]
-    assert shared_notes(plan_of(folders)) == []
+    assert duplicate_caveats(in_steps) == ["epoch_images used and all: 4 of 4 trials are identical, trained once"]
+    assert duplicate_caveats(plan_of(folders)) == []
 
 
 def test_a_plan_passes_on_what_is_to_be_known_of_its_datasets(folders: Folders, tmp_path: Path) -> None:

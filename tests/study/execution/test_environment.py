@@ -14,7 +14,7 @@ from study.analysis.mixed_environments import check_uniform
 from study.execution.environment import describe, expected
 from study.ledger.records import ENVIRONMENT_TAGS, TrialRecord
 from study.plan import Folders, Plan, make_plan
-from study.report.notes import notes
+from study.report.caveats import plan_caveats
 
 SPACE = SearchSpace(
     name="example",
@@ -57,9 +57,9 @@ def test_it_is_told_what_a_trial_runs_on() -> None:
 @pytest.mark.parametrize("name", ENVIRONMENT_TAGS)
 def test_a_table_that_mixes_says_so_and_can_be_refused(plan: Plan, name: str) -> None:
     check_uniform(plan)
-    assert not any("its trials ran with" in line for line in notes(plan))
+    assert not any("its trials ran with" in line for line in plan_caveats(plan))
     mixed = on_other(plan, name, "other")
-    [line] = [line for line in notes(mixed) if "its trials ran with" in line]
+    [line] = [line for line in plan_caveats(mixed) if "its trials ran with" in line]
     assert line.startswith(f"its trials ran with different {name}: ")
     assert "other (1)" in line
     with pytest.raises(InputError, match=rf"--strict-environment: trials of example differ: {name} .*other \(1\)"):

@@ -152,8 +152,8 @@ def test_a_study_of_the_papers_says_its_recipe_its_scale_and_what_its_images_are
     for name in ("report.html", "tables.md", "tables.tex"):
         text = html.unescape((tmp_path / "reports" / name).read_text())
         for said in (
-            "it is no evidence on the paper's claims",
-            "mnist_5k stands for cifar10: 5,000 handwritten digits",
+            "it is not evidence for or against the paper's claims",
+            "mnist_5k is a proxy for cifar10: 5,000 handwritten digits",
             f"dataset mnist_5k: {DATASETS['mnist_5k'].caveat}",
         ):
             assert (said.translate(LATEX) if name == "tables.tex" else said) in text

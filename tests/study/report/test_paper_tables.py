@@ -12,8 +12,8 @@ from search_spaces.framework.recipes import RECIPES
 from search_spaces.framework.space import SearchSpace
 from study.ledger.records import TrialRecord
 from study.plan import Plan, Trial
-from study.report.notes import tuned_notes
-from study.report.paper_tables import layout, published_of, to_html, to_latex, to_markdown
+from study.report.caveats import tuning_caveats
+from study.report.paper_tables import paper_table, published_of, to_html, to_latex, to_markdown
 
 # Table, study, a cell of it in the study's terms, the paper's number.
 PAPER = [
@@ -143,7 +143,7 @@ def test_values_that_are_equal_in_six_digits_are_two_cells() -> None:
         name="asks", question="?", base=FineTuneConfig(dataset="digits", steps=1), columns=("optimizer.lr",),
         scientific={"optimizer.lr": (0.12345671, 0.12345672, 0.001), "hflip": (True, False)},
     )  # fmt: skip
-    table = layout(plan_of(space, 0.9))
+    table = paper_table(plan_of(space, 0.9))
     assert table.shape == (2, 3)
     assert list(table.columns) == ["0.12345671", "0.12345672", "0.001"]
 
@@ -153,13 +153,13 @@ ELSEWHERE = "vit-finetune 92.89 (-2.89), SGD .01, batch 128, 5000 steps, warmup 
 
 def test_the_layout_is_the_papers_and_each_cell_has_ours_theirs_and_the_difference() -> None:
     space = search_spaces.load("resolution")
-    table = layout(plan_of(space, 0.9))
+    table = paper_table(plan_of(space, 0.9))
     assert list(table.columns) == ["512", "384", "224", "128", "64"]
     assert list(table.index) == ["cifar100", "flowers102_nelorth"]
     assert table.loc["cifar100", "224"] == ("90.00", "[87.97, 91.79]", "n = 2", "paper 91.19 (-1.19)", ELSEWHERE)
     assert table.loc["flowers102_nelorth", "64"][0] == "90.00"
     assert table.loc["flowers102_nelorth", "64"][2] == "n = 1 (images only)"
-    nano = layout(plan_of(space.at("nano", None), 0.9))
+    nano = paper_table(plan_of(space.at("nano", None), 0.9))
     theirs = ("paper 91.19", ELSEWHERE.replace(" (-2.89)", ""))
     assert nano.loc["photos", "28"][3:] == theirs, "no difference: not comparable"
     for text in (to_html(table), to_markdown(table), to_latex(table, "", [], "")):
@@ -169,22 +169,22 @@ def test_the_layout_is_the_papers_and_each_cell_has_ours_theirs_and_the_differen
 def test_a_cell_says_what_was_tuned_in_every_format() -> None:
     """With every rate equally good on validation images, the first of each cell's is chosen."""
     plan = plan_of(search_spaces.load("replication").at("nano", "vit_2021"), 0.9)
-    table = layout(plan)
+    table = paper_table(plan)
     for text in (to_html(table), to_markdown(table), to_latex(table, "", [], "")):
         assert text.count("optimizer.lr 0.01, tuned") == 3
-    [told] = tuned_notes(plan)
-    assert told.startswith("optimizer.lr is tuned in each cell: of 0.01, 0.03, 0.1, 0.3 the one with the best")
-    assert tuned_notes(plan_of(search_spaces.load("resolution"), 0.9)) == []
+    [told] = tuning_caveats(plan)
+    assert told.startswith("optimizer.lr is tuned in each cell over 0.01, 0.03, 0.1, 0.3: the best mean")
+    assert tuning_caveats(plan_of(search_spaces.load("resolution"), 0.9)) == []
 
 
 def test_points_that_are_not_run_leave_empty_cells() -> None:
-    table = layout(plan_of(search_spaces.load("optimizer_schedule"), 0.9))
+    table = paper_table(plan_of(search_spaces.load("optimizer_schedule"), 0.9))
     assert table.loc[("sgd", "0.01"), "plateau"] == ()
     assert table.loc[("sgd", "0.001"), "plateau"][3] == "paper 98.75 (-8.75)"
 
 
 def test_without_columns_every_cell_has_its_row() -> None:
-    table = layout(plan_of(search_spaces.load("quickstart"), 0.9))
+    table = paper_table(plan_of(search_spaces.load("quickstart"), 0.9))
     assert table.shape == (4, 1)
     assert table.loc[("sgd", "cosine")].iloc[0] == ("90.00 [87.97, 91.79], n = 2",)
 

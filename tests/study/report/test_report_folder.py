@@ -12,7 +12,7 @@ from search_spaces.framework.space import SearchSpace
 from study.analysis.results import trial_table
 from study.ledger.records import TrialRecord
 from study.plan import Folders, Plan, make_plan
-from study.report.notes import notes, stale_notes
+from study.report.caveats import plan_caveats, stale_caveats
 from study.report.report_folder import REPORT, TRIALS, ReportKeptError, check_loses_nothing, folder_name, write_index
 
 SPACE = SearchSpace(
@@ -78,10 +78,10 @@ def test_after_the_data_changed_the_report_is_kept_and_says_what_is_stale_and_wh
         for number, trial in enumerate(plan.trials)
     }  # fmt: skip
     after = make_plan(SPACE, SPACE.seeds, Folders(store=tmp_path, data=tmp_path, cache=cache_dir), before)
-    [line] = stale_notes(after)
-    assert line in notes(after)
+    [line] = stale_caveats(after)
+    assert line in plan_caveats(after)
     assert line == (
-        "stale: 4 of 4 trials were done before; since then data changed "
+        "stale: 4 of 4 trials have results of an earlier setup: data changed "
         "(lr=0.1 seed=0; lr=0.2 seed=0; lr=0.1 seed=1; 1 more)"
     )
     trial_table(finished).to_parquet(tmp_path / TRIALS)

@@ -1,0 +1,84 @@
+"""Caveats shown beside a study's results, a line each."""
+
+from collections import defaultdict
+from itertools import combinations
+
+from revit.datasets.registry import DATASETS
+from search_spaces.framework.claims import Value
+from search_spaces.framework.scales import SCALES
+from search_spaces.framework.space import SearchSpace
+from study.analysis.mixed_environments import environment_caveats
+from study.labels import trial_label
+from study.plan import Plan
+
+MAX_NAMED = 3
+"""Trials that a line names."""
+
+
+def plan_caveats(plan: Plan) -> list[str]:
+    """Return every caveat of a study: scale, proxies, data, tuning, duplicates, stale trials, mixed environments."""
+    inputs = [*space_caveats(plan.space), *plan.caveats, *tuning_caveats(plan)]
+    return [*inputs, *duplicate_caveats(plan), *stale_caveats(plan), *environment_caveats(plan)]
+
+
+def space_caveats(space: SearchSpace) -> list[str]:
+    """Return the note on the scale of a space, and a line for each dataset that is a proxy for another."""
+    if not space.note:
+        return []
+    used = {candidate.config.dataset for candidate in space.candidates(space.seeds[:1])}
+    originals: dict[str, list[str]] = {}
+    for original, proxy in SCALES[space.scale].stand_ins.items():
+        if proxy in used:
+            originals.setdefault(proxy, []).append(original)
+    lines = [
+        f"{proxy} is a proxy for {' and '.join(names)}: {DATASETS[proxy].title}; {DATASETS[proxy].source}"
+        for proxy, names in originals.items()
+    ]
+    return [space.note, *lines]
+
+
+def tuning_caveats(plan: Plan) -> list[str]:
+    """Return a line for each nuisance axis, with the values that it is tuned over."""
+    values = {
+        axis: dict.fromkeys(trial.candidate.nuisance[axis] for trial in plan.trials)
+        for axis in plan.space.nuisance_axes
+    }
+    return [
+        f"{axis} is tuned in each cell over {', '.join(map(str, found))}: the best mean validation accuracy is selected"
+        for axis, found in values.items()
+    ]
+
+
+def duplicate_caveats(plan: Plan) -> list[str]:
+    """Return a line for each two values of an axis that have trials in common."""
+    lines = []
+    for axis in (*plan.space.scientific, *plan.space.nuisance_axes):
+        by_value: dict[Value, dict[object, str]] = {}
+        for trial in plan.trials:
+            point = dict(trial.candidate.point)
+            value = point.pop(axis)
+            by_value.setdefault(value, {})[*point.values(), trial.candidate.config.seed] = trial.identity
+        for (one, ours), (other, theirs) in combinations(by_value.items(), 2):
+            both = ours.keys() & theirs.keys()
+            num_same = sum(ours[key] == theirs[key] for key in both)
+            if num_same:
+                lines.append(f"{axis} {one} and {other}: {num_same} of {len(both)} trials are identical, trained once")
+    return lines
+
+
+def stale_caveats(plan: Plan) -> list[str]:
+    """Return a line for each reason for which trials are stale."""
+    by_reason = defaultdict(list)
+    for trial in plan.trials:
+        if trial.is_stale:
+            by_reason[trial.staleness_reason].append(trial_label(trial))
+    return [
+        f"stale: {len(labels)} of {len(plan.trials)} trials have results of an earlier setup: "
+        f"{reason} ({_shorten_list(labels)})"
+        for reason, labels in by_reason.items()
+    ]
+
+
+def _shorten_list(labels: list[str]) -> str:
+    more = [f"{len(labels) - MAX_NAMED} more"] if len(labels) > MAX_NAMED else []
+    return "; ".join([*labels[:MAX_NAMED], *more])
