@@ -64,13 +64,13 @@ SPACE = SearchSpace(
 """Every kind of figure that a grid has, and claims, for which every trial's answers are read."""
 
 
-def write_study(seeds: tuple[int, ...], folders: Folders) -> tuple[Plan, Ledger]:
-    """Write SPACE with these seeds to an empty store as a launch would that finishes; every result is made up."""
+def write_study(space: SearchSpace, seeds: tuple[int, ...], folders: Folders) -> tuple[Plan, Ledger]:
+    """Write a finished study with made-up results to an empty store, as a launch would."""
     ledger = Ledger(folders.store)
-    plan = make_plan(SPACE, seeds, folders, {})
-    launch = ledger.open_launch(SPACE.name, {})
+    plan = make_plan(space, seeds, folders, {})
+    launch = ledger.open_launch(space.name, {})
     locks = Locks(folders.store / LOCKS)
-    recorder = Recorder(ledger, launch=launch, study=SPACE.tags, trials=plan.to_run, locks=locks, log=print)
+    recorder = Recorder(ledger, launch=launch, study=space.tags, trials=plan.to_run, locks=locks, log=print)
     with tempfile.TemporaryDirectory() as scratch:
         for trial in plan.trials:
             _finish(trial, recorder, Path(scratch) / trial.identity, keep_model=trial.candidate.config.seed == seeds[0])
@@ -168,7 +168,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folders = Folders(store=folder / "mlruns", data=folder, cache=folder / "cache")
-        write_study(tuple(range(num_seeds)), folders)
+        write_study(SPACE, tuple(range(num_seeds)), folders)
         print(f"{num_seeds * num_cells:,} trials written", flush=True)
         where = ["--store", str(folders.store), "--cache-dir", str(folders.cache), "--reports", str(folder / "reports")]
         seconds, used = seconds_of("-c", COMMAND, "report", SPACE.name, "--seeds", str(num_seeds), *where)

@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
@@ -217,7 +218,7 @@ def report(
             planned = make_plan(space, seeds_of(space, seeds), folders, records, for_report=True)
         if strict_environment:
             check_uniform(planned)
-        judged = _print_answer(planned, ledger)
+        judged = _print_answer(planned, ledger, records)
         command = next_command(context, "run", study=space.name)
         try:
             for path in write_report(planned, ledger, expanded(reports) / folder_name(planned), command, judged):
@@ -287,10 +288,11 @@ def _run(
         check_runnable(todo, Resources(**asked))
     code = EXIT_FINISHED
     for number, planned in enumerate(plans, start=1):
-        records = ledger.retry(ledger.trials, log=echo)
+        if todo:
+            records = ledger.retry(ledger.trials, log=echo)
         if len(plans) > 1:
             echo(f"\nstudy {number} of {len(plans)}, {_progress(todo, records)}")
-        code = max(code, _run_one(planned.with_records(records), ledger, asked, this_command(context)))
+        code = max(code, _run_one(planned.with_records(records), ledger, records, asked, this_command(context)))
         if code == EXIT_INTERRUPTED:
             break
     return code
@@ -318,7 +320,9 @@ def _progress(todo: "list[Trial]", records: "Mapping[str, TrialRecord]") -> str:
     return f"{num_done} of {len(identities)} trials of this command done"
 
 
-def _run_one(planned: "Plan", ledger: "Ledger", asked: Asked, command: str) -> int:
+def _run_one(
+    planned: "Plan", ledger: "Ledger", records: "Mapping[str, TrialRecord]", asked: Asked, command: str
+) -> int:
     todo = planned.to_run
     num_all = len({trial.identity for trial in planned.trials})
     out.print(f"{planned.space.name}: {planned.space.question}")
@@ -330,7 +334,8 @@ def _run_one(planned: "Plan", ledger: "Ledger", asked: Asked, command: str) -> i
         from study.system.provenance import launch_tags
 
         result = run_plan(planned, ledger, out, Resources(**asked), tags=launch_tags(command))
-        planned = planned.with_records(ledger.retry(ledger.trials, log=echo))
+        records = ledger.retry(ledger.trials, log=echo)
+        planned = planned.with_records(records)
         code = _tell_failures(planned, ledger, result)
     else:
         from study.ledger.orphans import clean_up_idle
@@ -338,7 +343,7 @@ def _run_one(planned: "Plan", ledger: "Ledger", asked: Asked, command: str) -> i
         ledger.retry(lambda: clean_up_idle(ledger), log=echo)
         out.print("nothing to do: every trial is done")
     ledger.retry(lambda: _share_trials(planned, ledger), log=echo)
-    _print_answer(planned, ledger)
+    _print_answer(planned, ledger, records)
     return code
 
 
@@ -372,16 +377,17 @@ def _tell_failures(planned: "Plan", ledger: "Ledger", result: "RunResult") -> in
     return EXIT_SOME_FAILED if planned.to_run else EXIT_FINISHED
 
 
-def _print_answer(planned: "Plan", ledger: "Ledger") -> "list[ClaimVerdict]":
-    """Print a study's table, what is to be known beside it, and the verdicts on its claims; return these."""
-    from study.analysis.verdicts import verdicts
+def _print_answer(planned: "Plan", ledger: "Ledger", records: "Mapping[str, TrialRecord]") -> "list[ClaimVerdict]":
+    """Print a study's table, the notes on it, and the verdicts on its claims; return these."""
+    from study.analysis.verdicts import claim_verdicts
+    from study.ledger.predictions import read_correct
     from study.report.claim_list import to_lines
     from study.report.terminal_tables import terminal_table
 
     out.print()
     out.print(terminal_table(planned))
     _tell_notes(planned)
-    judged = verdicts(planned, ledger)
+    judged = claim_verdicts(planned, records, partial(read_correct, ledger))
     for line in to_lines(judged):
         echo(line)
     return judged

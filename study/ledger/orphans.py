@@ -27,9 +27,10 @@ class Orphan:
 
 def find_orphans(ledger: Ledger) -> Iterator[Orphan]:
     """What may be removed from a store, unless its owner lives."""
-    settled = {identity for identity, record in ledger.trials().items() if record.is_terminal}
-    for folder in inside(ledger.root / WORK):
-        if folder.name in settled:
+    work = inside(ledger.root / WORK)
+    records = ledger.trials() if work else {}
+    for folder in work:
+        if folder.name in records and records[folder.name].is_terminal:
             yield Orphan(folder, folder.name, "work folder of a trial that is settled")
     for folder in inside(ledger.root / TUNE):
         yield Orphan(folder, folder.name, "folder of a launch that died")

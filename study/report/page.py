@@ -20,7 +20,7 @@ from study.analysis.anova import anova
 from study.analysis.claim_tests import PUBLISHED_SEED_SD
 from study.analysis.intervals import MEANING
 from study.analysis.results import cell_table, trial_table
-from study.analysis.verdicts import ClaimVerdict, verdicts
+from study.analysis.verdicts import ClaimVerdict
 from study.layout import REPORT_FOLDER
 from study.ledger.ledger import Ledger
 from study.ledger.records import ENVIRONMENT_TAGS
@@ -37,9 +37,7 @@ MOST_NAME_CHARS = 100
 """Of a figure's file name, however long its cells are called."""
 
 
-def write_report(
-    plan: Plan, ledger: Ledger, folder: Path, command: str, judged: Sequence[ClaimVerdict] | None = None
-) -> list[Path]:
+def write_report(plan: Plan, ledger: Ledger, folder: Path, command: str, judged: Sequence[ClaimVerdict]) -> list[Path]:
     """Write report.html, report.json, tables.md, tables.tex, cells.csv, trials.parquet, figures/; return their paths.
 
     In figures/ is each figure of the page, as plotly's JSON: `plotly.io.read_json` opens it. Where the study was ever
@@ -48,7 +46,7 @@ def write_report(
     Args:
         folder: of these reports alone (`folder_name`).
         command: what runs the study, and so fills what is missing.
-        judged: its claims, where they are judged already.
+        judged: the verdicts on its claims.
 
     Raises:
         InputError: the folder cannot be written.
@@ -59,7 +57,6 @@ def write_report(
     table = paper_table(plan)
     title = _title(plan)
     shown = by_name(figures(plan, ledger))
-    judged = verdicts(plan, ledger) if judged is None else judged
     written = {
         "report.html": _page(plan, table, judged, shown, command),
         REPORT: json.dumps(_summary(plan, judged), indent=1) + "\n",

@@ -1,13 +1,16 @@
 """The benchmark's study, smaller: what a report reads and writes as trials come to be more."""
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.report import MOST_BYTES, SPACE, write_study
+from study.analysis.verdicts import claim_verdicts
 from study.ledger.ledger import Ledger
+from study.ledger.predictions import read_correct
 from study.plan import Folders, make_plan
 from study.report.figures import MAX_CURVES
 from study.report.page import write_report
@@ -23,7 +26,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Folder
     """Of a store that has the whole study, of two seeds."""
     root = tmp_path_factory.mktemp("made_up")
     folders = Folders(store=root / "mlruns", data=root, cache=cache_dir)
-    plan, _ = write_study((0, 1), folders)
+    plan, _ = write_study(SPACE, (0, 1), folders)
     assert {trial.state for trial in plan.trials} == {"finished"}
     return folders
 
@@ -43,9 +46,11 @@ class Counted:
 def report(folders: Folders, seeds: tuple[int, ...], to: Path) -> tuple[Counter[str], int]:
     """Calls of MLflow that a report of these seeds makes, and bytes that it has."""
     ledger = Ledger(folders.store)
-    plan = make_plan(SPACE, seeds, folders, ledger.trials())
+    records = ledger.trials()
+    plan = make_plan(SPACE, seeds, folders, records)
     client = ledger._client = Counted(ledger._client)
-    write_report(plan, ledger, to, "")
+    judged = claim_verdicts(plan, records, partial(read_correct, ledger))
+    write_report(plan, ledger, to, "", judged)
     return client.calls, sum(path.stat().st_size for path in to.rglob("*") if path.is_file())
 
 

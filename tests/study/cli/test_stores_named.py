@@ -71,7 +71,7 @@ def test_several_studies_are_run_under_a_line_that_says_how_far_all_have_come(
         return RunResult(outcomes={}, messages={}, interrupted=False, stopped="")
 
     monkeypatch.setattr("study.execution.runner.run_plan", run_two_trials)
-    monkeypatch.setattr(studies, "_print_answer", lambda plan, ledger: [])
+    monkeypatch.setattr(studies, "_print_answer", lambda plan, ledger, records: [])
     monkeypatch.setattr(studies, "spaces_of", lambda *_: spaces)
     where = ["--store", str(tmp_path / "mlruns"), "--cache-dir", str(cache_dir)]
     assert ended(["run", "all", *where], monkeypatch) == 1, "not all trials are done"

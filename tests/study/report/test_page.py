@@ -6,8 +6,9 @@ import math
 import platform
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -28,11 +29,12 @@ from search_spaces.framework.claims import BetterThan, Trend
 from search_spaces.framework.space import SearchSpace
 from study.analysis.intervals import MEANING
 from study.analysis.results import reported_trials
-from study.analysis.verdicts import claim_frame, verdicts
+from study.analysis.verdicts import ClaimVerdict, claim_frame, claim_verdicts
 from study.execution.resources import Resources
 from study.execution.runner import run_plan
 from study.ledger.ledger import Ledger
-from study.plan import Folders, Plan, make_plan
+from study.ledger.predictions import read_correct
+from study.plan import Folders, Plan, Trial, make_plan
 from study.report.claim_list import details, to_lines
 from study.report.figures import FIGURES, Study, figures
 from study.report.page import by_name, write_report
@@ -69,11 +71,23 @@ def finished(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tup
     return plan.with_records(ledger.trials()), ledger
 
 
+def verdicts_of(plan: Plan, ledger: Ledger) -> list[ClaimVerdict]:
+    return claim_verdicts(plan, ledger.trials(), partial(read_correct, ledger))
+
+
+def frame_of(trials: Sequence[Trial], ledger: Ledger) -> pd.DataFrame:
+    return claim_frame(trials, ledger.trials(), partial(read_correct, ledger))
+
+
+def write(plan: Plan, ledger: Ledger, folder: Path) -> None:
+    write_report(plan, ledger, folder, COMMAND, verdicts_of(plan, ledger))
+
+
 @pytest.fixture(scope="module")
 def folder(finished: tuple[Plan, Ledger], tmp_path_factory: pytest.TempPathFactory) -> Path:
     plan, ledger = finished
     folder = tmp_path_factory.mktemp("reports") / "looks"
-    write_report(plan, ledger, folder, COMMAND)
+    write(plan, ledger, folder)
     return folder
 
 
@@ -148,7 +162,7 @@ def test_a_study_of_the_papers_says_its_recipe_its_scale_and_what_its_images_are
 ) -> None:
     folders = Folders(store=tmp_path / "mlruns", data=tmp_path, cache=cache_dir)
     plan = make_plan(search_spaces.load("pos_embed").at("nano", "authors"), (0,), folders, {})
-    write_report(plan, Ledger(folders.store), tmp_path / "reports", COMMAND)
+    write(plan, Ledger(folders.store), tmp_path / "reports")
     for name in ("report.html", "tables.md", "tables.tex"):
         text = html.unescape((tmp_path / "reports" / name).read_text())
         for said in (
@@ -208,19 +222,19 @@ def test_every_figure_of_the_page_is_a_file_that_plotly_opens(finished: tuple[Pl
 
 def test_figures_of_an_earlier_report_go(finished: tuple[Plan, Ledger], tmp_path: Path) -> None:
     plan, ledger = finished
-    write_report(plan, ledger, tmp_path, COMMAND)
+    write(plan, ledger, tmp_path)
     assert (tmp_path / "figures" / "training-loss-during-training.json").exists()
     (tmp_path / TRIALS).unlink()
-    write_report(plan.with_records({}), ledger, tmp_path, COMMAND)
+    write(plan.with_records({}), ledger, tmp_path)
     assert list((tmp_path / "figures").iterdir()) == []
 
 
 def test_a_report_of_an_empty_store_takes_no_good_ones_place(finished: tuple[Plan, Ledger], tmp_path: Path) -> None:
     plan, ledger = finished
-    write_report(plan, ledger, tmp_path, COMMAND)
+    write(plan, ledger, tmp_path)
     before = (tmp_path / "report.html").read_bytes()
     with pytest.raises(ReportKeptError, match="keeps its report, of 12 results: this store has 0 of them"):
-        write_report(plan.with_records({}), ledger, tmp_path, COMMAND)
+        write(plan.with_records({}), ledger, tmp_path)
     assert (tmp_path / "report.html").read_bytes() == before
 
 
@@ -242,7 +256,7 @@ def test_verdicts_stand_in_the_terminal_in_markdown_and_as_json_too(
     finished: tuple[Plan, Ledger], folder: Path
 ) -> None:
     plan, ledger = finished
-    judged = verdicts(plan, ledger)
+    judged = verdicts_of(plan, ledger)
     lines, markdown = to_lines(judged), (folder / "tables.md").read_text()
     summary = json.loads((folder / "report.json").read_text())
     assert (summary["study"], summary["num_trials"], summary["num_finished"]) == ("looks", 12, 12)
@@ -256,7 +270,7 @@ def test_verdicts_stand_in_the_terminal_in_markdown_and_as_json_too(
 
 def test_claims_see_the_answers_to_each_image(finished: tuple[Plan, Ledger]) -> None:
     plan, ledger = finished
-    frame = claim_frame(reported_trials(plan), ledger)
+    frame = frame_of(reported_trials(plan), ledger)
     assert len(frame) == 12
     for row in frame.itertuples():
         assert len(row.right) == row.num_test == 359
@@ -266,8 +280,8 @@ def test_claims_see_the_answers_to_each_image(finished: tuple[Plan, Ledger]) -> 
 
 def test_one_seed_is_judged_by_what_the_ledger_knows_of_the_spread(finished: tuple[Plan, Ledger]) -> None:
     plan, ledger = finished
-    frame = claim_frame([trial for trial in reported_trials(plan) if trial.candidate.config.seed == 0], ledger)
-    by_cell = claim_frame(reported_trials(plan), ledger).groupby(["resolution", "model.pos_embed"])["test_accuracy"]
+    frame = frame_of([trial for trial in reported_trials(plan) if trial.candidate.config.seed == 0], ledger)
+    by_cell = frame_of(reported_trials(plan), ledger).groupby(["resolution", "model.pos_embed"])["test_accuracy"]
     assert len(frame) == 6
     [spread] = set(frame["spread"])
     assert spread == pytest.approx((by_cell.var().mean(), 6))
@@ -280,7 +294,7 @@ def test_published_accuracies_are_to_be_matched_at_the_papers_scale_only(
     tmp_path: Path, scale: str, reason: str
 ) -> None:
     nothing = Plan(space=search_spaces.load("replication").at(scale, None), trials=())
-    [(ours, published)] = verdicts(nothing, Ledger(tmp_path / "mlruns"))
+    [(ours, published)] = verdicts_of(nothing, Ledger(tmp_path / "mlruns"))
     assert ours.verdict == "inconclusive"
     assert details(ours).endswith(reason)
     assert published is not None
@@ -288,7 +302,7 @@ def test_published_accuracies_are_to_be_matched_at_the_papers_scale_only(
 
 def test_claims_are_said_in_the_terms_of_the_tables(tmp_path: Path) -> None:
     nothing = Plan(space=search_spaces.load("resolution").at("nano", None), trials=())
-    lines = to_lines(verdicts(nothing, Ledger(tmp_path / "mlruns")))
+    lines = to_lines(verdicts_of(nothing, Ledger(tmp_path / "mlruns")))
     told = "resolution 28 is the best of 64, 48, 28, 16, 8, where dataset photos"
     assert f"{told}; no result of dataset photos, resolution 28; from the paper's numbers: " in lines[0]
 
@@ -299,7 +313,7 @@ def test_a_study_of_which_nothing_has_finished_says_what_is_missing(
     plan, ledger = finished
     nothing = plan.with_records({})
     assert figures(nothing, ledger) == []
-    write_report(nothing, ledger, tmp_path / "looks", COMMAND)
+    write(nothing, ledger, tmp_path / "looks")
     page = (tmp_path / "looks" / "report.html").read_text()
     assert page.count("missing: 2 not run") == 6
     assert "What fills the missing cells" in page
