@@ -405,14 +405,14 @@ def test_fetch_without_network_names_every_file_where_to_get_it_and_where_to_put
         assert re.search(rf"{re.escape(url)}.* -> {re.escape(str(place))}", done.stdout), done.stdout
 
 
-def test_the_doctor_says_what_is_wrong_and_mends_it(tmp_path: Path) -> None:
+def test_the_doctor_reports_and_repairs_problems(tmp_path: Path) -> None:
     folders = [*where(tmp_path), "--data-dir", str(tmp_path / "data")]
     assert "no store yet" in call("doctor", *folders).stdout
     Ledger(tmp_path / "mlruns").open_launch("example", {})
-    ill, mended, well = (call("doctor", *folders, *fix) for fix in ([], ["--fix"], []))
-    assert re.search("^to fix  store: 1 runs whose process died", ill.stdout, re.MULTILINE)
-    assert re.search("^fixed   store: 1 runs whose process died", mended.stdout, re.MULTILINE)
-    assert (ill.returncode, mended.returncode, well.returncode) == (1, 0, 0)
+    unhealthy, repaired, healthy = (call("doctor", *folders, *fix) for fix in ([], ["--fix"], []))
+    assert re.search("^fixable  store: 1 orphaned RUNNING runs", unhealthy.stdout, re.MULTILINE)
+    assert re.search("^fixed    store: 1 orphaned RUNNING runs", repaired.stdout, re.MULTILINE)
+    assert (unhealthy.returncode, repaired.returncode, healthy.returncode) == (1, 0, 0)
 
 
 def test_prune_shows_what_may_go_and_removes_it_only_when_told_to(tmp_path: Path) -> None:

@@ -30,26 +30,26 @@ LOOPBACK = "127.0.0.1"
 
 
 def doctor(
-    fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Repair what is marked fixable.")] = False,
     store: StoreAddress = DEFAULT_STORE,
     data_dir: DataFolder = DEFAULT_DATA,
     weights_dir: WeightsFolder = None,
     cache_dir: CacheFolder = DEFAULT_CACHE,
 ) -> None:
-    """Check the store, what studies read, and this machine.
+    """Check the store, the input files, and this machine.
 
-    It says a line for each, and changes nothing without --fix.
+    Shows a line per check, and changes nothing without --fix.
 
-    Exit code: 0 nothing needs you, 1 something does: `doctor --fix` mends what is "to fix", you what is to "look" at.
+    Exit code: 0 healthy, 1 problems found: --fix repairs those marked fixable.
     """
     from study.maintenance.doctor import diagnose
 
     folders = folders_of(store, data_dir, weights_dir, cache_dir)
     echo_store(folders)
     code = EXIT_FINISHED
-    for finding in diagnose(folders, fix=fix):
-        echo(f"{finding.verdict:<6}  {finding.text}")
-        code = code if finding.is_well else EXIT_SOME_FAILED
+    for result in diagnose(folders, fix=fix):
+        echo(f"{result.level:<7}  {result.text}")
+        code = code if result.is_healthy else EXIT_SOME_FAILED
     raise typer.Exit(code)
 
 

@@ -30,7 +30,7 @@ from mlflow.exceptions import MlflowException, RestException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.store.db.utils import _get_latest_schema_revision, _initialize_tables
+from mlflow.store.db.utils import _initialize_tables
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.rest_utils import http_request
@@ -562,12 +562,6 @@ def _create_database(path: Path) -> None:
     engine.dispose()
     (unfinished / path.name).rename(path)
     unfinished.rmdir()
-
-
-def latest_schema() -> str:
-    """The version of the tables that this MLflow works on; it opens no database of another."""
-    version: str = _get_latest_schema_revision()  # type: ignore[no-untyped-call]  # MLflow leaves it so
-    return version
 
 
 def tracking_uri(root: Path) -> str:

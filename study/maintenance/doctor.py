@@ -1,4 +1,4 @@
-"""Says whether all is well: with the store of results, what studies read, and the machine."""
+"""Every health check: of the machine, the input files, the store."""
 
 from collections.abc import Iterator
 
@@ -11,10 +11,10 @@ from study.plan import Folders
 
 
 def diagnose(folders: Folders, *, fix: bool) -> Iterator[CheckResult]:
-    """Look at everything, a line each.
+    """Run all checks, a line each.
 
     Args:
-        fix: mend what can be mended; else nothing is changed.
+        fix: repair what is fixable; else nothing is changed.
     """
     yield from check_versions()
     yield from check_devices()

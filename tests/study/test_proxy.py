@@ -94,8 +94,8 @@ def test_runs_that_a_late_request_made_are_merged(
         clean_up(ledger, launched(ledger))
     elif how == "doctor":
         folders = Folders(store=ledger.root, data=tmp_path, cache=tmp_path, server=ledger.server)
-        assert how in " ".join(each.text for each in check_server(folders, fix=False) if each.verdict == "to fix")
-        assert how in " ".join(each.text for each in check_server(folders, fix=True) if each.verdict == "fixed")
+        assert how in " ".join(each.text for each in check_server(folders, fix=False) if each.level == "fixable")
+        assert how in " ".join(each.text for each in check_server(folders, fix=True) if each.level == "fixed")
     else:
         clean_up_idle(ledger)
     [run] = ledger._runs_of("identity", how)

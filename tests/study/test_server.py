@@ -297,9 +297,9 @@ def test_the_doctor_looks_at_a_server(server: Server, tmp_path: Path) -> None:
     folders = Folders(store=tmp_path / "here", data=tmp_path, cache=tmp_path, server=server.address)
     answers, launches, *_ = check_server(folders, fix=False)
     assert not folders.store.exists(), "who only reads from a server makes no folder"
-    assert answers.is_well
+    assert answers.is_healthy
     assert server.address in answers.text
-    assert launches.text == "store: 0 launches are running there: -"
+    assert launches.text == "store: 0 running launches: -"
 
 
 def test_a_trial_that_no_launch_runs_is_told_and_the_next_launch_ends_it(
@@ -312,7 +312,7 @@ def test_a_trial_that_no_launch_runs_is_told_and_the_next_launch_ends_it(
     ledger.close_launch(launch, "failed", {})
     *_, orphans = check_server(folders, fix=False)
     assert known.run_id in orphans.text
-    assert not orphans.is_well
+    assert not orphans.is_healthy
     ledger.close_stale_runs(launched(ledger))
     assert ledger.find("orphan").outcome == "interrupted"
 
@@ -325,7 +325,7 @@ def test_a_server_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=f"{address} is no store that MLflow can open"):
             Ledger(folders.store, folders.server)
         [finding] = check_server(folders, fix=False)
-    assert not finding.is_well
+    assert not finding.is_healthy
 
 
 def test_what_a_server_refuses_does_not_pass_and_what_is_its_fault_does(server: Server, tmp_path: Path) -> None:

@@ -1,20 +1,20 @@
-"""What is looked at to say whether a store, its inputs and this machine are sound."""
+"""The checks of `doctor`, one module for each thing that can be unhealthy."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-Verdict = Literal["ok", "fixed", "to fix", "look"]
-"""`to fix` can be fixed by the doctor, `look` only by the user."""
+Level = Literal["ok", "warn", "error", "fixable", "fixed"]
+"""`fixable` is repaired by `doctor --fix`, `warn` and `error` only by the user."""
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One line of the doctor's: how something is, and where it is not well, what to do."""
+    """One line of `doctor`: a state, and what to do if it is unhealthy."""
 
-    verdict: Verdict
+    level: Level
     text: str
 
     @property
-    def is_well(self) -> bool:
-        """Whether the user need do nothing."""
-        return self.verdict in ("ok", "fixed")
+    def is_healthy(self) -> bool:
+        """True if there is nothing left to do."""
+        return self.level in ("ok", "fixed")

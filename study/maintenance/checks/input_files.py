@@ -1,4 +1,4 @@
-"""Whether decoded images and pretrained weights are what they were when they came here."""
+"""Checks of what studies read: decoded images, pretrained weights."""
 
 import re
 import shutil
@@ -19,26 +19,27 @@ from search_spaces.framework.space import SearchSpace
 from study.ledger.orphans import inside, tree_size
 from study.maintenance.checks import CheckResult
 
-STORE = re.compile(".+-[0-9a-f]{16}")
-"""How the folder of a decoded dataset is called."""
-LONGEST_BUILD_S = 86_400.0
-"""Without a byte written, after which decoding has died: the time that users are given who suspended it."""
+IMAGE_STORE = re.compile(".+-[0-9a-f]{16}")
+"""Folder name of a decoded dataset."""
+MAX_BUILD_IDLE_S = 86_400.0
+"""A build folder idle this long is considered abandoned."""
 
 
 def check_datasets(cache: Path, *, fix: bool) -> Iterator[CheckResult]:
-    """Look at the image stores of a cache folder, by their sizes, and at what is left of decoding that was killed."""
-    faults = {folder: _fault(folder) for folder in inside(cache) if STORE.fullmatch(folder.name)}
+    """Check the sizes of decoded datasets, and find build folders that were abandoned."""
+    faults = {folder: _fault(folder) for folder in inside(cache) if IMAGE_STORE.fullmatch(folder.name)}
     for folder, fault in faults.items():
         if fault:
-            yield CheckResult("look", f"images: {fault}; remove {folder}: the next `plan` decodes it again")
-    yield CheckResult("ok", f"images: {list(faults.values()).count('')} datasets in {cache} are whole by their sizes")
-    old = [folder for folder in cache.glob("building-*") if _age_s(folder) > LONGEST_BUILD_S]
-    if old and not _is_decoding(cache):
-        size = decimal(sum(map(tree_size, old)))
+            yield CheckResult("error", f"images: {fault}; remove {folder}: the next `plan` decodes it again")
+    yield CheckResult("ok", f"images: {list(faults.values()).count('')} datasets in {cache} verified by size")
+    abandoned = [folder for folder in cache.glob("building-*") if _idle_s(folder) > MAX_BUILD_IDLE_S]
+    if abandoned and not _is_decoding(cache):
+        size = decimal(sum(map(tree_size, abandoned)))
         if fix:
-            for folder in old:
+            for folder in abandoned:
                 shutil.rmtree(folder)
-        yield CheckResult("fixed" if fix else "to fix", f"images: {len(old)} half-decoded datasets in {cache} ({size})")
+        text = f"images: {len(abandoned)} abandoned build folders in {cache} ({size})"
+        yield CheckResult("fixed" if fix else "fixable", text)
 
 
 def _fault(folder: Path) -> str:
@@ -49,13 +50,13 @@ def _fault(folder: Path) -> str:
     return ""
 
 
-def _age_s(folder: Path) -> float:
-    """Seconds since anything in it was written."""
+def _idle_s(folder: Path) -> float:
+    """Return the seconds since anything in a folder was written."""
     return time.time() - max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
 
 
 def _is_decoding(cache: Path) -> bool:
-    """Whether any process decodes a dataset into this cache."""
+    """Return True if a process decodes a dataset into this cache."""
     return any(_is_held(path) for path in (cache / "sources").glob("*.lock"))
 
 
@@ -68,31 +69,31 @@ def _is_held(path: Path) -> bool:
 
 
 def check_weights() -> Iterator[CheckResult]:
-    """Look at the weights that the studies start from, of which only those that are here can be wrong."""
+    """Check that the pretrained weights of the studies can be read, if they are present."""
     models: dict[ModelConfig, None] = {}
     for name in search_spaces.names():
         try:
             models |= dict.fromkeys(_models(search_spaces.load(name)))
         except InputError as error:
-            yield CheckResult("look", f"studies: {error}")
-    here, absent = 0, []
+            yield CheckResult("error", f"studies: {error}")
+    num_read, missing = 0, []
     for model in models:
         try:
-            weights = find_weights(model)
+            path = find_weights(model)
         except InputError:
-            absent.append(model.name)
+            missing.append(model.name)
             continue
         try:
-            weights_digest(weights)
-            here += 1
+            weights_digest(path)
+            num_read += 1
         except InputError as error:
-            yield CheckResult("look", f"weights: {error}")
-    away = f"; {len(absent)} are not here, which `fetch` gets: {', '.join(absent)}" if absent else ""
-    yield CheckResult("ok", f"weights: those of {here} models are here and can be read{away}")
+            yield CheckResult("error", f"weights: {error}")
+    advice = f"; {len(missing)} missing, get them with `fetch`: {', '.join(missing)}" if missing else ""
+    yield CheckResult("ok", f"weights: {num_read} models present{advice}")
 
 
 def _models(space: SearchSpace) -> list[ModelConfig]:
-    """The pretrained models that a study names, at any scale."""
+    """Return the pretrained models that a study names, at any scale."""
     spaces = [space] if space.base is not None else [space.at(scale, None) for scale in SCALES]
     configs = [candidate.config for each in spaces for candidate in each.candidates(each.seeds[:1])]
     models = (config.model for config in configs if config.model.pretrained)

@@ -1,14 +1,14 @@
-"""What this machine has to train with: versions, processors, memory, disks."""
+"""Checks of this machine: versions, processors, memory, disks."""
 
 import os
 import platform
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, metadata, requires, version
+from importlib.metadata import version
 from pathlib import Path
 
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 from rich.filesize import decimal
 
 from revit.errors import InputError
@@ -16,48 +16,33 @@ from study.maintenance.checks import CheckResult
 from study.system.limits import check_processes, memory_limit
 
 PACKAGE = "revit-study"
-SHOWN = ("torch", "timm", "ray", "mlflow", "optuna")
-"""Packages whose versions are told even where they will do."""
+SHOWN_PACKAGES = ("torch", "timm", "ray", "mlflow", "optuna")
 
 SHARED_MEMORY = Path("/dev/shm")
-LITTLE_DISK = 5e9
-"""Bytes: of a study at the paper's scale, the models and checkpoints alone may need as many."""
-LITTLE_SHARED_MEMORY = 512e6
-"""Bytes: a container has 64 MB unless told otherwise, and Ray then keeps its objects on a disk."""
+MIN_FREE_DISK_BYTES = 5e9
+"""The models and checkpoints of one study at paper scale may need as much."""
+MIN_SHARED_MEMORY_BYTES = 512e6
+"""A container has 64 MB by default; Ray then keeps its objects on a disk."""
 
 
 def check_versions() -> Iterator[CheckResult]:
-    """Hold what is installed against what this project asks for."""
-    python = platform.python_version()
-    wanted_python = metadata(PACKAGE)["Requires-Python"]
-    if python not in SpecifierSet(wanted_python):
-        yield CheckResult("look", f"versions: Python {python} is installed, {wanted_python} is needed")
-    needed = [Requirement(text) for text in requires(PACKAGE) or ()]
-    for each in needed:
-        if each.marker is not None and not each.marker.evaluate({"extra": ""}):
-            continue
-        installed = _installed(each.name)
-        if not each.specifier.contains(installed, prereleases=True):
-            wanted = f"{each.name}{each.specifier}"
-            yield CheckResult("look", f"versions: {installed} of {each.name} is installed: pip install '{wanted}'")
-    told = ", ".join(f"{name} {_installed(name)}" for name in SHOWN)
-    yield CheckResult("ok", f"versions: Python {python}, {told}")
-
-
-def _installed(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "0"
+    """Check the installed packages against this project's requirements, by `pip check`."""
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    ours = [line for line in done.stdout.splitlines() if line.startswith(f"{PACKAGE} ")]
+    for line in (*ours, *done.stderr.splitlines()[-1:]):
+        yield CheckResult("error", f"versions: {line}")
+    shown = ", ".join(f"{name} {version(name)}" for name in SHOWN_PACKAGES)
+    yield CheckResult("ok", f"versions: Python {platform.python_version()}, {shown}")
 
 
 def check_devices() -> Iterator[CheckResult]:
-    """Tell the processors and GPUs, and their memory."""
+    """Report the processors and GPUs with their memory."""
     import torch
 
     from revit.training.device import uses_bf16
 
-    yield CheckResult("ok", f"devices: {os.cpu_count()} CPUs, {decimal(memory_limit())} of memory")
+    yield CheckResult("ok", f"devices: {os.cpu_count()} CPUs, {decimal(memory_limit())} memory")
     gpus = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
     for gpu in gpus:
         free, total = torch.cuda.mem_get_info(gpu)
@@ -65,31 +50,31 @@ def check_devices() -> Iterator[CheckResult]:
         name = torch.cuda.get_device_name(gpu)
         yield CheckResult("ok", f"devices: {gpu} {name}, {decimal(free)} of {decimal(total)} free, {bf16}")
     if not gpus:
-        yield CheckResult("ok", "devices: no GPU, so trials train on CPUs")
+        yield CheckResult("ok", "devices: no GPU, trials train on CPUs")
 
 
 def check_limits() -> Iterator[CheckResult]:
-    """Tell of limits that do not let Ray start."""
+    """Check that the limits on processes let Ray start."""
     try:
         check_processes()
     except InputError as error:
-        yield CheckResult("look", f"processes: {error}")
+        yield CheckResult("error", f"processes: {error}")
 
 
 def check_disks(folders: Mapping[str, Path]) -> Iterator[CheckResult]:
-    """Tell the space for each folder, by the option that names another."""
+    """Check the free space of each folder, given by its option, and of shared memory."""
     for option, folder in folders.items():
         free = shutil.disk_usage(_existing(folder)).free
-        if free < LITTLE_DISK:
-            advice = f"clear some, or name another with {option}"
-            yield CheckResult("look", f"disks: only {decimal(free)} free for {folder}: {advice}")
+        if free < MIN_FREE_DISK_BYTES:
+            advice = f"free some, or name another folder with {option}"
+            yield CheckResult("warn", f"disks: only {decimal(free)} free for {folder}: {advice}")
         else:
             yield CheckResult("ok", f"disks: {decimal(free)} free for {folder}")
     if SHARED_MEMORY.is_dir():
         size = shutil.disk_usage(SHARED_MEMORY).total
-        if size < LITTLE_SHARED_MEMORY:
+        if size < MIN_SHARED_MEMORY_BYTES:
             advice = "start the container with --shm-size=2g"
-            yield CheckResult("look", f"disks: {SHARED_MEMORY} has only {decimal(size)}: {advice}")
+            yield CheckResult("warn", f"disks: {SHARED_MEMORY} has only {decimal(size)}: {advice}")
 
 
 def _existing(folder: Path) -> Path:

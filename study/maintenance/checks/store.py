@@ -1,4 +1,4 @@
-"""Whether a store of results is sound: its database, the trials in it, and the files beside it."""
+"""Checks of a store folder: its database, trials, files."""
 
 import json
 import re
@@ -16,18 +16,18 @@ from rich.filesize import decimal
 
 from revit.errors import InputError
 from study.layout import ARTIFACTS, CHECKPOINT, DATABASE, LOCKS, NEEDED_FILES, WORK
-from study.ledger.ledger import Ledger, latest_schema, tracking_uri
+from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.orphans import clean_up, find_orphans, inside, is_dead, merge_duplicates, tree_size
 from study.ledger.records import STEPS_DONE, RunInfo
-from study.maintenance.checks import CheckResult, Verdict
+from study.maintenance.checks import CheckResult, Level
 
 RUN_ID = re.compile("[0-9a-f]{32}")
-"""How MLflow names a run, and the folder of its artifacts."""
+"""MLflow's id of a run, which is also the name of its folder in artifacts/."""
 
 
-class Store(NamedTuple):
-    """A store that opens, and what may be done to it."""
+class OpenStore(NamedTuple):
+    """A store that could be opened."""
 
     ledger: Ledger
     run_infos: list[RunInfo]
@@ -35,109 +35,91 @@ class Store(NamedTuple):
     fix: bool
 
     @property
-    def verdict(self) -> Verdict:
-        """Of what the doctor can fix."""
-        return "fixed" if self.fix else "to fix"
+    def fix_level(self) -> Level:
+        """Level of a problem that `doctor --fix` repairs."""
+        return "fixed" if self.fix else "fixable"
 
     def trials(self) -> list[RunInfo]:
-        """The runs of trials, but for deleted ones."""
+        """Return the runs of trials that are not deleted."""
         return [each for each in self.run_infos if each.identity and each.is_ours and not each.deleted]
 
 
 def check_store(root: Path, *, fix: bool) -> Iterator[CheckResult]:
-    """Look at a store; there need be none yet."""
+    """Run CHECKS on a store; no store yet is healthy."""
     database = root / DATABASE
     if not database.exists():
         yield CheckResult("ok", f"store: no store yet at {root}")
         return
-    fault = _fault(database)
-    if fault:
-        yield CheckResult("look", f"store: {database} {fault}")
-        return
     try:
+        _check_integrity(database)
         ledger = Ledger(root)
+        yield CheckResult("ok", f"store: {database} is intact; schema version matches")
+        store = OpenStore(ledger, ledger.run_infos(), Locks(root / LOCKS), fix)
+        for healthy, check in CHECKS.items():
+            yield from list(check(store)) or [CheckResult("ok", f"store: {healthy}")]
     except InputError as error:
-        yield CheckResult("look", f"store: {error}")
-        return
-    yield CheckResult("ok", f"store: {database} opens, is whole, and of this MLflow's version")
-    store = Store(ledger, ledger.run_infos(), Locks(root / LOCKS), fix)
-    try:
-        for well, check in CHECKS.items():
-            yield from list(check(store)) or [CheckResult("ok", f"store: {well}")]
-    except InputError as error:
-        yield CheckResult("look", f"store: {error}")
+        yield CheckResult("error", f"store: {error}")
 
 
-def _fault(database: Path) -> str:
-    """What is wrong with the database, and what to do; empty where nothing is. Writes nothing."""
+def _check_integrity(database: Path) -> None:
+    """Raise InputError if SQLite finds the database damaged."""
     try:
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
-            [told, *_] = [text for (text,) in connection.execute("PRAGMA integrity_check")]
-            [version] = [text for (text,) in connection.execute("SELECT version_num FROM alembic_version")]
+            [result, *_] = [text for (text,) in connection.execute("PRAGMA integrity_check")]
     except sqlite3.Error as error:
-        return f"cannot be read: {error}; take it from a backup"
-    if told != "ok":
-        advice = "take it from a backup, or save what can be read with sqlite3's .recover"
-        return f"is damaged: {told.splitlines()[-1]}; {advice}"
-    if version != latest_schema():
-        upgrade = f"python -m mlflow db upgrade {tracking_uri(database.parent)}"
-        return f"is of another MLflow's version ({version}): keep a copy of it, then upgrade it with `{upgrade}`"
-    return ""
+        raise InputError(f"{database} cannot be read: {error}; restore a backup") from error
+    if result != "ok":
+        advice = "restore a backup, or save what can be read with sqlite3's .recover"
+        raise InputError(f"{database} is damaged: {result.splitlines()[-1]}; {advice}")
 
 
-def _strangers(store: Store) -> Iterator[CheckResult]:
-    strange = [each.run_id for each in store.run_infos if not each.is_ours]
-    if strange:
-        yield CheckResult("look", f"store: runs of another experiment, which no table shows: {', '.join(strange)}")
+def _check_foreign_runs(store: OpenStore) -> Iterator[CheckResult]:
+    foreign = [each.run_id for each in store.run_infos if not each.is_ours]
+    if foreign:
+        yield CheckResult("warn", f"store: runs of another experiment, which no table shows: {', '.join(foreign)}")
 
 
-def _moved(store: Store) -> Iterator[CheckResult]:
-    expected, kept = store.ledger.root / ARTIFACTS, store.ledger.artifacts
-    if kept != expected:
+def _check_location(store: OpenStore) -> Iterator[CheckResult]:
+    expected, stored = store.ledger.root / ARTIFACTS, store.ledger.artifacts
+    if stored != expected:
         if store.fix:
             store.ledger.relocate()
-        yield CheckResult(
-            store.verdict, f"store: it was copied or moved: MLflow looks for its files in {kept}, not {expected}"
-        )
+        text = f"store: it was copied or moved: MLflow looks for its files in {stored}, not {expected}"
+        yield CheckResult(store.fix_level, text)
 
 
-def _abandoned(store: Store) -> Iterator[CheckResult]:
+def _check_stale_runs(store: OpenStore) -> Iterator[CheckResult]:
     running = [each for each in store.run_infos if each.status == "RUNNING" and each.is_ours]
-    dead = [each for each in running if not each.deleted and is_dead(each.owner, store.locks)]
+    stale = [each.name for each in running if not each.deleted and is_dead(each.owner, store.locks)]
     if store.fix:
         store.ledger.close_stale_runs(store.locks)
-    if dead:
-        names = ", ".join(each.name for each in dead)
-        yield CheckResult(
-            store.verdict, f"store: {len(dead)} runs whose process died are still called running: {names}"
-        )
+    if stale:
+        yield CheckResult(store.fix_level, f"store: {len(stale)} orphaned RUNNING runs: {', '.join(stale)}")
 
 
-def _twins(store: Store) -> Iterator[CheckResult]:
+def _check_duplicate_runs(store: OpenStore) -> Iterator[CheckResult]:
     duplicates = [name for name in store.ledger.duplicates() if is_dead(name, store.locks)]
     if store.fix:
         merge_duplicates(store.ledger, store.locks)
     if duplicates:
-        names = ", ".join(duplicates)
-        told = f"store: {len(duplicates)} trials or launches have several runs, of which one stays: {names}"
-        yield CheckResult(store.verdict, told)
+        text = f"store: {len(duplicates)} trials or launches have duplicate runs: {', '.join(duplicates)}"
+        yield CheckResult(store.fix_level, text)
 
 
-def _damaged(store: Store) -> Iterator[CheckResult]:
-    """Finished trials that lack what a table or report reads. Fixed by having them trained again, in a new run.
+def _check_finished_trials(store: OpenStore) -> Iterator[CheckResult]:
+    """Find finished trials that lack what a table or report reads.
 
-    The old run is only set aside, as by the UI's Delete: its numbers stay apart from those of the new one, and whoever
-    finds its files can restore it.
+    The fix deletes their runs as MLflow's UI does, so that the next `run` trains them again. They can be restored.
     """
     if not store.ledger.artifacts.is_dir():
-        return  # an empty store; or one whose disk is away, and then nothing is known
+        return  # an empty store, or one whose disk is unavailable
     for trial in store.trials():
         fault = _fault_of_trial(trial) if trial.outcome == "finished" else ""
         if fault:
-            fixed = store.fix and _set_aside(trial, store)
+            fixed = store.fix and _soft_delete(trial, store)
             advice = "its run is deleted" if fixed else "delete its run in the UI, or with --fix"
-            what = f"store: finished trial {trial.name} (run {trial.run_id}): {fault}"
-            yield CheckResult("fixed" if fixed else "to fix", f"{what}; {advice}, and `run` trains it again")
+            text = f"store: finished trial {trial.name} (run {trial.run_id}): {fault}"
+            yield CheckResult("fixed" if fixed else "fixable", f"{text}; {advice}, and `run` trains it again")
 
 
 def _fault_of_trial(trial: RunInfo) -> str:
@@ -149,11 +131,11 @@ def _fault_of_trial(trial: RunInfo) -> str:
         pq.read_table(trial.artifacts / NEEDED_FILES[2])
     except (OSError, ValueError, pa.ArrowException) as error:
         return f"a file in {trial.artifacts} cannot be read: {str(error).splitlines()[0]}"
-    done, last = int(trial.metrics.get(STEPS_DONE, 0)), built.get("num_steps", 0)
-    return f"only {done} of its {last} steps are in the ledger" if done < last else ""
+    logged, num_steps = int(trial.metrics.get(STEPS_DONE, 0)), built.get("num_steps", 0)
+    return f"only {logged} of its {num_steps} steps are in the ledger" if logged < num_steps else ""
 
 
-def _set_aside(trial: RunInfo, store: Store) -> bool:
+def _soft_delete(trial: RunInfo, store: OpenStore) -> bool:
     if not store.locks.acquire(trial.owner):
         return False
     store.ledger.delete(trial.run_id)
@@ -161,72 +143,66 @@ def _set_aside(trial: RunInfo, store: Store) -> bool:
     return True
 
 
-def _unowned_artifacts(store: Store) -> Iterator[CheckResult]:
+def _check_artifact_folders(store: OpenStore) -> Iterator[CheckResult]:
     folders = [path for path in inside(store.ledger.root / ARTIFACTS) if RUN_ID.fullmatch(path.name)]
-    known = {each.run_id for each in store.ledger.run_infos()}  # asked anew, as a folder may be of a run begun since
+    known = {each.run_id for each in store.ledger.run_infos()}  # read again: a run may have begun since
     unowned = [path for path in folders if path.name not in known]
     if unowned:
         size = decimal(sum(map(tree_size, unowned)))
         if store.fix:
             for path in unowned:
                 shutil.rmtree(path)
-        yield CheckResult(store.verdict, f"store: {len(unowned)} folders in artifacts/ belong to no run ({size})")
+        yield CheckResult(store.fix_level, f"store: {len(unowned)} folders in artifacts/ belong to no run ({size})")
 
 
-def _left_over(store: Store) -> Iterator[CheckResult]:
+def _check_orphans(store: OpenStore) -> Iterator[CheckResult]:
     if store.fix:
-        found = clean_up(store.ledger, store.locks)
+        orphans = clean_up(store.ledger, store.locks)
     else:
         dead = [each for each in find_orphans(store.ledger) if is_dead(each.owner, store.locks)]
-        found = [each for each in dead if each.path.exists()]  # not the lock files, which asking has removed
-    for why, count in Counter(each.why for each in found).items():
-        yield CheckResult(store.verdict, f"store: {count} x {why}")
+        orphans = [each for each in dead if each.path.exists()]  # `is_dead` removes stale lock files
+    for why, count in Counter(each.why for each in orphans).items():
+        yield CheckResult(store.fix_level, f"store: {count} x {why}")
 
 
-def _torn_checkpoints(store: Store) -> Iterator[CheckResult]:
+def _check_checkpoints(store: OpenStore) -> Iterator[CheckResult]:
     from revit.training.train_state import latest_valid_checkpoint
 
     for work in inside(store.ledger.root / WORK):
         saved = list(work.glob(f"{CHECKPOINT}*"))
         if saved and is_dead(work.name, store.locks) and latest_valid_checkpoint(work / CHECKPOINT) is None:
-            yield CheckResult(
-                "look", f"store: no checkpoint in {work} is whole: the trial will begin anew; remove the folder"
-            )
+            text = f"store: no checkpoint in {work} is intact: the trial will start over; remove the folder"
+            yield CheckResult("warn", text)
 
 
-def _unknown_work(store: Store) -> Iterator[CheckResult]:
+def _check_work_folders(store: OpenStore) -> Iterator[CheckResult]:
     known = {trial.identity for trial in store.trials()}
     for work in inside(store.ledger.root / WORK):
         if work.name not in known and is_dead(work.name, store.locks):
             size = decimal(tree_size(work))
-            yield CheckResult(
-                "look", f"store: {work} ({size}) is of no trial of this store: remove it to free the space"
-            )
+            yield CheckResult("warn", f"store: {work} ({size}) belongs to no trial: remove it to free the space")
 
 
-def _other_torch(store: Store) -> Iterator[CheckResult]:
+def _check_torch_versions(store: OpenStore) -> Iterator[CheckResult]:
     from torch import __version__ as installed
 
-    ran_with = Counter(trial.tags["torch"] for trial in store.trials() if "torch" in trial.tags)
-    for version, count in ran_with.items():
+    used = Counter(trial.tags["torch"] for trial in store.trials() if "torch" in trial.tags)
+    for version, count in used.items():
         if version != str(installed):
-            yield CheckResult(
-                "look",
-                f"store: {count} trials ran with torch {version}, and {installed} is installed: "
-                "train what is compared with one and the same",
-            )
+            text = f"store: {count} trials ran with torch {version}, installed is {installed}"
+            yield CheckResult("warn", f"{text}: compare only trials of one version")
 
 
-CHECKS: dict[str, Callable[[Store], Iterator[CheckResult]]] = {
-    "every run is of its one experiment": _strangers,
-    "it lies where it was made": _moved,
-    "no run of a dead process is called running": _abandoned,
-    "every trial has one run": _twins,
-    "every finished trial has its files and all its steps": _damaged,
-    "every folder in artifacts/ belongs to a run": _unowned_artifacts,
-    "dead launches left nothing": _left_over,
-    "checkpoints are whole": _torn_checkpoints,
-    "every work folder is of a trial": _unknown_work,
-    "its trials ran with the torch that is installed": _other_torch,
+CHECKS: dict[str, Callable[[OpenStore], Iterator[CheckResult]]] = {
+    "all runs belong to its experiment": _check_foreign_runs,
+    "artifact paths point into this folder": _check_location,
+    "no orphaned RUNNING runs": _check_stale_runs,
+    "one run per trial": _check_duplicate_runs,
+    "finished trials are complete": _check_finished_trials,
+    "every folder in artifacts/ belongs to a run": _check_artifact_folders,
+    "no orphaned files": _check_orphans,
+    "checkpoints are intact": _check_checkpoints,
+    "every work folder belongs to a trial": _check_work_folders,
+    "all trials ran with the installed torch": _check_torch_versions,
 }
-"""What is looked at, in this order, by what is said where nothing is found."""
+"""Checks in their order, by the text that is shown if one finds nothing."""
