@@ -1,9 +1,10 @@
 """Oxford Flowers-102 in its own files: an archive of photographs and two MATLAB tables."""
 
-import zlib
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Mapping
+from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -11,12 +12,14 @@ import numpy.typing as npt
 from revit.datasets.readers.archives import read_members
 from revit.datasets.readers.base import Contents, Sample, Split, missing_dataset
 from revit.datasets.readers.images import ImageFile
-from revit.datasets.readers.matlab import whole_numbers
+from revit.datasets.registry import DATASETS
 from revit.errors import InputError
 
 FOLDER, ARCHIVE, LABELS, SPLITS = "flowers-102", "102flowers.tgz", "imagelabels.mat", "setid.mat"
 SPLIT_KEYS: dict[Split, str] = {"train": "trnid", "test": "tstid"}
 """The official validation images, `valid`, are left out: validation is carved from training everywhere."""
+
+PUBLISHED_MD5 = {Path(file.path).name: file.md5 for file in DATASETS["flowers102"].files}
 
 FLOWER_NAMES = [
     "pink primrose", "hard-leaved pocket orchid", "canterbury bells", "sweet pea", "english marigold", "tiger lily",
@@ -59,7 +62,7 @@ def read_flowers(files: list[Path]) -> Contents:
     """The official training images, then the official test images, each in the order of the table.
 
     Raises:
-        InputError: a table is torn, lacks what it should hold, or names a photograph that is not there.
+        InputError: a table is not the published one, or a photograph is missing.
     """
     labels, splits, *images = files
     flowers = _flowers(labels, splits)
@@ -69,28 +72,24 @@ def read_flowers(files: list[Path]) -> Contents:
 
 
 def _flowers(label_file: Path, split_file: Path) -> list[Flower]:
-    labels = _numbers(label_file, "labels")
-    if labels.min() < 1 or labels.max() > len(FLOWER_NAMES):
-        raise InputError(f"{label_file}: labels are not all from 1 to {len(FLOWER_NAMES)}")
-    flowers = []
-    for split, key in SPLIT_KEYS.items():
-        ids = _numbers(split_file, key)
-        odd = ids[(ids < 1) | (ids > len(labels))]
-        if len(odd):
-            raise InputError(f"{split_file}: {key} names image {odd[0]}, but {label_file} has {len(labels)} labels")
-        flowers += [Flower(f"image_{each:05d}.jpg", int(labels[each - 1]) - 1, split) for each in ids.tolist()]
-    return flowers
+    labels, splits = _load_table(label_file)["labels"].ravel().tolist(), _load_table(split_file)
+    return [
+        Flower(f"image_{number:05d}.jpg", labels[number - 1] - 1, split)
+        for split, key in SPLIT_KEYS.items()
+        for number in splits[key].ravel().tolist()
+    ]
 
 
-def _numbers(path: Path, key: str) -> npt.NDArray[np.int64]:
-    """One list of whole numbers, (n,), of a MATLAB file."""
-    try:
-        table = whole_numbers(path.read_bytes())
-    except (OSError, ValueError, zlib.error) as error:
-        raise InputError(f"{path} is not a readable MATLAB file: {error}") from error
-    if not len(table.get(key, ())):
-        raise InputError(f"{path} has no list of whole numbers {key!r}")
-    return table[key]
+def _load_table(path: Path) -> Mapping[str, npt.NDArray[np.integer]]:
+    """Return the arrays of a MATLAB file. Only the published files reach SciPy, which a damaged one may crash."""
+    from scipy.io import loadmat
+
+    content = path.read_bytes()
+    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if digest != PUBLISHED_MD5[path.name]:
+        right = f"{PUBLISHED_MD5[path.name]}, as published: download it again"
+        raise InputError(f"{path} has the MD5 {digest}; must be {right}")
+    return cast(Mapping[str, npt.NDArray[np.integer]], loadmat(BytesIO(content)))
 
 
 def _from_archive(archive: Path, flowers: list[Flower]) -> Iterator[Sample]:
