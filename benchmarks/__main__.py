@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from benchmarks.ratios import Measured, shown, written
+from benchmarks.ratios import BenchmarkResult, as_markdown, as_table
 
 NAMES = (
     "training_step",
@@ -22,7 +22,7 @@ NAMES = (
     "commands",
     "gpu",
 )
-"""Modules here that have `measure(tiny) -> list[Measured]`, of what the project does."""
+"""Modules here that have `measure(tiny) -> list[BenchmarkResult]`, of what the project does."""
 EXPERIMENTS = ("seeds_together",)
 """Likewise, of what it does not do: run by name only."""
 NEED_GPU = ("gpu",)
@@ -30,12 +30,12 @@ NEED_GPU = ("gpu",)
 RESULTS = Path(__file__).parent / "results.md"
 
 
-def run(name: str, *, tiny: bool, results: Path) -> list[Measured]:
+def run(name: str, *, tiny: bool, results: Path) -> list[BenchmarkResult]:
     """One benchmark: measured, printed and appended to the results."""
-    measured: list[Measured] = importlib.import_module(f"benchmarks.{name}").measure(tiny=tiny)
-    Console().print(shown(name, measured))
+    measured: list[BenchmarkResult] = importlib.import_module(f"benchmarks.{name}").measure(tiny=tiny)
+    Console().print(as_table(name, measured))
     with results.open("a") as file:
-        file.write(written(name, measured))
+        file.write(as_markdown(name, measured))
     return measured
 
 

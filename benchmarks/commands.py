@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 
 import search_spaces
-from benchmarks.ratios import Measured, in_turns, ratios, seconds_of, spread
+from benchmarks.ratios import BenchmarkResult, format_spread, ratios, time_call, time_interleaved
 from study.execution.recorder import Recorder
 from study.layout import ARTIFACTS, LOCKS, NEEDED_FILES
 from study.ledger.ledger import Ledger
@@ -36,7 +36,7 @@ atexit.register(lambda: print(*[name for name in {HEAVY} if name in sys.modules]
 """A command that tells in a last line on stderr what of HEAVY it has imported."""
 
 
-def measure(*, tiny: bool) -> list[Measured]:
+def measure(*, tiny: bool) -> list[BenchmarkResult]:
     """Commands and imports in turns."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -51,17 +51,17 @@ def measure(*, tiny: bool) -> list[Measured]:
         }
         timed = [partial(_seconds, COMMAND, words) for words, _, _ in commands.values()]
         imports = [partial(_seconds, f"import {library}") for library in ("mlflow", "torch")]
-        *seconds, mlflow, torch = in_turns(1 if tiny else ROUNDS, *timed, *imports)
+        *seconds, mlflow, torch = time_interleaved(1 if tiny else ROUNDS, *timed, *imports)
         imported = [_imported(words) for words, _, _ in commands.values()]
     against = {"mlflow": mlflow, "torch": torch}
     return [
-        Measured(
+        BenchmarkResult(
             what=what,
             against=f"python -c 'import {library}'",
             ratio=median(ratios(own, against[library])),
             target=target,
             at_least=False,
-            remarks=f"{spread(ratios(own, against[library]))}; {median(own):.2f} s against "
+            remarks=f"{format_spread(ratios(own, against[library]))}; {median(own):.2f} s against "
             f"{median(against[library]):.2f} s; of {', '.join(HEAVY)} it imports {loaded or 'none'}",
         )
         for (what, (_, library, target)), own, loaded in zip(commands.items(), seconds, imported, strict=True)
@@ -91,7 +91,7 @@ def _finish(folders: Folders) -> None:
 def _seconds(code: str, arguments: Sequence[str] = ()) -> float:
     """How long Python takes for it, from start to end."""
     command = [sys.executable, "-c", code, *arguments]
-    return seconds_of(lambda: subprocess.run(command, cwd=ROOT, capture_output=True, check=True))
+    return time_call(lambda: subprocess.run(command, cwd=ROOT, capture_output=True, check=True))
 
 
 def _imported(arguments: Sequence[str]) -> str:

@@ -24,7 +24,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision import transforms
 
-from benchmarks.ratios import Measured, in_turns, ratios, spread
+from benchmarks.ratios import BenchmarkResult, format_spread, ratios, time_interleaved
 from revit.config import FineTuneConfig
 from revit.datasets.batches import to_input, train_batch
 from revit.datasets.image_store import ImageStore, open_store
@@ -61,16 +61,16 @@ CASES = (
 )
 
 
-def measure(*, tiny: bool) -> list[Measured]:
+def measure(*, tiny: bool) -> list[BenchmarkResult]:
     """Every case, in rounds in which both ways take turns."""
     torch.set_num_threads(1)
     return [_measure(case._replace(num_batches=1) if tiny else case, rounds=2 if tiny else ROUNDS) for case in CASES]
 
 
-def _measure(case: Case, rounds: int) -> Measured:
+def _measure(case: Case, rounds: int) -> BenchmarkResult:
     with tempfile.TemporaryDirectory() as name:
         store = _open(case, Path(name))
-        ours, theirs = in_turns(
+        ours, theirs = time_interleaved(
             rounds,
             partial(_seconds_of, case.num_batches, _ours(case, store)),
             partial(_seconds_of, case.num_batches, _theirs(case, store)),
@@ -78,14 +78,14 @@ def _measure(case: Case, rounds: int) -> Measured:
     speedups = ratios(theirs, ours)
     per_image = 1e6 / (case.num_batches * case.batch_size)
     height, width = store.sizes[0].tolist()
-    return Measured(
+    return BenchmarkResult(
         what=f"training images/s per core, {height} x {width} to {case.resolution} px",
         against="PIL: RandomResizedCrop, RandomHorizontalFlip, ToTensor, Normalize",
         ratio=median(speedups),
         target=case.least,
         at_least=True,
         remarks=(
-            f"{spread(speedups)}; {median(ours) * per_image:.0f} us an image against "
+            f"{format_spread(speedups)}; {median(ours) * per_image:.0f} us an image against "
             f"{median(theirs) * per_image:.0f} us, in batches of {case.batch_size}"
         ),
     )

@@ -25,14 +25,14 @@ from timm.utils import dispatch_clip_grad
 from torch import nn
 
 from benchmarks.data_pipeline import made_up_images
-from benchmarks.ratios import Measured, in_turns, ratios, spread
+from benchmarks.ratios import BenchmarkResult, format_spread, ratios, time_interleaved
 from revit.config import FineTuneConfig, ModelConfig
 from revit.datasets.batches import Batch, to_input, train_batches
 from revit.datasets.image_store import ImageStore
 from revit.models.build import build_model
 from revit.models.cost import forward_gflops
 from revit.models.normalization import normalization_of
-from revit.training.device import autocast, compiled, place
+from revit.training.device import autocast, compile_network, to_device
 from revit.training.fine_tune import TrialData, evaluate, fine_tune, train_step
 from revit.training.optimizers import build_optimizer
 from revit.training.train_state import Row, TrainState
@@ -90,7 +90,7 @@ TINY = Scale(
 )
 
 
-def measure(*, tiny: bool) -> list[Measured]:
+def measure(*, tiny: bool) -> list[BenchmarkResult]:
     """Every comparison; the compiled ones on a GPU only, as compiling for a CPU takes minutes."""
     scale = TINY if tiny else FULL
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -107,11 +107,11 @@ class Bench:
     def __init__(self, scale: Scale, store: ImageStore, device: torch.device) -> None:
         self.scale, self.store, self.device = scale, store, device
 
-    def whole_trials(self) -> list[Measured]:
+    def whole_trials(self) -> list[BenchmarkResult]:
         """`fine_tune` against the GPU's peak, and against timm's way."""
         config = self._config(self.scale.vit)
         peak = max(self._product_flops(side) for side in self.scale.sides)
-        ours, theirs = in_turns(
+        ours, theirs = time_interleaved(
             self.scale.rounds, partial(self._seconds_through_fine_tune, config), partial(self._seconds_of_timm, config)
         )
         rates = [1 / seconds for seconds in ours]
@@ -119,59 +119,59 @@ class Bench:
         speedups = ratios(theirs, ours)
         what = f"{self._title(config)}, through fine_tune"
         return [
-            Measured(
+            BenchmarkResult(
                 what=f"operations/s of the model, {what}",
                 against="bf16 products of large matrices",
                 ratio=median(shares),
                 target=0.45,
                 at_least=True,
-                remarks=f"{spread(shares)}; {median(rates):.4g} images/s; peak measured {peak / 1e12:.4g} TFLOP/s",
+                remarks=f"{format_spread(shares)}; {median(rates):.4g} images/s; peak {peak / 1e12:.4g} TFLOP/s",
             ),
-            Measured(
+            BenchmarkResult(
                 what=f"training images/s, {what}",
                 against="a loop after timm's train.py, tensors on the GPU",
                 ratio=median(speedups),
                 target=1.0,
                 at_least=True,
-                remarks=f"{spread(speedups)}; {median(rates):.4g} against {1 / median(theirs):.4g} images/s",
+                remarks=f"{format_spread(speedups)}; {median(rates):.4g} against {1 / median(theirs):.4g} images/s",
             ),
         ]
 
-    def preparing(self) -> Measured:
+    def preparing(self) -> BenchmarkResult:
         """Preparing images of 32 px where they are to be largest, against training on them."""
         batch_size, resolution = self.scale.large
         config = self._config(self.scale.vit).with_values({"batch_size": batch_size, "resolution": resolution})
-        prepared, trained = in_turns(
+        prepared, trained = time_interleaved(
             self.scale.rounds,
             partial(self._seconds_of_preparing, config),
-            lambda: self._seconds_of_training(place(self._build(config), self.device), config),
+            lambda: self._seconds_of_training(to_device(self._build(config), self.device), config),
         )
         return self._line(
             f"images/s prepared, 32 to {resolution} px, {NUM_THREADS} threads", "trained on", prepared, trained, 1.0
         )
 
-    def evaluating(self) -> Measured:
+    def evaluating(self) -> BenchmarkResult:
         """Evaluation against training."""
         config = self._config(self.scale.vit)
-        model = place(self._build(config), self.device)
-        evaluated, trained = in_turns(
+        model = to_device(self._build(config), self.device)
+        evaluated, trained = time_interleaved(
             self.scale.rounds,
             partial(self._seconds_of_evaluating, model, config),
             partial(self._seconds_of_training, model, config),
         )
         return self._line(f"images/s evaluated, {self._title(config)}", "trained on", evaluated, trained, 2.5)
 
-    def compiling(self) -> list[Measured]:
+    def compiling(self) -> list[BenchmarkResult]:
         """Compiled models against the same as they are; the second by CUDA graphs, which no trial uses."""
         config = self._config(self.scale.vit)
         ways: dict[str, Callable[[nn.Module], Any]] = {
-            "compiled": compiled,
+            "compiled": compile_network,
             "compiled into CUDA graphs": partial(torch.compile, dynamic=False, mode="reduce-overhead"),
         }
         lines = []
         for way, compile_ in ways.items():
-            model = place(self._build(config), self.device)
-            ours, plain = in_turns(
+            model = to_device(self._build(config), self.device)
+            ours, plain = time_interleaved(
                 self.scale.rounds,
                 partial(self._seconds_of_training, compile_(model), config),
                 partial(self._seconds_of_training, model, config),
@@ -180,16 +180,18 @@ class Bench:
             lines.append(self._line(what, "not compiled", ours, plain, None))
         return lines
 
-    def _line(self, what: str, against: str, ours: list[float], others: list[float], target: float | None) -> Measured:
+    def _line(
+        self, what: str, against: str, ours: list[float], others: list[float], target: float | None
+    ) -> BenchmarkResult:
         """Of seconds per image."""
         speedups = ratios(others, ours)
-        return Measured(
+        return BenchmarkResult(
             what=what,
             against=against,
             ratio=median(speedups),
             target=target,
             at_least=True,
-            remarks=f"{spread(speedups)}; {1 / median(ours):.4g} against {1 / median(others):.4g} images/s",
+            remarks=f"{format_spread(speedups)}; {1 / median(ours):.4g} against {1 / median(others):.4g} images/s",
         )
 
     def _config(self, model: str) -> FineTuneConfig:
@@ -210,7 +212,7 @@ class Bench:
 
     def _batches(self, config: FineTuneConfig, count: int) -> Iterator[Batch]:
         """As many batches as `fine_tune` gets them."""
-        train = TrialData.of(config, self.store, None).splits.train
+        train = TrialData.from_store(config, self.store, None).splits.train
         return train_batches(config, self.store, train, range(count), NUM_THREADS, pin=self.device.type == "cuda")
 
     def _seconds_of(self, work: Callable[[], object]) -> float:
@@ -243,7 +245,7 @@ class Bench:
         def report(new: list[Row], _: TrainState) -> None:
             rows.extend(new)
 
-        data = TrialData.of(config, self.store, None, NUM_THREADS)
+        data = TrialData.from_store(config, self.store, None, NUM_THREADS)
         fine_tune(config, data, report, device=self.device)
         return 1 / harmonic_mean([row["images_per_s"] for row in rows[len(rows) // 2 :]])
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import torch
 
 from benchmarks.data_pipeline import made_up_images
-from benchmarks.ratios import Measured, spread
+from benchmarks.ratios import BenchmarkResult, format_spread
 from revit.config import FineTuneConfig
 from revit.datasets.image_store import ImageStore
 from revit.models.weights import find_weights
@@ -52,7 +52,7 @@ class Added(NamedTuple):
     pixels: int
 
 
-def measure(*, tiny: bool) -> list[Measured]:
+def measure(*, tiny: bool) -> list[BenchmarkResult]:
     """The second trial, in a few rounds."""
     with tempfile.TemporaryDirectory() as name:
         store = made_up_images(Path(name), (32, 32) if tiny else SIZE, 8 if tiny else NUM_IMAGES)
@@ -60,14 +60,14 @@ def measure(*, tiny: bool) -> list[Measured]:
     shares = [(added.trial - added.bare) / (added.state + ALLOWED) for added in rounds]
     own, bare, pixels = (median(getattr(added, name) for added in rounds) / 1e6 for name in ("trial", "bare", "pixels"))
     return [
-        Measured(
+        BenchmarkResult(
             what="memory of one more trial on the same images, nano ViT",
             against=f"its model and optimizer state, {rounds[0].state / 1e6:.1f} MB, and {ALLOWED / 1e6:.0f} MB",
             ratio=median(shares),
             target=1.0,
             at_least=False,
             remarks=(
-                f"{spread(shares)}; it adds {own:.0f} MB, {bare:.0f} MB of them by its imports; "
+                f"{format_spread(shares)}; it adds {own:.0f} MB, {bare:.0f} MB of them by its imports; "
                 f"the {pixels:.0f} MB of images that it reads are shared"
             ),
         )
@@ -124,7 +124,8 @@ def _train(boss: Connection, images: Path) -> None:
             boss.send(_bytes_of(state))
             boss.recv()
 
-    fine_tune(config, TrialData.of(config, store, find_weights(config.model)), report, device=torch.device("cpu"))
+    data = TrialData.from_store(config, store, find_weights(config.model))
+    fine_tune(config, data, report, device=torch.device("cpu"))
 
 
 def _bytes_of(state: TrainState) -> int:

@@ -25,7 +25,7 @@ import ray
 from ray import tune
 from rich.console import Console
 
-from benchmarks.ratios import Measured
+from benchmarks.ratios import BenchmarkResult
 from revit.config import FineTuneConfig
 from revit.datasets.image_store import open_store
 from search_spaces.framework.space import SearchSpace
@@ -80,7 +80,7 @@ class Alone(NamedTuple):
     slots: int
 
 
-def measure(*, tiny: bool) -> list[Measured]:
+def measure(*, tiny: bool) -> list[BenchmarkResult]:
     """Few trials of each, then many of each; tiny, one launch of each passes for both, and in this process."""
     few, many, warm_after = (4, 4, 2) if tiny else (FEW, MANY, WARM_AFTER)
     call: Callable[..., Any] = _here if tiny else _apart
@@ -92,7 +92,7 @@ def measure(*, tiny: bool) -> list[Measured]:
     return [
         _against_ray(ours_few, alone_few, few),
         _against_ray(ours_many, alone_many, many),
-        Measured(
+        BenchmarkResult(
             what=f"overhead per trial, {many:,} trials",
             against=f"of {few:,} trials",
             ratio=many_s / few_s,
@@ -100,7 +100,7 @@ def measure(*, tiny: bool) -> list[Measured]:
             at_least=False,
             remarks=f"{many_s:.3f} s against {few_s:.3f} s; {many:,} trials took {ours_many.seconds:.0f} s",
         ),
-        Measured(
+        BenchmarkResult(
             what=f"growth of the driver's memory from trial {warm_after} to {many:,}",
             against=f"{MOST_GROWTH / 1e6:.0f} MB",
             ratio=ours_many.growth / MOST_GROWTH,
@@ -111,11 +111,11 @@ def measure(*, tiny: bool) -> list[Measured]:
     ]
 
 
-def _against_ray(mine: Ours, other: Alone, count: int) -> Measured:
+def _against_ray(mine: Ours, other: Alone, count: int) -> BenchmarkResult:
     """Overhead against overhead, with what it is a trial, and what both are with the training."""
     mine_s, other_s = _overhead_s(mine, other, count), _overhead_s(other, other, count)
     with_training = f"{mine.seconds / count:.3f} s against {other.seconds / count:.3f} s"
-    return Measured(
+    return BenchmarkResult(
         what=f"overhead per trial, {count:,} trials, with MLflow",
         against="Ray Tune alone, workers reused, without MLflow",
         ratio=mine_s / other_s,
@@ -204,7 +204,7 @@ def alone(count: int) -> Alone:
             waited += time.perf_counter() - since
 
         begun = time.perf_counter()
-        data = TrialData.of(config, ImageStore(Path(params["images"])), find_weights(config.model))
+        data = TrialData.from_store(config, ImageStore(Path(params["images"])), find_weights(config.model))
         result = fine_tune(config, data, report, device=torch.device("cpu"))
         work_s = time.perf_counter() - begun - waited
         tune.report({**result.metrics, "work_s": work_s})

@@ -17,7 +17,7 @@ HEADINGS = ("what", "against", "ratio", "target", "met", "remarks")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class BenchmarkResult:
     """One line of a benchmark's table.
 
     Attributes:
@@ -51,14 +51,14 @@ class Measured:
         return self.what, self.against, f"{self.ratio:.3g}", target, met, self.remarks
 
 
-def seconds_of(work: Callable[[], object]) -> float:
+def time_call(work: Callable[[], object]) -> float:
     """How long a call takes by the clock."""
     begun = time.perf_counter()
     work()
     return time.perf_counter() - begun
 
 
-def in_turns(rounds: int, *timed: Callable[[], float]) -> list[list[float]]:
+def time_interleaved(rounds: int, *timed: Callable[[], float]) -> list[list[float]]:
     """Seconds of each function in each round, (functions, rounds); they take turns, and who begins changes.
 
     Args:
@@ -77,7 +77,7 @@ def ratios(above: list[float], below: list[float]) -> list[float]:
     return [one / other for one, other in zip(above, below, strict=True)]
 
 
-def spread(values: list[float]) -> str:
+def format_spread(values: list[float]) -> str:
     """Median of some figures and how far they reach: `1.02 (.98 to 1.1, n 5)`."""
     return f"{median(values):.3g} ({min(values):.3g} to {max(values):.3g}, n {len(values)})"
 
@@ -99,7 +99,7 @@ def _processor() -> str:
     return models[0] if models else platform.machine()
 
 
-def shown(name: str, measured: list[Measured]) -> Table:
+def as_table(name: str, measured: list[BenchmarkResult]) -> Table:
     """The table for a terminal."""
     table = Table(title=name)
     for heading in HEADINGS:
@@ -109,7 +109,7 @@ def shown(name: str, measured: list[Measured]) -> Table:
     return table
 
 
-def written(name: str, measured: list[Measured]) -> str:
+def as_markdown(name: str, measured: list[BenchmarkResult]) -> str:
     """The table in Markdown, under a heading with the date and the command."""
     rows = [HEADINGS, ("---",) * len(HEADINGS), *(line.cells() for line in measured)]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)

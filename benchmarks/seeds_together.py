@@ -20,14 +20,14 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from benchmarks.ratios import Measured, in_turns, ratios, spread
+from benchmarks.ratios import BenchmarkResult, format_spread, ratios, time_interleaved
 from revit.config import FineTuneConfig
 from revit.datasets.batches import Batch, to_input, train_batch
 from revit.datasets.image_store import ImageStore, open_store
 from revit.models.build import build_model
 from revit.models.normalization import normalization_of
 from revit.models.weights import find_weights
-from revit.training.device import place
+from revit.training.device import to_device
 from revit.training.fine_tune import TrialData, train_step
 from revit.training.optimizers import build_optimizer
 
@@ -54,7 +54,7 @@ class Trained(NamedTuple):
     seconds: float
 
 
-def measure(*, tiny: bool) -> list[Measured]:
+def measure(*, tiny: bool) -> list[BenchmarkResult]:
     """Some seeds, in rounds in which both ways take turns."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_num_threads(1)
@@ -66,7 +66,7 @@ def measure(*, tiny: bool) -> list[Measured]:
     for train in (together, one_by_one):
         train([seed._replace(batches=seed.batches[:2]) for seed in seeds], num_classes, device)
     difference = (together(seeds, num_classes, device).losses - one_by_one(seeds, num_classes, device).losses).abs()
-    ours, theirs = in_turns(
+    ours, theirs = time_interleaved(
         1 if tiny else ROUNDS,
         lambda: together(seeds, num_classes, device).seconds,
         lambda: one_by_one(seeds, num_classes, device).seconds,
@@ -74,14 +74,14 @@ def measure(*, tiny: bool) -> list[Measured]:
     speedups = ratios(theirs, ours)
     num_steps = len(seeds[0].batches)
     return [
-        Measured(
+        BenchmarkResult(
             what=f"{len(seeds)} seeds trained together, nano ViT, {config.resolution} px",
             against="one after the other",
             ratio=median(speedups),
             target=WORTH_KEEPING,
             at_least=True,
             remarks=(
-                f"{spread(speedups)}; {1e3 * median(ours) / num_steps:.3g} ms a step of all against "
+                f"{format_spread(speedups)}; {1e3 * median(ours) / num_steps:.3g} ms a step of all against "
                 f"{1e3 * median(theirs) / num_steps:.3g} ms, batches of {config.batch_size}, on {device.type}; "
                 f"losses differ by {difference.max().item():.2g} at most"
             ),
@@ -92,7 +92,7 @@ def measure(*, tiny: bool) -> list[Measured]:
 def seed_of(config: FineTuneConfig, store: ImageStore, device: torch.device) -> Seed:
     """A trial, and the batches on the device that `fine_tune` would train it on."""
     assert config.steps is not None
-    train = TrialData.of(config, store, None).splits.train
+    train = TrialData.from_store(config, store, None).splits.train
     return Seed(config, [train_batch(config, store, train, step).to(device) for step in range(config.steps)])
 
 
@@ -150,7 +150,7 @@ def _move(weights: Tensors, velocity: Tensors, gradients: Tensors, config: FineT
 
 
 def _model(config: FineTuneConfig, num_classes: int, device: torch.device) -> nn.Module:
-    return place(build_model(config, num_classes, find_weights(config.model)), device).train()
+    return to_device(build_model(config, num_classes, find_weights(config.model)), device).train()
 
 
 def _now(device: torch.device) -> float:

@@ -24,7 +24,7 @@ from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 
 if TYPE_CHECKING:
-    from benchmarks.ratios import Measured
+    from benchmarks.ratios import BenchmarkResult
 
 ROOT = Path(__file__).parent.parent
 NUM_TRIALS, ROUNDS = 16, 1
@@ -51,25 +51,30 @@ documented(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
 """
 
 
-def measure(*, tiny: bool) -> "list[Measured]":
+def measure(*, tiny: bool) -> "list[BenchmarkResult]":
     """Both on empty stores, in turns."""
-    from benchmarks.ratios import Measured, in_turns, ratios, spread  # here, as what is timed imports no torch by it
+    from benchmarks.ratios import (  # here, as what is timed imports no torch by it
+        BenchmarkResult,
+        format_spread,
+        ratios,
+        time_interleaved,
+    )
     from revit.datasets.image_store import open_store
 
     count = 1 if tiny else NUM_TRIALS
     with tempfile.TemporaryDirectory() as name:
         cache = Path(name)
         images = open_store("digits", data_dir=cache, cache_dir=cache).folder
-        ours, theirs = in_turns(ROUNDS, partial(_ours, count, cache), partial(_documented, count, images))
+        ours, theirs = time_interleaved(ROUNDS, partial(_ours, count, cache), partial(_documented, count, images))
     shares = ratios(ours, theirs)
     return [
-        Measured(
+        BenchmarkResult(
             what=f"{count} short trials",
             against="the same as Ray's documentation shows, a process per trial",
             ratio=median(shares),
             target=1 / 8,
             at_least=False,
-            remarks=f"{spread(shares)}; {median(ours):.1f} s against {median(theirs):.1f} s",
+            remarks=f"{format_spread(shares)}; {median(ours):.1f} s against {median(theirs):.1f} s",
         )
     ]
 
@@ -87,10 +92,10 @@ def _documented(count: int, images: Path) -> float:
 
 def _seconds(code: str, arguments: Sequence[str]) -> float:
     """How long Python takes for it, from start to end."""
-    from benchmarks.ratios import seconds_of
+    from benchmarks.ratios import time_call
 
     command = [sys.executable, "-c", code, *arguments]
-    return seconds_of(lambda: subprocess.run(command, cwd=ROOT, capture_output=True, check=True))
+    return time_call(lambda: subprocess.run(command, cwd=ROOT, capture_output=True, check=True))
 
 
 def documented(count: int, images: Path, folder: Path) -> None:
@@ -114,7 +119,7 @@ def documented(count: int, images: Path, folder: Path) -> None:
 
         torch.set_num_threads(1)
         config = from_dict({**params["config"], "seed": params["seed"]})
-        data = TrialData.of(config, ImageStore(Path(params["images"])), find_weights(config.model))
+        data = TrialData.from_store(config, ImageStore(Path(params["images"])), find_weights(config.model))
         fine_tune(config, data, lambda rows, state: tune.report(rows[-1]), device=torch.device("cpu"))
 
     ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)

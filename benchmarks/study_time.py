@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 import search_spaces
-from benchmarks.ratios import Measured, seconds_of
+from benchmarks.ratios import BenchmarkResult, time_call
 from study.execution.cluster import find_nodes, start_ray
 from study.execution.resources import Resources, share_of
 from study.execution.runner import run_plan
@@ -22,7 +22,7 @@ from study.ledger.ledger import Ledger
 from study.plan import Folders, make_plan
 
 
-def measure(*, tiny: bool) -> list[Measured]:
+def measure(*, tiny: bool) -> list[BenchmarkResult]:
     """Run quickstart on an empty store."""
     space = search_spaces.load("quickstart")
     if tiny:
@@ -36,11 +36,11 @@ def measure(*, tiny: bool) -> list[Measured]:
         folders = Folders(store=folder / "mlruns", data=folder, cache=folder / "cache")
         ledger = Ledger(folders.store)
         plan = make_plan(space, space.seeds, folders, {})
-        seconds = seconds_of(lambda: run_plan(plan, ledger, Console(file=io.StringIO()), resources, {}))
+        seconds = time_call(lambda: run_plan(plan, ledger, Console(file=io.StringIO()), resources, {}))
         trained = [record.metrics["train_time_s"] for record in ledger.trials().values()]
     total = sum(trained)
     return [
-        Measured(
+        BenchmarkResult(
             what=f"{len(plan.trials)} trials of {space.name}, from when Ray is up to the end",
             against=f"their training steps, on {slots} slots",
             ratio=seconds * slots / total,

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from benchmarks.ratios import Measured, in_turns, ratios, spread
+from benchmarks.ratios import BenchmarkResult, format_spread, ratios, time_interleaved
 from revit.config import FineTuneConfig, ModelConfig
 from revit.datasets.batches import to_input, train_batches
 from revit.datasets.image_store import ImageStore, open_store
@@ -58,32 +58,32 @@ CASES = (
     Case("ViT-B/16, 224 px", LARGE, rounds=3),
 )
 TINY = (Case("nano ViT, 8 px", NANO.with_values({"resolution": 8, "steps": 3}), rounds=2),)
-LEAST = 0.95
+MIN_RATIO = 0.95
 
 
 class TrainedError(Exception):
     """The last step is done: what follows, the test, is not timed, and takes minutes of a large model."""
 
 
-class Took(NamedTuple):
+class Elapsed(NamedTuple):
     """Seconds that some steps took: of processors, over all threads, and by the clock."""
 
     used_s: float
     wall_s: float
 
     @classmethod
-    def since(cls, begun: "Took") -> "Took":
+    def since(cls, begun: "Elapsed") -> "Elapsed":
         """What has passed since then."""
         now = cls.now()
         return cls(now.used_s - begun.used_s, now.wall_s - begun.wall_s)
 
     @classmethod
-    def now(cls) -> "Took":
+    def now(cls) -> "Elapsed":
         """Both clocks."""
         return cls(time.process_time(), time.perf_counter())
 
 
-def measure(*, tiny: bool) -> list[Measured]:
+def measure(*, tiny: bool) -> list[BenchmarkResult]:
     """Every case, in rounds in which both ways take turns."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
@@ -91,17 +91,17 @@ def measure(*, tiny: bool) -> list[Measured]:
         return [_measure(case, store) for case in (TINY if tiny else CASES)]
 
 
-def _measure(case: Case, store: ImageStore) -> Measured:
+def _measure(case: Case, store: ImageStore) -> BenchmarkResult:
     config = case.config
-    data = TrialData.of(config, store, find_weights(config.model))
+    data = TrialData.from_store(config, store, find_weights(config.model))
     walls: dict[str, list[float]] = {"ours": [], "bare": []}
 
-    def timed(way: str, train: Callable[[], Took]) -> float:
+    def timed(way: str, train: Callable[[], Elapsed]) -> float:
         took = train()
         walls[way].append(took.wall_s)
         return took.used_s
 
-    ours, bare = in_turns(
+    ours, bare = time_interleaved(
         case.rounds,
         partial(timed, "ours", lambda: _ours(config, data)),
         partial(timed, "bare", lambda: _bare(config, data)),
@@ -110,27 +110,27 @@ def _measure(case: Case, store: ImageStore) -> Measured:
     by_clock = ratios(walls["bare"], walls["ours"])
     num_images = config.batch_size * config.num_steps(len(data.splits.train), data.splits.num_all)
     rates = [num_images / median(seconds) for seconds in (ours, bare)]
-    return Measured(
+    return BenchmarkResult(
         what=f"training images/s, {case.name}",
         against="a bare loop over tensors in memory",
         ratio=median(shares),
-        target=LEAST,
+        target=MIN_RATIO,
         at_least=True,
         remarks=(
-            f"{spread(shares)}; {rates[0]:.3g} against {rates[1]:.3g} per second of a core, batches of "
-            f"{config.batch_size}; by the clock, batches prepared on another core, {spread(by_clock)}"
+            f"{format_spread(shares)}; {rates[0]:.3g} against {rates[1]:.3g} per second of a core, batches of "
+            f"{config.batch_size}; by the clock, batches prepared on another core, {format_spread(by_clock)}"
         ),
     )
 
 
-def _ours(config: FineTuneConfig, data: TrialData) -> Took:
+def _ours(config: FineTuneConfig, data: TrialData) -> Elapsed:
     """The steps of `fine_tune`, their images, rows and reports; neither building the model nor testing it."""
-    begun = Took.now()
+    begun = Elapsed.now()
     rows: list[Row] = []
 
     def on_built(_: object) -> None:
         nonlocal begun
-        begun = Took.now()
+        begun = Elapsed.now()
 
     def report(new: list[Row], state: TrainState) -> None:
         rows.extend(new)
@@ -140,11 +140,11 @@ def _ours(config: FineTuneConfig, data: TrialData) -> Took:
     try:
         fine_tune(config, data, report, device=DEVICE, on_built=on_built)
     except TrainedError:
-        return Took.since(begun)
+        return Elapsed.since(begun)
     raise AssertionError("fine_tune reports its last step")
 
 
-def _bare(config: FineTuneConfig, data: TrialData) -> Took:
+def _bare(config: FineTuneConfig, data: TrialData) -> Elapsed:
     """As many steps as one writes them down."""
     model = build_model(config, len(data.store.manifest.class_names), data.weights)
     optimizer = torch.optim.SGD(model.parameters(), lr=config.optimizer.lr, momentum=config.optimizer.momentum)
@@ -154,11 +154,11 @@ def _bare(config: FineTuneConfig, data: TrialData) -> Took:
         for batch in train_batches(config, data.store, data.splits.train, range(num_steps))
     ]
     assert config.optimizer.max_grad_norm is not None
-    begun = Took.now()
+    begun = Elapsed.now()
     for images, labels in batches:
         loss = nn.functional.cross_entropy(model(images), labels)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         nn.utils.clip_grad_norm_(model.parameters(), config.optimizer.max_grad_norm)
         optimizer.step()
-    return Took.since(begun)
+    return Elapsed.since(begun)

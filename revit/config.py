@@ -18,7 +18,7 @@ from typing import Any, Literal
 from revit.datasets.registry import check_dataset
 from revit.errors import InputError
 from revit.models.architectures import MODELS, patch_size
-from revit.validation import check_types, hints_of, require, short_repr, with_tuples
+from revit.validation import check_types, field_types, require, short_repr, with_tuples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,7 +280,7 @@ def from_dict(record: Mapping[str, Any]) -> FineTuneConfig:
 
 
 def _build(owner: type, record: Mapping[str, Any]) -> object:
-    hints = hints_of(owner)
+    hints = field_types(owner)
     for name in record:
         if name not in hints:
             raise InputError(f"{short_repr(name)} is no field of {owner.__name__}{_did_you_mean(str(name), hints)}")
@@ -306,7 +306,7 @@ def _check_resolution(resolution: int, model: str) -> None:
 def _paths(owner: Any) -> tuple[str, ...]:
     """Dotted paths of all fields, those of a part in the part's place."""
     paths: list[str] = []
-    for name, hint in hints_of(owner).items():
+    for name, hint in field_types(owner).items():
         part: Any = hint
         paths += [f"{name}.{path}" for path in _paths(part)] if is_dataclass(hint) else [name]
     return tuple(paths)

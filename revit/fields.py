@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from revit.validation import hints_of, in_words
+from revit.validation import describe_type, field_types
 
 MEANING = re.compile(r"    (\w+(?:, \w+)*): (.+)")
 """First line of an entry of a docstring's section `Attributes`: names and meaning."""
@@ -30,19 +30,19 @@ class FieldInfo:
     meaning: str
 
 
-def fields_of(owner: Any, prefix: str = "") -> Iterator[FieldInfo]:
+def list_fields(owner: Any, prefix: str = "") -> Iterator[FieldInfo]:
     """Yield every field of a config's class, those of a part in the part's place."""
-    meanings = meanings_of(owner)
+    meanings = attribute_docs(owner)
     for field in dataclasses.fields(owner):
-        hint, path = hints_of(owner)[field.name], f"{prefix}{field.name}"
+        hint, path = field_types(owner)[field.name], f"{prefix}{field.name}"
         if dataclasses.is_dataclass(hint):
-            yield from fields_of(hint, f"{path}.")
+            yield from list_fields(hint, f"{path}.")
         else:
             default = "" if field.default is dataclasses.MISSING else str(field.default)
-            yield FieldInfo(path=path, kind=in_words(hint), default=default, meaning=meanings[field.name])
+            yield FieldInfo(path=path, kind=describe_type(hint), default=default, meaning=meanings[field.name])
 
 
-def meanings_of(owner: type) -> dict[str, str]:
+def attribute_docs(owner: type) -> dict[str, str]:
     """Return what the section `Attributes` of a class's docstring says, by attribute; names may share an entry."""
     meanings: defaultdict[str, str] = defaultdict(str)
     names: list[str] = []

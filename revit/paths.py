@@ -6,7 +6,7 @@ from pathlib import Path
 from revit.errors import InputError, UnwritableFolderError
 
 
-def expanded(path: Path) -> Path:
+def expand_path(path: Path) -> Path:
     """The absolute path that is meant, where `~` stands for a home folder.
 
     Raises:

@@ -10,28 +10,28 @@ from typing import Any, Literal
 
 from revit.errors import InputError
 
-NUMBERS_BELOW = 2**63
+MAX_NUMBER = 2**63
 """No number is as large: neither those who count with it nor those who keep it can hold one."""
 
-MOST_SHOWN = 200
+MAX_REPR_CHARS = 200
 """Characters of a value that a message repeats."""
 
 
-def check_types(record: Any, but: Collection[str] = ()) -> None:
+def check_types(record: Any, exclude: Collection[str] = ()) -> None:
     """Raise InputError unless every field of a dataclass has the type it states, and its numbers are usable ones.
 
     Args:
-        but: fields that are not looked at.
+        exclude: fields that are not looked at.
     """
     owner: Any = type(record)
-    for name, hint in hints_of(owner).items():
-        if name in but:
+    for name, hint in field_types(owner).items():
+        if name in exclude:
             continue
         value = getattr(record, name)
-        require(_fits(hint, value), name, value, in_words(hint))
+        require(_fits(hint, value), name, value, describe_type(hint))
         for number in _numbers(value):
             require(isinstance(number, int) or math.isfinite(number), name, value, "a finite number")
-            require(abs(number) < NUMBERS_BELOW, name, value, "smaller than 2**63")
+            require(abs(number) < MAX_NUMBER, name, value, "smaller than 2**63")
 
 
 def require(holds: bool, name: str, value: object, right: str) -> None:
@@ -47,7 +47,7 @@ def with_tuples(value: Any) -> Any:
     return tuple(map(with_tuples, value)) if isinstance(value, list | tuple) else value
 
 
-def require_text(name: str, value: object) -> None:
+def require_one_line(name: str, value: object) -> None:
     """Raise InputError unless a value is text that fits into one line of any table."""
     fits = isinstance(value, str) and value.isprintable() and bool(value) and value == value.strip()
     require(fits, name, value, "a text of one line, without spaces around it")
@@ -59,11 +59,11 @@ def short_repr(value: object) -> str:
         text = repr(value)
     except ValueError:  # Python does not write out numbers of more than 4300 digits
         return "a number of thousands of digits"
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+    return text if len(text) <= MAX_REPR_CHARS else f"{text[:MAX_REPR_CHARS]}..."
 
 
 @cache
-def hints_of(owner: Any) -> dict[str, Any]:
+def field_types(owner: Any) -> dict[str, Any]:
     """The type of each field of a dataclass, by its name."""
     hints = typing.get_type_hints(owner)
     return {each.name: hints[each.name] for each in fields(owner)}
@@ -99,17 +99,17 @@ def _numbers(value: object) -> Iterator[float]:
             yield from _numbers(each)
 
 
-def in_words(hint: Any) -> str:
+def describe_type(hint: Any) -> str:
     """Return a type as a reader is told it: `int` is a whole number."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
         return "one of " + ", ".join(inner)
     if origin in (types.UnionType, typing.Union):
-        return " or ".join(in_words(choice) for choice in inner)
+        return " or ".join(describe_type(choice) for choice in inner)
     if origin is tuple:
-        return f"({', '.join('...' if kind is Ellipsis else in_words(kind) for kind in inner)})"
+        return f"({', '.join('...' if kind is Ellipsis else describe_type(kind) for kind in inner)})"
     if origin is Mapping:
-        return f"a dict of {in_words(inner[1])} by {in_words(inner[0])}"
+        return f"a dict of {describe_type(inner[1])} by {describe_type(inner[0])}"
     if origin is Callable:
         return "a function"
     return _KIND_IN_WORDS.get(hint) or f"a {hint.__name__}"

@@ -131,7 +131,7 @@ def train(digits: ImageStore) -> Callable[..., tuple[FineTuneResult, Listener]]:
         compile_model: bool = False,
     ) -> tuple[FineTuneResult, Listener]:
         listener = listener or Listener()
-        data = TrialData.of(config, store, find_weights(config.model))
+        data = TrialData.from_store(config, store, find_weights(config.model))
         result = fine_tune(
             config,
             data,

@@ -22,7 +22,7 @@ from rich.console import Console
 import run_study
 import search_spaces
 from revit.datasets.registry import DATASETS
-from revit.training.fine_tune import marks
+from revit.training.fine_tune import evenly_spaced_steps
 from study import RAY_BEYOND_THIS_MACHINE
 from study.cli.console import EXIT_INTERRUPTED
 from study.execution import cluster
@@ -271,7 +271,7 @@ def test_a_study_interrupted_resumed_and_asked_again(tmp_path: Path) -> None:
     client = MlflowClient(tracking_uri(store))
     for run in trials:
         steps = [point.step for point in client.get_metric_history(run.info.run_id, "train_loss")]
-        assert steps == sorted(marks(120, 100)), "every step once, though trials were resumed"
+        assert steps == sorted(evenly_spaced_steps(120, 100)), "every step once, though trials were resumed"
 
     Ledger(store).open_launch("quickstart", {})  # one that died after its last trial, before its end
     asked = call(*arguments)

@@ -7,7 +7,7 @@ from pathlib import Path
 from revit.config import ModelConfig
 from revit.errors import InputError, MissingInputError
 from revit.models.architectures import MODELS
-from revit.paths import check_regular, expanded
+from revit.paths import check_regular, expand_path
 from revit.validation import short_repr
 
 PACKAGED = Path(__file__).parent / "pretrained"
@@ -36,7 +36,7 @@ def find_weights(model: ModelConfig) -> Path | None:
 
 def _find(model: ModelConfig) -> Path:
     if model.weights is not None:
-        named = expanded(Path(model.weights))
+        named = expand_path(Path(model.weights))
         if named.exists():
             return named
         raise InputError(f"model.weights = {short_repr(model.weights)}: there is no such file or folder")
@@ -84,7 +84,7 @@ def weights_digest(path: Path | None) -> str | None:
 def use_weights_dir(folder: Path | None) -> None:
     """Look for weights in this folder from now on; None changes nothing."""
     if folder is not None:
-        os.environ[WEIGHTS_DIR_VARIABLE] = str(expanded(folder))
+        os.environ[WEIGHTS_DIR_VARIABLE] = str(expand_path(folder))
 
 
 def _folders() -> list[Path]:

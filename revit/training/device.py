@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 
-def place(model: nn.Module, device: torch.device) -> nn.Module:
+def to_device(model: nn.Module, device: torch.device) -> nn.Module:
     """Move the model to the device that it is to train on.
 
     A GPU multiplies what autocast leaves in float32 as TF32, which rounds operands to 10 bits.
@@ -17,7 +17,7 @@ def place(model: nn.Module, device: torch.device) -> nn.Module:
     return model.to(device)
 
 
-def compiled(model: nn.Module) -> nn.Module:
+def compile_network(model: nn.Module) -> nn.Module:
     """The model in kernels that torch.compile makes of it; its parameters are the model's own.
 
     Batches of different sizes are compiled each by itself: a trial has at most three, the whole one, an epoch's last,
@@ -30,10 +30,10 @@ def compiled(model: nn.Module) -> nn.Module:
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:
     """bf16 where the device has it, else nothing."""
-    return torch.autocast("cuda", dtype=torch.bfloat16) if uses_bf16(device) else nullcontext()
+    return torch.autocast("cuda", dtype=torch.bfloat16) if has_bf16(device) else nullcontext()
 
 
-def uses_bf16(device: torch.device) -> bool:
+def has_bf16(device: torch.device) -> bool:
     """Whether a device has bf16; a CPU emulates it hundreds of times slower, so never there."""
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 

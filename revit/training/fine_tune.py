@@ -21,7 +21,7 @@ from revit.errors import DivergedError
 from revit.models.build import build_model
 from revit.models.normalization import Normalization, normalization_of
 from revit.training.built import describe
-from revit.training.device import autocast, compiled, place
+from revit.training.device import autocast, compile_network, to_device
 from revit.training.optimizers import Schedule, build_optimizer
 from revit.training.train_state import Row, TrainState
 
@@ -48,7 +48,9 @@ class TrialData:
     num_threads: int = 1
 
     @classmethod
-    def of(cls, config: FineTuneConfig, store: ImageStore, weights: Path | None, num_threads: int = 1) -> "TrialData":
+    def from_store(
+        cls, config: FineTuneConfig, store: ImageStore, weights: Path | None, num_threads: int = 1
+    ) -> "TrialData":
         """The trial's own part of its dataset. Raises InputError where that leaves a class empty."""
         splits = store.split(config.val_fraction, config.data_fraction, config.subset_seed)
         return cls(store, splits, weights, num_threads)
@@ -98,20 +100,20 @@ class FineTuneResult(NamedTuple):
     model: nn.Module
 
 
-Report = Callable[[list[Row], TrainState], None]
+ReportCallback = Callable[[list[Row], TrainState], None]
 """Called with the rows since the last call; the state may be saved before returning."""
 
 
 def fine_tune(
     config: FineTuneConfig,
     data: TrialData,
-    report: Report,
+    report: ReportCallback,
     *,
     device: torch.device,
     resume: Path | None = None,
     compile_model: bool = False,
     on_built: Callable[[dict[str, Any]], None] = lambda built: None,
-    should_stop: Callable[[], bool] = lambda: False,
+    should_report_now: Callable[[], bool] = lambda: False,
 ) -> FineTuneResult:
     """Train for the compiled number of optimizer steps, then test once.
 
@@ -125,7 +127,7 @@ def fine_tune(
         compile_model: train in kernels that torch.compile makes; no part of the trial, as its numbers differ by
             rounding only. What validates and tests is the model as it is.
         on_built: told, before the first step, what was really built (see built.py).
-        hurry: asked at every point of the curve whether to report there and then, as somebody wants to stop.
+        should_report_now: polled at each curve point; True reports at once.
 
     Raises:
         DivergedError: a loss of training, validation or test was not finite.
@@ -133,7 +135,7 @@ def fine_tune(
     """
     num_train = len(data.splits.train)
     num_steps = config.num_steps(num_train, data.splits.num_all)
-    model = place(build_model(config, len(data.store.manifest.class_names), data.weights), device)
+    model = to_device(build_model(config, len(data.store.manifest.class_names), data.weights), device)
     optimizer = build_optimizer(model, config.optimizer)
     epoch = steps_per_epoch(num_train, config.batch_size)
     schedule = Schedule(config.schedule, config.optimizer.lr, num_steps, epoch)
@@ -143,13 +145,13 @@ def fine_tune(
         state.load(resume)
         report(state.rows, state)
 
-    validate_at = marks(num_steps, config.num_evals)
-    report_at = marks(num_steps, NUM_REPORTS) | validate_at
-    row_at = marks(num_steps, NUM_ROWS) | report_at
+    validate_at = evenly_spaced_steps(num_steps, config.num_evals)
+    report_at = evenly_spaced_steps(num_steps, NUM_REPORTS) | validate_at
+    row_at = evenly_spaced_steps(num_steps, NUM_ROWS) | report_at
     num_reported = len(state.rows)
     meter = Meter()
     model.train()
-    network = compiled(model) if compile_model else model
+    network = compile_network(model) if compile_model else model
     steps = range(state.step, num_steps)
     for batch in train_batches(config, data.store, data.splits.train, steps, data.num_threads, pin=_pins(device)):
         lr = schedule.lr(state.step)
@@ -160,8 +162,8 @@ def fine_tune(
         if state.step in row_at:
             state.rows.append(meter.close_row(state.step))
         if state.step in validate_at:
-            state.rows[-1] |= _look(config, data, state, device)
-        if state.step in report_at or (state.step in row_at and should_stop()):
+            state.rows[-1] |= _validate(config, data, state, device)
+        if state.step in report_at or (state.step in row_at and should_report_now()):
             report(state.rows[num_reported:], state)
             num_reported = len(state.rows)
             meter.restart_clock()
@@ -253,7 +255,7 @@ def _logits(model: Any, images: Tensor, device: torch.device) -> Tensor:
     return logits
 
 
-def marks(num_steps: int, count: int) -> set[int]:
+def evenly_spaced_steps(num_steps: int, count: int) -> set[int]:
     """At most `count` evenly spaced steps of 1 to `num_steps`, the last always among them."""
     return {math.ceil(num_steps * i / count) for i in range(1, count + 1)}
 
@@ -314,7 +316,7 @@ class Meter:
         self._started = time.perf_counter()
 
 
-def _look(config: FineTuneConfig, data: TrialData, state: TrainState, device: torch.device) -> Row:
+def _validate(config: FineTuneConfig, data: TrialData, state: TrainState, device: torch.device) -> Row:
     """Score the validation split, where there is one, and the test split, where its curve is wanted."""
     row: Row = {}
     if len(data.splits.val):

@@ -54,7 +54,7 @@ PRETRAINING: dict[str, FineTuneConfig] = {
 def pretrain(config: FineTuneConfig, *, data_dir: Path, cache_dir: Path, checkpoint: Path) -> FineTuneResult:
     """Train from scratch on one thread, keeping a checkpoint after every validation."""
     torch.set_num_threads(1)
-    data = TrialData.of(config, open_store(config.dataset, data_dir=data_dir, cache_dir=cache_dir), None)
+    data = TrialData.from_store(config, open_store(config.dataset, data_dir=data_dir, cache_dir=cache_dir), None)
 
     def report(rows: list[Row], state: TrainState) -> None:
         print(json.dumps({name: round(value, 4) for name, value in rows[-1].items()}), flush=True)

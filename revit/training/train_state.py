@@ -50,7 +50,7 @@ class TrainState:
             file.flush()
             os.fsync(file.fileno())
         if path.exists():
-            path.replace(_before(path))
+            path.replace(_previous(path))
         partial.replace(path)
 
     def load(self, path: Path) -> None:
@@ -73,14 +73,14 @@ class TrainState:
 
 def latest_valid_checkpoint(path: Path) -> Path | None:
     """The checkpoint saved to `path`, or the one before it where that is torn; None where there is no whole one."""
-    return next((each for each in (path, _before(path)) if _is_whole(each)), None)
+    return next((each for each in (path, _previous(path)) if _is_intact(each)), None)
 
 
-def _before(path: Path) -> Path:
-    return path.with_name(path.name + ".before")
+def _previous(path: Path) -> Path:
+    return path.with_name(path.name + ".previous")
 
 
-def _is_whole(path: Path) -> bool:
+def _is_intact(path: Path) -> bool:
     """Whether a checkpoint's bytes are those that were written: torch writes a zip file, with checksums."""
     try:
         with zipfile.ZipFile(path) as archive:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.inactive import without_inactive
-from revit.validation import check_types, require_text, short_repr, with_tuples
+from revit.validation import check_types, require_one_line, short_repr, with_tuples
 from search_spaces.framework.claims import Claim, Value, check_named
 from search_spaces.framework.recipes import FLOWERS, RECIPES, RecipeContext
 from search_spaces.framework.scales import SCALES
@@ -99,9 +99,9 @@ class SearchSpace:
         for name, value in list(vars(self).items()):
             object.__setattr__(self, name, with_tuples(value))  # lists are as good
         try:
-            check_types(self, but=("scientific", "nuisance"))
-            require_text("name", self.name)
-            require_text("question", self.question)
+            check_types(self, exclude=("scientific", "nuisance"))
+            require_one_line("name", self.name)
+            require_one_line("question", self.question)
             _check_known("recipe", self.recipe, RECIPES)
             _check_known("scale", self.scale, SCALES)
             _check_axes(self.scientific, self.nuisance)
@@ -284,7 +284,7 @@ def _check_axes(scientific: Mapping[str, Axis], nuisance: Mapping[str, Axis]) ->
         raise InputError(f"axis {name}: tables have a column of that name; name it differently")
     owner: dict[str, str] = {}
     for name, axis in axes.items():
-        require_text("axis", name)
+        require_one_line("axis", name)
         if not isinstance(axis, Mapping | tuple):
             raise InputError(f"axis {name} = {short_repr(axis)}: must be a tuple of values, or a dict of named levels")
         if isinstance(axis, Mapping):
@@ -298,7 +298,7 @@ def _check_axes(scientific: Mapping[str, Axis], nuisance: Mapping[str, Axis]) ->
         if not labels:
             raise InputError(f"axis {name} has no values")
         for text in [label for label in labels if isinstance(label, str)]:
-            require_text(f"axis {name}, label", text)
+            require_one_line(f"axis {name}, label", text)
         for twice in (_first_repeated([str(label) for label in labels]), _first_repeated(labels)):  # 1 and 1.0, too
             if twice is not None:
                 raise InputError(f"axis {name} has {twice} twice")

@@ -8,7 +8,7 @@ from rich.text import Text
 import search_spaces
 from revit.config import FineTuneConfig
 from revit.errors import InputError
-from revit.fields import fields_of
+from revit.fields import list_fields
 from revit.models.architectures import MODELS
 from study.cli.console import echo, out
 from study.model_check import check_names
@@ -40,7 +40,7 @@ def axes() -> None:
     recipe sets others, see docs/recipes.md. Seeds are not an axis: a study has them apart.
     """
     width = min(out.width, MAX_TEXT_WIDTH)
-    for each in fields_of(FineTuneConfig):
+    for each in list_fields(FineTuneConfig):
         if each.path != "seed":
             echo(f"{each.path}: {each.kind}" + (f" [default: {each.default}]" if each.default else ""))
             echo(textwrap.fill(each.meaning, width, initial_indent="    ", subsequent_indent="    "))

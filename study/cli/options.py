@@ -8,7 +8,7 @@ import typer
 import search_spaces
 from revit.errors import InputError
 from revit.models.weights import use_weights_dir
-from revit.paths import expanded
+from revit.paths import expand_path
 from search_spaces.framework.recipes import RECIPES
 from search_spaces.framework.scales import SCALES
 from study.cli.console import echo
@@ -95,9 +95,9 @@ def folders_of(
     use_weights_dir(weights_dir)
     server = store.rstrip("/") if is_server(store) else ""
     return Folders(
-        store=expanded(Path(DEFAULT_STORE if server else store)),
-        data=expanded(data_dir),
-        cache=expanded(cache_dir),
+        store=expand_path(Path(DEFAULT_STORE if server else store)),
+        data=expand_path(data_dir),
+        cache=expand_path(cache_dir),
         server=server,
         skip_broken=skip_broken,
     )

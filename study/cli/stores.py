@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from revit.errors import InputError
-from revit.paths import expanded
+from revit.paths import expand_path
 from study.cli.console import EXIT_FINISHED, EXIT_SOME_FAILED, echo, out
 from study.cli.invocation import this_command
 from study.cli.options import (
@@ -73,7 +73,7 @@ def prune(
     """
     if is_server(store):
         raise InputError(f"--store = {store}: prune needs the folder of a store; what a server keeps is the server's")
-    folder = expanded(Path(store))
+    folder = expand_path(Path(store))
     names = sorted({space.name for study in studies or () for space in spaces_of(study, None, None)})
     if not (folder / DATABASE).exists():
         echo(f"no store yet at {folder}")
@@ -109,9 +109,9 @@ def ui(
     from study.ledger.ledger import Ledger, ui_command
 
     if is_server(store):
-        out.print(f"{store.rstrip('/')}{Ledger(expanded(Path(DEFAULT_STORE)), store).ui_path()}", soft_wrap=True)
+        out.print(f"{store.rstrip('/')}{Ledger(expand_path(Path(DEFAULT_STORE)), store).ui_path()}", soft_wrap=True)
         return
-    folder = expanded(Path(store))
+    folder = expand_path(Path(store))
     command = ui_command(folder, host, port)
     _check_free(host, port)
     echo(f"store: {folder}")

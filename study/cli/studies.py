@@ -13,7 +13,7 @@ import typer
 from revit.datasets.registry import caveats
 from revit.errors import InputError
 from revit.models.weights import use_weights_dir
-from revit.paths import check_writable, expanded
+from revit.paths import check_writable, expand_path
 from study.cli.console import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_SOME_FAILED, echo, out
 from study.cli.invocation import next_command, this_command
 from study.cli.options import (
@@ -221,12 +221,12 @@ def report(
         judged = _print_answer(planned, ledger, records)
         command = next_command(context, "run", study=space.name)
         try:
-            for path in write_report(planned, ledger, expanded(reports) / folder_name(planned), command, judged):
+            for path in write_report(planned, ledger, expand_path(reports) / folder_name(planned), command, judged):
                 echo(f"wrote {path}")
         except ReportKeptError as error:
             echo(str(error))
             code = EXIT_SOME_FAILED
-    echo(f"wrote {write_index(expanded(reports))}")
+    echo(f"wrote {write_index(expand_path(reports))}")
     raise typer.Exit(code)
 
 
@@ -248,7 +248,7 @@ def fetch(
 
     use_weights_dir(weights_dir)
     absent = 0
-    for need in fetching.fetch(spaces, expanded(data_dir), out):
+    for need in fetching.fetch(spaces, expand_path(data_dir), out):
         echo(f"{'here   ' if need.here else 'MISSING'}  {need.what}" + (f"\n  {need.advice}" if need.advice else ""))
         absent += not need.here
     raise typer.Exit(EXIT_SOME_FAILED if absent else EXIT_FINISHED)

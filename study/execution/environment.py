@@ -11,11 +11,11 @@ def describe(device: "torch.device", *, num_threads: int, compiled: bool) -> dic
     import timm
     import torch
 
-    from revit.training.device import device_name, uses_bf16
+    from revit.training.device import device_name, has_bf16
 
     return {
         "device": device_name(device),
-        "precision": "bf16" if uses_bf16(device) else "fp32",
+        "precision": "bf16" if has_bf16(device) else "fp32",
         "compiled": "yes" if compiled else "no",
         "threads": str(num_threads),
         "torch": torch.__version__,

@@ -146,7 +146,7 @@ def _train(order: Order, config: FineTuneConfig) -> None:
 
     from revit.datasets.image_store import ImageStore
     from revit.training.built import built_digest
-    from revit.training.fine_tune import TrialData, fine_tune, marks
+    from revit.training.fine_tune import TrialData, evenly_spaced_steps, fine_tune
     from revit.training.train_state import Row, TrainState, latest_valid_checkpoint
 
     checkpoint, artifacts = Path(order.work) / CHECKPOINT, Path(order.work) / ARTIFACTS
@@ -156,9 +156,9 @@ def _train(order: Order, config: FineTuneConfig) -> None:
     torch.set_num_threads(order.num_cpus if device.type == "cpu" else 1)
 
     weights = None if order.weights is None else Path(order.weights)
-    data = TrialData.of(config, ImageStore(Path(order.images)), weights, order.num_cpus)
+    data = TrialData.from_store(config, ImageStore(Path(order.images)), weights, order.num_cpus)
     resume = latest_valid_checkpoint(checkpoint)
-    save_at = marks(config.num_steps(len(data.splits.train), data.splits.num_all), config.num_evals)
+    save_at = evenly_spaced_steps(config.num_steps(len(data.splits.train), data.splits.num_all), config.num_evals)
     told_before = resume is not None  # of a resumed trial the first report repeats what came before
     untold: list[Row] = []
     saved_at = told_at = time.monotonic()
@@ -206,7 +206,7 @@ def _train(order: Order, config: FineTuneConfig) -> None:
             resume=resume,
             compile_model=order.compiled,
             on_built=write_built,
-            should_stop=stopping,
+            should_report_now=stopping,
         )
     except DivergedError as error:
         log({"outcome": "diverged", "message": str(error)})

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks.gpu import measure
-from benchmarks.ratios import Measured
+from benchmarks.ratios import BenchmarkResult
 
 
 def test_every_comparison_is_made() -> None:
@@ -25,7 +25,7 @@ def test_every_comparison_is_made() -> None:
 
 
 def test_a_line_without_a_target_is_neither_met_nor_missed() -> None:
-    line = Measured(what="a", against="b", ratio=1.0, target=None, at_least=True)
+    line = BenchmarkResult(what="a", against="b", ratio=1.0, target=None, at_least=True)
     assert line.met is None
     assert line.cells() == ("a", "b", "1", "", "", "")
 

@@ -11,7 +11,7 @@ from revit.config import FineTuneConfig
 from revit.datasets.batches import train_batches
 from revit.datasets.image_store import ImageStore
 from revit.training import fine_tune as module
-from revit.training.device import uses_bf16
+from revit.training.device import has_bf16
 from revit.training.fine_tune import TrialData, train_step
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -68,7 +68,7 @@ def test_a_trial_is_trained_without_waiting_fused_and_in_bf16(
     for optimizer, pinned in watched.seen:
         assert pinned
         assert all(group["fused"] for group in optimizer.param_groups)
-    assert dtypes == {torch.bfloat16 if uses_bf16(torch.device("cuda")) else torch.float32}
+    assert dtypes == {torch.bfloat16 if has_bf16(torch.device("cuda")) else torch.float32}
     assert torch.backends.cuda.matmul.fp32_precision == "tf32"
 
 
@@ -123,7 +123,7 @@ def test_a_compiled_trial_is_the_same_trial(config: FineTuneConfig, train: Calla
 
 
 def test_batches_are_prepared_in_pinned_memory_and_are_the_same(small: FineTuneConfig, digits: ImageStore) -> None:
-    train = TrialData.of(small, digits, None).splits.train
+    train = TrialData.from_store(small, digits, None).splits.train
     pairs = zip(
         train_batches(small, digits, train, range(4), pin=True),
         train_batches(small, digits, train, range(4)),

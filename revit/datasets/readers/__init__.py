@@ -22,7 +22,7 @@ from revit.datasets.readers.packaged import (
 )
 from revit.datasets.readers.tiles import PHOTOS, SPECIMENS, TEXTURES, tiles_reader
 from revit.datasets.registry import FOLDER_PREFIX
-from revit.paths import expanded
+from revit.paths import expand_path
 
 READERS: dict[str, Reader] = {
     "digits": Reader(find_digits, read_digits),
@@ -45,6 +45,6 @@ READERS: dict[str, Reader] = {
 def reader_for(dataset: str) -> Reader:
     """The reader of a registered dataset, or of the folder that `folder:PATH` names."""
     if dataset.startswith(FOLDER_PREFIX):
-        folder = expanded(Path(dataset.removeprefix(FOLDER_PREFIX)))
+        folder = expand_path(Path(dataset.removeprefix(FOLDER_PREFIX)))
         return Reader(find=lambda _: find_image_folder(folder), read=lambda files: read_image_folder(folder, files))
     return READERS[dataset]

@@ -40,13 +40,13 @@ def check_devices() -> Iterator[CheckResult]:
     """Report the processors and GPUs with their memory."""
     import torch
 
-    from revit.training.device import uses_bf16
+    from revit.training.device import has_bf16
 
     yield CheckResult("ok", f"devices: {os.cpu_count()} CPUs, {decimal(memory_limit())} memory")
     gpus = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
     for gpu in gpus:
         free, total = torch.cuda.mem_get_info(gpu)
-        bf16 = "bf16" if uses_bf16(gpu) else "no bf16"
+        bf16 = "bf16" if has_bf16(gpu) else "no bf16"
         name = torch.cuda.get_device_name(gpu)
         yield CheckResult("ok", f"devices: {gpu} {name}, {decimal(free)} of {decimal(total)} free, {bf16}")
     if not gpus:

@@ -10,7 +10,7 @@ from revit.config import FineTuneConfig
 from revit.datasets import batches as loader
 from revit.datasets.batches import Batch, Mix
 from revit.models.build import build_model, empty_model
-from revit.training.device import place
+from revit.training.device import to_device
 from revit.training.fine_tune import train_step
 from revit.training.optimizers import Schedule, build_optimizer
 from revit.training.train_state import TrainState
@@ -71,7 +71,7 @@ def test_the_optimizer_of_parameters_on_a_gpu_is_fused(optimizer: str) -> None:
 def test_on_a_cpu_a_model_stays_as_it_is() -> None:
     model = build_model(config_of("bit_nano"), 10, None)
     precision = torch.get_float32_matmul_precision()
-    assert place(model, CPU) is model
+    assert to_device(model, CPU) is model
     assert torch.get_float32_matmul_precision() == precision
     assert build_optimizer(model, config_of("bit_nano").optimizer).param_groups[0]["fused"] is None
 

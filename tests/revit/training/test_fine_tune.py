@@ -17,7 +17,7 @@ from revit.errors import DivergedError
 from revit.models.build import build_model
 from revit.models.normalization import NORMALIZATIONS, normalization_of
 from revit.models.weights import find_weights
-from revit.training.fine_tune import TrialData, evaluate, fine_tune, marks, train_step
+from revit.training.fine_tune import TrialData, evaluate, evenly_spaced_steps, fine_tune, train_step
 from revit.training.optimizers import build_optimizer
 
 CPU = torch.device("cpu")
@@ -29,7 +29,8 @@ def test_it_learns_32_images_by_heart(digits: ImageStore, train: Callable) -> No
         val_fraction=0.0, selection="last",
     ).with_values({"optimizer.name": "adam", "optimizer.lr": 3e-3})  # fmt: skip
     indices = np.flatnonzero(~digits.is_test)[:32]
-    splits = replace_splits(TrialData.of(config, digits, find_weights(config.model)), train=indices, test=indices)
+    data = TrialData.from_store(config, digits, find_weights(config.model))
+    splits = replace_splits(data, train=indices, test=indices)
     result = fine_tune(config, splits, lambda rows, state: None, device=CPU)
     assert result.metrics["test_accuracy"] == 1.0
 
@@ -89,7 +90,7 @@ def test_a_checkpoint_is_whole_or_not_there(
 
 def first_step(config: FineTuneConfig, store: ImageStore) -> tuple[dict[str, torch.Tensor], float, float]:
     """Weights after one step without dropout, its loss and gradient norm."""
-    data = TrialData.of(config, store, find_weights(config.model))
+    data = TrialData.from_store(config, store, find_weights(config.model))
     model = build_model(config, 10, find_weights(config.model))
     optimizer = build_optimizer(model, config.optimizer)
     batch = train_batch(config, store, data.splits.train, 0)
@@ -117,7 +118,7 @@ def test_a_step_is_what_plain_pytorch_computes(digits: ImageStore) -> None:
         {"model.head_init": "normal", "optimizer.max_grad_norm": 0.1, "optimizer.lr": 0.5}
     )
     ours, loss, norm = first_step(config, digits)
-    data = TrialData.of(config, digits, find_weights(config.model))
+    data = TrialData.from_store(config, digits, find_weights(config.model))
     model = build_model(config, 10, find_weights(config.model)).train()
     batch = train_batch(config, digits, data.splits.train, 0)
     images = (batch.images.float() / 127.5 - 1).expand(-1, 3, -1, -1)
@@ -140,7 +141,7 @@ def test_mixup_is_the_cross_entropy_of_mixed_images_with_mixed_labels(digits: Im
     )
     _, loss, _ = first_step(config, digits)
     model = build_model(config, 10, find_weights(config.model)).train()
-    batch = train_batch(config, digits, TrialData.of(config, digits, None).splits.train, 0)
+    batch = train_batch(config, digits, TrialData.from_store(config, digits, None).splits.train, 0)
     assert batch.mix is not None
     assert 0.01 < batch.mix.share < 0.99, "the case is one of real mixing"
     images = (batch.images.float() / 127.5 - 1).expand(-1, 3, -1, -1)
@@ -280,7 +281,7 @@ def test_a_loss_that_is_not_finite_where_nothing_is_trained_is_a_diverged_error_
 
 @pytest.mark.parametrize(("steps", "count"), [(1, 5), (7, 3), (100, 20), (2500, 100)])
 def test_marks_are_evenly_spaced_and_end_at_the_last_step(steps: int, count: int) -> None:
-    marked = sorted(marks(steps, count))
+    marked = sorted(evenly_spaced_steps(steps, count))
     assert marked[-1] == steps
     assert len(marked) == min(steps, count)
     gaps = np.diff([0, *marked])

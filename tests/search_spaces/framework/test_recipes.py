@@ -7,7 +7,7 @@ import pytest
 import search_spaces
 from revit.config import FineTuneConfig
 from revit.errors import InputError
-from revit.training.fine_tune import marks
+from revit.training.fine_tune import evenly_spaced_steps
 from revit.training.optimizers import Schedule
 from search_spaces.framework.recipes import RECIPES, RecipeContext, cycling_cosine
 from search_spaces.framework.scales import SCALES
@@ -175,7 +175,7 @@ def test_plateau_looks_at_every_epoch_of_table_5_and_halves_as_the_authors_did(r
     wanted = {"optimizer.name": "sgd", "optimizer.lr": 1e-3, "schedule.name": "plateau"}
     [config] = [each.config for each in space.candidates((0,)) if each.asked == wanted]
     num_steps = config.num_steps(3600, 3600)
-    assert len(marks(num_steps, config.num_evals)) == len(AUTHORS_PLATEAU)
+    assert len(evenly_spaced_steps(num_steps, config.num_evals)) == len(AUTHORS_PLATEAU)
     schedule = Schedule(config.schedule, 1e-3, num_steps, -(-3600 // config.batch_size))
     rates = []
     for loss in AUTHORS_PLATEAU:

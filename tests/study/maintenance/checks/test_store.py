@@ -257,6 +257,6 @@ def test_a_copied_store_is_reported_then_repaired_and_has_its_own_files(store: S
 
 def test_a_damaged_checkpoint_is_healthy_while_the_previous_one_is_intact(store: Store) -> None:
     checkpoint = store.work("stopped") / "checkpoint.pt"
-    shutil.copy(checkpoint, checkpoint.with_name("checkpoint.pt.before"))
+    shutil.copy(checkpoint, checkpoint.with_name("checkpoint.pt.previous"))
     truncate(checkpoint)
     assert all(each.is_healthy for each in store.check())
