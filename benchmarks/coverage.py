@@ -25,7 +25,7 @@ from scipy import special
 
 from search_spaces.framework.claims import Best, BetterThan, Claim, Gap, Interaction, Matches, NoDifference, Trend
 from study.analysis.claim_tests import evaluate_claims
-from study.analysis.intervals import Spread, cell_interval, pooled_spread, usual_spread
+from study.analysis.intervals import VarianceEstimate, cell_interval, median_variance, pooled_variance
 from study.analysis.power import MAX_SEEDS
 
 Bools = NDArray[np.bool_]
@@ -104,7 +104,7 @@ def coverage(rng: np.random.Generator, agreement: Agreement, num_test: int, num_
     for _ in range(num_studies):
         right, accuracy = Images.draw(rng, ACCURACIES, num_test, agreement).test(rng, num_seeds)
         measured = right.mean(-1)
-        known = usual_spread(measured)
+        known = median_variance(measured)
         intervals = [cell_interval(by_seed, num_test, known) for by_seed in measured]
         truth = accuracy[:, 0] if num_seeds == 1 else [mean_accuracy(each, agreement) for each in ACCURACIES]
         covered.append([low <= true <= high for (low, high), true in zip(intervals, truth, strict=True)])
@@ -154,10 +154,10 @@ def study(
     return pd.DataFrame(rows, columns=["dataset", "arm", "level", "seed", *MEASURED])
 
 
-def known_elsewhere(rng: np.random.Generator, agreement: Agreement, num_test: int) -> Spread | None:
+def known_elsewhere(rng: np.random.Generator, agreement: Agreement, num_test: int) -> VarianceEstimate | None:
     """Return what four other cells, of three seeds each, tell of the spread between seeds."""
     right, _ = Images.draw(rng, [BASE] * 4, num_test, agreement).test(rng, 3)
-    return pooled_spread(right.mean(-1))
+    return pooled_variance(right.mean(-1))
 
 
 MEASURED = ("test_accuracy", "num_test", "right", "spread")
@@ -168,7 +168,7 @@ def false_verdicts(
 ) -> float:
     """Return the share of studies with a false verdict, all of their claims being at the edge of true and false."""
     found = [evaluate_claims(CLAIMS, study(rng, NULL, agreement, num_test, num_seeds)) for _ in range(num_studies)]
-    return float(np.mean([any(each.verdict != "inconclusive" for each in judgements) for judgements in found]))
+    return float(np.mean([any(each.verdict != "inconclusive" for each in results) for results in found]))
 
 
 # Power: a pilot of three seeds, then seeds added to the same study
@@ -203,9 +203,9 @@ def power(rng: np.random.Generator, agreement: Agreement, num_test: int, num_stu
         right, _ = images.test(rng, PILOT)
         for place, pilot in enumerate(evaluate_claims(PLANNED, _frame(right))):
             if pilot.power is not None:
-                more, _ = images.test(rng, (pilot.seeds_to_decide or MAX_SEEDS) - PILOT)
+                more, _ = images.test(rng, (pilot.required_seeds or MAX_SEEDS) - PILOT)
                 later = evaluate_claims(PLANNED, _frame(np.concatenate([right, more], axis=1)))[place]
-                found[pilot.seeds_to_decide is not None].append((pilot.power, later.verdict != "inconclusive"))
+                found[pilot.required_seeds is not None].append((pilot.power, later.verdict != "inconclusive"))
     enough, too_few = (Power(len(each), *map(float, np.mean(each, axis=0))) for each in (found[True], found[False]))
     return enough, too_few
 

@@ -12,7 +12,7 @@ from statsmodels.stats.anova import anova_lm
 
 ROUNDING = 1e-12
 """Share of the variance below which nothing but rounding is left."""
-STRONG_F = 1e4
+MAX_NONCENTRAL_F = 1e4
 """From which the noncentral F is, to four digits, its noncentrality over a chi square; scipy's fails far above."""
 COLUMNS = ["term", "sum_sq", "df", "F", "p", "effect", "low", "high"]
 
@@ -111,7 +111,7 @@ def effect_interval(f: float, df: float, df_within: float, num_trials: int, leve
     """
 
     def noncentrality(share: float) -> float:
-        if f > STRONG_F:
+        if f > MAX_NONCENTRAL_F:
             return float(f * df * stats.chi2.isf(share, df_within) / df_within)
 
         def surplus(value: float) -> float:

@@ -1,6 +1,6 @@
 """Are a study's claims so? Each is judged from finished trials: supported, contradicted or inconclusive.
 
-A claim rests on weighted sums of accuracies, each with a variance over seeds and test images (`comparisons.py`).
+A claim rests on weighted sums of accuracies, each with a variance over seeds and test images (`contrasts.py`).
 All tests are two-sided at 5 %, and Holm's correction covers the claims of a study. A verdict needs every comparison
 that a claim rests on (an intersection-union test: Berger, Technometrics 24 (1982) 295-300); one comparison contradicts
 it, after Bonferroni's correction over them.
@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 from search_spaces.framework.claims import Claim, Gap, Matches, NoDifference
 from search_spaces.framework.published import Published
-from study.analysis.comparisons import Comparison, MissingError, Run, compare, usual_spreads
-from study.analysis.intervals import LEVEL, NEEDS_SEEDS, Spread
-from study.analysis.power import MAX_SEEDS, MIN_PILOT, POWER, OpenClaim, chances_to_decide
+from study.analysis.contrasts import ContrastEstimate, MissingResultError, Run, compare, median_variances
+from study.analysis.intervals import LEVEL, NEEDS_SEEDS, VarianceEstimate
+from study.analysis.power import MAX_SEEDS, MIN_PILOT_SEEDS, POWER, InconclusiveClaim, power_by_num_seeds
 
 Verdict = Literal["supported", "contradicted", "inconclusive"]
 
-PUBLISHED_SEED_SD = 0.01
+ASSUMED_SEED_SD = 0.01
 """Standard deviation of accuracy between seeds (share) that is assumed of published numbers, which have one run each.
 
 Four times the widest that is published for fine-tuning a ViT on all of a small dataset: CIFAR-100 at 91.09 to 91.62 in
@@ -47,7 +47,7 @@ class ClaimResult:
         p_holm: by Holm's correction over the study's claims.
         test: in a few words.
         num_seeds: seeds that every cell of that comparison has.
-        seeds_to_decide: seeds per cell with which the study, its images kept, would decide an inconclusive claim with
+        required_seeds: seeds per cell with which the study, its images kept, would decide an inconclusive claim with
             probability POWER; None where no number up to MAX_SEEDS does, or it cannot be said.
         power: the probability that so many seeds would decide it, or MAX_SEEDS; None where it cannot be said.
         reason: in a line, what to know beside the numbers; may be empty.
@@ -62,7 +62,7 @@ class ClaimResult:
     p_holm: float | None = None
     test: str = ""
     num_seeds: int = 0
-    seeds_to_decide: int | None = None
+    required_seeds: int | None = None
     power: float | None = None
     reason: str = ""
 
@@ -72,17 +72,17 @@ def evaluate_claims(claims: Sequence[Claim], frame: pd.DataFrame, *, comparable:
 
     Args:
         claims: of one study: Holm's correction is over them.
-        frame: a row per finished trial that counts: the study's scientific axes, in the claims' terms, and `seed`,
-            `test_accuracy` (0 to 1), `num_test`, `right` (None, or bool of shape (num_test,): which test images
-            it got right, in the same order in all trials on a `dataset`), and `spread` (None, or the Spread that
-            other trials of its dataset and model have between seeds).
+        frame: a row per finished trial: the study's scientific axes, in the claims' terms, and `seed`,
+            `test_accuracy` (0 to 1), `num_test`, `right` (None, or bool of shape (num_test,): which test images are
+            correct, in the same order in all trials of a `dataset`), and `spread` (None, or the VarianceEstimate
+            between seeds from other trials of its dataset and model).
         comparable: whether the trials are of the paper's scale. If not, Matches stays inconclusive, and is left out
             of Holm's correction.
 
     Raises:
         ValueError: two rows are of the same cell and seed.
     """
-    return _judge(claims, [_run(row) for row in frame.to_dict("records")], comparable)
+    return _evaluate(claims, [_run(row) for row in frame.to_dict("records")], comparable)
 
 
 def evaluate_published(claims: Sequence[Claim], rows: Iterable[Published]) -> list[ClaimResult]:
@@ -95,16 +95,16 @@ def evaluate_published(claims: Sequence[Claim], rows: Iterable[Published]) -> li
     Raises:
         ValueError: two rows are of the same cell.
     """
-    assumed = Spread(PUBLISHED_SEED_SD**2, math.inf)
+    assumed = VarianceEstimate(ASSUMED_SEED_SD**2, math.inf)
     runs = [
         Run(point=row.point, seed=0, accuracy=row.accuracy_pct / 100, num_test=row.num_test, right=None, spread=assumed)
         for row in rows
     ]
-    return _judge(claims, runs, comparable=True)
+    return _evaluate(claims, runs, comparable=True)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Evidence:
+class _TestStatistic:
     """What a claim rests on: its weakest comparison, or what is missing for one.
 
     Attributes:
@@ -114,7 +114,7 @@ class _Evidence:
     """
 
     claim: Claim
-    weakest: Comparison | None = None
+    weakest: ContrastEstimate | None = None
     num_comparisons: int = 0
     p_for: float = 1.0
     p_against: float = 1.0
@@ -134,38 +134,40 @@ def _run(row: Mapping[Any, Any]) -> Run:
         accuracy=row["test_accuracy"],
         num_test=row["num_test"],
         right=right if isinstance(right, np.ndarray) else None,
-        spread=spread if isinstance(spread, Spread) else None,
+        spread=spread if isinstance(spread, VarianceEstimate) else None,
     )
 
 
 _NO_AXES = ("seed", "test_accuracy", "num_test", "right", "spread")
 
 
-def _judge(claims: Sequence[Claim], runs: Sequence[Run], comparable: bool) -> list[ClaimResult]:
+def _evaluate(claims: Sequence[Claim], runs: Sequence[Run], comparable: bool) -> list[ClaimResult]:
     seen: set[object] = set()
     for run in runs:
         trial = (frozenset(run.point.items()), run.seed)
         if trial in seen:
             raise ValueError(f"two results of one cell and seed: {dict(run.point)}, seed {run.seed}")
         seen.add(trial)
-    usual = usual_spreads(runs)
+    usual = median_variances(runs)
     return _verdicts([_evidence(claim, runs, usual, comparable) for claim in claims])
 
 
-def _evidence(claim: Claim, runs: Sequence[Run], usual: Mapping[object, Spread], comparable: bool) -> _Evidence:
+def _evidence(
+    claim: Claim, runs: Sequence[Run], usual: Mapping[object, VarianceEstimate], comparable: bool
+) -> _TestStatistic:
     if isinstance(claim, Matches) and not comparable:
-        return _Evidence(claim=claim, missing="published accuracies are of the paper's scale: not comparable")
+        return _TestStatistic(claim=claim, missing="published accuracies are of the paper's scale: not comparable")
     contrasts = zip(claim.contrasts, _published(claim), strict=True)
     try:
         comparisons = [compare(contrast, published, runs, usual) for contrast, published in contrasts]
-    except MissingError as error:
-        return _Evidence(claim=claim, missing=str(error))
+    except MissingResultError as error:
+        return _TestStatistic(claim=claim, missing=str(error))
     if any(comparison.known is None for comparison in comparisons):
         weakest = min(comparisons, key=lambda each: _least_beyond(claim, each.effect))
-        return _Evidence(claim=claim, weakest=weakest, missing=_ONE_SEED)
+        return _TestStatistic(claim=claim, weakest=weakest, missing=_ONE_SEED)
     p_for = [max(comparison.p_beyond(*bound) for bound in _bounds(claim)) for comparison in comparisons]
     p_against = [1 - p for p in p_for]
-    return _Evidence(
+    return _TestStatistic(
         claim=claim,
         weakest=max(zip(p_for, p_against, comparisons, strict=True), key=lambda each: (each[0], -each[1]))[2],
         num_comparisons=len(comparisons),
@@ -204,22 +206,22 @@ def _least_beyond(claim: Claim, effect: float) -> float:
     return min(direction * (effect - bound) for bound, direction in _bounds(claim))
 
 
-def _verdicts(evidence: Sequence[_Evidence]) -> list[ClaimResult]:
+def _verdicts(evidence: Sequence[_TestStatistic]) -> list[ClaimResult]:
     """Return verdicts after Holm's correction over all claims that can be tested."""
     tested = [each for each in evidence if not each.missing]
     p_holm = {id(each): p for each, p in zip(tested, holm([each.p for each in tested]), strict=True)}
     open_ones = [each for each in tested if p_holm[id(each)] > LEVEL]
-    chances = chances_to_decide([_open_claim(each) for each in open_ones])
+    chances = power_by_num_seeds([_open_claim(each) for each in open_ones])
     chance_of = {id(each): chance for each, chance in zip(open_ones, chances, strict=True)}
     return [
-        _untested(each) if each.missing else _judgement(each, p_holm[id(each)], chance_of.get(id(each)))
+        _untested_result(each) if each.missing else _tested_result(each, p_holm[id(each)], chance_of.get(id(each)))
         for each in evidence
     ]
 
 
-def _open_claim(evidence: _Evidence) -> OpenClaim:
+def _open_claim(evidence: _TestStatistic) -> InconclusiveClaim:
     assert evidence.weakest is not None, "a tested claim rests on a comparison"
-    return OpenClaim(
+    return InconclusiveClaim(
         comparison=evidence.weakest, num_comparisons=evidence.num_comparisons, bounds=_bounds(evidence.claim)
     )
 
@@ -237,12 +239,12 @@ def holm(p: Sequence[float]) -> list[float]:
     return [float(each) for each in corrected]
 
 
-def _untested(evidence: _Evidence) -> ClaimResult:
+def _untested_result(evidence: _TestStatistic) -> ClaimResult:
     effect = None if evidence.weakest is None else 100 * evidence.weakest.effect
     return ClaimResult(claim=evidence.claim, verdict="inconclusive", effect=effect, reason=evidence.missing)
 
 
-def _judgement(evidence: _Evidence, p_holm: float, chance: NDArray[np.float64] | None) -> ClaimResult:
+def _tested_result(evidence: _TestStatistic, p_holm: float, chance: NDArray[np.float64] | None) -> ClaimResult:
     """Return the verdict on a tested claim; `chance` of being decided, by number of seeds, if inconclusive."""
     weakest = evidence.weakest
     assert weakest is not None, "a tested claim rests on a comparison"
@@ -260,7 +262,7 @@ def _judgement(evidence: _Evidence, p_holm: float, chance: NDArray[np.float64] |
         p_holm=p_holm,
         test=f"equivalence, {weakest.test}" if isinstance(evidence.claim, NoDifference | Matches) else weakest.test,
         num_seeds=weakest.num_seeds,
-        seeds_to_decide=seeds,
+        required_seeds=seeds,
         power=power,
         reason=_reason(weakest, verdict, seeds, power),
     )
@@ -274,11 +276,11 @@ def _plan(chance: NDArray[np.float64]) -> tuple[int | None, float | None]:
     return (int(enough[0]), float(chance[enough[0]])) if len(enough) else (None, float(chance[-1]))
 
 
-def _reason(comparison: Comparison, verdict: Verdict, seeds: int | None, power: float | None) -> str:
+def _reason(comparison: ContrastEstimate, verdict: Verdict, seeds: int | None, power: float | None) -> str:
     reasons = []
     if comparison.num_seeds == 1:
         reasons.append(f"one seed does not show how much training varies: {_known(comparison)}")
-    elif verdict == "inconclusive" and comparison.num_seeds < MIN_PILOT:
+    elif verdict == "inconclusive" and comparison.num_seeds < MIN_PILOT_SEEDS:
         reasons.append(f"{NEEDS_SEEDS} to tell how many would decide it")
     elif power is not None:
         limit = "" if seeds else ", as the images stay the same"
@@ -288,8 +290,8 @@ def _reason(comparison: Comparison, verdict: Verdict, seeds: int | None, power: 
     return "; ".join(reasons)
 
 
-def _known(comparison: Comparison) -> str:
+def _known(comparison: ContrastEstimate) -> str:
     assert comparison.known is not None, "a tested claim's spread is known"
     if math.isinf(comparison.known.df):
-        return f"a standard deviation of {100 * PUBLISHED_SEED_SD:g} point between seeds is assumed"
+        return f"a standard deviation of {100 * ASSUMED_SEED_SD:g} point between seeds is assumed"
     return "it is taken from other trials of this dataset and model"

@@ -19,31 +19,31 @@ LEVEL = 0.05
 NEEDS_SEEDS = "needs 3 seeds"
 PRIOR_DF = 4
 """Degrees of freedom that the usual variance between seeds counts for, beside a cell's own."""
-VAGUE_WIDTH = 0.2
+MAX_TWO_SEED_WIDTH = 0.2
 """Of two seeds' interval (share), from which it is not shown."""
-MEANING = (
+INTERVALS_NOTE = (
     "95 % intervals are over seeds and test images: another seed, tested on other images of the same kind. "
     "With 1 seed they are over test images only: that one trained model, tested on other images."
 )
 """What is said beside every table of intervals."""
 
 
-class Spread(NamedTuple):
+class VarianceEstimate(NamedTuple):
     """Variance of a test accuracy (share) from one seed to the next, and the degrees of freedom of its estimate."""
 
     variance: float
     df: float
 
 
-def pooled_spread(cells: Iterable[Sequence[float]]) -> Spread | None:
+def pooled_variance(cells: Iterable[Sequence[float]]) -> VarianceEstimate | None:
     """Pool the variance between the seeds of each cell; None where no cell has two seeds."""
     several = [cell for cell in cells if len(cell) > 1]
     df = sum(len(cell) - 1 for cell in several)
     squares = sum(float(np.var(cell)) * len(cell) for cell in several)
-    return Spread(squares / df, df) if several else None
+    return VarianceEstimate(squares / df, df) if several else None
 
 
-def usual_spread(cells: Iterable[Sequence[float]]) -> Spread:
+def median_variance(cells: Iterable[Sequence[float]]) -> VarianceEstimate:
     """Return the median variance between seeds, over cells; 0 where no cell has two seeds.
 
     A floor: two or three seeds agree by chance now and then, and the test images that are right are whole numbers, so
@@ -52,24 +52,24 @@ def usual_spread(cells: Iterable[Sequence[float]]) -> Spread:
     """
     several = [cell for cell in cells if len(cell) > 1]
     variances = [float(np.var(cell)) * len(cell) / special.chdtri(len(cell) - 1, 0.5) for cell in several]
-    return Spread(float(np.median(variances)) if variances else 0.0, math.inf)
+    return VarianceEstimate(float(np.median(variances)) if variances else 0.0, math.inf)
 
 
-def seed_half_width(seed_variance: float, num_seeds: int, known: Spread, level: float) -> float:
+def seed_half_width(seed_variance: float, num_seeds: int, known: VarianceEstimate, level: float) -> float:
     """Return how far a mean over seeds may be off through training, at a one-sided level below .5.
 
     Args:
         seed_variance: between these seeds; not looked at where there is one.
-        known: of other cells. With one seed it takes the variance's place; with more it is a floor (`floor_of`).
+        known: of other cells. With one seed it takes the variance's place; with more it is a floor (`variance_floor`).
     """
     if num_seeds == 1:
         return float(-special.stdtrit(known.df, level)) * math.sqrt(known.variance)
     own = float(-special.stdtrit(num_seeds - 1, level)) * math.sqrt(seed_variance)
-    floor = float(-special.ndtri(level)) * math.sqrt(floor_of(known.variance, num_seeds))
+    floor = float(-special.ndtri(level)) * math.sqrt(variance_floor(known.variance, num_seeds))
     return max(own, floor) / math.sqrt(num_seeds)
 
 
-def floor_of(variance: float, num_seeds: int | NDArray[np.int_]) -> NDArray[np.float64]:
+def variance_floor(variance: float, num_seeds: int | NDArray[np.int_]) -> NDArray[np.float64]:
     """Return what the variance between seeds is not below: what a moderated one would be if these did not differ.
 
     A moderated variance is the mean of a cell's own and the usual one, weighed by degrees of freedom (Smyth,
@@ -88,14 +88,14 @@ def image_half_widths(accuracy: float, num_test: int, level: float) -> tuple[flo
     return accuracy - float(low), float(high) - accuracy
 
 
-def cell_interval(accuracies: Sequence[float], num_test: int, known: Spread) -> tuple[float, float]:
+def cell_interval(accuracies: Sequence[float], num_test: int, known: VarianceEstimate) -> tuple[float, float]:
     """Return the 95 % interval of a cell's accuracy (share): of new seeds on new images.
 
     With one seed it is over the test images only: of this one trained model on new images.
 
     Args:
         accuracies: one per seed.
-        known: `usual_spread` of the study's cells on this dataset.
+        known: `median_variance` of the study's cells on this dataset.
     """
     mean = float(np.mean(accuracies))
     below, above = image_half_widths(mean, num_test, LEVEL / 2)
@@ -105,11 +105,11 @@ def cell_interval(accuracies: Sequence[float], num_test: int, known: Spread) -> 
     return max(0.0, mean - math.hypot(seeds, below)), min(1.0, mean + math.hypot(seeds, above))
 
 
-def is_vague(num_seeds: int, low: float, high: float) -> bool:
+def is_too_wide(num_seeds: int, low: float, high: float) -> bool:
     """Return whether an interval (share) is so wide only because it rests on two seeds."""
-    return num_seeds == 2 and high - low > VAGUE_WIDTH
+    return num_seeds == 2 and high - low > MAX_TWO_SEED_WIDTH
 
 
-def scope_of(num_seeds: int) -> str:
+def interval_scope(num_seeds: int) -> str:
     """Return what the interval of a cell with so many seeds is over."""
     return "over test images, 1 seed" if num_seeds == 1 else "over seeds and test images"

@@ -14,19 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from study.analysis.comparisons import Comparison
-from study.analysis.intervals import LEVEL, PRIOR_DF, floor_of
+from study.analysis.contrasts import ContrastEstimate
+from study.analysis.intervals import LEVEL, PRIOR_DF, variance_floor
 
 Array = NDArray[np.float64]
 
 POWER = 0.8
 MAX_SEEDS = 100
-MIN_PILOT = 3
+MIN_PILOT_SEEDS = 3
 """Seeds from which on the spread between them says enough to plan with."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class OpenClaim:
+class InconclusiveClaim:
     """A claim that its study's seeds leave inconclusive.
 
     Attributes:
@@ -35,12 +35,12 @@ class OpenClaim:
         bounds: that the effect is to be beyond, each with the direction (1 above, -1 below).
     """
 
-    comparison: Comparison
+    comparison: ContrastEstimate
     num_comparisons: int
     bounds: Sequence[tuple[float, int]]
 
 
-def chances_to_decide(claims: Sequence[OpenClaim]) -> list[Array]:
+def power_by_num_seeds(claims: Sequence[InconclusiveClaim]) -> list[Array]:
     """Return the probability of a verdict on each open claim, either way, by number of seeds: (MAX_SEEDS + 1,).
 
     Holm's correction is over the claims that are open with so many seeds: first all of them, then as many as this
@@ -51,10 +51,10 @@ def chances_to_decide(claims: Sequence[OpenClaim]) -> list[Array]:
     return [_chance(claim, still_open + np.nan_to_num(chance)) for claim, chance in zip(claims, first, strict=True)]
 
 
-def _chance(claim: OpenClaim, num_open: Array) -> Array:
+def _chance(claim: InconclusiveClaim, num_open: Array) -> Array:
     """Return the probability of a verdict by number of seeds, where so many claims are open."""
     pilot, chance = claim.comparison.num_seeds, np.full(MAX_SEEDS + 1, np.nan)
-    if pilot < MIN_PILOT:
+    if pilot < MIN_PILOT_SEEDS:
         return chance
     num_seeds = np.arange(pilot + 1, MAX_SEEDS + 1)
     level = LEVEL / 2 / num_open[pilot + 1 :]
@@ -66,7 +66,7 @@ def _chance(claim: OpenClaim, num_open: Array) -> Array:
     return chance
 
 
-def _chance_beyond(comparison: Comparison, distance: float, level: Array, num_seeds: NDArray[np.int_]) -> Array:
+def _chance_beyond(comparison: ContrastEstimate, distance: float, level: Array, num_seeds: NDArray[np.int_]) -> Array:
     """Return the probability that the limit of the effect lies beyond a bound which it is `distance` beyond now.
 
     The share of equally likely futures, (K,) for K numbers of seeds: of true variances that the pilot leaves open, and
@@ -79,7 +79,7 @@ def _chance_beyond(comparison: Comparison, distance: float, level: Array, num_se
     difference = _deviates() * np.sqrt(true * num_seeds / (pilot * num_new))
     squares = pilot_df * comparison.seed_variance + (num_new - 1) * true + pilot * num_new / num_seeds * difference**2
     student, normal = special.stdtrit(num_seeds - 1, level), special.ndtri(level)
-    floor = floor_of(comparison.known.variance, num_seeds)
+    floor = variance_floor(comparison.known.variance, num_seeds)
     by_seed = np.maximum(student**2 * squares / (num_seeds - 1), normal**2 * floor) / num_seeds
     half_width = np.sqrt(by_seed + normal**2 * comparison.image_variance)
     return np.asarray((distance + num_new / num_seeds * difference > half_width).mean((0, 1)))

@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from study.analysis.intervals import NEEDS_SEEDS, Spread, cell_interval, is_vague, scope_of, usual_spread
+from study.analysis.intervals import (
+    NEEDS_SEEDS,
+    VarianceEstimate,
+    cell_interval,
+    interval_scope,
+    is_too_wide,
+    median_variance,
+)
 from study.plan import Plan, Trial
 
 TRIAL_METRICS = ("selected_val_accuracy", "test_accuracy", "test_loss", "train_time_s")
@@ -27,7 +34,7 @@ def cell_table(plan: Plan) -> pd.DataFrame:
     """
     cells = _grouped(plan.trials, lambda trial: trial.candidate.cell)
     chosen = [_choose(trials) if plan.space.nuisance_axes else trials for trials in cells]
-    known = _usual_spreads(chosen)
+    known = _median_variances(chosen)
     rows = [
         {**trials[0].candidate.cell, **_summary(trials, reported, known, list(plan.space.nuisance_axes))}
         for trials, reported in zip(cells, chosen, strict=True)
@@ -80,13 +87,13 @@ def _choose(trials: list[Trial]) -> list[Trial]:
     return max(whole, key=lambda point: _mean([_metric(t, "selected_val_accuracy") for t in point]), default=[])
 
 
-def _usual_spreads(cells: Iterable[Sequence[Trial]]) -> dict[str, Spread]:
+def _median_variances(cells: Iterable[Sequence[Trial]]) -> dict[str, VarianceEstimate]:
     """Return what the study knows of the variance between seeds, by dataset."""
     by_dataset: dict[str, list[list[float]]] = {}
     for trials in cells:
         if trials:
             by_dataset.setdefault(trials[0].candidate.config.dataset, []).append(_accuracies(trials))
-    return {dataset: usual_spread(accuracies) for dataset, accuracies in by_dataset.items()}
+    return {dataset: median_variance(accuracies) for dataset, accuracies in by_dataset.items()}
 
 
 def _accuracies(trials: Sequence[Trial]) -> list[float]:
@@ -94,7 +101,7 @@ def _accuracies(trials: Sequence[Trial]) -> list[float]:
 
 
 def _summary(
-    trials: list[Trial], chosen: list[Trial], known: Mapping[str, Spread], nuisance: list[str]
+    trials: list[Trial], chosen: list[Trial], known: Mapping[str, VarianceEstimate], nuisance: list[str]
 ) -> dict[str, object]:
     accuracies = _accuracies(chosen)
     missing = Counter(trial.missing for trial in trials if trial.missing)
@@ -107,11 +114,11 @@ def _summary(
     return row | {"diverged": num_diverged, "missing": ", ".join(f"{count} {why}" for why, count in missing.items())}
 
 
-def _interval(accuracies: Sequence[float], num_test: int, known: Spread) -> dict[str, object]:
+def _interval(accuracies: Sequence[float], num_test: int, known: VarianceEstimate) -> dict[str, object]:
     low, high = cell_interval(accuracies, num_test, known)
-    if is_vague(len(accuracies), low, high):
+    if is_too_wide(len(accuracies), low, high):
         return {"interval": NEEDS_SEEDS}
-    return {"low": low, "high": high, "interval": scope_of(len(accuracies))}
+    return {"low": low, "high": high, "interval": interval_scope(len(accuracies))}
 
 
 def _mean(values: Sequence[float]) -> float:

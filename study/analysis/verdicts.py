@@ -12,7 +12,7 @@ from search_spaces.framework.claims import translated
 from search_spaces.framework.published import PAPER, published
 from study.analysis.claim_tests import ClaimResult, evaluate_claims, evaluate_published
 from study.analysis.results import reported_trials
-from study.analysis.seed_spread import known_spreads
+from study.analysis.seed_variance import pooled_variances
 from study.ledger.records import TrialRecord
 from study.plan import Plan, Trial
 
@@ -60,7 +60,7 @@ def claim_frame(trials: Sequence[Trial], records: Mapping[str, TrialRecord], rea
     Where a cell has one seed, the variance between seeds comes from other records of the same dataset and model.
     """
     num_seeds = Counter(tuple(trial.candidate.asked.items()) for trial in trials)
-    spreads = known_spreads(records.values()) if 1 in num_seeds.values() else {}
+    spreads = pooled_variances(records.values()) if 1 in num_seeds.values() else {}
     rows = []
     for trial in trials:
         assert trial.record is not None, "a finished trial has its record"

@@ -17,8 +17,8 @@ from revit.identity import TRAINING_VERSION
 from revit.paths import check_writable
 from search_spaces.framework.published import AUTHORS, TITLE, URL
 from study.analysis.anova import anova
-from study.analysis.claim_tests import PUBLISHED_SEED_SD
-from study.analysis.intervals import MEANING
+from study.analysis.claim_tests import ASSUMED_SEED_SD
+from study.analysis.intervals import INTERVALS_NOTE
 from study.analysis.results import cell_table, trial_table
 from study.analysis.verdicts import ClaimVerdict
 from study.layout import REPORT_FOLDER
@@ -61,7 +61,7 @@ def write_report(plan: Plan, ledger: Ledger, folder: Path, command: str, judged:
         "report.html": _page(plan, table, judged, shown, command),
         REPORT: json.dumps(_summary(plan, judged), indent=1) + "\n",
         "tables.md": f"# {for_markdown(title)}\n\n{to_markdown(table)}\n\n{_below(plan, judged, command)}\n",
-        "tables.tex": to_latex(table, title, [MEANING, *plan_caveats(plan), _made(plan)], command),
+        "tables.tex": to_latex(table, title, [INTERVALS_NOTE, *plan_caveats(plan), _made(plan)], command),
     }
     for name, text in written.items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -118,11 +118,11 @@ def _page(
         num_finished=states.count("finished"),
         caveats=plan_caveats(plan),
         answer=to_html(table),
-        intervals=MEANING,
+        intervals=INTERVALS_NOTE,
         compared=plan.space.scale == "paper" and plan.space.table is not None,
         paper={"title": TITLE, "authors": AUTHORS, "url": URL},
         claims=[_claim_row(claim) for claim in judged],
-        published_sd=f"{100 * PUBLISHED_SEED_SD:g}",
+        published_sd=f"{100 * ASSUMED_SEED_SD:g}",
         factors=_factors(plan),
         figures=shown,
         plotly=get_plotlyjs(),
@@ -174,7 +174,7 @@ def _title(plan: Plan) -> str:
 
 def _below(plan: Plan, judged: Sequence[ClaimVerdict], command: str) -> str:
     """What belongs below a table: verdicts, where its numbers come from, and the command that fills it."""
-    told = [f"{for_markdown(line)}\n" for line in (MEANING, *plan_caveats(plan))]
+    told = [f"{for_markdown(line)}\n" for line in (INTERVALS_NOTE, *plan_caveats(plan))]
     if plan.space.table is not None:
         told.append(f"The paper, of which this is Table {plan.space.table}: [{TITLE}]({URL}), by {AUTHORS}.\n")
     if judged:

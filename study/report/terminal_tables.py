@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from search_spaces.framework.space import SearchSpace
-from study.analysis.intervals import MEANING
+from study.analysis.intervals import INTERVALS_NOTE
 from study.analysis.results import cell_table
 from study.plan import Outline, Plan, Trial
 from study.report.fitted_table import FittedTable
@@ -23,7 +23,9 @@ def terminal_table(plan: Plan) -> FittedTable:
         rows.append([*labels, _percent(cell["mean"]), _interval(cell), *counts, cell["missing"]])
     spare = () if cells["missing"].any() else ("missing",)
     title = f"{plan.space.name}: test accuracy, %"
-    return FittedTable([*axes, *numbers, "missing"], rows, title=title, caption=MEANING, numbers=numbers, spare=spare)
+    return FittedTable(
+        [*axes, *numbers, "missing"], rows, title=title, caption=INTERVALS_NOTE, numbers=numbers, spare=spare
+    )
 
 
 def plan_table(plan: Plan) -> FittedTable:

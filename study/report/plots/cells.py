@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from pandas.api.types import is_numeric_dtype
 
-from study.analysis.intervals import MEANING
+from study.analysis.intervals import INTERVALS_NOTE
 from study.report.plots import style
 from study.report.plots.metrics import METRICS, of_axis
 
@@ -38,7 +38,7 @@ def accuracy_over(frame: pd.DataFrame, axis: str, *, log_x: bool = False) -> go.
     lines = list(frame.sort_values(axis).groupby(["published", "series", "source"], sort=False))
     lines.sort(key=lambda line: (line[0][0], order[line[0][1]]))
     names = [_line_name(str(series), str(source) if published else "") for (published, series, source), _ in lines]
-    caption = f"Bars: {MEANING} Hollow markers on dotted lines: published values."
+    caption = f"Bars: {INTERVALS_NOTE} Hollow markers on dotted lines: published values."
     fig = style.figure(f"Test accuracy by {shown.title}", caption, run_infos=names)
     for name, ((published, series, _), line) in zip(names, lines, strict=True):
         _add_points(fig, line, axis, name, order[series], published=bool(published), factor=shown.factor)

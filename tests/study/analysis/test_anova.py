@@ -139,7 +139,7 @@ def test_results_without_chance_tell_nothing_and_with_hardly_any_tell_all() -> N
 
 def test_the_interval_of_a_strong_effect_goes_on_smoothly(monkeypatch: pytest.MonkeyPatch) -> None:
     near = effect_interval(9000, 2, 18, 21)
-    monkeypatch.setattr(factors, "STRONG_F", 1000)
+    monkeypatch.setattr(factors, "MAX_NONCENTRAL_F", 1000)
     assert effect_interval(9000, 2, 18, 21) == pytest.approx(near, rel=1e-4)
 
 

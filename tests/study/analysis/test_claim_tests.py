@@ -17,7 +17,7 @@ import search_spaces
 from search_spaces.framework.claims import Best, BetterThan, Claim, Gap, Interaction, Matches, NoDifference, Trend
 from search_spaces.framework.published import published
 from study.analysis.claim_tests import ClaimResult, evaluate_claims, evaluate_published, holm
-from study.analysis.intervals import Spread, cell_interval, usual_spread
+from study.analysis.intervals import VarianceEstimate, cell_interval, median_variance
 
 A, B = {"arm": "a"}, {"arm": "b"}
 A_BETTER = BetterThan(better=A, worse=B, quote="")
@@ -25,7 +25,7 @@ MANY = 10**12
 """So many test images that they are no source of variance."""
 
 
-STEADY = Spread(0.0, math.inf)
+STEADY = VarianceEstimate(0.0, math.inf)
 """Of trials that are known not to vary between seeds."""
 
 
@@ -58,8 +58,8 @@ def discordant(only_a: int, only_b: int, num_test: int) -> pd.DataFrame:
 
 
 def one(claim: Claim, frame: pd.DataFrame) -> ClaimResult:
-    (judgement,) = evaluate_claims((claim,), frame)
-    return judgement
+    (result,) = evaluate_claims((claim,), frame)
+    return result
 
 
 # Against oracles
@@ -67,22 +67,20 @@ def one(claim: Claim, frame: pd.DataFrame) -> ClaimResult:
 
 def test_without_variance_of_images_it_is_the_paired_t_test() -> None:
     ours, theirs = [0.91, 0.93, 0.92, 0.95], [0.92, 0.91, 0.92, 0.90]
-    judgement = one(A_BETTER, table({"a": ours, "b": theirs}))
+    result = one(A_BETTER, table({"a": ours, "b": theirs}))
     oracle = stats.ttest_rel(ours, theirs)
-    assert judgement.p == pytest.approx(oracle.pvalue, rel=1e-4)
-    assert (judgement.low, judgement.high) == pytest.approx(
-        [100 * end for end in oracle.confidence_interval()], rel=1e-4
-    )
-    assert judgement.test == "paired by seed, test images by their number"
-    assert judgement.num_seeds == 4
+    assert result.p == pytest.approx(oracle.pvalue, rel=1e-4)
+    assert (result.low, result.high) == pytest.approx([100 * end for end in oracle.confidence_interval()], rel=1e-4)
+    assert result.test == "paired by seed, test images by their number"
+    assert result.num_seeds == 4
 
 
 @pytest.mark.parametrize(("only_a", "only_b"), [(90, 60), (40, 75), (300, 300)])
 def test_one_seed_is_mcnemars_test(only_a: int, only_b: int) -> None:
-    judgement = one(A_BETTER, discordant(only_a, only_b, 10_000))
+    result = one(A_BETTER, discordant(only_a, only_b, 10_000))
     oracle = mcnemar([[0, only_a], [only_b, 0]], exact=False, correction=False)
-    assert judgement.p == pytest.approx(oracle.pvalue, abs=0.003)
-    assert judgement.test == "1 seed, image by image"
+    assert result.p == pytest.approx(oracle.pvalue, abs=0.003)
+    assert result.test == "1 seed, image by image"
 
 
 def test_one_seed_decides_nothing_that_mcnemars_mid_p_test_leaves_open() -> None:
@@ -97,10 +95,10 @@ def test_one_seed_decides_nothing_that_mcnemars_mid_p_test_leaves_open() -> None
 
 
 def test_one_seed_without_predictions_is_the_test_of_two_proportions() -> None:
-    judgement = one(A_BETTER, table({"a": [0.95], "b": [0.943]}, num_test=10_000, spread=STEADY))
+    result = one(A_BETTER, table({"a": [0.95], "b": [0.943]}, num_test=10_000, spread=STEADY))
     oracle = two_proportions(9500, 10_000, 9430, 10_000, compare="diff", method="wald")
-    assert judgement.p == pytest.approx(oracle.pvalue, abs=1e-3)
-    assert judgement.test == "1 seed, test images by their number"
+    assert result.p == pytest.approx(oracle.pvalue, abs=1e-3)
+    assert result.test == "1 seed, test images by their number"
 
 
 def test_the_part_of_images_is_that_of_the_analysis_of_variance() -> None:
@@ -115,10 +113,10 @@ def test_the_part_of_images_is_that_of_the_analysis_of_variance() -> None:
     assert component > 0
     half_width = stats.t.ppf(0.975, 2) ** 2 * d.mean(1).var(ddof=1) / 3
     half_width += stats.norm.ppf(0.975) ** 2 * (component + 1 / 40**2)  # and Agresti's half an image in each cell
-    judgement = one(A_BETTER, predicted({"a": right[0], "b": right[1]}))
-    assert judgement.test == "paired by seed, image by image"
-    assert judgement.effect is not None
-    assert judgement.high == pytest.approx(judgement.effect + 100 * half_width**0.5)
+    result = one(A_BETTER, predicted({"a": right[0], "b": right[1]}))
+    assert result.test == "paired by seed, image by image"
+    assert result.effect is not None
+    assert result.high == pytest.approx(result.effect + 100 * half_width**0.5)
 
 
 def test_holms_correction_is_statsmodels() -> None:
@@ -132,11 +130,11 @@ def test_p_and_interval_agree() -> None:
     rng = np.random.default_rng(0)
     for _ in range(50):
         a, b = rng.random((2, 3, 200)) < rng.uniform(0.5, 0.8, (2, 3, 1))
-        judgement = one(A_BETTER, predicted({"a": a, "b": b}))
-        assert judgement.low is not None
-        assert judgement.high is not None
-        assert judgement.p is not None
-        assert (judgement.p <= 0.05) == (judgement.low > 0 or judgement.high < 0)
+        result = one(A_BETTER, predicted({"a": a, "b": b}))
+        assert result.low is not None
+        assert result.high is not None
+        assert result.p is not None
+        assert (result.p <= 0.05) == (result.low > 0 or result.high < 0)
 
 
 # Verdicts by kind
@@ -177,22 +175,22 @@ def matches(**published: float) -> Matches:
     ],
 )
 def test_verdicts(claim: Claim, accuracies: Mapping[str, Sequence[float]], verdict: str, effect: float) -> None:
-    judgement = one(claim, table(accuracies))
-    assert judgement.verdict == verdict
-    assert judgement.effect == pytest.approx(effect, abs=0.02)
+    result = one(claim, table(accuracies))
+    assert result.verdict == verdict
+    assert result.effect == pytest.approx(effect, abs=0.02)
 
 
 def test_matching_one_published_number_is_two_one_sided_t_tests() -> None:
     """Images aside: Schuirmann's, by scipy, against the number less and plus the margin."""
     ours = [0.914, 0.911, 0.916, 0.913]
-    judgement = one(matches(a=91.0), table({"a": ours}))
+    result = one(matches(a=91.0), table({"a": ours}))
     below = stats.ttest_1samp(ours, 0.90, alternative="greater").pvalue
     above = stats.ttest_1samp(ours, 0.92, alternative="less").pvalue
-    assert judgement.p == pytest.approx(2 * max(below, above), rel=1e-4)
+    assert result.p == pytest.approx(2 * max(below, above), rel=1e-4)
     interval = stats.ttest_1samp(ours, 0.91).confidence_interval()
-    assert judgement.effect == pytest.approx(100 * np.mean(ours) - 91)
-    assert (judgement.low, judgement.high) == pytest.approx([100 * (end - 0.91) for end in interval], rel=1e-4)
-    assert judgement.test == "equivalence, over seeds, test images by their number"
+    assert result.effect == pytest.approx(100 * np.mean(ours) - 91)
+    assert (result.low, result.high) == pytest.approx([100 * (end - 0.91) for end in interval], rel=1e-4)
+    assert result.test == "equivalence, over seeds, test images by their number"
 
 
 def test_one_seed_beside_a_published_number_is_the_test_of_one_proportion() -> None:
@@ -200,9 +198,9 @@ def test_one_seed_beside_a_published_number_is_the_test_of_one_proportion() -> N
     right = np.arange(10_000)[None] < 9_520
     oracle = stats.binomtest(9_520, 10_000, 0.96, alternative="less").pvalue
     for frame in (predicted({"a": right}, spread=STEADY), table({"a": [0.952]}, num_test=10_000, spread=STEADY)):
-        judgement = one(matches(a=95.0), frame)
-        assert judgement.p == pytest.approx(2 * oracle)
-        assert judgement.test == "equivalence, 1 seed, test images by their number"
+        result = one(matches(a=95.0), frame)
+        assert result.p == pytest.approx(2 * oracle)
+        assert result.test == "equivalence, 1 seed, test images by their number"
 
 
 def test_published_numbers_of_another_scale_are_not_judged_and_not_corrected_for() -> None:
@@ -224,9 +222,9 @@ def test_verdicts_on_interactions(larger: str, smaller: str, verdict: str) -> No
     whole, part = table({"a": [0.95, 0.951], "b": [0.9, 0.902]}), table({"a": [0.5, 0.501], "b": [0.8, 0.801]})
     frame = pd.concat([whole.assign(fraction=1.0), part.assign(fraction=0.1)])
     claim = Interaction(axis="fraction", low=0.1, high=1.0, moderator="arm", larger=larger, smaller=smaller, quote="")
-    judgement = one(claim, frame)
-    assert judgement.verdict == verdict
-    assert abs(judgement.effect or 0) == pytest.approx(45 - 10.05)
+    result = one(claim, frame)
+    assert result.verdict == verdict
+    assert abs(result.effect or 0) == pytest.approx(45 - 10.05)
 
 
 def test_many_images_do_not_outvote_seeds_that_disagree() -> None:
@@ -243,10 +241,10 @@ def test_many_seeds_do_not_outvote_few_images() -> None:
     """All of 20 seeds get the same 2 more of 99 images right."""
     b = np.ones((20, 99), bool)
     b[:, :2] = False
-    judgement = one(A_BETTER, predicted({"a": np.ones((20, 99), bool), "b": b}))
-    assert judgement.verdict == "inconclusive"
-    assert judgement.seeds_to_decide is None
-    assert judgement.reason == "100 seeds would decide it with a probability of 0 %, as the images stay the same"
+    result = one(A_BETTER, predicted({"a": np.ones((20, 99), bool), "b": b}))
+    assert result.verdict == "inconclusive"
+    assert result.required_seeds is None
+    assert result.reason == "100 seeds would decide it with a probability of 0 %, as the images stay the same"
 
 
 def test_comparing_image_by_image_tells_more_than_counts() -> None:
@@ -261,14 +259,14 @@ def test_comparing_image_by_image_tells_more_than_counts() -> None:
 
 def test_one_seed_decides_only_beyond_what_seeds_are_known_to_do() -> None:
     """2 points on 10,000 images are far beyond chance in the images, and within that of seeds."""
-    known = Spread(0.01**2, math.inf)
+    known = VarianceEstimate(0.01**2, math.inf)
     close, far = (one(A_BETTER, discordant(only_a, 50, 10_000).assign(spread=[known] * 2)) for only_a in (250, 800))
     assert (close.verdict, far.verdict) == ("inconclusive", "supported")
-    assert close.seeds_to_decide is close.power is None
+    assert close.required_seeds is close.power is None
     images = (800 + 50) / 10_000 - 0.075**2 + 1 / 10_000
     half_width = stats.norm.ppf(0.975) * math.sqrt(2 * 0.01**2 + images / 10_000)
     assert far.high - far.effect == pytest.approx(100 * half_width, rel=1e-3)
-    few = one(A_BETTER, discordant(800, 50, 10_000).assign(spread=[Spread(0.01**2, 2.0)] * 2))
+    few = one(A_BETTER, discordant(800, 50, 10_000).assign(spread=[VarianceEstimate(0.01**2, 2.0)] * 2))
     assert few.high - few.effect > 1.5 * (far.high - far.effect), "Student's, where the spread is known from few seeds"
     assert few.reason == (
         "one seed does not show how much training varies: it is taken from other trials of this dataset and model"
@@ -295,17 +293,17 @@ def test_two_seeds_that_agree_by_chance_do_not_decide() -> None:
 
 def test_a_cell_beside_a_published_number_has_the_interval_of_its_table() -> None:
     accuracies = [0.91, 0.92, 0.93]
-    judgement = one(matches(a=91.0), table({"a": accuracies}, num_test=300))
+    result = one(matches(a=91.0), table({"a": accuracies}, num_test=300))
     right = np.arange(300) < 300 * np.array(accuracies)[:, None]
-    assert one(matches(a=91.0), predicted({"a": right})) == judgement, "with predictions as without"
-    low, high = cell_interval(accuracies, 300, usual_spread([accuracies]))
-    assert (judgement.low, judgement.high) == pytest.approx((100 * low - 91, 100 * high - 91))
+    assert one(matches(a=91.0), predicted({"a": right})) == result, "with predictions as without"
+    low, high = cell_interval(accuracies, 300, median_variance([accuracies]))
+    assert (result.low, result.high) == pytest.approx((100 * low - 91, 100 * high - 91))
 
 
 def test_a_pilot_of_two_seeds_needs_a_third_to_plan_with() -> None:
-    judgement = one(A_BETTER, table({"a": [0.91, 0.93], "b": [0.90, 0.91]}))
-    assert judgement.reason == "needs 3 seeds to tell how many would decide it"
-    assert judgement.seeds_to_decide is judgement.power is None
+    result = one(A_BETTER, table({"a": [0.91, 0.93], "b": [0.90, 0.91]}))
+    assert result.reason == "needs 3 seeds to tell how many would decide it"
+    assert result.required_seeds is result.power is None
 
 
 def test_holm_covers_the_claims_of_a_study() -> None:
@@ -327,15 +325,15 @@ def test_holm_covers_the_claims_of_a_study() -> None:
 
 
 def test_a_missing_cell_leaves_a_claim_inconclusive_and_is_named() -> None:
-    judgement = one(Best(axis="arm", value="a", among=(*AMONG, "d"), quote=""), table(CLEAR))
-    assert (judgement.verdict, judgement.reason, judgement.p) == ("inconclusive", "no result of arm d", None)
+    result = one(Best(axis="arm", value="a", among=(*AMONG, "d"), quote=""), table(CLEAR))
+    assert (result.verdict, result.reason, result.p) == ("inconclusive", "no result of arm d", None)
     assert one(A_BETTER, table(CLEAR).iloc[:0]).reason == "no result of arm a"
 
 
 def test_seeds_are_paired_and_those_without_partner_left_out() -> None:
-    judgement = one(A_BETTER, table({"a": [0.95, 0.96, 0.97, 0.99], "b": [0.90, 0.91, 0.92]}))
-    assert (judgement.verdict, judgement.num_seeds, judgement.effect) == ("supported", 3, pytest.approx(5))
-    assert judgement.reason == "left out, as not all of its cells have them: seeds 3"
+    result = one(A_BETTER, table({"a": [0.95, 0.96, 0.97, 0.99], "b": [0.90, 0.91, 0.92]}))
+    assert (result.verdict, result.num_seeds, result.effect) == ("supported", 3, pytest.approx(5))
+    assert result.reason == "left out, as not all of its cells have them: seeds 3"
     apart = pd.concat([table({"a": [0.9]}), table({"b": [0.8]}).assign(seed=7)])
     assert one(A_BETTER, apart).reason == "no seed is finished in all of its cells"
 
@@ -345,10 +343,10 @@ def test_axes_that_a_claim_does_not_name_are_averaged_over() -> None:
     rng = np.random.default_rng(0)
     small = predicted({"a": rng.random((3, 500)) < 0.9, "b": rng.random((3, 500)) < 0.6}, dataset="small")
     large = predicted({"a": rng.random((3, 900)) < 0.8, "b": rng.random((3, 900)) < 0.5}, dataset="large")
-    judgement = one(A_BETTER, pd.concat([small, large]))
+    result = one(A_BETTER, pd.concat([small, large]))
     effects = [one(A_BETTER, frame).effect for frame in (small, large)]
-    assert judgement.effect == pytest.approx(np.mean(effects))
-    assert judgement.verdict == "supported"
+    assert result.effect == pytest.approx(np.mean(effects))
+    assert result.verdict == "supported"
     assert one(A_BETTER, pd.concat([small, large[large["arm"] == "a"]])).reason == "no result of arm b, dataset large"
 
 
@@ -381,9 +379,9 @@ def test_a_grid_with_a_hole_judges_its_claims_where_it_is_whole() -> None:
         )
         accuracy = 0.8 - loss + 0.002 * rng.standard_normal()
         rows.append({**candidate.asked, "seed": candidate.config.seed, "test_accuracy": accuracy})
-    judgements = evaluate_claims(space.claims, pd.DataFrame(rows).assign(num_test=10_000, right=None, spread=None))
-    assert [judgement.verdict for judgement in judgements] == ["supported"] * 3
-    assert [judgement.effect for judgement in judgements] == pytest.approx([4, 4, 4], abs=0.2)
+    results = evaluate_claims(space.claims, pd.DataFrame(rows).assign(num_test=10_000, right=None, spread=None))
+    assert [result.verdict for result in results] == ["supported"] * 3
+    assert [result.effect for result in results] == pytest.approx([4, 4, 4], abs=0.2)
 
 
 # The paper's own numbers
@@ -396,7 +394,7 @@ def verdicts_on_the_paper(name: str) -> list[ClaimResult]:
 
 def test_the_papers_numbers_by_the_same_rules() -> None:
     """One run a cell: what is near is inconclusive, be it called outperforming or significant."""
-    found = {name: [judgement.verdict for judgement in verdicts_on_the_paper(name)] for name in search_spaces.names()}
+    found = {name: [result.verdict for result in verdicts_on_the_paper(name)] for name in search_spaces.names()}
     yes, open_ = "supported", "inconclusive"
     assert {name: verdicts for name, verdicts in found.items() if verdicts} == {
         "ablation_grid": [open_, open_, open_],
@@ -411,17 +409,17 @@ def test_the_papers_numbers_by_the_same_rules() -> None:
 
 def test_one_run_a_dataset_does_not_show_that_the_paper_reached_the_published_accuracies() -> None:
     """The farthest is CIFAR-100, 1.61 points below; with the assumed spread of seeds it may still be within a point."""
-    (judgement,) = verdicts_on_the_paper("replication")
-    assert judgement.effect == pytest.approx(90.06 - 91.67)
-    assert (judgement.p, judgement.test) == (1, "equivalence, 1 seed, test images by their number")
-    assert judgement.low < -1 < judgement.high
+    (result,) = verdicts_on_the_paper("replication")
+    assert result.effect == pytest.approx(90.06 - 91.67)
+    assert (result.p, result.test) == (1, "equivalence, 1 seed, test images by their number")
+    assert result.low < -1 < result.high
 
 
 def test_384_beats_512_by_one_image_of_1020() -> None:
-    judgement = verdicts_on_the_paper("resolution")[1]
-    assert judgement.effect == pytest.approx(100 / 1020, abs=0.003)
-    assert judgement.p > 0.9
-    assert judgement.test == "1 seed, test images by their number"
+    result = verdicts_on_the_paper("resolution")[1]
+    assert result.effect == pytest.approx(100 / 1020, abs=0.003)
+    assert result.p > 0.9
+    assert result.test == "1 seed, test images by their number"
 
 
 def test_what_is_not_published_is_said() -> None:

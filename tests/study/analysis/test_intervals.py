@@ -8,16 +8,16 @@ from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
 from study.analysis.intervals import (
-    Spread,
+    VarianceEstimate,
     cell_interval,
-    is_vague,
-    pooled_spread,
-    scope_of,
+    interval_scope,
+    is_too_wide,
+    median_variance,
+    pooled_variance,
     seed_half_width,
-    usual_spread,
 )
 
-NOTHING = Spread(0.0, math.inf)
+NOTHING = VarianceEstimate(0.0, math.inf)
 MANY = 10**12
 """So many test images that they are no source of variance."""
 
@@ -25,14 +25,14 @@ MANY = 10**12
 def test_where_images_do_not_vary_it_is_students_t() -> None:
     accuracies = [0.81, 0.84, 0.80, 0.86]
     assert cell_interval(accuracies, MANY, NOTHING) == pytest.approx(DescrStatsW(accuracies).tconfint_mean(), abs=1e-6)
-    assert scope_of(4) == "over seeds and test images"
+    assert interval_scope(4) == "over seeds and test images"
 
 
 @pytest.mark.parametrize("count", [0, 1, 914, 1019, 1020])
 def test_one_seeds_is_the_exact_interval_of_the_count(count: int) -> None:
     expected = proportion_confint(count, 1020, method="beta")
     assert cell_interval([count / 1020], 1020, NOTHING) == pytest.approx(expected)
-    assert scope_of(1) == "over test images, 1 seed"
+    assert interval_scope(1) == "over test images, 1 seed"
 
 
 def test_what_seeds_and_images_give_adds_in_squares() -> None:
@@ -60,29 +60,29 @@ def test_an_interval_always_has_width_and_stays_between_0_and_1() -> None:
 def test_the_usual_spread_is_the_median_and_right_on_average() -> None:
     rng = np.random.default_rng(0)
     for num_seeds in (2, 3, 5):
-        found = usual_spread(0.9 + 0.01 * rng.standard_normal((20_001, num_seeds)))
+        found = median_variance(0.9 + 0.01 * rng.standard_normal((20_001, num_seeds)))
         assert found.variance == pytest.approx(1e-4, rel=0.03)
-    assert usual_spread([[0.9], []]) == NOTHING
+    assert median_variance([[0.9], []]) == NOTHING
 
 
 def test_one_unstable_cell_leaves_the_usual_spread_alone() -> None:
     steady = [[0.90, 0.91, 0.92], [0.80, 0.81, 0.82], [0.70, 0.71, 0.72]]
-    assert usual_spread([*steady, [0.1, 0.5, 0.9]]) == pytest.approx(usual_spread(steady))
-    assert pooled_spread([*steady, [0.1, 0.5, 0.9]]).variance > 100 * pooled_spread(steady).variance
+    assert median_variance([*steady, [0.1, 0.5, 0.9]]) == pytest.approx(median_variance(steady))
+    assert pooled_variance([*steady, [0.1, 0.5, 0.9]]).variance > 100 * pooled_variance(steady).variance
 
 
 def test_the_pooled_spread_is_the_mean_square_within_cells() -> None:
-    assert pooled_spread([[0.1, 0.3], [0.5, 0.5, 0.8], [0.4]]) == pytest.approx((0.08 / 3, 3))
-    assert pooled_spread([[0.4], [0.5]]) is None
+    assert pooled_variance([[0.1, 0.3], [0.5, 0.5, 0.8], [0.4]]) == pytest.approx((0.08 / 3, 3))
+    assert pooled_variance([[0.4], [0.5]]) is None
 
 
 def test_seeds_that_agree_by_chance_vary_as_is_known() -> None:
-    known = Spread(0.02**2, math.inf)
+    known = VarianceEstimate(0.02**2, math.inf)
     assert seed_half_width(0.0, 4, known, 0.025) == pytest.approx(1.96 * 0.02 / 2 * (4 / 7) ** 0.5, rel=1e-4)
     assert seed_half_width(0.1**2, 4, known, 0.025) == seed_half_width(0.1**2, 4, NOTHING, 0.025)
 
 
 def test_an_interval_of_two_seeds_is_vague_where_it_is_wide() -> None:
-    assert is_vague(2, 0.0, 1.0)
-    assert not is_vague(2, 0.9, 0.95)
-    assert not is_vague(3, 0.0, 1.0)
+    assert is_too_wide(2, 0.0, 1.0)
+    assert not is_too_wide(2, 0.9, 0.95)
+    assert not is_too_wide(3, 0.0, 1.0)

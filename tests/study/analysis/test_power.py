@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from study.analysis.comparisons import Comparison
-from study.analysis.intervals import Spread
-from study.analysis.power import MAX_SEEDS, OpenClaim, chances_to_decide
+from study.analysis.contrasts import ContrastEstimate
+from study.analysis.intervals import VarianceEstimate
+from study.analysis.power import MAX_SEEDS, InconclusiveClaim, power_by_num_seeds
 
 
-def pilot(effect: float, image_sd: float = 0.005, num_seeds: int = 3, seed_sd: float = 0.01) -> Comparison:
-    return Comparison(
+def pilot(effect: float, image_sd: float = 0.005, num_seeds: int = 3, seed_sd: float = 0.01) -> ContrastEstimate:
+    return ContrastEstimate(
         effect=effect,
         seed_variance=seed_sd**2,
-        known=Spread(0.01**2, math.inf),
+        known=VarianceEstimate(0.01**2, math.inf),
         image_variance=image_sd**2,
         cell=None,
         num_seeds=num_seeds,
@@ -24,8 +24,8 @@ def pilot(effect: float, image_sd: float = 0.005, num_seeds: int = 3, seed_sd: f
     )
 
 
-def better(comparison: Comparison) -> OpenClaim:
-    return OpenClaim(comparison=comparison, num_comparisons=1, bounds=[(0.0, 1)])
+def better(comparison: ContrastEstimate) -> InconclusiveClaim:
+    return InconclusiveClaim(comparison=comparison, num_comparisons=1, bounds=[(0.0, 1)])
 
 
 @pytest.mark.parametrize("effect", [0.0, 0.01, 0.02])
@@ -42,38 +42,38 @@ def test_it_is_how_often_later_intervals_exclude_the_bound(effect: float, num_se
     own = stats.t.ppf(0.975, num_seeds - 1) * seeds.std(0, ddof=1)
     floor = stats.norm.ppf(0.975) * 0.01 * math.sqrt(4 / (4 + num_seeds - 1))
     half_width = np.hypot(np.maximum(own, floor) / math.sqrt(num_seeds), stats.norm.ppf(0.975) * 0.005)
-    [chance] = chances_to_decide([better(pilot(effect))])
+    [chance] = power_by_num_seeds([better(pilot(effect))])
     assert chance[num_seeds] == pytest.approx((np.abs(seeds.mean(0)) > half_width).mean(), abs=0.03)
 
 
 def test_more_seeds_do_not_make_up_for_few_images() -> None:
     """However many, where the effect is within what other images may change."""
-    [chance] = chances_to_decide([better(pilot(0.02, image_sd=0.05))])
+    [chance] = power_by_num_seeds([better(pilot(0.02, image_sd=0.05))])
     assert np.nanmax(chance) < 0.01
-    [chance] = chances_to_decide([better(pilot(0.02, image_sd=0.0))])
+    [chance] = power_by_num_seeds([better(pilot(0.02, image_sd=0.0))])
     assert chance[MAX_SEEDS] > 0.95
 
 
 def test_other_open_claims_lower_the_chance_and_those_soon_decided_do_so_less() -> None:
-    [alone] = chances_to_decide([better(pilot(0.015))])
-    beside_open, *_ = chances_to_decide([better(pilot(0.015)), better(pilot(0.0, image_sd=0.05))])
-    beside_clear, *_ = chances_to_decide([better(pilot(0.015)), better(pilot(0.2))])
+    [alone] = power_by_num_seeds([better(pilot(0.015))])
+    beside_open, *_ = power_by_num_seeds([better(pilot(0.015)), better(pilot(0.0, image_sd=0.05))])
+    beside_clear, *_ = power_by_num_seeds([better(pilot(0.015)), better(pilot(0.2))])
     assert beside_open[20] < beside_clear[20] == pytest.approx(alone[20], abs=0.001)
 
 
 @pytest.mark.parametrize("num_seeds", [1, 2, MAX_SEEDS, MAX_SEEDS + 1])
 def test_what_cannot_be_planned_has_no_chance(num_seeds: int) -> None:
-    [chance] = chances_to_decide([better(pilot(0.01, num_seeds=num_seeds))])
+    [chance] = power_by_num_seeds([better(pilot(0.01, num_seeds=num_seeds))])
     assert np.isnan(chance).all()
 
 
 def test_a_pilot_that_saw_no_variance_can_be_planned_with() -> None:
     comparison = pilot(0.001, seed_sd=0.0)
-    [chance] = chances_to_decide([better(comparison)])
+    [chance] = power_by_num_seeds([better(comparison)])
     assert np.isfinite(chance[4:]).all()
 
 
 def test_equivalence_needs_both_bounds() -> None:
-    claim = OpenClaim(comparison=pilot(0.0), num_comparisons=1, bounds=[(0.02, -1), (-0.02, 1)])
-    [chance] = chances_to_decide([claim])
+    claim = InconclusiveClaim(comparison=pilot(0.0), num_comparisons=1, bounds=[(0.02, -1), (-0.02, 1)])
+    [chance] = power_by_num_seeds([claim])
     assert 0.5 < chance[20] < chance[MAX_SEEDS] <= 1

@@ -5,7 +5,7 @@ import pytest
 
 from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
-from study.analysis.intervals import MEANING, Spread, cell_interval, usual_spread
+from study.analysis.intervals import INTERVALS_NOTE, VarianceEstimate, cell_interval, median_variance
 from study.analysis.results import cell_table, trial_table
 from study.ledger.records import TrialRecord
 from study.plan import Folders, Plan, Trial, make_plan
@@ -67,7 +67,7 @@ def by_schedule(plan: Plan, cosine: list[float], linear: list[float]) -> Plan:
 
 def test_a_cells_interval_is_over_its_seeds_and_images(plan: Plan) -> None:
     cells = cell_table(by_schedule(plan, [0.8, 0.82, 0.9], [0.7, 0.75, 0.74])).set_index("schedule.name")
-    known = usual_spread([[0.8, 0.82, 0.9], [0.7, 0.75, 0.74]])
+    known = median_variance([[0.8, 0.82, 0.9], [0.7, 0.75, 0.74]])
     expected = cell_interval([0.8, 0.82, 0.9], 359, known)
     assert (cells.loc["cosine", "low"], cells.loc["cosine", "high"]) == expected
     assert cells["interval"].tolist() == ["over seeds and test images"] * 2
@@ -75,7 +75,7 @@ def test_a_cells_interval_is_over_its_seeds_and_images(plan: Plan) -> None:
 
 def test_seeds_that_agree_by_chance_are_taken_to_vary_as_those_of_the_studys_other_cells(plan: Plan) -> None:
     cells = cell_table(by_schedule(plan, [0.8, 0.8, 0.8], [0.6, 0.7, 0.8])).set_index("schedule.name")
-    alone = cell_interval([0.8, 0.8, 0.8], 359, Spread(0, math.inf))
+    alone = cell_interval([0.8, 0.8, 0.8], 359, VarianceEstimate(0, math.inf))
     assert cells.loc["cosine", "high"] - cells.loc["cosine", "low"] > 1.5 * (alone[1] - alone[0])
 
 
@@ -94,7 +94,7 @@ def test_one_seeds_interval_is_over_images_only_and_says_so(plan: Plan) -> None:
     assert cells["interval"].tolist() == ["over test images, 1 seed"] * 2
     table = terminal_table(shown)
     assert [row[-3].endswith(" (images only)") for row in table.rows] == [True, True]
-    assert table.caption == MEANING
+    assert table.caption == INTERVALS_NOTE
 
 
 def test_a_trial_that_did_not_finish_fills_no_cell(plan: Plan) -> None:

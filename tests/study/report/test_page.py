@@ -27,7 +27,7 @@ from revit.datasets.registry import DATASETS
 from revit.identity import TRAINING_VERSION
 from search_spaces.framework.claims import BetterThan, Trend
 from search_spaces.framework.space import SearchSpace
-from study.analysis.intervals import MEANING
+from study.analysis.intervals import INTERVALS_NOTE
 from study.analysis.results import reported_trials
 from study.analysis.verdicts import ClaimVerdict, claim_frame, claim_verdicts
 from study.execution.resources import Resources
@@ -130,11 +130,11 @@ def test_every_number_of_the_tables_is_that_of_cells_csv(folder: Path) -> None:
 def test_it_says_what_its_intervals_and_tests_are_over(finished: tuple[Plan, Ledger], folder: Path) -> None:
     for name in ("report.html", "tables.md", "tables.tex"):
         text = html.unescape((folder / name).read_text())
-        assert (MEANING.translate(LATEX) if name == "tables.tex" else MEANING) in text
+        assert (INTERVALS_NOTE.translate(LATEX) if name == "tables.tex" else INTERVALS_NOTE) in text
     page = " ".join((folder / "report.html").read_text().split())
     assert "only the test images vary" not in page
     [accuracy] = [figure for figure in figures(*finished) if figure.layout.meta["title"].startswith("Test accuracy by")]
-    assert MEANING in accuracy.layout.meta["caption"]
+    assert INTERVALS_NOTE in accuracy.layout.meta["caption"]
 
 
 def test_below_each_table_stands_how_it_was_made_and_the_command(folder: Path) -> None:

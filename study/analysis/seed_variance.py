@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 
-from study.analysis.intervals import Spread, pooled_spread
+from study.analysis.intervals import VarianceEstimate, pooled_variance
 from study.ledger.records import DIGEST_PREFIX, TrialRecord
 
 
-def known_spreads(records: Iterable[TrialRecord]) -> dict[tuple[str, str], Spread]:
+def pooled_variances(records: Iterable[TrialRecord]) -> dict[tuple[str, str], VarianceEstimate]:
     """Return the spread of test accuracy between seeds by dataset and model, pooled over what differs by seed only.
 
     A pair of which no trial was finished with two seeds is not in it.
@@ -20,7 +20,7 @@ def known_spreads(records: Iterable[TrialRecord]) -> dict[tuple[str, str], Sprea
         params = cell[0].params
         accuracies = [record.metrics["test_accuracy"] for record in cell]
         by_pair.setdefault((params["dataset"], params["model.name"]), []).append(accuracies)
-    pooled = {pair: pooled_spread(accuracies) for pair, accuracies in by_pair.items()}
+    pooled = {pair: pooled_variance(accuracies) for pair, accuracies in by_pair.items()}
     return {pair: spread for pair, spread in pooled.items() if spread is not None}
 
 

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from scipy import optimize, special
 
 from search_spaces.framework.claims import Cell, Contrast
-from study.analysis.intervals import Spread, image_half_widths, seed_half_width, usual_spread
+from study.analysis.intervals import VarianceEstimate, image_half_widths, median_variance, seed_half_width
 
 Array = NDArray[np.float64]
 MIN_LEVEL, MAX_LEVEL = 1e-12, 0.5
@@ -52,11 +52,11 @@ class Run:
     accuracy: float
     num_test: int | None
     right: NDArray[np.bool_] | None
-    spread: Spread | None
+    spread: VarianceEstimate | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class ContrastEstimate:
     """A weighted sum of accuracies (share), and where its variance comes from.
 
     Attributes:
@@ -72,7 +72,7 @@ class Comparison:
 
     effect: float
     seed_variance: float
-    known: Spread | None
+    known: VarianceEstimate | None
     image_variance: float
     cell: tuple[float, int] | None
     num_seeds: int
@@ -117,11 +117,11 @@ class Comparison:
         return math.exp(optimize.brentq(surplus, lowest, highest))
 
 
-class MissingError(Exception):
+class MissingResultError(Exception):
     """A comparison cannot be made; the message says what is missing."""
 
 
-def usual_spreads(runs: Sequence[Run]) -> dict[object, Spread]:
+def median_variances(runs: Sequence[Run]) -> dict[object, VarianceEstimate]:
     """Return what a study knows of the variance between the seeds of a cell, by dataset."""
     cells: dict[frozenset[tuple[str, Any]], list[Run]] = {}
     for run in runs:
@@ -129,27 +129,29 @@ def usual_spreads(runs: Sequence[Run]) -> dict[object, Spread]:
     by_dataset: dict[object, list[list[float]]] = {}
     for cell in cells.values():
         by_dataset.setdefault(cell[0].point.get("dataset"), []).append([run.accuracy for run in cell])
-    return {dataset: usual_spread(accuracies) for dataset, accuracies in by_dataset.items()}
+    return {dataset: median_variance(accuracies) for dataset, accuracies in by_dataset.items()}
 
 
-def compare(contrast: Contrast, published: float, runs: Sequence[Run], usual: Mapping[object, Spread]) -> Comparison:
+def compare(
+    contrast: Contrast, published: float, runs: Sequence[Run], usual: Mapping[object, VarianceEstimate]
+) -> ContrastEstimate:
     """Estimate a contrast less what is published, and the parts of its variance.
 
     Args:
-        usual: `usual_spreads` of the study.
+        usual: `median_variances` of the study.
 
     Raises:
-        MissingError: a cell has no finished trial, no seed is in all cells, or a test count is unknown.
+        MissingResultError: a cell has no finished trial, no seed is in all cells, or a test count is unknown.
     """
     cells = _weighted_cells(contrast, runs)
     common = set.intersection(*(set(trials) for _, trials in cells))
     if not common:
-        raise MissingError("no seed is finished in all of its cells")
+        raise MissingResultError("no seed is finished in all of its cells")
     seeds = sorted(common)
     sums = np.array([sum(weight * trials[seed].accuracy for weight, trials in cells) for seed in seeds])
     is_alone = len(cells) == 1
     image_variance, is_paired = _image_variance(cells, seeds)
-    return Comparison(
+    return ContrastEstimate(
         effect=float(sums.mean()) - published,
         seed_variance=float(sums.var(ddof=1)) if len(seeds) > 1 else 0.0,
         known=_known_spread(cells, seeds, usual),
@@ -167,8 +169,8 @@ def _test(num_seeds: int, *, is_paired: bool, is_alone: bool) -> str:
 
 
 def _known_spread(
-    cells: Sequence[tuple[float, dict[int, Run]]], seeds: Sequence[int], usual: Mapping[object, Spread]
-) -> Spread | None:
+    cells: Sequence[tuple[float, dict[int, Run]]], seeds: Sequence[int], usual: Mapping[object, VarianceEstimate]
+) -> VarianceEstimate | None:
     """Return what is known of the variance between seeds of a sum whose cells vary independently."""
     runs = [(weight, trials[seeds[0]]) for weight, trials in cells]
     spreads = [usual[run.point.get("dataset")] if len(seeds) > 1 else run.spread for _, run in runs]
@@ -176,7 +178,7 @@ def _known_spread(
     if len(found) < len(spreads):
         return None
     variance = sum(weight**2 * spread.variance for (weight, _), spread in zip(runs, found, strict=True))
-    return Spread(variance, min(spread.df for spread in found))
+    return VarianceEstimate(variance, min(spread.df for spread in found))
 
 
 def _weighted_cells(contrast: Contrast, runs: Sequence[Run]) -> list[tuple[float, dict[int, Run]]]:
@@ -188,7 +190,7 @@ def _weighted_cells(contrast: Contrast, runs: Sequence[Run]) -> list[tuple[float
         for other in others:
             if other not in trials:
                 lacking = ", ".join(f"{axis} {value}" for axis, value in {**cell, **dict(other)}.items())
-                raise MissingError(f"no result of {lacking}")
+                raise MissingResultError(f"no result of {lacking}")
             weighted.append((weight / len(others), trials[other]))
     return weighted
 
@@ -260,5 +262,5 @@ def _count_variance(runs: Iterable[Run]) -> float:
 
 def _num_test(run: Run) -> int:
     if run.num_test is None:
-        raise MissingError("the number of test images is not known")
+        raise MissingResultError("the number of test images is not known")
     return run.num_test

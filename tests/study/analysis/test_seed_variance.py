@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from study.analysis.seed_spread import known_spreads
+from study.analysis.seed_variance import pooled_variances
 from study.ledger.records import TrialRecord
 
 
@@ -32,11 +32,11 @@ def test_it_is_pooled_over_what_differs_by_seed_only() -> None:
         record(0.50, 0, dataset="photos"),
         record(0.50, 0, model__name="bit"), record(0.54, 1, model__name="bit"),
     ]  # fmt: skip
-    known = known_spreads(records)
+    known = pooled_variances(records)
     assert set(known) == {("digits", "vit_nano"), ("digits", "bit")}
     assert known["digits", "vit_nano"] == pytest.approx(((2 * 0.01**2 + 6e-4) / 3, 3))
     assert math.sqrt(known["digits", "bit"].variance) == pytest.approx(0.04 / math.sqrt(2))
 
 
 def test_nothing_is_known_of_single_seeds() -> None:
-    assert known_spreads([record(0.9, 0), record(0.8, 0, steps="9")]) == {}
+    assert pooled_variances([record(0.9, 0), record(0.8, 0, steps="9")]) == {}
