@@ -25,6 +25,7 @@ from safetensors.numpy import load_file
 
 from study.layout import BUILT, MODEL, PREDICTIONS
 from study.ledger.ledger import Ledger
+from study.ledger.states import TrialState
 
 ROOT = Path(__file__).parent.parent
 NAMES = {"driver": "", "worker": "ray::", "raylet": "raylet", "gcs": "gcs_server"}
@@ -165,7 +166,7 @@ def _compare(peace: Path, war: Path, report: Report) -> None:
     report.lost = len(wanted.keys() - there.keys())
     report.doubled = sum(number - 1 for number in identities.values())
     report.unfinished = sum(run.status == "RUNNING" for run in runs)
-    report.unfinished += sum(record.outcome != "finished" for record in there.values())
+    report.unfinished += sum(record.state != TrialState.FINISHED for record in there.values())
     report.left_behind = sum(len(list((war / name).glob("*"))) for name in ("work", "tune", "locks"))
     for identity in wanted.keys() & there.keys():
         one, other = wanted[identity], there[identity]

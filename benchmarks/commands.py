@@ -20,6 +20,7 @@ from study.execution.recorder import Recorder
 from study.layout import ARTIFACTS, LOCKS, NEEDED_FILES
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
+from study.ledger.states import TrialState
 from study.plan import Folders, make_plan
 
 ROOT = Path(__file__).parent.parent
@@ -84,7 +85,7 @@ def _finish(folders: Folders) -> None:
     for trial in trials:
         recorder.started(trial.identity)
         recorder.final(trial.identity, {"step": trial.num_steps, **results})
-        recorder.ended(trial.identity, "finished", message="", artifacts=artifacts, then=lambda outcome: None)
+        recorder.ended(trial.identity, TrialState.FINISHED, message="", artifacts=artifacts, then=lambda state: None)
     recorder.close(interrupted=False, complete=True)
 
 

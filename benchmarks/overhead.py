@@ -35,6 +35,7 @@ from study.execution.resources import Resources
 from study.execution.runner import run_plan
 from study.layout import TUNE
 from study.ledger.ledger import Ledger
+from study.ledger.states import TrialState
 from study.plan import Folders, make_plan
 
 FEW, MANY = 200, 1000
@@ -176,8 +177,8 @@ def ours(count: int, warm_after: int) -> Ours:
         result = run_plan(plan, ledger, Console(file=lines), Resources(), {})
         seconds = time.perf_counter() - begun
         growth = _memory() - lines.noted
-    ended = list(result.outcomes.values())
-    if ended != ["finished"] * count:
+    ended = list(result.states.values())
+    if ended != [TrialState.FINISHED] * count:
         raise RuntimeError(f"not all of {count} trials finished: {result}")
     return Ours(seconds, growth)
 

@@ -28,6 +28,7 @@ from study.execution.recorder import Recorder
 from study.layout import BUILT, LOCKS, MODEL, NEEDED_FILES, PREDICTIONS
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
+from study.ledger.states import TrialState
 from study.plan import Folders, Plan, Trial, make_plan
 
 ROOT = Path(__file__).parent.parent
@@ -103,7 +104,7 @@ def _finish(trial: Trial, recorder: Recorder, artifacts: Path, *, keep_model: bo
         "train_time_s": train_time_s,
     }
     recorder.final(trial.identity, {"step": trial.num_steps, **results})
-    recorder.ended(trial.identity, "finished", message="", artifacts=artifacts, then=lambda outcome: None)
+    recorder.ended(trial.identity, TrialState.FINISHED, message="", artifacts=artifacts, then=lambda state: None)
 
 
 def _answers(trial: Trial, store: ImageStore) -> pd.DataFrame:

@@ -11,17 +11,8 @@ from search_spaces.framework.space import Candidate, SearchSpace
 from study.inputs import Inputs
 from study.layout import DATABASE
 from study.ledger.records import CELL_TAG, TrialRecord, study_tags
+from study.ledger.states import TrialState
 from study.staleness import changes
-
-MISSING = {
-    "finished": "",
-    "new": "not run",
-    "interrupted": "stopped early",
-    "running": "still running",
-    "diverged": "",
-    "failed": "failed",
-}
-"""By a trial's state, why it has no result: to diverge is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +83,7 @@ class Trial:
     @property
     def is_terminal(self) -> bool:
         """Whether it need not be run."""
-        return self.record is not None and self.record.is_terminal
+        return self.state.is_terminal
 
     @property
     def is_stale(self) -> bool:
@@ -100,11 +91,9 @@ class Trial:
         return self.record is None and bool(self.staleness_reason)
 
     @property
-    def state(self) -> str:
-        """One word for the plan: new, finished, diverged, failed, interrupted; running when nobody closed it."""
-        if self.record is None:
-            return "new"
-        return self.record.outcome or "running"
+    def state(self) -> TrialState:
+        """Its state in the ledger; NEW where it has no record."""
+        return TrialState.NEW if self.record is None else self.record.state
 
     @property
     def cell(self) -> str:
@@ -118,7 +107,7 @@ class Trial:
             return self.record.failure
         if self.is_stale:
             return "stale"
-        return MISSING[self.state]
+        return self.state.label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +205,7 @@ def make_plan(
 def _with_changes(trials: Sequence[Trial], space: SearchSpace, records: Mapping[str, TrialRecord]) -> list[Trial]:
     """The trials, those that are new told apart from those that were done before otherwise."""
     asked = {trial.identity for trial in trials}
-    outdated = [record for record in records.values() if record.is_terminal and record.identity not in asked]
+    outdated = [record for record in records.values() if record.state.is_terminal and record.identity not in asked]
     done = {_place(space, record.tags): record for record in outdated if space.name in record.studies}
     seeds = [str(trial.candidate.config.seed) for trial in trials]
     tags = [{**space.tags, **study_tags(space.name, trial.cell)} for trial in trials]

@@ -23,6 +23,7 @@ from study.cli.main import COMMANDS
 from study.execution.recorder import Recorder
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
+from study.ledger.states import TrialState
 from study.plan import Folders, make_plan
 from study.report import page as report
 
@@ -82,7 +83,7 @@ def test_the_walk_through_makes_a_study_that_runs(
     assert "not evidence for or against the paper's claims" in shown
     assert "digits is a proxy for flowers102 and flowers102_nelorth" in shown
     trials = Ledger(tmp_path / "mlruns").trials().values()
-    assert [trial.outcome for trial in trials] == ["finished"] * 4
+    assert [trial.state for trial in trials] == [TrialState.FINISHED] * 4
 
 
 def test_the_claims_of_the_walk_through_are_about_its_study_and_all_kinds_are_told() -> None:
@@ -147,9 +148,9 @@ def _write_study(store: Ledger, plan: Any, rows: list[dict[str, float]]) -> None
         recorder.started(trial.identity)
         recorder.rows(trial.identity, [last])
         recorder.final(trial.identity, {"step": last["step"], **final})
-        recorder.ended(trial.identity, "finished", message="", artifacts=files, then=lambda _: None)
+        recorder.ended(trial.identity, TrialState.FINISHED, message="", artifacts=files, then=lambda _: None)
     recorder.close(interrupted=False, complete=True)
-    assert set(recorder.outcomes.values()) == {"finished"}, recorder.messages
+    assert set(recorder.states.values()) == {TrialState.FINISHED}, recorder.messages
 
 
 def _source(module: Any) -> str:

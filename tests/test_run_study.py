@@ -28,6 +28,7 @@ from study.cli.console import EXIT_INTERRUPTED
 from study.execution import cluster
 from study.execution.resources import Node, Orders, Resources, share_of
 from study.ledger.ledger import Ledger, tracking_uri
+from study.ledger.states import TrialState
 from study.plan import Plan
 
 ROOT = Path(__file__).parent.parent
@@ -254,9 +255,9 @@ def test_a_study_interrupted_resumed_and_asked_again(tmp_path: Path) -> None:
     assert stderr == "what is printed is lost: No space left on device\n"
     runs = all_runs(store)
     assert "RUNNING" not in {run.info.status for run in runs}
-    assert {run.data.tags.get("outcome") for run in runs if run.data.tags["kind"] == "trial"} <= {
-        "finished",
-        "interrupted",
+    assert {run.data.tags.get("state") for run in runs if run.data.tags["kind"] == "trial"} <= {
+        TrialState.FINISHED,
+        TrialState.INTERRUPTED,
     }
 
     resumed = call(*arguments)
@@ -326,9 +327,9 @@ def test_a_study_on_a_terminal_that_goes_away_ends_in_peace(
     assert living == []
     trials = [run for run in all_runs(store) if run.data.tags["kind"] == "trial"]
     assert trials
-    assert {run.data.tags["outcome"] for run in trials} <= {"finished", "interrupted"}
+    assert {run.data.tags["state"] for run in trials} <= {TrialState.FINISHED, TrialState.INTERRUPTED}
     if not to_all:
-        saved = [run for run in trials if run.data.tags["outcome"] == "interrupted"]
+        saved = [run for run in trials if run.data.tags["state"] == TrialState.INTERRUPTED]
         assert all((store / "work" / run.data.tags["identity"] / "checkpoint.pt").exists() for run in saved)
 
 
@@ -457,7 +458,7 @@ def test_whoever_opens_the_ui_or_ray_to_others_is_warned(
 
 def test_ui_serves_mlflow_on_this_machine(tmp_path: Path, free_port: int) -> None:
     ledger = Ledger(tmp_path / "mlruns")
-    ledger.close_launch(ledger.open_launch("example", {}), "finished", {})
+    ledger.close_launch(ledger.open_launch("example", {}), TrialState.FINISHED, {})
     arguments = ["ui", "--store", str(tmp_path / "mlruns"), "--port", str(free_port)]
     process = subprocess.Popen(
         command_of(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from revit.errors import InputError
 from study.ledger.records import ENVIRONMENT_TAGS
+from study.ledger.states import TrialState
 from study.plan import Plan
 
 
@@ -15,7 +16,9 @@ def mixture(plan: Plan, here: Mapping[str, str] | None = None) -> dict[str, Coun
         here: what its next trials would run on, which counts as one more.
     """
     ran_on = [
-        trial.record.environment for trial in plan.trials if trial.record is not None and trial.state == "finished"
+        trial.record.environment
+        for trial in plan.trials
+        if trial.record is not None and trial.state == TrialState.FINISHED
     ]
     counts = {
         name: Counter(each[name] for each in (*ran_on, *([here] if here else [])) if name in each)

@@ -14,6 +14,7 @@ from study.analysis.intervals import (
     is_too_wide,
     median_variance,
 )
+from study.ledger.states import TrialState
 from study.plan import Plan, Trial
 
 TRIAL_METRICS = ("selected_val_accuracy", "test_accuracy", "test_loss", "train_time_s")
@@ -46,7 +47,7 @@ def reported_trials(plan: Plan) -> list[Trial]:
     """The finished trials behind the cells' means: of nuisance points, those that validation prefers."""
     cells = _grouped(plan.trials, lambda trial: trial.candidate.cell)
     counting = [_choose(trials) if plan.space.nuisance_axes else trials for trials in cells]
-    return [trial for trials in counting for trial in trials if trial.state == "finished"]
+    return [trial for trials in counting for trial in trials if trial.state == TrialState.FINISHED]
 
 
 def _frame(rows: list[dict[str, object]], plan: Plan) -> pd.DataFrame:
@@ -60,7 +61,7 @@ def _trial_row(trial: Trial) -> dict[str, object]:
     return {
         **trial.candidate.point,
         "seed": trial.candidate.config.seed,
-        "state": trial.state,
+        "state": trial.state.value,
         "identity": trial.identity,
         "run_id": None if trial.record is None else trial.record.run_id,
         "num_test": trial.num_test,
@@ -83,7 +84,7 @@ def _grouped(trials: Sequence[Trial], key: Callable[[Trial], Mapping[str, object
 def _choose(trials: list[Trial]) -> list[Trial]:
     """The trials of the nuisance point that validation prefers; none where no point has finished whole."""
     points = _grouped(trials, lambda trial: trial.candidate.nuisance)
-    whole = [point for point in points if all(trial.state == "finished" for trial in point)]
+    whole = [point for point in points if all(trial.state == TrialState.FINISHED for trial in point)]
     return max(whole, key=lambda point: _mean([_metric(t, "selected_val_accuracy") for t in point]), default=[])
 
 
@@ -97,7 +98,7 @@ def _median_variances(cells: Iterable[Sequence[Trial]]) -> dict[str, VarianceEst
 
 
 def _accuracies(trials: Sequence[Trial]) -> list[float]:
-    return [_metric(trial, "test_accuracy") for trial in trials if trial.state == "finished"]
+    return [_metric(trial, "test_accuracy") for trial in trials if trial.state == TrialState.FINISHED]
 
 
 def _summary(
@@ -110,7 +111,7 @@ def _summary(
     if accuracies:
         spread = known[chosen[0].candidate.config.dataset]
         row |= {"mean": _mean(accuracies)} | _interval(accuracies, chosen[0].num_test, spread)
-    num_diverged = sum(trial.state == "diverged" for trial in trials)
+    num_diverged = sum(trial.state == TrialState.DIVERGED for trial in trials)
     return row | {"diverged": num_diverged, "missing": ", ".join(f"{count} {why}" for why, count in missing.items())}
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from study.analysis.intervals import VarianceEstimate, pooled_variance
 from study.ledger.records import DIGEST_PREFIX, TrialRecord
+from study.ledger.states import TrialState
 
 
 def pooled_variances(records: Iterable[TrialRecord]) -> dict[tuple[str, str], VarianceEstimate]:
@@ -13,7 +14,7 @@ def pooled_variances(records: Iterable[TrialRecord]) -> dict[tuple[str, str], Va
     """
     cells: dict[frozenset[tuple[str, str]], list[TrialRecord]] = {}
     for record in records:
-        if record.outcome == "finished":
+        if record.state == TrialState.FINISHED:
             cells.setdefault(_all_but_seed(record), []).append(record)
     by_pair: dict[tuple[str, str], list[list[float]]] = {}
     for cell in cells.values():

@@ -34,6 +34,7 @@ from study.cli.options import (
     seeds_of,
     spaces_of,
 )
+from study.ledger.states import TrialState
 from study.system.signals import handled
 
 if TYPE_CHECKING:
@@ -316,7 +317,7 @@ def _naming_all_missing(context: typer.Context, spaces: "list[SearchSpace]", fol
 def _progress(todo: "list[Trial]", records: "Mapping[str, TrialRecord]") -> str:
     """Return how many of the trials that a command found to run are done by now, each identity once."""
     identities = {trial.identity for trial in todo}
-    num_done = sum(identity in records and records[identity].is_terminal for identity in identities)
+    num_done = sum(identity in records and records[identity].state.is_terminal for identity in identities)
     return f"{num_done} of {len(identities)} trials of this command done"
 
 
@@ -366,9 +367,9 @@ def _tell_failures(planned: "Plan", ledger: "Ledger", result: "RunResult") -> in
 
     trials = {trial.identity: trial for trial in planned.trials}
     for identity, message in result.messages.items():
-        trial, outcome = trials[identity], result.outcomes[identity]
-        echo(f"{outcome}: {trial_label(trial)}: {message}")
-        if outcome == "failed" and trial.record is not None and trial.record.failure:
+        trial, state = trials[identity], result.states[identity]
+        echo(f"{state}: {trial_label(trial)}: {message}")
+        if state == TrialState.FAILED and trial.record is not None and trial.record.failure:
             echo(f"  {trial.missing}; {ledger.address(trial.record.run_id, TRACEBACK)}")
     if result.stopped:
         echo(result.stopped)

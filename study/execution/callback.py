@@ -30,7 +30,7 @@ from study.execution.trainable import clear_work
 from study.labels import trial_label
 from study.layout import ARTIFACTS
 from study.ledger.locks import Locks, LocksLostError
-from study.ledger.records import Outcome, is_terminal
+from study.ledger.states import TrialState
 from study.plan import Plan
 from study.system.limits import memory_limit, num_killed_for_memory
 
@@ -63,7 +63,7 @@ class TuneCallback(Stateless, tune.Callback):
         self._stopper = stopper
         self._locks = locks
         self._trials = {trial.identity: trial for trial in plan.trials}
-        self._any_finished = any(trial.state == "finished" for trial in plan.trials)
+        self._any_finished = any(trial.state == TrialState.FINISHED for trial in plan.trials)
         self._recorder = recorder
         self._progress = progress
         self._val_accuracy: dict[str, float | None] = {}
@@ -119,13 +119,13 @@ class TuneCallback(Stateless, tune.Callback):
             log(identity, int(rows[-1]["step"]))
             if self._stopper("", result):
                 self._stopper.running.discard(identity)
-        if "outcome" in result:
+        if "state" in result:
             last = self._trials[identity].num_steps
             if "metrics" in result:
                 self._recorder.final(identity, {**result["metrics"], "step": last})
-            self._any_finished |= result["outcome"] == "finished"
+            self._any_finished |= result["state"] == TrialState.FINISHED
             self._stopper.running.discard(identity)
-            self._end(identity, result["outcome"], message=result.get("message", ""))
+            self._end(identity, result["state"], message=result.get("message", ""))
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **_: Any) -> None:
         """A worker raised, or died: the trial runs again, or has failed."""
@@ -135,7 +135,7 @@ class TuneCallback(Stateless, tune.Callback):
         cause: BaseException = getattr(error, "cause", None) or error
         if isinstance(cause, CodeChangedError):
             self.stop(f"the study was stopped: {cause}")
-            self._end(identity, "interrupted", message="")
+            self._end(identity, TrialState.INTERRUPTED, message="")
             return
         failure = self._class_of(cause)
         message = self._memory_is_short() if failure == "host out of memory" else told(cause)
@@ -144,7 +144,7 @@ class TuneCallback(Stateless, tune.Callback):
         if not self._stopper.stopping and self._runs_again(identity, failure):
             self._progress.again(identity, trial_label(self._trials[identity]), f"{failure}: {message}")
             return
-        self._end(identity, "failed", message=message, failure=failure, traceback=str(error))
+        self._end(identity, TrialState.FAILED, message=message, failure=failure, traceback=str(error))
         self._stop_where_all_fail_alike(signature(cause, str(error)), str(error))
 
     def _class_of(self, cause: BaseException) -> FailureClass:
@@ -202,19 +202,19 @@ class TuneCallback(Stateless, tune.Callback):
         self._begun.add(identity)
         self._recorder.started(identity, self._queue.found.get(identity))
 
-    def _let_go(self, identity: str, written: Outcome) -> None:
-        if is_terminal(written):
+    def _let_go(self, identity: str, written: TrialState) -> None:
+        if written.is_terminal:
             clear_work(self._orders.work / identity)
         self._locks.release(identity)
 
-    def _end(self, identity: str, outcome: Outcome, *, message: str, failure: str = "", traceback: str = "") -> None:
+    def _end(self, identity: str, state: TrialState, *, message: str, failure: str = "", traceback: str = "") -> None:
         work = self._orders.work / identity
         self._queue.ended(identity)
         if identity not in self._begun:  # no worker came to begin it
             self._begin(identity)
         self._recorder.ended(
             identity,
-            outcome,
+            state,
             message=message,
             failure=failure,
             traceback=traceback,
@@ -222,7 +222,7 @@ class TuneCallback(Stateless, tune.Callback):
             then=lambda written: self._let_go(identity, written),
         )
         name = trial_label(self._trials[identity])
-        self._progress.ended(identity, name, outcome, self._val_accuracy.get(identity))
+        self._progress.ended(identity, name, state, self._val_accuracy.get(identity))
 
 
 class _Loss(NamedTuple):

@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from study.ledger.states import TrialState
 from study.plan import Trial
 
 
@@ -65,7 +66,7 @@ class StudyProgress:
         self._print(f"{self._counts()}  {name}  goes on after: {why}")
         self._refresh()
 
-    def ended(self, identity: str, name: str, outcome: str, val_accuracy: float | None) -> None:
+    def ended(self, identity: str, name: str, state: TrialState, val_accuracy: float | None) -> None:
         """A trial is over; its validation accuracy, 0 to 1, where it has one."""
         self._running.discard(identity)
         self._steps_done[identity] = self._num_steps[identity]
@@ -73,7 +74,7 @@ class StudyProgress:
         if val_accuracy is not None and (self._best is None or val_accuracy > self._best[0]):
             self._best = (val_accuracy, name)
         score = "" if val_accuracy is None else f"  val_accuracy {val_accuracy:.4f}"
-        line = f"{self._counts()}  {name}  {outcome}{score}"
+        line = f"{self._counts()}  {name}  {state}{score}"
         self._print(line if self._console.is_terminal else f"{line}  {self._eta()}")
         self._refresh()
 

@@ -18,13 +18,12 @@ from study.ledger.orphans import merge_duplicates
 from study.ledger.records import (
     DIGEST_PREFIX,
     Measurement,
-    Outcome,
     TrialRecord,
     TrialUpdate,
-    is_terminal,
     now_ms,
     study_tags,
 )
+from study.ledger.states import TrialState
 from study.plan import Trial
 
 WRITE_EVERY_S = 1.0
@@ -50,7 +49,7 @@ class Recorder:
         tell: what to do with a line for the user, on waiting for the store.
 
     Attributes:
-        outcomes: how each trial that started has ended, by identity; complete after `close`.
+        states: how each trial that started has ended, by identity; complete after `close`.
         messages: why, one line, for each that did not finish and was not interrupted.
         fault: why nothing can be written any more, one line; empty while all is well.
     """
@@ -65,7 +64,7 @@ class Recorder:
         locks: Locks,
         log: Callable[[str], None],
     ) -> None:
-        self.outcomes: dict[str, Outcome] = {}
+        self.states: dict[str, TrialState] = {}
         self.messages: dict[str, str] = {}
         self.fault = ""
         self._ledger = ledger
@@ -104,25 +103,25 @@ class Recorder:
     def ended(
         self,
         identity: str,
-        outcome: Outcome,
+        state: TrialState,
         *,
         message: str,
         failure: str = "",
         traceback: str = "",
         artifacts: Path,
-        then: Callable[[Outcome], None],
+        then: Callable[[TrialState], None],
     ) -> None:
         """A trial is over.
 
         Args:
             failure, traceback: the class of its failure and where it came from, empty where it did not fail.
             artifacts: folder of the files to keep; the traceback joins them.
-            then: called with the outcome once all is written.
+            then: called with the state once all is written.
         """
         if traceback:
             self._submit(identity, lambda: _write_traceback(artifacts, traceback))
-        self._submit(identity, lambda: self._close_trial(identity, outcome, message, failure, artifacts))
-        self._submit_last(lambda: then(self.outcomes[identity]))
+        self._submit(identity, lambda: self._close_trial(identity, state, message, failure, artifacts))
+        self._submit_last(lambda: then(self.states[identity]))
 
     def close(self, *, interrupted: bool, complete: bool) -> None:
         """Mark as interrupted whatever began and did not end, end the launch, wait until all is written.
@@ -148,11 +147,11 @@ class Recorder:
                 self._write(write)
             except InputError as error:  # it holds for every trial
                 self.fault = self.fault or str(error)
-                self.outcomes[identity] = "interrupted"
+                self.states[identity] = TrialState.INTERRUPTED
             except Exception as error:  # whatever a store can raise: the trial is then not whole
                 self._pending.pop(identity, None)  # it can still be ended
                 self.messages.setdefault(identity, f"not written: {type(error).__name__}: {first_line(error)}")
-                self.outcomes[identity] = "failed"
+                self.states[identity] = TrialState.FAILED
 
         self._thread.submit(write_or_note)
 
@@ -218,41 +217,43 @@ class Recorder:
             return TESTED not in self._open[identity].metrics  # else it died between this and its end
         return row["step"] > self._last_step[identity]
 
-    def _close_trial(self, identity: str, outcome: Outcome, message: str, failure: str, artifacts: Path) -> None:
-        missing = [name for name in NEEDED_FILES if not (artifacts / name).is_file()] if outcome == "finished" else []
-        if self.outcomes.get(identity) == "failed":
-            outcome, message = "failed", self.messages[identity]
+    def _close_trial(self, identity: str, state: TrialState, message: str, failure: str, artifacts: Path) -> None:
+        missing = (
+            [name for name in NEEDED_FILES if not (artifacts / name).is_file()] if state == TrialState.FINISHED else []
+        )
+        if self.states.get(identity) == TrialState.FAILED:
+            state, message = TrialState.FAILED, self.messages[identity]
         elif missing:
-            outcome = "failed"
+            state = TrialState.FAILED
             message = f"{', '.join(missing)} missing in {artifacts}: every node needs the same store folder"
         self._ledger.close_trial(
             self._open[identity].run_id,
-            outcome,
+            state,
             update=self._unwritten(identity),
             message=message,
             failure=failure,
             artifacts=artifacts,
         )
         del self._open[identity], self._pending[identity]
-        self.outcomes[identity] = outcome
+        self.states[identity] = state
         if message:
             self.messages[identity] = message
 
     def _close_interrupted(self, identity: str) -> None:
         if identity in self._open:
-            outcome = self.outcomes.setdefault(identity, "interrupted")
+            state = self.states.setdefault(identity, TrialState.INTERRUPTED)
             message = self.messages.get(identity, "stopped before its last step")
             run_id, update = self._open[identity].run_id, self._unwritten(identity)
-            self._end(run_id, partial(self._ledger.close_trial, run_id, outcome, update=update, message=message))
+            self._end(run_id, partial(self._ledger.close_trial, run_id, state, update=update, message=message))
 
     def _close_launch(self, interrupted: bool, complete: bool) -> None:
-        ended = list(self.outcomes.values())
-        counts = {f"num_{outcome}": float(ended.count(outcome)) for outcome in sorted(set(ended))}
-        done = complete and all(map(is_terminal, ended))
-        outcome: Outcome = "interrupted" if interrupted else "finished" if done else "failed"
+        ended = list(self.states.values())
+        counts = {f"num_{state}": float(ended.count(state)) for state in sorted(set(ended))}
+        done = complete and all(each.is_terminal for each in ended)
+        state = TrialState.INTERRUPTED if interrupted else TrialState.FINISHED if done else TrialState.FAILED
         if not interrupted:
             merge_duplicates(self._ledger, self._locks)
-        self._end(self._launch, partial(self._ledger.close_launch, self._launch, outcome, counts))
+        self._end(self._launch, partial(self._ledger.close_launch, self._launch, state, counts))
 
     def _end(self, run_id: str, end: Callable[[], None]) -> None:
         """End a run, also where the experiment was deleted and nothing can be written with that.

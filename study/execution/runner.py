@@ -27,8 +27,8 @@ from study.layout import LOCKS, STOP_FILE, TUNE, WORK
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.orphans import clean_up
-from study.ledger.records import Outcome
 from study.ledger.server_locks import ServerLocks
+from study.ledger.states import TrialState
 from study.model_check import model_key
 from study.plan import Plan, Trial
 
@@ -41,13 +41,13 @@ class RunResult:
     """How a launch went.
 
     Attributes:
-        outcomes: of every trial that started, by identity.
+        states: of every trial that started, by identity.
         messages: why, one line, for each that did not finish and was not interrupted.
         interrupted: Ctrl-C ended it.
         stopped: why it was stopped before its end; empty where it was not.
     """
 
-    outcomes: dict[str, Outcome]
+    states: dict[str, TrialState]
     messages: dict[str, str]
     interrupted: bool
     stopped: str
@@ -143,7 +143,7 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, resources: Resources,
         locks.release_all()
         shutil.rmtree(folder, ignore_errors=True)
     return RunResult(
-        outcomes=recorder.outcomes,
+        states=recorder.states,
         messages=recorder.messages,
         interrupted=stopper.interrupted,
         stopped=events.stopped or recorder.fault,

@@ -119,7 +119,7 @@ class TrialSearcher(Stateless, Searcher):
         if record is None:
             return False
         self.found[trial.identity] = record
-        return record.is_terminal
+        return record.state.is_terminal
 
     def again(self, identity: str) -> None:
         """Let a trial that was running run again."""

@@ -21,6 +21,7 @@ from revit.source import import_all
 from study.execution.environment import describe
 from study.execution.failures import CodeChangedError, WorkFolderLostError, classify
 from study.layout import ARTIFACTS, BUILT, CHECKPOINT, CONFIG, MODEL, PREDICTIONS
+from study.ledger.states import TrialState
 from study.system.retry import retry_transient
 
 """Artifacts that every finished trial leaves."""
@@ -68,7 +69,7 @@ class Order:
 def train_trial(params: dict[str, Any]) -> None:
     """Train one order to its end, going on from its checkpoint where there is one.
 
-    Reports `tags`, then `rows` as they come, with whether its state was `saved`, and lastly `outcome`; with each the
+    Reports `tags`, then `rows` as they come, with whether its state was `saved`, and lastly `state`; with each the
     most memory, `peak_bytes`, that its process has had. Artifacts lie in the work folder by then. Where the device has
     too little memory, it goes on with half the micro-batch: the same gradient, and the same trial.
 
@@ -209,7 +210,7 @@ def _train(order: Order, config: FineTuneConfig) -> None:
             should_report_now=stopping,
         )
     except DivergedError as error:
-        log({"outcome": "diverged", "message": str(error)})
+        log({"state": TrialState.DIVERGED, "message": str(error)})
         return
     except Exception:
         if untold:
@@ -218,7 +219,7 @@ def _train(order: Order, config: FineTuneConfig) -> None:
     write(artifacts / PREDICTIONS, _write_predictions, asdict(result.predictions))
     if order.keep_model:
         write(artifacts / MODEL, _write_model, result.model)
-    log({"outcome": "finished", "metrics": result.metrics})
+    log({"state": TrialState.FINISHED, "metrics": result.metrics})
 
 
 def _free_memory() -> None:

@@ -47,10 +47,8 @@ from study.ledger.records import (
     CELL_TAG,
     LOCK_TAG,
     PARENT_TAG,
-    STATUS,
     STEPS_DONE,
     STUDY_TAG,
-    Outcome,
     RunInfo,
     RunningLaunch,
     TrialRecord,
@@ -59,6 +57,7 @@ from study.ledger.records import (
     owner_of,
     study_tags,
 )
+from study.ledger.states import TrialState
 from study.system import retry as patience
 from study.system.retry import retry_transient
 
@@ -228,7 +227,7 @@ class Ledger:
                 if missing := {tag: studies[tag] for tag in studies if tag not in kept.data.tags}:
                     self.tag(kept.info.run_id, missing)
                 if run.info.status == "RUNNING":
-                    self._close(run.info.run_id, "interrupted")
+                    self._close(run.info.run_id, TrialState.INTERRUPTED)
                 self._client.delete_run(run.info.run_id)
         return kept
 
@@ -292,8 +291,8 @@ class Ledger:
         for run in self._search("attributes.status = 'RUNNING'"):
             name = owner_of(run.info.run_id, run.data.tags)
             if locks.acquire_if_free(name):
-                self._client.log_batch(run.info.run_id, tags=[RunTag("outcome", "interrupted")])
-                self._close(run.info.run_id, "interrupted")
+                self._client.log_batch(run.info.run_id, tags=[RunTag("state", TrialState.INTERRUPTED)])
+                self._close(run.info.run_id, TrialState.INTERRUPTED)
                 locks.release(name)
 
     def open_launch(self, study: str, tags: Mapping[str, str], lock: str = "") -> str:
@@ -342,15 +341,15 @@ class Ledger:
 
     def evict(self, launch: str) -> None:
         """End a launch whose process seems to be dead: what it claimed is free, and should it live, it is to stop."""
-        self.tag(launch, {EVICTED_TAG: "yes", "outcome": "interrupted"})
-        self._close(launch, "interrupted")
+        self.tag(launch, {EVICTED_TAG: "yes", "state": TrialState.INTERRUPTED})
+        self._close(launch, TrialState.INTERRUPTED)
 
-    def close_launch(self, launch: str, outcome: Outcome, counts: Mapping[str, float]) -> None:
+    def close_launch(self, launch: str, state: TrialState, counts: Mapping[str, float]) -> None:
         """End a launch, with how many of its trials ended how."""
         now = now_ms()
         with self._writing(launch):
             self._client.log_batch(launch, metrics=[Metric(name, value, now, 0) for name, value in counts.items()])
-        self._close(launch, outcome)
+        self._close(launch, state)
 
     def open_trial(
         self, identity: str, record: TrialRecord | None = None, *, launch: str, name: str, tags: Mapping[str, str]
@@ -360,14 +359,14 @@ class Ledger:
         Args:
             known: what `find` found of it, since when nobody else may have begun it.
         """
-        all_tags = {"kind": "trial", "identity": identity, PARENT_TAG: launch, **tags}
+        all_tags = {"kind": "trial", "identity": identity, "state": TrialState.RUNNING, PARENT_TAG: launch, **tags}
         if record is None:
             return _record(self._create_once("identity", identity, name, all_tags))
         if record.failure:
             self._repository(record.run_id).delete_artifacts(TRACEBACK)  # type: ignore[no-untyped-call]  # as above
         with self._writing(record.run_id):
             self._client.update_run(record.run_id, status="RUNNING")
-        self.tag(record.run_id, {**all_tags, "outcome": "", "message": "", "failure": ""})
+        self.tag(record.run_id, {**all_tags, "message": "", "failure": ""})
         return record
 
     def log(self, run_id: str, update: TrialUpdate) -> None:
@@ -389,7 +388,7 @@ class Ledger:
     def close_trial(
         self,
         run_id: str,
-        outcome: Outcome,
+        state: TrialState,
         *,
         update: TrialUpdate | None = None,
         message: str = "",
@@ -407,9 +406,9 @@ class Ledger:
         if artifacts is not None and artifacts.is_dir():
             self._keep(run_id, artifacts)
         update = update or TrialUpdate()
-        how = {"outcome": outcome, "message": message[:5000], "failure": failure}
+        how = {"state": state, "message": message[:5000], "failure": failure}
         self.log(run_id, replace(update, tags={**update.tags, **how}))
-        self._close(run_id, outcome)
+        self._close(run_id, state)
 
     def _keep(self, run_id: str, files: Path) -> None:
         """As the client's `log_artifacts`, which asks for the run again, and holds on to a repository for each."""
@@ -508,9 +507,9 @@ class Ledger:
         """Path, below the UI's address, of the page that lists the runs."""
         return f"/#/experiments/{self._experiment}/runs?workflowType=machine_learning"
 
-    def _close(self, run_id: str, outcome: Outcome) -> None:
+    def _close(self, run_id: str, state: TrialState) -> None:
         with self._writing(run_id):
-            self._client.set_terminated(run_id, status=STATUS[outcome])
+            self._client.set_terminated(run_id, status=state.mlflow_status)
 
     @contextmanager
     def _writing(self, run_id: str) -> Iterator[None]:
@@ -532,7 +531,7 @@ class Ledger:
     def end_deleted(self, run_id: str) -> None:
         """End a run of an experiment that was deleted: whoever restores that does not find it running."""
         self._client.restore_run(run_id)
-        self._client.set_terminated(run_id, STATUS["interrupted"])
+        self._client.set_terminated(run_id, TrialState.INTERRUPTED.mlflow_status)
         self._client.delete_run(run_id)
 
     def _search(
@@ -601,8 +600,12 @@ def _check_kept(files: Path, repository: ArtifactRepository) -> None:
 
 def _precedence(run: Run) -> tuple[bool, float, int, int]:
     """Return a key by which, of several runs of one trial or launch, the one that got furthest is the largest."""
-    settled = run.data.tags.get("outcome") in ("finished", "diverged")
-    return settled, run.data.metrics.get(STEPS_DONE, 0.0), len(run.data.metrics), run.info.start_time
+    is_terminal = _state(run).is_terminal
+    return is_terminal, run.data.metrics.get(STEPS_DONE, 0.0), len(run.data.metrics), run.info.start_time
+
+
+def _state(run: Run) -> TrialState:
+    return TrialState(run.data.tags.get("state") or TrialState.RUNNING)
 
 
 def _record(run: Run) -> TrialRecord:
@@ -610,7 +613,7 @@ def _record(run: Run) -> TrialRecord:
     return TrialRecord(
         run_id=run.info.run_id,
         identity=tags["identity"],
-        outcome=tags.get("outcome") or None,
+        state=_state(run),
         last_step=int(run.data.metrics.get(STEPS_DONE, 0)),
         metrics=run.data.metrics,
         params=run.data.params,

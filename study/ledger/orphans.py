@@ -30,7 +30,7 @@ def find_orphans(ledger: Ledger) -> Iterator[Orphan]:
     work = inside(ledger.root / WORK)
     records = ledger.trials() if work else {}
     for folder in work:
-        if folder.name in records and records[folder.name].is_terminal:
+        if folder.name in records and records[folder.name].state.is_terminal:
             yield Orphan(folder, folder.name, "work folder of a trial that is settled")
     for folder in inside(ledger.root / TUNE):
         yield Orphan(folder, folder.name, "folder of a launch that died")

@@ -4,7 +4,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
+
+from study.ledger.states import TrialState
 
 STEPS_DONE = "num_steps_done"
 """Metric that every written row carries: how far the run has got."""
@@ -47,26 +49,12 @@ class TrialUpdate:
     tags: dict[str, str] = field(default_factory=dict)
 
 
-Outcome = Literal["finished", "diverged", "failed", "interrupted"]
-STATUS: dict[Outcome, str] = {
-    "finished": "FINISHED",
-    "diverged": "FAILED",
-    "failed": "FAILED",
-    "interrupted": "KILLED",
-}
-
-
-def is_terminal(outcome: Outcome) -> bool:
-    """Whether running such a trial again could only repeat it: it reached its last step, or diverged."""
-    return outcome in ("finished", "diverged")
-
-
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
     """What the ledger has of a trial.
 
     Attributes:
-        outcome: how it ended; None while it runs, or when what ran it died without a word.
+        state: RUNNING, too, where the process that ran it died.
         last_step: the last optimizer step whose metrics are written, 0 for none.
         metrics: last value of each metric.
         params: its flat config, each value as text.
@@ -75,16 +63,11 @@ class TrialRecord:
 
     run_id: str
     identity: str
-    outcome: Outcome | None
+    state: TrialState
     last_step: int
     metrics: Mapping[str, float]
     params: Mapping[str, str]
     tags: Mapping[str, str]
-
-    @property
-    def is_terminal(self) -> bool:
-        """Whether it need not be run again."""
-        return self.outcome is not None and is_terminal(self.outcome)
 
     @property
     def launch(self) -> str:
@@ -164,9 +147,9 @@ class RunInfo:
         return owner_of(self.run_id, self.tags)
 
     @property
-    def outcome(self) -> str:
-        """How a trial ended; empty where it did not."""
-        return self.tags.get("outcome", "")
+    def is_finished(self) -> bool:
+        """Whether it is of a trial that finished, or of a launch that did."""
+        return self.tags.get("state") == TrialState.FINISHED
 
 
 def study_tags(study: str, cell: str) -> dict[str, str]:

@@ -126,7 +126,7 @@ def _work(ledger: Ledger) -> Iterator[Prunable]:
 def _models(run_infos: Sequence[RunInfo], named: set[str]) -> Iterator[Prunable]:
     """Yield the models that newer trials of the same places supersede, and those of the named studies alone."""
     trials = sorted(run_infos, key=lambda entry: entry.began_ms)
-    with_model = [each for each in trials if each.outcome == "finished" and (each.artifacts / MODEL).is_file()]
+    with_model = [each for each in trials if each.is_finished and (each.artifacts / MODEL).is_file()]
     newest = {place: trial.run_id for trial in with_model for place in _places(trial)}
     for trial in with_model:
         path = trial.artifacts / MODEL

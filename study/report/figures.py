@@ -17,6 +17,7 @@ from study.analysis.results import cell_table, reported_trials, trial_table
 from study.labels import cell_label, label
 from study.layout import BUILT, MODEL, PREDICTIONS
 from study.ledger.ledger import Ledger
+from study.ledger.states import TrialState
 from study.plan import Plan, Trial
 from study.report import plots
 from study.report.paper_tables import SOURCES, published_of
@@ -164,7 +165,7 @@ def _grid(study: Study) -> list[go.Figure]:
 def finished_table(plan: Plan) -> pd.DataFrame:
     """The rows of `trial_table` whose trials have finished."""
     table = trial_table(plan)
-    return table[table["state"] == "finished"]
+    return table[table["state"] == TrialState.FINISHED]
 
 
 def _answers(study: Study) -> list[go.Figure]:

@@ -24,6 +24,7 @@ from study.analysis.verdicts import ClaimVerdict
 from study.layout import REPORT_FOLDER
 from study.ledger.ledger import Ledger
 from study.ledger.records import ENVIRONMENT_TAGS
+from study.ledger.states import TrialState
 from study.plan import Plan
 from study.report.caveats import plan_caveats
 from study.report.claim_list import details, effect_text, p_text, to_records
@@ -101,7 +102,7 @@ def _summary(plan: Plan, judged: Sequence[ClaimVerdict]) -> dict[str, Any]:
         "question": plan.space.question,
         "table": plan.space.table,
         "num_trials": len(states),
-        "num_finished": states.count("finished"),
+        "num_finished": states.count(TrialState.FINISHED),
         "claims": to_records(judged),
     }
 
@@ -115,7 +116,7 @@ def _page(
         question=plan.space.question,
         table=plan.space.table,
         num_trials=len(states),
-        num_finished=states.count("finished"),
+        num_finished=states.count(TrialState.FINISHED),
         caveats=plan_caveats(plan),
         answer=to_html(table),
         intervals=INTERVALS_NOTE,
@@ -127,7 +128,7 @@ def _page(
         figures=shown,
         plotly=get_plotlyjs(),
         provenance=_provenance(plan),
-        num_diverged=states.count("diverged"),
+        num_diverged=states.count(TrialState.DIVERGED),
         missing=bool(plan.to_run),
         command=command,
     )
@@ -191,7 +192,7 @@ def _made(plan: Plan) -> str:
 def _provenance(plan: Plan) -> dict[str, str]:
     """Where the numbers come from: what was run, on what, and what wrote this down."""
     space = plan.space
-    records = [trial.record for trial in plan.trials if trial.record is not None and trial.state == "finished"]
+    records = [trial.record for trial in plan.trials if trial.record is not None and trial.state == TrialState.FINISHED]
     steps = sorted({trial.num_steps for trial in plan.trials})
     start = {} if space.base is not None else {"recipe": space.recipe, "scale": space.scale}
     ran_on: dict[str, Any] = {

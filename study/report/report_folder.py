@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from revit.errors import InputError
 from study.analysis.results import trial_table
+from study.ledger.states import TrialState
 from study.plan import Plan
 from study.report.caveats import stale_caveats
 
@@ -55,7 +56,7 @@ def check_loses_nothing(plan: Plan, folder: Path) -> None:
 
 
 def _finished(trials: pd.DataFrame, keys: list[str]) -> set[tuple[str, ...]]:
-    return _rows(trials[trials["state"] == "finished"], keys)
+    return _rows(trials[trials["state"] == TrialState.FINISHED], keys)
 
 
 def _rows(trials: pd.DataFrame, keys: list[str]) -> set[tuple[str, ...]]:

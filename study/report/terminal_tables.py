@@ -43,7 +43,7 @@ def outline_table(space: SearchSpace, trials: Sequence[Outline]) -> FittedTable:
 
 
 def _state(trial: Trial) -> str:
-    return f"{trial.state}: {trial.staleness_reason} (run {trial.former_run})" if trial.is_stale else trial.state
+    return f"{trial.state}: {trial.staleness_reason} (run {trial.former_run})" if trial.is_stale else trial.state.value
 
 
 def _trial_cells(trial: Trial | Outline) -> tuple[str, ...]:

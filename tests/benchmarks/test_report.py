@@ -11,6 +11,7 @@ from benchmarks.report import MOST_BYTES, SPACE, write_study
 from study.analysis.verdicts import claim_verdicts
 from study.ledger.ledger import Ledger
 from study.ledger.predictions import read_correct
+from study.ledger.states import TrialState
 from study.plan import Folders, make_plan
 from study.report.figures import MAX_CURVES
 from study.report.page import write_report
@@ -27,7 +28,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Folder
     root = tmp_path_factory.mktemp("made_up")
     folders = Folders(store=root / "mlruns", data=root, cache=cache_dir)
     plan, _ = write_study(SPACE, (0, 1), folders)
-    assert {trial.state for trial in plan.trials} == {"finished"}
+    assert {trial.state for trial in plan.trials} == {TrialState.FINISHED}
     return folders
 
 

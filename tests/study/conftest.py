@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 
 from study.ledger.ledger import Ledger, tracking_uri
 from study.ledger.server_locks import ServerLocks
+from study.ledger.states import TrialState
 from tests.study.servers import Server
 
 
@@ -59,5 +60,5 @@ def launched() -> Iterator[Callable[[Ledger], ServerLocks]]:
 
     yield begin
     for ledger, launch, locks in begun:
-        ledger.close_launch(launch, "finished", {})
+        ledger.close_launch(launch, TrialState.FINISHED, {})
         locks.release_all()

@@ -13,6 +13,7 @@ from revit.errors import InputError
 from revit.models.weights import find_weights
 from search_spaces.framework.space import SearchSpace
 from study.ledger.records import DIGEST_PREFIX, TrialRecord, study_tags
+from study.ledger.states import TrialState
 from study.plan import Folders, Trial, make_plan
 from study.report.caveats import plan_caveats
 
@@ -47,7 +48,7 @@ def record(trial: Trial) -> TrialRecord:
     return TrialRecord(
         run_id=f"run of {trial.identity}",
         identity=trial.identity,
-        outcome="finished",
+        state=TrialState.FINISHED,
         last_step=trial.num_steps,
         metrics={"test_accuracy": 0.5, "selected_val_accuracy": 0.5},
         params={name: str(value) for name, value in trial.candidate.config.flat().items()},
@@ -100,6 +101,6 @@ def test_what_was_never_trained_is_new_and_what_nobody_recorded_is_missed(
 ) -> None:
     wider = replace(space, scientific={"data_fraction": (1.0, 0.5, 0.25)})
     plan = make_plan(wider, wider.seeds, folders, records, for_report=True)
-    assert [trial.state for trial in plan.trials] == ["finished", "finished", "new"] * 2
+    assert [trial.state for trial in plan.trials] == [TrialState.FINISHED, TrialState.FINISHED, TrialState.NEW] * 2
     with pytest.raises(InputError, match="photos"):
         make_plan(space, space.seeds, folders, {}, for_report=True)

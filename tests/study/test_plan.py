@@ -10,6 +10,7 @@ from revit.errors import InputError
 from search_spaces.framework.claims import BetterThan
 from search_spaces.framework.space import SearchSpace
 from study.ledger.records import TrialRecord, study_tags
+from study.ledger.states import TrialState
 from study.plan import Folders, Plan, Trial, make_plan, outline
 from study.report.caveats import duplicate_caveats
 from study.report.terminal_tables import plan_table
@@ -28,11 +29,11 @@ def plan_of(folders: Folders, records: dict[str, TrialRecord] | None = None, **c
     return make_plan(space, space.seeds, folders, records or {})
 
 
-def record_of(identity: str, outcome: str | None) -> TrialRecord:
+def record_of(identity: str, state: TrialState) -> TrialRecord:
     return TrialRecord(
         run_id="r",
         identity=identity,
-        outcome=outcome,
+        state=state,
         last_step=0,
         metrics={},
         params={},
@@ -41,20 +42,21 @@ def record_of(identity: str, outcome: str | None) -> TrialRecord:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "state", "runs_again"),
+    ("state", "runs_again"),
     [
-        ("finished", "finished", False),
-        ("diverged", "diverged", False),
-        ("failed", "failed", True),
-        ("interrupted", "interrupted", True),
-        (None, "running", True),
+        (TrialState.FINISHED, False),
+        (TrialState.PRUNED, False),
+        (TrialState.DIVERGED, False),
+        (TrialState.FAILED, True),
+        (TrialState.INTERRUPTED, True),
+        (TrialState.RUNNING, True),
     ],
 )
-def test_what_is_settled_is_not_run_again(folders: Folders, outcome: str, state: str, runs_again: bool) -> None:
+def test_a_trial_in_a_terminal_state_is_not_run_again(folders: Folders, state: TrialState, runs_again: bool) -> None:
     fresh = plan_of(folders)
-    assert [trial.state for trial in fresh.trials] == ["new"] * 4
+    assert [trial.state for trial in fresh.trials] == [TrialState.NEW] * 4
     first = fresh.trials[0].identity
-    plan = plan_of(folders, {first: record_of(first, outcome)})
+    plan = plan_of(folders, {first: record_of(first, state)})
     assert plan.trials[0].state == state
     assert (first in {trial.identity for trial in plan.to_run}) is runs_again
     assert len(plan.to_run) == 3 + runs_again
@@ -133,7 +135,7 @@ def finished(trial: Trial, **changes: object) -> TrialRecord:
         **input_digests,
     }
     params = {name: str(value) for name, value in trial.candidate.config.flat().items()}
-    known = {"run_id": "r1", "identity": trial.identity, "outcome": "finished", "last_step": 5, "metrics": {}}
+    known = {"run_id": "r1", "identity": trial.identity, "state": TrialState.FINISHED, "last_step": 5, "metrics": {}}
     return TrialRecord(**{**known, "params": params, "tags": {**tags, **changes}})
 
 
@@ -143,7 +145,7 @@ def test_a_trial_that_was_done_otherwise_is_new_and_it_is_said_what_has_changed(
     records = {trial.identity: finished(trial) for trial in before.trials}
     assert plan_of(folders, records).to_run == []
     after = plan_of(folders, records, base=BASE.with_values({"batch_size": 64, "optimizer.momentum": 0.5}))
-    assert {trial.state for trial in after.trials} == {"new"}
+    assert {trial.state for trial in after.trials} == {TrialState.NEW}
     assert {trial.staleness_reason for trial in after.trials} == {"optimizer.momentum was 0.9, batch_size was 128"}
     assert "batch_size was 128 (run r1)" in " ".join(row[-3] for row in plan_table(after).rows)
     assert {trial.missing for trial in after.trials} == {"stale"}
@@ -159,12 +161,14 @@ def test_a_trial_that_was_done_otherwise_is_new_and_it_is_said_what_has_changed(
 def test_what_is_new_in_a_grown_grid_has_not_changed(folders: Folders) -> None:
     records = {trial.identity: finished(trial) for trial in plan_of(folders).trials}
     grown = plan_of(folders, records, scientific={"optimizer.lr": (0.1, 0.2, 0.3)}, seeds=(0, 1, 2))
-    assert [trial.state for trial in grown.trials].count("finished") == 4
+    assert [trial.state for trial in grown.trials].count(TrialState.FINISHED) == 4
     assert {trial.staleness_reason for trial in grown.trials} == {""}
     wider = plan_of(folders, records, scientific={"optimizer.lr": (0.1, 0.2), "schedule.name": ("cosine", "linear")})
-    assert [trial.state for trial in wider.trials].count("finished") == 4, "where the new axis is as the base was"
+    assert [trial.state for trial in wider.trials].count(TrialState.FINISHED) == 4, (
+        "where the new axis is as the base was"
+    )
     shrunk = plan_of(folders, records, scientific={"optimizer.lr": (0.2,)})
-    assert [trial.state for trial in shrunk.trials] == ["finished"] * 2
+    assert [trial.state for trial in shrunk.trials] == [TrialState.FINISHED] * 2
 
 
 def test_names_claims_and_the_order_of_axes_change_no_trial(folders: Folders) -> None:
@@ -181,6 +185,8 @@ def test_names_claims_and_the_order_of_axes_change_no_trial(folders: Folders) ->
 
 
 def test_what_was_begun_otherwise_and_never_done_is_only_new(folders: Folders) -> None:
-    begun = {trial.identity: replace(finished(trial), outcome="interrupted") for trial in plan_of(folders).trials}
+    begun = {
+        trial.identity: replace(finished(trial), state=TrialState.INTERRUPTED) for trial in plan_of(folders).trials
+    }
     after = plan_of(folders, begun, base=BASE.with_values({"batch_size": 64}))
     assert {trial.staleness_reason for trial in after.trials} == {""}

@@ -16,6 +16,7 @@ from study.execution.runner import begin_launch
 from study.ledger.ledger import Ledger
 from study.ledger.orphans import clean_up, clean_up_idle
 from study.ledger.server_locks import ServerLocks
+from study.ledger.states import TrialState
 from study.maintenance.checks.server import check_server
 from study.plan import Folders
 from study.system import retry as patience
@@ -65,8 +66,8 @@ def test_an_answer_that_is_lost_or_a_request_sent_twice_makes_no_second_run(
         record = ledger.retry(
             lambda name=name, tags=tags: ledger.open_trial(name, launch=launch, name=name, tags=tags), log=print
         )
-        ledger.close_trial(record.run_id, "finished")
-    ledger.close_launch(launch, "finished", {})
+        ledger.close_trial(record.run_id, TrialState.FINISHED)
+    ledger.close_launch(launch, TrialState.FINISHED, {})
     locks.release_all()
     assert proxy.done[fault] >= 4
     runs = runs_of(ledger, study)
@@ -87,8 +88,8 @@ def test_runs_that_a_late_request_made_are_merged(
         ledger._client.create_run(ledger._experiment, tags={"identity": how, "kind": "trial", f"study.{study}": "yes"})
         for study in ("one", "another")
     )
-    ledger.close_trial(done.info.run_id, "finished")
-    ledger.close_launch(launch, "finished", {})
+    ledger.close_trial(done.info.run_id, TrialState.FINISHED)
+    ledger.close_launch(launch, TrialState.FINISHED, {})
     assert ledger.trials()[how].run_id == ledger.find(how).run_id == done.info.run_id
     if how == "launch":
         clean_up(ledger, launched(ledger))
@@ -112,7 +113,7 @@ def test_a_lease_that_a_proxy_gives_back_twice_is_given_back(proxied: Callable[.
     ledger.unlock(launch, "trial")
     assert proxy.done["twice"] == 1
     assert ledger.lock_holders("trial") == []
-    ledger.close_launch(launch, "finished", {})
+    ledger.close_launch(launch, TrialState.FINISHED, {})
 
 
 @pytest.mark.parametrize("fault", ["refuse", "page"])
@@ -126,8 +127,8 @@ def test_a_file_that_a_proxy_took_in_the_server_s_place_is_sent_again(
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "note.txt").write_text("kept")
     told: list[str] = []
-    ledger.retry(lambda: ledger.close_trial(run_id, "finished", artifacts=tmp_path / "files"), log=told.append)
-    ledger.close_launch(launch, "finished", {})
+    ledger.retry(lambda: ledger.close_trial(run_id, TrialState.FINISHED, artifacts=tmp_path / "files"), log=told.append)
+    ledger.close_launch(launch, TrialState.FINISHED, {})
     assert ledger.artifact(run_id, "note.txt").read_text() == "kept"
     assert len(told) == 2
 

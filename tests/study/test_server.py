@@ -26,6 +26,7 @@ from study.ledger.ledger import Ledger, is_transient
 from study.ledger.locks import LocksLostError
 from study.ledger.orphans import clean_up_idle
 from study.ledger.server_locks import ServerLocks
+from study.ledger.states import TrialState
 from study.maintenance.checks.server import check_server
 from study.plan import Folders, make_plan
 from tests.study.servers import Server
@@ -225,7 +226,7 @@ def test_a_study_goes_on_while_its_server_is_dead_and_what_it_measured_is_writte
     killer.start()
     result = run_plan(plan, ledger, Console(file=told, width=300), Resources(), {"command": "test"})
     killer.join()
-    assert result.outcomes == dict.fromkeys((trial.identity for trial in plan.trials), "finished")
+    assert result.states == dict.fromkeys((trial.identity for trial in plan.trials), TrialState.FINISHED)
     assert "cannot be written for now" in told.getvalue()
     assert "nothing is lost" in told.getvalue()
     runs = list(ledger._client.search_runs([ledger._experiment], "tags.`study.remote` = 'yes'"))
@@ -254,7 +255,7 @@ ledger = Ledger(root / "mlruns", server)
 folders = Folders(store=root / "mlruns", data=root, cache=cache, server=server)
 plan = make_plan(SHORT, SHORT.seeds, folders, ledger.trials())
 result = run_plan(plan, ledger, Console(quiet=True), Resources(), {"command": "test"})
-print("OUTCOMES", *result.outcomes)
+print("OUTCOMES", *result.states)
 """
 
 
@@ -275,7 +276,7 @@ def test_two_machines_share_the_trials_of_a_study(server: Server, tmp_path: Path
     assert len(trained[0] + trained[1]) == len(set(trained[0] + trained[1])) == 6, "each trial by one of them"
     ledger = Ledger(tmp_path / "third", server.address)
     records = ledger.trials()
-    assert {records[identity].outcome for identity in trained[0] + trained[1]} == {"finished"}
+    assert {records[identity].state for identity in trained[0] + trained[1]} == {TrialState.FINISHED}
     assert not ledger.running()
 
 
@@ -285,8 +286,8 @@ def test_artifacts_go_to_the_server_and_come_from_it_to_another_machine(server: 
     known = ledger.open_trial("filed", launch=launch, name="filed", tags={})
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "note.txt").write_text("kept")
-    ledger.close_trial(known.run_id, "finished", artifacts=tmp_path / "files")
-    ledger.close_launch(launch, "finished", {})
+    ledger.close_trial(known.run_id, TrialState.FINISHED, artifacts=tmp_path / "files")
+    ledger.close_launch(launch, TrialState.FINISHED, {})
     elsewhere = Ledger(tmp_path / "there", server.address)
     assert elsewhere.artifact(known.run_id, "note.txt").read_text() == "kept"
     assert not elsewhere.artifact(known.run_id, "nothing.txt").exists()
@@ -309,12 +310,12 @@ def test_a_trial_that_no_launch_runs_is_told_and_the_next_launch_ends_it(
     ledger = Ledger(folders.store, folders.server)
     launch = ledger.open_launch("dead", {})
     known = ledger.open_trial("orphan", launch=launch, name="orphan", tags={})
-    ledger.close_launch(launch, "failed", {})
+    ledger.close_launch(launch, TrialState.FAILED, {})
     *_, orphans = check_server(folders, fix=False)
     assert known.run_id in orphans.text
     assert not orphans.is_healthy
     ledger.close_stale_runs(launched(ledger))
-    assert ledger.find("orphan").outcome == "interrupted"
+    assert ledger.find("orphan").state == TrialState.INTERRUPTED
 
 
 def test_a_server_that_does_not_answer_is_one_line(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from revit.errors import InputError
 from study.ledger.ledger import Ledger
 from study.ledger.orphans import merge_idle_duplicates
+from study.ledger.states import TrialState
 from study.maintenance.checks import CheckResult
 from study.plan import Folders
 
@@ -30,7 +31,9 @@ def check_server(folders: Folders, *, fix: bool) -> Iterator[CheckResult]:
         text = f"store: {len(duplicates)} trials or launches have duplicate runs: {', '.join(duplicates)}"
         yield CheckResult("fixed" if fix else "fixable", text)
     orphans = [
-        trial.run_id for trial in ledger.trials().values() if trial.outcome is None and trial.launch not in running
+        trial.run_id
+        for trial in ledger.trials().values()
+        if trial.state is TrialState.RUNNING and trial.launch not in running
     ]
     if orphans:
         text = f"store: {len(orphans)} orphaned RUNNING trials, which the next `run` ends: {', '.join(orphans)}"

@@ -114,7 +114,7 @@ def _check_finished_trials(store: OpenStore) -> Iterator[CheckResult]:
     if not store.ledger.artifacts.is_dir():
         return  # an empty store, or one whose disk is unavailable
     for trial in store.trials():
-        fault = _fault_of_trial(trial) if trial.outcome == "finished" else ""
+        fault = _fault_of_trial(trial) if trial.is_finished else ""
         if fault:
             fixed = store.fix and _soft_delete(trial, store)
             advice = "its run is deleted" if fixed else "delete its run in the UI, or with --fix"

@@ -8,6 +8,7 @@ from search_spaces.framework.space import SearchSpace
 from study.analysis.intervals import INTERVALS_NOTE, VarianceEstimate, cell_interval, median_variance
 from study.analysis.results import cell_table, trial_table
 from study.ledger.records import TrialRecord
+from study.ledger.states import TrialState
 from study.plan import Folders, Plan, Trial, make_plan
 from study.report.paper_tables import cell_lines
 from study.report.terminal_tables import terminal_table
@@ -20,7 +21,7 @@ def finished(identity: str, test: float, val: float) -> TrialRecord:
     return TrialRecord(
         run_id="r",
         identity=identity,
-        outcome="finished",
+        state=TrialState.FINISHED,
         last_step=5,
         metrics=metrics,
         params={},
@@ -101,7 +102,7 @@ def test_a_trial_that_did_not_finish_fills_no_cell(plan: Plan) -> None:
     records = {t.identity: finished(t.identity, 0.8, 0.8) for t in points(plan, "cosine", 0.1)}
     stopped = points(plan, "cosine", 0.2)[0].identity
     records[stopped] = TrialRecord(
-        run_id="r", identity=stopped, outcome="interrupted", last_step=3,
+        run_id="r", identity=stopped, state=TrialState.INTERRUPTED, last_step=3,
         metrics={"test_accuracy": 0.99, "selected_val_accuracy": 0.99}, params={}, tags={},
     )  # fmt: skip
     cells = cell_table(plan.with_records(records))
@@ -125,7 +126,7 @@ def test_a_point_that_did_not_finish_whole_is_not_chosen(plan: Plan) -> None:
         records[trial.identity] = TrialRecord(
             run_id="r",
             identity=trial.identity,
-            outcome="diverged",
+            state=TrialState.DIVERGED,
             last_step=1,
             metrics={},
             params={},
@@ -156,7 +157,7 @@ def test_none_is_a_value_like_any_other(tmp_path: Path, cache_dir: Path) -> None
 def test_every_trial_has_its_row(plan: Plan) -> None:
     table = trial_table(plan)
     assert len(table) == len(plan.trials)
-    assert table["state"].unique().tolist() == ["new"]
+    assert table["state"].unique().tolist() == [TrialState.NEW]
     assert table["test_accuracy"].isna().all()
 
 

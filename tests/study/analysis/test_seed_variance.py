@@ -7,6 +7,7 @@ import pytest
 
 from study.analysis.seed_variance import pooled_variances
 from study.ledger.records import TrialRecord
+from study.ledger.states import TrialState
 
 
 def record(accuracy: float, seed: int, **differs: Any) -> TrialRecord:
@@ -15,7 +16,7 @@ def record(accuracy: float, seed: int, **differs: Any) -> TrialRecord:
     return TrialRecord(
         run_id="r",
         identity="i",
-        outcome=differs.pop("outcome", "finished"),
+        state=differs.pop("state", TrialState.FINISHED),
         last_step=5,
         metrics={"test_accuracy": accuracy},
         params={**params, **{name.replace("__", "."): value for name, value in differs.items() if name != "data"}},
@@ -28,7 +29,7 @@ def test_it_is_pooled_over_what_differs_by_seed_only() -> None:
         record(0.90, 0), record(0.92, 1),
         record(0.80, 0, steps="9"), record(0.80, 1, steps="9"), record(0.83, 2, steps="9"),
         record(0.10, 0, data="other"),
-        record(0.10, 3, outcome="diverged"),
+        record(0.10, 3, state=TrialState.DIVERGED),
         record(0.50, 0, dataset="photos"),
         record(0.50, 0, model__name="bit"), record(0.54, 1, model__name="bit"),
     ]  # fmt: skip

@@ -12,6 +12,7 @@ from study.cli.main import main
 from study.execution.runner import RunResult
 from study.ledger.ledger import Ledger
 from study.ledger.records import TrialUpdate
+from study.ledger.states import TrialState
 from study.plan import Plan
 from study.system.provenance import launch_tags
 
@@ -67,8 +68,8 @@ def test_several_studies_are_run_under_a_line_that_says_how_far_all_have_come(
         launch = ledger.open_launch(plan.space.name, tags)
         for trial in plan.to_run[:2]:
             record = ledger.open_trial(trial.identity, launch=launch, name="trial", tags={})
-            ledger.close_trial(record.run_id, "finished", update=TrialUpdate())
-        return RunResult(outcomes={}, messages={}, interrupted=False, stopped="")
+            ledger.close_trial(record.run_id, TrialState.FINISHED, update=TrialUpdate())
+        return RunResult(states={}, messages={}, interrupted=False, stopped="")
 
     monkeypatch.setattr("study.execution.runner.run_plan", run_two_trials)
     monkeypatch.setattr(studies, "_print_answer", lambda plan, ledger, records: [])

@@ -19,6 +19,7 @@ from study.execution.failures import MOST_LOST, CodeChangedError
 from study.execution.resources import Orders, Share
 from study.execution.searcher import Stopper, TrialSearcher
 from study.ledger.locks import Locks
+from study.ledger.states import TrialState
 from study.plan import Folders, make_plan
 
 SPACE = SearchSpace(
@@ -49,7 +50,7 @@ class Played:
             **quiet,
             fault="",
             started=lambda identity, record: self.begun.append(identity),
-            ended=lambda identity, outcome, **told: self.ended.append({"outcome": outcome, **told}),
+            ended=lambda identity, state, **told: self.ended.append({"state": state, **told}),
         )
         progress = SimpleNamespace(**quiet, started=lambda *_: None, ended=lambda *_: None)
         self.events = TuneCallback(recorder, progress, plan, self.queue, self.stopper, orders, locks)
@@ -180,7 +181,10 @@ def test_a_trial_that_no_worker_came_to_begin_is_begun_before_it_is_ended(play: 
     played.fail(SimpleNamespace(config=order), ValueError("the worker's environment cannot be set up"))
     assert played.begun == [order["order"]["identity"]]
     [told] = played.ended
-    assert (told["outcome"], told["message"]) == ("failed", "ValueError: the worker's environment cannot be set up")
+    assert (told["state"], told["message"]) == (
+        TrialState.FAILED,
+        "ValueError: the worker's environment cannot be set up",
+    )
 
 
 def test_a_worker_with_other_code_stops_the_study_and_its_trial_has_not_failed(play: Any) -> None:
@@ -188,7 +192,7 @@ def test_a_worker_with_other_code_stops_the_study_and_its_trial_has_not_failed(p
     first, second = played.start(), played.start()
     played.fail(first, CodeChangedError("1234", 2, "abcd", 1))
     assert played.stopper.stopping
-    assert [told["outcome"] for told in played.ended] == ["interrupted"]
+    assert [told["state"] for told in played.ended] == [TrialState.INTERRUPTED]
     [line] = played.events.stopped.splitlines()
     assert "source 1234, training version 2" in line
     assert "source abcd, training version 1" in line

@@ -13,6 +13,7 @@ from search_spaces.framework.space import SearchSpace
 from study.analysis.mixed_environments import check_uniform
 from study.execution.environment import describe, expected
 from study.ledger.records import ENVIRONMENT_TAGS, TrialRecord
+from study.ledger.states import TrialState
 from study.plan import Folders, Plan, make_plan
 from study.report.caveats import plan_caveats
 
@@ -32,7 +33,13 @@ def plan(tmp_path: Path, cache_dir: Path) -> Plan:
     here = describe(torch.device("cpu"), num_threads=1, compiled=False)
     done = [
         TrialRecord(
-            run_id="r", identity=trial.identity, outcome="finished", last_step=5, metrics={}, params={}, tags=here
+            run_id="r",
+            identity=trial.identity,
+            state=TrialState.FINISHED,
+            last_step=5,
+            metrics={},
+            params={},
+            tags=here,
         )
         for trial in plan.trials[:-1]
     ]

@@ -5,6 +5,7 @@ import pytest
 from rich.console import Console
 
 from study.execution.progress import StudyProgress
+from study.ledger.states import TrialState
 
 
 @pytest.fixture
@@ -46,8 +47,8 @@ def test_every_ended_trial_is_a_line_with_counts_outcome_and_score(clock: Simple
         progress.started("a")
         progress.started("b")
         clock.s += 10
-        progress.ended("a", "lr=0.1 seed=0", "finished", 0.875)
-        progress.ended("b", "lr=0.2 seed=0", "diverged", None)
+        progress.ended("a", "lr=0.1 seed=0", TrialState.FINISHED, 0.875)
+        progress.ended("b", "lr=0.2 seed=0", TrialState.DIVERGED, None)
     first, second = file.getvalue().splitlines()
     assert first == "1/4 trials, 1 running  lr=0.1 seed=0  finished  val_accuracy 0.8750  0:00:30 left"
     assert second == "2/4 trials, 0 running  lr=0.2 seed=0  diverged  0:00:10 left"
@@ -58,7 +59,7 @@ def test_a_terminal_shows_the_best_so_far(clock: SimpleNamespace) -> None:
     with progress_of(file, terminal=True) as progress:
         for name, score in (("a", 0.5), ("b", 0.75), ("c", 0.6)):
             progress.started(name)
-            progress.ended(name, f"trial {name}", "finished", score)
+            progress.ended(name, f"trial {name}", TrialState.FINISHED, score)
     assert "best val_accuracy 0.7500 (trial b)" in file.getvalue()
 
 
@@ -69,7 +70,7 @@ def test_a_label_that_looks_like_markup_is_shown_as_it_is(clock: SimpleNamespace
     with progress_of(file, terminal=terminal) as progress:
         progress.started("a")
         progress.again("a", name, "lost worker")
-        progress.ended("a", name, "finished", 0.875)
+        progress.ended("a", name, TrialState.FINISHED, 0.875)
     lines = [line for line in file.getvalue().splitlines() if "trials," in line]
     assert len([line for line in lines if name in line]) >= 2
     assert (f"best val_accuracy 0.8750 ({name})" in file.getvalue()) == terminal
@@ -81,7 +82,7 @@ def test_a_trial_that_goes_on_by_itself_is_one_line_that_says_after_what(clock: 
         progress.started("a")
         progress.again("a", "lr=0.1 seed=0", "lost worker: " + "its process died " * 20)
         progress.started("a")
-        progress.ended("a", "lr=0.1 seed=0", "finished", 0.875)
+        progress.ended("a", "lr=0.1 seed=0", TrialState.FINISHED, 0.875)
     again, ended = file.getvalue().splitlines()
     assert again.startswith("0/4 trials, 0 running  lr=0.1 seed=0  goes on after: lost worker: its process died")
     assert ended.startswith("1/4 trials, 0 running")

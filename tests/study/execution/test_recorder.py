@@ -17,6 +17,7 @@ from study.layout import NEEDED_FILES
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.records import Measurement, TrialUpdate
+from study.ledger.states import TrialState
 from study.plan import Folders, Trial, make_plan
 from study.system import retry as patience
 
@@ -52,14 +53,16 @@ class Store:
         self.files.mkdir()
         for name in NEEDED_FILES:
             (self.files / name).touch()
-        self.is_terminal: list[str] = []
+        self.written_states: list[TrialState] = []
 
     def finish(self, identity: str) -> None:
         """A trial from its start to its end."""
         self.recorder.started(identity)
         self.recorder.rows(identity, [{"step": 5, "lr": 0.1}])
         self.recorder.final(identity, {"step": 5, "test_accuracy": 0.5})
-        self.recorder.ended(identity, "finished", message="", artifacts=self.files, then=self.is_terminal.append)
+        self.recorder.ended(
+            identity, TrialState.FINISHED, message="", artifacts=self.files, then=self.written_states.append
+        )
 
     def statuses(self) -> dict[str, str]:
         runs = self.client.search_runs(["1"])
@@ -76,7 +79,7 @@ def test_trials_that_finish_are_finished_and_so_is_their_launch(store: Store) ->
         store.finish(trial.identity)
     store.recorder.close(interrupted=False, complete=True)
     assert set(store.statuses().values()) == {"FINISHED"}
-    assert store.is_terminal == ["finished", "finished"]
+    assert store.written_states == [TrialState.FINISHED, TrialState.FINISHED]
 
 
 @pytest.mark.parametrize("broken", ["log", "close_trial", "_close"])
@@ -98,17 +101,21 @@ def test_a_trial_of_which_something_could_not_be_written_is_not_finished(
     store.finish(first)
     store.finish(second)
     store.recorder.close(interrupted=False, complete=True)
-    assert store.recorder.outcomes == {first: "failed", second: "finished"}
+    assert store.recorder.states == {first: TrialState.FAILED, second: TrialState.FINISHED}
     assert "no such column" in store.recorder.messages[first]
     assert store.statuses() == {first: "FAILED", second: "FINISHED", "launch": "FAILED"}
-    assert store.is_terminal in (["failed", "finished"], ["finished"]), "its work folder is kept"
+    assert store.written_states in ([TrialState.FAILED, TrialState.FINISHED], [TrialState.FINISHED]), (
+        "its work folder is kept"
+    )
 
 
 def test_a_trial_with_a_row_that_no_store_takes_is_ended_as_failed(store: Store) -> None:
     identity = store.trials[0].identity
     store.recorder.started(identity)
     store.recorder.rows(identity, [{"step": 1, "a|b": 1.0}])
-    store.recorder.ended(identity, "finished", message="", artifacts=store.files, then=store.is_terminal.append)
+    store.recorder.ended(
+        identity, TrialState.FINISHED, message="", artifacts=store.files, then=store.written_states.append
+    )
     store.recorder.close(interrupted=False, complete=True)
     assert store.statuses()[identity] == "FAILED"
     assert "a|b" in store.recorder.messages[identity]
@@ -131,7 +138,9 @@ def test_a_short_trial_is_written_at_once_and_whole(store: Store, monkeypatch: p
     for step in range(1, 6):
         store.recorder.rows(identity, [{"step": step, "lr": 0.1 / step}])
     store.recorder.final(identity, {"step": 5, "test_accuracy": 0.5})
-    store.recorder.ended(identity, "finished", message="", artifacts=store.files, then=store.is_terminal.append)
+    store.recorder.ended(
+        identity, TrialState.FINISHED, message="", artifacts=store.files, then=store.written_states.append
+    )
     store.recorder.close(interrupted=False, complete=True)
     record = store.ledger.trials()[identity]
     assert written == [record.run_id, store.launch]
@@ -183,7 +192,7 @@ def test_what_began_and_did_not_end_is_interrupted(store: Store) -> None:
     store.recorder.started(second)
     store.recorder.close(interrupted=True, complete=False)
     assert set(store.statuses().values()) == {"KILLED"}
-    assert store.recorder.outcomes == {first: "interrupted", second: "interrupted"}
+    assert store.recorder.states == {first: TrialState.INTERRUPTED, second: TrialState.INTERRUPTED}
 
 
 def test_runs_of_a_launch_that_died_are_closed_by_the_next(store: Store, tmp_path: Path) -> None:
@@ -193,7 +202,7 @@ def test_runs_of_a_launch_that_died_are_closed_by_the_next(store: Store, tmp_pat
     assert store.statuses() == {identity: "RUNNING", "launch": "RUNNING"}
     store.ledger.close_stale_runs(Locks(tmp_path / "locks"))
     assert store.statuses() == {identity: "KILLED", "launch": "KILLED"}
-    assert store.ledger.trials()[identity].outcome == "interrupted"
+    assert store.ledger.trials()[identity].state == TrialState.INTERRUPTED
 
 
 def test_labels_name_every_axis_and_are_short_where_they_can_be(store: Store) -> None:
@@ -231,18 +240,20 @@ def test_on_a_full_disk_nothing_measured_is_lost_and_what_waited_is_written_once
     rows = [{"step": step, **{f"metric_{number}": float(step) for number in range(40)}} for step in range(1, 201)]
     store.recorder.rows(identity, rows)
     store.recorder.final(identity, {"step": 200, "test_accuracy": 0.5})
-    store.recorder.ended(identity, "finished", message="", artifacts=store.files, then=store.is_terminal.append)
+    store.recorder.ended(
+        identity, TrialState.FINISHED, message="", artifacts=store.files, then=store.written_states.append
+    )
     while not store.told:
         time.sleep(0.02)
     assert "cannot be written for now" in store.told[0]
     assert "full" in store.told[0]
-    assert store.is_terminal == []
+    assert store.written_states == []
     filler.unlink()
     store.recorder.close(interrupted=False, complete=True)
-    assert store.is_terminal == ["finished"]
+    assert store.written_states == [TrialState.FINISHED]
     assert "nothing is lost" in store.told[1]
     record = store.ledger.trials()[identity]
-    assert (record.outcome, record.last_step) == ("finished", 200)
+    assert (record.state, record.last_step) == (TrialState.FINISHED, 200)
     for metric in ("metric_0", "metric_39"):
         assert store.ledger.curve(record.run_id, metric) == [(step, float(step)) for step in range(1, 201)]
 
@@ -265,10 +276,10 @@ def test_what_comes_while_the_store_is_read_only_is_written_once_it_is_not(
     while not store.told:
         time.sleep(0.02)
     assert "readonly" in store.told[0]
-    assert store.is_terminal == []
+    assert store.written_states == []
     read_only[0] = False
     store.recorder.close(interrupted=False, complete=True)
-    assert store.is_terminal == ["finished"]
+    assert store.written_states == [TrialState.FINISHED]
     assert store.statuses() == {identity: "FINISHED", "launch": "FINISHED"}
 
 
@@ -286,7 +297,9 @@ def test_in_a_hurry_what_cannot_be_written_is_left_to_the_next_launch(
     store.recorder.rows(identity, [{"step": 5, "lr": 0.1}])
     store.recorder.close(interrupted=True, complete=False)
     record = store.ledger.trials()[identity]
-    assert (record.outcome, record.last_step) == (None, 0), "it is open, and its checkpoint has what was measured"
+    assert (record.state, record.last_step) == (TrialState.RUNNING, 0), (
+        "it is open, and its checkpoint has what was measured"
+    )
 
 
 def test_a_trial_that_ends_without_its_files_is_not_finished(store: Store) -> None:
@@ -298,22 +311,22 @@ def test_a_trial_that_ends_without_its_files_is_not_finished(store: Store) -> No
     (store.files / "predictions.parquet").touch()
     store.finish(whole)
     store.recorder.close(interrupted=False, complete=True)
-    assert store.recorder.outcomes == {lacking: "failed", whole: "finished"}
+    assert store.recorder.states == {lacking: TrialState.FAILED, whole: TrialState.FINISHED}
     assert store.recorder.messages[lacking].startswith(f"predictions.parquet missing in {store.files}")
     record = store.ledger.trials()[lacking]
-    assert (record.is_terminal, record.failure) == (False, ""), "no class of failure, as it has no traceback"
+    assert (record.state.is_terminal, record.failure) == (False, ""), "no class of failure, as it has no traceback"
 
 
 def test_what_fails_after_a_trial_was_written_is_told(store: Store) -> None:
-    def release(outcome: str) -> None:
+    def release(state: str) -> None:
         raise ValueError("its lease cannot be given back\nas the server says")
 
     identity = store.trials[0].identity
     store.recorder.started(identity)
-    store.recorder.ended(identity, "finished", message="", artifacts=store.files, then=release)
+    store.recorder.ended(identity, TrialState.FINISHED, message="", artifacts=store.files, then=release)
     store.recorder.close(interrupted=False, complete=True)
     assert store.recorder.fault == "its lease cannot be given back"
-    assert store.recorder.outcomes == {identity: "finished"}, "which it is all the same"
+    assert store.recorder.states == {identity: TrialState.FINISHED}, "which it is all the same"
 
 
 def test_where_the_experiment_is_deleted_that_is_one_line_and_nothing_is_left_running(store: Store) -> None:
@@ -322,12 +335,14 @@ def test_where_the_experiment_is_deleted_that_is_one_line_and_nothing_is_left_ru
     store.recorder.started(second)
     store.recorder._thread.submit(lambda: None).result()
     store.client.delete_experiment("1")
-    store.recorder.ended(first, "finished", message="", artifacts=store.files, then=store.is_terminal.append)
+    store.recorder.ended(
+        first, TrialState.FINISHED, message="", artifacts=store.files, then=store.written_states.append
+    )
     store.recorder.close(interrupted=False, complete=True)
     assert "was deleted in MLflow: restore it there" in store.recorder.fault
     assert len(store.recorder.fault.splitlines()) == 1
     assert {entry.status for entry in store.ledger.run_infos()} == {"KILLED"}
-    assert store.is_terminal == ["interrupted"], "so that its work folder stays"
+    assert store.written_states == [TrialState.INTERRUPTED], "so that its work folder stays"
     assert store.recorder.messages == {}, "nor is it said of each trial"
 
 
@@ -340,7 +355,9 @@ def test_a_run_that_is_deleted_for_good_in_mid_study_is_one_line(store: Store, w
     run_id = store.ledger.find(first).run_id if whose == "trial" else store.launch
     store.ledger.delete(run_id)
     store.ledger.purge(run_id)
-    store.recorder.ended(first, "finished", message="", artifacts=store.files, then=store.is_terminal.append)
+    store.recorder.ended(
+        first, TrialState.FINISHED, message="", artifacts=store.files, then=store.written_states.append
+    )
     store.finish(second)
     store.recorder.close(interrupted=False, complete=True)
     [line] = (store.recorder.messages[first] if whose == "trial" else store.recorder.fault).splitlines()

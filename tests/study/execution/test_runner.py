@@ -35,6 +35,7 @@ from study.execution.runner import RunResult, check_runnable, run_plan
 from study.execution.trainable import CHECKPOINT_INTERVAL_S
 from study.layout import ARTIFACTS, CHECKPOINT
 from study.ledger.ledger import EXPERIMENT, Ledger
+from study.ledger.states import TrialState
 from study.plan import Folders, Plan, make_plan
 
 QUIET = Console(quiet=True)
@@ -86,7 +87,7 @@ def test_as_many_finished_runs_as_trials_all_children_of_the_launch(
     studies: Studies, example: tuple[Plan, RunResult]
 ) -> None:
     plan, result = example
-    assert set(result.outcomes.values()) == {"finished"}
+    assert set(result.states.values()) == {TrialState.FINISHED}
     assert not result.interrupted
     ours = {trial.record.run_id: trial for trial in plan.trials if trial.record is not None}
     assert len(ours) == len(plan.trials) == 8
@@ -132,7 +133,7 @@ def test_params_metrics_and_artifacts_of_every_trial_are_there(
 def test_the_same_command_again_finds_everything_done(studies: Studies, example: tuple[Plan, RunResult]) -> None:
     again = studies.plan(SPACE)
     assert again.to_run == []
-    assert {trial.state for trial in again.trials} == {"finished"}
+    assert {trial.state for trial in again.trials} == {TrialState.FINISHED}
 
 
 def test_nothing_is_left_behind_in_the_store(studies: Studies, example: tuple[Plan, RunResult]) -> None:
@@ -151,10 +152,10 @@ def test_a_grown_grid_trains_only_what_is_new_and_shares_the_rest(
         seeds=(0,),
     )
     plan = studies.plan(grown)
-    assert [trial.state for trial in plan.trials] == ["finished", "new"]
+    assert [trial.state for trial in plan.trials] == [TrialState.FINISHED, TrialState.NEW]
     before = len(studies.runs("trial"))
     plan, result = studies.run(grown)
-    assert len(result.outcomes) == 1
+    assert len(result.states) == 1
     assert len(studies.runs("trial")) == before + 1
     assert cell_table(plan)["n"].tolist() == [1, 1]
 
@@ -178,16 +179,16 @@ def test_divergence_is_a_result_of_one_trial_and_is_not_tried_again(studies: Stu
         seeds=(0,),
     )
     plan, result = studies.run(space)
-    assert sorted(result.outcomes.values()) == ["diverged", "finished"]
+    assert sorted(result.states.values()) == [TrialState.DIVERGED, TrialState.FINISHED]
     diverged, finished = plan.trials
-    assert (diverged.state, finished.state) == ("diverged", "finished")
+    assert (diverged.state, finished.state) == (TrialState.DIVERGED, TrialState.FINISHED)
     assert "the loss became" in result.messages[diverged.identity]
     assert studies.plan(space).to_run == []
     cells = cell_table(plan)
     assert math.isnan(cells["mean"][0])
     assert (cells["diverged"].tolist(), cells["missing"].tolist()) == ([1, 0], ["", ""])
     run = studies.client.get_run(diverged.record.run_id)
-    assert (run.info.status, run.data.tags["outcome"]) == ("FAILED", "diverged")
+    assert (run.info.status, run.data.tags["state"]) == ("FAILED", TrialState.DIVERGED)
 
 
 def test_a_trial_that_fails_is_recorded_with_its_traceback_and_runs_again(studies: Studies, tmp_path: Path) -> None:
@@ -208,13 +209,13 @@ def test_a_trial_that_fails_is_recorded_with_its_traceback_and_runs_again(studie
     gone = plan.trials[0]
     shutil.move(gone.images, tmp_path / "away")
     result = run_plan(plan, studies.ledger, QUIET, Resources(), {})
-    assert result.outcomes == {gone.identity: "failed", plan.trials[1].identity: "finished"}
+    assert result.states == {gone.identity: TrialState.FAILED, plan.trials[1].identity: TrialState.FINISHED}
     assert "FileNotFoundError" in result.messages[gone.identity]
     record = studies.ledger.trials()[gone.identity]
     assert "manifest.json" in studies.ledger.artifact(record.run_id, "traceback.txt").read_text()
     assert studies.client.get_run(record.run_id).info.status == "FAILED"
     plan, result = studies.run(space)
-    assert result.outcomes == {gone.identity: "finished"}, "built again, and only this one run again"
+    assert result.states == {gone.identity: TrialState.FINISHED}, "built again, and only this one run again"
     assert studies.ledger.trials()[gone.identity].run_id == record.run_id
 
 
@@ -249,7 +250,7 @@ def test_a_trial_whose_worker_is_killed_goes_on_in_the_same_run_to_the_same_numb
     killer.start()
     plan, result = studies.run(space)
     killer.join()
-    assert set(result.outcomes.values()) == {"finished"}
+    assert set(result.states.values()) == {TrialState.FINISHED}
     [record] = [trial.record for trial in plan.trials]
     assert [run.data.tags["identity"] for run in studies.runs("trial")].count(trial.identity) == 1
     outside, listener = train(long.with_values({"optimizer.lr": 0.021}))
@@ -269,7 +270,7 @@ def test_a_study_whose_first_trials_all_fail_alike_stops(studies: Studies, tmp_p
     plan = studies.plan(space)
     shutil.move(plan.trials[0].images, tmp_path / "away")
     result = run_plan(plan, studies.ledger, QUIET, Resources(), {})
-    num_failed = list(result.outcomes.values()).count("failed")
+    num_failed = list(result.states.values()).count(TrialState.FAILED)
     assert MOST_ALIKE <= num_failed <= MOST_ALIKE + 2, "two run at a time"
     assert "manifest.json" in result.stopped
     assert not result.interrupted
@@ -292,8 +293,8 @@ def test_a_factor_without_effect_stops_the_study_before_its_second_value_is_trai
     plan, result = studies.run(space)
     assert "differ in schedule.milestones (0.5" in result.stopped
     assert "it has no effect" in result.stopped
-    assert len(result.outcomes) <= 4, "of twelve"
-    assert "finished" not in {trial.state for trial in plan.trials[2:]}
+    assert len(result.states) <= 4, "of twelve"
+    assert TrialState.FINISHED not in {trial.state for trial in plan.trials[2:]}
 
 
 LAUNCH = """
@@ -313,7 +314,7 @@ space = SearchSpace(name="shared", question="?", base=base, scientific={"optimiz
 ledger = Ledger(root / "mlruns")
 plan = make_plan(space, space.seeds, Folders(store=root / "mlruns", data=root, cache=root / "cache"), ledger.trials())
 result = run_plan(plan, ledger, Console(), Resources(), {})
-print("OUTCOMES", *result.outcomes.values())
+print("STATES", *result.states.values())
 assert not plan.with_records(ledger.trials()).to_run, "it waits for what the other trains"
 """
 
@@ -328,8 +329,8 @@ def test_two_launches_at_once_on_a_fresh_store_share_the_work(tmp_path: Path) ->
     ):
         told = [process.communicate(timeout=280) for process in (one, other)]
     assert (one.returncode, other.returncode) == (0, 0), told
-    outcomes = [re.findall(r"finished", re.search(r"OUTCOMES(.*)", stdout)[1]) for stdout, _ in told]
-    assert sum(map(len, outcomes)) == 9, "each trial by one of them"
+    states = [re.findall(r"finished", re.search(r"STATES(.*)", stdout)[1]) for stdout, _ in told]
+    assert sum(map(len, states)) == 9, "each trial by one of them"
     runs = Ledger(tmp_path / "mlruns").run_infos()
     assert {run.status for run in runs} == {"FINISHED"}
     assert len(runs) == 9 + 2

@@ -28,6 +28,7 @@ from study.execution import trainable
 from study.execution.failures import CodeChangedError, WorkFolderLostError, classify
 from study.execution.trainable import Order, train_trial
 from study.layout import ARTIFACTS, CHECKPOINT
+from study.ledger.states import TrialState
 
 
 class WorkerDiedError(Exception):
@@ -75,7 +76,7 @@ def test_what_comes_in_quick_succession_is_told_at_once(
     assert set(began) == {"tags", "peak_bytes"}
     assert 50e6 < began["peak_bytes"] <= end["peak_bytes"] <= 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert 1 <= len(rows) < 6
-    assert end["outcome"] == "finished"
+    assert end["state"] == TrialState.FINISHED
     assert [row["step"] for result in (*rows, end) for row in result.get("rows", [])] == list(range(1, 13))
 
 
@@ -123,7 +124,7 @@ def test_a_trial_whose_worker_dies_goes_on_from_its_last_look(
     assert not any(result["repeated"] for result in rest)
     steps = [row["step"] for result in (repeated, *rest) for row in result["rows"]]
     assert steps == list(range(1, 13))
-    assert told[-1]["outcome"] == "finished"
+    assert told[-1]["state"] == TrialState.FINISHED
 
 
 @pytest.mark.usefixtures("tell_at_once")

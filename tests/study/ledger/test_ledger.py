@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException, RestException
 from revit.errors import InputError
 from study.ledger.ledger import EXPERIMENT, Ledger, is_transient, tracking_uri, ui_command
 from study.ledger.records import Measurement, TrialUpdate
+from study.ledger.states import TrialState
 from study.system import retry as patience
 
 NOW = 1_700_000_000_000
@@ -73,9 +74,9 @@ def test_what_is_written_is_read_back(ledger: Ledger, tmp_path: Path, empty_stor
         run_id, TrialUpdate(config={"optimizer.lr": 0.1}, rows=rows({"step": 1, "lr": 0.5}), tags={"device": "cpu"})
     )
     last = TrialUpdate(rows=rows({"step": 2, "lr": 0.25, "val_accuracy": 0.75}))
-    ledger.close_trial(run_id, "finished", update=last, artifacts=files)
+    ledger.close_trial(run_id, TrialState.FINISHED, update=last, artifacts=files)
     record = ledger.trials()["a"]
-    assert (record.outcome, record.last_step, record.is_terminal) == ("finished", 2, True)
+    assert (record.state, record.last_step) == (TrialState.FINISHED, 2)
     assert record.metrics["val_accuracy"] == 0.75
     assert record.environment == {"device": "cpu"}
     client = MlflowClient(ledger.uri)
@@ -88,33 +89,34 @@ def test_what_is_written_is_read_back(ledger: Ledger, tmp_path: Path, empty_stor
 
 
 @pytest.mark.parametrize(
-    ("outcome", "status", "settled"),
+    ("state", "status"),
     [
-        ("finished", "FINISHED", True),
-        ("diverged", "FAILED", True),
-        ("failed", "FAILED", False),
-        ("interrupted", "KILLED", False),
+        (TrialState.FINISHED, "FINISHED"),
+        (TrialState.PRUNED, "KILLED"),
+        (TrialState.DIVERGED, "FAILED"),
+        (TrialState.FAILED, "FAILED"),
+        (TrialState.INTERRUPTED, "KILLED"),
     ],
 )
-def test_only_a_trial_that_reached_its_end_is_finished(
-    ledger: Ledger, outcome: str, status: str, settled: bool
+def test_a_closed_trial_has_its_state_and_the_status_that_mlflow_has_for_it(
+    ledger: Ledger, state: TrialState, status: str
 ) -> None:
     run_id = opened(ledger)
-    ledger.close_trial(run_id, outcome, message="why")
+    ledger.close_trial(run_id, state, message="why")
     run = MlflowClient(ledger.uri).get_run(run_id)
-    assert (run.info.status, run.data.tags["outcome"], run.data.tags["message"]) == (status, outcome, "why")
-    assert ledger.trials()["a"].is_terminal is settled
+    assert (run.info.status, run.data.tags["state"], run.data.tags["message"]) == (status, state, "why")
+    assert ledger.trials()["a"].state is state
 
 
 def test_a_trial_that_goes_on_keeps_its_run(ledger: Ledger) -> None:
     first = opened(ledger)
     ledger.log(first, TrialUpdate(rows=rows({"step": 4, "lr": 0.5})))
-    ledger.close_trial(first, "interrupted")
+    ledger.close_trial(first, TrialState.INTERRUPTED)
     assert opened(ledger) == first
     assert MlflowClient(ledger.uri).get_run(first).info.status == "RUNNING"
-    assert ledger.trials()["a"].outcome is None
+    assert ledger.trials()["a"].state is TrialState.RUNNING
     assert ledger.trials()["a"].last_step == 4
-    ledger.close_trial(first, "finished")
+    ledger.close_trial(first, TrialState.FINISHED)
     assert len(ledger.trials()) == 1
 
 
@@ -155,7 +157,7 @@ def test_a_store_that_was_copied_has_its_own_files_and_can_be_mended(ledger: Led
     files.mkdir()
     (files / "config.json").write_text("{}")
     run_id = opened(ledger)
-    ledger.close_trial(run_id, "finished", artifacts=files)
+    ledger.close_trial(run_id, TrialState.FINISHED, artifacts=files)
     there = tmp_path / "copy"
     there.mkdir()
     shutil.copy(ledger.root / "mlflow.db", there)
@@ -192,9 +194,9 @@ def test_how_a_trial_ended_is_written_after_all_else(ledger: Ledger, monkeypatch
     batches = []
     monkeypatch.setattr(ledger._client, "log_batch", lambda *arguments: batches.append(arguments))
     many = TrialUpdate(rows=rows(*({"step": step, "lr": 0.1} for step in range(1, 1001))))
-    ledger.close_trial(run_id, "finished", update=many)
+    ledger.close_trial(run_id, TrialState.FINISHED, update=many)
     assert [len(batch) for batch in batches] == [2, 2, 4]
-    assert "outcome" in {tag.key for tag in batches[-1][3]}
+    assert "state" in {tag.key for tag in batches[-1][3]}
 
 
 def test_rows_written_twice_are_there_once(ledger: Ledger) -> None:
@@ -249,8 +251,8 @@ def test_a_run_that_is_deleted_while_it_is_written_is_restored_and_nothing_is_lo
         ledger.delete(each)
     ledger.retry(lambda: ledger.log(run_id, TrialUpdate(rows=rows({"step": 1, "lr": 0.5}))), log=told.append)
     ledger.delete(run_id)
-    ledger.retry(lambda: ledger.close_trial(run_id, "finished"), log=told.append)
-    ledger.retry(lambda: ledger.close_launch(launch, "finished", {"num_finished": 1.0}), log=told.append)
+    ledger.retry(lambda: ledger.close_trial(run_id, TrialState.FINISHED), log=told.append)
+    ledger.retry(lambda: ledger.close_launch(launch, TrialState.FINISHED, {"num_finished": 1.0}), log=told.append)
     assert [f"run {run_id} was deleted in MLflow" in line for line in told[::2]] == [True, True, False]
     assert f"run {launch} was deleted in MLflow" in told[-2]
     assert ledger.curve(run_id, "lr") == [(1, 0.5)]
@@ -263,7 +265,7 @@ def test_of_a_deleted_experiment_nothing_is_written_and_that_is_one_line(ledger:
     ledger._client.delete_experiment(ledger._experiment)
     for write in (
         lambda: ledger.log(run_id, TrialUpdate(rows=rows({"step": 1, "lr": 0.5}))),
-        lambda: ledger.close_trial(run_id, "finished"),
+        lambda: ledger.close_trial(run_id, TrialState.FINISHED),
         lambda: ledger.open_launch("another", {}),
     ):
         with pytest.raises(InputError, match=f"experiment {EXPERIMENT} of .* was deleted in MLflow: restore it"):
@@ -279,10 +281,10 @@ def test_a_trial_that_is_taken_up_again_loses_its_old_traceback(ledger: Ledger, 
     (files / "traceback.txt").write_text("ValueError")
     (files / "config.json").write_text("{}")
     run_id = opened(ledger)
-    ledger.close_trial(run_id, "failed", failure="code", artifacts=files)
+    ledger.close_trial(run_id, TrialState.FAILED, failure="code", artifacts=files)
     assert ledger.artifact(run_id, "traceback.txt").exists()
     assert opened(ledger) == run_id
-    ledger.close_trial(run_id, "finished")
+    ledger.close_trial(run_id, TrialState.FINISHED)
     assert not ledger.artifact(run_id, "traceback.txt").exists()
     assert ledger.artifact(run_id, "config.json").exists()
 

@@ -7,6 +7,7 @@ import pytest
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.orphans import clean_up, find_orphans
+from study.ledger.states import TrialState
 
 
 class Store:
@@ -22,8 +23,8 @@ class Store:
             self.runs[identity] = record.run_id
             (root / "work" / identity).mkdir(parents=True)
             (root / "work" / identity / "checkpoint.pt").touch()
-        self.ledger.close_trial(self.runs["settled"], "finished")
-        self.ledger.close_trial(self.runs["stopped"], "interrupted")
+        self.ledger.close_trial(self.runs["settled"], TrialState.FINISHED)
+        self.ledger.close_trial(self.runs["stopped"], TrialState.INTERRUPTED)
         self.living.acquire("lives")
         (root / "locks" / "died.lock").touch()
         for name in ("launch", "another"):
@@ -44,8 +45,13 @@ def test_only_what_nobody_needs_and_no_living_process_has_is_removed(store: Stor
     assert store.names("work") == {"stopped", "lives", "died"}, "checkpoints to go on from stay"
     assert store.names("tune") == {"launch"}
     assert store.names("locks") == {"lives.lock", "launch.lock"}
-    outcomes = {identity: record.outcome for identity, record in store.ledger.trials().items()}
-    assert outcomes == {"settled": "finished", "stopped": "interrupted", "lives": None, "died": "interrupted"}
+    states = {identity: record.state for identity, record in store.ledger.trials().items()}
+    assert states == {
+        "settled": TrialState.FINISHED,
+        "stopped": TrialState.INTERRUPTED,
+        "lives": TrialState.RUNNING,
+        "died": TrialState.INTERRUPTED,
+    }
 
 
 def test_once_all_are_dead_only_checkpoints_stay(store: Store) -> None:

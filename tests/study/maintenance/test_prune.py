@@ -15,6 +15,7 @@ from study.layout import MODEL, NEEDED_FILES
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.records import Measurement, TrialUpdate, study_tags
+from study.ledger.states import TrialState
 from study.maintenance.prune import Prunable, described, prunable, remove
 
 CONFIG = FineTuneConfig(dataset="digits", steps=1)
@@ -39,16 +40,16 @@ class Store:
         self.trial("shared", "quickstart", "pos_embed")
         self.trial("deleted", "quickstart")
         self.ledger.delete(self.runs["deleted"])
-        self.trial("stopped", "quickstart", outcome="interrupted")
+        self.trial("stopped", "quickstart", state=TrialState.INTERRUPTED)
         self.trial("lives", "quickstart")
         self.living.acquire("lives")
 
     def launch(self, study: str, **tags: str) -> str:
         launch = self.ledger.open_launch(study, tags)
-        self.ledger.close_launch(launch, "finished", {})
+        self.ledger.close_launch(launch, TrialState.FINISHED, {})
         return launch
 
-    def trial(self, identity: str, *studies: str, cell: str = "", outcome: str = "finished") -> None:
+    def trial(self, identity: str, *studies: str, cell: str = "", state: str = TrialState.FINISHED) -> None:
         """A trial with its model and its checkpoint, in a cell of its own unless one is named."""
         tags = {"study": studies[0], "seed": "0"}
         for study in studies:
@@ -60,7 +61,7 @@ class Store:
         for name in (*NEEDED_FILES, MODEL):
             (files / name).write_bytes(b"0" * 1000)
         update = TrialUpdate(config=CONFIG.flat(), rows=[Measurement({"step": 1, "test_accuracy": 0.5}, 0)])
-        self.ledger.close_trial(record.run_id, outcome, update=update, artifacts=files)
+        self.ledger.close_trial(record.run_id, state, update=update, artifacts=files)
         self.runs[identity] = record.run_id
         (self.ledger.root / "work" / identity).mkdir(parents=True)
         (self.ledger.root / "work" / identity / "checkpoint.pt").write_bytes(b"0" * 5000)

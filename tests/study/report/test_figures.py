@@ -3,6 +3,7 @@
 from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 from study.ledger.records import TrialRecord
+from study.ledger.states import TrialState
 from study.plan import Plan, Trial
 from study.report.figures import SHOWN_INTERACTIONS, Study, _grid
 
@@ -20,7 +21,7 @@ def test_a_grid_is_drawn_whatever_its_axes_are_called() -> None:
             candidate=each, identity=str(number), images=None, weights=None, num_steps=1, num_test=1000,
             input_digests={},
             record=TrialRecord(
-                run_id=str(number), identity=str(number), outcome="finished", last_step=1, params={}, tags={},
+                run_id=str(number), identity=str(number), state=TrialState.FINISHED, last_step=1, params={}, tags={},
                 metrics={"test_accuracy": (37 * number % 10) / 10, "selected_val_accuracy": 0.5},
             ),
         )

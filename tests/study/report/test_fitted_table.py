@@ -8,6 +8,7 @@ from rich.console import Console
 
 import search_spaces
 from study.ledger.records import TrialRecord
+from study.ledger.states import TrialState
 from study.plan import Plan, Trial
 from study.report.fitted_table import FittedTable
 from study.report.terminal_tables import plan_table, terminal_table
@@ -30,7 +31,7 @@ def finished(study: str) -> Plan:
         name = f"{number:016x}"
         metrics = {"test_accuracy": 0.9, "selected_val_accuracy": 0.9}
         record = TrialRecord(
-            run_id=2 * name, identity=name, outcome="finished", last_step=1, metrics=metrics, params={}, tags={}
+            run_id=2 * name, identity=name, state=TrialState.FINISHED, last_step=1, metrics=metrics, params={}, tags={}
         )
         trials.append(
             Trial(

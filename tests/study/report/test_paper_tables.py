@@ -11,6 +11,7 @@ from search_spaces.framework.published import Published, published
 from search_spaces.framework.recipes import RECIPES
 from search_spaces.framework.space import SearchSpace
 from study.ledger.records import TrialRecord
+from study.ledger.states import TrialState
 from study.plan import Plan, Trial
 from study.report.caveats import tuning_caveats
 from study.report.paper_tables import paper_table, published_of, to_html, to_latex, to_markdown
@@ -118,7 +119,7 @@ def plan_of(space: SearchSpace, accuracy: float) -> Plan:
     trials = []
     for number, candidate in enumerate(space.candidates((0, 1))):
         known = TrialRecord(
-            run_id=str(number), identity=str(number), outcome="finished", last_step=1,
+            run_id=str(number), identity=str(number), state=TrialState.FINISHED, last_step=1,
             metrics={"test_accuracy": accuracy, "selected_val_accuracy": accuracy},
             params={}, tags={},
         )  # fmt: skip

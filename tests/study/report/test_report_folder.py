@@ -11,6 +11,7 @@ from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 from study.analysis.results import trial_table
 from study.ledger.records import TrialRecord
+from study.ledger.states import TrialState
 from study.plan import Folders, Plan, make_plan
 from study.report.caveats import plan_caveats, stale_caveats
 from study.report.report_folder import REPORT, TRIALS, ReportKeptError, check_loses_nothing, folder_name, write_index
@@ -27,7 +28,7 @@ SPACE = SearchSpace(
 def record(identity: str, tags: dict[str, str]) -> TrialRecord:
     metrics = {"test_accuracy": 0.5, "selected_val_accuracy": 0.5}
     return TrialRecord(
-        run_id="r", identity=identity, outcome="finished", last_step=5, metrics=metrics, params={}, tags=tags
+        run_id="r", identity=identity, state=TrialState.FINISHED, last_step=5, metrics=metrics, params={}, tags=tags
     )
 
 

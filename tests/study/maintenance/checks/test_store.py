@@ -15,6 +15,7 @@ from study.execution.trainable import _write_predictions
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.records import Measurement, TrialUpdate
+from study.ledger.states import TrialState
 from study.maintenance.checks import CheckResult
 from study.maintenance.checks.store import CHECKS, check_store
 
@@ -28,11 +29,11 @@ class Store:
         self.root = root = ledger.root
         self.ledger = ledger
         self.launch = self.ledger.open_launch("example", {})
-        self.ledger.close_launch(self.launch, "finished", {})
+        self.ledger.close_launch(self.launch, TrialState.FINISHED, {})
         self.living = Locks(root / "locks")
         self.runs = {name: self.open_trial(name) for name in ("finished", "stopped", "lives")}
         self.finish("finished")
-        self.ledger.close_trial(self.runs["stopped"], "interrupted")
+        self.ledger.close_trial(self.runs["stopped"], TrialState.INTERRUPTED)
         self.living.acquire("lives")
         for name in ("stopped", "lives"):
             self.work(name).mkdir(parents=True)
@@ -56,7 +57,9 @@ class Store:
         (files / "built.json").write_text(json.dumps({"num_steps": 2}))
         _write_predictions(files / "predictions.parquet", {"index": [0, 1], "prediction": [3, 4]})
         rows = [Measurement({"step": step, "lr": 0.1}, 0) for step in (1, 2)]
-        self.ledger.close_trial(self.runs[identity], "finished", update=TrialUpdate(rows=rows), artifacts=files)
+        self.ledger.close_trial(
+            self.runs[identity], TrialState.FINISHED, update=TrialUpdate(rows=rows), artifacts=files
+        )
 
     def work(self, identity: str) -> Path:
         return self.root / "work" / identity
@@ -153,7 +156,7 @@ def test_a_fixable_problem_is_reported_then_repaired(case: str, store: Store) ->
     assert "fixed" in {each.level for each in store.check(fix=True) if text in each.text}
     assert [each.text for each in store.check() if each.level != "ok"] == []
     assert {"stopped", "lives"} <= store.ledger.trials().keys()
-    assert store.ledger.find("lives").outcome is None
+    assert store.ledger.find("lives").state is TrialState.RUNNING
     assert store.work("stopped").exists()
 
 
