@@ -1,6 +1,6 @@
 """Which of the paper's factors matter, and which act together? The full crossing, to be extended.
 
-Edit a tuple to widen the grid, and `keep` to thin it: only trials that are new are trained.
+Edit a tuple to widen the grid, and `constraint` to thin it: only trials that are new are trained.
 
 Run:     python run_study.py run ablation_grid --scale nano
 Trials:  2 optimizers x 2 schedules x 2 resolutions x 2 fractions x 2 position embeddings, less 8, x 3 seeds = 72
@@ -38,7 +38,7 @@ SPACE = SearchSpace(
         "data_fraction": (1.0, 0.25),
         "model.pos_embed": ("learned", "none"),
     },
-    keep=one_question_at_a_time,
+    constraint=one_question_at_a_time,
     claims=(
         matters("data_fraction", 1.0, 0.25),
         matters("resolution", 224, 128),

@@ -33,7 +33,7 @@ SPACE = SearchSpace(
         "optimizer.lr": (1e-2, PAPERS_LR, OWN_LR, 1e-5),
         "schedule.name": ("cosine", "linear", "exponential", "plateau"),
     },
-    keep=schedules_where_they_are_compared,
+    constraint=schedules_where_they_are_compared,
     claims=(
         Gap(
             better={"optimizer.name": "sgd", "optimizer.lr": PAPERS_LR, "schedule.name": "cosine"},

@@ -13,6 +13,7 @@ from study.layout import DATABASE
 from study.ledger.records import CELL_TAG, TrialRecord, study_tags
 from study.ledger.states import TrialState
 from study.staleness import changes
+from study.table_columns import check_axis_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,6 +172,7 @@ def make_plan(
         InputError: a dataset or weights are missing, an image cannot be decoded, or a fraction leaves a
             class empty.
     """
+    check_axis_names(space)
     inputs = Inputs(
         data=folders.data,
         cache_dir=folders.cache,

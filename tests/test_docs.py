@@ -111,7 +111,9 @@ def test_what_the_page_on_mlflow_filters_and_groups_by_is_in_a_store(
     result, listener = train(small)
     store = Ledger(tmp_path)
     folders = Folders(store=tmp_path, data=cache_dir, cache=cache_dir)
-    spaces = [search_spaces.load(name).at("nano", None) for name in dict.fromkeys(re.findall(r"`study\.(\w+)`", page))]
+    spaces = [
+        search_spaces.load(name).variant(scale="nano") for name in dict.fromkeys(re.findall(r"`study\.(\w+)`", page))
+    ]
     for space in spaces:
         _write_study(store, make_plan(space, (0,), folders, store.trials()), [*listener.rows, result.metrics])
 

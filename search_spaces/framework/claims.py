@@ -1,4 +1,4 @@
-"""What a study is said to show, as data: each claim is a sentence of the paper's, made exact enough to be judged.
+"""Claims of a study, as data: each is a sentence of the paper, made exact enough to be tested.
 
 claims=(
     Best(axis="resolution", value=224, among=(512, 384, 224, 128, 64), where={"dataset": "cifar100"}, quote="..."),
@@ -11,8 +11,8 @@ Axes and values are those of the study's `scientific` axes. An axis that a claim
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
 from revit.errors import InputError
 from revit.validation import check_types, require
@@ -21,9 +21,9 @@ Value = str | int | float | bool | None
 Cell = Mapping[str, Value]
 """Values on some axes: the cells that have them."""
 Contrast = tuple[tuple[float, Cell], ...]
-"""A weighted sum of accuracies: weights, and the cells they are of.
+"""A weighted sum of accuracies: the weights, each with its cells.
 
-The weights add up to nothing, but in Matches, which has its published values to set against the sum.
+The weights add up to 0, except in Matches, where the sum is compared with a published value.
 """
 
 
@@ -41,7 +41,7 @@ class BetterThan:
 
     @property
     def contrasts(self) -> tuple[Contrast, ...]:
-        """Accuracy of the better cell less that of the worse."""
+        """Accuracy of the better cell less that of the worse one."""
         return (((1.0, self.better), (-1.0, self.worse)),)
 
     def __str__(self) -> str:
@@ -49,35 +49,30 @@ class BetterThan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gap:
+class Gap(BetterThan):
     """One cell is more accurate than another by at least so much.
 
     Attributes:
         at_least: percentage points, above 0.
     """
 
-    better: Cell
-    worse: Cell
     at_least: float
-    quote: str
 
     def __post_init__(self) -> None:
-        _check_claim(self)
-        _check_differ("better and worse", self.better, self.worse)
+        super().__post_init__()
         _check_positive("at_least", self.at_least)
 
-    @property
-    def contrasts(self) -> tuple[Contrast, ...]:
-        """Accuracy of the better cell less that of the worse."""
-        return (((1.0, self.better), (-1.0, self.worse)),)
-
     def __str__(self) -> str:
-        return _versus(self.better, self.worse, f" by at least {_points(self.at_least)}")
+        return _versus(self.better, self.worse, f" by at least {self.at_least:g} pp")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Best:
-    """One value of an axis is better than each of the others that the claim is about."""
+    """One value of an axis is better than each of some others.
+
+    Attributes:
+        among: the values that are compared, `value` included.
+    """
 
     axis: str
     value: Value
@@ -99,7 +94,7 @@ class Best:
         return tuple(((1.0, best), (-1.0, {**self.where, self.axis: other})) for other in others)
 
     def __str__(self) -> str:
-        return f"{self.axis} {self.value} is the best of {_listed(self.among)}{_condition(self.where)}"
+        return f"{self.axis} {self.value} is the best of {as_list(self.among)}{_condition(self.where)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +127,7 @@ class Trend:
 
     def __str__(self) -> str:
         change = {"increasing": "increases", "decreasing": "decreases"}[self.direction]
-        return f"accuracy {change} over {self.axis} {_listed(self.values)}{_condition(self.where)}"
+        return f"accuracy {change} over {self.axis} {as_list(self.values)}{_condition(self.where)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +175,7 @@ class NoDifference:
     """The values of an axis are equally accurate, each pair of them within a margin.
 
     Attributes:
-        margin: percentage points, above 0: the largest difference that is none in practice.
+        margin: percentage points, above 0: the largest difference that does not matter.
     """
 
     axis: str
@@ -196,25 +191,25 @@ class NoDifference:
 
     @property
     def contrasts(self) -> tuple[Contrast, ...]:
-        """The difference of each pair of values."""
+        """Difference of each pair of values."""
         cells = [{**self.where, self.axis: value} for value in self.among]
         return tuple(((1.0, one), (-1.0, other)) for one, other in itertools.combinations(cells, 2))
 
     def __str__(self) -> str:
-        equal = f"{self.axis} {_listed(self.among)} are equal within {_points(self.margin)}"
+        equal = f"{self.axis} {as_list(self.among)} are equal within {self.margin:g} pp"
         return f"{equal}{_condition(self.where)}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Matches:
-    """At each value of an axis, accuracy is what others published, within a margin.
+    """Accuracy is as published at each value of an axis, within a margin.
 
-    A published accuracy is taken as a fixed number: what chance had in it, their seed and their test images, is seldom
-    published, and not reckoned with. It was reached at the paper's scale, and is not comparable with another's.
+    A published accuracy counts as a fixed number: its variance between seeds and test images is seldom published, and
+    ignored. It was reached at the paper's scale, and compares with no other scale.
 
     Attributes:
-        published: by value of the axis, in percent.
-        margin: percentage points, above 0: the largest difference that is none in practice.
+        published: accuracy in percent, by value of the axis.
+        margin: percentage points, above 0: the largest difference that does not matter.
     """
 
     axis: str
@@ -230,57 +225,15 @@ class Matches:
 
     @property
     def contrasts(self) -> tuple[Contrast, ...]:
-        """Accuracy at each value, in the order of `published`, which is to be taken off it."""
+        """Accuracy at each value, in the order of `published`; the published value is subtracted later."""
         return tuple(((1.0, {**self.where, self.axis: value}),) for value in self.published)
 
     def __str__(self) -> str:
-        published = f"{_listed((*self.published,))} are as published, {_listed((*self.published.values(),))}"
-        return f"{self.axis} {published}, within {_points(self.margin)}{_condition(self.where)}"
+        published = f"{as_list((*self.published,))} are as published, {as_list((*self.published.values(),))}"
+        return f"{self.axis} {published}, within {self.margin:g} pp{_condition(self.where)}"
 
 
 Claim = Best | BetterThan | Gap | Trend | Interaction | NoDifference | Matches
-
-
-_AXIS_OF = {
-    **dict.fromkeys(("value", "values", "among", "low", "high", "published"), "axis"),
-    **dict.fromkeys(("larger", "smaller"), "moderator"),
-}
-"""By a claim's field, the field that names the axis of its values."""
-
-
-def translated(claim: Claim, terms: Mapping[str, Mapping[Value, Value]]) -> Claim:
-    """Return the same claim about other values: by axis, a value for each that it may name."""
-
-    def values_of(axis: str, given: Any) -> Any:
-        if isinstance(given, tuple):
-            return tuple(values_of(axis, each) for each in given)
-        if isinstance(given, Mapping):
-            return {values_of(axis, value): accuracy for value, accuracy in given.items()}
-        return terms.get(axis, {}).get(given, given)
-
-    parts: dict[str, Any] = {part.name: getattr(claim, part.name) for part in fields(claim)}
-    for name in ("better", "worse", "where"):
-        if name in parts:
-            parts[name] = {axis: values_of(axis, value) for axis, value in parts[name].items()}
-    for name, axis in _AXIS_OF.items():
-        if name in parts:
-            parts[name] = values_of(parts[axis], parts[name])
-    return type(claim)(**parts)
-
-
-def check_named(claim: Claim, axes: Mapping[str, tuple[Value, ...]]) -> None:
-    """Check that a claim names only axes and values that there are.
-
-    Raises:
-        InputError: names the axis or value, and those that there are.
-    """
-    for contrast in claim.contrasts:
-        for _, cell in contrast:
-            for axis, value in cell.items():
-                if axis not in axes:
-                    raise InputError(f"claim '{claim}': {axis} is no scientific axis; they are {_listed((*axes,))}")
-                if value not in axes[axis]:
-                    raise InputError(f"claim '{claim}': axis {axis} has no {value!r}; it has {_listed(axes[axis])}")
 
 
 def _check_claim(claim: Claim) -> None:
@@ -308,12 +261,9 @@ def _check_percent(name: str, accuracies: Mapping[Value, float]) -> None:
         raise InputError(f"{name} = {dict(accuracies)}: must be one accuracy or more, in percent, 1 to 100")
 
 
-def _listed(values: tuple[Value, ...]) -> str:
+def as_list(values: tuple[Value, ...]) -> str:
+    """Return values as text, separated by commas."""
     return ", ".join(map(str, values))
-
-
-def _points(number: float) -> str:
-    return f"{number:g} point{'' if number == 1 else 's'}"
 
 
 def _text(cell: Cell) -> str:

@@ -1,9 +1,8 @@
-"""Scales: the same studies as the paper has them, or small enough for a CPU.
+"""Scales: how large the models, images and budgets of a study are.
 
-A scale is a function from a config of the paper's scale to its own. `nano` keeps what a study asks and shrinks what it
-is asked of: models that this project pretrained on Fashion-MNIST at 28 px, real images that installed packages ship,
-budgets of seconds. It shows how studies run and what shape their answers have; it is not evidence
-for or against the paper's claims.
+A scale is a function from a config at the paper's scale to its own. `nano` runs on a CPU: models that this project
+pretrained on Fashion-MNIST at 28 px, real images that installed packages ship, budgets of seconds. It shows how studies
+run and what shape their answers have. It is not evidence for or against the paper's claims.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +12,7 @@ from typing import Any
 from revit.config import FineTuneConfig
 from revit.errors import InputError
 
-STAND_INS = {
+PROXIES = {
     "cifar10": "mnist_5k",
     "cifar100": "photos",
     "flowers102": "digits",
@@ -22,52 +21,53 @@ STAND_INS = {
     "plant_health": "textures",
     "weapons": "faces",
 }
-"""Which dataset stands for which: as many classes or images as small sets of real images allow, another content."""
+"""Nano dataset for each of the paper's: similar in number of classes or images, different in content."""
 
-MODELS = {
+MODEL_PROXIES = {
     "vit_b16_in21k": "vit_nano",
     "vit_b16_in21k_ft_in1k": "vit_nano",
     "bit_r50x1_in21k": "bit_nano",
     "vit_cifar_scratch": "vit_nano",
     "vit_p16_scratch": "vit_nano",
 }
+"""Nano model for each of the paper's."""
 
-RESOLUTIONS = {512: 64, 480: 48, 384: 48, 224: 28, 128: 16, 64: 8, 32: 20}
-"""Pretraining is at 28 px as the paper's is at 224; patches are of 4 px as the paper's are of 16."""
+RESOLUTION_PROXIES = {512: 64, 480: 48, 384: 48, 224: 28, 128: 16, 64: 8, 32: 20}
+"""Nano resolution for each of the paper's, in px. Pretraining is at 28 px, not 224, and patches are of 4 px, not 16."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """How large the models, images and budgets of a study are.
+    """Size of a study's models, images and budgets.
 
     Attributes:
-        shrink: its config for one of the paper's scale.
-        note: said wherever its results are shown; empty where there is nothing to say.
-        stand_ins: its dataset for each of the paper's.
+        shrink: function from a config at the paper's scale to one at this scale.
+        caveat: shown beside every result; empty for none.
+        proxies: its dataset for each of the paper's.
     """
 
     shrink: Callable[[FineTuneConfig], FineTuneConfig]
-    note: str = ""
-    stand_ins: Mapping[str, str] = field(default_factory=dict)
+    caveat: str = ""
+    proxies: Mapping[str, str] = field(default_factory=dict)
 
 
 def nano(config: FineTuneConfig) -> FineTuneConfig:
-    """A few thousand small images in batches of 32; short, with ten times the learning rate where it fine-tunes.
+    """Return a config of a short training on small images, with 10 times the learning rate where it fine-tunes.
 
     Raises:
-        InputError: a dataset, model or resolution that has nothing to stand for it.
+        InputError: a dataset, model or resolution without a proxy.
     """
     from_scratch = not config.model.pretrained
     return config.with_values(
         {
-            "dataset": _stand_in("dataset", STAND_INS, config.dataset),
-            "model.name": _stand_in("model.name", MODELS, config.model.name),
-            "resolution": _stand_in("resolution", RESOLUTIONS, config.resolution),
+            "dataset": _proxy("dataset", PROXIES, config.dataset),
+            "model.name": _proxy("model.name", MODEL_PROXIES, config.model.name),
+            "resolution": _proxy("resolution", RESOLUTION_PROXIES, config.resolution),
             **_nano_length(config),
             "optimizer.lr": config.optimizer.lr * (1 if from_scratch else 10),
             "crop_scale": (0.6, 1.0),
             "resize_factor": 1.25,
-            "hflip": False,  # a mirrored digit is another sign, or none
+            "hflip": False,  # a mirrored digit is not that digit
             "batch_size": 32,
             "val_fraction": 0.1 if config.val_fraction else 0.0,
             "num_evals": min(config.num_evals, 10),
@@ -77,9 +77,10 @@ def nano(config: FineTuneConfig) -> FineTuneConfig:
 
 
 def _nano_length(config: FineTuneConfig) -> dict[str, object]:
-    """Steps and epochs on about 1,400 images that last seconds; warmup keeps its share.
+    """Return steps or epochs that take seconds on about 1,400 images; warmup keeps its share of the steps.
 
-    Steps shrink as their square root, so that the long and the short stay apart: 500 to 10,000 become 36 to 160.
+    Steps become 1.6 times their square root, so that long and short budgets stay apart: 500 and 10,000 become 36 and
+    160.
     """
     if config.steps is None:
         assert config.epochs is not None
@@ -89,21 +90,22 @@ def _nano_length(config: FineTuneConfig) -> dict[str, object]:
     return {"steps": num_steps, "schedule.warmup_steps": round(config.schedule.warmup_steps / config.steps * num_steps)}
 
 
-def _stand_in(name: str, table: Mapping[Any, object], value: object) -> object:
+def _proxy(name: str, table: Mapping[Any, object], value: object) -> object:
+    """Return the nano value for one of the paper's; a nano value stays."""
     if value in table:
         return table[value]
     if value in table.values():
         return value
     known = ", ".join(map(str, table))
-    raise InputError(f"{name} = {value!r}: nothing stands for it at the nano scale; known are {known}")
+    raise InputError(f"{name} = {value!r}: it has no proxy at the nano scale; known are {known}")
 
 
 SCALES: dict[str, Scale] = {
     "paper": Scale(shrink=lambda config: config),
     "nano": Scale(
         shrink=nano,
-        note="nano scale: small models and other images. It shows how studies run; it is not evidence for or "
-        "against the paper's claims.",
-        stand_ins=STAND_INS,
+        caveat="nano scale: small models and other images. It shows how studies run; it is not evidence for or against "
+        "the paper's claims.",
+        proxies=PROXIES,
     ),
 }

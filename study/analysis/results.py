@@ -16,8 +16,7 @@ from study.analysis.intervals import (
 )
 from study.ledger.states import TrialState
 from study.plan import Plan, Trial
-
-TRIAL_METRICS = ("selected_val_accuracy", "test_accuracy", "test_loss", "train_time_s")
+from study.table_columns import TRIAL_METRICS
 
 
 def trial_table(plan: Plan) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from search_spaces.framework.claims import translated
+from search_spaces.framework.claim_axes import restate_claim
 from search_spaces.framework.published import PAPER, published
 from study.analysis.claim_tests import ClaimResult, evaluate_claims, evaluate_published
 from study.analysis.results import reported_trials
@@ -42,12 +42,12 @@ def claim_verdicts(plan: Plan, records: Mapping[str, TrialRecord], read_correct:
     claims = plan.space.claims
     if not claims:
         return []
-    terms = plan.space.terms
+    trained_values = plan.space.trained_values
     trials = reported_trials(plan)
     frame = claim_frame(trials, records, read_correct)
-    for axis in terms:
+    for axis in trained_values:
         frame[axis] = [trial.candidate.cell[axis] for trial in trials]
-    stated = [translated(claim, terms) for claim in claims]
+    stated = [restate_claim(claim, trained_values) for claim in claims]
     ours = evaluate_claims(stated, frame, comparable=plan.space.scale == "paper")
     rows = [row for row in published() if row.table == plan.space.table and row.source == PAPER]
     theirs = evaluate_published(claims, rows)
@@ -59,7 +59,7 @@ def claim_frame(trials: Sequence[Trial], records: Mapping[str, TrialRecord], rea
 
     Where a cell has one seed, the variance between seeds comes from other records of the same dataset and model.
     """
-    num_seeds = Counter(tuple(trial.candidate.asked.items()) for trial in trials)
+    num_seeds = Counter(tuple(trial.candidate.requested_values.items()) for trial in trials)
     spreads = pooled_variances(records.values()) if 1 in num_seeds.values() else {}
     rows = []
     for trial in trials:
@@ -67,7 +67,7 @@ def claim_frame(trials: Sequence[Trial], records: Mapping[str, TrialRecord], rea
         config = trial.candidate.config
         rows.append(
             {
-                **trial.candidate.asked,
+                **trial.candidate.requested_values,
                 "seed": config.seed,
                 "test_accuracy": trial.record.metrics["test_accuracy"],
                 "num_test": trial.num_test,

@@ -13,6 +13,7 @@ from revit.models.architectures import MODELS
 from study.cli.console import echo, out
 from study.model_check import check_names
 from study.report.fitted_table import FittedTable
+from study.table_columns import check_axis_names
 
 MAX_TEXT_WIDTH = 100
 """Columns of running text."""
@@ -26,6 +27,7 @@ def list_studies() -> None:
     for name in search_spaces.names():
         try:
             space = search_spaces.load(name)
+            check_axis_names(space)
             check_names(space)
             table.add_row(name, str(len(space.candidates(space.seeds[:1])) * len(space.seeds)), space.question)
         except InputError as error:

@@ -13,6 +13,7 @@ from search_spaces.framework.recipes import RECIPES
 from search_spaces.framework.scales import SCALES
 from study.cli.console import echo
 from study.model_check import check_names
+from study.table_columns import check_axis_names
 
 if TYPE_CHECKING:
     from search_spaces.framework.space import SearchSpace
@@ -131,7 +132,8 @@ def spaces_of(study: str, scale: str | None, recipe: str | None) -> "list[Search
 
 
 def _at(space: "SearchSpace", scale: str | None, recipe: str | None) -> "SearchSpace":
-    space = space.at(scale, recipe)
+    space = space.variant(scale=scale, recipe=recipe)
+    check_axis_names(space)
     check_names(space)
     return space
 

@@ -23,18 +23,18 @@ def plan_caveats(plan: Plan) -> list[str]:
 
 def space_caveats(space: SearchSpace) -> list[str]:
     """Return the note on the scale of a space, and a line for each dataset that is a proxy for another."""
-    if not space.note:
+    if not space.caveat:
         return []
     used = {candidate.config.dataset for candidate in space.candidates(space.seeds[:1])}
     originals: dict[str, list[str]] = {}
-    for original, proxy in SCALES[space.scale].stand_ins.items():
+    for original, proxy in SCALES[space.scale].proxies.items():
         if proxy in used:
             originals.setdefault(proxy, []).append(original)
     lines = [
         f"{proxy} is a proxy for {' and '.join(names)}: {DATASETS[proxy].title}; {DATASETS[proxy].source}"
         for proxy, names in originals.items()
     ]
-    return [space.note, *lines]
+    return [space.caveat, *lines]
 
 
 def tuning_caveats(plan: Plan) -> list[str]:

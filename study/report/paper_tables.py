@@ -29,14 +29,17 @@ def published_of(space: SearchSpace, candidate: Candidate) -> list[Published]:
 
     Compared are the axes that identify a row's cell, and what the study sets itself.
     """
-    cell = {**candidate.original.flat(), **candidate.asked}
+    cell = {**space.paper_config(candidate.requested_values).flat(), **candidate.requested_values}
     if cell["dataset"] in FLOWERS_SPLITS:
         cell["dataset"] = FLOWERS
     return [
         row
         for row in published()
         if row.table == space.table
-        and all(cell.get(axis) == row.point[axis] for axis in row.point.keys() & (row.identifying_axes | space.fields))
+        and all(
+            cell.get(axis) == row.point[axis]
+            for axis in row.point.keys() & (row.identifying_axes | space.explicit_fields)
+        )
     ]
 
 

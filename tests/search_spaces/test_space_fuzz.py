@@ -91,7 +91,7 @@ def test_no_study_that_can_be_written_is_more_than_refused(fuzz: Callable[..., N
 
 def test_no_part_of_a_study_is_more_than_refused(fuzz: Callable[..., None]) -> None:
     given = {"name": "asks", "question": "?", "scientific": {"optimizer.lr": (0.1, 0.2)}, "base": BASE}
-    parts = (*given, "nuisance", "fixed", "keep", "seeds", "claims", "columns", "table", "recipe", "scale")
+    parts = (*given, "nuisance", "fixed", "constraint", "seeds", "claims", "columns", "table", "recipe", "scale")
     fuzz(
         200,
         lambda part, value: hold(lambda: SearchSpace(**given | {part: value})),

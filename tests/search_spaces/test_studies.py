@@ -9,7 +9,7 @@ import search_spaces
 from revit.datasets.registry import DATASETS
 from revit.errors import InputError
 from revit.models.architectures import MODELS
-from search_spaces.framework.claims import check_named, translated
+from search_spaces.framework.claim_axes import check_claim, restate_claim
 from search_spaces.framework.recipes import RECIPES
 from search_spaces.framework.scales import SCALES
 from search_spaces.framework.space import SearchSpace
@@ -50,9 +50,9 @@ def test_every_study_is_valid_by_every_recipe_at_every_scale(name: str, recipe: 
     space = studies()[name]
     if space.table == 6 and recipe in ("vit_2021", "bit_hyperrule"):
         with pytest.raises(InputError, match="training from scratch"):
-            space.at(scale, recipe)
+            space.variant(scale=scale, recipe=recipe)
         return
-    there = space.at(scale, recipe)
+    there = space.variant(scale=scale, recipe=recipe)
     asked = there.candidates((0,))
     cells = {str(each.cell) for each in asked}
     assert len(cells) == len(space.candidates((0,))), "as many cells as by the paper's recipe at its scale"
@@ -65,18 +65,18 @@ def test_every_study_is_valid_by_every_recipe_at_every_scale(name: str, recipe: 
 @pytest.mark.parametrize("recipe", ["paper", "authors"])
 @pytest.mark.parametrize("name", studies())
 def test_at_the_nano_scale_everything_comes_with_installed_packages(name: str, recipe: str) -> None:
-    for each in studies()[name].at("nano", recipe).candidates((0,)):
+    for each in studies()[name].variant(scale="nano", recipe=recipe).candidates((0,)):
         assert not DATASETS[each.config.dataset].files
         assert each.config.model.name in ("vit_nano", "bit_nano")
         assert each.config.resolution <= 64
 
 
 def test_labels_are_what_is_trained() -> None:
-    cells = [each.cell for each in studies()["resolution"].at("nano", None).candidates((0,))]
+    cells = [each.cell for each in studies()["resolution"].variant(scale="nano").candidates((0,))]
     assert [cell["resolution"] for cell in cells[:5]] == [64, 48, 28, 16, 8]
     assert {cell["dataset"] for cell in cells} == {"photos", "digits"}
     flowers = {
-        recipe: {str(each.cell["dataset"]) for each in studies()["replication"].at(None, recipe).candidates((0,))}
+        recipe: {str(each.cell["dataset"]) for each in studies()["replication"].variant(recipe=recipe).candidates((0,))}
         for recipe in RECIPES
     }
     assert flowers["paper"] == flowers["authors"] == {"cifar10", "cifar100", "flowers102_nelorth"}
@@ -99,46 +99,53 @@ def test_a_split_of_flowers_that_is_named_is_trained_on(recipe: str) -> None:
 def test_a_study_with_claims_trains_the_models_that_it_names(name: str, recipe: str) -> None:
     """Its question and claims are about these, whatever model the recipe trains where none is named."""
     space = studies()[name]
-    assert "model.name" in space.fields
+    assert "model.name" in space.explicit_fields
     if recipe == "paper" or (space.table == 6 and recipe != "authors"):
         return
-    by_paper = {str(each.asked): each.original.model.name for each in space.candidates((0,))}
-    assert {str(each.asked): each.original.model.name for each in space.at(None, recipe).candidates((0,))} == by_paper
+    models = paper_models(space)
+    assert paper_models(space.variant(recipe=recipe)) == models
+
+
+def paper_models(space: SearchSpace) -> dict[str, str]:
+    cells = [each.requested_values for each in space.candidates((0,))]
+    return {str(cell): space.paper_config(cell).model.name for cell in cells}
 
 
 @pytest.mark.parametrize("recipe", ["paper", "authors"])
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("name", studies())
-def test_claims_are_said_in_the_terms_of_what_is_trained(name: str, scale: str, recipe: str) -> None:
-    """Each value that a claim names is one of the cells that tables show; at its own terms no claim changes."""
-    space = studies()[name].at(scale, recipe)
+def test_restated_claims_name_trained_values(name: str, scale: str, recipe: str) -> None:
+    """Each value that a claim names is one that tables show; without replacements no claim changes."""
+    space = studies()[name].variant(scale=scale, recipe=recipe)
     cells = [each.cell for each in space.candidates((0,))]
     trained = {axis: tuple(dict.fromkeys(cell[axis] for cell in cells)) for axis in space.scientific}
     for claim in space.claims:
-        check_named(translated(claim, space.terms), trained)
-        assert translated(claim, {}) == claim
+        check_claim(restate_claim(claim, space.trained_values), trained)
+        assert restate_claim(claim, {}) == claim
 
 
 def test_at_the_nano_scale_claims_have_its_rates_and_pixels() -> None:
-    told = {name: studies()[name].at("nano", None) for name in ("resolution", "optimizer_schedule", "data_fraction")}
-    lines = [str(translated(claim, space.terms)) for space in told.values() for claim in space.claims]
+    told = {
+        name: studies()[name].variant(scale="nano") for name in ("resolution", "optimizer_schedule", "data_fraction")
+    }
+    lines = [str(restate_claim(claim, space.trained_values)) for space in told.values() for claim in space.claims]
     assert lines[0] == "resolution 28 is the best of 64, 48, 28, 16, 8, where dataset photos"
     assert lines[2].endswith("where optimizer.lr 0.01, schedule.name cosine")
     gain = "the gain from data_fraction 0.1 to 1.0 is larger for model.name vit_nano than for bit_nano"
     assert lines[4].startswith(f"{gain}, where dataset photos")
 
 
-def test_a_value_that_cells_show_differently_keeps_its_own_terms() -> None:
+def test_axes_trained_differently_between_cells_keep_their_values() -> None:
     """At the nano scale rates grow tenfold where a trial fine-tunes, and only there."""
     axes = {"optimizer.lr": (0.01, 0.001), "model.pretrained": (True, False)}
     space = SearchSpace(name="asks", question="?", fixed={"dataset": "cifar10"}, scientific=axes, scale="nano")
-    assert space.terms.keys() == {"model.pretrained"}
+    assert space.trained_values.keys() == {"model.pretrained"}
 
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_tables_1_and_2_share_the_trials_at_384(scale: str) -> None:
-    one = {each.config for each in studies()["replication"].at(scale, None).candidates((0,))}
-    two = {each.config for each in studies()["resolution"].at(scale, None).candidates((0,))}
+    one = {each.config for each in studies()["replication"].variant(scale=scale).candidates((0,))}
+    two = {each.config for each in studies()["resolution"].variant(scale=scale).candidates((0,))}
     assert len(one & two) == 2
 
 
@@ -155,16 +162,16 @@ def test_matched_steps_gives_every_fraction_the_steps_of_the_whole() -> None:
 def test_a_scale_or_recipe_that_is_none() -> None:
     space = studies()["resolution"]
     with pytest.raises(InputError, match="scale = 'huge': known are paper, nano"):
-        space.at("huge", None)
+        space.variant(scale="huge")
     with pytest.raises(InputError, match="recipe = 'own': known are paper, authors, vit_2021, bit_hyperrule"):
-        space.at(None, "own")
+        space.variant(recipe="own")
     with pytest.raises(InputError, match="quickstart starts from a config of its own"):
-        search_spaces.load("quickstart").at("nano", None)
+        search_spaces.load("quickstart").variant(scale="nano")
 
 
-def test_at_the_nano_scale_what_nothing_stands_for_is_named() -> None:
+def test_values_without_a_nano_proxy_are_named() -> None:
     space = SearchSpace(
         name="asks", question="?", fixed={"dataset": "cifar10"}, scientific={"resolution": (160,)}, seeds=(0,)
     )
-    with pytest.raises(InputError, match="resolution = 160: nothing stands for it at the nano scale"):
-        space.at("nano", None)
+    with pytest.raises(InputError, match="resolution = 160: it has no proxy at the nano scale"):
+        space.variant(scale="nano")

@@ -94,7 +94,7 @@ def check_weights() -> Iterator[CheckResult]:
 
 def _models(space: SearchSpace) -> list[ModelConfig]:
     """Return the pretrained models that a study names, at any scale."""
-    spaces = [space] if space.base is not None else [space.at(scale, None) for scale in SCALES]
+    spaces = [space] if space.base is not None else [space.variant(scale=scale) for scale in SCALES]
     configs = [candidate.config for each in spaces for candidate in each.candidates(each.seeds[:1])]
     models = (config.model for config in configs if config.model.pretrained)
     return [ModelConfig(name=model.name, weights=model.weights) for model in models]

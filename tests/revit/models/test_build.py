@@ -237,8 +237,8 @@ def test_the_authors_ablation_drops_at_49_places_and_starts_as_torch_does() -> N
     [theirs, _, ours, _] = [
         built(each.config, 10)
         for recipe in ("authors", "paper")
-        for each in search_spaces.load("pos_embed").at(None, recipe).candidates((0,))
-        if each.asked["image"] == "reported"
+        for each in search_spaces.load("pos_embed").variant(recipe=recipe).candidates((0,))
+        if each.requested_values["image"] == "reported"
     ]
     calls = {place["module"]: place["calls"] for place in active_dropout(theirs, 32)}
     assert calls["blocks.*.attn"] == 12

@@ -69,17 +69,17 @@ def test_a_trend_is_the_change_along_a_straight_line(direction: str, sign: int) 
             BetterThan(better={"d": "a", "r": 384}, worse={"d": "a", "r": 512}, quote=""),
             "r 384 is better than r 512, where d a",
         ),
-        (Gap(better={"r": 1}, worse={"r": 2}, at_least=2.5, quote=""), "r 1 is better than r 2 by at least 2.5 points"),
+        (Gap(better={"r": 1}, worse={"r": 2}, at_least=2.5, quote=""), "r 1 is better than r 2 by at least 2.5 pp"),
         (Best(axis="r", value=1, among=(1, 2), where={"d": "a"}, quote=""), "r 1 is the best of 1, 2, where d a"),
         (Trend(axis="r", direction="decreasing", values=(1, 2), quote=""), "accuracy decreases over r 1, 2"),
         (
             Interaction(axis="f", low=0, high=1, moderator="m", larger="v", smaller="b", quote=""),
             "the gain from f 0 to 1 is larger for m v than for b",
         ),
-        (NoDifference(axis="s", among=("a", "b"), margin=0.25, quote=""), "s a, b are equal within 0.25 points"),
+        (NoDifference(axis="s", among=("a", "b"), margin=0.25, quote=""), "s a, b are equal within 0.25 pp"),
         (
             Matches(axis="d", published={"a": 98.5, "b": 91}, margin=1, where={"r": 384}, quote=""),
-            "d a, b are as published, 98.5, 91, within 1 point, where r 384",
+            "d a, b are as published, 98.5, 91, within 1 pp, where r 384",
         ),
     ],
 )
@@ -122,7 +122,7 @@ def test_a_space_refuses_a_claim_about_what_it_does_not_have() -> None:
         space(BetterThan(better={"batch_size": 128}, worse={"batch_size": 16}, quote=""))
     with pytest.raises(InputError, match=r"axis batch_size has no 48; it has 16, 32, 64"):
         space(Matches(axis="batch_size", published={16: 90, 48: 91}, margin=1, quote=""))
-    with pytest.raises(InputError, match="resolution is no scientific axis; they are batch_size"):
+    with pytest.raises(InputError, match="resolution is not a scientific axis; they are batch_size"):
         space(Trend(axis="batch_size", direction="increasing", values=(16, 32), where={"resolution": 8}, quote=""))
 
 
@@ -137,7 +137,7 @@ def test_claims_change_no_trial() -> None:
 def test_the_studies_claims_are_about_cells_that_they_run(name: str) -> None:
     study = search_spaces.load(name)
     assert len(study.claims) == WITH_CLAIMS.get(name, 0)
-    run = [candidate.asked.items() for candidate in study.candidates(study.seeds[:1])]
+    run = [candidate.requested_values.items() for candidate in study.candidates(study.seeds[:1])]
     for claim in study.claims:
         assert claim.quote
         for contrast in claim.contrasts:

@@ -7,7 +7,7 @@ import pytest
 import search_spaces
 from revit.config import FineTuneConfig
 from revit.errors import InputError
-from search_spaces.framework.space import TABLE_COLUMNS, SearchSpace
+from search_spaces.framework.space import SearchSpace
 
 BASE = FineTuneConfig(dataset="digits", steps=10)
 
@@ -44,11 +44,11 @@ def test_a_named_level_sets_several_fields() -> None:
     ]
 
 
-def test_keep_refuses_points_by_their_typed_config() -> None:
+def test_constraint_leaves_out_points_by_their_typed_config() -> None:
     def no_linear_at_28(config: FineTuneConfig) -> bool:
         return not (config.resolution == 28 and config.schedule.name == "linear")
 
-    cells = [each.cell for each in space_of(keep=no_linear_at_28, seeds=(0,)).candidates((0,))]
+    cells = [each.cell for each in space_of(constraint=no_linear_at_28, seeds=(0,)).candidates((0,))]
     assert {"resolution": 28, "schedule.name": "linear"} not in cells
     assert len(cells) == 3
 
@@ -66,13 +66,10 @@ WRONG = {
     ),
     "an axis over seeds": ({"scientific": {"seed": (0, 1)}}, "seed"),
     "no scientific axis": ({"scientific": {}}, "nothing to compare"),
-    "an axis named as a column": ({"scientific": {"state": {"a": {"steps": 1}}}}, "axis state"),
     "tuning without validation": (
         {"base": BASE.with_values({"val_fraction": 0.0}), "nuisance": {"optimizer.lr": (0.1,)}},
         "val_fraction is 0",
     ),
-    "an axis named as a table's lines": ({"scientific": {"lines": {"a": {"steps": 1}}}}, "axis lines"),
-    "an axis named as a heading": ({"scientific": {"test accuracy, %": {"a": {"steps": 1}}}}, "axis test accuracy, %"),
     "an axis of two lines": ({"scientific": {"a\nb": {"a": {"steps": 1}}}}, "must be a text of one line"),
     "an axis without a name": ({"scientific": {"": {"a": {"steps": 1}}}}, "axis = ''"),
     "a label with an escape": ({"scientific": {"pace": {"\x1b[31m": {"steps": 1}}}}, "axis pace, label = '\\x1b[31m'"),
@@ -90,7 +87,7 @@ WRONG = {
         {"base": BASE.with_values({"num_evals": 3}), "scientific": {"schedule.name": ("constant", "plateau")}},
         "schedule.name constant and plateau would train the same",
     ),
-    "keep that refuses all": ({"keep": lambda config: False}, "refuses every point"),
+    "a constraint that leaves out all": ({"constraint": lambda config: False}, "leaves out every point"),
 }
 
 
@@ -141,12 +138,6 @@ def test_a_broken_module_is_one_line_that_names_it(
     with pytest.raises(InputError, match=r"search_spaces/broken\.py") as raised:
         search_spaces.load("broken")
     assert told in str(raised.value)
-
-
-def test_tables_and_spaces_agree_on_the_columns(tmp_path: Path) -> None:
-    from study.analysis.results import TRIAL_METRICS
-
-    assert set(TRIAL_METRICS) <= TABLE_COLUMNS
 
 
 def test_an_unknown_study_names_the_known_ones() -> None:

@@ -374,11 +374,10 @@ def test_a_grid_with_a_hole_judges_its_claims_where_it_is_whole() -> None:
     rng = np.random.default_rng(0)
     rows = []
     for candidate in space.candidates((0, 1, 2)):
-        loss = (
-            0.04 * len(worse.items() & candidate.asked.items()) * (1 if candidate.asked["optimizer"] == "sgd" else -1)
-        )
+        cell = candidate.requested_values
+        loss = 0.04 * len(worse.items() & cell.items()) * (1 if cell["optimizer"] == "sgd" else -1)
         accuracy = 0.8 - loss + 0.002 * rng.standard_normal()
-        rows.append({**candidate.asked, "seed": candidate.config.seed, "test_accuracy": accuracy})
+        rows.append({**cell, "seed": candidate.config.seed, "test_accuracy": accuracy})
     results = evaluate_claims(space.claims, pd.DataFrame(rows).assign(num_test=10_000, right=None, spread=None))
     assert [result.verdict for result in results] == ["supported"] * 3
     assert [result.effect for result in results] == pytest.approx([4, 4, 4], abs=0.2)

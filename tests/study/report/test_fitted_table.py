@@ -25,7 +25,7 @@ def shown(table: object, width: int) -> list[str]:
 
 def finished(study: str) -> Plan:
     space = search_spaces.load(study)
-    space = space if space.base is not None else space.at("nano", None)
+    space = space if space.base is not None else space.variant(scale="nano")
     trials = []
     for number, candidate in enumerate(space.candidates(space.seeds)):
         name = f"{number:016x}"

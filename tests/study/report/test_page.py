@@ -161,7 +161,7 @@ def test_a_study_of_the_papers_says_its_recipe_its_scale_and_what_its_images_are
     tmp_path: Path, cache_dir: Path
 ) -> None:
     folders = Folders(store=tmp_path / "mlruns", data=tmp_path, cache=cache_dir)
-    plan = make_plan(search_spaces.load("pos_embed").at("nano", "authors"), (0,), folders, {})
+    plan = make_plan(search_spaces.load("pos_embed").variant(scale="nano", recipe="authors"), (0,), folders, {})
     write(plan, Ledger(folders.store), tmp_path / "reports")
     for name in ("report.html", "tables.md", "tables.tex"):
         text = html.unescape((tmp_path / "reports" / name).read_text())
@@ -293,7 +293,7 @@ def test_one_seed_is_judged_by_what_the_ledger_knows_of_the_spread(finished: tup
 def test_published_accuracies_are_to_be_matched_at_the_papers_scale_only(
     tmp_path: Path, scale: str, reason: str
 ) -> None:
-    nothing = Plan(space=search_spaces.load("replication").at(scale, None), trials=())
+    nothing = Plan(space=search_spaces.load("replication").variant(scale=scale), trials=())
     [(ours, published)] = verdicts_of(nothing, Ledger(tmp_path / "mlruns"))
     assert ours.verdict == "inconclusive"
     assert details(ours).endswith(reason)
@@ -301,7 +301,7 @@ def test_published_accuracies_are_to_be_matched_at_the_papers_scale_only(
 
 
 def test_claims_are_said_in_the_terms_of_the_tables(tmp_path: Path) -> None:
-    nothing = Plan(space=search_spaces.load("resolution").at("nano", None), trials=())
+    nothing = Plan(space=search_spaces.load("resolution").variant(scale="nano"), trials=())
     lines = to_lines(verdicts_of(nothing, Ledger(tmp_path / "mlruns")))
     told = "resolution 28 is the best of 64, 48, 28, 16, 8, where dataset photos"
     assert f"{told}; no result of dataset photos, resolution 28; from the paper's numbers: " in lines[0]

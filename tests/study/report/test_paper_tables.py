@@ -37,11 +37,12 @@ PAPER = [
 def test_a_cell_finds_the_papers_number(
     study: str, cell: dict[str, object], accuracy: float, recipe: str, scale: str
 ) -> None:
-    space = search_spaces.load(study).at(scale, recipe)
+    space = search_spaces.load(study).variant(scale=scale, recipe=recipe)
     found = [
         row.accuracy_pct
         for candidate in space.candidates((0,))
-        if cell.items() <= candidate.asked.items() and candidate.asked.get("budget", "") != "matched steps"
+        if cell.items() <= candidate.requested_values.items()
+        and candidate.requested_values.get("budget", "") != "matched steps"
         for row in published_of(space, candidate)
         if row.source == "re_vit"
     ]
@@ -56,7 +57,7 @@ def test_what_the_paper_did_not_run_has_no_number_of_its() -> None:
         ("pos_embed", {"image": "unreported"}),
     ):
         space = search_spaces.load(study)
-        asked = [each for each in space.candidates((0,)) if cell.items() <= each.asked.items()]
+        asked = [each for each in space.candidates((0,)) if cell.items() <= each.requested_values.items()]
         assert asked
         assert not any(published_of(space, each) for each in asked)
 
@@ -64,7 +65,7 @@ def test_what_the_paper_did_not_run_has_no_number_of_its() -> None:
 def shown(recipe: str) -> set[Published]:
     """The rows that the studies show by a recipe."""
     spaces = [search_spaces.load(name) for name in search_spaces.names()]
-    recipes = [space.at(None, recipe) for space in spaces if space.base is None and accepts(space, recipe)]
+    recipes = [space.variant(recipe=recipe) for space in spaces if space.base is None and accepts(space, recipe)]
     return {row for space in recipes for each in space.candidates((0,)) for row in published_of(space, each)}
 
 
@@ -160,7 +161,7 @@ def test_the_layout_is_the_papers_and_each_cell_has_ours_theirs_and_the_differen
     assert table.loc["cifar100", "224"] == ("90.00", "[87.97, 91.79]", "n = 2", "paper 91.19 (-1.19)", ELSEWHERE)
     assert table.loc["flowers102_nelorth", "64"][0] == "90.00"
     assert table.loc["flowers102_nelorth", "64"][2] == "n = 1 (images only)"
-    nano = paper_table(plan_of(space.at("nano", None), 0.9))
+    nano = paper_table(plan_of(space.variant(scale="nano"), 0.9))
     theirs = ("paper 91.19", ELSEWHERE.replace(" (-2.89)", ""))
     assert nano.loc["photos", "28"][3:] == theirs, "no difference: not comparable"
     for text in (to_html(table), to_markdown(table), to_latex(table, "", [], "")):
@@ -169,7 +170,7 @@ def test_the_layout_is_the_papers_and_each_cell_has_ours_theirs_and_the_differen
 
 def test_a_cell_says_what_was_tuned_in_every_format() -> None:
     """With every rate equally good on validation images, the first of each cell's is chosen."""
-    plan = plan_of(search_spaces.load("replication").at("nano", "vit_2021"), 0.9)
+    plan = plan_of(search_spaces.load("replication").variant(scale="nano", recipe="vit_2021"), 0.9)
     table = paper_table(plan)
     for text in (to_html(table), to_markdown(table), to_latex(table, "", [], "")):
         assert text.count("optimizer.lr 0.01, tuned") == 3

@@ -44,7 +44,7 @@ def finished(plan: Plan) -> Plan:
 
 def test_each_recipe_scale_and_number_of_seeds_has_its_folder(plan: Plan) -> None:
     paper = Plan(space=search_spaces.load("pos_embed"), trials=plan.trials)
-    nano = replace(paper, space=paper.space.at("nano", "authors"))
+    nano = replace(paper, space=paper.space.variant(scale="nano", recipe="authors"))
     folders = [folder_name(each) for each in (plan, replace(plan, trials=plan.trials[:1]), paper, nano)]
     assert folders == ["example", "example-seeds-1", "pos_embed-paper-paper-seeds-2", "pos_embed-authors-nano-seeds-2"]
 
