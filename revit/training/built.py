@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from revit.config import FineTuneConfig
-from revit.datasets.batches import batch_indices, draw_crops, draw_mix
+from revit.datasets.augmentations import draw_crops, draw_mixup
+from revit.datasets.batches import batch_indices
 from revit.datasets.image_store import ImageStore
 from revit.datasets.splits import Splits
 from revit.models.dropout import active_dropout
@@ -93,7 +94,7 @@ def _lr_probes(schedule: Schedule) -> dict[str, float]:
 def _describe_data(config: FineTuneConfig, splits: Splits, store: ImageStore) -> dict[str, Any]:
     first = batch_indices(config, splits.train, 0)
     crops = draw_crops(config, 0, store.sizes[first])
-    mix = draw_mix(config, 0, len(first))
+    mixup = draw_mixup(config, 0, len(first))
     return {
         "digest": store.manifest.digest,
         "class_names": list(store.manifest.class_names),
@@ -104,7 +105,7 @@ def _describe_data(config: FineTuneConfig, splits: Splits, store: ImageStore) ->
         "first_batch": hashlib.sha256(first.tobytes()).hexdigest()[:16],
         "train_crop": config.train_crop,
         "first_boxes": hashlib.sha256(crops.boxes.tobytes()).hexdigest()[:16],
-        "first_mixup_share": None if mix is None else round(mix.share, 5),
+        "first_mixup_share": None if mixup is None else round(mixup.lam, 5),
         "num_flipped_in_first_batch": int(crops.flips.sum()),
     }
 

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from revit.config import FineTuneConfig, steps_per_epoch
-from revit.datasets.batches import DROPOUT_STREAM, Batch, eval_batches, to_input, train_batches
+from revit.datasets.augmentations import DROPOUT_STREAM
+from revit.datasets.batches import Batch, eval_batches, to_input, train_batches
 from revit.datasets.image_store import ImageStore
 from revit.datasets.splits import Splits
 from revit.errors import DivergedError
@@ -211,14 +212,14 @@ def _loss(model: nn.Module, batch: Batch, part: slice, config: FineTuneConfig, d
     normalization = normalization_of(config)
     images = to_input(batch.images[part], normalization, device)
     labels = batch.labels[part]
-    if batch.mix is None:
+    if batch.mixup is None:
         return nn.functional.cross_entropy(model(images).float(), labels, reduction="sum")
-    partner, share = batch.mix.partner[part], batch.mix.share
+    partner, lam = batch.mixup.partner[part], batch.mixup.lam
     others = to_input(batch.images[partner], normalization, device)
-    logits = model(share * images + (1 - share) * others).float()
+    logits = model(lam * images + (1 - lam) * others).float()
     of_own = nn.functional.cross_entropy(logits, labels, reduction="sum")
     of_other = nn.functional.cross_entropy(logits, batch.labels[partner], reduction="sum")
-    return share * of_own + (1 - share) * of_other
+    return lam * of_own + (1 - lam) * of_other
 
 
 def evaluate(

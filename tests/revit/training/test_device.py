@@ -8,7 +8,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from revit.config import FineTuneConfig
 from revit.datasets import batches as loader
-from revit.datasets.batches import Batch, Mix
+from revit.datasets.augmentations import Mixup
+from revit.datasets.batches import Batch
 from revit.models.build import build_model, empty_model
 from revit.training.device import to_device
 from revit.training.fine_tune import train_step
@@ -51,7 +52,7 @@ def test_a_step_reads_no_value_back(model: str, optimizer: str) -> None:
         for group in fused.param_groups:
             group["fused"] = True  # as on a GPU
         pixels = torch.zeros(8, 1, 28, 28, dtype=torch.uint8)
-        batch = Batch(pixels, torch.zeros(8, dtype=torch.int64), Mix(torch.arange(8), 0.3))
+        batch = Batch(pixels, torch.zeros(8, dtype=torch.int64), Mixup(torch.arange(8), 0.3))
         for _ in range(2):
             loss, _ = train_step(network, fused, batch, 0.1, config, CPU)
         with pytest.raises(RuntimeError, match="local_scalar_dense"):

@@ -142,12 +142,12 @@ def test_mixup_is_the_cross_entropy_of_mixed_images_with_mixed_labels(digits: Im
     _, loss, _ = first_step(config, digits)
     model = build_model(config, 10, find_weights(config.model)).train()
     batch = train_batch(config, digits, TrialData.from_store(config, digits, None).splits.train, 0)
-    assert batch.mix is not None
-    assert 0.01 < batch.mix.share < 0.99, "the case is one of real mixing"
+    assert batch.mixup is not None
+    assert 0.01 < batch.mixup.lam < 0.99, "the case is one of real mixing"
     images = (batch.images.float() / 127.5 - 1).expand(-1, 3, -1, -1)
     targets = nn.functional.one_hot(batch.labels, 10).float()
-    share, partner = batch.mix.share, batch.mix.partner
-    images, targets = (share * each + (1 - share) * each[partner] for each in (images, targets))
+    lam, partner = batch.mixup.lam, batch.mixup.partner
+    images, targets = (lam * each + (1 - lam) * each[partner] for each in (images, targets))
     assert loss == pytest.approx(nn.functional.cross_entropy(model(images), targets).item(), rel=1e-5)
 
 
