@@ -1,4 +1,4 @@
-"""What cells and trials are called where people read them: `optimizer=sgd lr=0.1 seed=0`."""
+"""Names of cells, trials and values where people read them: `optimizer=sgd lr=0.1 seed=0`."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,25 +6,30 @@ from study.plan import Trial
 
 
 def short_names(axes: Sequence[str]) -> list[str]:
-    """Return what axes are called: the last part of their paths, or all of it where two would have one name.
+    """Return short names of axes: the last part of a path, or all of it where two would have the same name.
 
-    A path that ends in `.name` is called by what it names: `optimizer.name` is `optimizer`.
+    A final `.name` is dropped first: `optimizer.name` is `optimizer`.
     """
     short = [axis.removesuffix(".name").split(".")[-1] for axis in axes]
     return [name if short.count(name) == 1 else axis for axis, name in zip(axes, short, strict=True)]
 
 
+def format_value(value: object) -> str:
+    """Return a value as it is shown everywhere: a float as short as six digits allow (`0.1`, `1`, `1e-05`, `1e+12`)."""
+    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
+
+
 def label(values: Mapping[str, object]) -> str:
-    """Return one name for a value on each of several axes: `optimizer=sgd lr=0.1`."""
+    """Return the name of a value on each of several axes: `optimizer=sgd lr=0.1`."""
     names = short_names(list(values))
-    return " ".join(f"{name}={value}" for name, value in zip(names, values.values(), strict=True))
+    return " ".join(f"{name}={format_value(value)}" for name, value in zip(names, values.values(), strict=True))
 
 
 def cell_label(trial: Trial) -> str:
-    """Return what the cell of a trial is called."""
+    """Return the name of a trial's cell."""
     return label(trial.candidate.cell)
 
 
 def trial_label(trial: Trial) -> str:
-    """Return what a trial is called: its value on every axis, and its seed."""
+    """Return the name of a trial: its value on every axis, and its seed."""
     return label({**trial.candidate.point, "seed": trial.candidate.config.seed})

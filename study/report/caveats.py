@@ -8,7 +8,7 @@ from search_spaces.framework.claims import Value
 from search_spaces.framework.scales import SCALES
 from search_spaces.framework.space import SearchSpace
 from study.analysis.mixed_environments import environment_caveats
-from study.labels import trial_label
+from study.labels import format_value, trial_label
 from study.plan import Plan
 
 MAX_NAMED = 3
@@ -44,7 +44,8 @@ def tuning_caveats(plan: Plan) -> list[str]:
         for axis in plan.space.nuisance_axes
     }
     return [
-        f"{axis} is tuned in each cell over {', '.join(map(str, found))}: the best mean validation accuracy is selected"
+        f"{axis} is tuned in each cell over {', '.join(map(format_value, found))}: "
+        "the best mean validation accuracy is selected"
         for axis, found in values.items()
     ]
 
@@ -62,7 +63,8 @@ def duplicate_caveats(plan: Plan) -> list[str]:
             both = ours.keys() & theirs.keys()
             num_same = sum(ours[key] == theirs[key] for key in both)
             if num_same:
-                lines.append(f"{axis} {one} and {other}: {num_same} of {len(both)} trials are identical, trained once")
+                pair = f"{axis} {format_value(one)} and {format_value(other)}"
+                lines.append(f"{pair}: {num_same} of {len(both)} trials are identical, trained once")
     return lines
 
 

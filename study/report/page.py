@@ -29,7 +29,8 @@ from study.plan import Plan
 from study.report.caveats import plan_caveats
 from study.report.claim_list import details, effect_text, p_text, to_records
 from study.report.claim_list import to_markdown as claims_to_markdown
-from study.report.figures import CROSSED_AXES, figures, finished_table
+from study.report.figures import MIN_GRID_AXES, draw_figures
+from study.report.finished_study import finished_table
 from study.report.paper_tables import for_markdown, paper_table, to_html, to_latex, to_markdown
 from study.report.report_folder import REPORT, TRIALS, check_loses_nothing, template
 from study.report.spreadsheet import write_csv
@@ -57,7 +58,7 @@ def write_report(plan: Plan, ledger: Ledger, folder: Path, command: str, judged:
     check_loses_nothing(plan, folder)
     table = paper_table(plan)
     title = _title(plan)
-    shown = by_name(figures(plan, ledger))
+    shown = by_name(draw_figures(plan, ledger))
     written = {
         "report.html": _page(plan, table, judged, shown, command),
         REPORT: json.dumps(_summary(plan, judged), indent=1) + "\n",
@@ -138,7 +139,7 @@ def _factors(plan: Plan) -> str:
     """The analysis of variance of a crossed grid, as an HTML table; empty where it tells nothing."""
     axes = list(plan.space.scientific)
     finished = finished_table(plan)
-    table = anova(finished, axes) if len(axes) >= CROSSED_AXES and len(finished) else pd.DataFrame()
+    table = anova(finished, axes) if len(axes) >= MIN_GRID_AXES and len(finished) else pd.DataFrame()
     if table.empty:
         return ""
     shown = pd.DataFrame(

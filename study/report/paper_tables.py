@@ -12,6 +12,7 @@ from search_spaces.framework.published import Published, published
 from search_spaces.framework.recipes import FLOWERS, FLOWERS_SPLITS
 from search_spaces.framework.space import Candidate, SearchSpace
 from study.analysis.results import cell_table
+from study.labels import format_value
 from study.plan import Plan
 
 SOURCES = {
@@ -57,9 +58,9 @@ def paper_table(plan: Plan) -> pd.DataFrame:
     rows = []
     for cell in cell_table(plan).to_dict("records"):
         candidate = first[tuple(cell[axis] for axis in space.scientific)]
-        labels = {axis: _label(cell[axis]) for axis in space.scientific}
+        labels = {axis: format_value(cell[axis]) for axis in space.scientific}
         theirs = published_of(space, candidate)
-        chosen = [f"{axis} {_label(cell[axis])}, tuned" for axis in space.nuisance_axes if cell["n"]]
+        chosen = [f"{axis} {format_value(cell[axis])}, tuned" for axis in space.nuisance_axes if cell["n"]]
         lines = cell_lines(cell, theirs, chosen, compare=space.scale == "paper", narrow=bool(space.columns))
         rows.append({**labels, "lines": lines})
     frame = pd.DataFrame(rows)
@@ -184,11 +185,6 @@ def _theirs(row: Published, own: float) -> str:
     difference = "" if math.isnan(own) else f" ({own - row.accuracy_pct:+.2f})"
     note = f", {row.note}" if row.note else ""
     return f"{SOURCES[row.source]} {row.accuracy_pct:.2f}{difference}{note}"
-
-
-def _label(value: object) -> str:
-    """Return a value as text; a float in six digits where they tell it."""
-    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
 
 
 def _in_order(frame: pd.DataFrame, axes: list[str]) -> pd.Index:

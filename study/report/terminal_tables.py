@@ -7,6 +7,7 @@ from typing import Any
 from search_spaces.framework.space import SearchSpace
 from study.analysis.intervals import INTERVALS_NOTE
 from study.analysis.results import cell_table
+from study.labels import format_value
 from study.plan import Outline, Plan, Trial
 from study.report.fitted_table import FittedTable
 
@@ -18,7 +19,7 @@ def terminal_table(plan: Plan) -> FittedTable:
     numbers = ["mean", "95 % interval", "seeds", *(["diverged"] if cells["diverged"].any() else [])]
     rows = []
     for cell in cells.to_dict("records"):
-        labels = [str(cell[axis]) for axis in axes]
+        labels = [format_value(cell[axis]) for axis in axes]
         counts = (str(cell[name]) for name in ("n", *numbers[3:]))
         rows.append([*labels, _percent(cell["mean"]), _interval(cell), *counts, cell["missing"]])
     spare = () if cells["missing"].any() else ("missing",)
@@ -48,7 +49,7 @@ def _state(trial: Trial) -> str:
 
 def _trial_cells(trial: Trial | Outline) -> tuple[str, ...]:
     labels, seed = trial.candidate.point.values(), trial.candidate.config.seed
-    return tuple(map(str, (*labels, seed, trial.num_steps)))
+    return tuple(map(format_value, (*labels, seed, trial.num_steps)))
 
 
 def _trials_table(space: SearchSpace, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> FittedTable:

@@ -13,7 +13,7 @@ from study.ledger.ledger import Ledger
 from study.ledger.predictions import read_correct
 from study.ledger.states import TrialState
 from study.plan import Folders, make_plan
-from study.report.figures import MAX_CURVES
+from study.report.finished_study import MAX_CURVES
 from study.report.page import write_report
 
 NUM_CELLS = len(SPACE.candidates((0,)))

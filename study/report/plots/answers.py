@@ -1,4 +1,4 @@
-"""Figures of a trial's answers on test images: which classes it confuses, where it errs most confidently."""
+"""Figures of a trial's predictions on test images: confusion matrix, most confident mistakes."""
 
 from collections.abc import Sequence
 
@@ -7,49 +7,48 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 
 from study.report.plots import style
-from study.report.plots.mosaic import Pixels, mosaic, picture, thumbnail
+from study.report.plots.mosaic import Pixels, make_mosaic, make_picture, make_thumbnail
 
 MAX_CLASS_NAMES = 20
-"""Classes that can be named beside a matrix; of more, hovering tells."""
+"""Classes that are named beside a matrix; of more, hovering shows the names."""
 MAX_COUNTS = 12
-"""Classes of a matrix whose cells have room for their counts."""
+"""Classes of a matrix whose fields have room for their counts."""
 NUM_MISTAKES, NUM_COLUMNS, TILE_PX, TEXT_PX = 12, 4, 72, 38
 ROW_PX = 132
-"""Height of a row of pictures on a narrow page, which they fill."""
-
+"""Height of a row of pictures that fills a narrow page."""
 BLUES = [[0, "rgba(0, 114, 178, 0)"], [1, "rgba(0, 114, 178, 1)"]]
-"""From the page's own color."""
+"""Transparent to blue."""
 DARK_SHARE = 0.85
-"""From which a cell is so blue that white shows better on it than a light page's text does."""
+"""Share from which a field is so blue that its count is white."""
 
 
-def confusion(matrix: npt.NDArray[np.int64], class_names: Sequence[str], cell: str) -> go.Figure:
-    """Draw how the images of each class were classified, as shares of that class.
+def plot_confusion_matrix(matrix: npt.NDArray[np.int64], class_names: Sequence[str], cell: str) -> go.Figure:
+    """Draw a row-normalized confusion matrix.
 
     Args:
         matrix: (K, K) number of test images, by true class (rows) and predicted class (columns).
         class_names: K.
-        cell: whose answers they are.
+        cell: name of the cell.
     """
-    few = len(class_names) <= MAX_CLASS_NAMES
-    counted = len(class_names) <= MAX_COUNTS
+    is_named = len(class_names) <= MAX_CLASS_NAMES
+    is_counted = len(class_names) <= MAX_COUNTS
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    detail = "The numbers are images." if counted else "Hover for names and numbers of images."
-    caption = f"Color: share of the test images of a true class, so that every row adds up to 100 %. {detail}"
-    fig = style.figure(f"Confusion matrix, {cell}", caption, height=460)
+    detail = "Numbers: images." if is_counted else "Hover for classes and numbers of images."
+    caption = f"Row-normalized: every row adds up to 100 %, and the diagonal is the recall of each class. {detail}"
+    fig = style.new_figure(f"Confusion matrix, {cell}", caption, height=460)
     fig.add_heatmap(
-        z=style.numbers(100 * shares),
+        z=style.as_float32(100 * shares),
         customdata=np.asarray(matrix, np.int32),
         zmin=0,
         zmax=100,
         colorscale=BLUES,
-        colorbar=style.color_bar("share of the true class, %"),
-        hovertemplate="true: %{y}<br>predicted: %{x}<br>%{customdata} images, %{z:.1f} %<extra></extra>",
+        colorbar=style.color_bar("row-normalized (recall), %"),
+        hovertemplate="true: %{y}<br>predicted: %{x}<br>%{customdata} images, %{z:.2f} %<extra></extra>",
     )
-    if counted:
+    if is_counted:
         _add_counts(fig, matrix, shares < DARK_SHARE, None)
         _add_counts(fig, matrix, shares >= DARK_SHARE, "#ffffff")
-    names = [style.short(name, 14 if few else 40) for name in class_names]
+    names = [style.shorten(name, 14 if is_named else 40) for name in class_names]
     ticks = {
         "tickvals": list(range(len(names))),
         "ticktext": names,
@@ -58,8 +57,8 @@ def confusion(matrix: npt.NDArray[np.int64], class_names: Sequence[str], cell: s
         "constrain": "domain",
         "tickfont": {"size": 10},
     }
-    fig.update_xaxes(**ticks, showticklabels=few, title_text="predicted class")
-    fig.update_yaxes(**ticks, showticklabels=few, title_text="true class", autorange="reversed", scaleanchor="x")
+    fig.update_xaxes(**ticks, showticklabels=is_named, title_text="predicted class")
+    fig.update_yaxes(**ticks, showticklabels=is_named, title_text="true class", autorange="reversed", scaleanchor="x")
     return fig
 
 
@@ -79,12 +78,12 @@ def _add_counts(fig: go.Figure, matrix: npt.NDArray[np.int64], where: npt.NDArra
 def most_confident_mistakes(
     labels: npt.NDArray[np.int64], predictions: npt.NDArray[np.int64], confidences: npt.NDArray[np.floating], count: int
 ) -> npt.NDArray[np.intp]:
-    """Positions of the `count` wrong answers given most confidently, the most confident first; fewer where fewer."""
+    """Return the positions of at most `count` wrong predictions, the most confident first."""
     wrong = np.flatnonzero(labels != predictions)
     return wrong[np.argsort(-confidences[wrong], kind="stable")][:count]
 
 
-def mistakes(
+def plot_mistakes(
     images: Sequence[Pixels],
     labels: npt.NDArray[np.int64],
     predictions: npt.NDArray[np.int64],
@@ -92,38 +91,41 @@ def mistakes(
     class_names: Sequence[str],
     cell: str,
 ) -> go.Figure:
-    """Draw the images that were classified wrong with the greatest confidence.
+    """Draw the images that were classified wrong with the highest confidence.
 
     Args:
-        images: of each answer, (H, W, 1 or 3) uint8, of any sizes. Only those shown are looked at.
-        labels: (n,) right class.
-        predictions: (n,) class answered.
-        confidences: (n,) probability given to the answer, 0 to 1.
+        images: n of (H, W, 1 or 3) uint8, of any sizes. Only those drawn are read.
+        labels: (n,) true class.
+        predictions: (n,) predicted class.
+        confidences: (n,) probability of the predicted class, 0 to 1.
         class_names: K.
-        cell: whose answers they are.
+        cell: name of the cell.
     """
     worst = most_confident_mistakes(labels, predictions, confidences, NUM_MISTAKES)
     num_wrong = int((labels != predictions).sum())
     caption = (
-        f"The {len(worst)} wrong answers given with the greatest confidence, of {num_wrong:,} wrong ones among "
-        f"{len(labels):,} test images. Below each: the true class, then the answer and its confidence."
+        f"The {len(worst)} most confident of {num_wrong:,} wrong predictions on {len(labels):,} test images. "
+        "Below each image: true class, predicted class (italic), confidence."
     )
     num_rows = -(-len(worst) // NUM_COLUMNS)
-    fig = style.figure(f"Most confident mistakes, {cell}", caption, height=num_rows * ROW_PX)
+    fig = style.new_figure(f"Most confident mistakes, {cell}", caption, height=num_rows * ROW_PX)
     style.add_picture_axes(fig)
     if not len(worst):
         return fig
     tiles = np.zeros((len(worst), TILE_PX + TEXT_PX, TILE_PX, 4), np.uint8)
     for tile, index in zip(tiles, worst, strict=True):
-        tile[:TILE_PX, :, :3] = thumbnail(images[index], TILE_PX)
+        tile[:TILE_PX, :, :3] = make_thumbnail(images[index], TILE_PX)
         tile[:TILE_PX, :, 3] = 255
     gap = 10
-    fig.add_trace(picture(mosaic(tiles, NUM_COLUMNS, gap)))
+    fig.add_trace(make_picture(make_mosaic(tiles, NUM_COLUMNS, gap)))
     rows, columns = np.divmod(np.arange(len(worst)), NUM_COLUMNS)
     fig.add_scatter(
         x=columns * (TILE_PX + gap) + TILE_PX / 2,
         y=rows * (TILE_PX + TEXT_PX + gap) + TILE_PX + 1,
-        text=[_told(class_names[labels[at]], class_names[predictions[at]], float(confidences[at])) for at in worst],
+        text=[
+            _format_mistake(class_names[labels[at]], class_names[predictions[at]], float(confidences[at]))
+            for at in worst
+        ],
         mode="text",
         textposition="bottom center",
         textfont={"size": 10},
@@ -134,5 +136,5 @@ def mistakes(
     return fig
 
 
-def _told(label: str, prediction: str, confidence: float) -> str:
-    return f"{style.short(label, 14)}<br><i>{style.short(prediction, 14)}</i><br>{100 * confidence:.0f} %"
+def _format_mistake(label: str, prediction: str, confidence: float) -> str:
+    return f"{style.shorten(label, 14)}<br><i>{style.shorten(prediction, 14)}</i><br>{100 * confidence:.0f} %"

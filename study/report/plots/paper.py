@@ -1,6 +1,6 @@
-"""The paper's Figures 1 to 4, from the arrays of revit.models.introspection, without the faults of the published ones.
+"""The paper's Figures 1 to 4 redrawn, without the faults of the published ones.
 
-Each caption says what differs from the published figure. Shapes as in revit.models.introspection.
+Each caption names the differences from the published figure. Shapes are as in revit.models.introspection.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,69 +12,69 @@ import plotly.graph_objects as go
 from plotly.colors import sample_colorscale, unlabel_rgb
 
 from study.report.plots import style
-from study.report.plots.mosaic import Pixels, mosaic, picture, thumbnail
+from study.report.plots.mosaic import Pixels, make_mosaic, make_picture, make_thumbnail
 
 Floats = npt.NDArray[np.floating]
 
 FILTERS_CAPTION = (
     "Every filter of the patch embedding, whole, in RGB, each scaled by its own minimum and maximum. "
     "Differs from the published Figure 1, where every tile mixes entries of 48 filters, is inverted and drawn "
-    "with a fourth channel as transparency, and where panels (a) and (b) are one and the same image."
+    "with a fourth channel as transparency, and where panels (a) and (b) are the same image."
 )
 SIMILARITY_CAPTION = (
     "The small map in row i, column j: cosine similarity of the position embedding of the patch in row i, column j "
     "to those of all patches. Differs from the published Figure 2 in that there is no panel of a model without "
-    "position embedding: the one published shows a random initialization that nothing ever trained."
+    "position embedding: the published one shows a random initialization that was never trained."
 )
 ATTENTION_CAPTION = (
-    "The input image, bright where {query} attends; each map scaled by its own maximum. Differs from the published "
-    "Figure 3, which shows the fourth patch's attention in the first seven heads of the first layer only, "
+    "The input image, bright where the class token attends; each map scaled by its own maximum. Differs from the "
+    "published Figure 3, which shows the fourth patch's attention in the first seven heads of the first layer only, "
     "computed on an image whose normalization had been undone."
 )
 SAMPLES_CAPTION = (
-    "Training images, squashed to squares as the model sees them in evaluation, a row per class. "
+    "Training images, a row per class, resized to squares as the model gets them in evaluation. "
     "The published Figure 4 names neither classes nor splits."
 )
-LOW_GLOW = 0.12
-"""Brightness of a patch that is not attended to, so that the picture can still be made out."""
+MIN_BRIGHTNESS = 0.12
+"""Brightness of a patch with no attention, so that it can still be seen."""
 PAGE_PX = 640
 """Width of a panel on a page of usual width."""
 TILE_PX = 40
 SAMPLE_PX = 56
 
 
-def filters(panels: Mapping[str, Floats]) -> go.Figure:
-    """Figure 1: the filters of the patch embedding, a panel per model.
+def plot_filters(panels: Mapping[str, Floats]) -> go.Figure:
+    """Draw Figure 1: the filters of the patch embedding, a panel per model.
 
     Args:
-        panels: what each shows, as in `with position embedding`, and `embedding_filters` of it: (D, P, P, 3), 0..1.
+        panels: by the title of each, `embedding_filters` of a model: (D, P, P, 3), 0..1.
     """
     mosaics = [_filter_mosaic(pictures) for pictures in panels.values()]
     heights = [round(PAGE_PX * pixels.shape[0] / pixels.shape[1]) for pixels in mosaics]
-    fig = _stacked(list(panels), "Filters of the patch embedding", FILTERS_CAPTION, heights)
+    fig = _stack_panels(list(panels), "Filters of the patch embedding", FILTERS_CAPTION, heights)
     for row, pixels in enumerate(mosaics, start=1):
-        fig.add_trace(picture(pixels), row=row, col=1)
+        fig.add_trace(make_picture(pixels), row=row, col=1)
     return fig
 
 
 def _filter_mosaic(pictures: Floats) -> Pixels:
-    """All filters in rows, about twice as wide as high."""
+    """Return all filters in rows, about twice as wide as high."""
     num_columns = 2 ** round(np.log2(sqrt(2 * len(pictures))))
-    return mosaic(_bytes(pictures), num_columns, gap=max(1, pictures.shape[1] // 6))
+    return make_mosaic(_to_bytes(pictures), num_columns, gap=max(1, pictures.shape[1] // 6))
 
 
-def similarity(maps: Floats) -> go.Figure:
-    """Figure 2: cosine similarity of position embeddings, as a grid of grids.
+def plot_similarity(maps: Floats) -> go.Figure:
+    """Draw Figure 2: cosine similarity of position embeddings, as a grid of grids.
 
     Args:
         maps: `pos_embed_similarity` of a model, (G, G, G, G), -1..1.
     """
     grid = len(maps)
-    fig = style.figure("Similarity of position embeddings", SIMILARITY_CAPTION, height=440)
+    fig = style.new_figure("Similarity of position embeddings", SIMILARITY_CAPTION, height=440)
     scale = sample_colorscale("RdBu_r", np.linspace(0, 1, 256).tolist())
     palette = np.array([unlabel_rgb(each) for each in scale]).round().astype(np.uint8)
     shades = palette[((maps.reshape(-1, grid, grid) + 1) / 2 * 255).round().clip(0, 255).astype(int)]
-    fig.add_trace(picture(mosaic(shades, grid)))
+    fig.add_trace(make_picture(make_mosaic(shades, grid)))
     marker = {"color": [0], "cmin": -1, "cmax": 1, "colorscale": "RdBu_r", "showscale": True, "opacity": 0}
     bar = style.color_bar("cosine similarity")
     fig.add_scatter(
@@ -87,28 +87,25 @@ def similarity(maps: Floats) -> go.Figure:
     return fig
 
 
-def attention(maps: Floats, image: Pixels, *, num_prefix: int = 1) -> go.Figure:
-    """Figure 3: where the class token looks, in every layer and head.
+def plot_attention(maps: Floats, image: Pixels) -> go.Figure:
+    """Draw Figure 3: the attention of the class token to each patch, in every layer and head.
 
     Args:
-        maps: `attention_maps` of one image, (L, H, N, N), 0..1.
-        image: (R, R, 1 or 3) uint8, the image they are of.
-        num_prefix: tokens before the patches, the class token first; with none, the mean over all patches' attention.
+        maps: `attention_maps` of one image, (L, H, N, N), 0..1; the first token is the class token.
+        image: (R, R, 1 or 3) uint8, that image.
     """
     num_layers, num_heads, num_tokens, _ = maps.shape
-    grid = isqrt(num_tokens - num_prefix)
-    weights = (maps[:, :, 0] if num_prefix else maps.mean(axis=2))[..., num_prefix:]
-    weights = weights.reshape(-1, grid, grid)
+    grid = isqrt(num_tokens - 1)
+    weights = maps[:, :, 0, 1:].reshape(-1, grid, grid)
     weights = weights / weights.max(axis=(1, 2), keepdims=True)
     patch_px = max(1, TILE_PX // grid)
-    glow = LOW_GLOW + (1 - LOW_GLOW) * weights.repeat(patch_px, axis=1).repeat(patch_px, axis=2)
-    shown = thumbnail(image, grid * patch_px)
-    caption = ATTENTION_CAPTION.format(query="the class token" if num_prefix else "the mean patch")
+    brightness = MIN_BRIGHTNESS + (1 - MIN_BRIGHTNESS) * weights.repeat(patch_px, axis=1).repeat(patch_px, axis=2)
+    shown = make_thumbnail(image, grid * patch_px)
     height = 110 + round(420 * max(0.4, min(1.5, num_layers / num_heads)))
-    fig = _stacked(["input", ""], "Attention in every layer and head", caption, [90, height - 90])
-    fig.add_trace(picture(mosaic(shown[None], 1)), row=1, col=1)
-    lit = (shown[None] * glow[..., None]).round().astype(np.uint8)
-    fig.add_trace(picture(mosaic(lit, num_heads, gap=2)), row=2, col=1)
+    fig = _stack_panels(["input", ""], "Attention in every layer and head", ATTENTION_CAPTION, [90, height - 90])
+    fig.add_trace(make_picture(make_mosaic(shown[None], 1)), row=1, col=1)
+    lit = (shown[None] * brightness[..., None]).round().astype(np.uint8)
+    fig.add_trace(make_picture(make_mosaic(lit, num_heads, gap=2)), row=2, col=1)
     step = grid * patch_px
     ticks = {"showticklabels": True, "row": 2, "col": 1}
     fig.update_xaxes(
@@ -120,40 +117,41 @@ def attention(maps: Floats, image: Pixels, *, num_prefix: int = 1) -> go.Figure:
     return fig
 
 
-def samples(sets: Mapping[str, Mapping[str, Sequence[Pixels]]]) -> go.Figure:
-    """Figure 4: sample images of datasets, a panel per dataset, a row per class.
+def plot_samples(sets: Mapping[str, Mapping[str, Sequence[Pixels]]]) -> go.Figure:
+    """Draw Figure 4: sample images of datasets, a panel per dataset, a row per class.
 
     Args:
         sets: images by class name by dataset, each (H, W, 1 or 3) uint8, of any sizes. A class may have fewer.
     """
     heights = [64 * len(classes) for classes in sets.values()]
-    fig = _stacked(list(sets), "Sample images of each dataset", SAMPLES_CAPTION, heights)
+    fig = _stack_panels(list(sets), "Sample images of each dataset", SAMPLES_CAPTION, heights)
     num_columns = max((len(images) for classes in sets.values() for images in classes.values()), default=0)
     for row, classes in enumerate(sets.values(), start=1):
         tiles = np.zeros((len(classes), num_columns, SAMPLE_PX, SAMPLE_PX, 4), np.uint8)
         for line, images in zip(tiles, classes.values(), strict=True):
             for tile, image in zip(line, images, strict=False):
-                tile[..., :3] = thumbnail(image, SAMPLE_PX)
+                tile[..., :3] = make_thumbnail(image, SAMPLE_PX)
                 tile[..., 3] = 255
-        fig.add_trace(picture(mosaic(tiles.reshape(-1, SAMPLE_PX, SAMPLE_PX, 4), num_columns, gap=3)), row=row, col=1)
-        names = [style.short(name, 14) for name in classes]
+        pixels = make_mosaic(tiles.reshape(-1, SAMPLE_PX, SAMPLE_PX, 4), num_columns, gap=3)
+        fig.add_trace(make_picture(pixels), row=row, col=1)
+        names = [style.shorten(name, 14) for name in classes]
         centers = _centers(len(names), SAMPLE_PX, 3)
         fig.update_yaxes(showticklabels=True, tickvals=centers, ticktext=names, row=row, col=1)
     return fig
 
 
-def _stacked(titles: Sequence[str], title: str, caption: str, heights: Sequence[int]) -> go.Figure:
-    """Picture panels below one another, each under its own title; heights in pixels."""
+def _stack_panels(titles: Sequence[str], title: str, caption: str, heights: Sequence[int]) -> go.Figure:
+    """Return a figure of picture panels below one another, each under its own title; heights in pixels."""
     between = 34
     total = sum(heights) + between * (len(heights) - 1)
-    fig = style.figure(title, caption, height=total)
+    fig = style.new_figure(title, caption, height=total)
     fig.layout.margin.t += 18
     fig.set_subplots(
         rows=len(heights),
         cols=1,
         row_heights=list(heights),
         vertical_spacing=between / total,
-        subplot_titles=[style.plain(each) for each in titles],
+        subplot_titles=[style.escape(each) for each in titles],
     )
     for row in range(1, len(heights) + 1):
         style.add_picture_axes(fig, row=row, col=1)
@@ -162,10 +160,10 @@ def _stacked(titles: Sequence[str], title: str, caption: str, heights: Sequence[
 
 
 def _centers(count: int, size: int, gap: int = 1) -> list[float]:
-    """Where the middles of tiles lie."""
+    """Return the centers of tiles."""
     return [index * (size + gap) + (size - 1) / 2 for index in range(count)]
 
 
-def _bytes(unit: Floats) -> Pixels:
-    """0..1 -> 0..255."""
+def _to_bytes(unit: Floats) -> Pixels:
+    """Convert 0..1 to 0..255."""
     return (unit * 255).round().astype(np.uint8)

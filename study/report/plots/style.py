@@ -1,7 +1,7 @@
-"""How every figure looks: on light and on dark pages, at 390 px and at page width.
+"""Look of all figures: on light pages or dark ones, at 390 px or at page width.
 
-Backgrounds are transparent, grid lines of a middle tone, and every text inherits `layout.font.color`: a page
-that knows its own background sets that one value.
+Backgrounds are transparent, grid lines are of a middle gray, and every text inherits `layout.font.color`, the one value
+that a page has to set.
 """
 
 import html
@@ -13,16 +13,14 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 
 TEXT = "#767676"
-"""Has a contrast of 4.5 to white and to black alike."""
+"""Color of text; its contrast is 4.5 to white and to black alike."""
 GRID = "rgba(128, 128, 128, 0.25)"
-REST = "rgba(128, 128, 128, 0.55)"
-"""Of lines and points that are there for company."""
+MUTED = "rgba(128, 128, 128, 0.55)"
+"""Color of de-emphasized series."""
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
 """Okabe and Ito's colors that show on white and on black (2008, jfly.uni-koeln.de/color); gray for their black."""
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x")
-GLYPHS = ("●", "■", "◆", "▲", "▼", "✚", "✖")
-"""SYMBOLS as text."""
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
 MAX_COLORED = 6
@@ -53,51 +51,51 @@ TEMPLATE = go.layout.Template(
 )
 
 
-def figure(title: str, caption: str, *, height: int = 320, run_infos: Iterable[str] = ()) -> go.Figure:
-    """An empty figure of this look.
+def new_figure(title: str, caption: str, *, height: int = 320, legend: Iterable[str] = ()) -> go.Figure:
+    """Return an empty figure of this look.
 
     Args:
-        title: plain text, broken into lines that a narrow page holds; kept whole in `layout.meta["title"]`.
-        caption: plain text that belongs below it; kept in `layout.meta["caption"]` for the page to show.
-        height: of what is between title and legend, in pixels.
-        entries: names that the legend will list, to leave room for.
+        title: plain text; broken into lines that fit a narrow page, kept whole in `layout.meta["title"]`.
+        caption: plain text for below the figure; kept in `layout.meta["caption"]`.
+        height: of the part between title and legend, in pixels.
+        legend: names that the legend will list, to leave room for.
     """
     lines = textwrap.wrap(title, LINE_CHARS)
     top = TITLE_PX * len(lines) + 20
-    legend = sum(LINE_PX * len(_lines(entry)) + ENTRY_GAP_PX for entry in run_infos)
+    bottom = sum(LINE_PX * len(_wrap(entry)) + ENTRY_GAP_PX for entry in legend)
     return go.Figure(
         layout={
             "template": TEMPLATE,
-            "title": {"text": "<br>".join(map(plain, lines)), "pad": {"t": TITLE_PX * len(lines) / 2, "l": 8}},
+            "title": {"text": "<br>".join(map(escape, lines)), "pad": {"t": TITLE_PX * len(lines) / 2, "l": 8}},
             "meta": {"title": title, "caption": caption},
-            "height": top + height + legend,
+            "height": top + height + bottom,
             "margin": {"t": top},
         }
     )
 
 
-def plain(text: object) -> str:
-    """Text that plotly shows letter by letter: it would read HTML and `%{...}` in it. It decodes no `&quot;`."""
+def escape(text: object) -> str:
+    """Return a text that plotly shows letter by letter, though it reads HTML and `%{...}`; it decodes no `&quot;`."""
     return html.escape(str(text), quote=False).replace("%{", "%&#123;")
 
 
-def short(text: object, chars: int) -> str:
-    """The same, cut where it is longer than `chars`."""
+def shorten(text: object, max_chars: int) -> str:
+    """Return a text, escaped, cut where it is longer than `max_chars`."""
     whole = str(text)
-    return plain(whole if len(whole) <= chars else whole[: chars - 1] + "…")
+    return escape(whole if len(whole) <= max_chars else whole[: max_chars - 1] + "…")
 
 
-def broken(text: object) -> str:
-    """The same as `plain`, in lines that a narrow page holds; for the names in a legend."""
-    return "<br>".join(map(plain, _lines(text)))
+def wrap(text: object) -> str:
+    """Return a text, escaped, in lines that fit a narrow page: a name in a legend."""
+    return "<br>".join(map(escape, _wrap(text)))
 
 
-def _lines(text: object) -> list[str]:
+def _wrap(text: object) -> list[str]:
     return textwrap.wrap(str(text), LINE_CHARS) or [""]
 
 
-def colors_of(order: Sequence[str]) -> dict[str, int]:
-    """Return the color, as `color` numbers them, of each cell that has one: of all where they are few.
+def assign_colors(order: Sequence[str]) -> dict[str, int]:
+    """Return the index of the color of each cell that has one: the first MAX_COLORED.
 
     Args:
         order: cells in the order of their colors.
@@ -106,33 +104,33 @@ def colors_of(order: Sequence[str]) -> dict[str, int]:
 
 
 def color(index: int) -> str:
-    """Of series `index`."""
+    """Return the color of series `index`."""
     return COLORS[index % len(COLORS)]
 
 
-def faint(index: int, alpha: float) -> str:
-    """The same color, as see-through as `alpha`, 0 to 1."""
+def translucent(index: int, alpha: float) -> str:
+    """Return the color of series `index` with an opacity of 0 to 1."""
     red, green, blue = (int(color(index)[at : at + 2], 16) for at in (1, 3, 5))
     return f"rgba({red}, {green}, {blue}, {alpha})"
 
 
 def symbol(index: int) -> str:
-    """Marker of series `index`: where colors begin anew, symbols go on by one, so that 49 series differ in either."""
+    """Return the marker of series `index`: shifted by one whenever colors repeat, so that 49 series differ."""
     return SYMBOLS[(index + index // len(COLORS)) % len(SYMBOLS)]
 
 
 def dash(index: int) -> str:
-    """Line style of series `index`."""
+    """Return the line style of series `index`."""
     return DASHES[index % len(DASHES)]
 
 
-def numbers(values: npt.ArrayLike) -> npt.NDArray[np.float32]:
-    """Values as plotly stores them smallest: 4 bytes each, more exact than any screen."""
+def as_float32(values: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """Return values as plotly stores them smallest: 4 bytes each, more exact than any screen."""
     return np.asarray(values, np.float32)
 
 
 def color_bar(title: str) -> dict[str, object]:
-    """A color bar below the plot, where it takes nothing of a narrow page's width."""
+    """Return a color bar below the plot, where it takes no width from a narrow page."""
     return {
         "title": {"text": title, "side": "bottom"},
         "orientation": "h",
@@ -146,7 +144,7 @@ def color_bar(title: str) -> dict[str, object]:
 
 
 def add_picture_axes(fig: go.Figure, *, row: int | None = None, col: int | None = None) -> None:
-    """Axes of a panel that is a picture: its own proportions, no lines, no ticks."""
+    """Give a panel the axes of a picture: its own proportions, no lines, no ticks."""
     axis: dict[str, object] = {"showgrid": False, "ticks": "", "constrain": "domain", "showticklabels": False}
     fig.update_xaxes(**axis, row=row, col=col)
     fig.update_yaxes(**axis, constraintoward="top", autorange="reversed", row=row, col=col)

@@ -9,7 +9,6 @@ from statsmodels.stats.oneway import confint_noncentrality
 
 from study.analysis import anova as factors
 from study.analysis.anova import adjusted_means, anova, effect_interval, effect_size
-from study.report import plots
 
 NUM_SEEDS = 4
 
@@ -180,9 +179,6 @@ def test_what_only_the_better_half_was_run_with_does_not_look_better() -> None:
     assert plain[28] - plain[8] > 0.04, "plain means mix it up"
     adjusted = adjusted_means(holed, ["b"], ["a"]).set_index("b")["mean"]
     assert adjusted["28"] - adjusted["8"] == pytest.approx(0, abs=0.002)
-    _, by_b = plots.main_effects(holed, ["a", "b"]).data
-    drawn = dict(zip(by_b.y, by_b.x, strict=True))
-    assert drawn["b: 28"] == pytest.approx(drawn["b: 8"], abs=0.2)
 
 
 def test_what_the_holes_leave_undetermined_is_left_out() -> None:
@@ -193,29 +189,3 @@ def test_what_the_holes_leave_undetermined_is_left_out() -> None:
     lone = frame.drop_duplicates(["a", "b"])[:1]
     assert adjusted_means(lone, ["b"], ["a"])["mean"].notna().all()
     assert adjusted_means(lone, ["b"], ["a"])["low"].isna().all()
-
-
-def test_main_effects_and_interactions_draw_the_means() -> None:
-    frame = grid({"a": 0.03, "a x b": 0.1})
-    by_a, by_b = plots.main_effects(frame, ["a", "b"]).data
-    assert np.allclose(by_a.x, 100 * frame.groupby("a", sort=False)["test_accuracy"].mean(), rtol=1e-5)
-    assert list(by_b.y) == ["b: 8", "b: 16", "b: 28"]
-    sgd, adam = plots.interaction(frame, "b", "a").data
-    assert (sgd.name, adam.name) == ("sgd", "adam")
-    of_sgd = frame[frame["a"] == "sgd"].groupby("b")["test_accuracy"].mean()
-    assert np.allclose(sgd.y, 100 * of_sgd, rtol=1e-5)
-
-
-def test_an_interaction_is_drawn_with_the_other_factors_held_alike() -> None:
-    """Value 28 of b was run with the good optimizer only; c does nothing."""
-    frame = grid({"a": 0.1}, noise=0.001).assign(c=["x", "y"] * 12)
-    holed = frame[~((frame["a"] == "adam") & (frame["b"] == 28))]
-    for line in plots.interaction(holed, "b", "c", ["a"]).data:
-        assert np.ptp(line.y) < 0.2
-
-
-def test_values_stand_in_the_unit_that_the_axis_names() -> None:
-    frame = grid({}).rename(columns={"b": "data_fraction"}).replace({"data_fraction": {8: 0.1, 16: 0.25, 28: 1.0}})
-    figure = plots.interaction(frame, "data_fraction", "a")
-    assert figure.layout.xaxis.title.text == "training data used, %"
-    assert list(figure.data[0].x) == ["10", "25", "100"]

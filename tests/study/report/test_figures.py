@@ -1,15 +1,16 @@
-"""Which figures a study's axes lead to."""
+"""Figures that a study's axes allow."""
 
 from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 from study.ledger.records import TrialRecord
 from study.ledger.states import TrialState
 from study.plan import Plan, Trial
-from study.report.figures import SHOWN_INTERACTIONS, Study, _grid
+from study.report.figures import MAX_INTERACTIONS, draw_grid
+from study.report.finished_study import FinishedStudy
 
 
-def test_a_grid_is_drawn_whatever_its_axes_are_called() -> None:
-    """Interactions are found by their axes, not by what stands between their names."""
+def test_a_grid_is_drawn_whatever_the_names_of_its_axes() -> None:
+    """Interactions are found by their axes, not by the text between their names."""
     space = SearchSpace(
         name="asks", question="?", base=FineTuneConfig(dataset="digits", steps=1), seeds=(0, 1, 2),
         scientific={
@@ -27,5 +28,5 @@ def test_a_grid_is_drawn_whatever_its_axes_are_called() -> None:
         )
         for number, each in enumerate(space.candidates(space.seeds))
     ]  # fmt: skip
-    drawn = _grid(Study(Plan(space=space, trials=trials), None, trials))
-    assert len(drawn) == 2 + SHOWN_INTERACTIONS
+    drawn = draw_grid(FinishedStudy(Plan(space=space, trials=trials), None, trials))
+    assert len(drawn) == 2 + MAX_INTERACTIONS

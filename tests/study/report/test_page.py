@@ -36,7 +36,8 @@ from study.ledger.ledger import Ledger
 from study.ledger.predictions import read_correct
 from study.plan import Folders, Plan, Trial, make_plan
 from study.report.claim_list import details, to_lines
-from study.report.figures import FIGURES, Study, figures
+from study.report.figures import FIGURES, draw_figures
+from study.report.finished_study import FinishedStudy
 from study.report.page import by_name, write_report
 from study.report.paper_tables import LATEX, TYPED
 from study.report.report_folder import TRIALS, ReportKeptError
@@ -133,7 +134,9 @@ def test_it_says_what_its_intervals_and_tests_are_over(finished: tuple[Plan, Led
         assert (INTERVALS_NOTE.translate(LATEX) if name == "tables.tex" else INTERVALS_NOTE) in text
     page = " ".join((folder / "report.html").read_text().split())
     assert "only the test images vary" not in page
-    [accuracy] = [figure for figure in figures(*finished) if figure.layout.meta["title"].startswith("Test accuracy by")]
+    [accuracy] = [
+        figure for figure in draw_figures(*finished) if figure.layout.meta["title"].startswith("Test accuracy by")
+    ]
     assert INTERVALS_NOTE in accuracy.layout.meta["caption"]
 
 
@@ -192,10 +195,10 @@ def test_names_that_are_html_are_shown_as_they_are(folder: Path) -> None:
 
 def test_every_kind_of_figure_that_its_axes_allow_is_drawn(finished: tuple[Plan, Ledger]) -> None:
     plan, ledger = finished
-    drawn = {make.__name__: len(make(Study(plan, ledger, reported_trials(plan)))) for make in FIGURES}
+    drawn = {make.__name__: len(make(FinishedStudy(plan, ledger, reported_trials(plan)))) for make in FIGURES}
     assert drawn == {
-        "_accuracy": 1, "_learning": 2, "_schedules": 0, "_beside_the_authors": 0, "_grid": 0, "_cost": 1,
-        "_answers": 12, "_looking_inside": 3, "_samples": 0,
+        "draw_accuracy": 1, "draw_learning_curves": 2, "draw_schedules": 0, "draw_authors_curves": 0, "draw_grid": 0,
+        "draw_cost": 1, "draw_answers": 12, "draw_model_internals": 3, "draw_samples": 0,
     }  # fmt: skip
 
 
@@ -203,14 +206,14 @@ def test_without_the_images_the_figures_that_show_them_are_left_out(finished: tu
     """Confusion matrices, filters and similarities stay: classes and weights are the trials' own."""
     plan, ledger = finished
     absent = replace(plan, trials=[replace(trial, images=None, weights=None) for trial in plan.trials])
-    here, there = ([figure.layout.meta["title"] for figure in figures(each, ledger)] for each in (plan, absent))
+    here, there = ([figure.layout.meta["title"] for figure in draw_figures(each, ledger)] for each in (plan, absent))
     left_out = [title for title in here if title.startswith(("Most confident mistakes", "Attention"))]
     assert len(left_out) == 7
     assert there == [title for title in here if title not in left_out]
 
 
 def test_every_figure_of_the_page_is_a_file_that_plotly_opens(finished: tuple[Plan, Ledger], folder: Path) -> None:
-    drawn = figures(*finished)
+    drawn = draw_figures(*finished)
     page = (folder / "report.html").read_text()
     ids = re.findall('<figure id="(.*?)">', page)
     assert len(ids) == len(drawn) == 19
@@ -312,7 +315,7 @@ def test_a_study_of_which_nothing_has_finished_says_what_is_missing(
 ) -> None:
     plan, ledger = finished
     nothing = plan.with_records({})
-    assert figures(nothing, ledger) == []
+    assert draw_figures(nothing, ledger) == []
     write(nothing, ledger, tmp_path / "looks")
     page = (tmp_path / "looks" / "report.html").read_text()
     assert page.count("missing: 2 not run") == 6

@@ -1,0 +1,62 @@
+"""A study with results: what its figures are drawn from."""
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+from study.analysis.results import cell_table, trial_table
+from study.labels import cell_label, label
+from study.ledger.ledger import Ledger
+from study.ledger.states import TrialState
+from study.plan import Plan, Trial
+from study.report.plots.style import MAX_COLORED
+
+MAX_CURVES = 48
+"""Trials whose curves are drawn; of a larger study, those of its first seeds."""
+
+
+class FinishedStudy(NamedTuple):
+    """A study that has results: its plan, its ledger, and the trials reported, at least one."""
+
+    plan: Plan
+    ledger: Ledger
+    trials: Sequence[Trial]
+
+    @property
+    def color_order(self) -> list[str]:
+        """Names of the cells in the order of their colors, the same in all figures: of many, the best first."""
+        cells = cell_table(self.plan)
+        if len(cells) > MAX_COLORED:
+            cells = cells.sort_values("mean", ascending=False, kind="stable")
+        axes = list(self.plan.space.scientific)
+        return [label({axis: cell[axis] for axis in axes}) for cell in cells.to_dict("records")]
+
+    def first_trials(self, key: Callable[[Trial], Hashable]) -> dict[Hashable, Trial]:
+        """Return the first trial for each value of a key."""
+        first: dict[Hashable, Trial] = {}
+        for trial in self.trials:
+            first.setdefault(key(trial), trial)
+        return first
+
+    def curves(self, metric: str) -> pd.DataFrame:
+        """Return columns cell, seed, step and the metric, of at most MAX_CURVES trials."""
+        by_seed = sorted(self.trials, key=lambda trial: trial.candidate.config.seed)[:MAX_CURVES]
+        rows = [
+            (cell_label(trial), trial.candidate.config.seed, step, value)
+            for trial in by_seed
+            for step, value in self.ledger.curve(run_id(trial), metric)
+        ]
+        return pd.DataFrame(rows, columns=["cell", "seed", "step", metric])
+
+
+def finished_table(plan: Plan) -> pd.DataFrame:
+    """Return the rows of `trial_table` whose trials have finished."""
+    table = trial_table(plan)
+    return table[table["state"] == TrialState.FINISHED]
+
+
+def run_id(trial: Trial) -> str:
+    """Return the MLflow run of a finished trial."""
+    assert trial.record is not None, "a finished trial has its record"
+    return trial.record.run_id

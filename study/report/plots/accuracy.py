@@ -1,0 +1,63 @@
+"""Figure of test accuracy along a numeric axis."""
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from study.analysis.intervals import INTERVALS_NOTE
+from study.labels import format_value
+from study.report.plots import style
+from study.report.plots.quantities import ACCURACY_LABEL, quantity_of
+
+MAX_TICKS = 12
+"""Values of an axis that each get a tick; plotly chooses the ticks of more."""
+
+
+def plot_accuracy(frame: pd.DataFrame, axis: str, *, log_x: bool = False) -> go.Figure:
+    """Draw test accuracy against a numeric axis, a line per series; published points are hollow and dotted.
+
+    Args:
+        frame: columns `axis`, series, mean, low, high (0 to 1; low and high of a 95 % interval, NaN for none),
+            published (whether the point is a published value) and source (shown on hovering).
+        log_x: whether the axis is logarithmic.
+    """
+    quantity = quantity_of(axis)
+    order = {name: index for index, name in enumerate(frame["series"].unique())}
+    lines = list(frame.sort_values(axis).groupby(["published", "series", "source"], sort=False))
+    lines.sort(key=lambda line: (line[0][0], order[line[0][1]]))
+    names = [_line_name(str(series), str(source) if published else "") for (published, series, source), _ in lines]
+    caption = f"Bars: {INTERVALS_NOTE} Hollow markers on dotted lines: published values."
+    fig = style.new_figure(f"Test accuracy by {quantity.title}", caption, legend=names)
+    for name, ((published, series, _), line) in zip(names, lines, strict=True):
+        _add_line(fig, line, axis, name, order[series], published=bool(published))
+    values = np.unique(frame[axis].to_numpy(float)) * quantity.factor
+    fig.update_xaxes(title_text=style.escape(quantity.label), type="log" if log_x else "linear")
+    if len(values) <= MAX_TICKS:
+        fig.update_xaxes(tickvals=values.tolist(), ticktext=[format_value(value) for value in values.tolist()])
+    fig.update_yaxes(title_text=ACCURACY_LABEL)
+    return fig
+
+
+def _line_name(series: str, published_by: str) -> str:
+    return ", ".join(part for part in (series, published_by) if part) or "this study"
+
+
+def _add_line(fig: go.Figure, line: pd.DataFrame, axis: str, name: str, index: int, *, published: bool) -> None:
+    mean, low, high = (100 * line[column].to_numpy(float) for column in ("mean", "low", "high"))
+    fig.add_scatter(
+        x=style.as_float32(line[axis].to_numpy(float) * quantity_of(axis).factor),
+        y=style.as_float32(mean),
+        error_y={
+            "type": "data",
+            "array": style.as_float32(np.nan_to_num(high - mean)),
+            "arrayminus": style.as_float32(np.nan_to_num(mean - low)),
+            "visible": bool(np.isfinite(low).any()),
+            "thickness": 1.2,
+        },
+        name=style.wrap(name),
+        text=[style.escape(source) for source in line["source"]],
+        mode="lines+markers",
+        line={"color": style.color(index), "width": 1.5 if published else 2, "dash": "dot" if published else "solid"},
+        marker={"symbol": style.symbol(index) + ("-open" if published else ""), "size": 9},
+        hovertemplate="%{x:g}: %{y:.2f} %<br>%{text}",
+    )

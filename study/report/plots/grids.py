@@ -1,0 +1,139 @@
+"""Figures of a crossed grid: every trial, main effects, interactions."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from study.analysis.anova import adjusted_means
+from study.labels import format_value
+from study.report.plots import style
+from study.report.plots.quantities import ACCURACY_LABEL, quantity_of
+
+ROW_PX = 26
+"""Height of a setting in the figure of main effects."""
+MEANS = "Marginal means (least squares): as if each setting had been run with every setting of the other factors."
+MAX_TICKS = 12
+"""Settings of an axis that each get a tick."""
+MAX_ROOMY_AXES = 4
+"""Axes beside the result that leave room for names in the usual size on a narrow page."""
+SPREAD = 0.35
+"""Width of a bundle of lines, in steps from one setting to the next."""
+COLOR_SCALE = [[0, "rgb(0, 114, 178)"], [0.5, "rgb(150, 150, 150)"], [1, "rgb(213, 94, 0)"]]
+"""Blue over gray to vermilion: distinct for the color-blind, visible on white and on black."""
+
+
+def plot_parallel_coordinates(frame: pd.DataFrame, axes: Sequence[str]) -> go.Figure:
+    """Draw every trial as a line across the axes of its grid to its test accuracy.
+
+    Settings are evenly spaced. The lines through a setting are spread a little, in the order of accuracy: plotly draws
+    one line over the other, so that of a crossed grid only the last would be seen.
+
+    Args:
+        frame: a row per finished trial: a column per axis, and `test_accuracy`, 0 to 1.
+    """
+    caption = (
+        f"{len(frame):,} trials, one line each, from its setting on each axis to its test accuracy; blue: lowest, "
+        "vermilion: highest. Lines through a setting are spread by accuracy. Drag along an axis to filter trials."
+    )
+    fig = style.new_figure("Parallel coordinates: test accuracy", caption, height=420)
+    accuracy = 100 * frame["test_accuracy"].astype(float)
+    result = {"label": _stack(ACCURACY_LABEL), "values": style.as_float32(accuracy)}
+    fig.add_parcoords(
+        dimensions=[*(_dimension(frame[axis], axis, accuracy) for axis in axes), result],
+        line={"color": style.as_float32(accuracy), "colorscale": COLOR_SCALE},
+        domain={"x": [0.07, 0.93]},
+        labelfont={"size": 12 if len(axes) <= MAX_ROOMY_AXES else 10},
+    )
+    room = 3 * style.LINE_PX
+    fig.update_layout(height=fig.layout.height + room, margin_t=fig.layout.margin.t + room)
+    return fig
+
+
+def _dimension(values: pd.Series, axis: str, accuracy: pd.Series) -> dict[str, Any]:
+    """Return an axis of parallel coordinates whose settings stand 1 apart."""
+    is_numeric = {type(value) for value in values} <= {int, float}
+    levels = sorted(set(values)) if is_numeric else list(dict.fromkeys(values))
+    codes = values.map(levels.index).astype(int)
+    factor = quantity_of(axis).factor if is_numeric else 1
+    ticks = range(0, len(levels), -(-len(levels) // MAX_TICKS))
+    return {
+        "label": _stack(quantity_of(axis).label),
+        "values": style.as_float32(codes + SPREAD * (accuracy.groupby(codes).rank(pct=True) - 0.5)),
+        "range": [-SPREAD, len(levels) - 1 + SPREAD],
+        "tickvals": list(ticks),
+        "ticktext": [format_value(levels[at] * factor if is_numeric else levels[at])[:20] for at in ticks],
+    }
+
+
+def _stack(text: str) -> str:
+    """Return a name in at most two short lines, broken at its spaces and dots."""
+    lines = textwrap.wrap(text.replace(".", ". "), 12, break_long_words=False, max_lines=2, placeholder="…")
+    return "<br>".join(style.shorten(line.replace(". ", "."), 14) for line in lines)
+
+
+def plot_main_effects(frame: pd.DataFrame, axes: Sequence[str]) -> go.Figure:
+    """Draw the marginal mean of test accuracy at every value of every axis (see `adjusted_means`).
+
+    Args:
+        frame: as for `plot_parallel_coordinates`.
+    """
+    caption = f"{MEANS} Bars: 95 % intervals over seeds, on these test images."
+    num_values = sum(frame[axis].astype(str).nunique() for axis in axes)
+    title = "Main effects on test accuracy (marginal means)"
+    fig = style.new_figure(title, caption, height=ROW_PX * num_values + 60)
+    for index, axis in enumerate(axes):
+        means = adjusted_means(frame, [axis], [other for other in axes if other != axis])
+        name = style.shorten(quantity_of(axis).title, 24)
+        fig.add_scatter(
+            x=style.as_float32(100 * means["mean"]),
+            y=[f"{name}: {setting}" for setting in _settings(frame[axis], means[axis], 1)],
+            error_x={
+                "type": "data",
+                "array": style.as_float32(100 * (means["high"] - means["mean"]).fillna(0)),
+                "thickness": 1.2,
+            },
+            mode="markers",
+            marker={"color": style.color(index), "symbol": style.symbol(index), "size": 9},
+            hovertemplate="%{y}<br>%{x:.2f} %<extra></extra>",
+            showlegend=False,
+        )
+    fig.update_xaxes(title_text=ACCURACY_LABEL)
+    fig.update_yaxes(autorange="reversed")
+    return fig
+
+
+def plot_interaction(frame: pd.DataFrame, axis: str, by: str, others: Sequence[str] = ()) -> go.Figure:
+    """Draw the marginal mean of test accuracy along an axis, a line for every value of another.
+
+    Args:
+        frame: as for `plot_parallel_coordinates`.
+        others: the grid's other axes, adjusted for.
+    """
+    means = adjusted_means(frame, [by, axis], others)
+    names = dict(zip(means[by], _settings(frame[by], means[by], 1), strict=True))
+    title = f"Interaction of {quantity_of(axis).title} and {quantity_of(by).title}"
+    caption = f"{MEANS} Parallel lines: no interaction."
+    fig = style.new_figure(title, caption, legend=[quantity_of(by).title, *names])
+    for index, (value, line) in enumerate(means.groupby(by, sort=False)):
+        fig.add_scatter(
+            x=_settings(frame[axis], line[axis], quantity_of(axis).factor),
+            y=style.as_float32(100 * line["mean"]),
+            name=names[value],
+            mode="lines+markers",
+            line={"color": style.color(index), "width": 2},
+            marker={"symbol": style.symbol(index), "size": 9},
+            hovertemplate="%{x}: %{y:.2f} %",
+        )
+    fig.update_layout(legend_title={"text": style.escape(quantity_of(by).title), "font": {"size": 12}, "side": "top"})
+    fig.update_xaxes(title_text=style.escape(quantity_of(axis).label), type="category")
+    fig.update_yaxes(title_text=ACCURACY_LABEL)
+    return fig
+
+
+def _settings(values: pd.Series, texts: pd.Series, factor: float) -> list[str]:
+    """Return the values that have these texts (as `adjusted_means` names them) as they are shown, times a factor."""
+    shown = {str(value): format_value(value if factor == 1 else value * factor) for value in values}
+    return [style.shorten(shown[text], 20) for text in texts]

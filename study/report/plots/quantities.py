@@ -1,0 +1,34 @@
+"""Names of the quantities that figures show, with their units."""
+
+from typing import NamedTuple
+
+
+class Quantity(NamedTuple):
+    """Display of a column.
+
+    Attributes:
+        title: its name in a title.
+        label: its name and unit on an axis.
+        factor: what its values are multiplied by to be in that unit.
+    """
+
+    title: str
+    label: str
+    factor: float
+
+
+ACCURACY_LABEL = "test accuracy, %"
+
+QUANTITIES = {
+    "test_curve_accuracy": Quantity("Test accuracy", ACCURACY_LABEL, 100),
+    "val_accuracy": Quantity("Validation accuracy", "validation accuracy, %", 100),
+    "train_loss": Quantity("Training loss", "training loss, nats", 1),
+    "resolution": Quantity("resolution", "resolution, px", 1),
+    "data_fraction": Quantity("data fraction", "training data used, %", 100),
+}
+"""Metrics of a training curve, and axes that have a unit."""
+
+
+def quantity_of(name: str) -> Quantity:
+    """Return how a metric or an axis is shown; one that is not in QUANTITIES by its own name."""
+    return QUANTITIES.get(name, Quantity(name, name, 1))

@@ -1,0 +1,26 @@
+"""Confusion matrix and mistakes against the predictions that went in."""
+
+import numpy as np
+
+from study.report.plots.answers import most_confident_mistakes, plot_confusion_matrix, plot_mistakes
+from tests.study.report.plots.helpers import NASTY, picture_in
+
+
+def test_a_confusion_matrix_is_row_normalized() -> None:
+    heatmap = plot_confusion_matrix(np.array([[3, 1], [0, 4]]), ["cat", NASTY], "lr=0.1").data[0]
+    assert np.allclose(heatmap.z, [[75, 25], [0, 100]])
+
+
+def test_a_class_without_images_is_a_row_of_zeros() -> None:
+    heatmap = plot_confusion_matrix(np.array([[2, 0], [0, 0]]), ["cat", "dog"], "").data[0]
+    assert np.allclose(heatmap.z, [[100, 0], [0, 0]])
+
+
+def test_the_most_confident_mistakes_come_first() -> None:
+    labels, predictions = np.array([0, 1, 0, 1]), np.array([1, 1, 1, 0])
+    confidences = np.array([0.6, 0.99, 0.9, 0.7])
+    assert most_confident_mistakes(labels, predictions, confidences, 2).tolist() == [2, 3]
+    images = [np.full((4, 4, 1), 60 * index, np.uint8) for index in range(4)]
+    figure = plot_mistakes(images, labels, predictions, confidences, ["cat", NASTY], "lr=0.1")
+    assert (picture_in(figure)[0, 0, :3] == 120).all(), "the third image is shown first"
+    assert "The 3 most confident of 3 wrong predictions on 4 test images" in figure.layout.meta["caption"]

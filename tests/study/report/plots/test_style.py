@@ -1,0 +1,81 @@
+"""Look of all figures: names shown letter by letter, colors the same in all figures."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from study.report.plots import style
+from study.report.plots.accuracy import plot_accuracy
+from study.report.plots.answers import plot_confusion_matrix, plot_mistakes
+from study.report.plots.cost import plot_cost
+from study.report.plots.curves import plot_authors_curves, plot_learning_curves, plot_schedules
+from study.report.plots.grids import plot_interaction, plot_main_effects, plot_parallel_coordinates
+from study.report.plots.paper import plot_filters, plot_samples
+from tests.study.report.plots.helpers import NASTY, random_curves
+
+
+def test_names_are_shown_letter_by_letter() -> None:
+    assert style.escape(NASTY) == "&lt;b&gt;x&lt;/b&gt; &amp; %&#123;y}"
+    frame = random_curves(1, 2, 3).assign(cell=NASTY, epoch=1.0, schedule=NASTY, lr=0.1, test_curve_accuracy=0.5)
+    grid = pd.DataFrame({NASTY: [NASTY, "b"] * 2, "c": [1, 1, 2, 2], "test_accuracy": [0.1, 0.2, 0.3, 0.5]})
+    points = pd.DataFrame({NASTY: [1.0], "series": NASTY, "mean": 0.5, "low": 0.4, "high": 0.6})
+    cost = pd.DataFrame({"cell": [NASTY, NASTY], "train_time_s": [1.0, 2.0], "mean": [0.5, 0.4]})
+    authors = pd.DataFrame({"cell": [NASTY], "arm": NASTY, "epoch": 1.0, "val_acc": 90.0})
+    images = [np.zeros((4, 4, 1), np.uint8)]
+    figures = [
+        plot_learning_curves(frame, "val_accuracy"),
+        plot_schedules(frame, NASTY),
+        plot_authors_curves(frame, authors),
+        plot_accuracy(points.assign(published=True, source=NASTY), NASTY),
+        plot_parallel_coordinates(grid, [NASTY, "c"]),
+        plot_cost(cost, device=NASTY, has_frontier=True),
+        plot_main_effects(grid, [NASTY, "c"]),
+        plot_interaction(grid, NASTY, "c"),
+        plot_interaction(grid, "c", NASTY),
+        plot_confusion_matrix(np.eye(2, dtype=int), [NASTY, "b"], NASTY),
+        plot_mistakes(images, np.array([0]), np.array([1]), np.array([0.9]), [NASTY, NASTY], NASTY),
+        plot_filters({NASTY: np.zeros((4, 2, 2, 3))}),
+        plot_samples({NASTY: {NASTY: images}}),
+    ]
+    for figure in figures:
+        texts = list(texts_in(figure.to_dict()))
+        assert not any("<b>x" in text or "%{y}" in text for text in texts), figure.layout.title.text
+        assert any("&lt;b&gt;x" in text for text in texts), figure.layout.title.text
+
+
+def texts_in(part: Any) -> Iterator[str]:
+    """Yield the texts of a figure that plotly reads as HTML and that hold names."""
+    if isinstance(part, str):
+        yield part
+    elif isinstance(part, dict):
+        is_parcoords_axis = "values" in part  # its ticks are plain text
+        for key, value in part.items():
+            if key not in ("hovertemplate", "meta") and not (is_parcoords_axis and key == "ticktext"):
+                yield from texts_in(value)
+    elif isinstance(part, list | tuple | np.ndarray):
+        for value in part:
+            yield from texts_in(value)
+
+
+def test_a_cell_has_one_color_in_all_figures() -> None:
+    """Also where a figure has them in another order, or only some of them; of many cells the first are colored."""
+    order = [f"cell {number}" for number in (3, 1, 7, 0, 2, 5, 4, 6)]
+    cost = pd.DataFrame({"cell": [f"cell {n}" for n in range(8)], "train_time_s": np.arange(8) + 1.0, "mean": 0.5})
+    rates = pd.DataFrame({"cell": ["cell 4", "cell 7"], "schedule": ["a", "b"], "step": 1, "lr": 0.1})
+    authors = pd.DataFrame({"cell": ["cell 1"], "arm": "arm", "epoch": 1.0, "val_acc": 90.0})
+    ours = pd.DataFrame({"cell": ["cell 7", "cell 1"], "seed": 0, "epoch": 1.0, "test_curve_accuracy": 0.5})
+    expected = {cell: style.color(index) for index, cell in enumerate(order[: style.MAX_COLORED])}
+    curves = plot_learning_curves(random_curves(8, 1, 3), "val_accuracy", order).data
+    assert {trace.name: trace.line.color for trace in curves if trace.name in order} == expected
+    points = plot_cost(cost, device="GPU", has_frontier=True, order=order).data
+    assert {trace.name: trace.marker.color for trace in points if trace.name} == expected
+    schedules = plot_schedules(rates, "", order).data
+    assert [trace.line.color for trace in schedules] == [style.TEXT, expected["cell 7"]]
+    drawn = {trace.name: trace.line.color for trace in plot_authors_curves(ours, authors, order).data if trace.name}
+    assert drawn == {"cell 7": expected["cell 7"], "cell 1": expected["cell 1"], "authors: arm": expected["cell 1"]}
+
+
+def test_many_series_differ_in_color_or_symbol() -> None:
+    assert len({(style.color(index), style.symbol(index)) for index in range(49)}) == 49
