@@ -68,8 +68,8 @@ def prune(
 ) -> None:
     """Show what can be removed from the store; --yes removes it.
 
-    These are checkpoints of settled trials, models and reports that newer ones supersede, and runs that were deleted
-    in MLflow. Results stay, and so does what a running process has.
+    These are checkpoints of completed trials, superseded models and reports, and runs deleted in MLflow. Results stay,
+    and so does anything that a running process uses.
     """
     if is_server(store):
         raise InputError(f"--store = {store}: prune needs the folder of a store; what a server keeps is the server's")
@@ -80,13 +80,13 @@ def prune(
         return
     from study.ledger.ledger import Ledger
     from study.ledger.locks import Locks
-    from study.maintenance.prune import described, prunable, remove
+    from study.maintenance.prune import find_prunable, remove, summarize
 
     echo(f"store: {folder}")
     ledger = Ledger(folder)
     locks = Locks(ledger.root / LOCKS)
-    found = prunable(ledger, locks, names, models or ())
-    for line in described(found):
+    found = find_prunable(ledger, locks, names, models or ())
+    for line in summarize(found):
         echo(line)
     if yes:
         remove(found, ledger, locks)

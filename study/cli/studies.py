@@ -80,8 +80,8 @@ def plan(
 
     Where a dataset or weights are not here yet, it shows the trials all the same, and what `fetch` has to get.
     """
-    from study.maintenance.disk_space import disk_line, images_lines
-    from study.maintenance.fetch import missing
+    from study.maintenance.disk_space import disk_line, image_lines
+    from study.maintenance.fetch import find_missing
     from study.model_check import check_models
     from study.plan import is_registered, make_plan, outline
     from study.report.caveats import space_caveats
@@ -93,20 +93,20 @@ def plan(
     records = _ledger(folders).trials() if folders.has_store else {}
     for space in spaces:
         check_models(space)
-        absent = missing(space, folders.data) if is_registered(space) else []
-        if absent:
+        missing = find_missing(space, folders.data) if is_registered(space) else []
+        if missing:
             trials = outline(space, seeds_of(space, seeds))
             out.print(outline_table(space, trials))
             echo(disk_line((trial.candidate.config for trial in trials), trials[0].candidate.config.seed))
             echo(f"{len(trials)} trials; whether they are done is not known, as not all they need is here:")
-            for need in absent:
-                echo(f"  {need.what}: {need.advice}")
+            for requirement in missing:
+                echo(f"  {requirement.name}: {requirement.advice}")
             echo(f"get it with\n  {next_command(context, 'fetch')}")
             datasets = dict.fromkeys(trial.candidate.config.dataset for trial in trials)
             for line in (*space_caveats(space), *caveats(datasets)):
                 echo(line)
             continue
-        for line in images_lines(space, folders):
+        for line in image_lines(space, folders):
             echo(line)
         planned = make_plan(space, seeds_of(space, seeds), folders, records)
         out.print(plan_table(planned))
@@ -248,11 +248,12 @@ def fetch(
     from study.maintenance import fetch as fetching
 
     use_weights_dir(weights_dir)
-    absent = 0
-    for need in fetching.fetch(spaces, expand_path(data_dir), out):
-        echo(f"{'here   ' if need.here else 'MISSING'}  {need.what}" + (f"\n  {need.advice}" if need.advice else ""))
-        absent += not need.here
-    raise typer.Exit(EXIT_SOME_FAILED if absent else EXIT_FINISHED)
+    num_missing = 0
+    for each in fetching.fetch(spaces, expand_path(data_dir), out):
+        state = "present" if each.is_present else "missing"
+        echo(f"{state}  {each.name}" + (f"\n  {each.advice}" if each.advice else ""))
+        num_missing += not each.is_present
+    raise typer.Exit(EXIT_SOME_FAILED if num_missing else EXIT_FINISHED)
 
 
 def _run(
@@ -302,16 +303,16 @@ def _run(
 @contextmanager
 def _naming_all_missing(context: typer.Context, spaces: "list[SearchSpace]", folders: "Folders") -> Iterator[None]:
     """Where a plan fails as something is not here, name all that is not, and the command that gets it."""
-    from study.maintenance.fetch import missing
+    from study.maintenance.fetch import find_missing
 
     try:
         yield
     except InputError as error:
-        absent = {need.what: need for space in spaces for need in missing(space, folders.data)}
-        if not absent or not all(need.can_fetch for need in absent.values()):
+        missing = {each.name: each for space in spaces for each in find_missing(space, folders.data)}
+        if not missing or not all(each.is_fetchable for each in missing.values()):
             raise
         advice = f"get it with `{next_command(context, 'fetch')}`"
-        raise InputError(f"not all that is needed is here: {', '.join(absent)} missing; {advice}") from error
+        raise InputError(f"not all that is needed is here: {', '.join(missing)} missing; {advice}") from error
 
 
 def _progress(todo: "list[Trial]", records: "Mapping[str, TrialRecord]") -> str:

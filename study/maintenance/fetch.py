@@ -1,4 +1,4 @@
-"""Getting what a study needs before it runs, as nodes with GPUs are often offline."""
+"""Download of what a study needs before it runs: nodes with GPUs are often offline."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -22,72 +22,73 @@ SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Need:
-    """One thing a study needs.
+class Requirement:
+    """A dataset or weights that a study needs.
 
     Attributes:
-        what: what it is.
-        here: whether it is on this machine now.
-        can_fetch: whether `fetch` may get it.
-        advice: where it is not here, where it was looked for, or how to get it by hand.
+        is_present: it is on this machine now.
+        is_fetchable: `fetch` can download it.
+        advice: if it is missing, the places searched, or the manual download.
     """
 
-    what: str
-    here: bool
-    can_fetch: bool
+    name: str
+    is_present: bool
+    is_fetchable: bool
     advice: str = ""
 
 
-def fetch(spaces: Iterable[SearchSpace], data_dir: Path, console: Console) -> Iterator[Need]:
-    """Get every dataset and all weights that the spaces name and this machine has not, one after the other.
+def fetch(spaces: Iterable[SearchSpace], data_dir: Path, console: Console) -> Iterator[Requirement]:
+    """Download the missing datasets and weights of the spaces, one after the other.
 
-    What cannot be fetched is no error: it is yielded with the advice to get it by hand.
+    A failed download raises no error: the requirement is yielded with its manual download.
     """
-    datasets, models = _named(spaces)
+    datasets, models = _find_inputs(spaces)
     for dataset in datasets:
         yield _fetch_dataset(dataset, data_dir, console)
     for model in models:
         yield _fetch_weights(model)
 
 
-def missing(space: SearchSpace, data_dir: Path) -> list[Need]:
-    """What the space names and this machine has not; fetches nothing."""
-    datasets, models = _named([space])
-    needs = [*(_dataset_need(dataset, data_dir) for dataset in datasets), *map(_weights_need, models)]
-    return [need for need in needs if not need.here]
+def find_missing(space: SearchSpace, data_dir: Path) -> list[Requirement]:
+    """Return the requirements of a space that are missing; download nothing."""
+    datasets, models = _find_inputs([space])
+    found = [*(_dataset_requirement(dataset, data_dir) for dataset in datasets), *map(_weights_requirement, models)]
+    return [each for each in found if not each.is_present]
 
 
-def _named(spaces: Iterable[SearchSpace]) -> tuple[list[str], list[ModelConfig]]:
-    """The datasets, and the models with pretrained weights, of every trial; each once."""
+def _find_inputs(spaces: Iterable[SearchSpace]) -> tuple[list[str], list[ModelConfig]]:
+    """Return the datasets of all trials, and the models with pretrained weights, each once."""
     configs = [candidate.config for space in spaces for candidate in space.candidates(space.seeds[:1])]
     datasets = dict.fromkeys(config.dataset for config in configs)
     models = dict.fromkeys(config.model for config in configs if config.model.pretrained)
     return list(datasets), list(models)
 
 
-def _dataset_need(dataset: str, data_dir: Path) -> Need:
-    what, can_fetch = f"dataset {dataset}", dataset in DATASETS
+def _dataset_requirement(dataset: str, data_dir: Path) -> Requirement:
+    found = Requirement(name=f"dataset {dataset}", is_present=True, is_fetchable=dataset in DATASETS)
     try:
         reader_for(dataset).find(data_dir)
     except MissingInputError as error:
-        return Need(what=what, here=False, can_fetch=can_fetch, advice=error.details)
+        return replace(found, is_present=False, advice=error.details)
     except (InputError, OSError) as error:
-        return Need(what=what, here=False, can_fetch=can_fetch, advice=str(error))
-    return Need(what=what, here=True, can_fetch=can_fetch)
+        return replace(found, is_present=False, advice=str(error))
+    return found
 
 
-def _fetch_dataset(dataset: str, data_dir: Path, console: Console) -> Need:
-    need = _dataset_need(dataset, data_dir)
-    if need.here or not need.can_fetch:
-        return need
+def _fetch_dataset(dataset: str, data_dir: Path, console: Console) -> Requirement:
+    requirement = _dataset_requirement(dataset, data_dir)
+    if requirement.is_present or not requirement.is_fetchable:
+        return requirement
     spec = DATASETS[dataset]
     try:
         _download(spec, data_dir, console)
-        need = _dataset_need(dataset, data_dir)
+        requirement = _dataset_requirement(dataset, data_dir)
     except InputError as error:
-        need = replace(need, advice=str(error))
-    by_hand = "; ".join(_by_hand(spec, data_dir))
-    return need if need.here else replace(need, advice=f"{need.advice}\n  by hand: {by_hand}")
+        requirement = replace(requirement, advice=str(error))
+    if requirement.is_present:
+        return requirement
+    manual = "; ".join(_manual_downloads(spec, data_dir))
+    return replace(requirement, advice=f"{requirement.advice}\n  manual download: {manual}")
 
 
 def _download(spec: DatasetSpec, data_dir: Path, console: Console) -> None:
@@ -97,8 +98,8 @@ def _download(spec: DatasetSpec, data_dir: Path, console: Console) -> None:
         download_from_hub(spec.hub, data_dir / spec.name)
 
 
-def _by_hand(spec: DatasetSpec, data_dir: Path) -> Iterator[str]:
-    """What a person gets where, and where it belongs."""
+def _manual_downloads(spec: DatasetSpec, data_dir: Path) -> Iterator[str]:
+    """Yield each address with the place for its file."""
     for file in spec.files:
         yield f"{file.url} -> {data_dir / file.path}"
     if spec.hub is not None:
@@ -114,40 +115,40 @@ def _with_progress(file: RemoteFile, data_dir: Path, console: Console) -> None:
         download(file, data_dir, lambda have, total: bar.update(task, completed=have, total=total))
 
 
-def _weights_need(model: ModelConfig) -> Need:
-    what = f"weights of {model.name}"
-    can_fetch = model.weights is None and hub_repo(model.name) is not None
+def _weights_requirement(model: ModelConfig) -> Requirement:
+    is_fetchable = model.weights is None and hub_repo(model.name) is not None
+    found = Requirement(name=f"weights of {model.name}", is_present=True, is_fetchable=is_fetchable)
     try:
         weights_digest(find_weights(model))
     except MissingInputError as error:
-        return Need(what=what, here=False, can_fetch=can_fetch, advice=f"{error.details}; {missing_advice(error)}")
+        return replace(found, is_present=False, advice=f"{error.details}; {missing_advice(error)}")
     except InputError as error:
-        return Need(what=what, here=False, can_fetch=can_fetch, advice=str(error))
-    return Need(what=what, here=True, can_fetch=can_fetch)
+        return replace(found, is_present=False, advice=str(error))
+    return found
 
 
-def _fetch_weights(model: ModelConfig) -> Need:
-    need = _weights_need(model)
+def _fetch_weights(model: ModelConfig) -> Requirement:
+    requirement = _weights_requirement(model)
     repo = hub_repo(model.name)
-    if need.here or not need.can_fetch or repo is None:
-        return need
+    if requirement.is_present or not requirement.is_fetchable or repo is None:
+        return requirement
     silence_hub()
-    from httpx2 import HTTPError  # here, as a plan asks what is missing and gets nothing
+    from httpx2 import HTTPError  # lazy: a plan downloads nothing
     from huggingface_hub import hf_hub_download, hf_hub_url
 
     try:
         _check_blob(Path(hf_hub_download(repo, HUB_FILES[0])))
     except (HTTPError, OSError, InputError) as error:
         url = hf_hub_url(repo, HUB_FILES[0])
-        by_hand = f"by hand: {url} -> {model.name}.safetensors in the folder of --weights-dir ({WEIGHTS_DIR_VARIABLE})"
-        return replace(need, advice=f"{first_line(error)}\n  {by_hand}")
-    return replace(need, here=True, advice="")
+        target = f"{model.name}.safetensors in the folder of --weights-dir ({WEIGHTS_DIR_VARIABLE})"
+        return replace(requirement, advice=f"{first_line(error)}\n  manual download: {url} -> {target}")
+    return replace(requirement, is_present=True, advice="")
 
 
 def _check_blob(path: Path) -> None:
-    """Raise InputError, and delete it, where a file in Hugging Face's cache is not what its name says.
+    """Delete a file in Hugging Face's cache whose SHA-256 is not its name, and raise InputError.
 
-    The cache names a large file by the SHA-256 that the hub states, and checks no more than its size.
+    The cache names a large file by the SHA-256 that the hub states, but checks only its size.
     """
     blob = path.resolve()
     digest = weights_digest(blob)

@@ -1,4 +1,4 @@
-"""What is told of a study's disk space, held against files that were really saved."""
+"""Predicted disk space equals the size of real files."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ VIT_B = FineTuneConfig(dataset="cifar10", resolution=224, steps=1).with_values({
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 @pytest.mark.parametrize("selection", ["last", "best_val"])
-def test_files_have_the_size_that_is_told(
+def test_files_have_the_predicted_size(
     optimizer: str,
     selection: str,
     small: FineTuneConfig,
@@ -31,12 +31,12 @@ def test_files_have_the_size_that_is_told(
     assert (tmp_path / "model.safetensors").stat().st_size == pytest.approx(model_bytes(config), rel=0.1)
 
 
-def test_the_models_of_the_first_seed_are_counted_and_the_largest_checkpoints() -> None:
+def test_models_of_the_first_seed_and_the_largest_checkpoints_are_counted() -> None:
     configs = [VIT_B.with_values({"seed": seed, "optimizer.name": name}) for seed in (0, 1) for name in ("sgd", "adam")]
     assert disk_line(configs, first_seed=0) == "disk: 686.5 MB for 2 models, and up to 3.1 GB per running trial"
     assert disk_line(configs, first_seed=7) == "disk: 0 bytes for 0 models, and up to 3.1 GB per running trial"
 
 
-def test_a_model_whose_size_is_not_known_is_named() -> None:
+def test_a_model_of_unknown_size_is_named() -> None:
     foreign = VIT_B.with_values({"model.name": "vit_tiny_patch16_224"})
-    assert disk_line([VIT_B, foreign], 0).endswith("; without those of vit_tiny_patch16_224, whose size is not known")
+    assert disk_line([VIT_B, foreign], 0).endswith("; not counting vit_tiny_patch16_224 of unknown size")

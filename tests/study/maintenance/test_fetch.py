@@ -26,7 +26,7 @@ from revit.config import FineTuneConfig, ModelConfig
 from revit.datasets.image_store import open_store
 from revit.datasets.registry import DATASETS
 from search_spaces.framework.space import SearchSpace
-from study.maintenance.fetch import fetch, missing
+from study.maintenance.fetch import fetch, find_missing
 
 REPO = "timm/vit_base_patch16_224.orig_in21k"
 COMMIT = "c0ffee" + 34 * "0"
@@ -45,8 +45,8 @@ space = SearchSpace(
     name="asks", question="?", scientific={"optimizer.lr": (0.1,)},
     base=FineTuneConfig(dataset=dataset, resolution=224, steps=1, model=model),
 )
-for need in fetch([space], Path(data_dir), Console()):
-    print(need.here, need.what, need.advice)
+for each in fetch([space], Path(data_dir), Console()):
+    print("present" if each.is_present else "missing", each.name, each.advice)
 """
 
 
@@ -57,13 +57,13 @@ def weights(tmp_path: Path) -> bytes:
 
 
 def run_fetch(tmp_path: Path, *asked: str, **environment: str) -> str:
-    """What `fetch` says of a dataset, and of a model's weights where one is asked for."""
+    """Return the output of `fetch` for a dataset and a model."""
     asked = asked or ("digits", "vit_b16_in21k")
     env = {**os.environ, "HF_HOME": str(tmp_path / "hub"), "HF_HUB_DISABLE_XET": "1", **environment}
     env.pop("REVIT_WEIGHTS_DIR", None)
     done = subprocess.run([sys.executable, "-c", FETCH, str(tmp_path), *asked], env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "etrying" not in done.stderr, "the hub's client tells of each try"
+    assert "etrying" not in done.stderr, "the hub's client logs each try"
     return done.stdout
 
 
@@ -76,40 +76,36 @@ def blobs(tmp_path: Path) -> list[Path]:
     return list((tmp_path / "hub").glob("**/blobs/*"))
 
 
-def test_weights_come_from_the_hub_once_and_then_lie_here(
-    serve: Callable[..., Any], tmp_path: Path, weights: bytes
-) -> None:
+def test_weights_are_downloaded_once(serve: Callable[..., Any], tmp_path: Path, weights: bytes) -> None:
     site = hub(serve, weights, hashlib.sha256(weights).hexdigest())
-    assert "True weights of vit_b16_in21k" in run_fetch(tmp_path, HF_ENDPOINT=site.url)
+    assert "present weights of vit_b16_in21k" in run_fetch(tmp_path, HF_ENDPOINT=site.url)
     [blob] = blobs(tmp_path)
     assert blob.read_bytes() == weights
     asked = len(site.requests)
-    assert "True weights of vit_b16_in21k" in run_fetch(tmp_path, HF_ENDPOINT=site.url)
+    assert "present weights of vit_b16_in21k" in run_fetch(tmp_path, HF_ENDPOINT=site.url)
     assert len(site.requests) == asked
 
 
-def test_a_hub_that_is_busy_is_asked_again_without_a_line_for_every_try(
-    serve: Callable[..., Any], tmp_path: Path, weights: bytes
-) -> None:
+def test_requests_to_a_busy_hub_are_retried_silently(serve: Callable[..., Any], tmp_path: Path, weights: bytes) -> None:
     site = hub(serve, weights, hashlib.sha256(weights).hexdigest())
-    site.num_busy = 2  # a first refusal makes the client ask differently, and only then again and again
-    assert "True weights of vit_b16_in21k" in run_fetch(tmp_path, HF_ENDPOINT=site.url)
+    site.num_busy = 2  # after a first refusal the client changes its request before it retries
+    assert "present weights of vit_b16_in21k" in run_fetch(tmp_path, HF_ENDPOINT=site.url)
     assert len(site.requests) > 1
 
 
-def test_weights_that_arrive_changed_are_not_kept(serve: Callable[..., Any], tmp_path: Path, weights: bytes) -> None:
+def test_corrupted_weights_are_deleted(serve: Callable[..., Any], tmp_path: Path, weights: bytes) -> None:
     site = hub(serve, weights[:-4] + b"\1\1\1\1", hashlib.sha256(weights).hexdigest())
     output = run_fetch(tmp_path, HF_ENDPOINT=site.url)
-    assert "False weights of vit_b16_in21k model.safetensors has the SHA-256" in output
+    assert "missing weights of vit_b16_in21k model.safetensors has the SHA-256" in output
     assert "what was sent is deleted" in output
     assert blobs(tmp_path) == []
 
 
-def test_without_network_it_says_what_to_get_and_where_to_put_it(tmp_path: Path) -> None:
+def test_without_network_the_manual_download_is_shown(tmp_path: Path) -> None:
     output = run_fetch(tmp_path, HF_HUB_OFFLINE="1")
-    assert "True dataset digits" in output
+    assert "present dataset digits" in output
     url = f"https://huggingface.co/{REPO}/resolve/main/model.safetensors"
-    assert f"by hand: {url} -> vit_b16_in21k.safetensors in the folder of --weights-dir" in output
+    assert f"manual download: {url} -> vit_b16_in21k.safetensors in the folder of --weights-dir" in output
 
 
 def table(numbers: range) -> bytes:
@@ -134,7 +130,7 @@ def git_sha1(content: bytes) -> str:
 
 
 def dataset_hub(serve: Callable[..., Any], sent: dict[str, bytes], *, lfs: bool = True, **behavior: Any) -> Any:
-    """A hub with one dataset, which states the digests of TABLES and OTHERS whatever it sends."""
+    """Serve a hub with one dataset; it states the digests of TABLES and OTHERS whatever it sends."""
     stated = TABLES | OTHERS
     tree = []
     headers = {}
@@ -156,71 +152,69 @@ def dataset_hub(serve: Callable[..., Any], sent: dict[str, bytes], *, lfs: bool 
 
 
 @pytest.mark.parametrize("lfs", [True, False])
-def test_a_dataset_comes_from_the_hub_once_and_reads_as_it_was_written(
-    serve: Callable[..., Any], tmp_path: Path, lfs: bool
-) -> None:
+def test_a_dataset_is_downloaded_once_and_can_be_read(serve: Callable[..., Any], tmp_path: Path, lfs: bool) -> None:
     site = dataset_hub(serve, TABLES | OTHERS, lfs=lfs)
-    assert "True dataset plant_health" in run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
+    assert "present dataset plant_health" in run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
     for name, content in TABLES.items():
         assert (tmp_path / "plant_health" / name).read_bytes() == content
     assert not list(tmp_path.glob("*.partial"))
     store = open_store("plant_health", data_dir=tmp_path, cache_dir=tmp_path / "cache")
     assert (store.manifest.num_train, store.manifest.num_test) == (30, 6)
     asked = len(site.requests)
-    assert "True dataset plant_health" in run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
+    assert "present dataset plant_health" in run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
     assert len(site.requests) == asked
 
 
 @pytest.mark.parametrize(("lfs", "kind"), [(True, "SHA-256"), (False, "git SHA-1")])
-def test_a_table_that_arrives_changed_is_deleted_and_the_rest_kept(
+def test_a_corrupted_table_is_deleted_and_the_others_are_kept(
     serve: Callable[..., Any], tmp_path: Path, lfs: bool, kind: str
 ) -> None:
     name = "default/train/0000.parquet"
     changed = TABLES[name][:-1] + b"!"
     site = dataset_hub(serve, TABLES | OTHERS | {name: changed}, lfs=lfs)
     output = run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
-    assert f"False dataset plant_health {name} has the {kind}" in output
+    assert f"missing dataset plant_health {name} has the {kind}" in output
     assert "what was sent is deleted" in output
     assert not (tmp_path / "plant_health").exists()
     [partial] = tmp_path.glob("plant_health.*.partial")
     assert not (partial / name).exists()
     site.files = dict(site.files) | {f"/datasets/{PLANTS}/resolve/{COMMIT}/{name}": TABLES[name]}
     site.requests.clear()
-    assert "True dataset plant_health" in run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
+    assert "present dataset plant_health" in run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
     got = [path for method, path, _ in site.requests if method == "GET" and "/resolve/" in path]
     assert got == [f"/datasets/{PLANTS}/resolve/{COMMIT}/{name}"]
     assert not partial.exists()
 
 
-def test_a_dataset_goes_on_with_the_tables_that_it_lacks(serve: Callable[..., Any], tmp_path: Path) -> None:
-    """The second table is not to be had at first: the first is kept, but not under the dataset's name."""
+def test_a_download_resumes_with_the_missing_tables(serve: Callable[..., Any], tmp_path: Path) -> None:
+    """The second table is unavailable at first: the first is kept, but not under the dataset's name."""
     train, test = TABLES
     site = dataset_hub(serve, OTHERS | {train: TABLES[train]})
     output = run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
-    assert f"False dataset plant_health {PLANTS} cannot be fetched: An error happened" in output
+    assert f"missing dataset plant_health {PLANTS} cannot be fetched: An error happened" in output
     assert not (tmp_path / "plant_health").exists()
     offline = run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url, HF_HUB_OFFLINE="1")
-    assert "False dataset plant_health" in offline, "what is there is not taken for the whole"
+    assert "missing dataset plant_health" in offline, "a part is not taken for the whole"
     site.files = dict(site.files) | {f"/datasets/{PLANTS}/resolve/{COMMIT}/{test}": TABLES[test]}
     site.requests.clear()
-    assert "True dataset plant_health" in run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
+    assert "present dataset plant_health" in run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
     got = [path for method, path, _ in site.requests if method == "GET" and "/resolve/" in path]
     assert got == [f"/datasets/{PLANTS}/resolve/{COMMIT}/{test}"]
 
 
 @pytest.mark.slow  # the hub's client waits between its tries
-def test_a_table_that_breaks_off_is_one_line_and_no_table(serve: Callable[..., Any], tmp_path: Path) -> None:
+def test_an_interrupted_download_is_one_line_and_leaves_no_table(serve: Callable[..., Any], tmp_path: Path) -> None:
     site = dataset_hub(serve, TABLES | OTHERS, break_off_after=50_000)
     output = run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
-    assert f"False dataset plant_health {PLANTS} cannot be fetched: peer closed connection" in output
+    assert f"missing dataset plant_health {PLANTS} cannot be fetched: peer closed connection" in output
     assert len(output.splitlines()) == 2
     [partial] = tmp_path.glob("plant_health.*.partial")
     assert not (partial / "default/train/0000.parquet").exists()
     site.break_off_after = None
-    assert "True dataset plant_health" in run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
+    assert "present dataset plant_health" in run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
 
 
-def test_a_folder_that_is_something_else_is_left_alone(serve: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_left_alone(serve: Callable[..., Any], tmp_path: Path) -> None:
     mine = tmp_path / "plant_health" / "mine.txt"
     mine.parent.mkdir()
     mine.write_text("notes")
@@ -231,7 +225,7 @@ def test_a_folder_that_is_something_else_is_left_alone(serve: Callable[..., Any]
     assert site.requests == []
 
 
-def test_a_repository_without_tables_says_so(
+def test_a_repository_without_tables_is_reported(
     serve: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(TABLES, "default/train/0000.parquet", b"")
@@ -240,7 +234,7 @@ def test_a_repository_without_tables_says_so(
     monkeypatch.delitem(OTHERS, "default/validation/0000.parquet")
     site = dataset_hub(serve, OTHERS)
     output = run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
-    assert f"False dataset plant_health {PLANTS} has no files *.parquet on refs/convert/parquet" in output
+    assert f"missing dataset plant_health {PLANTS} has no files *.parquet on refs/convert/parquet" in output
 
 
 @pytest.mark.parametrize(
@@ -263,18 +257,18 @@ def test_a_repository_without_tables_says_so(
         ),
     ],
 )
-def test_a_dataset_that_cannot_be_had_comes_with_its_page_and_its_folder(
+def test_a_dataset_that_cannot_be_downloaded_is_shown_with_its_page_and_folder(
     tmp_path: Path, dataset: str, advice: str
 ) -> None:
     output = run_fetch(tmp_path, dataset, HF_HUB_OFFLINE="1")
-    assert f"False dataset {dataset} " in output
-    assert f"  by hand: {advice.format(data_dir=tmp_path)}\n" in output
+    assert f"missing dataset {dataset} " in output
+    assert f"  manual download: {advice.format(data_dir=tmp_path)}\n" in output
     assert list(tmp_path.iterdir()) == [tmp_path / "hub"] or not list(tmp_path.iterdir())
 
 
-def test_no_server_is_one_line(tmp_path: Path, free_port: int) -> None:
+def test_an_unreachable_server_is_one_line(tmp_path: Path, free_port: int) -> None:
     output = run_fetch(tmp_path, "weapons", HF_ENDPOINT=f"http://127.0.0.1:{free_port}")
-    assert "False dataset weapons Besedo/artificial_weapon cannot be fetched: " in output
+    assert "missing dataset weapons Besedo/artificial_weapon cannot be fetched: " in output
     assert len(output.splitlines()) == 2
 
 
@@ -283,17 +277,17 @@ def space_of(dataset: str, **model: Any) -> SearchSpace:
     return SearchSpace(name="asks", question="?", scientific={"optimizer.lr": (0.1,)}, base=base)
 
 
-def test_what_is_missing_is_told_and_not_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_requirements_are_returned_without_a_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REVIT_WEIGHTS_DIR", str(tmp_path))
-    assert missing(space_of("digits", pretrained=False), tmp_path) == []
-    absent = missing(space_of("cifar10", name="vit_b16_in21k"), tmp_path)
-    assert [need.what for need in absent] == ["dataset cifar10", "weights of vit_b16_in21k"]
-    assert not any(need.here for need in absent)
+    assert find_missing(space_of("digits", pretrained=False), tmp_path) == []
+    absent = find_missing(space_of("cifar10", name="vit_b16_in21k"), tmp_path)
+    assert [each.name for each in absent] == ["dataset cifar10", "weights of vit_b16_in21k"]
+    assert not any(each.is_present for each in absent)
     assert absent[0].advice.startswith(f"searched {tmp_path}/cifar-10-batches-py and "), "and not its name once more"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_names_all_that_is_missing_and_the_command_that_gets_it(
+def test_run_names_everything_missing_and_the_command_that_gets_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     space = replace(
@@ -312,14 +306,14 @@ def test_a_run_names_all_that_is_missing_and_the_command_that_gets_it(
     assert f"run_study.py fetch asks --data-dir {tmp_path} --weights-dir {tmp_path}`" in line
 
 
-def test_what_several_spaces_need_is_fetched_once(tmp_path: Path) -> None:
+def test_a_requirement_of_several_spaces_is_fetched_once(tmp_path: Path) -> None:
     spaces = [space_of("digits", pretrained=False), space_of("photos", pretrained=False)]
-    needs = list(fetch([*spaces, spaces[0]], tmp_path, Console()))
-    assert [need.what for need in needs] == ["dataset digits", "dataset photos"]
-    assert all(need.here for need in needs)
+    requirements = list(fetch([*spaces, spaces[0]], tmp_path, Console()))
+    assert [each.name for each in requirements] == ["dataset digits", "dataset photos"]
+    assert all(each.is_present for each in requirements)
 
 
-def test_every_dataset_is_packaged_or_can_be_got() -> None:
+def test_every_dataset_is_packaged_or_has_a_source() -> None:
     packaged = {"digits", "mnist_5k", "faces", "textures", "specimens", "photos"}
     for name, spec in DATASETS.items():
         ways = [bool(spec.files), spec.hub is not None, bool(spec.page)]

@@ -1,4 +1,4 @@
-"""What may go goes, and nothing that a table, a report or a running process needs."""
+"""`prune` removes what no table needs, but nothing that a report or a running process uses."""
 
 import shutil
 import sqlite3
@@ -16,16 +16,16 @@ from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.records import Measurement, TrialUpdate, study_tags
 from study.ledger.states import TrialState
-from study.maintenance.prune import Prunable, described, prunable, remove
+from study.maintenance.prune import Prunable, find_prunable, remove, summarize
 
 CONFIG = FineTuneConfig(dataset="digits", steps=1)
-CHECKPOINTS, MODELS = "checkpoints of settled trials", "models that newer ones supersede"
-NAMED = "models that --models names"
-REPORTS, DELETED = "reports that are superseded", "runs that were deleted in MLflow"
+CHECKPOINTS, MODELS = "checkpoints of completed trials", "superseded models"
+NAMED = "models of studies named by --models"
+REPORTS, DELETED = "superseded reports", "runs deleted in MLflow"
 
 
 class Store:
-    """A store of three studies; `plain` is trained anew as `again`, for one reason or another."""
+    """A store of three studies; `plain` is trained again as `again`."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -73,12 +73,12 @@ class Store:
         return self.ledger.artifact(launch, "report")
 
     def found(self, *studies: str, models: tuple[str, ...] = ()) -> list[Prunable]:
-        return prunable(self.ledger, self.locks, studies, models)
+        return find_prunable(self.ledger, self.locks, studies, models)
 
     def names(self, *studies: str, models: tuple[str, ...] = ()) -> dict[str, set[str]]:
         owners: dict[str, set[str]] = {}
         for each in self.found(*studies, models=models):
-            owners.setdefault(each.what, set()).add(each.owner)
+            owners.setdefault(each.kind, set()).add(each.owner)
         return owners
 
     def prune(self, *, models: tuple[str, ...] = ()) -> None:
@@ -98,7 +98,7 @@ def store(tmp_path: Path, new_ledger: Callable[[Path], Ledger]) -> Store:
     return Store(new_ledger(tmp_path / "mlruns"))
 
 
-def test_what_no_table_needs_goes_and_nothing_else(store: Store) -> None:
+def test_only_what_no_table_needs_is_removed(store: Store) -> None:
     found = {
         CHECKPOINTS: {"plain", "again", "shown", "unknown", "shared"},
         MODELS: {"plain"},
@@ -106,33 +106,33 @@ def test_what_no_table_needs_goes_and_nothing_else(store: Store) -> None:
     }
     assert store.names() == found
     before = {path for path in store.ledger.root.rglob("*") if path.suffix != ".lock"}
-    assert store.names() == found, "to look removes nothing"
+    assert store.names() == found, "finding removes nothing"
     assert {path for path in store.ledger.root.rglob("*") if path.suffix != ".lock"} == before
     records = store.ledger.trials()
     store.prune()
     assert store.names() == {}
-    assert store.ledger.trials() == records, "all that the database has of results"
+    assert store.ledger.trials() == records, "all results are kept"
     for identity in ("plain", "again", "shown", "unknown", "shared", "stopped", "lives"):
         folder = store.ledger.artifact(store.runs[identity], "")
         kept = set(NEEDED_FILES) | ({MODEL} if identity != "plain" else set())
         assert {path.name for path in folder.iterdir()} == kept
     work = {path.name for path in (store.ledger.root / "work").iterdir()}
-    assert work == {"stopped", "lives", "deleted"}, "checkpoints to go on from, or that the doctor tells of"
+    assert work == {"stopped", "lives", "deleted"}, "checkpoints to resume from, or that the doctor reports"
     assert store.runs["deleted"] not in {each.run_id for each in store.ledger.run_infos()}
     assert not (store.ledger.root / "artifacts" / store.runs["deleted"]).exists()
 
 
-def test_once_its_process_is_gone_what_it_had_goes_too(store: Store) -> None:
+def test_files_of_a_dead_process_are_prunable(store: Store) -> None:
     store.living.release_all()
     assert "lives" in store.names()[CHECKPOINTS]
 
 
-def test_the_only_model_of_a_place_stays_until_its_study_is_named(store: Store) -> None:
-    """As after `run` and `report`: `run` makes no model again, so nothing that is the newest is surplus."""
+def test_a_model_that_is_not_superseded_stays_until_its_study_is_named(store: Store) -> None:
+    """`run` makes no model again, so the newest is never removed by default."""
     store.prune()
     assert MODELS not in store.names()
     assert all(store.model(identity).exists() for identity in ("again", "shown", "unknown", "shared"))
-    assert store.names(models=("quickstart",)) == {NAMED: {"again"}}, "pos_embed has the shared one as well"
+    assert store.names(models=("quickstart",)) == {NAMED: {"again"}}, "pos_embed uses the shared one as well"
     assert store.names(models=("quickstart", "pos_embed")) == {NAMED: {"again", "shared", "shown"}}
     store.prune(models=("forgotten",))
     assert not store.model("unknown").exists()
@@ -156,7 +156,7 @@ def test_a_model_stays_that_is_the_newest_in_one_of_its_studies(store: Store) ->
     assert "shared" in store.names()[MODELS]
 
 
-def test_a_forged_path_or_identity_is_refused_and_nothing_outside_is_touched(store: Store, tmp_path: Path) -> None:
+def test_a_forged_path_or_identity_is_refused_and_nothing_outside_is_changed(store: Store, tmp_path: Path) -> None:
     """Paths that `..`, a link or another run's id lead elsewhere, and an identity that is a path."""
     mine = tmp_path / "mine" / store.runs["plain"] / "artifacts"
     mine.mkdir(parents=True)
@@ -180,7 +180,7 @@ def test_a_forged_path_or_identity_is_refused_and_nothing_outside_is_touched(sto
     assert [path.name for path in (tmp_path / "mine").rglob("*") if path.is_file()] == [MODEL]
 
 
-def test_artifacts_may_lie_on_another_disk(store: Store, tmp_path: Path) -> None:
+def test_artifacts_can_lie_on_another_disk(store: Store, tmp_path: Path) -> None:
     shutil.move(store.ledger.root / "artifacts", tmp_path / "large")
     (store.ledger.root / "artifacts").symlink_to(tmp_path / "large")
     store.prune()
@@ -188,7 +188,7 @@ def test_artifacts_may_lie_on_another_disk(store: Store, tmp_path: Path) -> None
     assert store.model("again").exists()
 
 
-def test_what_a_process_takes_after_it_was_found_stays(store: Store) -> None:
+def test_anything_locked_since_it_was_found_is_skipped(store: Store) -> None:
     found = store.found()
     store.living.acquire("plain")
     store.living.acquire("deleted")
@@ -197,7 +197,7 @@ def test_what_a_process_takes_after_it_was_found_stays(store: Store) -> None:
     assert store.runs["deleted"] in {each.run_id for each in store.ledger.run_infos()}
 
 
-def test_only_what_is_of_the_studies_that_are_named_goes(store: Store) -> None:
+def test_only_the_named_studies_are_pruned(store: Store) -> None:
     assert store.names("pos_embed") == {CHECKPOINTS: {"shown", "shared"}}
     of_quickstart = {CHECKPOINTS: {"plain", "again", "shared"}, MODELS: {"plain"}, DELETED: {"deleted"}}
     assert store.names("quickstart") == of_quickstart
@@ -208,7 +208,7 @@ def test_the_newest_report_of_each_study_recipe_and_scale_stays(store: Store) ->
     nano = store.report(store.launch("quickstart", scale="nano"))
     new = store.report(store.launch("quickstart"))
     without = store.launch("quickstart")
-    [lock] = [entry.owner for entry in store.ledger.run_infos() if entry.run_id == store.launches["quickstart"]]
+    [lock] = [run.owner for run in store.ledger.run_infos() if run.run_id == store.launches["quickstart"]]
     assert store.names()[REPORTS] == {lock}
     store.living.acquire(lock)
     assert REPORTS not in store.names()
@@ -218,20 +218,20 @@ def test_the_newest_report_of_each_study_recipe_and_scale_stays(store: Store) ->
     assert without in {each.run_id for each in store.ledger.run_infos()}
 
 
-def test_the_files_of_the_store_that_a_store_was_copied_from_are_not_touched(store: Store, tmp_path: Path) -> None:
+def test_pruning_a_copy_leaves_the_original_unchanged(store: Store, tmp_path: Path) -> None:
     shutil.copytree(store.ledger.root, tmp_path / "copy")
     copied = Ledger(tmp_path / "copy")
     locks = Locks(copied.root / "locks")
-    remove(prunable(copied, locks, ()), copied, locks)
+    remove(find_prunable(copied, locks, ()), copied, locks)
     assert store.names().keys() == {CHECKPOINTS, MODELS, DELETED}
     assert store.runs["deleted"] not in {each.run_id for each in copied.run_infos()}, "the copy has files of its own"
     assert store.runs["deleted"] in {each.run_id for each in store.ledger.run_infos()}
     assert store.model("plain").exists()
 
 
-def test_every_path_is_told_with_its_size_before_kinds_and_sum(store: Store) -> None:
+def test_the_summary_lists_paths_then_kinds_then_the_total(store: Store) -> None:
     found = store.found()
-    lines = list(described(found))
+    lines = list(summarize(found))
     work = store.ledger.root / "work"
     assert lines[:7] == [
         *(f"    5.0 kB  {work / name}" for name in ("again", "plain", "shared", "shown", "unknown")),
@@ -239,9 +239,9 @@ def test_every_path_is_told_with_its_size_before_kinds_and_sum(store: Store) -> 
         f"    4.0 kB  {store.ledger.root / 'artifacts' / store.runs['deleted']}",
     ]
     assert lines[7:] == [
-        "   25.0 kB  5 checkpoints of settled trials",
-        "    1.0 kB  1 models that newer ones supersede",
-        "    4.0 kB  1 runs that were deleted in MLflow",
-        "   30.0 kB  in all",
+        "   25.0 kB  5 checkpoints of completed trials",
+        "    1.0 kB  1 superseded models",
+        "    4.0 kB  1 runs deleted in MLflow",
+        "   30.0 kB  total",
     ]
-    assert list(described([])) == ["   0 bytes  in all"]
+    assert list(summarize([])) == ["   0 bytes  total"]
