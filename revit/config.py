@@ -1,47 +1,46 @@
-"""The frozen record that one trial trains, and the only place where defaults live.
+"""The frozen config of one trial, with its defaults.
 
     config = FineTuneConfig(dataset="digits", steps=60)
-    config.with_values({"optimizer.lr": 0.1, "seed": 1})     # another config, checked again
+    config.with_values({"optimizer.lr": 0.1, "seed": 1})     # another config, validated again
 
-Every value is checked when the record is built, so an impossible trial fails where it is written.
-Nothing here imports torch: listing and planning a thousand trials is instant.
+Every value is validated when the config is built: an invalid trial fails where it is written. Nothing here imports
+torch, so that thousands of trials are planned in an instant.
 """
 
-import difflib
-import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, is_dataclass, replace
-from functools import cache
 from operator import attrgetter
 from typing import Any, Literal
 
 from revit.datasets.registry import check_dataset
 from revit.errors import InputError
+from revit.fields import did_you_mean, field_paths
 from revit.models.architectures import MODELS, patch_size
 from revit.validation import check_types, field_types, require, short_repr, with_tuples
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Which network, and what of it is kept from pretraining.
+    """The network, its initialization and its dropout.
 
     Attributes:
-        name: a name of `revit.models.architectures.MODELS`, or any timm classification model's.
-        pretrained: start from its weights; otherwise from its random initialization.
-        weights: the file or folder of them; None to look for it by the model's name. Its content is part
-            of a trial's identity, its name is not.
-        pos_embed: `learned` as the model has it, or `none`: zero and frozen.
-        pos_embed_resize: how position embeddings come to another resolution, once, at load: as `timm`
-            (bicubic, antialiased), `jax` (bilinear, corners aligned) or `hf` (bicubic) does it.
-        head_init: how the new linear head starts (ViT, Appendix B.1.1: zeros); `torch`: by PyTorch's default.
-        dropout: probability, after every dense layer and after the position embedding is added.
-        attn_dropout: probability, on attention weights; a ViT only.
-        head_dropout: probability, on what the head sees.
-        attn_out_proj: whether attention ends in its linear output projection; an untrained ViT only.
-        embed_std: standard deviation that position and class embedding of an untrained ViT are drawn
-            with; None for timm's (.02 and 1e-6).
-        linear_init: how the linear layers of an untrained ViT start, its head excepted: as `timm` does it (normal .02
-            cut off) or by `torch`'s default (uniform, up to 1 / sqrt(inputs), bias included).
+        name: a key of `revit.models.architectures.MODELS`, or the name of any timm classification model.
+        pretrained: load pretrained weights; False for random initialization.
+        weights: file or folder of the weights; None to look it up by the model's name. The identity of a trial has
+            the digest of its content, not its path.
+        pos_embed: position embedding: `learned`, as the model has it, or `none`, zero and frozen.
+        pos_embed_resize: how position embeddings are interpolated to another resolution, once, at load: `timm`
+            (bicubic, antialiased), `jax` (bilinear, corners aligned) or `hf` (bicubic).
+        head_init: initialization of the new linear head; `zeros` as in ViT (Appendix B.1.1), `torch` for PyTorch's
+            default.
+        dropout: probability after every dense layer and after the position embedding.
+        attn_dropout: probability on attention weights; ViT only.
+        head_dropout: probability on the input of the head.
+        attn_out_proj: attention ends in its linear output projection; False for an untrained ViT only.
+        embed_std: standard deviation of the initial position and class embedding of an untrained ViT; None for
+            timm's (.02 and 1e-6).
+        linear_init: initialization of the linear layers of an untrained ViT, except the head: `timm` (truncated
+            normal, .02) or `torch` (uniform up to 1 / sqrt(inputs), bias included).
     """
 
     name: str = "vit_nano"
@@ -62,24 +61,26 @@ class ModelConfig:
         for name in ("dropout", "attn_dropout", "head_dropout"):
             require(0 <= getattr(self, name) < 1, f"model.{name}", getattr(self, name), "at least 0 and below 1")
         require(self.embed_std is None or self.embed_std > 0, "model.embed_std", self.embed_std, "above 0, or None")
-        has_weights = self.name not in MODELS or MODELS[self.name].pretrained or self.weights is not None
-        require(has_weights or not self.pretrained, "model.pretrained", True, f"False: {self.name} has no weights")
-        require(self.pretrained or self.weights is None, "model.weights", self.weights, "None: it is not pretrained")
+        has_weights = self.weights is not None or self.name not in MODELS or MODELS[self.name].pretrained
+        right = f"False: {self.name} has no pretrained weights"
+        require(has_weights or not self.pretrained, "model.pretrained", self.pretrained, right)
+        right = "None: the model is not pretrained"
+        require(self.pretrained or self.weights is None, "model.weights", self.weights, right)
         changed = not self.attn_out_proj or self.embed_std is not None or self.linear_init != "timm"
-        right = "False where attn_out_proj, embed_std or linear_init depart from the model that was trained"
-        require(not (self.pretrained and changed), "model.pretrained", True, right)
+        right = "False where attn_out_proj, embed_std or linear_init differ from the pretrained model"
+        require(not (self.pretrained and changed), "model.pretrained", self.pretrained, right)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """How weights move.
+    """Optimizer hyperparameters.
 
     Attributes:
         name: a key of `revit.training.optimizers.OPTIMIZERS`.
         lr: peak learning rate; the schedule multiplies it.
-        momentum: of SGD (Adam's betas are PyTorch's .9 and .999).
-        weight_decay: on matrices only, never on biases, norms, class token or position embedding.
-        max_grad_norm: largest global L2 norm of the gradient, or None for no clipping.
+        momentum: of SGD; Adam keeps PyTorch's betas, .9 and .999.
+        weight_decay: on matrices only, not on biases, norms, class token or position embedding.
+        max_grad_norm: global L2 norm to which gradients are clipped; None for no clipping.
     """
 
     name: Literal["sgd", "adam", "adamw"] = "sgd"
@@ -99,19 +100,19 @@ class OptimizerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleConfig:
-    """The learning rate over the steps, as a factor of `optimizer.lr`.
+    """Learning rate schedule, as a factor of `optimizer.lr`.
 
     Attributes:
-        name: a key of `revit.training.optimizers.SCHEDULES`.
-        update: whether it moves with every `step`, or stands still for an `epoch` at the value of its first step.
-        warmup_steps: steps of linear rise before the schedule proper begins.
-        t_max: optimizer steps in which `cosine` falls from peak to zero, as T_max of PyTorch's CosineAnnealingLR; past
-            it the rate rises and falls again. None for all steps.
+        name: a key of `revit.training.schedules.SCHEDULES`.
+        update: move the rate at every `step`, or at every `epoch` to the value of its first step.
+        warmup_steps: optimizer steps of linear warmup, before the schedule.
+        t_max: optimizer steps in which `cosine` falls from its peak to zero, as T_max of PyTorch's
+            CosineAnnealingLR; it then rises and falls again. None for all steps.
+        milestones: fractions of all steps, warmup included, after each of which `multistep` divides the rate by ten.
         end_factor: factor that `exponential` reaches after the last step, as end_factor of PyTorch's LinearLR.
-        milestones: shares of all steps, warmup included, after each of which `multistep` divides by ten.
-        plateau_factor: what `plateau` multiplies the rate by, each time the validation loss has not improved for more
-            than `plateau_patience` evaluations.
-        plateau_patience: evaluations without a lower validation loss that `plateau` waits for.
+        plateau_factor: factor by which `plateau` multiplies the rate after more than `plateau_patience` evaluations
+            without a lower validation loss.
+        plateau_patience: evaluations without a lower validation loss that `plateau` tolerates.
     """
 
     name: Literal["cosine", "linear", "exponential", "multistep", "plateau", "constant"] = "cosine"
@@ -128,8 +129,8 @@ class ScheduleConfig:
         require(self.warmup_steps >= 0, "schedule.warmup_steps", self.warmup_steps, "at least 0")
         t_max = self.t_max
         require(t_max is None or t_max > 0, "schedule.t_max", t_max, "above 0, or None")
-        rising = all(0 < share < 1 for share in self.milestones) and list(self.milestones) == sorted(self.milestones)
-        require(rising, "schedule.milestones", self.milestones, "rising shares between 0 and 1")
+        increasing = all(0 < each < 1 for each in self.milestones) and list(self.milestones) == sorted(self.milestones)
+        require(increasing, "schedule.milestones", self.milestones, "increasing fractions between 0 and 1")
         require(0 < self.end_factor <= 1, "schedule.end_factor", self.end_factor, "above 0 and at most 1")
         require(0 < self.plateau_factor < 1, "schedule.plateau_factor", self.plateau_factor, "between 0 and 1")
         require(self.plateau_patience >= 0, "schedule.plateau_patience", self.plateau_patience, "at least 0")
@@ -137,37 +138,36 @@ class ScheduleConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class FineTuneConfig:
-    """All that one trial trains.
+    """Everything that one trial trains with.
 
     Attributes:
-        dataset: a name of `revit.datasets.registry.DATASETS`, or `folder:PATH`.
-        resolution: side of the square images the model sees, in pixels.
-        data_fraction: share of the training images used; nested and stratified.
-        subset_seed: draws which images a fraction holds; separate from `seed`.
-        val_fraction: share of the training split set aside, stratified, to choose by.
-        train_crop: `random_resized` (Inception crop), `resized` (the image squashed to more than the resolution, and
-            cut there), `padded` (squashed to the resolution, framed in black, and cut there) or `none` (the whole
-            image, squashed, as for evaluation).
-        crop_scale: smallest and largest area of a `random_resized` crop, as a share of the image's.
-        resize_factor: side to which `resized` squashes, in multiples of the resolution.
-        crop_padding: width of the frame of `padded`, in pixels.
-        hflip: mirror half of the training images left to right.
-        mixup: parameter of the Beta distribution by which pairs of training images and their labels are mixed, a
-            share per batch (Zhang et al. 2018, arXiv:1710.09412); 0 for none.
+        dataset: a key of `revit.datasets.registry.DATASETS`, or `folder:PATH`.
+        resolution: side of the square input images, in pixels.
+        data_fraction: fraction of the training images used; nested and stratified.
+        subset_seed: draws the images of a fraction; independent of `seed`.
+        val_fraction: fraction of the training split held out for validation, stratified.
+        train_crop: `random_resized` (Inception crop); `resized` (resize without keeping the aspect ratio to
+            `resize_factor` times the resolution, random crop); `padded` (resize to the resolution, pad with black,
+            random crop); `none` (resize only, as for evaluation).
+        crop_scale: smallest and largest area of a `random_resized` crop, as fractions of the image.
+        resize_factor: side to which `resized` resizes, in multiples of the resolution.
+        crop_padding: width of the padding of `padded`, in pixels.
+        hflip: flip training images horizontally with probability .5.
+        mixup: alpha of mixup's Beta distribution, drawn once per batch (Zhang et al. 2018, arXiv:1710.09412); 0 for
+            none.
         normalization: mean and standard deviation of the pixels: `model`, those that the model was trained with;
-            `inception`, 0.5 and 0.5, which gives [-1, 1]; `imagenet` or `cifar10`, those of that dataset's channels.
-        sampling: how an epoch draws images: `shuffled`, each once; or `with_replacement`, as many draws.
-        steps, epochs: the budget: one of the two is given, the other None. An epoch's last batch may be smaller.
-        epoch_images: what an epoch of the budget is counted over: the images `used`, or `all` that the fraction
-            was taken of, so that every fraction is trained for as many steps.
-        batch_size: effective batch, in images.
-        micro_batch: images per forward pass, accumulated to `batch_size`; None for all at once.
-            Changes memory and time; the gradient stays the same (with dropout, the same in expectation:
-            masks are drawn anew). So it is no part of a trial's identity.
-        num_evals: validations during training, evenly spaced, the last one at the last step.
-        test_curve: score the test split at each of them, too; to be looked at beside published curves, never to
-            choose by.
-        selection: which weights are tested: the `last`, or those of the `best_val` accuracy.
+            `inception`, .5 and .5, which gives [-1, 1]; `imagenet` or `cifar10`, those of that dataset's channels.
+        sampling: order of an epoch's images: `shuffled`, each once; or drawn `with_replacement`.
+        steps, epochs: budget: exactly one is given, the other is None. The last batch of an epoch may be smaller.
+        epoch_images: images that an epoch of the budget counts: those `used`, or `all` before `data_fraction`, so
+            that every fraction is trained for the same number of steps.
+        batch_size: effective batch size, in images.
+        micro_batch: images per forward pass, accumulated to `batch_size`; None for all at once. Changes memory and
+            time. The gradient stays the same (with dropout, in expectation): it is not part of a trial's identity.
+        num_evals: evaluations per run on the validation split, evenly spaced, the last one after the last step.
+        test_curve: evaluate on the test split, too, at each of them; for plots beside published curves, never for
+            selection.
+        selection: weights that are tested: the `last`, or those with the best validation accuracy (`best_val`).
         seed: of initialization, data order, crops, flips and dropout.
     """
 
@@ -220,39 +220,31 @@ class FineTuneConfig:
         for name in ("seed", "subset_seed"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         if self.val_fraction == 0:
-            chosen_on_val = self.schedule.name == "plateau" or self.selection == "best_val"
-            require(not chosen_on_val, "val_fraction", 0, "above 0: plateau and best_val look at validation images")
+            needs_val = self.schedule.name == "plateau" or self.selection == "best_val"
+            require(not needs_val, "val_fraction", 0, "above 0: plateau and best_val need validation images")
 
     def with_values(self, values: Mapping[str, object]) -> "FineTuneConfig":
-        """The config with some fields changed, named by dotted path (`optimizer.lr`).
+        """Return the config with some fields changed, named by dotted path (`optimizer.lr`).
 
         Raises:
-            InputError: a path that is no field (names close ones), or a value that does not do.
+            InputError: an unknown path (the message names close ones), or an invalid value.
         """
-        changes: dict[str, dict[str, Any]] = {}
-        owner: Any = type(self)
-        known = _paths(owner)
-        for path, value in values.items():
-            if path not in known:
-                raise InputError(f"{short_repr(path)} is no field of a trial{_did_you_mean(str(path), known)}")
-            part, _, name = path.rpartition(".")
-            changes.setdefault(part, {})[name] = with_tuples(value)
-        own = changes.pop("", {})
-        return replace(self, **own, **{part: replace(getattr(self, part), **new) for part, new in changes.items()})
+        own, parts = _group_by_part(type(self), values)
+        return replace(self, **own, **{part: replace(getattr(self, part), **new) for part, new in parts.items()})
 
     def flat(self) -> dict[str, Any]:
-        """Every value by its dotted path, in the order of the fields."""
+        """Return every value by its dotted path, in the order of the fields."""
         owner: Any = type(self)
-        return {path: attrgetter(path)(self) for path in _paths(owner)}
+        return {path: attrgetter(path)(self) for path in field_paths(owner)}
 
     def num_steps(self, num_used: int, num_all: int) -> int:
-        """Optimizer steps that the budget compiles to.
+        """Return the optimizer steps of the budget.
 
         An epoch is ceil(images / batch_size) steps, as with a DataLoader that keeps its last batch.
 
         Args:
             num_used: training images of the trial.
-            num_all: training images that its fraction was taken of.
+            num_all: training images before `data_fraction`.
         """
         if self.steps is not None:
             return self.steps
@@ -262,36 +254,39 @@ class FineTuneConfig:
 
 
 def steps_per_epoch(num_train: int, batch_size: int) -> int:
-    """Batches that cover `num_train` images once, the last one possibly smaller."""
+    """Return the batches that cover `num_train` images once; the last one may be smaller."""
     return -(-num_train // batch_size)
 
 
 def from_dict(record: Mapping[str, Any]) -> FineTuneConfig:
-    """The config that `dataclasses.asdict`, or JSON, made a nested dict of.
+    """Build a config from the nested dict that `dataclasses.asdict` or JSON made of it.
 
     Raises:
-        InputError: no dict, an unknown field, no dataset, or a value that does not do.
+        InputError: not a dict, an unknown field, no dataset, or an invalid value.
     """
     if not isinstance(record, Mapping):
-        raise InputError(f"{short_repr(record)} is no config: must be a dict of its fields")
+        raise InputError(f"{short_repr(record)} is not a config: must be a dict of its fields")
     if "dataset" not in record:
         raise InputError("the config has no dataset")
-    return typing.cast(FineTuneConfig, _build(FineTuneConfig, record))
+    types = field_types(FineTuneConfig)
+    values: dict[str, object] = {}
+    for name, value in record.items():
+        is_part = isinstance(value, Mapping) and is_dataclass(types.get(name))
+        values |= {f"{name}.{key}": each for key, each in value.items()} if is_part else {name: value}
+    own, parts = _group_by_part(FineTuneConfig, values)
+    return FineTuneConfig(**own, **{part: types[part](**new) for part, new in parts.items()})
 
 
-def _build(owner: type, record: Mapping[str, Any]) -> object:
-    hints = field_types(owner)
-    for name in record:
-        if name not in hints:
-            raise InputError(f"{short_repr(name)} is no field of {owner.__name__}{_did_you_mean(str(name), hints)}")
-    values = {name: _convert(hints[name], value) for name, value in record.items()}
-    return owner(**values)
-
-
-def _convert(hint: Any, value: Any) -> Any:
-    if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
-        return _build(hint, value)
-    return with_tuples(value)
+def _group_by_part(owner: Any, values: Mapping[str, object]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return values by dotted path as keyword arguments: the config's own, and those of each part."""
+    paths = field_paths(owner)
+    parts: dict[str, dict[str, Any]] = {}
+    for path, value in values.items():
+        if path not in paths:
+            raise InputError(f"{short_repr(path)} is not a config field{did_you_mean(str(path), paths)}")
+        part, _, name = path.rpartition(".")
+        parts.setdefault(part, {})[name] = with_tuples(value)
+    return parts.pop("", {}), parts
 
 
 def _check_resolution(resolution: int, model: str) -> None:
@@ -300,24 +295,3 @@ def _check_resolution(resolution: int, model: str) -> None:
     if patch is not None:
         right = f"a multiple of {patch}, the patch size of {model}"
         require(resolution % patch == 0, "resolution", resolution, right)
-
-
-@cache
-def _paths(owner: Any) -> tuple[str, ...]:
-    """Dotted paths of all fields, those of a part in the part's place."""
-    paths: list[str] = []
-    for name, hint in field_types(owner).items():
-        part: Any = hint
-        paths += [f"{name}.{path}" for path in _paths(part)] if is_dataclass(hint) else [name]
-    return tuple(paths)
-
-
-def _did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return the paths that a wrong one is close to, whole or in the field's own name (`lr`), else all there are."""
-    known = list(known)
-    own = {path: path.rpartition(".")[2] for path in known}
-    close_own = difflib.get_close_matches(name.rpartition(".")[2], own.values(), n=3, cutoff=0.75)
-    by_own_name = [path for path in known if own[path] in close_own]
-    whole = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    close = whole or by_own_name if "." in name else by_own_name or whole
-    return f"; did you mean {', '.join(close)}?" if close else f"; fields are {', '.join(known)}"

@@ -1,10 +1,12 @@
-"""The fields of a config as a reader is told them: path, type, default, meaning, all taken from the dataclass."""
+"""The fields of a config class: path, type, default, meaning."""
 
 import dataclasses
+import difflib
 import inspect
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 from revit.validation import describe_type, field_types
@@ -20,8 +22,8 @@ class FieldInfo:
     Attributes:
         path: its dotted path (`optimizer.lr`).
         kind: its type, in words.
-        default: as text; empty where it must be given.
-        meaning: what its class's docstring says of it.
+        default: as text; empty for a required field.
+        meaning: its entry in the docstring of its class.
     """
 
     path: str
@@ -31,7 +33,7 @@ class FieldInfo:
 
 
 def list_fields(owner: Any, prefix: str = "") -> Iterator[FieldInfo]:
-    """Yield every field of a config's class, those of a part in the part's place."""
+    """Yield every field of a config class; those of a nested config take its place."""
     meanings = attribute_docs(owner)
     for field in dataclasses.fields(owner):
         hint, path = field_types(owner)[field.name], f"{prefix}{field.name}"
@@ -42,8 +44,14 @@ def list_fields(owner: Any, prefix: str = "") -> Iterator[FieldInfo]:
             yield FieldInfo(path=path, kind=describe_type(hint), default=default, meaning=meanings[field.name])
 
 
+@cache
+def field_paths(owner: Any) -> tuple[str, ...]:
+    """Return the dotted path of every field, in order."""
+    return tuple(each.path for each in list_fields(owner))
+
+
 def attribute_docs(owner: type) -> dict[str, str]:
-    """Return what the section `Attributes` of a class's docstring says, by attribute; names may share an entry."""
+    """Return the section `Attributes` of a class's docstring, by attribute; names may share an entry."""
     meanings: defaultdict[str, str] = defaultdict(str)
     names: list[str] = []
     for line in (inspect.getdoc(owner) or "").partition("Attributes:\n")[2].splitlines():
@@ -51,4 +59,17 @@ def attribute_docs(owner: type) -> dict[str, str]:
         names, text = (entry[1].split(", "), entry[2]) if entry else (names, line)
         for name in names:
             meanings[name] = f"{meanings[name]} {text.strip()}".lstrip()
-    return dict(meanings)
+    return meanings
+
+
+def did_you_mean(path: str, known: Sequence[str]) -> str:
+    """Return the end of a message on an unknown path: paths close to it, else all paths.
+
+    A path is close as a whole, or by its last name (`lr`).
+    """
+    last_names = {each: each.rpartition(".")[2] for each in known}
+    close_names = difflib.get_close_matches(path.rpartition(".")[2], last_names.values(), n=3, cutoff=0.75)
+    by_name = [each for each in known if last_names[each] in close_names]
+    whole = difflib.get_close_matches(path, known, n=3, cutoff=0.5)
+    close = whole or by_name if "." in path else by_name or whole
+    return f"; did you mean {', '.join(close)}?" if close else f"; fields are {', '.join(known)}"

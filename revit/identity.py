@@ -1,4 +1,4 @@
-"""When two trials are the same trial: the hash of all that determines a result."""
+"""The identity of a trial: the hash of everything that determines its result."""
 
 import hashlib
 import json
@@ -8,14 +8,14 @@ from revit.config import FineTuneConfig
 from revit.models.normalization import normalization_of
 
 TRAINING_VERSION = 2
-"""Bumped by hand when the numbers that training gives change; the golden trace in tests tells."""
+"""Raised by hand when the numerics of training change, which the golden trace of the tests detects."""
 
 NON_IDENTITY_FIELDS = ("dataset", "micro_batch", "steps", "epochs", "epoch_images")
-"""Fields that leave the result as it is, or decide it only through the digests and the number of steps."""
+"""Fields excluded from the hash: no effect on the result, or covered by a digest or num_steps."""
 
 
 def input_digests(data_digest: str, weights_digest: str | None) -> dict[str, str]:
-    """What decides a trial's result beside its config, by name: kept with it, to tell later what has changed."""
+    """Return the inputs of a trial beside its config, by name, so that a later change of one can be named."""
     return {
         "data": data_digest,
         "weights": "none" if weights_digest is None else weights_digest,
@@ -24,34 +24,34 @@ def input_digests(data_digest: str, weights_digest: str | None) -> dict[str, str
 
 
 def identity(config: FineTuneConfig, *, num_steps: int, data_digest: str, weights_digest: str | None) -> str:
-    """16 hexadecimal digits that name the trial, wherever and in whichever study it runs.
+    """Return the identity of a trial: 16 hexadecimal digits, the same on every machine and in every study.
 
     Args:
-        config: the trial's config, its seed included. Dataset and weights count by their content, not by name.
-        num_steps: optimizer steps that its budget compiles to: two budgets that come to the same are one trial.
+        config: config of the trial, with its seed. Dataset and weights count by content, not by name.
+        num_steps: optimizer steps of the budget; budgets with the same steps are the same trial.
         data_digest: digest of the decoded images, labels and splits (`ImageStore.digest`).
-        weights_digest: digest of the pretrained weights, None when it starts from scratch.
+        weights_digest: digest of the pretrained weights; None for random initialization.
     """
-    determines = asdict(config)
+    hashed = asdict(config)
     for name in NON_IDENTITY_FIELDS:
-        del determines[name]
-    del determines["model"]["weights"]
-    determines["normalization"] = normalization_of(config)
+        del hashed[name]
+    del hashed["model"]["weights"]
+    hashed["normalization"] = normalization_of(config)
     record = {
         "training_version": TRAINING_VERSION,
         "data": data_digest,
         "weights": weights_digest,
         "num_steps": num_steps,
-        "config": _numbers_as_floats(determines),
+        "config": _ints_to_floats(hashed),
     }
     text = json.dumps(record, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _numbers_as_floats(value: object) -> object:
-    """So that a learning rate of 1 and of 1.0 are one trial. A bool stays a bool."""
+def _ints_to_floats(value: object) -> object:
+    """Return a value with every int in it as a float: 1 and 1.0 give one identity. A bool stays a bool."""
     if isinstance(value, dict):
-        return {name: _numbers_as_floats(each) for name, each in value.items()}
+        return {name: _ints_to_floats(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_numbers_as_floats(each) for each in value]
+        return [_ints_to_floats(each) for each in value]
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -1,4 +1,4 @@
-"""Fields of a config that cannot have an effect, given the others: known before anything is built."""
+"""Config fields that cannot have an effect, given the values of the others."""
 
 from collections.abc import Callable, Mapping
 
@@ -21,35 +21,38 @@ ACTIVE: Mapping[str, Callable[[FineTuneConfig], bool]] = {
     "num_evals": lambda config: config.schedule.name == "plateau" or config.selection == "best_val",
     "test_curve": lambda config: False,
 }
-"""By field, whether it has an effect on the tested weights; other fields always may. Nothing here guesses: a field that
-is told to have no effect has none."""
+"""Field -> predicate: whether the field affects the tested weights. Fields that are not listed always may."""
 
 
 def without_inactive(config: FineTuneConfig) -> FineTuneConfig:
-    """Return the config that trains the same, with every field that has no effect at its default.
+    """Return an equivalent config, with every inactive field at its default.
 
-    Two configs that come to the same one train the same weights. Not all that do come to the same one.
+    Configs with the same result train the same weights; the converse does not hold.
     """
-    alike = config.with_values({**_plainer_schedule(config), **_plainer_selection(config), **_normalization(config)})
+    simpler = config.with_values(
+        {**_simpler_schedule(config), **_simpler_selection(config), **_explicit_normalization(config)}
+    )
     defaults = FineTuneConfig(dataset=config.dataset, steps=1).flat()
-    return alike.with_values({path: defaults[path] for path, is_active in ACTIVE.items() if not is_active(alike)})
+    return simpler.with_values({path: defaults[path] for path, is_active in ACTIVE.items() if not is_active(simpler)})
 
 
-def _plainer_schedule(config: FineTuneConfig) -> dict[str, object]:
-    """Plateau is constant where it cannot act: the first loss is the best, then come those that are not better."""
-    too_few = (
-        config.num_evals < config.schedule.plateau_patience + 3
-    )  # the last one comes when nothing is left to train
+def _simpler_schedule(config: FineTuneConfig) -> dict[str, object]:
+    """Replace plateau by constant where it has too few evaluations to act.
+
+    The first loss is the best so far, more than `plateau_patience` worse ones follow, and the last evaluation comes
+    after the last step.
+    """
+    too_few = config.num_evals < config.schedule.plateau_patience + 3
     return {"schedule.name": "constant"} if config.schedule.name == "plateau" and too_few else {}
 
 
-def _plainer_selection(config: FineTuneConfig) -> dict[str, object]:
-    """Of one validation, the best is the last."""
+def _simpler_selection(config: FineTuneConfig) -> dict[str, object]:
+    """Replace best_val by last where there is one evaluation."""
     return {"selection": "last"} if config.num_evals == 1 else {}
 
 
-def _normalization(config: FineTuneConfig) -> dict[str, object]:
-    """All of MODELS were trained with `inception`."""
+def _explicit_normalization(config: FineTuneConfig) -> dict[str, object]:
+    """Name the normalization that all of MODELS were trained with."""
     return {"normalization": "inception"} if config.normalization == "model" and config.model.name in MODELS else {}
 
 

@@ -1,4 +1,4 @@
-"""Paths as users give them: which one is meant, and whether it can be read or written before anything depends on it."""
+"""Paths that users give: expanded, then checked before anything depends on them."""
 
 import os
 from pathlib import Path
@@ -7,25 +7,25 @@ from revit.errors import InputError, UnwritableFolderError
 
 
 def expand_path(path: Path) -> Path:
-    """The absolute path that is meant, where `~` stands for a home folder.
+    """Return the absolute path, with `~` expanded to a home folder. The path need not exist.
 
     Raises:
-        InputError: nobody has such a home folder, no path can be so, or it may not be looked at.
+        InputError: no such home folder, not a valid path, or no permission to access it.
     """
     try:
-        meant = path.expanduser().absolute()
-        meant.stat()
-    except (FileNotFoundError, NotADirectoryError):  # whoever wants it to be there says so
+        expanded = path.expanduser().absolute()
+        expanded.stat()
+    except (FileNotFoundError, NotADirectoryError):  # reported where the file is needed
         pass
     except OSError as error:
         raise InputError(f"{path} cannot be used: {error.strerror}") from error
     except (RuntimeError, ValueError) as error:
         raise InputError(f"{path} cannot be used: {error}") from error
-    return meant
+    return expanded
 
 
 def check_regular(path: Path) -> None:
-    """Raise InputError where a path is a pipe, a device or a folder: to read one may never end."""
+    """Raise InputError if a path is a pipe, a device or a folder: reading one may never end."""
     if path.exists() and not path.is_file():
         raise InputError(f"{path} is not a regular file")
 
@@ -44,6 +44,6 @@ def check_writable(folder: Path, role: str) -> None:
         probe = folder / f".writable-{os.getpid()}"
         probe.touch()
         probe.unlink()
-    except (OSError, RecursionError) as error:  # pathlib creates a folder's parents by recursion
+    except (OSError, RecursionError) as error:  # pathlib creates parents by recursion
         reason = error.strerror if isinstance(error, OSError) else "it is nested too deep"
         raise UnwritableFolderError(folder, role, reason or str(error)) from error

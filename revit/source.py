@@ -1,4 +1,4 @@
-"""Tells which source code of this package a process runs, so that two processes can make sure that it is the same."""
+"""Digest of the package's source code, so that two processes can check that they run the same."""
 
 import hashlib
 from importlib import import_module
@@ -9,7 +9,7 @@ FOLDER = Path(__file__).parent
 
 
 def source_digest() -> str:
-    """Return 16 hexadecimal digits that name the package's source files, as they are on disk now."""
+    """Return the digest of the package's source files on disk: 16 hexadecimal digits."""
     digest = hashlib.sha256()
     for path in sorted(FOLDER.rglob("[!.]*.py")):
         content = path.read_bytes()
@@ -23,12 +23,12 @@ SOURCE = source_digest()
 
 
 def import_all() -> str:
-    """Import every module of the package: what is on disk does not count any more from then on.
+    """Import every module of the package, so that later changes on disk have no effect.
 
     Returns:
-        The digest of what was imported; empty where files changed meanwhile.
+        The digest of the imported source; empty if files changed meanwhile.
     """
     before = source_digest()
-    for module in walk_packages([str(Path(__file__).parent)], "revit."):
+    for module in walk_packages([str(FOLDER)], "revit."):
         import_module(module.name)
     return before if before == source_digest() else ""

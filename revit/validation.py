@@ -1,4 +1,4 @@
-"""Holding a record's values against the types that its fields state, and saying in one line what is wrong."""
+"""Validation of dataclasses by the types of their fields, with one-line errors."""
 
 import math
 import types
@@ -11,17 +11,17 @@ from typing import Any, Literal
 from revit.errors import InputError
 
 MAX_NUMBER = 2**63
-"""No number is as large: neither those who count with it nor those who keep it can hold one."""
+"""Exclusive upper bound on numbers: they must fit int64."""
 
 MAX_REPR_CHARS = 200
-"""Characters of a value that a message repeats."""
+"""Maximum length of a value in a message."""
 
 
 def check_types(record: Any, exclude: Collection[str] = ()) -> None:
-    """Raise InputError unless every field of a dataclass has the type it states, and its numbers are usable ones.
+    """Raise InputError unless every field of a dataclass has its declared type, and every number is finite.
 
     Args:
-        exclude: fields that are not looked at.
+        exclude: fields that are not checked.
     """
     owner: Any = type(record)
     for name, hint in field_types(owner).items():
@@ -35,26 +35,31 @@ def check_types(record: Any, exclude: Collection[str] = ()) -> None:
 
 
 def require(holds: bool, name: str, value: object, right: str) -> None:
-    """Raise InputError unless what must hold of a value does."""
+    """Raise InputError unless a condition on a value holds.
+
+    Args:
+        name: of the value, in the message.
+        right: what the value must be, in the message.
+    """
     if not holds:
         raise InputError(f"{name} = {short_repr(value)}: must be {right}")
 
 
 def with_tuples(value: Any) -> Any:
-    """Return a value with a tuple in the place of every list in it, of which records cannot be made."""
+    """Return a value with every list in it replaced by a tuple, as frozen dataclasses need."""
     if isinstance(value, Mapping):
         return {key: with_tuples(each) for key, each in value.items()}
     return tuple(map(with_tuples, value)) if isinstance(value, list | tuple) else value
 
 
 def require_one_line(name: str, value: object) -> None:
-    """Raise InputError unless a value is text that fits into one line of any table."""
+    """Raise InputError unless a value is text of one printable line."""
     fits = isinstance(value, str) and value.isprintable() and bool(value) and value == value.strip()
-    require(fits, name, value, "a text of one line, without spaces around it")
+    require(fits, name, value, "text of one line, without spaces around it")
 
 
 def short_repr(value: object) -> str:
-    """A value as Python writes it; of a very long one, its beginning."""
+    """Return the repr of a value, cut to MAX_REPR_CHARS."""
     try:
         text = repr(value)
     except ValueError:  # Python does not write out numbers of more than 4300 digits
@@ -64,7 +69,7 @@ def short_repr(value: object) -> str:
 
 @cache
 def field_types(owner: Any) -> dict[str, Any]:
-    """The type of each field of a dataclass, by its name."""
+    """Return the type of each field of a dataclass, by its name."""
     hints = typing.get_type_hints(owner)
     return {each.name: hints[each.name] for each in fields(owner)}
 
@@ -91,7 +96,7 @@ def _fits(hint: Any, value: object) -> bool:
 
 
 def _numbers(value: object) -> Iterator[float]:
-    """The numbers that a value is, or that a tuple holds."""
+    """Yield the number that a value is, or every number in a tuple."""
     if isinstance(value, int | float):
         yield value
     if isinstance(value, tuple):
@@ -100,7 +105,7 @@ def _numbers(value: object) -> Iterator[float]:
 
 
 def describe_type(hint: Any) -> str:
-    """Return a type as a reader is told it: `int` is a whole number."""
+    """Return a type in words: `int` is a whole number."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
         return "one of " + ", ".join(inner)
@@ -118,7 +123,7 @@ def describe_type(hint: Any) -> str:
 _KIND_IN_WORDS: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
-    str: "a text",
+    str: "text",
     bool: "True or False",
     object: "anything",
     types.NoneType: "None",

@@ -238,7 +238,7 @@ Claim = Best | BetterThan | Gap | Trend | Interaction | NoDifference | Matches
 
 def _check_claim(claim: Claim) -> None:
     check_types(claim)
-    require(claim.quote.isprintable(), "quote", claim.quote, "a text of one line")
+    require(claim.quote.isprintable(), "quote", claim.quote, "text of one line")
 
 
 def _check_several(name: str, values: tuple[Value, ...]) -> None:

@@ -70,7 +70,7 @@ WRONG = {
         {"base": BASE.with_values({"val_fraction": 0.0}), "nuisance": {"optimizer.lr": (0.1,)}},
         "val_fraction is 0",
     ),
-    "an axis of two lines": ({"scientific": {"a\nb": {"a": {"steps": 1}}}}, "must be a text of one line"),
+    "an axis of two lines": ({"scientific": {"a\nb": {"a": {"steps": 1}}}}, "must be text of one line"),
     "an axis without a name": ({"scientific": {"": {"a": {"steps": 1}}}}, "axis = ''"),
     "a label with an escape": ({"scientific": {"pace": {"\x1b[31m": {"steps": 1}}}}, "axis pace, label = '\\x1b[31m'"),
     "a label of spaces": ({"scientific": {"pace": {" ": {"steps": 1}}}}, "axis pace, label = ' '"),

@@ -75,5 +75,5 @@ def test_axes_shows_every_axis_with_type_default_and_meaning(
 ) -> None:
     text = shown(["axes"], monkeypatch, capsys)
     assert "\noptimizer.name: one of sgd, adam, adamw [default: sgd]\n    a key of" in text
-    assert text.startswith("dataset: a text\n    a name of")
+    assert text.startswith("dataset: text\n    a key of")
     assert "\nseed:" not in text
