@@ -1,7 +1,4 @@
-"""The questions, as data: one module per study, each with a `SPACE`.
-
-Adding a study is adding a module here. Nothing in this package imports torch or ray.
-"""
+"""Studies as data: one module per study, each with a `SPACE`. Add a study by adding a module (docs/new_study.md)."""
 
 import difflib
 import importlib
@@ -18,10 +15,10 @@ def names() -> list[str]:
 
 
 def load(name: str) -> SearchSpace:
-    """The search space of a study.
+    """Return the search space of a study.
 
     Raises:
-        InputError: there is no such study (names the known ones), or its module makes no valid space.
+        InputError: an unknown study (names the known ones), or its module has no valid space.
     """
     if name not in names():
         close = difflib.get_close_matches(name, names(), n=1)
@@ -31,7 +28,7 @@ def load(name: str) -> SearchSpace:
         module = importlib.import_module(f"{__name__}.{name}")
     except InputError as error:
         raise InputError(f"search_spaces/{name}.py: {error}") from error
-    except Exception as error:  # a module is code, and may raise anything
+    except Exception as error:  # a module may raise anything
         raise InputError(f"search_spaces/{name}.py cannot be read: {type(error).__name__}: {error}") from error
     space = getattr(module, "SPACE", None)
     if not isinstance(space, SearchSpace):

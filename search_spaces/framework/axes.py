@@ -1,4 +1,4 @@
-"""Axes of a search space: their values, the points of their crossing, and what makes them valid."""
+"""Axes of a search space: levels, the points of their crossing, validation."""
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The axes and values that a claim names: checked against those of its study, or replaced by those it trained."""
+"""Axis values that a claim names: checked against its study, replaced by trained values."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -11,7 +11,7 @@ _AXIS_FIELD = {
     **dict.fromkeys(("value", "values", "among", "low", "high", "published"), "axis"),
     **dict.fromkeys(("larger", "smaller"), "moderator"),
 }
-"""For a claim's field that holds values of an axis: the field that names the axis."""
+"""The field that names the axis, for each field of a claim that holds values."""
 
 
 def check_claim(claim: Claim, axes: Mapping[str, tuple[Value, ...]]) -> None:

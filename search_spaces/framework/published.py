@@ -1,4 +1,4 @@
-"""What others measured: `published.csv`, a row per published accuracy, with its source."""
+"""Published accuracies: the rows of `published.csv`, each with its source."""
 
 import csv
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from search_spaces.framework.claims import Value
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """One published test accuracy, of a single run where its note says nothing else.
+    """One published test accuracy, of a single run unless its note says otherwise.
 
     Attributes:
         table: the paper's table whose study shows it.
@@ -36,7 +36,7 @@ class Published:
 
     @property
     def point(self) -> Mapping[str, Value]:
-        """Its value on every axis on which the studies of its table compare."""
+        """Value on every axis that the study of its table compares."""
         return {
             "dataset": self.dataset,
             "model.name": self.model,
@@ -45,24 +45,24 @@ class Published:
             "optimizer.name": self.optimizer,
             "schedule.name": self.schedule,
             "model.pos_embed": self.pos_embed,
-            **_BESIDES.get(self.table, {}),
+            **_EXTRA_VALUES.get(self.table, {}),
         }
 
     @property
     def identifying_axes(self) -> frozenset[str]:
-        """Axes on which a cell must equal `point` to be the one that was measured.
+        """Axes on which a cell must equal `point` to be shown beside it.
 
-        A number of the paper's tables stands beside its cell, whatever recipe trains that. One from elsewhere stands
-        beside the same experiment only.
+        A number from the paper's tables is shown beside its cell, whatever the recipe. A number from elsewhere is
+        shown beside the same experiment only.
         """
-        if self.source not in QUOTED:
+        if self.source not in TABLE_SOURCES:
             return frozenset(self.point)
-        return frozenset({*TABLE_AXES[self.table], *_BESIDES.get(self.table, {})})
+        return frozenset({*TABLE_AXES[self.table], *_EXTRA_VALUES.get(self.table, {})})
 
 
 @cache
 def published() -> tuple[Published, ...]:
-    """Every row of `published.csv`, in its order."""
+    """Return the rows of `published.csv`, in its order."""
     text = files(__package__).joinpath("published.csv").read_text(encoding="utf-8")
     return tuple(_row(fields) for fields in csv.DictReader(text.splitlines()))
 
@@ -75,9 +75,9 @@ TITLE = (
 )
 AUTHORS = "Seonjin Hwang, Jewoo Kwak and Jiwon Park"
 URL = "https://github.com/passiona2z/RE_ViT"
-"""Of the paper's code and notebooks, as the paper gives it."""
-QUOTED = (PAPER, "vit_2021")
-"""Sources of what the paper's tables have: its own numbers, and those of the ViT paper that Table 1 quotes."""
+"""Repository of the paper's code and notebooks, as the paper names it."""
+TABLE_SOURCES = (PAPER, "vit_2021")
+"""Sources of the paper's tables: its own numbers, and those of the ViT paper that Table 1 quotes."""
 
 TABLE_AXES: Mapping[int, tuple[str, ...]] = {
     1: ("dataset",),
@@ -87,14 +87,14 @@ TABLE_AXES: Mapping[int, tuple[str, ...]] = {
     5: ("optimizer.name", "schedule.name"),
     6: ("model.pos_embed",),
 }
-"""Axes along which the cells of a table differ. All else is as the paper trained, which a recipe may do differently."""
+"""Axes on which the cells of a table differ. Other values are the paper's; a recipe may train others."""
 
-_BESIDES: Mapping[int, Mapping[str, Value]] = {
+_EXTRA_VALUES: Mapping[int, Mapping[str, Value]] = {
     3: {"budget": "matched epochs"},
     5: {"optimizer.lr": 1e-3},
     6: {"image": "reported"},
 }
-"""By table, the values of its experiment on axes that its study has and the paper has not."""
+"""Values of a table's experiment on axes that its study adds to the paper's."""
 
 
 def _row(fields: Mapping[str, str]) -> Published:

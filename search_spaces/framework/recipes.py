@@ -1,8 +1,9 @@
-"""Recipes: how the experiments are trained, by the paper's text, by its authors' code, and by those they follow.
+"""Recipes: named base configs, each from a published source.
 
-A recipe is a function from what a trial is about to the values of its config; what a study sets itself wins over it.
-`vit_2021` is "An Image is Worth 16x16 Words" (Appendix B.1.1) with its released code, `bit_hyperrule` is "Big Transfer"
-(section 3.3) with its released code. docs/recipes.md tells where they differ and what each leaves open.
+A recipe is a function from a RecipeContext to config values. Values that a study sets itself override them. `paper` is
+the reproduced paper's text, `authors` its authors' code. `vit_2021` is "An Image is Worth 16x16 Words" (Appendix B.1.1)
+with its released code, `bit_hyperrule` is "Big Transfer" (section 3.3) with its released code. docs/recipes.md compares
+them.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,18 +21,18 @@ SCRATCH, SCRATCH_224 = "vit_cifar_scratch", "vit_p16_scratch"
 CIFAR = ("cifar10", "cifar100")
 FLOWERS_SPLITS = ("flowers102", "flowers102_nelorth")
 FLOWERS = "flowers"
-"""What studies call Flowers-102 in the split that their recipe trains on. A split's own name means that split."""
+"""Name of Flowers-102 in studies: the split that the recipe trains on. The name of a split means that split."""
 
 NUM_PROCESSES = {VIT: 4, BIT: 2}
-"""GPUs that the authors' numbers are consistent with: batches of 32 and of 64 on each make 128."""
+"""GPUs of the authors, as inferred: batches of 32 (ViT) and 64 (BiT) on each make 128."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeContext:
-    """What a recipe is asked for.
+    """Facts about a trial from which a recipe derives its values.
 
     Attributes:
-        table: the paper's table whose experiment it is; None for a new question.
+        table: the paper's table whose experiment it repeats; None for a new question.
         dataset, data_fraction: as in the config.
         model, optimizer, schedule: their names where the study sets them, else None.
     """
@@ -49,12 +50,12 @@ class RecipeContext:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A named way of training.
+    """Base config of a study.
 
     Attributes:
-        values: the config's values for what it is asked about.
-        flowers: the split of Flowers-102 that it trains on.
-        nuisance: axes that it tunes on validation images, where the study does not set them itself.
+        values: function from a trial's context to config values.
+        flowers: split of Flowers-102 that it trains on.
+        nuisance: axes that it tunes on validation images, unless the study sets their fields itself.
     """
 
     title: str
@@ -64,35 +65,35 @@ class Recipe:
 
 
 def steps(count: int) -> Values:
-    """A budget in optimizer steps."""
+    """Return a budget in optimizer steps."""
     return {"steps": count, "epochs": None}
 
 
 def epochs(count: float) -> Values:
-    """A budget in epochs."""
+    """Return a budget in epochs."""
     return {"steps": None, "epochs": count}
 
 
-def weight_decay(about: RecipeContext) -> float:
-    """None, as in all four sources; but AdamW, which none of them uses, would without it be Adam."""
-    return 0.05 if about.optimizer == "adamw" else 0.0
+def weight_decay(context: RecipeContext) -> float:
+    """Return no weight decay, as in all four sources; but 0.05 for AdamW, which without it would be Adam."""
+    return 0.05 if context.optimizer == "adamw" else 0.0
 
 
-def _sgd(about: RecipeContext, *, lr: float, max_grad_norm: float | None) -> Values:
-    """The optimizer of all four sources; a study that compares optimizers sets its own name."""
+def _sgd(context: RecipeContext, *, lr: float, max_grad_norm: float | None) -> Values:
+    """Return the optimizer of all four sources; a study that compares optimizers overrides its name."""
     return {
         "optimizer.name": "sgd",
         "optimizer.lr": lr,
         "optimizer.momentum": 0.9,
-        "optimizer.weight_decay": weight_decay(about),
+        "optimizer.weight_decay": weight_decay(context),
         "optimizer.max_grad_norm": max_grad_norm,
     }
 
 
 def cycling_cosine(t_max: int, num_processes: int) -> Values:
-    """The learning rate of the authors' code: CosineAnnealingLR(T_max=epochs), stepped every batch by every process.
+    """Return the schedule of the authors' code: CosineAnnealingLR(T_max=epochs), stepped every batch by every process.
 
-    The rate does not decay: it goes up and down all through the run, with T_max / N steps from peak to zero.
+    The learning rate does not decay: it oscillates during the whole run, with T_max / N steps from peak to zero.
     """
     return {"schedule.name": "cosine", "schedule.t_max": t_max / num_processes}
 
@@ -103,78 +104,78 @@ PARAMETER_STUDY: Values = {
     "schedule.plateau_patience": 1,
     "num_evals": 10,
 }
-"""The schedules of Table 5, which only its code describes: one validation an epoch."""
+"""Parameters of the schedules of Table 5, from its code; the text has none. One validation per epoch."""
 
 
-def paper(about: RecipeContext) -> Values:
-    """As the paper's text says; where it says nothing, as the ViT paper that it follows, then as its code."""
+def paper(context: RecipeContext) -> Values:
+    """Return values of the paper's text; where it has none, of the ViT paper that it follows, then of its code."""
     values: Values = {
         "model.name": VIT,
         "model.head_init": "zeros",
         "model.pos_embed_resize": "jax",
         "resolution": 384,
         "crop_scale": (0.05, 1.0),
-        **_sgd(about, lr=0.01, max_grad_norm=1.0),
+        **_sgd(context, lr=0.01, max_grad_norm=1.0),
         "schedule.name": "cosine",
         "schedule.warmup_steps": 0,
         "batch_size": 128,
-        "val_fraction": 0.02 if about.dataset in CIFAR else 0.1,
+        "val_fraction": 0.02 if context.dataset in CIFAR else 0.1,
         "selection": "last",
-        **_authors_budget(about),
+        **_authors_budget(context),
     }
-    if about.table == 5:
+    if context.table == 5:
         values |= {"model.name": VIT_IN1K, "model.dropout": 0.1, "resolution": 224, "batch_size": 32, **PARAMETER_STUDY}
-    if about.table == 6:
-        values |= _from_scratch(about) | {"model.dropout": 0.1}
+    if context.table == 6:
+        values |= _from_scratch(context) | {"model.dropout": 0.1}
     return values
 
 
-def authors(about: RecipeContext) -> Values:
-    """As the authors' code ran, but for one thing: nothing is chosen on test images.
+def authors(context: RecipeContext) -> Values:
+    """Return values of the authors' code, except that nothing is selected on test images.
 
-    Theirs scored and chose on the test split (D10). Here it is scored as often, as `test_curve`; where they chose an
-    epoch, or lowered the rate, a part of the training split takes the test split's place.
+    Their code evaluated and selected on the test split. Here the test split is evaluated as often, as `test_curve`;
+    where they selected an epoch, or lowered the learning rate, a part of the training split replaces it.
     """
-    if about.table == 5:
-        return _authors_parameter_study(about)
-    if about.table == 6:
-        return _authors_ablation(about)
-    model = about.model or VIT
-    t_max = _authors_epochs(about)
+    if context.table == 5:
+        return _authors_parameter_study(context)
+    if context.table == 6:
+        return _authors_ablation(context)
+    model = context.model or VIT
+    t_max = _authors_epochs(context)
     return {
         "model.name": model,
         "model.head_init": "normal" if model == BIT else "trunc_normal",
         "model.pos_embed_resize": "hf",
         "resolution": 384,
         "crop_scale": (0.08, 1.0),
-        **_sgd(about, lr=0.01, max_grad_norm=1.0),
+        **_sgd(context, lr=0.01, max_grad_norm=1.0),
         "batch_size": 128,
         "val_fraction": 0.0,
         "selection": "last",
         "test_curve": True,
-        "num_evals": t_max if about.table in (3, 4) else 5,
+        "num_evals": t_max if context.table in (3, 4) else 5,
         **cycling_cosine(t_max, NUM_PROCESSES.get(model, 1)),
-        **_authors_budget(about),
+        **_authors_budget(context),
     }
 
 
-def _authors_epochs(about: RecipeContext) -> int:
-    """Epochs that their scripts were given, as far as it shows: 9 for Flowers-102, else 7."""
-    return 9 if about.dataset in FLOWERS_SPLITS else 7
+def _authors_epochs(context: RecipeContext) -> int:
+    """Return the epochs of their scripts' defaults: 9 for Flowers-102, else 7."""
+    return 9 if context.dataset in FLOWERS_SPLITS else 7
 
 
-def _authors_budget(about: RecipeContext) -> Values:
-    """Tables 1 and 2 stop after a number of steps, 3 and 4 after a number of epochs, 5 after 10 epochs."""
-    if about.table == 5:
+def _authors_budget(context: RecipeContext) -> Values:
+    """Return the budget: steps for Tables 1 and 2, epochs for Tables 3 and 4, 10 epochs for Table 5."""
+    if context.table == 5:
         return epochs(10)
-    by_steps = about.table in (None, 1, 2) and about.dataset in CIFAR + FLOWERS_SPLITS
+    by_steps = context.table in (None, 1, 2) and context.dataset in CIFAR + FLOWERS_SPLITS
     if by_steps:
-        return steps(2500 if about.dataset in CIFAR else 500)
-    return epochs(_authors_epochs(about))
+        return steps(2500 if context.dataset in CIFAR else 500)
+    return epochs(_authors_epochs(context))
 
 
-def _authors_parameter_study(about: RecipeContext) -> Values:
-    schedule = about.schedule or "cosine"
+def _authors_parameter_study(context: RecipeContext) -> Values:
+    schedule = context.schedule or "cosine"
     return {
         "model.name": VIT_IN1K,
         "model.head_init": "zeros",
@@ -183,7 +184,7 @@ def _authors_parameter_study(about: RecipeContext) -> Values:
         "resolution": 224,
         "train_crop": "none",
         "hflip": False,
-        **_sgd(about, lr=1e-3, max_grad_norm=1.0),
+        **_sgd(context, lr=1e-3, max_grad_norm=1.0),
         "schedule.name": schedule,
         "schedule.update": "step" if schedule == "linear" else "epoch",
         "batch_size": 32,
@@ -195,8 +196,8 @@ def _authors_parameter_study(about: RecipeContext) -> Values:
     }
 
 
-def _authors_ablation(about: RecipeContext) -> Values:
-    own = {
+def _authors_ablation(context: RecipeContext) -> Values:
+    unpublished_in_text = {
         "model.attn_out_proj": False,
         "model.attn_dropout": 0.1,
         "model.embed_std": 1.0,
@@ -205,13 +206,13 @@ def _authors_ablation(about: RecipeContext) -> Values:
         "sampling": "with_replacement",
         "normalization": "cifar10",
     }
-    values = _from_scratch(about) | {"model.dropout": 0.1, "test_curve": True}
-    return values if about.model == SCRATCH_224 else values | own  # that one's script is not published
+    values = _from_scratch(context) | {"model.dropout": 0.1, "test_curve": True}
+    return values if context.model == SCRATCH_224 else values | unpublished_in_text  # no script for 224 px
 
 
-def _from_scratch(about: RecipeContext) -> Values:
-    """What is known of Table 6 only from its code, and of the run at 224 px from its log."""
-    model = about.model or SCRATCH
+def _from_scratch(context: RecipeContext) -> Values:
+    """Return the values of Table 6, from its code, and of the run at 224 px, from its log."""
+    model = context.model or SCRATCH
     if model not in (SCRATCH, SCRATCH_224):
         raise InputError(f"model.name = {model!r}: Table 6 trains {SCRATCH} or {SCRATCH_224} from scratch")
     at_32 = {
@@ -247,34 +248,36 @@ def _from_scratch(about: RecipeContext) -> Values:
     }
 
 
-def vit_2021(about: RecipeContext) -> Values:
-    """The original: batch 512, one zero head, cosine after warmup; the rate is chosen of four on a part of train."""
-    _only_fine_tunes("vit_2021", about)
+def vit_2021(context: RecipeContext) -> Values:
+    """Return values of the ViT paper: batch 512, zero head, warmup and cosine; the learning rate is tuned."""
+    _only_fine_tunes("vit_2021", context)
     lengths: dict[str, int] = {**dict.fromkeys(CIFAR, 10_000), **dict.fromkeys(FLOWERS_SPLITS, 500)}
-    length = lengths.get(about.dataset, 2500)  # VTAB's, for sets that the paper does not fine-tune on
+    length = lengths.get(context.dataset, 2500)  # of VTAB, for datasets that the paper does not fine-tune on
     return {
         "model.name": VIT,
         "model.head_init": "zeros",
         "model.pos_embed_resize": "jax",
         "resolution": 384,
         "crop_scale": (0.05, 1.0),
-        **_sgd(about, lr=0.01, max_grad_norm=1.0),
+        **_sgd(context, lr=0.01, max_grad_norm=1.0),
         "schedule.name": "cosine",
         "schedule.warmup_steps": 100 if length == 500 else 500,
         "batch_size": 512,
-        "val_fraction": 0.02 if about.dataset in CIFAR else 0.1,
+        "val_fraction": 0.02 if context.dataset in CIFAR else 0.1,
         "selection": "last",
         **steps(length),
     }
 
 
-def bit_hyperrule(about: RecipeContext) -> Values:
-    """One rule for every dataset: length, mixup and resolution follow from its size."""
-    _only_fine_tunes("bit_hyperrule", about)
-    if about.dataset not in DATASETS:
-        raise InputError(f"recipe bit_hyperrule goes by the size of a dataset, which is not known of {about.dataset}")
-    spec = DATASETS[about.dataset]
-    is_small = spec.num_train * about.data_fraction < 20_000
+def bit_hyperrule(context: RecipeContext) -> Values:
+    """Return values of BiT-HyperRule: length, mixup and resolution follow from the size of the dataset."""
+    _only_fine_tunes("bit_hyperrule", context)
+    if context.dataset not in DATASETS:
+        raise InputError(
+            f"recipe bit_hyperrule depends on the size of the dataset, which is unknown for {context.dataset}"
+        )
+    spec = DATASETS[context.dataset]
+    is_small = spec.num_train * context.data_fraction < 20_000
     length = {
         True: {**steps(500), "schedule.warmup_steps": 100, "schedule.milestones": (0.4, 0.6, 0.8), "mixup": 0.0},
         False: {**steps(10_000), "schedule.warmup_steps": 500, "schedule.milestones": (0.3, 0.6, 0.9), "mixup": 0.1},
@@ -286,29 +289,31 @@ def bit_hyperrule(about: RecipeContext) -> Values:
         "model.head_init": "zeros",
         "model.pos_embed_resize": "jax",
         "train_crop": "resized",
-        **_sgd(about, lr=0.003, max_grad_norm=None),
+        **_sgd(context, lr=0.003, max_grad_norm=None),
         "schedule.name": "multistep",
         "batch_size": 512,
-        "val_fraction": 0.02 if about.dataset in CIFAR else 0.1,
+        "val_fraction": 0.02 if context.dataset in CIFAR else 0.1,
         "selection": "last",
         **(tiny_images if spec.tiny else larger_images),
         **length,
     }
 
 
-def _only_fine_tunes(recipe: str, about: RecipeContext) -> None:
-    if about.table == 6:
-        raise InputError(f"recipe {recipe} says nothing of training from scratch (Table 6); known are paper, authors")
+def _only_fine_tunes(recipe: str, context: RecipeContext) -> None:
+    if context.table == 6:
+        raise InputError(
+            f"recipe {recipe} does not cover training from scratch (Table 6); those that do: paper, authors"
+        )
 
 
 RECIPES: dict[str, Recipe] = {
-    "paper": Recipe(title="as the paper's text says", values=paper, flowers="flowers102_nelorth"),
-    "authors": Recipe(title="as its authors' code ran", values=authors, flowers="flowers102_nelorth"),
+    "paper": Recipe(title="the paper's text", values=paper, flowers="flowers102_nelorth"),
+    "authors": Recipe(title="its authors' code", values=authors, flowers="flowers102_nelorth"),
     "vit_2021": Recipe(
-        title="as the ViT paper fine-tunes",
+        title="the ViT paper",
         values=vit_2021,
         flowers="flowers102",
         nuisance={"optimizer.lr": (0.001, 0.003, 0.01, 0.03)},
     ),
-    "bit_hyperrule": Recipe(title="as Big Transfer fine-tunes", values=bit_hyperrule, flowers="flowers102"),
+    "bit_hyperrule": Recipe(title="Big Transfer", values=bit_hyperrule, flowers="flowers102"),
 }

@@ -1,4 +1,4 @@
-"""Scales: how large the models, images and budgets of a study are.
+"""Scales: sizes of a study's models, images, budgets.
 
 A scale is a function from a config at the paper's scale to its own. `nano` runs on a CPU: models that this project
 pretrained on Fashion-MNIST at 28 px, real images that installed packages ship, budgets of seconds. It shows how studies

@@ -1,4 +1,4 @@
-"""A search space: a recipe or a base config, the axes a study compares, and the seeds; compiled to configs.
+"""A search space: base config, axes, seeds; compiled to the configs of trials.
 
 SPACE = SearchSpace(
     name="resolution",
