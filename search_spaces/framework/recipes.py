@@ -58,7 +58,6 @@ class Recipe:
         nuisance: axes that it tunes on validation images, unless the study sets their fields itself.
     """
 
-    title: str
     values: Callable[[RecipeContext], Values]
     flowers: str
     nuisance: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
@@ -74,18 +73,16 @@ def epochs(count: float) -> Values:
     return {"steps": None, "epochs": count}
 
 
-def weight_decay(context: RecipeContext) -> float:
-    """Return no weight decay, as in all four sources; but 0.05 for AdamW, which without it would be Adam."""
-    return 0.05 if context.optimizer == "adamw" else 0.0
-
-
 def _sgd(context: RecipeContext, *, lr: float, max_grad_norm: float | None) -> Values:
-    """Return the optimizer of all four sources; a study that compares optimizers overrides its name."""
+    """Return the optimizer of all four sources; a study that compares optimizers overrides its name.
+
+    None of them decays weights, or uses AdamW, which without weight decay would be Adam.
+    """
     return {
         "optimizer.name": "sgd",
         "optimizer.lr": lr,
         "optimizer.momentum": 0.9,
-        "optimizer.weight_decay": weight_decay(context),
+        "optimizer.weight_decay": 0.05 if context.optimizer == "adamw" else 0.0,
         "optimizer.max_grad_norm": max_grad_norm,
     }
 
@@ -273,9 +270,7 @@ def bit_hyperrule(context: RecipeContext) -> Values:
     """Return values of BiT-HyperRule: length, mixup and resolution follow from the size of the dataset."""
     _only_fine_tunes("bit_hyperrule", context)
     if context.dataset not in DATASETS:
-        raise InputError(
-            f"recipe bit_hyperrule depends on the size of the dataset, which is unknown for {context.dataset}"
-        )
+        raise InputError(f"recipe bit_hyperrule needs the size of the dataset, which is unknown for {context.dataset}")
     spec = DATASETS[context.dataset]
     is_small = spec.num_train * context.data_fraction < 20_000
     length = {
@@ -301,19 +296,12 @@ def bit_hyperrule(context: RecipeContext) -> Values:
 
 def _only_fine_tunes(recipe: str, context: RecipeContext) -> None:
     if context.table == 6:
-        raise InputError(
-            f"recipe {recipe} does not cover training from scratch (Table 6); those that do: paper, authors"
-        )
+        raise InputError(f"recipe {recipe} does not cover training from scratch (Table 6); paper and authors do")
 
 
 RECIPES: dict[str, Recipe] = {
-    "paper": Recipe(title="the paper's text", values=paper, flowers="flowers102_nelorth"),
-    "authors": Recipe(title="its authors' code", values=authors, flowers="flowers102_nelorth"),
-    "vit_2021": Recipe(
-        title="the ViT paper",
-        values=vit_2021,
-        flowers="flowers102",
-        nuisance={"optimizer.lr": (0.001, 0.003, 0.01, 0.03)},
-    ),
-    "bit_hyperrule": Recipe(title="Big Transfer", values=bit_hyperrule, flowers="flowers102"),
+    "paper": Recipe(values=paper, flowers="flowers102_nelorth"),
+    "authors": Recipe(values=authors, flowers="flowers102_nelorth"),
+    "vit_2021": Recipe(values=vit_2021, flowers="flowers102", nuisance={"optimizer.lr": (0.001, 0.003, 0.01, 0.03)}),
+    "bit_hyperrule": Recipe(values=bit_hyperrule, flowers="flowers102"),
 }

@@ -238,7 +238,7 @@ def test_what_fine_tunes_only_refuses_to_train_from_scratch(recipe: str) -> None
 
 def test_bits_rule_refuses_a_dataset_of_unknown_size() -> None:
     with pytest.raises(
-        InputError, match=r"bit_hyperrule goes by the size of a dataset, .* not known of folder:/flowers"
+        InputError, match=r"bit_hyperrule needs the size of the dataset, .* unknown for folder:/flowers"
     ):
         config_of("bit_hyperrule", None, {"dataset": "folder:/flowers"})
 
