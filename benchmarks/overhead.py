@@ -31,7 +31,7 @@ from revit.datasets.image_store import open_store
 from search_spaces.framework.space import SearchSpace
 from study.cli.main import GC_THRESHOLDS
 from study.execution.cluster import start_ray
-from study.execution.resources import Resources
+from study.execution.resources import ResourceRequest
 from study.execution.runner import run_plan
 from study.layout import TUNE
 from study.ledger.ledger import Ledger
@@ -174,7 +174,7 @@ def ours(count: int, warm_after: int) -> Ours:
         plan = make_plan(SPACE, tuple(range(count)), folders, {})
         lines = _Lines(warm_after)
         begun = time.perf_counter()
-        result = run_plan(plan, ledger, Console(file=lines), Resources(), {})
+        result = run_plan(plan, ledger, Console(file=lines), ResourceRequest(), {})
         seconds = time.perf_counter() - begun
         growth = _memory() - lines.noted
     ended = list(result.states.values())

@@ -16,7 +16,7 @@ from rich.console import Console
 import search_spaces
 from benchmarks.ratios import BenchmarkResult, time_call
 from study.execution.cluster import find_nodes, start_ray
-from study.execution.resources import Resources, share_of
+from study.execution.resources import ResourceRequest, grant_resources
 from study.execution.runner import run_plan
 from study.ledger.ledger import Ledger
 from study.plan import Folders, make_plan
@@ -29,23 +29,23 @@ def measure(*, tiny: bool) -> list[BenchmarkResult]:
         assert space.base is not None
         space = replace(space, base=space.base.with_values({"steps": 5, "resolution": 8}), seeds=(0,))
     start_ray()
-    resources = Resources()
-    slots = share_of(resources, find_nodes()).num_slots
+    request = ResourceRequest()
+    num_concurrent = grant_resources(request, find_nodes()).max_concurrent_trials
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folders = Folders(store=folder / "mlruns", data=folder, cache=folder / "cache")
         ledger = Ledger(folders.store)
         plan = make_plan(space, space.seeds, folders, {})
-        seconds = time_call(lambda: run_plan(plan, ledger, Console(file=io.StringIO()), resources, {}))
+        seconds = time_call(lambda: run_plan(plan, ledger, Console(file=io.StringIO()), request, {}))
         trained = [record.metrics["train_time_s"] for record in ledger.trials().values()]
     total = sum(trained)
     return [
         BenchmarkResult(
             what=f"{len(plan.trials)} trials of {space.name}, from when Ray is up to the end",
-            against=f"their training steps, on {slots} slots",
-            ratio=seconds * slots / total,
+            against=f"their training steps, {num_concurrent} at a time",
+            ratio=seconds * num_concurrent / total,
             target=1.15,
             at_least=False,
-            remarks=f"{seconds:.1f} s against {total:.1f} s / {slots}, {total / len(trained):.1f} s a trial",
+            remarks=f"{seconds:.1f} s against {total:.1f} s / {num_concurrent}, {total / len(trained):.1f} s a trial",
         )
     ]

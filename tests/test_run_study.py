@@ -26,7 +26,7 @@ from revit.training.fine_tune import evenly_spaced_steps
 from study import RAY_BEYOND_THIS_MACHINE
 from study.cli.console import EXIT_INTERRUPTED
 from study.execution import cluster
-from study.execution.resources import Node, Orders, Resources, share_of
+from study.execution.resources import Node, ResourceRequest, grant_resources
 from study.ledger.ledger import Ledger, tracking_uri
 from study.ledger.states import TrialState
 from study.plan import Plan
@@ -502,9 +502,8 @@ def test_compile_reaches_every_trial_and_what_is_compiled_is_kept_beside_the_ima
 ) -> None:
     asked: list[bool] = []
 
-    def no_training(plan: Plan, ledger: Ledger, console: Console, resources: Resources, tags: object) -> None:
-        orders = Orders(plan, share_of(resources, [Node(cpus=2, gpus=0)]), tmp_path, tmp_path)
-        asked.append(orders.order(plan.trials[0], alone=False).compiled)
+    def no_training(plan: Plan, ledger: Ledger, console: Console, request: ResourceRequest, tags: object) -> None:
+        asked.append(grant_resources(request, [Node(cpus=2, gpus=0)]).compiled)
         raise KeyboardInterrupt
 
     monkeypatch.setattr("study.execution.runner.run_plan", no_training)

@@ -115,10 +115,10 @@ def call(tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
     monkeypatch.setenv("REVIT_CACHE_DIR", str(cache_dir))
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
 
-    def no_training(plan: Any, ledger: Any, console: Any, resources: Any, tags: Any) -> None:
-        from study.execution.resources import Node, share_of
+    def no_training(plan: Any, ledger: Any, console: Any, request: Any, tags: Any) -> None:
+        from study.execution.resources import Node, grant_resources
 
-        share_of(resources, [Node(cpus=2, gpus=0)])
+        grant_resources(request, [Node(cpus=2, gpus=0)])
         raise KeyboardInterrupt
 
     def no_network(*_: Any, **__: Any) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -34,6 +34,7 @@ from study.cli.options import (
     seeds_of,
     spaces_of,
 )
+from study.execution.resources import ResourceRequest
 from study.ledger.states import TrialState
 from study.system.signals import handled
 
@@ -53,15 +54,6 @@ StrictEnvironment = Annotated[
         help="Refuse a table that mixes devices, precisions, numbers of threads, or versions of torch or timm.",
     ),
 ]
-
-
-class Asked(TypedDict):
-    """What a command asks for each trial, as `study.execution.resources.Resources` takes it."""
-
-    cpus_per_trial: int | None
-    gpus_per_trial: float | None
-    compiled: bool
-    address: str | None
 
 
 def plan(
@@ -155,17 +147,14 @@ def run(
     Exit code: 0 all finished, 1 some failed, 2 wrong input, 130 interrupted (Ctrl-C, SIGTERM, SIGHUP).
     """
     folders = folders_of(store, data_dir, weights_dir, cache_dir, skip_broken=skip_broken)
-    asked: Asked = {
-        "cpus_per_trial": cpus_per_trial,
-        "gpus_per_trial": gpus_per_trial,
-        "compiled": compiled,
-        "address": address,
-    }
+    request = ResourceRequest(
+        cpus_per_trial=cpus_per_trial, gpus_per_trial=gpus_per_trial, compiled=compiled, address=address
+    )
     if compiled:  # trials share what is compiled, and so do later commands
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folders.cache / "compiled"))
     try:
         with handled(signal.default_int_handler):
-            code = _run(context, spaces_of(study, scale, recipe), seeds, folders, asked, strict_environment)
+            code = _run(context, spaces_of(study, scale, recipe), seeds, folders, request, strict_environment)
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
     if code == EXIT_INTERRUPTED:
@@ -261,7 +250,7 @@ def _run(
     spaces: "list[SearchSpace]",
     seeds: int | None,
     folders: "Folders",
-    asked: Asked,
+    request: ResourceRequest,
     strict_environment: bool,
 ) -> int:
     """Run one study after the other, once all of them are known to be able to start."""
@@ -278,23 +267,20 @@ def _run(
         from study.analysis.mixed_environments import check_uniform
         from study.execution.environment import expected
 
-        here = expected(
-            cpus_per_trial=asked["cpus_per_trial"], gpus_per_trial=asked["gpus_per_trial"], compiled=asked["compiled"]
-        )
+        here = expected(request)
         for planned in plans:
             check_uniform(planned, here if planned.to_run else None)
     if todo:
-        from study.execution.resources import Resources
         from study.execution.runner import check_runnable
 
-        check_runnable(todo, Resources(**asked))
+        check_runnable(todo, request)
     code = EXIT_FINISHED
     for number, planned in enumerate(plans, start=1):
         if todo:
             records = ledger.retry(ledger.trials, log=echo)
         if len(plans) > 1:
             echo(f"\nstudy {number} of {len(plans)}, {_progress(todo, records)}")
-        code = max(code, _run_one(planned.with_records(records), ledger, records, asked, this_command(context)))
+        code = max(code, _run_one(planned.with_records(records), ledger, records, request, this_command(context)))
         if code == EXIT_INTERRUPTED:
             break
     return code
@@ -323,7 +309,7 @@ def _progress(todo: "list[Trial]", records: "Mapping[str, TrialRecord]") -> str:
 
 
 def _run_one(
-    planned: "Plan", ledger: "Ledger", records: "Mapping[str, TrialRecord]", asked: Asked, command: str
+    planned: "Plan", ledger: "Ledger", records: "Mapping[str, TrialRecord]", request: ResourceRequest, command: str
 ) -> int:
     todo = planned.to_run
     num_all = len({trial.identity for trial in planned.trials})
@@ -331,11 +317,10 @@ def _run_one(
     out.print(f"{num_all} trials, {num_all - len(todo)} done, {len(todo)} to run")
     code = EXIT_FINISHED
     if todo:
-        from study.execution.resources import Resources
         from study.execution.runner import run_plan
         from study.system.provenance import launch_tags
 
-        result = run_plan(planned, ledger, out, Resources(**asked), tags=launch_tags(command))
+        result = run_plan(planned, ledger, out, request, tags=launch_tags(command))
         records = ledger.retry(ledger.trials, log=echo)
         planned = planned.with_records(records)
         code = _tell_failures(planned, ledger, result)

@@ -24,9 +24,9 @@ from study.execution.failures import (
 )
 from study.execution.progress import StudyProgress
 from study.execution.recorder import Recorder
-from study.execution.resources import Orders
 from study.execution.searcher import Stateless, Stopper, TrialSearcher
 from study.execution.trainable import clear_work
+from study.execution.trial_task import TrialTask
 from study.labels import trial_label
 from study.layout import ARTIFACTS
 from study.ledger.locks import Locks, LocksLostError
@@ -43,6 +43,9 @@ LOOK_AT_RAY_S = 2.0
 class TuneCallback(Stateless, tune.Callback):
     """Hands what Tune sees to the recorder and the progress display, and decides about failures.
 
+    Args:
+        work: folder of all trials' work folders.
+
     Attributes:
         stopped: why the study was stopped before its end; empty where it was not.
     """
@@ -52,14 +55,14 @@ class TuneCallback(Stateless, tune.Callback):
         recorder: Recorder,
         progress: StudyProgress,
         plan: Plan,
-        queue: TrialSearcher,
+        searcher: TrialSearcher,
         stopper: Stopper,
-        orders: Orders,
         locks: Locks,
+        work: Path,
     ) -> None:
         self.stopped = ""
-        self._orders = orders
-        self._queue = queue
+        self._work = work
+        self._searcher = searcher
         self._stopper = stopper
         self._locks = locks
         self._trials = {trial.identity: trial for trial in plan.trials}
@@ -86,7 +89,7 @@ class TuneCallback(Stateless, tune.Callback):
         """
         if self._locks.lost:
             self.stop(f"the study was stopped: {LocksLostError()}")
-        if fault := self._recorder.fault or self._queue.fault:
+        if fault := self._recorder.fault or self._searcher.fault:
             self.stop(f"the study was stopped: {fault}")
         if time.monotonic() - self._ray_seen > LOOK_AT_RAY_S:
             if not ray_is_alive():
@@ -169,12 +172,12 @@ class TuneCallback(Stateless, tune.Callback):
             self._losses[identity] = loss
             if loss.times_in_a_row > MOST_LOST:
                 return False
-            self._queue.again(identity)
+            self._searcher.requeue(identity)
             return True
         for_memory = failure in ("device out of memory", "host out of memory")
-        if not for_memory or not self._orders.share.is_shared or self._queue.was_alone(identity):
+        if not for_memory or not self._searcher.can_requeue_exclusively(identity):
             return False
-        self._queue.alone_again(identity)
+        self._searcher.requeue_exclusively(identity)
         return True
 
     def _stop_where_all_fail_alike(self, alike: Signature, text: str) -> None:
@@ -200,16 +203,16 @@ class TuneCallback(Stateless, tune.Callback):
 
     def _begin(self, identity: str) -> None:
         self._begun.add(identity)
-        self._recorder.started(identity, self._queue.found.get(identity))
+        self._recorder.started(identity, self._searcher.found.get(identity))
 
     def _let_go(self, identity: str, written: TrialState) -> None:
         if written.is_terminal:
-            clear_work(self._orders.work / identity)
+            clear_work(self._work / identity)
         self._locks.release(identity)
 
     def _end(self, identity: str, state: TrialState, *, message: str, failure: str = "", traceback: str = "") -> None:
-        work = self._orders.work / identity
-        self._queue.ended(identity)
+        work = self._work / identity
+        self._searcher.ended(identity)
         if identity not in self._begun:  # no worker came to begin it
             self._begin(identity)
         self._recorder.ended(
@@ -233,8 +236,8 @@ class _Loss(NamedTuple):
 
 
 def _identity(trial: TuneTrial) -> str:
-    identity: str = trial.config["order"]["identity"]
-    return identity
+    task: TrialTask = trial.config["task"]
+    return task.identity
 
 
 def _error_of(trial: TuneTrial) -> BaseException:

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from study.execution.resources import ResourceRequest
+
 if TYPE_CHECKING:
     import torch
 
@@ -23,10 +25,10 @@ def describe(device: "torch.device", *, num_threads: int, compiled: bool) -> dic
     }
 
 
-def expected(*, cpus_per_trial: int | None, gpus_per_trial: float | None, compiled: bool) -> dict[str, str]:
+def expected(request: ResourceRequest) -> dict[str, str]:
     """Return what the next trial on this machine would run on."""
     import torch
 
-    on_gpu = torch.cuda.is_available() and gpus_per_trial != 0
-    num_threads = 1 if on_gpu else cpus_per_trial or 1
-    return describe(torch.device("cuda" if on_gpu else "cpu"), num_threads=num_threads, compiled=compiled)
+    on_gpu = torch.cuda.is_available() and request.gpus_per_trial != 0
+    num_threads = 1 if on_gpu else request.cpus_per_trial or 1
+    return describe(torch.device("cuda" if on_gpu else "cpu"), num_threads=num_threads, compiled=request.compiled)

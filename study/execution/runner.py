@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from study.execution.cluster import find_nodes, ray_is_alive, start_ray
 from study.execution.failures import MOST_LOST, RayLostError
 from study.execution.progress import StudyProgress
 from study.execution.recorder import Recorder
-from study.execution.resources import Orders, Resources, share_of
+from study.execution.resources import ResourceRequest, grant_resources
 from study.execution.searcher import Stopper, TrialSearcher
 from study.execution.trainable import train_trial
+from study.execution.trial_task import TrialTask, make_task
 from study.layout import LOCKS, STOP_FILE, TUNE, WORK
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
@@ -53,7 +55,7 @@ class RunResult:
     stopped: str
 
 
-def check_runnable(trials: list[Trial], resources: Resources) -> None:
+def check_runnable(trials: list[Trial], request: ResourceRequest) -> None:
     """Raise InputError for what can be known to fail before Ray starts.
 
     Models that the project does not ship are built and run once, without memory for their tensors, and their weights
@@ -64,21 +66,21 @@ def check_runnable(trials: list[Trial], resources: Resources) -> None:
         from revit.models.build import check_model
 
         check_model(trial.candidate.config, trial.weights)
-    if resources.gpus_per_trial is not None and resources.gpus_per_trial > 1:
+    if request.gpus_per_trial is not None and request.gpus_per_trial > 1:
         one = "a trial trains on one GPU: ask for 1, or for a fraction of it"
-        raise InputError(f"--gpus-per-trial = {resources.gpus_per_trial:g}: {one}")
+        raise InputError(f"--gpus-per-trial = {request.gpus_per_trial:g}: {one}")
     check_temporary_folder()
-    if resources.address is not None:
+    if request.address is not None:
         return  # what the cluster has is known once it is joined
-    if resources.gpus_per_trial:
+    if request.gpus_per_trial:
         import torch
 
         there = torch.cuda.device_count()
-        if resources.gpus_per_trial > there:
-            raise InputError(f"--gpus-per-trial = {resources.gpus_per_trial:g}: this machine has {there}")
+        if request.gpus_per_trial > there:
+            raise InputError(f"--gpus-per-trial = {request.gpus_per_trial:g}: this machine has {there}")
     cpus = os.cpu_count() or 1
-    if resources.cpus_per_trial is not None and resources.cpus_per_trial > cpus:
-        raise InputError(f"--cpus-per-trial = {resources.cpus_per_trial}: this machine has {cpus}")
+    if request.cpus_per_trial is not None and request.cpus_per_trial > cpus:
+        raise InputError(f"--cpus-per-trial = {request.cpus_per_trial}: this machine has {cpus}")
 
 
 def check_temporary_folder() -> None:
@@ -99,7 +101,7 @@ def _is_shipped(trial: Trial) -> bool:
     return trial.candidate.config.model == plain and trial.weights is not None and trial.weights.parent == PACKAGED
 
 
-def run_plan(plan: Plan, ledger: Ledger, console: Console, resources: Resources, tags: dict[str, str]) -> RunResult:
+def run_plan(plan: Plan, ledger: Ledger, console: Console, request: ResourceRequest, tags: dict[str, str]) -> RunResult:
     """Train every trial of the plan that is not settled; write all that happens to the ledger.
 
     Other processes may do so on the same store at the same time: each trial is trained by one of them, and each waits
@@ -115,15 +117,16 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, resources: Resources,
     def log(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    start_ray(resources.address, log=log)
-    share = share_of(resources, find_nodes())
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(share.num_slots)  # so many workers start at a time
+    start_ray(request.address, log=log)
+    grant = grant_resources(request, find_nodes())
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(grant.max_concurrent_trials)  # so many workers start at a time
     launch, lock, locks = begin_launch(plan.space.name, {**plan.space.tags, **tags}, ledger, log)
     ledger.retry(lambda: clean_up(ledger, locks), log=log)
     plan = plan.with_records(ledger.retry(ledger.trials, log=log))  # another run may have ended since it was made
     folder = ledger.root / TUNE / lock
-    orders = Orders(plan, share, ledger.root / WORK, folder / STOP_FILE)
-    stopper = Stopper(console, orders.stop_file)
+    work, stop_file = ledger.root / WORK, folder / STOP_FILE
+    kept_seed = plan.trials[0].candidate.config.seed
+    stopper = Stopper(console, stop_file)
     recorder = Recorder(
         ledger,
         launch=launch,
@@ -132,21 +135,22 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, resources: Resources,
         locks=locks,
         log=log,
     )
-    queue = TrialSearcher(plan.to_run, orders, locks, ledger, stopper)
+    task_of = partial(make_task, work=work, stop_file=stop_file, kept_seed=kept_seed)
+    searcher = TrialSearcher(plan.to_run, grant, task_of, locks, ledger, stopper)
     try:
         with stopper.handle_signals(), StudyProgress(console, plan.to_run) as progress:
-            events = TuneCallback(recorder, progress, plan, queue, stopper, orders, locks)
-            _run_to_the_end(queue, events, stopper, folder, resources.address)
+            callback = TuneCallback(recorder, progress, plan, searcher, stopper, locks, work)
+            _run_to_the_end(searcher, callback, stopper, folder, request.address)
     finally:
-        queue.close()
-        recorder.close(interrupted=stopper.interrupted or locks.lost, complete=not queue.num_left)
+        searcher.close()
+        recorder.close(interrupted=stopper.interrupted or locks.lost, complete=not searcher.num_left)
         locks.release_all()
         shutil.rmtree(folder, ignore_errors=True)
     return RunResult(
         states=recorder.states,
         messages=recorder.messages,
         interrupted=stopper.interrupted,
-        stopped=events.stopped or recorder.fault,
+        stopped=callback.stopped or recorder.fault,
     )
 
 
@@ -167,13 +171,13 @@ def begin_launch(
 
 
 def _run_to_the_end(
-    queue: TrialSearcher, events: TuneCallback, stopper: Stopper, folder: Path, address: str | None
+    searcher: TrialSearcher, callback: TuneCallback, stopper: Stopper, folder: Path, address: str | None
 ) -> None:
     """Run Tune until the queue is empty or the study stopped; where Ray itself dies, start it again."""
     lost_with: list[int] = []
     while True:
         try:
-            _run_tune(queue, events, stopper, folder / str(len(lost_with)))
+            _run_tune(searcher, callback, stopper, folder / str(len(lost_with)))
         except Exception as error:
             if not isinstance(error, RayLostError) and ray_is_alive():
                 raise
@@ -182,24 +186,24 @@ def _run_to_the_end(
         stopper.running.clear()
         if stopper.stopping:
             return
-        lost_with.append(queue.num_left)
+        lost_with.append(searcher.num_left)
         if lost_with[-MOST_LOST:] == lost_with[-1:] * MOST_LOST:
-            events.stop(f"the study was stopped: Ray died {MOST_LOST} times, and no trial ended in between")
+            callback.stop(f"the study was stopped: Ray died {MOST_LOST} times, and no trial ended in between")
             return
         ray.shutdown()
         try:
             start_ray(address)
         except InputError as error:
-            events.stop(f"the study was stopped: Ray died, and: {error}")
+            callback.stop(f"the study was stopped: Ray died, and: {error}")
             return
-        queue.requeue_all()
+        searcher.requeue_all()
 
 
-def _run_tune(queue: TrialSearcher, events: TuneCallback, stopper: Stopper, folder: Path) -> None:
+def _run_tune(searcher: TrialSearcher, callback: TuneCallback, stopper: Stopper, folder: Path) -> None:
     tuner = tune.Tuner(
         tune.with_resources(train_trial, _bundle),
         tune_config=tune.TuneConfig(
-            search_alg=queue,
+            search_alg=searcher,
             num_samples=-1,  # as many as the queue has
             reuse_actors=True,
             trial_dirname_creator=lambda trial: trial.trial_id,
@@ -207,7 +211,7 @@ def _run_tune(queue: TrialSearcher, events: TuneCallback, stopper: Stopper, fold
         run_config=tune.RunConfig(
             name=folder.name,
             storage_path=str(folder.parent),
-            callbacks=[events],
+            callbacks=[callback],
             stop=stopper,
             verbose=0,
         ),
@@ -217,5 +221,5 @@ def _run_tune(queue: TrialSearcher, events: TuneCallback, stopper: Stopper, fold
 
 def _bundle(params: dict[str, Any]) -> tune.PlacementGroupFactory:
     """What Ray reserves for a trial."""
-    order = params["order"]
-    return tune.PlacementGroupFactory([{"CPU": order["num_cpus"], "GPU": order["num_gpus"]}])
+    task: TrialTask = params["task"]
+    return tune.PlacementGroupFactory([{"CPU": task.grant.num_cpus, "GPU": task.grant.num_gpus}])

@@ -4,9 +4,9 @@ import random
 import signal
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,8 @@ from ray.tune.search import Searcher
 from rich.console import Console
 
 from revit.errors import first_line
-from study.execution.resources import Orders
+from study.execution.resources import ResourceGrant
+from study.execution.trial_task import TrialTask
 from study.ledger.ledger import Ledger, is_transient
 from study.ledger.locks import Locks
 from study.ledger.records import TrialRecord
@@ -40,20 +41,31 @@ class TrialSearcher(Stateless, Searcher):
 
     Args:
         trials: those to run.
+        grant: what each of them gets of Ray's nodes.
+        make_task: returns the task of a trial with a grant.
 
     Attributes:
         found: what the ledger had of a trial, when its lease was got; by identity, where it had anything.
         fault: why no lease can be had any more, one line; empty while all is well.
     """
 
-    def __init__(self, trials: list[Trial], orders: Orders, locks: Locks, ledger: Ledger, stopper: "Stopper") -> None:
+    def __init__(
+        self,
+        trials: list[Trial],
+        grant: ResourceGrant,
+        make_task: Callable[[Trial, ResourceGrant], TrialTask],
+        locks: Locks,
+        ledger: Ledger,
+        stopper: "Stopper",
+    ) -> None:
         super().__init__()
-        self._orders = orders
+        self._grant = grant
+        self._make_task = make_task
         self._waiting = deque(trials)
         self._running: dict[str, Trial] = {}
         self.found: dict[str, TrialRecord] = {}
         self.fault = ""
-        self._alone: set[str] = set()
+        self._exclusive: set[str] = set()
         self._locks = locks
         self._ledger = ledger
         self._stopper = stopper
@@ -67,7 +79,7 @@ class TrialSearcher(Stateless, Searcher):
         return len(self._waiting) + len(self._running)
 
     def suggest(self, trial_id: str) -> Any:
-        """The next order; None where there is none for now."""
+        """Return the next task; None where there is none for now."""
         if self._stopper.stopping or not self.num_left:
             return Searcher.FINISHED
         if self.fault or time.monotonic() < self._look_again:
@@ -81,7 +93,8 @@ class TrialSearcher(Stateless, Searcher):
             self._look_again = time.monotonic() + random.uniform(0.5, 1.5) * LEASE_POLL_S  # not in step with others
             return None
         self._running[trial.identity] = trial
-        return {"order": asdict(self._orders.order(trial, alone=trial.identity in self._alone))}
+        grant = self._grant.exclusive() if trial.identity in self._exclusive else self._grant
+        return {"task": self._make_task(trial, grant)}
 
     def _next(self) -> Trial | None:
         """Return the trial that the thread has got the lease of; None where it got none."""
@@ -121,23 +134,23 @@ class TrialSearcher(Stateless, Searcher):
         self.found[trial.identity] = record
         return record.state.is_terminal
 
-    def again(self, identity: str) -> None:
-        """Let a trial that was running run again."""
+    def requeue(self, identity: str) -> None:
+        """Let a running trial run again."""
         self._waiting.appendleft(self._running.pop(identity))
 
-    def alone_again(self, identity: str) -> None:
-        """Let a trial that was running run again, with nothing beside it."""
-        self._alone.add(identity)
-        self.again(identity)
+    def can_requeue_exclusively(self, identity: str) -> bool:
+        """Return whether a trial ran beside others, and can have its GPU or its node to itself."""
+        return self._grant.is_shared and identity not in self._exclusive
+
+    def requeue_exclusively(self, identity: str) -> None:
+        """Let a running trial run again, with its GPU or its node to itself."""
+        self._exclusive.add(identity)
+        self.requeue(identity)
 
     def requeue_all(self) -> None:
         """Let every trial that was running run again."""
         for identity in list(self._running):
-            self.again(identity)
-
-    def was_alone(self, identity: str) -> bool:
-        """Whether a trial has run alone."""
-        return identity in self._alone
+            self.requeue(identity)
 
     def ended(self, identity: str) -> None:
         """A trial is over."""

@@ -6,7 +6,7 @@ import resource
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from revit.identity import TRAINING_VERSION
 from revit.source import import_all
 from study.execution.environment import describe
 from study.execution.failures import CodeChangedError, WorkFolderLostError, classify
+from study.execution.trial_task import TrialTask
 from study.layout import ARTIFACTS, BUILT, CHECKPOINT, CONFIG, MODEL, PREDICTIONS
 from study.ledger.states import TrialState
 from study.system.retry import retry_transient
@@ -34,40 +35,8 @@ LONGEST_DEATH_S = 60.0
 """For how long a worker may live on after its study was killed."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """What a worker is asked to train: plain values, so that they travel.
-
-    Attributes:
-        images: folder of the image store.
-        weights: file or folder of the pretrained weights, None to start from scratch.
-        work: folder of this trial's checkpoint and artifacts; the driver can read it too.
-        stop_file: a file that appears when the study is to stop; the trial then saves its state as soon as it can.
-        device: `cpu` or `cuda`.
-        num_cpus: CPU threads of the trial.
-        num_gpus: its share of them.
-        compiled: compile its model; changes nothing but the time.
-        keep_model: leave the tested weights among the artifacts.
-        source, training_version: of the code that the launch began with (`revit.source`, `revit.identity`).
-    """
-
-    identity: str
-    config: dict[str, Any]
-    images: str
-    weights: str | None
-    work: str
-    stop_file: str
-    device: str
-    num_cpus: int
-    num_gpus: float
-    compiled: bool
-    keep_model: bool
-    source: str
-    training_version: int
-
-
 def train_trial(params: dict[str, Any]) -> None:
-    """Train one order to its end, going on from its checkpoint where there is one.
+    """Train one task to its end, going on from its checkpoint where there is one.
 
     Reports `tags`, then `rows` as they come, with whether its state was `saved`, and lastly `state`; with each the
     most memory, `peak_bytes`, that its process has had. Artifacts lie in the work folder by then. Where the device has
@@ -77,27 +46,25 @@ def train_trial(params: dict[str, Any]) -> None:
         CodeChangedError: this process has imported other code than the launch began with.
         WorkFolderLostError: somebody has removed the work folder.
     """
-    order = Order(**params["order"])
-    _check_code(order)
-    config = from_dict(order.config)
-    work = Path(order.work)
-    work.mkdir(parents=True, exist_ok=True)
-    config = _fitting(order, config)
-    with FileLock(work / "lock", timeout=LONGEST_DEATH_S):  # a worker whose study was killed may be dying still
+    task: TrialTask = params["task"]
+    _check_code(task)
+    config = _fitting(task, from_dict(task.config))
+    task.work.mkdir(parents=True, exist_ok=True)
+    with FileLock(task.work / "lock", timeout=LONGEST_DEATH_S):  # a worker whose study was killed may be dying still
         try:
-            while smaller := _train_or_shrink(order, config):
+            while smaller := _train_or_shrink(task, config):
                 config = smaller
         except FileNotFoundError as error:
-            if (work / ARTIFACTS).is_dir():
+            if (task.work / ARTIFACTS).is_dir():
                 raise
-            raise WorkFolderLostError(work) from error
+            raise WorkFolderLostError(task.work) from error
         finally:
-            if order.device == "cuda":
+            if task.grant.device == "cuda":
                 _free_memory()  # the worker waits for its next trial, and others may share the GPU
 
 
-def _check_code(order: Order) -> None:
-    here, launch = (_import_all(), TRAINING_VERSION), (order.source, order.training_version)
+def _check_code(task: TrialTask) -> None:
+    here, launch = (_import_all(), TRAINING_VERSION), (task.source, task.training_version)
     if here != launch:
         raise CodeChangedError(*here, *launch)
 
@@ -106,15 +73,15 @@ _micro_batches: dict[tuple[object, ...], int] = {}
 """Found by this worker to fit into the device's memory: trials alike need not run out of it one by one."""
 
 
-def _fitting(order: Order, config: FineTuneConfig) -> FineTuneConfig:
+def _fitting(task: TrialTask, config: FineTuneConfig) -> FineTuneConfig:
     """Return the config with the micro-batch that was found for trials alike, where that is smaller."""
     micro = config.micro_batch or config.batch_size
-    known = _micro_batches.get(_memory_key(order, config), micro)
+    known = _micro_batches.get(_memory_key(task, config), micro)
     return config if known >= micro else config.with_values({"micro_batch": known})
 
 
-def _memory_key(order: Order, config: FineTuneConfig) -> tuple[object, ...]:
-    return config.model, config.resolution, config.batch_size, order.num_gpus
+def _memory_key(task: TrialTask, config: FineTuneConfig) -> tuple[object, ...]:
+    return config.model, config.resolution, config.batch_size, task.grant.num_gpus
 
 
 @cache
@@ -127,22 +94,22 @@ def _import_all() -> str:
     return digest
 
 
-def _train_or_shrink(order: Order, config: FineTuneConfig) -> FineTuneConfig | None:
+def _train_or_shrink(task: TrialTask, config: FineTuneConfig) -> FineTuneConfig | None:
     """Train; None when it is over, or the config with half the micro-batch where there is no memory for this one."""
     try:
-        _train(order, config)
+        _train(task, config)
     except Exception as error:
         micro = config.micro_batch or config.batch_size
         if classify(error) != "device out of memory" or micro == 1:
             raise
-        _micro_batches[_memory_key(order, config)] = -(-micro // 2)
+        _micro_batches[_memory_key(task, config)] = -(-micro // 2)
     else:
         return None
     _free_memory()  # now that the error, which holds on to all it met, is gone
-    return _fitting(order, config)
+    return _fitting(task, config)
 
 
-def _train(order: Order, config: FineTuneConfig) -> None:
+def _train(task: TrialTask, config: FineTuneConfig) -> None:
     import torch
 
     from revit.datasets.image_store import ImageStore
@@ -150,14 +117,13 @@ def _train(order: Order, config: FineTuneConfig) -> None:
     from revit.training.fine_tune import TrialData, evenly_spaced_steps, fine_tune
     from revit.training.train_state import Row, TrainState, latest_valid_checkpoint
 
-    checkpoint, artifacts = Path(order.work) / CHECKPOINT, Path(order.work) / ARTIFACTS
+    checkpoint, artifacts = task.work / CHECKPOINT, task.work / ARTIFACTS
     shutil.rmtree(artifacts, ignore_errors=True)  # of an earlier attempt that failed
     artifacts.mkdir(parents=True)
-    device = torch.device(order.device)
-    torch.set_num_threads(order.num_cpus if device.type == "cpu" else 1)
+    device = torch.device(task.grant.device)
+    torch.set_num_threads(task.grant.num_cpus if device.type == "cpu" else 1)
 
-    weights = None if order.weights is None else Path(order.weights)
-    data = TrialData.from_store(config, ImageStore(Path(order.images)), weights, order.num_cpus)
+    data = TrialData.from_store(config, ImageStore(task.images), task.weights, task.grant.num_cpus)
     resume = latest_valid_checkpoint(checkpoint)
     save_at = evenly_spaced_steps(config.num_steps(len(data.splits.train), data.splits.num_all), config.num_evals)
     told_before = resume is not None  # of a resumed trial the first report repeats what came before
@@ -165,7 +131,7 @@ def _train(order: Order, config: FineTuneConfig) -> None:
     saved_at = told_at = time.monotonic()
 
     def stopping() -> bool:
-        return Path(order.stop_file).exists()
+        return task.stop_file.exists()
 
     def log(update: dict[str, Any]) -> None:
         """Report news, with the rows that wait."""
@@ -193,9 +159,9 @@ def _train(order: Order, config: FineTuneConfig) -> None:
         retry_transient(lambda: writer(path, content), should_stop=stopping)
 
     def write_built(built: dict[str, Any]) -> None:
-        write(artifacts / CONFIG, _write_json, order.config)
+        write(artifacts / CONFIG, _write_json, task.config)
         write(artifacts / BUILT, _write_json, built)
-        ran_on = describe(device, num_threads=torch.get_num_threads(), compiled=order.compiled)
+        ran_on = describe(device, num_threads=torch.get_num_threads(), compiled=task.grant.compiled)
         log({"tags": {**ran_on, "micro_batch": str(built["micro_batch"]), "built": built_digest(built)}})
 
     try:
@@ -205,7 +171,7 @@ def _train(order: Order, config: FineTuneConfig) -> None:
             report,
             device=device,
             resume=resume,
-            compile_model=order.compiled,
+            compile_model=task.grant.compiled,
             on_built=write_built,
             should_report_now=stopping,
         )
@@ -217,7 +183,7 @@ def _train(order: Order, config: FineTuneConfig) -> None:
             log({})
         raise
     write(artifacts / PREDICTIONS, _write_predictions, asdict(result.predictions))
-    if order.keep_model:
+    if task.keep_model:
         write(artifacts / MODEL, _write_model, result.model)
     log({"state": TrialState.FINISHED, "metrics": result.metrics})
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from revit.config import FineTuneConfig
 from revit.errors import InputError
 from search_spaces.framework.space import SearchSpace
-from study.execution.resources import Resources
+from study.execution.resources import ResourceRequest
 from study.execution.runner import run_plan
 from study.ledger import server_locks
 from study.ledger.ledger import Ledger, is_transient
@@ -224,7 +224,7 @@ def test_a_study_goes_on_while_its_server_is_dead_and_what_it_measured_is_writte
     told = io.StringIO()
     killer = threading.Thread(target=outage)
     killer.start()
-    result = run_plan(plan, ledger, Console(file=told, width=300), Resources(), {"command": "test"})
+    result = run_plan(plan, ledger, Console(file=told, width=300), ResourceRequest(), {"command": "test"})
     killer.join()
     assert result.states == dict.fromkeys((trial.identity for trial in plan.trials), TrialState.FINISHED)
     assert "cannot be written for now" in told.getvalue()
@@ -245,7 +245,7 @@ import sys
 from pathlib import Path
 from rich.console import Console
 from study.ledger.ledger import Ledger
-from study.execution.resources import Resources
+from study.execution.resources import ResourceRequest
 from study.plan import Folders, make_plan
 from study.execution.runner import run_plan
 from tests.study.test_server import SHORT
@@ -254,7 +254,7 @@ root, cache, server = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 ledger = Ledger(root / "mlruns", server)
 folders = Folders(store=root / "mlruns", data=root, cache=cache, server=server)
 plan = make_plan(SHORT, SHORT.seeds, folders, ledger.trials())
-result = run_plan(plan, ledger, Console(quiet=True), Resources(), {"command": "test"})
+result = run_plan(plan, ledger, Console(quiet=True), ResourceRequest(), {"command": "test"})
 print("OUTCOMES", *result.states)
 """
 

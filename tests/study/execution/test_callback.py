@@ -3,6 +3,8 @@
 import errno
 import pickle
 import threading
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,8 +18,9 @@ from revit.source import SOURCE
 from search_spaces.framework.space import SearchSpace
 from study.execution.callback import TuneCallback
 from study.execution.failures import MOST_LOST, CodeChangedError
-from study.execution.resources import Orders, Share
+from study.execution.resources import ResourceGrant
 from study.execution.searcher import Stopper, TrialSearcher
+from study.execution.trial_task import make_task
 from study.ledger.locks import Locks
 from study.ledger.states import TrialState
 from study.plan import Folders, make_plan
@@ -34,15 +37,14 @@ SPACE = SearchSpace(
 class Played:
     """A launch on a GPU of which trials get a share, without Tune; it keeps what the recorder is told of ends."""
 
-    def __init__(self, root: Path, cache_dir: Path, share: Share) -> None:
+    def __init__(self, root: Path, cache_dir: Path, grant: ResourceGrant) -> None:
         self.root = root
         plan = make_plan(SPACE, SPACE.seeds, Folders(store=root, data=root, cache=cache_dir), {})
-        orders = Orders(plan, share, root / "work", root / "stop")
-        self.stopper = Stopper(SimpleNamespace(print=print), orders.stop_file)
+        task_of = partial(make_task, work=root / "work", stop_file=root / "stop", kept_seed=0)
+        self.stopper = Stopper(SimpleNamespace(print=print), root / "stop")
         locks = Locks(root / "locks")
-        self.queue = TrialSearcher(
-            plan.to_run, orders, locks, SimpleNamespace(find=lambda identity: None), self.stopper
-        )
+        ledger = SimpleNamespace(find=lambda identity: None)
+        self.searcher = TrialSearcher(plan.to_run, grant, task_of, locks, ledger, self.stopper)
         self.ended: list[dict[str, Any]] = []
         self.begun: list[str] = []
         quiet = {name: lambda *_: None for name in ("rows", "stepped", "resumed", "again")}
@@ -53,13 +55,13 @@ class Played:
             ended=lambda identity, state, **told: self.ended.append({"state": state, **told}),
         )
         progress = SimpleNamespace(**quiet, started=lambda *_: None, ended=lambda *_: None)
-        self.events = TuneCallback(recorder, progress, plan, self.queue, self.stopper, orders, locks)
+        self.events = TuneCallback(recorder, progress, plan, self.searcher, self.stopper, locks, root / "work")
 
     def start(self) -> Any:
         """Tune asks for a trial, and a worker begins it."""
-        while (order := self.queue.suggest("")) is None:
+        while (params := self.searcher.suggest("")) is None:
             pass
-        trial = SimpleNamespace(config=order, pickled_error_file=None, error_file=None)
+        trial = SimpleNamespace(config=params, pickled_error_file=None, error_file=None)
         self.events.on_trial_start(0, [], trial)
         return trial
 
@@ -74,10 +76,11 @@ class Played:
 
 @pytest.fixture
 def play(tmp_path: Path, cache_dir: Path) -> Any:
-    return lambda share: Played(tmp_path, cache_dir, share)
+    return lambda grant: Played(tmp_path, cache_dir, grant)
 
 
-SHARED, WHOLE = Share(cpus=4, gpus=0.5, all_cpus=8, num_slots=2), Share(cpus=8, gpus=1.0, all_cpus=8, num_slots=1)
+SHARED = ResourceGrant(num_cpus=4, num_gpus=0.5, max_cpus=8, max_concurrent_trials=2)
+WHOLE = ResourceGrant(num_cpus=8, num_gpus=1.0, max_cpus=8, max_concurrent_trials=1)
 NO_MEMORY = torch.OutOfMemoryError("CUDA out of memory")
 
 
@@ -85,17 +88,17 @@ NO_MEMORY = torch.OutOfMemoryError("CUDA out of memory")
 def test_a_trial_without_memory_runs_once_more_with_the_whole_device_and_machine(play: Any, error: Exception) -> None:
     played = play(SHARED)
     trial = played.start()
-    order = trial.config["order"]
-    assert (order["num_cpus"], order["num_gpus"]) == (4, 0.5)
+    task = trial.config["task"]
+    assert (task.grant.num_cpus, task.grant.num_gpus) == (4, 0.5)
     played.fail(trial, error)
     assert played.ended == []
     again = played.start()
-    assert again.config["order"] == {**order, "num_cpus": 8, "num_gpus": 1}
+    assert again.config["task"] == replace(task, grant=replace(task.grant, num_cpus=8, num_gpus=1))
     played.fail(again, error)
     [told] = played.ended
     assert told["failure"].endswith("out of memory")
     assert str(error) in told["traceback"]
-    assert played.queue.num_left == 1, "the other trial goes on"
+    assert played.searcher.num_left == 1, "the other trial goes on"
 
 
 def test_where_it_had_all_of_them_it_has_failed(play: Any) -> None:
@@ -106,11 +109,11 @@ def test_where_it_had_all_of_them_it_has_failed(play: Any) -> None:
 
 def test_a_lost_trial_goes_on_as_long_as_it_gets_anywhere(play: Any) -> None:
     played = play(SHARED)
-    first = played.start().config["order"]["identity"]
-    played.queue.again(first)
+    first = played.start().config["task"].identity
+    played.searcher.requeue(first)
     for step in range(1, 10):
         trial = played.start()
-        assert trial.config["order"]["identity"] == first
+        assert trial.config["task"].identity == first
         played.reach(trial, step)
         played.fail(trial, NodeDiedError("gone"))
     assert played.ended == []
@@ -124,7 +127,7 @@ def test_what_is_no_matter_of_memory_or_luck_is_not_repeated(play: Any) -> None:
     for error in (ValueError("shapes differ"), FileNotFoundError(2, "gone")):
         played.fail(played.start(), error)
     assert [told["failure"] for told in played.ended] == ["code", "data"]
-    assert played.queue.num_left == 0
+    assert played.searcher.num_left == 0
 
 
 def test_once_the_study_stops_nothing_runs_again(play: Any) -> None:
@@ -135,7 +138,7 @@ def test_once_the_study_stops_nothing_runs_again(play: Any) -> None:
     played.fail(trial, NO_MEMORY)
     assert [told["failure"] for told in played.ended] == ["device out of memory"]
     assert played.stopper.stop_all()
-    assert played.queue.suggest("") == TrialSearcher.FINISHED
+    assert played.searcher.suggest("") == TrialSearcher.FINISHED
 
 
 def test_a_worker_that_the_kernel_killed_for_memory_is_told_of_as_such(
@@ -147,7 +150,7 @@ def test_a_worker_that_the_kernel_killed_for_memory_is_told_of_as_such(
     played = play(SHARED)
     played.fail(played.start(), ActorDiedError())
     trial = played.start()
-    assert trial.config["order"]["num_cpus"] == 4, "a worker that was lost runs again beside others"
+    assert trial.config["task"].grant.num_cpus == 4, "a worker that was lost runs again beside others"
     for _ in range(2):
         killed[0] += 1
         played.fail(trial, ActorDiedError())
@@ -176,10 +179,10 @@ def test_a_worker_that_the_stopping_signal_reached_leaves_its_trial_interrupted(
 def test_a_trial_that_no_worker_came_to_begin_is_begun_before_it_is_ended(play: Any) -> None:
     """Else its end could not be written, and its failure would be that instead of the worker's."""
     played = play(WHOLE)
-    while (order := played.queue.suggest("")) is None:
+    while (params := played.searcher.suggest("")) is None:
         pass
-    played.fail(SimpleNamespace(config=order), ValueError("the worker's environment cannot be set up"))
-    assert played.begun == [order["order"]["identity"]]
+    played.fail(SimpleNamespace(config=params), ValueError("the worker's environment cannot be set up"))
+    assert played.begun == [params["task"].identity]
     [told] = played.ended
     assert (told["state"], told["message"]) == (
         TrialState.FAILED,
@@ -197,10 +200,10 @@ def test_a_worker_with_other_code_stops_the_study_and_its_trial_has_not_failed(p
     assert "source 1234, training version 2" in line
     assert "source abcd, training version 1" in line
     assert not played.stopper.stop_all(), "the other trial saves its state first"
-    assert second.config["order"]["source"] == SOURCE
+    assert second.config["task"].source == SOURCE
 
 
-@pytest.mark.parametrize("whose", ["recorder", "queue"])
+@pytest.mark.parametrize("whose", ["recorder", "searcher"])
 def test_what_no_trial_can_go_on_from_stops_the_study_with_one_line(play: Any, whose: str) -> None:
     played = play(SHARED)
     getattr(played, whose).fault = "the experiment was deleted"
@@ -218,12 +221,12 @@ def test_tune_s_loop_does_not_wait_for_a_server_that_is_slow_to_give_a_lease(pla
         asked_in.append(threading.current_thread().name)
         answered.wait()
 
-    played.queue._ledger.find = find
-    assert [played.queue.suggest("") for _ in range(3)] == [None, None, None]
+    played.searcher._ledger.find = find
+    assert [played.searcher.suggest("") for _ in range(3)] == [None, None, None]
     assert len(asked_in) == 1, "nor is it asked again meanwhile"
     assert asked_in[0] != threading.current_thread().name
     answered.set()
-    assert played.start().config["order"]["identity"] in played.events._trials
+    assert played.start().config["task"].identity in played.events._trials
 
 
 def test_a_store_that_refuses_a_lease_for_good_is_a_fault_and_one_that_is_away_is_asked_again(
@@ -236,9 +239,9 @@ def test_a_store_that_refuses_a_lease_for_good_is_a_fault_and_one_that_is_away_i
     def find(identity: str) -> None:
         raise next(errors)
 
-    played.queue._ledger.find = find
-    while not played.queue.fault:
-        assert played.queue.suggest("") is None
-    assert played.queue.fault == "no trial can be begun: no such run"
+    played.searcher._ledger.find = find
+    while not played.searcher.fault:
+        assert played.searcher.suggest("") is None
+    assert played.searcher.fault == "no trial can be begun: no such run"
     assert next(errors, None) is None
-    assert played.queue.num_left == 2, "none is taken for done"
+    assert played.searcher.num_left == 2, "none is taken for done"

@@ -12,6 +12,7 @@ from revit.errors import InputError
 from search_spaces.framework.space import SearchSpace
 from study.analysis.mixed_environments import check_uniform
 from study.execution.environment import describe, expected
+from study.execution.resources import ResourceRequest
 from study.ledger.records import ENVIRONMENT_TAGS, TrialRecord
 from study.ledger.states import TrialState
 from study.plan import Folders, Plan, make_plan
@@ -55,7 +56,7 @@ def on_other(plan: Plan, name: str, value: str) -> Plan:
 
 
 def test_it_is_told_what_a_trial_runs_on() -> None:
-    here = expected(cpus_per_trial=3, gpus_per_trial=0, compiled=False)
+    here = expected(ResourceRequest(cpus_per_trial=3, gpus_per_trial=0))
     assert tuple(here) == ENVIRONMENT_TAGS
     assert (here["device"], here["precision"], here["threads"]) == ("cpu", "fp32", "3")
     assert (here["torch"], here["timm"]) == (torch.__version__, timm.__version__)
@@ -74,6 +75,6 @@ def test_a_table_that_mixes_says_so_and_can_be_refused(plan: Plan, name: str) ->
 
 
 def test_nothing_is_trained_on_what_the_done_trials_did_not_run_on(plan: Plan) -> None:
-    check_uniform(plan, expected(cpus_per_trial=None, gpus_per_trial=0, compiled=False))
+    check_uniform(plan, expected(ResourceRequest(gpus_per_trial=0)))
     with pytest.raises(InputError, match=r"this machine among them: threads 1 \(3\), 2 \(1\)"):
-        check_uniform(plan, expected(cpus_per_trial=2, gpus_per_trial=0, compiled=False))
+        check_uniform(plan, expected(ResourceRequest(cpus_per_trial=2, gpus_per_trial=0)))

@@ -1,7 +1,7 @@
 import pytest
 
 from revit.errors import InputError
-from study.execution.resources import Node, Resources, Share, share_of
+from study.execution.resources import Node, ResourceGrant, ResourceRequest, grant_resources
 
 CPUS_ONLY = [Node(cpus=4, gpus=0)]
 FOUR_GPUS = [Node(cpus=32, gpus=4)]
@@ -10,33 +10,51 @@ ONE_GPU, TWO_GPUS = Node(cpus=6, gpus=1), Node(cpus=16, gpus=2)
 
 
 @pytest.mark.parametrize(
-    ("asked", "nodes", "share"),
+    ("options", "nodes", "expected"),
     [
-        ({}, CPUS_ONLY, Share(cpus=1, gpus=0.0, all_cpus=4, num_slots=4)),
-        ({"cpus_per_trial": 3}, CPUS_ONLY, Share(cpus=3, gpus=0.0, all_cpus=4, num_slots=1)),
-        ({}, FOUR_GPUS, Share(cpus=8, gpus=1.0, all_cpus=32, num_slots=4)),
-        ({"gpus_per_trial": 0.5}, FOUR_GPUS, Share(cpus=4, gpus=0.5, all_cpus=32, num_slots=8)),
-        ({"gpus_per_trial": 0.0}, FOUR_GPUS, Share(cpus=1, gpus=0.0, all_cpus=32, num_slots=32)),
-        ({"compiled": True}, CPUS_ONLY, Share(1, 0.0, all_cpus=4, num_slots=4, compiled=True)),
-        ({}, [HEAD, SMALL, LARGE], Share(cpus=1, gpus=0.0, all_cpus=8, num_slots=10)),
-        ({"cpus_per_trial": 3}, [SMALL, LARGE], Share(cpus=3, gpus=0.0, all_cpus=8, num_slots=2)),
-        ({}, [HEAD, LARGE, ONE_GPU, TWO_GPUS], Share(cpus=6, gpus=1.0, all_cpus=16, num_slots=3)),
+        ({}, CPUS_ONLY, (1, 0.0, 4, 4)),
+        ({"cpus_per_trial": 3}, CPUS_ONLY, (3, 0.0, 4, 1)),
+        ({}, FOUR_GPUS, (8, 1.0, 32, 4)),
+        ({"gpus_per_trial": 0.5}, FOUR_GPUS, (4, 0.5, 32, 8)),
+        ({"gpus_per_trial": 0.0}, FOUR_GPUS, (1, 0.0, 32, 32)),
+        ({}, [HEAD, SMALL, LARGE], (1, 0.0, 8, 10)),
+        ({"cpus_per_trial": 3}, [SMALL, LARGE], (3, 0.0, 8, 2)),
+        ({}, [HEAD, LARGE, ONE_GPU, TWO_GPUS], (6, 1.0, 16, 3)),
     ],
 )
-def test_a_trial_gets_its_share_of_what_there_is(asked: dict, nodes: list[Node], share: Share) -> None:
-    assert share_of(Resources(**asked), nodes) == share
-    assert share.is_shared == (share.num_slots > 1)
-    assert any(node.num_slots(share.all_cpus, share.gpus) for node in nodes), "one that runs alone fits a node"
+def test_a_trial_is_granted_its_part_of_the_nodes(options: dict, nodes: list[Node], expected: tuple) -> None:
+    """Expected: CPUs, GPUs, CPUs of the largest node, concurrent trials: by hand."""
+    grant = grant_resources(ResourceRequest(**options), nodes)
+    assert (grant.num_cpus, grant.num_gpus, grant.max_cpus, grant.max_concurrent_trials) == expected
+    assert grant.is_shared == (grant.max_concurrent_trials > 1)
+    exclusive = grant.exclusive()
+    assert any(node.max_concurrent_trials(exclusive.num_cpus, exclusive.num_gpus) for node in nodes), "it fits a node"
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_grant_says_whether_models_are_compiled(compiled: bool) -> None:
+    assert grant_resources(ResourceRequest(compiled=compiled), CPUS_ONLY).compiled == compiled
+
+
+def test_an_exclusive_trial_gets_whole_gpus_and_all_cpus_of_the_largest_node() -> None:
+    grant = ResourceGrant(num_cpus=4, num_gpus=0.5, max_cpus=32, max_concurrent_trials=8, compiled=True)
+    assert grant.exclusive() == ResourceGrant(
+        num_cpus=32, num_gpus=1, max_cpus=32, max_concurrent_trials=8, compiled=True
+    )
+    assert (grant.device, ResourceGrant(num_cpus=1, num_gpus=0, max_cpus=1, max_concurrent_trials=1).device) == (
+        "cuda",
+        "cpu",
+    )
 
 
 @pytest.mark.parametrize(
-    ("asked", "nodes", "told"),
+    ("options", "nodes", "message"),
     [
-        ({"gpus_per_trial": 1}, CPUS_ONLY, "a trial asks for 1 CPUs and 1 GPUs; Ray finds 4 and 0"),
-        ({"cpus_per_trial": 9}, [SMALL, LARGE], "a trial asks for 9 CPUs and 0 GPUs; Ray finds 2 and 0; 8 and 0"),
-        ({}, [HEAD], "a trial asks for 1 CPUs and 0 GPUs; Ray finds 0 and 0"),
+        ({"gpus_per_trial": 1}, CPUS_ONLY, "a trial requests 1 CPUs and 1 GPUs; Ray finds 4 and 0"),
+        ({"cpus_per_trial": 9}, [SMALL, LARGE], "a trial requests 9 CPUs and 0 GPUs; Ray finds 2 and 0; 8 and 0"),
+        ({}, [HEAD], "a trial requests 1 CPUs and 0 GPUs; Ray finds 0 and 0"),
     ],
 )
-def test_more_than_any_node_has_is_refused(asked: dict, nodes: list[Node], told: str) -> None:
-    with pytest.raises(InputError, match=told):
-        share_of(Resources(**asked), nodes)
+def test_a_request_that_fits_no_node_is_refused(options: dict, nodes: list[Node], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        grant_resources(ResourceRequest(**options), nodes)

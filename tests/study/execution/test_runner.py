@@ -30,7 +30,7 @@ from search_spaces.framework.space import SearchSpace
 from study.analysis.results import cell_table, trial_table
 from study.execution import runner
 from study.execution.failures import MOST_ALIKE, RayLostError
-from study.execution.resources import Resources
+from study.execution.resources import ResourceRequest
 from study.execution.runner import RunResult, check_runnable, run_plan
 from study.execution.trainable import CHECKPOINT_INTERVAL_S
 from study.layout import ARTIFACTS, CHECKPOINT
@@ -64,7 +64,7 @@ class Studies:
 
     def run(self, space: SearchSpace) -> tuple[Plan, RunResult]:
         plan = self.plan(space)
-        result = run_plan(plan, self.ledger, QUIET, Resources(), {"command": "test"})
+        result = run_plan(plan, self.ledger, QUIET, ResourceRequest(), {"command": "test"})
         return plan.with_records(self.ledger.trials()), result
 
     def runs(self, kind: str) -> list[Run]:
@@ -208,7 +208,7 @@ def test_a_trial_that_fails_is_recorded_with_its_traceback_and_runs_again(studie
     plan = studies.plan(space)
     gone = plan.trials[0]
     shutil.move(gone.images, tmp_path / "away")
-    result = run_plan(plan, studies.ledger, QUIET, Resources(), {})
+    result = run_plan(plan, studies.ledger, QUIET, ResourceRequest(), {})
     assert result.states == {gone.identity: TrialState.FAILED, plan.trials[1].identity: TrialState.FINISHED}
     assert "FileNotFoundError" in result.messages[gone.identity]
     record = studies.ledger.trials()[gone.identity]
@@ -269,7 +269,7 @@ def test_a_study_whose_first_trials_all_fail_alike_stops(studies: Studies, tmp_p
     space = SearchSpace(name="alike", question="?", base=base, scientific={"optimizer.lr": rates}, seeds=(0,))
     plan = studies.plan(space)
     shutil.move(plan.trials[0].images, tmp_path / "away")
-    result = run_plan(plan, studies.ledger, QUIET, Resources(), {})
+    result = run_plan(plan, studies.ledger, QUIET, ResourceRequest(), {})
     num_failed = list(result.states.values()).count(TrialState.FAILED)
     assert MOST_ALIKE <= num_failed <= MOST_ALIKE + 2, "two run at a time"
     assert "manifest.json" in result.stopped
@@ -304,7 +304,7 @@ from rich.console import Console
 from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 from study.ledger.ledger import Ledger
-from study.execution.resources import Resources
+from study.execution.resources import ResourceRequest
 from study.plan import Folders, make_plan
 from study.execution.runner import run_plan
 
@@ -313,7 +313,7 @@ base = FineTuneConfig(dataset="digits", resolution=8, crop_scale=(0.6, 1.0), hfl
 space = SearchSpace(name="shared", question="?", base=base, scientific={"optimizer.lr": (0.1, 0.05, 0.02)})
 ledger = Ledger(root / "mlruns")
 plan = make_plan(space, space.seeds, Folders(store=root / "mlruns", data=root, cache=root / "cache"), ledger.trials())
-result = run_plan(plan, ledger, Console(), Resources(), {})
+result = run_plan(plan, ledger, Console(), ResourceRequest(), {})
 print("STATES", *result.states.values())
 assert not plan.with_records(ledger.trials()).to_run, "it waits for what the other trains"
 """
@@ -402,8 +402,8 @@ def test_a_ray_that_the_stopping_signal_reached_is_not_started_again(monkeypatch
 
 
 def test_more_cpus_than_ray_finds_is_refused_and_not_waited_for(studies: Studies) -> None:
-    with pytest.raises(InputError, match="a trial asks for 1000 CPUs and 0 GPUs; Ray finds"):
-        run_plan(studies.plan(SPACE), studies.ledger, QUIET, Resources(cpus_per_trial=1000), {})
+    with pytest.raises(InputError, match="a trial requests 1000 CPUs and 0 GPUs; Ray finds"):
+        run_plan(studies.plan(SPACE), studies.ledger, QUIET, ResourceRequest(cpus_per_trial=1000), {})
 
 
 def test_every_run_is_closed(studies: Studies, example: tuple[Plan, RunResult]) -> None:
@@ -415,11 +415,11 @@ def test_what_can_be_known_before_ray_starts_is(studies: Studies, monkeypatch: p
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     plan = studies.plan(SPACE)
     with pytest.raises(InputError, match="--gpus-per-trial = 2: a trial trains on one GPU"):
-        check_runnable(list(plan.trials), Resources(gpus_per_trial=2, address="a-cluster:6379"))
+        check_runnable(list(plan.trials), ResourceRequest(gpus_per_trial=2, address="a-cluster:6379"))
     with pytest.raises(InputError, match="--gpus-per-trial = 1: this machine has"):
-        check_runnable(list(plan.trials), Resources(gpus_per_trial=1))
+        check_runnable(list(plan.trials), ResourceRequest(gpus_per_trial=1))
     with pytest.raises(InputError, match="--cpus-per-trial = 9999: this machine has"):
-        check_runnable(list(plan.trials), Resources(cpus_per_trial=9999))
+        check_runnable(list(plan.trials), ResourceRequest(cpus_per_trial=9999))
     unknown = SearchSpace(
         name="unknown",
         question="?",
@@ -428,7 +428,7 @@ def test_what_can_be_known_before_ray_starts_is(studies: Studies, monkeypatch: p
         seeds=(0,),
     )
     with pytest.raises(InputError, match=r"model\.name = 'vit_nanoo'"):
-        check_runnable(list(studies.plan(unknown).trials), Resources())
+        check_runnable(list(studies.plan(unknown).trials), ResourceRequest())
 
 
 def test_a_config_travels_to_a_worker_and_back() -> None:
@@ -450,7 +450,7 @@ def test_a_temporary_folder_in_which_ray_cannot_start_is_one_line(
         with pytest.raises(
             InputError, match=r"Ray's temporary folder .* needs 50\.0 MB and 1000: free some"
         ) as refused:
-            check_runnable([], Resources())
+            check_runnable([], ResourceRequest())
     finally:
         subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
     assert told in str(refused.value)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,9 @@ from revit.models.weights import find_weights
 from revit.source import SOURCE
 from study.execution import trainable
 from study.execution.failures import CodeChangedError, WorkFolderLostError, classify
-from study.execution.trainable import Order, train_trial
+from study.execution.resources import ResourceGrant
+from study.execution.trainable import train_trial
+from study.execution.trial_task import TrialTask
 from study.layout import ARTIFACTS, CHECKPOINT
 from study.ledger.states import TrialState
 
@@ -35,13 +37,19 @@ class WorkerDiedError(Exception):
     pass
 
 
-def order_of(config: FineTuneConfig, images: ImageStore, work: Path) -> dict[str, Any]:
-    order = Order(
-        identity="i", config=asdict(config), images=str(images.folder), weights=str(find_weights(config.model)),
-        work=str(work), stop_file=str(work / "stop"), device="cpu", num_cpus=1, num_gpus=0, compiled=False,
-        keep_model=False, source=SOURCE, training_version=TRAINING_VERSION,
+GRANT = ResourceGrant(num_cpus=1, num_gpus=0, max_cpus=1, max_concurrent_trials=1)
+
+
+def task_of(config: FineTuneConfig, images: ImageStore, work: Path, **changes: Any) -> TrialTask:
+    task = TrialTask(
+        identity="i", config=asdict(config), images=images.folder, weights=find_weights(config.model), work=work,
+        stop_file=work / "stop", grant=GRANT, keep_model=False, source=SOURCE, training_version=TRAINING_VERSION,
     )  # fmt: skip
-    return {"order": asdict(order)}
+    return replace(task, **changes)
+
+
+def train(task: TrialTask) -> None:
+    train_trial({"task": task})
 
 
 @pytest.mark.parametrize(("compiled", "tag"), [(False, "no"), (True, "yes")])
@@ -52,8 +60,7 @@ def test_whether_its_model_was_compiled_is_told_of_a_trial(
     told: list[dict[str, Any]] = []
     monkeypatch.setattr(torch, "compile", lambda model, **_: models.append(model) or model)
     monkeypatch.setattr(tune, "report", told.append)
-    order = order_of(small, digits, tmp_path)["order"] | {"compiled": compiled}
-    train_trial({"order": order})
+    train(task_of(small, digits, tmp_path, grant=replace(GRANT, compiled=compiled)))
     assert [result["tags"]["compiled"] for result in told if "tags" in result] == [tag]
     assert len(models) == compiled
 
@@ -71,7 +78,7 @@ def test_what_comes_in_quick_succession_is_told_at_once(
     told: list[dict[str, Any]] = []
     monkeypatch.setattr("study.execution.trainable.time.monotonic", lambda: now.__setitem__(0, now[0] + 0.1) or now[0])
     monkeypatch.setattr(tune, "report", told.append)
-    train_trial(order_of(small, digits, tmp_path))
+    train(task_of(small, digits, tmp_path))
     began, *rows, end = told
     assert set(began) == {"tags", "peak_bytes"}
     assert 50e6 < began["peak_bytes"] <= end["peak_bytes"] <= 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -90,7 +97,7 @@ def test_what_a_trial_measured_before_it_failed_is_told(
     monkeypatch.setattr(tune, "report", told.append)
     monkeypatch.setattr("revit.training.fine_tune._test", fail)
     with pytest.raises(WorkerDiedError):
-        train_trial(order_of(small, digits, tmp_path))
+        train(task_of(small, digits, tmp_path))
     assert [row["step"] for result in told[1:] for row in result.get("rows", [])] == list(range(1, 13))
 
 
@@ -102,7 +109,7 @@ def test_a_trial_whose_worker_dies_goes_on_from_its_last_look(
     """With and without validation images; what was reported before is reported again, marked as such."""
     monkeypatch.setattr("study.execution.trainable.CHECKPOINT_INTERVAL_S", 0.0)
     config = small.with_values({"val_fraction": val_fraction})
-    order = order_of(config, digits, tmp_path)
+    task = task_of(config, digits, tmp_path)
     told: list[dict[str, Any]] = []
 
     def report(result: dict[str, Any]) -> None:
@@ -113,11 +120,11 @@ def test_a_trial_whose_worker_dies_goes_on_from_its_last_look(
     monkeypatch.setattr(tune, "report", report)
     dies_at: int | None = 9
     with pytest.raises(WorkerDiedError):
-        train_trial(order)
+        train(task)
     assert (tmp_path / CHECKPOINT).exists(), "looks are after steps 4, 8 and 12"
     dies_at = None
     told.clear()
-    train_trial(order)
+    train(task)
     repeated, *rest = [result for result in told if "rows" in result]
     assert repeated["repeated"]
     assert repeated["rows"][-1]["step"] == 8
@@ -142,7 +149,7 @@ def test_a_look_soon_after_the_last_is_not_saved(
         now[0] += 0.3
 
     monkeypatch.setattr(tune, "report", report)
-    train_trial(order_of(small, digits, tmp_path))
+    train(task_of(small, digits, tmp_path))
     assert saved == [8], "looks are after steps 4, 8 and 12: at 1.2, 2.4 and 3.6 s"
 
 
@@ -153,18 +160,18 @@ def test_when_the_study_stops_the_state_is_saved_at_the_next_point_of_the_curve(
     """Between two looks, and between two reports: the 12 steps have a point each, and 5 reports are due."""
     monkeypatch.setattr("revit.training.fine_tune.NUM_REPORTS", 3)
     told: list[dict[str, Any]] = []
-    order = order_of(small, digits, tmp_path)
+    task = task_of(small, digits, tmp_path)
 
     def report(result: dict[str, Any]) -> None:
         told.append(deepcopy(result))
         if "tags" in result:
-            Path(order["order"]["stop_file"]).touch()
+            task.stop_file.touch()
         elif result["saved"]:
             raise WorkerDiedError
 
     monkeypatch.setattr(tune, "report", report)
     with pytest.raises(WorkerDiedError):
-        train_trial(order)
+        train(task)
     assert [row["step"] for row in told[-1]["rows"]] == [1]
     assert (tmp_path / CHECKPOINT).exists()
 
@@ -179,7 +186,7 @@ def test_a_long_time_between_looks_is_bridged_by_saving(
     monkeypatch.setattr(
         tune, "report", lambda told: saved.append(told["rows"][-1]["step"]) if told.get("saved") else None
     )
-    train_trial(order_of(small, digits, tmp_path))
+    train(task_of(small, digits, tmp_path))
     assert saved == list(range(1, 13)), "looks are after steps 4, 8 and 12 only"
 
 
@@ -190,26 +197,26 @@ def test_what_a_gpu_has_cached_is_freed_after_a_trial(
     freed: list[bool] = []
     monkeypatch.setattr(tune, "report", lambda told: None)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: freed.append(True))
-    order = order_of(small, digits, tmp_path)
-    train_trial(order)
+    task = task_of(small, digits, tmp_path)
+    train(task)
     assert not freed, "a CPU caches nothing"
-    order["order"] |= {"device": "cuda", "work": str(tmp_path / "cuda")}
+    task = replace(task, grant=replace(GRANT, num_gpus=1), work=tmp_path / "cuda")
     with contextlib.nullcontext() if torch.cuda.is_available() else pytest.raises((RuntimeError, AssertionError)):
-        train_trial(order)
+        train(task)
     assert freed
 
 
 LITTLE_MEMORY = """
-import json, resource, sys
+import json, pickle, resource, sys
 from ray import tune
 import torch, timm
 from study.execution.trainable import train_trial
-spare_mb, *orders = map(json.loads, sys.argv[1:])
+spare_mb, tasks = int(sys.argv[1]), pickle.load(sys.stdin.buffer)
 mapped = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (mapped + spare_mb * 2**20,) * 2)
 tune.report = lambda told: print(json.dumps(told), flush=True)
-for order in orders:
-    train_trial(order)
+for task in tasks:
+    train_trial({"task": task})
 """
 
 
@@ -224,10 +231,10 @@ def test_with_too_little_memory_the_micro_batch_is_halved_once_and_the_trial_is_
     config = small.with_values({"batch_size": 256, "resolution": 64, "steps": 1, "val_fraction": 0.0})
     told = {}
     for spare_mb, num_trials in ((64_000, 1), (500, 2)):
-        orders = [json.dumps(order_of(config, digits, tmp_path / f"{spare_mb}-{i}")) for i in range(num_trials)]
+        tasks = [task_of(config, digits, tmp_path / f"{spare_mb}-{i}") for i in range(num_trials)]
         done = subprocess.run(
-            [sys.executable, "-c", LITTLE_MEMORY, str(spare_mb), *orders],
-            capture_output=True, text=True, check=False, env={**os.environ, "MALLOC_ARENA_MAX": "1"},
+            [sys.executable, "-c", LITTLE_MEMORY, str(spare_mb)],
+            input=pickle.dumps(tasks), capture_output=True, check=False, env={**os.environ, "MALLOC_ARENA_MAX": "1"},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         told[spare_mb] = [json.loads(line) for line in done.stdout.splitlines()]
@@ -260,31 +267,31 @@ def test_code_that_changes_in_mid_study_is_refused_by_a_new_worker_and_not_seen_
 ) -> None:
     told: list[dict[str, Any]] = []
     monkeypatch.setattr(tune, "report", told.append)
-    orders = [order_of(small, digits, tmp_path / str(number)) for number in range(3)]
-    train_trial(orders[0])
-    (sources / "fine_tune.py").write_text("raise RuntimeError")
-    train_trial(orders[1])
+    tasks = [task_of(small, digits, tmp_path / str(number)) for number in range(3)]
+    train(tasks[0])
+    (sources / "training" / "fine_tune.py").write_text("raise RuntimeError")
+    train(tasks[1])
     before, after = [each["metrics"]["test_loss"] for each in told if "metrics" in each]
     assert before == after
     trainable._import_all.cache_clear()  # as a worker that is started now
     with pytest.raises(CodeChangedError, match=f"other code .* began with .source {SOURCE}") as refused:
-        train_trial(orders[2])
+        train(tasks[2])
     assert str(pickle.loads(pickle.dumps(refused.value))) == str(refused.value), "it travels to the driver"
     assert len(str(refused.value).splitlines()) == 1
     assert not (tmp_path / "2").exists(), "nothing was begun"
 
 
 def test_another_training_version_is_refused(small: FineTuneConfig, digits: ImageStore, tmp_path: Path) -> None:
-    order = order_of(small, digits, tmp_path)["order"] | {"training_version": TRAINING_VERSION + 1}
+    task = task_of(small, digits, tmp_path, training_version=TRAINING_VERSION + 1)
     with pytest.raises(CodeChangedError, match=f"training version {TRAINING_VERSION + 1}"):
-        train_trial({"order": order})
+        train(task)
 
 
 @pytest.mark.usefixtures("tell_at_once")
 def test_a_trial_whose_work_folder_is_removed_begins_anew_and_measures_the_same(
     small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order = order_of(small, digits, tmp_path / "work")
+    task = task_of(small, digits, tmp_path / "work")
     told: list[dict[str, Any]] = []
 
     def report(result: dict[str, Any]) -> None:
@@ -295,11 +302,11 @@ def test_a_trial_whose_work_folder_is_removed_begins_anew_and_measures_the_same(
     monkeypatch.setattr(tune, "report", report)
     removing = True
     with pytest.raises(WorkFolderLostError, match="was removed while its trial ran") as lost:
-        train_trial(order)
+        train(task)
     assert classify(lost.value) == "lost worker", "it runs again"
     removing = False
     first = [row["train_loss"] for result in told for row in result.get("rows", [])]
     told.clear()
-    train_trial(order)
+    train(task)
     assert [row["train_loss"] for result in told for row in result.get("rows", [])][: len(first)] == first
     assert (tmp_path / "work" / ARTIFACTS / "predictions.parquet").exists()

@@ -30,7 +30,7 @@ from search_spaces.framework.space import SearchSpace
 from study.analysis.intervals import INTERVALS_NOTE
 from study.analysis.results import reported_trials
 from study.analysis.verdicts import ClaimVerdict, claim_frame, claim_verdicts
-from study.execution.resources import Resources
+from study.execution.resources import ResourceRequest
 from study.execution.runner import run_plan
 from study.ledger.ledger import Ledger
 from study.ledger.predictions import read_correct
@@ -68,7 +68,7 @@ def finished(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tup
     folders = Folders(store=root / "mlruns", data=root, cache=root / "cache")
     ledger = Ledger(folders.store)
     plan = make_plan(SPACE, SPACE.seeds, folders, ledger.trials())
-    run_plan(plan, ledger, Console(quiet=True), Resources(), {})
+    run_plan(plan, ledger, Console(quiet=True), ResourceRequest(), {})
     return plan.with_records(ledger.trials()), ledger
 
 

@@ -1,0 +1,61 @@
+"""The task that a worker is handed."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from revit.identity import TRAINING_VERSION
+from revit.source import SOURCE
+from study.execution.resources import ResourceGrant
+
+if TYPE_CHECKING:
+    from study.plan import Trial
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialTask:
+    """One trial to train, with the paths and resources for it.
+
+    Attributes:
+        config: the trial's config as plain values, checked by the worker that receives it.
+        images: folder of the image store.
+        weights: file or folder of the pretrained weights, None to start from scratch.
+        work: folder of the trial's checkpoint and artifacts; the driver can read it, too.
+        stop_file: file whose existence asks workers to save and stop.
+        keep_model: keep the tested weights among the artifacts.
+        source, training_version: of the code that the launch began with (`revit.source`, `revit.identity`).
+    """
+
+    identity: str
+    config: dict[str, Any]
+    images: Path
+    weights: Path | None
+    work: Path
+    stop_file: Path
+    grant: ResourceGrant
+    keep_model: bool
+    source: str
+    training_version: int
+
+
+def make_task(trial: "Trial", grant: ResourceGrant, *, work: Path, stop_file: Path, kept_seed: int) -> TrialTask:
+    """Return the task of a trial.
+
+    Args:
+        work: folder of all trials' work folders.
+        kept_seed: seed whose models are kept.
+    """
+    assert trial.images is not None
+    config = trial.candidate.config
+    return TrialTask(
+        identity=trial.identity,
+        config=asdict(config),
+        images=trial.images,
+        weights=trial.weights,
+        work=work / trial.identity,
+        stop_file=stop_file,
+        grant=grant,
+        keep_model=config.seed == kept_seed,
+        source=SOURCE,
+        training_version=TRAINING_VERSION,
+    )

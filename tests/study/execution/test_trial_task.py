@@ -1,0 +1,34 @@
+"""Checked against the trial and the config that the task is made of."""
+
+from pathlib import Path
+
+from revit.config import FineTuneConfig, from_dict
+from revit.identity import TRAINING_VERSION
+from revit.source import SOURCE
+from search_spaces.framework.space import SearchSpace
+from study.execution.resources import ResourceGrant
+from study.execution.trial_task import make_task
+from study.plan import Folders, make_plan
+
+GRANT = ResourceGrant(num_cpus=1, num_gpus=0, max_cpus=1, max_concurrent_trials=1)
+
+
+def test_a_task_names_what_its_trial_reads_and_only_one_seed_keeps_its_model(tmp_path: Path, cache_dir: Path) -> None:
+    space = SearchSpace(
+        name="example",
+        question="?",
+        base=FineTuneConfig(dataset="digits", resolution=8, steps=100),
+        scientific={"optimizer.lr": (0.1, 0.2)},
+        seeds=(3, 4),
+    )
+    plan = make_plan(space, space.seeds, Folders(store=tmp_path, data=tmp_path, cache=cache_dir), {})
+    tasks = [
+        make_task(trial, GRANT, work=tmp_path / "work", stop_file=tmp_path / "stop", kept_seed=3)
+        for trial in plan.trials
+    ]
+    assert [task.keep_model for task in tasks] == [True, True, False, False]
+    for task, trial in zip(tasks, plan.trials, strict=True):
+        assert from_dict(task.config) == trial.candidate.config
+        assert (task.identity, task.images, task.weights) == (trial.identity, trial.images, trial.weights)
+        assert task.work == tmp_path / "work" / trial.identity
+        assert (task.source, task.training_version, task.grant) == (SOURCE, TRAINING_VERSION, GRANT)
