@@ -104,8 +104,8 @@ def coverage(rng: np.random.Generator, agreement: Agreement, num_test: int, num_
     for _ in range(num_studies):
         right, accuracy = Images.draw(rng, ACCURACIES, num_test, agreement).test(rng, num_seeds)
         measured = right.mean(-1)
-        known = median_variance(measured)
-        intervals = [cell_interval(by_seed, num_test, known) for by_seed in measured]
+        prior = median_variance(measured)
+        intervals = [cell_interval(by_seed, num_test, prior) for by_seed in measured]
         truth = accuracy[:, 0] if num_seeds == 1 else [mean_accuracy(each, agreement) for each in ACCURACIES]
         covered.append([low <= true <= high for (low, high), true in zip(intervals, truth, strict=True)])
     return float(np.mean(covered, axis=0).min())
@@ -140,27 +140,27 @@ NULL: Mapping[str, Cells] = {
 def study(
     rng: np.random.Generator, truth: Mapping[str, Cells], agreement: Agreement, num_test: int, num_seeds: int
 ) -> pd.DataFrame:
-    """Draw a study, a dataset for each claim; one seed's spread is known from four other cells of three seeds."""
+    """Draw a study with a dataset for each claim; the variance of a single seed comes from other cells."""
     rows: list[tuple[Any, ...]] = []
     for dataset, cells in truth.items():
         expected = [BASE + each for each in cells.values()]
         right, _ = Images.draw(rng, expected, num_test, agreement).test(rng, num_seeds)
-        spread = known_elsewhere(rng, agreement, num_test) if num_seeds == 1 else None
+        prior = variance_elsewhere(rng, agreement, num_test) if num_seeds == 1 else None
         rows += [
-            (dataset, *cell, seed, right[c, seed].mean(), num_test, right[c, seed], spread)
+            (dataset, *cell, seed, right[c, seed].mean(), num_test, right[c, seed], prior)
             for c, cell in enumerate(cells)
             for seed in range(num_seeds)
         ]
     return pd.DataFrame(rows, columns=["dataset", "arm", "level", "seed", *MEASURED])
 
 
-def known_elsewhere(rng: np.random.Generator, agreement: Agreement, num_test: int) -> VarianceEstimate | None:
-    """Return what four other cells, of three seeds each, tell of the spread between seeds."""
+def variance_elsewhere(rng: np.random.Generator, agreement: Agreement, num_test: int) -> VarianceEstimate | None:
+    """Estimate the variance between seeds from four other cells of three seeds each."""
     right, _ = Images.draw(rng, [BASE] * 4, num_test, agreement).test(rng, 3)
     return pooled_variance(right.mean(-1))
 
 
-MEASURED = ("test_accuracy", "num_test", "right", "spread")
+MEASURED = ("test_accuracy", "num_test", "correct", "prior_variance")
 
 
 def false_verdicts(

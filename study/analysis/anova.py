@@ -1,153 +1,145 @@
-"""Which factors of a crossed grid matter: an analysis of variance over its scientific axes."""
+"""Analysis of variance over the scientific axes of a crossed grid."""
 
 import itertools
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import statsmodels.formula.api as smf
 from scipy import optimize, stats
 from statsmodels.stats.anova import anova_lm
 
-ROUNDING = 1e-12
-"""Share of the variance below which nothing but rounding is left."""
+MIN_RESIDUAL_SHARE = 1e-12
+"""Share of the variance below which a residual is rounding error."""
 MAX_NONCENTRAL_F = 1e4
-"""From which the noncentral F is, to four digits, its noncentrality over a chi square; scipy's fails far above."""
+"""Largest F for `scipy.stats.ncf`, which fails far above. A chi-square approximation is then good to four digits."""
 COLUMNS = ["term", "sum_sq", "df", "F", "p", "effect", "low", "high"]
 
 
 def anova(frame: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
-    """Main effects and two-way interactions of the axes on test accuracy; an ordinary linear model, type II sums.
+    """Test main effects and two-way interactions of the axes on test accuracy: a linear model, type II sums of squares.
 
-    Type II tests a main effect beside the other main effects, and an interaction beside all of these, so that a grid
-    with holes is judged fairly. An interaction that the grid's holes leave undetermined is left out.
+    Type II tests a main effect adjusted for the other main effects, and an interaction adjusted for all of these, which
+    is fair to a grid with holes. An interaction that the holes leave undetermined is left out.
 
     Args:
         frame: a row per finished trial: a column per axis, and `test_accuracy`, 0 to 1.
 
     Returns:
         Strongest first: term, sum_sq (squared percentage points), df, F, p, and the effect size: partial omega squared,
-        0 to 1, with its 95 % interval. Empty where there are too few trials to tell any effect from chance, or none
-        differ by chance at all.
+        0 to 1, with its 95 % interval. Empty if there are too few trials, or if none differ by chance.
     """
     varied = [axis for axis in axes if len(set(frame[axis].map(str))) > 1]
-    names = {axis: f"axis_{place}" for place, axis in enumerate(varied)}
+    names = {axis: f"axis_{index}" for index, axis in enumerate(varied)}
     data = pd.DataFrame({name: frame[axis].map(str) for axis, name in names.items()})
     data["accuracy"] = 100 * frame["test_accuracy"].astype(float)
-    terms = _estimable(data, list(names.values()))
+    terms = _estimable_terms(data, list(names.values()))
     if not terms or np.ptp(data["accuracy"]) == 0:
         return pd.DataFrame(columns=COLUMNS)
-    model = smf.ols(f"accuracy ~ {' + '.join(terms)}", data).fit()
-    if model.ssr <= ROUNDING * model.centered_tss:
+    model = smf.ols(_formula(terms), data).fit()
+    if model.ssr <= MIN_RESIDUAL_SHARE * model.centered_tss:
         return pd.DataFrame(columns=COLUMNS)
     table = anova_lm(model, typ=2)
-    df_within = table.loc["Residual", "df"]
+    residual_df = table.loc["Residual", "df"]
     axis_of = {name: axis for axis, name in names.items()}
     effects = table.drop(index="Residual").rename(columns={"PR(>F)": "p"})
-    effects["term"] = [_spoken(str(term), axis_of) for term in effects.index]
+    effects["term"] = [_term_label(str(term), axis_of) for term in effects.index]
     effects["effect"] = [effect_size(row.F, row.df, len(data)) for row in effects.itertuples()]
-    intervals = [effect_interval(row.F, row.df, df_within, len(data)) for row in effects.itertuples()]
+    intervals = [effect_interval(row.F, row.df, residual_df, len(data)) for row in effects.itertuples()]
     effects["low"], effects["high"] = zip(*intervals, strict=True)
     strongest_first: pd.DataFrame = effects[COLUMNS].sort_values(["effect", "F"], ascending=False, ignore_index=True)
     return strongest_first
 
 
-def adjusted_means(frame: pd.DataFrame, of: Sequence[str], beside: Sequence[str]) -> pd.DataFrame:
-    """Test accuracy at each setting of some axes, as if it had been run with every value of the other axes alike.
+def adjusted_means(frame: pd.DataFrame, axes: Sequence[str], covariates: Sequence[str]) -> pd.DataFrame:
+    """Return mean test accuracy at each setting of some axes, adjusted for the other axes.
 
-    In a grid with holes a plain mean mixes up what varies together: where only the better optimizer was run with
+    In a grid with holes a plain mean confounds axes that vary together: if only the better optimizer was run with
     little data, little data would look good. These are least-squares means (Searle, Speed and Milliken 1980,
-    doi:10.1080/00031305.1980.10483031) of a model in which `beside` acts additively; of a full grid, plain means.
+    doi:10.1080/00031305.1980.10483031) of a model in which the covariates act additively. In a full grid they are plain
+    means.
 
     Args:
         frame: as for `anova`.
-        of: axes whose settings are compared; only settings that were run are.
-        beside: the other axes.
+        axes: axes whose settings are compared, as far as they were run.
+        covariates: the other axes.
 
     Returns:
-        A row per setting, in order of appearance: a column of text per axis of `of`, and mean, low, high (0 to 1; 95 %
-        interval, Student's t). NaN where the grid's holes, or too few trials, leave them undetermined.
+        A row per setting, in order of appearance: a column of text per axis, and mean, low, high (0 to 1): a 95 %
+        interval, Student's t. NaN where the grid's holes, or too few trials, leave them undetermined.
     """
-    settings = frame.groupby([frame[axis].map(str) for axis in of], sort=False).ngroup().to_numpy()
-    own = _indicators(settings)
-    others = [_indicators(pd.factorize(frame[axis].map(str))[0])[:, 1:] for axis in beside]
+    labels = frame[[*axes, *covariates]].map(str)
+    settings = labels.groupby(list(axes), sort=False).ngroup()
+    own = pd.get_dummies(settings, dtype=float).to_numpy()
+    others = [pd.get_dummies(labels[axis], drop_first=True, dtype=float).to_numpy() for axis in covariates]
     design = np.hstack([own, *others])
     shares = [np.full((own.shape[1], other.shape[1]), 1 / (other.shape[1] + 1)) for other in others]
-    weights = np.hstack([np.eye(own.shape[1]), *shares])
+    contrast_matrix = np.hstack([np.eye(own.shape[1]), *shares])
     accuracy, solve = frame["test_accuracy"].to_numpy(float), np.linalg.pinv(design)
-    use = weights @ solve
-    known = np.isclose(use @ design, weights, atol=1e-8).all(axis=1)
-    means = np.where(known, use @ accuracy, np.nan)
-    num_spare = len(design) - np.linalg.matrix_rank(design)
+    trial_weights = contrast_matrix @ solve
+    is_estimable = np.isclose(trial_weights @ design, contrast_matrix, atol=1e-8).all(axis=1)
+    means = np.where(is_estimable, trial_weights @ accuracy, np.nan)
+    residual_df = len(design) - np.linalg.matrix_rank(design)
     margin = np.full(len(means), np.nan)
-    if num_spare > 0:
-        noise = ((accuracy - design @ solve @ accuracy) ** 2).sum() / num_spare
-        margin = stats.t.ppf(0.975, num_spare) * np.sqrt(noise * (use**2).sum(axis=1))
-    first = frame.iloc[np.unique(settings, return_index=True)[1]]
-    named = pd.DataFrame({axis: first[axis].map(str).to_numpy() for axis in of})
-    return named.assign(mean=means, low=means - margin, high=means + margin)
-
-
-def _indicators(codes: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
-    """A column of 0 and 1 per code, (n,) -> (n, number of codes)."""
-    return np.asarray(codes[:, None] == np.arange(codes.max(initial=-1) + 1), float)
+    if residual_df > 0:
+        variance = ((accuracy - design @ solve @ accuracy) ** 2).sum() / residual_df
+        margin = stats.t.ppf(0.975, residual_df) * np.sqrt(variance * (trial_weights**2).sum(axis=1))
+    first = labels.loc[~settings.duplicated(), list(axes)].reset_index(drop=True)
+    return first.assign(mean=means, low=means - margin, high=means + margin)
 
 
 def effect_size(f: float, df: float, num_trials: int) -> float:
-    """Partial omega squared, 0 to 1: a term's share of the variance that no other term explains.
+    """Return partial omega squared, 0 to 1: a term's share of the variance that no other term explains.
 
-    Partial eta squared counts as the term's what chance alone gives it, and so may lie above its own interval. Omega
-    takes that off, and is 0 where no more is left (Olejnik & Algina 2003, doi:10.1037/1082-989X.8.4.434).
+    Partial eta squared counts what chance gives a term, and so may lie above its own interval. Omega subtracts that,
+    and is 0 where nothing is left (Olejnik & Algina 2003, doi:10.1037/1082-989X.8.4.434).
     """
     noncentrality = max(df * (f - 1), 0.0)
     return noncentrality / (noncentrality + num_trials)
 
 
-def effect_interval(f: float, df: float, df_within: float, num_trials: int, level: float = 0.95) -> tuple[float, float]:
-    """Interval of partial omega squared, 0 to 1: the noncentralities under which this F statistic is no surprise.
+def effect_interval(f: float, df: float, residual_df: float, num_trials: int) -> tuple[float, float]:
+    """Return the 95 % interval of partial omega squared, 0 to 1, by inverting the noncentral F distribution.
 
-    Of Steiger 2004, doi:10.1037/1082-989X.9.2.164.
+    Steiger 2004, doi:10.1037/1082-989X.9.2.164. `confint_noncentrality` of statsmodels is good to three digits, up to a
+    noncentrality of 10,000.
     """
-
-    def noncentrality(share: float) -> float:
-        if f > MAX_NONCENTRAL_F:
-            return float(f * df * stats.chi2.isf(share, df_within) / df_within)
-
-        def surplus(value: float) -> float:
-            return float(stats.ncf.cdf(f, df, df_within, value) - share)
-
-        if surplus(0) <= 0:
-            return 0.0
-        highest = 10.0
-        while surplus(highest) > 0:
-            highest *= 2
-        return float(optimize.brentq(surplus, 0, highest))
-
-    low, high = noncentrality((1 + level) / 2), noncentrality((1 - level) / 2)
+    low, high = (_noncentrality(f, df, residual_df, quantile) for quantile in (0.975, 0.025))
     return low / (low + num_trials), high / (high + num_trials)
 
 
-def _estimable(data: pd.DataFrame, names: list[str]) -> list[str]:
-    """Main effects, and those interactions that the trials there are can tell apart; none without any to spare."""
-    codes = {name: _indicators(pd.factorize(data[name])[0])[:, 1:] for name in names}
+def _noncentrality(f: float, df: float, residual_df: float, quantile: float) -> float:
+    """Return the noncentrality whose F distribution has `f` as this quantile, at least 0."""
+    if f > MAX_NONCENTRAL_F:
+        return float(f * df * stats.chi2.isf(quantile, residual_df) / residual_df)
+
+    def root_function(noncentrality: float) -> float:
+        return float(stats.ncf.cdf(f, df, residual_df, noncentrality) - quantile)
+
+    if root_function(0) <= 0:
+        return 0.0
+    highest = 10.0
+    while root_function(highest) > 0:
+        highest *= 2
+    return float(optimize.brentq(root_function, 0, highest))
+
+
+def _estimable_terms(data: pd.DataFrame, names: list[str]) -> list[str]:
+    """Return main effects, and the interactions that the trials can distinguish; none without a residual."""
     terms: list[str] = []
-    design = np.ones((len(data), 1))
-    for term in [*itertools.combinations(names, 1), *itertools.combinations(names, 2)]:
-        if len(term) > 1 and not all(f"C({name})" in terms for name in term):
+    for factors in [*itertools.combinations(names, 1), *itertools.combinations(names, 2)]:
+        parts = [f"C({name})" for name in factors]
+        if len(parts) > 1 and not set(parts) <= set(terms):
             continue
-        added = codes[term[0]] if len(term) == 1 else _products(codes[term[0]], codes[term[1]])
-        wider = np.hstack([design, added])
-        if np.linalg.matrix_rank(wider) == wider.shape[1] < len(data):
-            terms.append(":".join(f"C({name})" for name in term))
-            design = wider
+        design = smf.ols(_formula([*terms, ":".join(parts)]), data).exog
+        if np.linalg.matrix_rank(design) == design.shape[1] < len(data):
+            terms.append(":".join(parts))
     return terms
 
 
-def _products(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Every column of the one times every column of the other, (n, A) and (n, B) -> (n, A B)."""
-    return (one[:, :, None] * other[:, None, :]).reshape(len(one), -1)
+def _formula(terms: Sequence[str]) -> str:
+    return f"accuracy ~ {' + '.join(terms)}"
 
 
-def _spoken(term: str, axis_of: dict[str, str]) -> str:
+def _term_label(term: str, axis_of: dict[str, str]) -> str:
     return " x ".join(axis_of[part.removeprefix("C(").removesuffix(")")] for part in term.split(":"))

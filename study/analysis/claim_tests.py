@@ -1,12 +1,12 @@
-"""Are a study's claims so? Each is judged from finished trials: supported, contradicted or inconclusive.
+"""Statistical tests of a study's claims: each is supported, contradicted or inconclusive.
 
-A claim rests on weighted sums of accuracies, each with a variance over seeds and test images (`contrasts.py`).
-All tests are two-sided at 5 %, and Holm's correction covers the claims of a study. A verdict needs every comparison
-that a claim rests on (an intersection-union test: Berger, Technometrics 24 (1982) 295-300); one comparison contradicts
-it, after Bonferroni's correction over them.
+A claim rests on contrasts: weighted sums of accuracies, with a variance over seeds and test images (`contrasts.py`).
+All tests are two-sided at 5 %, and Holm's correction covers the claims of a study. A claim is supported if all of its
+contrasts support it (intersection-union test: Berger, Technometrics 24 (1982) 295-300). One contrast contradicts it,
+after Bonferroni's correction over its contrasts.
 
-With one seed the spread between seeds cannot be seen. A verdict then needs to know it from elsewhere: from other trials
-of the same dataset and model, with several seeds. Else the claim stays inconclusive.
+One seed does not show the variance between seeds. It is then taken from other trials of the same dataset and model
+with several seeds. Without these the claim stays inconclusive.
 """
 
 import math
@@ -20,37 +20,44 @@ from numpy.typing import NDArray
 
 from search_spaces.framework.claims import Claim, Gap, Matches, NoDifference
 from search_spaces.framework.published import Published
-from study.analysis.contrasts import ContrastEstimate, MissingResultError, Run, compare, median_variances
+from study.analysis.contrasts import (
+    ContrastEstimate,
+    MissingResultError,
+    TrialResult,
+    estimate_contrast,
+    median_variances,
+)
 from study.analysis.intervals import LEVEL, NEEDS_SEEDS, VarianceEstimate
 from study.analysis.power import MAX_SEEDS, MIN_PILOT_SEEDS, POWER, InconclusiveClaim, power_by_num_seeds
 
 Verdict = Literal["supported", "contradicted", "inconclusive"]
 
 ASSUMED_SEED_SD = 0.01
-"""Standard deviation of accuracy between seeds (share) that is assumed of published numbers, which have one run each.
+"""Standard deviation of accuracy between seeds (share) assumed of published numbers, which have one run each.
 
 Four times the widest that is published for fine-tuning a ViT on all of a small dataset: CIFAR-100 at 91.09 to 91.62 in
-five runs (big_vision, configs/transfer.py), which is a standard deviation of about 0.23 points. Training on little
-data, or from scratch, may spread more.
+five runs (big_vision, configs/transfer.py), a standard deviation of about 0.23 points. Training on little data, or from
+scratch, may vary more.
 """
+UNKNOWN_SEED_VARIANCE = f"{NEEDS_SEEDS}, or other trials of this dataset and model with several seeds"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimResult:
-    """What became of a claim.
+    """Result of testing a claim.
 
     Attributes:
-        effect: in percentage points, positive as claimed; of the comparison that supports the claim least, where it
-            rests on several. For NoDifference, the difference of that pair; for Matches, ours less what is published.
+        effect: percentage points, positive as claimed; of the limiting contrast, where the claim has several. For
+            NoDifference, the difference of that pair; for Matches, ours minus the published accuracy.
         low, high: 95 % interval of the effect, percentage points, not corrected.
-        p: two-sided, of the claim alone.
-        p_holm: by Holm's correction over the study's claims.
-        test: in a few words.
-        num_seeds: seeds that every cell of that comparison has.
-        required_seeds: seeds per cell with which the study, its images kept, would decide an inconclusive claim with
-            probability POWER; None where no number up to MAX_SEEDS does, or it cannot be said.
-        power: the probability that so many seeds would decide it, or MAX_SEEDS; None where it cannot be said.
-        reason: in a line, what to know beside the numbers; may be empty.
+        p: two-sided, of this claim alone.
+        p_holm: after Holm's correction over the study's claims.
+        test: name of the test.
+        num_seeds: seeds that every cell of that contrast has.
+        required_seeds: seeds per cell, on the same images, that decide an inconclusive claim with probability POWER;
+            None if more than MAX_SEEDS, or unknown.
+        power: probability that `required_seeds`, else MAX_SEEDS, decide it; None if unknown.
+        caveats: one line, may be empty.
     """
 
     claim: Claim
@@ -64,126 +71,127 @@ class ClaimResult:
     num_seeds: int = 0
     required_seeds: int | None = None
     power: float | None = None
-    reason: str = ""
+    caveats: str = ""
 
 
 def evaluate_claims(claims: Sequence[Claim], frame: pd.DataFrame, *, comparable: bool = True) -> list[ClaimResult]:
-    """Judge a study's claims, in their order.
+    """Test a study's claims, in their order.
 
     Args:
         claims: of one study: Holm's correction is over them.
         frame: a row per finished trial: the study's scientific axes, in the claims' terms, and `seed`,
-            `test_accuracy` (0 to 1), `num_test`, `right` (None, or bool of shape (num_test,): which test images are
-            correct, in the same order in all trials of a `dataset`), and `spread` (None, or the VarianceEstimate
-            between seeds from other trials of its dataset and model).
+            `test_accuracy` (0 to 1), `num_test`, `correct` (None, or bool of shape (num_test,): which test images are
+            correct, in the same order in all trials of a `dataset`), and `prior_variance` (None, or the
+            VarianceEstimate between seeds from other trials of its dataset and model).
         comparable: whether the trials are of the paper's scale. If not, Matches stays inconclusive, and is left out
             of Holm's correction.
 
     Raises:
-        ValueError: two rows are of the same cell and seed.
+        ValueError: two rows have the same cell and seed.
     """
-    return _evaluate(claims, [_run(row) for row in frame.to_dict("records")], comparable)
+    return _evaluate(claims, [_trial_result(row) for row in frame.to_dict("records")], comparable)
 
 
 def evaluate_published(claims: Sequence[Claim], rows: Iterable[Published]) -> list[ClaimResult]:
-    """Judge claims from published numbers by the same rules: one run a cell, its count of right answers, no more.
+    """Test claims on published numbers by the same rules: one run per cell, known by its count of correct images.
 
     Args:
         claims: of one study.
         rows: of that study's table, from one source.
 
     Raises:
-        ValueError: two rows are of the same cell.
+        ValueError: two rows have the same cell.
     """
     assumed = VarianceEstimate(ASSUMED_SEED_SD**2, math.inf)
-    runs = [
-        Run(point=row.point, seed=0, accuracy=row.accuracy_pct / 100, num_test=row.num_test, right=None, spread=assumed)
+    trials = [
+        TrialResult(
+            point=row.point,
+            seed=0,
+            accuracy=row.accuracy_pct / 100,
+            num_test=row.num_test,
+            correct=None,
+            prior_variance=assumed,
+        )
         for row in rows
     ]
-    return _evaluate(claims, runs, comparable=True)
+    return _evaluate(claims, trials, comparable=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _TestStatistic:
-    """What a claim rests on: its weakest comparison, or what is missing for one.
+    """Test statistic of a claim, or what is missing for one.
 
     Attributes:
-        num_comparisons: how many it rests on.
-        p_for, p_against: one-sided: small where the claim, or its contrary, is so.
-        missing: why it cannot be tested; its effect may be known all the same.
+        limiting: the contrast that supports the claim least.
+        p_for, p_against: one-sided: small where the claim, or its opposite, is true.
+        missing: why the claim cannot be tested; its effect may be known all the same.
     """
 
     claim: Claim
-    weakest: ContrastEstimate | None = None
-    num_comparisons: int = 0
+    limiting: ContrastEstimate | None = None
+    num_contrasts: int = 0
     p_for: float = 1.0
     p_against: float = 1.0
     missing: str = ""
 
     @property
     def p(self) -> float:
-        """Two-sided."""
+        """Two-sided p value."""
         return min(1.0, 2 * min(self.p_for, self.p_against))
 
 
-def _run(row: Mapping[Any, Any]) -> Run:
-    right, spread = row["right"], row["spread"]
-    return Run(
-        point={axis: value for axis, value in row.items() if axis not in _NO_AXES},
+def _trial_result(row: Mapping[Any, Any]) -> TrialResult:
+    correct, prior_variance = row["correct"], row["prior_variance"]
+    return TrialResult(
+        point={axis: value for axis, value in row.items() if axis not in _NOT_AXES},
         seed=row["seed"],
         accuracy=row["test_accuracy"],
         num_test=row["num_test"],
-        right=right if isinstance(right, np.ndarray) else None,
-        spread=spread if isinstance(spread, VarianceEstimate) else None,
+        correct=correct if isinstance(correct, np.ndarray) else None,
+        prior_variance=prior_variance if isinstance(prior_variance, VarianceEstimate) else None,
     )
 
 
-_NO_AXES = ("seed", "test_accuracy", "num_test", "right", "spread")
+_NOT_AXES = ("seed", "test_accuracy", "num_test", "correct", "prior_variance")
 
 
-def _evaluate(claims: Sequence[Claim], runs: Sequence[Run], comparable: bool) -> list[ClaimResult]:
+def _evaluate(claims: Sequence[Claim], trials: Sequence[TrialResult], comparable: bool) -> list[ClaimResult]:
     seen: set[object] = set()
-    for run in runs:
-        trial = (frozenset(run.point.items()), run.seed)
-        if trial in seen:
-            raise ValueError(f"two results of one cell and seed: {dict(run.point)}, seed {run.seed}")
-        seen.add(trial)
-    usual = median_variances(runs)
-    return _verdicts([_evidence(claim, runs, usual, comparable) for claim in claims])
+    for trial in trials:
+        key = (frozenset(trial.point.items()), trial.seed)
+        if key in seen:
+            raise ValueError(f"two results of one cell and seed: {dict(trial.point)}, seed {trial.seed}")
+        seen.add(key)
+    variances = median_variances(trials)
+    return _results([_test_statistic(claim, trials, variances, comparable) for claim in claims])
 
 
-def _evidence(
-    claim: Claim, runs: Sequence[Run], usual: Mapping[object, VarianceEstimate], comparable: bool
+def _test_statistic(
+    claim: Claim, trials: Sequence[TrialResult], variances: Mapping[object, VarianceEstimate], comparable: bool
 ) -> _TestStatistic:
     if isinstance(claim, Matches) and not comparable:
         return _TestStatistic(claim=claim, missing="published accuracies are of the paper's scale: not comparable")
-    contrasts = zip(claim.contrasts, _published(claim), strict=True)
+    pairs = zip(claim.contrasts, _published(claim), strict=True)
     try:
-        comparisons = [compare(contrast, published, runs, usual) for contrast, published in contrasts]
+        contrasts = [estimate_contrast(contrast, published, trials, variances) for contrast, published in pairs]
     except MissingResultError as error:
         return _TestStatistic(claim=claim, missing=str(error))
-    if any(comparison.known is None for comparison in comparisons):
-        weakest = min(comparisons, key=lambda each: _least_beyond(claim, each.effect))
-        return _TestStatistic(claim=claim, weakest=weakest, missing=_ONE_SEED)
-    p_for = [max(comparison.p_beyond(*bound) for bound in _bounds(claim)) for comparison in comparisons]
+    if any(contrast.prior is None for contrast in contrasts):
+        limiting = min(contrasts, key=lambda each: _distance_beyond(claim, each.effect))
+        return _TestStatistic(claim=claim, limiting=limiting, missing=UNKNOWN_SEED_VARIANCE)
+    p_for = [max(contrast.p_value(*bound) for bound in _bounds(claim)) for contrast in contrasts]
     p_against = [1 - p for p in p_for]
     return _TestStatistic(
         claim=claim,
-        weakest=max(zip(p_for, p_against, comparisons, strict=True), key=lambda each: (each[0], -each[1]))[2],
-        num_comparisons=len(comparisons),
+        limiting=max(zip(p_for, p_against, contrasts, strict=True), key=lambda each: (each[0], -each[1]))[2],
+        num_contrasts=len(contrasts),
         p_for=max(p_for),
-        p_against=min(1.0, len(comparisons) * min(p_against)),
+        p_against=min(1.0, len(contrasts) * min(p_against)),
     )
 
 
-_ONE_SEED = (
-    f"{NEEDS_SEEDS}: one does not show how much training varies, and no trials of this dataset and model with several "
-    "seeds are known"
-)
-
-
 def _published(claim: Claim) -> tuple[float, ...]:
-    """Return what is to be taken off each of a claim's contrasts (share)."""
+    """Return the published accuracy (share) to subtract from each of a claim's contrasts."""
     match claim:
         case Matches(published=published):
             return tuple(accuracy / 100 for accuracy in published.values())
@@ -192,7 +200,7 @@ def _published(claim: Claim) -> tuple[float, ...]:
 
 
 def _bounds(claim: Claim) -> tuple[tuple[float, int], ...]:
-    """Return what an effect (share) is to be beyond, and in which direction: 1 above, -1 below."""
+    """Return the bounds (share) that an effect must lie beyond, each with its direction: 1 above, -1 below."""
     match claim:
         case NoDifference(margin=margin) | Matches(margin=margin):  # two one-sided tests: Schuirmann 1987
             return ((margin / 100, -1), (-margin / 100, 1))
@@ -202,96 +210,99 @@ def _bounds(claim: Claim) -> tuple[tuple[float, int], ...]:
             return ((0.0, 1),)
 
 
-def _least_beyond(claim: Claim, effect: float) -> float:
+def _distance_beyond(claim: Claim, effect: float) -> float:
     return min(direction * (effect - bound) for bound, direction in _bounds(claim))
 
 
-def _verdicts(evidence: Sequence[_TestStatistic]) -> list[ClaimResult]:
+def _results(statistics: Sequence[_TestStatistic]) -> list[ClaimResult]:
     """Return verdicts after Holm's correction over all claims that can be tested."""
-    tested = [each for each in evidence if not each.missing]
-    p_holm = {id(each): p for each, p in zip(tested, holm([each.p for each in tested]), strict=True)}
-    open_ones = [each for each in tested if p_holm[id(each)] > LEVEL]
-    chances = power_by_num_seeds([_open_claim(each) for each in open_ones])
-    chance_of = {id(each): chance for each, chance in zip(open_ones, chances, strict=True)}
+    tested = {index: statistic for index, statistic in enumerate(statistics) if not statistic.missing}
+    p_holm = dict(zip(tested, holm([statistic.p for statistic in tested.values()]), strict=True))
+    inconclusive = [index for index, p in p_holm.items() if p > LEVEL]
+    curves = power_by_num_seeds([_inconclusive_claim(tested[index]) for index in inconclusive])
+    power = dict(zip(inconclusive, curves, strict=True))
     return [
-        _untested_result(each) if each.missing else _tested_result(each, p_holm[id(each)], chance_of.get(id(each)))
-        for each in evidence
+        _tested_result(statistic, p_holm[index], power.get(index)) if index in tested else _untested_result(statistic)
+        for index, statistic in enumerate(statistics)
     ]
 
 
-def _open_claim(evidence: _TestStatistic) -> InconclusiveClaim:
-    assert evidence.weakest is not None, "a tested claim rests on a comparison"
-    return InconclusiveClaim(
-        comparison=evidence.weakest, num_comparisons=evidence.num_comparisons, bounds=_bounds(evidence.claim)
-    )
-
-
 def holm(p: Sequence[float]) -> list[float]:
-    """Return Holm's corrected p values (Scandinavian Journal of Statistics 6 (1979)).
+    """Return p values after Holm's correction (Scandinavian Journal of Statistics 6 (1979)).
 
-    The `multipletests` of statsmodels runs the garbage collector each time, which takes ten times as long as all of a
-    study's verdicts.
+    `multipletests` of statsmodels runs the garbage collector in each call, far slower than all tests of a study.
     """
-    ascending = np.argsort(p)
-    stepped = np.maximum.accumulate(np.sort(p) * np.arange(len(p), 0, -1))
+    order = np.argsort(p)
     corrected = np.empty(len(p))
-    corrected[ascending] = np.minimum(stepped, 1.0)
-    return [float(each) for each in corrected]
+    corrected[order] = np.minimum(np.maximum.accumulate(np.sort(p) * np.arange(len(p), 0, -1)), 1.0)
+    return corrected.tolist()
 
 
-def _untested_result(evidence: _TestStatistic) -> ClaimResult:
-    effect = None if evidence.weakest is None else 100 * evidence.weakest.effect
-    return ClaimResult(claim=evidence.claim, verdict="inconclusive", effect=effect, reason=evidence.missing)
-
-
-def _tested_result(evidence: _TestStatistic, p_holm: float, chance: NDArray[np.float64] | None) -> ClaimResult:
-    """Return the verdict on a tested claim; `chance` of being decided, by number of seeds, if inconclusive."""
-    weakest = evidence.weakest
-    assert weakest is not None, "a tested claim rests on a comparison"
-    verdict: Verdict = "inconclusive"
-    if chance is None:
-        verdict = "supported" if evidence.p_for < evidence.p_against else "contradicted"
-    seeds, power = (None, None) if chance is None else _plan(chance)
-    return ClaimResult(
-        claim=evidence.claim,
-        verdict=verdict,
-        effect=100 * weakest.effect,
-        low=100 * (weakest.effect - weakest.half_width(LEVEL / 2, -1)),
-        high=100 * (weakest.effect + weakest.half_width(LEVEL / 2, 1)),
-        p=evidence.p,
-        p_holm=p_holm,
-        test=f"equivalence, {weakest.test}" if isinstance(evidence.claim, NoDifference | Matches) else weakest.test,
-        num_seeds=weakest.num_seeds,
-        required_seeds=seeds,
-        power=power,
-        reason=_reason(weakest, verdict, seeds, power),
+def _inconclusive_claim(statistic: _TestStatistic) -> InconclusiveClaim:
+    assert statistic.limiting is not None, "a tested claim has a limiting contrast"
+    return InconclusiveClaim(
+        contrast=statistic.limiting, num_contrasts=statistic.num_contrasts, bounds=_bounds(statistic.claim)
     )
 
 
-def _plan(chance: NDArray[np.float64]) -> tuple[int | None, float | None]:
-    """Return the fewest seeds with POWER for a verdict, and their power; or None, and that of MAX_SEEDS."""
-    if np.isnan(chance[-1]):
+def _untested_result(statistic: _TestStatistic) -> ClaimResult:
+    effect = None if statistic.limiting is None else 100 * statistic.limiting.effect
+    return ClaimResult(claim=statistic.claim, verdict="inconclusive", effect=effect, caveats=statistic.missing)
+
+
+def _tested_result(statistic: _TestStatistic, p_holm: float, curve: NDArray[np.float64] | None) -> ClaimResult:
+    """Return the result of a tested claim.
+
+    Args:
+        curve: power by number of seeds, (MAX_SEEDS + 1,); None if the claim is decided.
+    """
+    limiting = statistic.limiting
+    assert limiting is not None, "a tested claim has a limiting contrast"
+    verdict: Verdict = "inconclusive"
+    if curve is None:
+        verdict = "supported" if statistic.p_for < statistic.p_against else "contradicted"
+    required_seeds, power = (None, None) if curve is None else _required_seeds(curve)
+    is_equivalence = isinstance(statistic.claim, NoDifference | Matches)
+    return ClaimResult(
+        claim=statistic.claim,
+        verdict=verdict,
+        effect=100 * limiting.effect,
+        low=100 * (limiting.effect - limiting.half_width(LEVEL / 2, -1)),
+        high=100 * (limiting.effect + limiting.half_width(LEVEL / 2, 1)),
+        p=statistic.p,
+        p_holm=p_holm,
+        test=f"equivalence (TOST), {limiting.test}" if is_equivalence else limiting.test,
+        num_seeds=limiting.num_seeds,
+        required_seeds=required_seeds,
+        power=power,
+        caveats=_caveats(limiting, verdict, required_seeds, power),
+    )
+
+
+def _required_seeds(curve: NDArray[np.float64]) -> tuple[int | None, float | None]:
+    """Return the fewest seeds that reach POWER, and their power; without any, None and the power of MAX_SEEDS."""
+    if np.isnan(curve[-1]):
         return None, None
-    enough = np.flatnonzero(chance >= POWER)
-    return (int(enough[0]), float(chance[enough[0]])) if len(enough) else (None, float(chance[-1]))
+    enough = np.flatnonzero(curve >= POWER)
+    return (int(enough[0]), float(curve[enough[0]])) if len(enough) else (None, float(curve[-1]))
 
 
-def _reason(comparison: ContrastEstimate, verdict: Verdict, seeds: int | None, power: float | None) -> str:
-    reasons = []
-    if comparison.num_seeds == 1:
-        reasons.append(f"one seed does not show how much training varies: {_known(comparison)}")
-    elif verdict == "inconclusive" and comparison.num_seeds < MIN_PILOT_SEEDS:
-        reasons.append(f"{NEEDS_SEEDS} to tell how many would decide it")
+def _caveats(contrast: ContrastEstimate, verdict: Verdict, required_seeds: int | None, power: float | None) -> str:
+    lines = []
+    if contrast.num_seeds == 1:
+        lines.append(f"1 seed: {_seed_variance_source(contrast)}")
+    elif verdict == "inconclusive" and contrast.num_seeds < MIN_PILOT_SEEDS:
+        lines.append(f"{NEEDS_SEEDS} to estimate the required seeds")
     elif power is not None:
-        limit = "" if seeds else ", as the images stay the same"
-        reasons.append(f"{seeds or MAX_SEEDS} seeds would decide it with a probability of {100 * power:.0f} %{limit}")
-    if comparison.left_out:
-        reasons.append(f"left out, as not all of its cells have them: seeds {', '.join(map(str, comparison.left_out))}")
-    return "; ".join(reasons)
+        number = f"required seeds {required_seeds}" if required_seeds else f"required seeds > {MAX_SEEDS}"
+        lines.append(f"{number} at the observed effect (power {100 * power:.0f} % with {required_seeds or MAX_SEEDS})")
+    if contrast.excluded_seeds:
+        lines.append(f"excluded, not finished in every cell: seeds {', '.join(map(str, contrast.excluded_seeds))}")
+    return "; ".join(lines)
 
 
-def _known(comparison: ContrastEstimate) -> str:
-    assert comparison.known is not None, "a tested claim's spread is known"
-    if math.isinf(comparison.known.df):
+def _seed_variance_source(contrast: ContrastEstimate) -> str:
+    assert contrast.prior is not None, "a tested claim has a variance between seeds"
+    if math.isinf(contrast.prior.df):
         return f"a standard deviation of {100 * ASSUMED_SEED_SD:g} point between seeds is assumed"
-    return "it is taken from other trials of this dataset and model"
+    return "the variance between seeds is that of other trials of this dataset and model"

@@ -17,7 +17,7 @@ from study.ledger.records import TrialRecord
 from study.plan import Plan, Trial
 
 ReadCorrect = Callable[[str], npt.NDArray[np.bool_]]
-"""Takes a run id; returns which test images the trial classified correctly, (num_test,)."""
+"""Function of a run id that returns which test images the trial classified correctly, (num_test,)."""
 
 
 class ClaimVerdict(NamedTuple):
@@ -60,7 +60,7 @@ def claim_frame(trials: Sequence[Trial], records: Mapping[str, TrialRecord], rea
     Where a cell has one seed, the variance between seeds comes from other records of the same dataset and model.
     """
     num_seeds = Counter(tuple(trial.candidate.requested_values.items()) for trial in trials)
-    spreads = pooled_variances(records.values()) if 1 in num_seeds.values() else {}
+    variances = pooled_variances(records.values()) if 1 in num_seeds.values() else {}
     rows = []
     for trial in trials:
         assert trial.record is not None, "a finished trial has its record"
@@ -71,8 +71,8 @@ def claim_frame(trials: Sequence[Trial], records: Mapping[str, TrialRecord], rea
                 "seed": config.seed,
                 "test_accuracy": trial.record.metrics["test_accuracy"],
                 "num_test": trial.num_test,
-                "right": read_correct(trial.record.run_id),
-                "spread": spreads.get((config.dataset, config.model.name)),
+                "correct": read_correct(trial.record.run_id),
+                "prior_variance": variances.get((config.dataset, config.model.name)),
             }
         )
     return pd.DataFrame(rows)

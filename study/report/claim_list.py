@@ -27,7 +27,7 @@ def p_text(p: float | None) -> str:
 
 def details(judgement: ClaimResult) -> str:
     """Return by which test, and what else to know."""
-    return "; ".join(part for part in (judgement.test, judgement.reason) if part)
+    return "; ".join(part for part in (judgement.test, judgement.caveats) if part)
 
 
 def to_lines(judged: Sequence[ClaimVerdict]) -> list[str]:
@@ -45,7 +45,7 @@ def _line(claim: ClaimVerdict, opening: str) -> str:
     """Return verdict and claim, and by which numbers."""
     ours, published = claim
     numbers = [] if ours.effect is None else [f"{effect_text(ours)} points, p {p_text(ours.p_holm)}"]
-    theirs = [] if published is None else [f"from the paper's numbers: {published.verdict}"]
+    theirs = [] if published is None else [f"verdict recomputed from published numbers: {published.verdict}"]
     return "; ".join(part for part in (opening, *numbers, details(ours), *theirs) if part)
 
 

@@ -32,7 +32,14 @@ STEADY = VarianceEstimate(0.0, math.inf)
 def table(accuracies: Mapping[str, Sequence[float]], num_test: int = MANY, **more: object) -> pd.DataFrame:
     """A frame of arms and their accuracy by seed, 0 to 1, without predictions."""
     rows = [
-        {"arm": arm, "seed": seed, "test_accuracy": accuracy, "num_test": num_test, "right": None, "spread": None}
+        {
+            "arm": arm,
+            "seed": seed,
+            "test_accuracy": accuracy,
+            "num_test": num_test,
+            "correct": None,
+            "prior_variance": None,
+        }
         for arm, by_seed in accuracies.items()
         for seed, accuracy in enumerate(by_seed)
     ]
@@ -42,11 +49,11 @@ def table(accuracies: Mapping[str, Sequence[float]], num_test: int = MANY, **mor
 def predicted(right: Mapping[str, np.ndarray], **more: object) -> pd.DataFrame:
     """A frame of arms and which images they got right, (S seeds, n images) each."""
     rows = [
-        {"arm": arm, "seed": seed, "test_accuracy": images.mean(), "num_test": len(images), "right": images}
+        {"arm": arm, "seed": seed, "test_accuracy": images.mean(), "num_test": len(images), "correct": images}
         for arm, by_seed in right.items()
         for seed, images in enumerate(by_seed)
     ]
-    return pd.DataFrame([{"spread": None, **row, **more} for row in rows])
+    return pd.DataFrame([{"prior_variance": None, **row, **more} for row in rows])
 
 
 def discordant(only_a: int, only_b: int, num_test: int) -> pd.DataFrame:
@@ -54,7 +61,7 @@ def discordant(only_a: int, only_b: int, num_test: int) -> pd.DataFrame:
     a, b = np.ones((2, 1, num_test), bool)
     b[0, :only_a] = False
     a[0, only_a : only_a + only_b] = False
-    return predicted({"a": a, "b": b}, spread=STEADY)
+    return predicted({"a": a, "b": b}, prior_variance=STEADY)
 
 
 def one(claim: Claim, frame: pd.DataFrame) -> ClaimResult:
@@ -71,7 +78,7 @@ def test_without_variance_of_images_it_is_the_paired_t_test() -> None:
     oracle = stats.ttest_rel(ours, theirs)
     assert result.p == pytest.approx(oracle.pvalue, rel=1e-4)
     assert (result.low, result.high) == pytest.approx([100 * end for end in oracle.confidence_interval()], rel=1e-4)
-    assert result.test == "paired by seed, test images by their number"
+    assert result.test == "paired t over seeds, binomial over test images"
     assert result.num_seeds == 4
 
 
@@ -80,7 +87,7 @@ def test_one_seed_is_mcnemars_test(only_a: int, only_b: int) -> None:
     result = one(A_BETTER, discordant(only_a, only_b, 10_000))
     oracle = mcnemar([[0, only_a], [only_b, 0]], exact=False, correction=False)
     assert result.p == pytest.approx(oracle.pvalue, abs=0.003)
-    assert result.test == "1 seed, image by image"
+    assert result.test == "McNemar over test images, 1 seed"
 
 
 def test_one_seed_decides_nothing_that_mcnemars_mid_p_test_leaves_open() -> None:
@@ -95,10 +102,10 @@ def test_one_seed_decides_nothing_that_mcnemars_mid_p_test_leaves_open() -> None
 
 
 def test_one_seed_without_predictions_is_the_test_of_two_proportions() -> None:
-    result = one(A_BETTER, table({"a": [0.95], "b": [0.943]}, num_test=10_000, spread=STEADY))
+    result = one(A_BETTER, table({"a": [0.95], "b": [0.943]}, num_test=10_000, prior_variance=STEADY))
     oracle = two_proportions(9500, 10_000, 9430, 10_000, compare="diff", method="wald")
     assert result.p == pytest.approx(oracle.pvalue, abs=1e-3)
-    assert result.test == "1 seed, test images by their number"
+    assert result.test == "binomial over test images, 1 seed"
 
 
 def test_the_part_of_images_is_that_of_the_analysis_of_variance() -> None:
@@ -114,12 +121,12 @@ def test_the_part_of_images_is_that_of_the_analysis_of_variance() -> None:
     half_width = stats.t.ppf(0.975, 2) ** 2 * d.mean(1).var(ddof=1) / 3
     half_width += stats.norm.ppf(0.975) ** 2 * (component + 1 / 40**2)  # and Agresti's half an image in each cell
     result = one(A_BETTER, predicted({"a": right[0], "b": right[1]}))
-    assert result.test == "paired by seed, image by image"
+    assert result.test == "two-way random effects (seed x test image)"
     assert result.effect is not None
     assert result.high == pytest.approx(result.effect + 100 * half_width**0.5)
 
 
-def test_holms_correction_is_statsmodels() -> None:
+def test_holms_correction_is_that_of_statsmodels() -> None:
     p = list(np.random.default_rng(0).uniform(0, 0.1, 12))
     assert holm(p) == pytest.approx(list(multipletests(p, method="holm")[1]))
     assert holm([]) == []
@@ -190,24 +197,27 @@ def test_matching_one_published_number_is_two_one_sided_t_tests() -> None:
     interval = stats.ttest_1samp(ours, 0.91).confidence_interval()
     assert result.effect == pytest.approx(100 * np.mean(ours) - 91)
     assert (result.low, result.high) == pytest.approx([100 * (end - 0.91) for end in interval], rel=1e-4)
-    assert result.test == "equivalence, over seeds, test images by their number"
+    assert result.test == "equivalence (TOST), t over seeds, exact binomial over test images"
 
 
 def test_one_seed_beside_a_published_number_is_the_test_of_one_proportion() -> None:
     """With predictions as without: there is no second cell to pair images with."""
     right = np.arange(10_000)[None] < 9_520
     oracle = stats.binomtest(9_520, 10_000, 0.96, alternative="less").pvalue
-    for frame in (predicted({"a": right}, spread=STEADY), table({"a": [0.952]}, num_test=10_000, spread=STEADY)):
+    for frame in (
+        predicted({"a": right}, prior_variance=STEADY),
+        table({"a": [0.952]}, num_test=10_000, prior_variance=STEADY),
+    ):
         result = one(matches(a=95.0), frame)
         assert result.p == pytest.approx(2 * oracle)
-        assert result.test == "equivalence, 1 seed, test images by their number"
+        assert result.test == "equivalence (TOST), exact binomial over test images, 1 seed"
 
 
 def test_published_numbers_of_another_scale_are_not_judged_and_not_corrected_for() -> None:
     family = (A_BETTER, matches(a=94.8, b=90.3, c=85.1))
     order, match = evaluate_claims(family, table(CLEAR), comparable=False)
     assert (match.verdict, match.p, match.p_holm, match.effect) == ("inconclusive", None, None, None)
-    assert match.reason == "published accuracies are of the paper's scale: not comparable"
+    assert match.caveats == "published accuracies are of the paper's scale: not comparable"
     assert order == one(A_BETTER, table(CLEAR))
     assert evaluate_claims(family, table(CLEAR))[0].p_holm > order.p_holm
 
@@ -233,7 +243,7 @@ def test_many_images_do_not_outvote_seeds_that_disagree() -> None:
     shares = {"a": [0.95, 0.90, 0.94], "b": [0.90, 0.91, 0.90]}
     frame = predicted({arm: rng.random((3, 50_000)) < np.array(by_seed)[:, None] for arm, by_seed in shares.items()})
     for seed in range(3):
-        assert one(A_BETTER, frame[frame["seed"] == seed].assign(spread=[STEADY] * 2)).p < 0.05 or seed == 1
+        assert one(A_BETTER, frame[frame["seed"] == seed].assign(prior_variance=[STEADY] * 2)).p < 0.05 or seed == 1
     assert one(A_BETTER, frame).verdict == "inconclusive"
 
 
@@ -244,7 +254,7 @@ def test_many_seeds_do_not_outvote_few_images() -> None:
     result = one(A_BETTER, predicted({"a": np.ones((20, 99), bool), "b": b}))
     assert result.verdict == "inconclusive"
     assert result.required_seeds is None
-    assert result.reason == "100 seeds would decide it with a probability of 0 %, as the images stay the same"
+    assert result.caveats == "required seeds > 100 at the observed effect (power 0 % with 100)"
 
 
 def test_comparing_image_by_image_tells_more_than_counts() -> None:
@@ -252,7 +262,7 @@ def test_comparing_image_by_image_tells_more_than_counts() -> None:
     easy = rng.normal(0, 1, 2000)
     right = {arm: easy + rng.normal(0, 0.3, (4, 2000)) > bound for arm, bound in (("a", -1.0), ("b", -0.9))}
     frame = predicted(right)
-    by_image, by_count = one(A_BETTER, frame), one(A_BETTER, frame.assign(right=None))
+    by_image, by_count = one(A_BETTER, frame), one(A_BETTER, frame.assign(correct=None))
     assert by_image.effect == by_count.effect
     assert by_image.p < by_count.p
 
@@ -260,27 +270,27 @@ def test_comparing_image_by_image_tells_more_than_counts() -> None:
 def test_one_seed_decides_only_beyond_what_seeds_are_known_to_do() -> None:
     """2 points on 10,000 images are far beyond chance in the images, and within that of seeds."""
     known = VarianceEstimate(0.01**2, math.inf)
-    close, far = (one(A_BETTER, discordant(only_a, 50, 10_000).assign(spread=[known] * 2)) for only_a in (250, 800))
+    close, far = (
+        one(A_BETTER, discordant(only_a, 50, 10_000).assign(prior_variance=[known] * 2)) for only_a in (250, 800)
+    )
     assert (close.verdict, far.verdict) == ("inconclusive", "supported")
     assert close.required_seeds is close.power is None
     images = (800 + 50) / 10_000 - 0.075**2 + 1 / 10_000
     half_width = stats.norm.ppf(0.975) * math.sqrt(2 * 0.01**2 + images / 10_000)
     assert far.high - far.effect == pytest.approx(100 * half_width, rel=1e-3)
-    few = one(A_BETTER, discordant(800, 50, 10_000).assign(spread=[VarianceEstimate(0.01**2, 2.0)] * 2))
+    few = one(A_BETTER, discordant(800, 50, 10_000).assign(prior_variance=[VarianceEstimate(0.01**2, 2.0)] * 2))
     assert few.high - few.effect > 1.5 * (far.high - far.effect), "Student's, where the spread is known from few seeds"
-    assert few.reason == (
-        "one seed does not show how much training varies: it is taken from other trials of this dataset and model"
-    )
+    assert few.caveats == ("1 seed: the variance between seeds is that of other trials of this dataset and model")
 
 
 def test_one_seed_decides_nothing_where_the_spread_of_seeds_is_not_known() -> None:
     """However far apart; the claim does not count for Holm's correction."""
     frame = pd.concat(
-        [discordant(5_000, 0, 10_000).assign(spread=None), table(CLEAR).assign(arm=lambda f: f["arm"] + "3")]
+        [discordant(5_000, 0, 10_000).assign(prior_variance=None), table(CLEAR).assign(arm=lambda f: f["arm"] + "3")]
     )
     apart, clear = evaluate_claims((A_BETTER, BetterThan(better={"arm": "a3"}, worse={"arm": "b3"}, quote="")), frame)
     assert (apart.verdict, apart.effect, apart.low, apart.p) == ("inconclusive", pytest.approx(50), None, None)
-    assert apart.reason.startswith("needs 3 seeds: one does not show how much training varies")
+    assert apart.caveats == "needs 3 seeds, or other trials of this dataset and model with several seeds"
     assert clear.p == clear.p_holm
 
 
@@ -302,7 +312,7 @@ def test_a_cell_beside_a_published_number_has_the_interval_of_its_table() -> Non
 
 def test_a_pilot_of_two_seeds_needs_a_third_to_plan_with() -> None:
     result = one(A_BETTER, table({"a": [0.91, 0.93], "b": [0.90, 0.91]}))
-    assert result.reason == "needs 3 seeds to tell how many would decide it"
+    assert result.caveats == "needs 3 seeds to estimate the required seeds"
     assert result.required_seeds is result.power is None
 
 
@@ -326,16 +336,16 @@ def test_holm_covers_the_claims_of_a_study() -> None:
 
 def test_a_missing_cell_leaves_a_claim_inconclusive_and_is_named() -> None:
     result = one(Best(axis="arm", value="a", among=(*AMONG, "d"), quote=""), table(CLEAR))
-    assert (result.verdict, result.reason, result.p) == ("inconclusive", "no result of arm d", None)
-    assert one(A_BETTER, table(CLEAR).iloc[:0]).reason == "no result of arm a"
+    assert (result.verdict, result.caveats, result.p) == ("inconclusive", "no result for arm d", None)
+    assert one(A_BETTER, table(CLEAR).iloc[:0]).caveats == "no result for arm a"
 
 
 def test_seeds_are_paired_and_those_without_partner_left_out() -> None:
     result = one(A_BETTER, table({"a": [0.95, 0.96, 0.97, 0.99], "b": [0.90, 0.91, 0.92]}))
     assert (result.verdict, result.num_seeds, result.effect) == ("supported", 3, pytest.approx(5))
-    assert result.reason == "left out, as not all of its cells have them: seeds 3"
+    assert result.caveats == "excluded, not finished in every cell: seeds 3"
     apart = pd.concat([table({"a": [0.9]}), table({"b": [0.8]}).assign(seed=7)])
-    assert one(A_BETTER, apart).reason == "no seed is finished in all of its cells"
+    assert one(A_BETTER, apart).caveats == "no seed is finished in all of its cells"
 
 
 def test_axes_that_a_claim_does_not_name_are_averaged_over() -> None:
@@ -347,7 +357,7 @@ def test_axes_that_a_claim_does_not_name_are_averaged_over() -> None:
     effects = [one(A_BETTER, frame).effect for frame in (small, large)]
     assert result.effect == pytest.approx(np.mean(effects))
     assert result.verdict == "supported"
-    assert one(A_BETTER, pd.concat([small, large[large["arm"] == "a"]])).reason == "no result of arm b, dataset large"
+    assert one(A_BETTER, pd.concat([small, large[large["arm"] == "a"]])).caveats == "no result for arm b, dataset large"
 
 
 def test_datasets_have_images_of_their_own() -> None:
@@ -359,7 +369,7 @@ def test_datasets_have_images_of_their_own() -> None:
 
 def test_predictions_on_other_images_are_compared_by_count() -> None:
     frame = pd.concat([predicted({"a": np.ones((2, 50), bool)}), predicted({"b": np.ones((2, 60), bool)})])
-    assert one(A_BETTER, frame).test == "paired by seed, test images by their number"
+    assert one(A_BETTER, frame).test == "paired t over seeds, binomial over test images"
 
 
 def test_two_results_of_one_trial_are_refused() -> None:
@@ -378,7 +388,8 @@ def test_a_grid_with_a_hole_judges_its_claims_where_it_is_whole() -> None:
         loss = 0.04 * len(worse.items() & cell.items()) * (1 if cell["optimizer"] == "sgd" else -1)
         accuracy = 0.8 - loss + 0.002 * rng.standard_normal()
         rows.append({**cell, "seed": candidate.config.seed, "test_accuracy": accuracy})
-    results = evaluate_claims(space.claims, pd.DataFrame(rows).assign(num_test=10_000, right=None, spread=None))
+    frame = pd.DataFrame(rows).assign(num_test=10_000, correct=None, prior_variance=None)
+    results = evaluate_claims(space.claims, frame)
     assert [result.verdict for result in results] == ["supported"] * 3
     assert [result.effect for result in results] == pytest.approx([4, 4, 4], abs=0.2)
 
@@ -410,7 +421,7 @@ def test_one_run_a_dataset_does_not_show_that_the_paper_reached_the_published_ac
     """The farthest is CIFAR-100, 1.61 points below; with the assumed spread of seeds it may still be within a point."""
     (result,) = verdicts_on_the_paper("replication")
     assert result.effect == pytest.approx(90.06 - 91.67)
-    assert (result.p, result.test) == (1, "equivalence, 1 seed, test images by their number")
+    assert (result.p, result.test) == (1, "equivalence (TOST), exact binomial over test images, 1 seed")
     assert result.low < -1 < result.high
 
 
@@ -418,10 +429,12 @@ def test_384_beats_512_by_one_image_of_1020() -> None:
     result = verdicts_on_the_paper("resolution")[1]
     assert result.effect == pytest.approx(100 / 1020, abs=0.003)
     assert result.p > 0.9
-    assert result.test == "1 seed, test images by their number"
+    assert result.test == "binomial over test images, 1 seed"
 
 
 def test_what_is_not_published_is_said() -> None:
     brain, *_ = verdicts_on_the_paper("domain_shift")
-    assert brain.reason == "the number of test images is not known"
-    assert verdicts_on_the_paper("data_fraction")[2].reason.startswith("no result of dataset cifar100, budget matched")
+    assert brain.caveats == "the number of test images is unknown"
+    assert verdicts_on_the_paper("data_fraction")[2].caveats.startswith(
+        "no result for dataset cifar100, budget matched"
+    )

@@ -15,17 +15,17 @@ def pilot(effect: float, image_sd: float = 0.005, num_seeds: int = 3, seed_sd: f
     return ContrastEstimate(
         effect=effect,
         seed_variance=seed_sd**2,
-        known=VarianceEstimate(0.01**2, math.inf),
+        prior=VarianceEstimate(0.01**2, math.inf),
         image_variance=image_sd**2,
         cell=None,
         num_seeds=num_seeds,
         test="",
-        left_out=(),
+        excluded_seeds=(),
     )
 
 
-def better(comparison: ContrastEstimate) -> InconclusiveClaim:
-    return InconclusiveClaim(comparison=comparison, num_comparisons=1, bounds=[(0.0, 1)])
+def better(contrast: ContrastEstimate) -> InconclusiveClaim:
+    return InconclusiveClaim(contrast=contrast, num_contrasts=1, bounds=[(0.0, 1)])
 
 
 @pytest.mark.parametrize("effect", [0.0, 0.01, 0.02])
@@ -68,12 +68,12 @@ def test_what_cannot_be_planned_has_no_chance(num_seeds: int) -> None:
 
 
 def test_a_pilot_that_saw_no_variance_can_be_planned_with() -> None:
-    comparison = pilot(0.001, seed_sd=0.0)
-    [chance] = power_by_num_seeds([better(comparison)])
+    contrast = pilot(0.001, seed_sd=0.0)
+    [chance] = power_by_num_seeds([better(contrast)])
     assert np.isfinite(chance[4:]).all()
 
 
 def test_equivalence_needs_both_bounds() -> None:
-    claim = InconclusiveClaim(comparison=pilot(0.0), num_comparisons=1, bounds=[(0.02, -1), (-0.02, 1)])
+    claim = InconclusiveClaim(contrast=pilot(0.0), num_contrasts=1, bounds=[(0.02, -1), (-0.02, 1)])
     [chance] = power_by_num_seeds([claim])
     assert 0.5 < chance[20] < chance[MAX_SEEDS] <= 1

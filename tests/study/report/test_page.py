@@ -276,9 +276,9 @@ def test_claims_see_the_answers_to_each_image(finished: tuple[Plan, Ledger]) -> 
     frame = frame_of(reported_trials(plan), ledger)
     assert len(frame) == 12
     for row in frame.itertuples():
-        assert len(row.right) == row.num_test == 359
-        assert row.right.mean() == pytest.approx(row.test_accuracy)
-        assert row.spread is None, "two seeds show their own"
+        assert len(row.correct) == row.num_test == 359
+        assert row.correct.mean() == pytest.approx(row.test_accuracy)
+        assert row.prior_variance is None, "two seeds show their own"
 
 
 def test_one_seed_is_judged_by_what_the_ledger_knows_of_the_spread(finished: tuple[Plan, Ledger]) -> None:
@@ -286,12 +286,12 @@ def test_one_seed_is_judged_by_what_the_ledger_knows_of_the_spread(finished: tup
     frame = frame_of([trial for trial in reported_trials(plan) if trial.candidate.config.seed == 0], ledger)
     by_cell = frame_of(reported_trials(plan), ledger).groupby(["resolution", "model.pos_embed"])["test_accuracy"]
     assert len(frame) == 6
-    [spread] = set(frame["spread"])
-    assert spread == pytest.approx((by_cell.var().mean(), 6))
+    [prior] = set(frame["prior_variance"])
+    assert prior == pytest.approx((by_cell.var().mean(), 6))
 
 
 @pytest.mark.parametrize(
-    ("scale", "reason"), [("nano", "of the paper's scale: not comparable"), ("paper", "no result of dataset cifar10")]
+    ("scale", "reason"), [("nano", "of the paper's scale: not comparable"), ("paper", "no result for dataset cifar10")]
 )
 def test_published_accuracies_are_to_be_matched_at_the_papers_scale_only(
     tmp_path: Path, scale: str, reason: str
@@ -307,7 +307,9 @@ def test_claims_are_said_in_the_terms_of_the_tables(tmp_path: Path) -> None:
     nothing = Plan(space=search_spaces.load("resolution").variant(scale="nano"), trials=())
     lines = to_lines(verdicts_of(nothing, Ledger(tmp_path / "mlruns")))
     told = "resolution 28 is the best of 64, 48, 28, 16, 8, where dataset photos"
-    assert f"{told}; no result of dataset photos, resolution 28; from the paper's numbers: " in lines[0]
+    assert (
+        f"{told}; no result for dataset photos, resolution 28; verdict recomputed from published numbers: " in lines[0]
+    )
 
 
 def test_a_study_of_which_nothing_has_finished_says_what_is_missing(
