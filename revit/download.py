@@ -1,4 +1,4 @@
-"""Fetching a file, or a folder of files, so that at its final name there is all of it, verified, or nothing."""
+"""Verified downloads: a file appears under its name only when it is complete."""
 
 import hashlib
 import urllib.error
@@ -14,21 +14,21 @@ from revit.errors import InputError, first_line
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoFile
 
-CHUNK = 1 << 20
+CHUNK_BYTES = 1 << 20
 TIMEOUT_S = 30
 
 
 def download(file: RemoteFile, folder: Path, on_progress: Callable[[int, int | None], None]) -> Path:
-    """Get a file into a folder, going on where an earlier attempt stopped.
+    """Download a file into a folder, resuming an earlier attempt.
 
-    The bytes so far are kept as NAME.partial; only when the whole has the stated digest is it renamed.
+    The bytes so far are kept as NAME.partial, which is renamed once its digest is right.
 
     Args:
-        on_progress: told the bytes there are, and the bytes there will be where the server says so.
+        on_progress: called with the bytes so far, and with the total if the server states it.
 
     Raises:
-        InputError: the server cannot be reached, the folder cannot be written, or what was sent has another digest
-            (it is deleted).
+        InputError: the server cannot be reached, the folder cannot be written, or the digest is wrong (the file is
+            then deleted).
     """
     path = folder / file.path
     partial = path.with_name(path.name + ".partial")
@@ -37,47 +37,49 @@ def download(file: RemoteFile, folder: Path, on_progress: Callable[[int, int | N
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
         _receive(file.url, partial, on_progress)
-    except OSError as error:  # what the network and the disk may do
+    except OSError as error:  # of the network or the disk
         raise InputError(f"{file.url} cannot be fetched: {error}") from error
     with partial.open("rb") as content:
         digest = hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     if digest != file.md5:
         partial.unlink()
-        raise InputError(f"{file.url} has the MD5 {digest}, not {file.md5}: what was sent is deleted")
+        raise InputError(f"{file.url} has the MD5 {digest}, not {file.md5}: the download was deleted")
     partial.rename(path)
     return path
 
 
 def _receive(url: str, partial: Path, on_progress: Callable[[int, int | None], None]) -> None:
-    have = partial.stat().st_size if partial.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    num_bytes = partial.stat().st_size if partial.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={num_bytes}-"} if num_bytes else {})
     try:
-        answer = urllib.request.urlopen(request, timeout=TIMEOUT_S)
+        response = urllib.request.urlopen(request, timeout=TIMEOUT_S)
     except urllib.error.HTTPError as error:
-        if error.code == 416:  # nothing after what we have: it was whole already
+        if error.code == 416:  # the partial file is complete already
             return
         raise
-    with answer, partial.open("ab" if answer.status == 206 else "wb") as out:
-        have = out.tell()
-        length = answer.headers.get("Content-Length")
-        total = None if length is None else have + int(length)
-        while chunk := answer.read(CHUNK):
+    with response, partial.open("ab" if response.status == 206 else "wb") as out:
+        num_bytes = out.tell()
+        length = response.headers.get("Content-Length")
+        total = None if length is None else num_bytes + int(length)
+        while chunk := response.read(CHUNK_BYTES):
             out.write(chunk)
-            have += len(chunk)
-            on_progress(have, total)
-    if total is not None and have < total:
-        raise ConnectionError(f"the server hung up after {have} of {total} bytes; another attempt resumes there")
+            num_bytes += len(chunk)
+            on_progress(num_bytes, total)
+    if total is not None and num_bytes < total:
+        raise ConnectionError(
+            f"the connection was closed after {num_bytes} of {total} bytes; another attempt resumes there"
+        )
 
 
 def download_from_hub(hub: HubDataset, folder: Path) -> None:
-    """Get a dataset's files from the Hugging Face hub into a folder that must not hold anything yet.
+    """Download a dataset from the Hugging Face hub into an empty or new folder.
 
-    They are collected beside it in NAME.COMMIT.partial, where a later attempt finds those that came whole;
-    only when all are there and have the digests that the hub states is that renamed.
+    Files are collected in NAME.COMMIT.partial, where a later attempt finds the complete ones. The folder is renamed
+    once every file has the digest that the hub states.
 
     Raises:
-        InputError: the hub cannot be reached, the folder cannot be written, or the hub has no such files, or sent
-            something else (which is deleted).
+        InputError: the hub cannot be reached, the folder cannot be written or is not empty, the hub has no such
+            files, or a digest is wrong (the file is then deleted).
     """
     from httpx2 import HTTPError
     from huggingface_hub import HfApi, snapshot_download
@@ -86,10 +88,10 @@ def download_from_hub(hub: HubDataset, folder: Path) -> None:
     silence_hub()
     try:
         if folder.exists() and any(folder.iterdir()):
-            raise InputError(f"{folder} is there already, but not as this dataset: move it away")
-        hub_now = HfApi()
-        commit = hub_now.dataset_info(hub.repo, revision=hub.revision).sha
-        tree = list(hub_now.list_repo_tree(hub.repo, recursive=True, revision=commit, repo_type="dataset"))
+            raise InputError(f"{folder} exists, but does not hold this dataset: move it away")
+        api = HfApi()
+        commit = api.dataset_info(hub.repo, revision=hub.revision).sha
+        tree = list(api.list_repo_tree(hub.repo, recursive=True, revision=commit, repo_type="dataset"))
         files = [each for each in tree if isinstance(each, RepoFile) and fnmatchcase(each.path, hub.pattern)]
         if not files:
             raise InputError(f"{hub.repo} has no files {hub.pattern} on {hub.revision}")
@@ -103,14 +105,14 @@ def download_from_hub(hub: HubDataset, folder: Path) -> None:
 
 
 def silence_hub() -> None:
-    """Keep the hub's client from a line for every retry: what fails in the end is told once."""
+    """Silence the hub's client, which logs every retry; the last error is raised."""
     from huggingface_hub.utils import logging
 
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # the hub leaves it so
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 
 
 def _check_hub_file(path: Path, stated: "RepoFile") -> None:
-    """Raise InputError, and delete the file, where it is not what the hub states: by SHA-256, or as git counts."""
+    """Raise InputError, and delete the file, unless it has the SHA-256 or the git SHA-1 that the hub states."""
     if stated.lfs is None:
         content = path.read_bytes()
         expected, kind = stated.blob_id, "git SHA-1"
@@ -121,4 +123,4 @@ def _check_hub_file(path: Path, stated: "RepoFile") -> None:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != expected:
         path.unlink()
-        raise InputError(f"{stated.path} has the {kind} {digest}, not {expected}: what was sent is deleted")
+        raise InputError(f"{stated.path} has the {kind} {digest}, not {expected}: the download was deleted")

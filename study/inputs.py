@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from revit.config import FineTuneConfig, ModelConfig
-from revit.datasets.image_store import ImageStore, open_store, store_caveats
+from revit.datasets.image_store import ImageStore, open_store
+from revit.datasets.manifest import store_caveats
 from revit.errors import InputError
 from revit.models.weights import find_weights, weights_digest
 from study.advice import with_advice

@@ -1,1 +1,1 @@
-"""Datasets: what each is, where its images are kept decoded, which of them a trial sees, and how."""
+"""Datasets: registry, readers, image store, splits, augmentations, batches."""

@@ -1,7 +1,9 @@
-"""Writing an image store: every image is decoded once, and what is kept of each is written one after the other."""
+"""Build an image store: decode every image once, write it, describe it."""
 
 import hashlib
 import json
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -9,30 +11,31 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from revit.datasets.readers.base import Sample
-from revit.datasets.readers.images import ImageFile, decode_image
-from revit.datasets.splits import test_part
-from revit.errors import InputError
+from revit.datasets.manifest import Manifest, list_broken
+from revit.datasets.readers.base import Contents, Sample
+from revit.datasets.readers.images import ImageFile, decode_image, decoder
+from revit.datasets.splits import test_indices
+from revit.errors import BrokenImagesError, InputError
 
 STORE_VERSION = 1
-"""Part of every digest, and so of every trial's identity: it changes with what a store's pixels mean."""
+"""Part of every digest, and so of every trial's identity. It changes with the meaning of a store's pixels."""
 
 MAX_DECODED_BYTES = 4 * 2**20
-"""An image with more bytes of pixels (1.4 megapixels in color) is kept as its file has it, where that is smaller."""
+"""An image with more bytes of pixels (1.4 megapixels in color) is kept encoded, if that is smaller."""
 
-CHANNELS = 3
-"""Of an image that comes in a file."""
+FILE_CHANNELS = 3
+"""Channels of an image that is decoded from a file."""
 
 
 class Written(NamedTuple):
-    """What was written of a dataset.
+    """Content of the files of a store.
 
     Attributes:
-        digest: covers pixels, sizes, labels, splits, class names, which images are kept encoded, how many are left out.
+        digest: covers pixels, sizes, labels, splits, class names, which images are encoded, how many are skipped.
         layout: arrays by name: offsets (n+1,) into the file, sizes (n, 2) as H W, labels (n,), is_test (n,).
-        num_shared: test images whose very pixels are also those of a training image.
-        has_encoded: whether any image is kept as its file has it.
-        skipped: why each image that was left out is broken.
+        num_shared: test images whose pixels are also those of a training image.
+        has_encoded: whether any image is kept encoded.
+        skipped: one error message per image that was left out.
     """
 
     digest: str
@@ -43,18 +46,62 @@ class Written(NamedTuple):
     skipped: tuple[str, ...]
 
 
+def build_store(dataset: str, contents: Contents, cache_dir: Path, *, skip_broken: bool) -> Path:
+    """Decode a dataset into a temporary folder, then rename it by its digest; return the folder."""
+    class_names, samples = contents
+    partial = Path(tempfile.mkdtemp(prefix="building-", dir=cache_dir))
+    try:
+        written = write_images(partial / "pixels.bin", dataset, class_names, samples)
+        if written.skipped and not skip_broken:
+            raise BrokenImagesError(f"dataset {dataset} has {list_broken(written.skipped)}")
+        manifest = _manifest(dataset, class_names, written)
+        np.savez(partial / "layout.npz", allow_pickle=False, **written.layout)
+        manifest.write(partial / "manifest.json")
+        label = dataset if dataset.isidentifier() else "folder"
+        folder = cache_dir / f"{label}-{manifest.digest[:16]}"
+        if folder.exists():  # the same content, from other files or by an older version of this module
+            (partial / "manifest.json").replace(folder / "manifest.json")
+            return folder
+        partial.rename(folder)
+        return folder
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _manifest(dataset: str, class_names: list[str], written: Written) -> Manifest:
+    labels, is_test = written.layout["labels"], written.layout["is_test"].astype(bool)
+    num_test = int(is_test.sum())
+    manifest = Manifest(
+        dataset=dataset,
+        digest=written.digest,
+        class_names=tuple(class_names),
+        channels=written.channels,
+        num_train=len(labels) - num_test,
+        num_test=num_test,
+        num_shared=written.num_shared,
+        skipped=written.skipped,
+        decoder=decoder() if written.has_encoded else "",
+    )
+    if manifest.num_train == 0 or num_test == 0:
+        raise InputError(f"dataset {dataset} has {manifest.num_train} training and {num_test} test images")
+    lost = set(range(len(class_names))) - set(labels[~is_test].tolist()) if written.skipped else set()
+    if lost:
+        raise InputError(f"dataset {dataset}: all training images of class {class_names[min(lost)]} are broken")
+    return manifest
+
+
 def write_images(path: Path, dataset: str, class_names: list[str], samples: Iterator[Sample]) -> Written:
-    """Write what is kept of each image to a file; leave broken images out.
+    """Write every image to a file; leave out broken images.
 
     Raises:
-        InputError: there is no image, or one that could not be trained on.
+        InputError: there is no image, or one that cannot be trained on.
     """
     content = hashlib.sha256()
     sizes: list[tuple[int, int]] = []
     labels: list[int] = []
     splits: list[str] = []
     lengths: list[int] = []
-    seen: list[bytes] = []
+    image_digests: list[bytes] = []
     broken: list[str] = []
     channels = 0
     with path.open("wb") as file:
@@ -74,7 +121,7 @@ def write_images(path: Path, dataset: str, class_names: list[str], samples: Iter
             labels.append(label)
             splits.append(part)
             lengths.append(len(kept))
-            seen.append(_digest_of(height, width, pixels))
+            image_digests.append(_image_digest(height, width, pixels))
     if not sizes:
         reason = f": {broken[0]}" if broken else ""
         raise InputError(f"dataset {dataset} has no images{reason}")
@@ -87,14 +134,14 @@ def write_images(path: Path, dataset: str, class_names: list[str], samples: Iter
         digest=content.hexdigest(),
         channels=channels,
         layout=layout,
-        num_shared=_num_shared(seen, layout["is_test"]),
+        num_shared=_count_shared(image_digests, layout["is_test"]),
         has_encoded=sum(lengths) < sum(height * width * channels for height, width in sizes),
         skipped=tuple(broken),
     )
 
 
 def kept_bytes(samples: Iterable[Sample]) -> int:
-    """Return how many bytes `write_images` will write; decodes no image."""
+    """Return how many bytes `write_images` will write, without decoding an image."""
     return sum(_kept_bytes(sample.image) for sample in samples)
 
 
@@ -102,15 +149,15 @@ def _kept_bytes(image: npt.NDArray[np.uint8] | ImageFile) -> int:
     if not isinstance(image, ImageFile):
         return image.nbytes
     try:
-        num_decoded = CHANNELS * image.num_pixels()
-    except InputError:  # it will be left out
+        num_decoded = FILE_CHANNELS * image.num_pixels()
+    except InputError:  # a broken image is left out
         return 0
     num_encoded = image.num_bytes()
     return num_encoded if _stays_encoded(num_decoded, num_encoded) else num_decoded
 
 
 def _decoded(image: npt.NDArray[np.uint8] | ImageFile) -> tuple[npt.NDArray[np.uint8], bytes]:
-    """Return an image (H, W, C), and the content of its file where that is what is kept."""
+    """Return an image (H, W, C), and the content of its file if it is kept encoded."""
     if not isinstance(image, ImageFile):
         return image, b""
     content = image.read()
@@ -120,37 +167,37 @@ def _decoded(image: npt.NDArray[np.uint8] | ImageFile) -> tuple[npt.NDArray[np.u
 
 
 def _stays_encoded(num_decoded: int, num_encoded: int) -> bool:
-    """Return whether an image of so many bytes of pixels, and so many of its file, is kept as the latter."""
+    """Return whether an image with so many bytes, decoded and encoded, is kept encoded."""
     return MAX_DECODED_BYTES < num_decoded > num_encoded
 
 
 def _check_sample(
     dataset: str, number: int, image: npt.NDArray[np.uint8], label: int, num_classes: int, channels: int
 ) -> None:
-    """Raise InputError where an image could not be trained on, whatever reader it comes from.
+    """Raise InputError unless an image can be trained on.
 
     Args:
-        number: of the image, counted from 0.
-        channels: of the images before it, 0 where it is the first.
+        number: of the image, from 0.
+        channels: of the images before it, 0 for the first.
     """
     if not 0 <= label < num_classes:
         raise InputError(f"dataset {dataset}: image {number} is of class {label}; there are 0 to {num_classes - 1}")
     usable = image.ndim == 3 and min(image.shape) > 0 and image.shape[2] in ({1, 3} if channels == 0 else {channels})
     if not usable:
-        right = "height, width, and 1 or 3 channels, as many in all images"
+        right = "height, width, and 1 or 3 channels, the same in all images"
         raise InputError(f"dataset {dataset}: image {number} has the shape {image.shape}; must be {right}")
 
 
-def _digest_of(height: int, width: int, pixels: memoryview) -> bytes:
+def _image_digest(height: int, width: int, pixels: memoryview) -> bytes:
     digest = hashlib.sha256(f"{height} {width} ".encode())
     digest.update(pixels)
     return digest.digest()
 
 
-def _num_shared(seen: list[bytes], is_test: npt.NDArray[np.generic]) -> int:
-    """Test images that equal a training image, given a digest of each image's size and pixels."""
-    in_train = {digest for digest, test in zip(seen, is_test, strict=True) if not test}
-    return sum(digest in in_train for digest, test in zip(seen, is_test, strict=True) if test)
+def _count_shared(image_digests: list[bytes], is_test: npt.NDArray[np.generic]) -> int:
+    """Count the test images that equal a training image, given a digest of each image's size and pixels."""
+    in_train = {digest for digest, test in zip(image_digests, is_test, strict=True) if not test}
+    return sum(digest in in_train for digest, test in zip(image_digests, is_test, strict=True) if test)
 
 
 def _layout(
@@ -162,6 +209,6 @@ def _layout(
     is_test = splits == "test"
     unsplit = np.flatnonzero(splits == "unsplit")
     if len(unsplit):
-        is_test[unsplit[test_part(labels[unsplit])]] = True
+        is_test[unsplit[test_indices(labels[unsplit])]] = True
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     return {"sizes": sizes, "labels": labels, "is_test": is_test, "offsets": offsets}

@@ -1,4 +1,4 @@
-"""The datasets there are, as a page for docs/.
+"""Write docs/datasets.md from the registry.
 
 python -m revit.datasets.page > docs/datasets.md
 """

@@ -1,4 +1,4 @@
-"""What each dataset is. Facts only: nothing here reads a file or imports numpy."""
+"""The registry of datasets: facts only, without reading a file or importing numpy."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,12 +10,11 @@ FOLDER_PREFIX = "folder:"
 
 @dataclass(frozen=True, kw_only=True)
 class RemoteFile:
-    """A file that `fetch` gets.
+    """A file to download.
 
     Attributes:
-        url: where it is.
-        path: where it belongs, below the folder of datasets.
-        md5: digest of the whole of it, as its publisher states it.
+        path: relative to the dataset directory.
+        md5: digest, as its publisher states it.
     """
 
     url: str
@@ -25,13 +24,13 @@ class RemoteFile:
 
 @dataclass(frozen=True, kw_only=True)
 class HubDataset:
-    """A dataset repository of the Hugging Face hub, of which `fetch` gets some files.
+    """Files to download from a dataset repository of the Hugging Face hub.
 
     Attributes:
         repo: owner/name.
-        pattern: which of its files, as a shell writes it; `*` crosses folders.
-        revision: branch. The hub itself keeps every public dataset on `refs/convert/parquet`, in the
-            splits that its viewer shows and `load_dataset` gives.
+        pattern: glob of the files; `*` matches `/`, too.
+        revision: branch. The hub keeps every public dataset on `refs/convert/parquet`, too, in the splits that its
+            viewer shows and `load_dataset` returns.
     """
 
     repo: str
@@ -46,10 +45,10 @@ class DatasetSpec:
     Attributes:
         num_train, num_test: images in its own splits.
         tiny: whether its images have fewer than 96 x 96 pixels.
-        files: what has to be downloaded; nothing where an installed package has it.
-        hub: the repository it comes from instead, into the folder of its name.
-        page: where a person gets it who has to log in first.
-        caveat: what a reader of results should know about the data; empty where there is nothing.
+        files: to download; empty for a dataset in an installed package.
+        hub: the repository to download instead, into the folder `name`.
+        page: for a manual download, after a login.
+        caveat: what a reader of results should know about the data; may be empty.
     """
 
     name: str

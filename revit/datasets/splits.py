@@ -1,6 +1,6 @@
-"""Which images a trial sees: one stratified order per purpose; every subset is a prefix of it.
+"""Splits of a dataset: every subset is a prefix of one stratified order.
 
-A prefix of a prefix is a prefix, so fractions are nested by construction: the 10 % lie inside the 25 %.
+A prefix of a prefix is a prefix, so fractions are nested: the 10 % are part of the 25 %.
 """
 
 import hashlib
@@ -13,16 +13,16 @@ from revit.errors import InputError
 
 Indices = npt.NDArray[np.int64]
 
-TEST_SHARE = 0.2
+TEST_FRACTION = 0.2
 TEST_SEED = 0
 VAL_SEED = 1
 
 
 class Splits(NamedTuple):
-    """Positions in the image store of one trial's images: train, validation, test, each (n,) int64.
+    """Store indices of the images of one trial: train, validation, test, each (n,) int64.
 
     Attributes:
-        num_all: training images that the fraction was taken of.
+        num_all: training images before `data_fraction` was applied.
     """
 
     train: Indices
@@ -32,21 +32,20 @@ class Splits(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """Hash of the three index lists, in order."""
+        """Return the hash of the three index lists, in order."""
         joined = b"|".join(part.astype("<i8").tobytes() for part in (self.train, self.val, self.test))
         return hashlib.sha256(joined).hexdigest()[:16]
 
 
 def stratified_order(labels: npt.NDArray[np.integer], seed: int) -> Indices:
-    """An order of all positions, (n,), of which every prefix holds each class in its share.
+    """Return an order of all indices, (n,), in which every prefix is stratified.
 
-    Class k with share s_k has floor(s_k m) or ceil(s_k m) images among the first m: what rounding to
-    the largest remainder gives, but without its paradox (a larger whole may give a class less, and then
-    fractions would not nest). This is the chairman assignment of Tijdeman (1980, Discrete Mathematics
-    32): in each place stands, among the classes that are behind their share, the one due first.
-    One exception: every class that there is has its first image among the first K places.
+    Class k with share s_k has floor(s_k m) or ceil(s_k m) of the first m images. Rounding to the largest remainder
+    would do the same, but could give a class fewer images in a larger prefix. This is the chairman assignment of
+    Tijdeman (1980, Discrete Mathematics 32): at each position, of the classes behind their share, the one due first.
+    One exception: the first image of each of the K classes is among the first K.
 
-    Which image of a class comes when is drawn with `seed`.
+    Images of a class are shuffled with `seed`.
     """
     rng = np.random.default_rng(seed)
     classes, members = np.unique(labels, return_inverse=True)
@@ -58,11 +57,11 @@ def stratified_order(labels: npt.NDArray[np.integer], seed: int) -> Indices:
     slack = 1 / (2 * num_classes - 2)
     taken = np.zeros(num_classes, dtype=np.int64)
     drawn = np.empty(num_images, dtype=np.int64)
-    for place in range(num_images):
+    for position in range(num_images):
         due = (1 - slack + taken) / share
-        behind = share * (place + 1) - taken >= slack - 1e-9
+        behind = share * (position + 1) - taken >= slack - 1e-9
         chosen = int(np.argmin(np.where(behind, due, np.inf)))
-        drawn[place] = queues[chosen][taken[chosen]]
+        drawn[position] = queues[chosen][taken[chosen]]
         taken[chosen] += 1
     first_of_class = np.zeros(num_images, dtype=bool)
     first_of_class[[queue[0] for queue in queues]] = True
@@ -70,10 +69,10 @@ def stratified_order(labels: npt.NDArray[np.integer], seed: int) -> Indices:
     return np.concatenate([drawn[is_first], drawn[~is_first]])
 
 
-def test_part(labels: npt.NDArray[np.integer]) -> Indices:
-    """The positions that are held out for testing where a dataset comes unsplit: a fifth, fixed."""
+def test_indices(labels: npt.NDArray[np.integer]) -> Indices:
+    """Return the test indices of a dataset without a published split: a fixed stratified fifth."""
     order = stratified_order(labels, TEST_SEED)
-    return np.sort(order[: round(TEST_SHARE * len(labels))])
+    return np.sort(order[: round(TEST_FRACTION * len(labels))])
 
 
 def split(
@@ -84,18 +83,18 @@ def split(
     data_fraction: float,
     subset_seed: int,
 ) -> Splits:
-    """The images of one trial.
+    """Return the splits of one trial.
 
-    Validation is carved from the training split, stratified, the same for every seed and fraction of a
-    dataset; the fraction is then taken of what remains.
+    Validation is a stratified part of the training split, the same for every seed and fraction of a dataset. The
+    fraction is then taken of the rest.
 
     Args:
-        labels: (n,) class of each image in the store.
-        is_test: (n,) whether it belongs to the dataset's own test split.
+        labels: (n,) class of each image.
+        is_test: (n,) whether it is in the test split.
         val_fraction, data_fraction, subset_seed: as in FineTuneConfig.
 
     Raises:
-        InputError: the fraction, or the validation share, leaves a class without an image.
+        InputError: a fraction leaves a class without an image.
     """
     pool = np.flatnonzero(~is_test)
     num_classes = len(np.unique(labels[pool]))
@@ -117,7 +116,7 @@ def split(
     return Splits(np.sort(train), np.sort(held_out), np.flatnonzero(is_test), len(rest))
 
 
-def _prefix(labels: npt.NDArray[np.integer], pool: Indices, share: float, seed: int) -> Indices:
-    if share in (0, 1):
-        return pool[: len(pool) * int(share)]
-    return pool[stratified_order(labels[pool], seed)[: round(share * len(pool))]]
+def _prefix(labels: npt.NDArray[np.integer], pool: Indices, fraction: float, seed: int) -> Indices:
+    if fraction in (0, 1):
+        return pool[: len(pool) * int(fraction)]
+    return pool[stratified_order(labels[pool], seed)[: round(fraction * len(pool))]]

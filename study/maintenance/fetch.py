@@ -155,4 +155,4 @@ def _check_blob(path: Path) -> None:
     if SHA256.fullmatch(blob.name) and digest != blob.name:
         path.unlink()
         blob.unlink()
-        raise InputError(f"{path.name} has the SHA-256 {digest}, not {blob.name}: what was sent is deleted")
+        raise InputError(f"{path.name} has the SHA-256 {digest}, not {blob.name}: the download was deleted")

@@ -61,7 +61,7 @@ def test_another_content_is_deleted_and_both_digests_are_named(serve: Callable[.
     site = serve({"/images.gz": b"an error page"})
     file = RemoteFile(url=f"{site.url}/images.gz", path="images.gz", md5=MD5)
     got = hashlib.md5(b"an error page", usedforsecurity=False).hexdigest()
-    with pytest.raises(InputError, match=rf"{got}, not {MD5}: what was sent is deleted"):
+    with pytest.raises(InputError, match=rf"{got}, not {MD5}: the download was deleted"):
         download(file, tmp_path, quiet)
     assert list(tmp_path.iterdir()) == []
 

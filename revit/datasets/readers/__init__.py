@@ -1,7 +1,7 @@
-"""Reading each dataset's own files: what is there, and its images as uint8 arrays.
+"""Readers of the datasets' own files.
 
-A reader is two functions. `find` names the files (and so tells when they changed) or says how to get
-them; `read` yields every image once. Only the image store calls them, once a machine.
+A reader is two functions: `find` returns the files, `read` yields every image once. Only the image store calls
+them, once per machine.
 """
 
 from pathlib import Path
@@ -43,7 +43,7 @@ READERS: dict[str, Reader] = {
 
 
 def reader_for(dataset: str) -> Reader:
-    """The reader of a registered dataset, or of the folder that `folder:PATH` names."""
+    """Return the reader of a registered dataset, or of the folder in `folder:PATH`."""
     if dataset.startswith(FOLDER_PREFIX):
         folder = expand_path(Path(dataset.removeprefix(FOLDER_PREFIX)))
         return Reader(find=lambda _: find_image_folder(folder), read=lambda files: read_image_folder(folder, files))

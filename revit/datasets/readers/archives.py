@@ -1,4 +1,4 @@
-"""Reading members of a tar archive in memory: nothing is unpacked to disk, so no path can lead astray."""
+"""Members of a tar archive, read in memory: nothing is unpacked to disk, so no path in it can escape."""
 
 import tarfile
 import zlib
@@ -8,37 +8,37 @@ from typing import Protocol
 
 from revit.errors import InputError
 
-MOST_BYTES = 1 << 30
-"""No file that is read whole unpacks to more: one that would is a mistake, or was made to fill the memory."""
-CHUNK = 1 << 20
+MAX_UNPACKED_BYTES = 1 << 30
+"""A file that unpacks to more is refused: it is a mistake, or made to fill the memory."""
+CHUNK_BYTES = 1 << 20
 
 
 class Readable(Protocol):
     """An open file."""
 
     def read(self, size: int, /) -> bytes:
-        """As many bytes, or what is left; none at the end."""
+        """Return that many bytes, or what is left; none at the end."""
 
 
 def read_whole(file: Readable) -> bytes:
-    """All that is left in an open file, which may be unpacked meanwhile.
+    """Read the rest of an open file, unpacking it if it is compressed.
 
     Raises:
-        ValueError: that is more than MOST_BYTES.
+        ValueError: there is more than MAX_UNPACKED_BYTES.
     """
     content = bytearray()
-    while chunk := file.read(CHUNK):
+    while chunk := file.read(CHUNK_BYTES):
         content += chunk
-        if len(content) > MOST_BYTES:
-            raise ValueError(f"it unpacks to more than {MOST_BYTES:,} bytes")
+        if len(content) > MAX_UNPACKED_BYTES:
+            raise ValueError(f"it unpacks to more than {MAX_UNPACKED_BYTES:,} bytes")
     return bytes(content)
 
 
 def read_members(archive: Path, names: Collection[str]) -> dict[str, bytes]:
-    """The content of the named files of a .tar.gz.
+    """Return the content of the named files of a .tar.gz.
 
     Raises:
-        InputError: the archive is torn, or lacks one of them.
+        InputError: the archive is damaged, or lacks one of them.
     """
     wanted, found = set(names), dict[str, bytes]()
     try:

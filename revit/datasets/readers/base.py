@@ -1,4 +1,4 @@
-"""What a reader is, and what all of them share."""
+"""The interface of a reader, with the helpers that all readers share."""
 
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -16,7 +16,7 @@ Split = Literal["train", "test", "unsplit"]
 
 
 class Sample(NamedTuple):
-    """One image, (H, W, C) uint8 with C 1 or 3 or its file, its class, and the split its publisher put it in."""
+    """One image, as (H, W, C) uint8 with C 1 or 3 or as a file, its class, and its published split."""
 
     image: npt.NDArray[np.uint8] | ImageFile
     label: int
@@ -24,15 +24,15 @@ class Sample(NamedTuple):
 
 
 Contents = tuple[list[str], Iterator[Sample]]
-"""The names of the classes, and every sample."""
+"""Class names, and an iterator over every sample."""
 
 
 class Reader(NamedTuple):
-    """How one dataset is read.
+    """Two functions that read one dataset.
 
     Attributes:
-        find: the files it consists of, given the folder of datasets. Raises InputError when absent.
-        read: class names, and an iterator over every sample, given those files.
+        find: takes the dataset directory, returns the files; raises MissingInputError where they are missing.
+        read: takes those files, returns their contents.
     """
 
     find: Callable[[Path], list[Path]]
@@ -40,7 +40,7 @@ class Reader(NamedTuple):
 
 
 def package_folder(package: str) -> Path:
-    """Where an installed package lies, found without importing it."""
+    """Return the folder of an installed package, without importing it."""
     spec = find_spec(package)
     assert spec is not None and spec.origin is not None, f"{package} is a dependency"
     return Path(spec.origin).parent

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 in the pickles that their author publishes, packed or as torchvision unpacks them."""
+"""CIFAR-10 or CIFAR-100 in the published pickles, packed or as torchvision unpacks them."""
 
 import io
 import pickle
@@ -16,7 +16,7 @@ from revit.errors import InputError
 
 
 class Cifar(NamedTuple):
-    """Where one of the two keeps what. Batches are files of a pickled dict each."""
+    """File names and dict keys of one of the two datasets. A batch is a file with a pickled dict."""
 
     name: str
     archive: str
@@ -29,7 +29,7 @@ class Cifar(NamedTuple):
 
     @property
     def files(self) -> list[str]:
-        """Its files inside the archive, the batches in order, then the names of the classes."""
+        """Return the files inside the archive: the batches in order, then the class names."""
         return [f"{self.folder}/{name}" for name in (*self.train_batches, self.test_batch, self.meta)]
 
 
@@ -61,16 +61,16 @@ ALLOWED_GLOBALS: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
 }
-"""All that CIFAR's pickles name. A pickle may name any function there is, and call it while it is read."""
+"""The only names that CIFAR's pickles use. A pickle could name, and call, any function."""
 
 
 def cifar_reader(cifar: Cifar) -> Reader:
-    """The reader of one of the two."""
+    """Return the reader of CIFAR-10 or CIFAR-100."""
     return Reader(find=partial(find_cifar, cifar), read=partial(read_cifar, cifar))
 
 
 def find_cifar(cifar: Cifar, data_dir: Path) -> list[Path]:
-    """Its unpacked files, in order, or its archive."""
+    """Return the unpacked files, in order, or the archive."""
     unpacked = [data_dir / name for name in cifar.files]
     if all(path.is_file() for path in unpacked):
         return unpacked
@@ -81,20 +81,20 @@ def find_cifar(cifar: Cifar, data_dir: Path) -> list[Path]:
 
 
 def read_cifar(cifar: Cifar, files: list[Path]) -> Contents:
-    """Color images of 32x32.
+    """Read 32x32 color images.
 
     Raises:
-        InputError: a file is torn, or is no pickle of CIFAR's; names it.
+        InputError: a file is damaged, or is not a CIFAR pickle; names it.
     """
     *batches, (meta_name, meta) = _named_contents(cifar, files)
     class_names = _value(load_pickle(meta, meta_name), cifar.names_key, meta_name)
     if not isinstance(class_names, list) or not all(isinstance(name, str) for name in class_names):
-        raise InputError(f"{meta_name}: {cifar.names_key} is no list of names")
+        raise InputError(f"{meta_name}: {cifar.names_key} is not a list of names")
     return class_names, _samples(cifar, batches, len(class_names))
 
 
 def _named_contents(cifar: Cifar, files: list[Path]) -> list[tuple[str, bytes]]:
-    """What errors call each file, and what it holds, in the order of `Cifar.files`."""
+    """Return each file's name, as errors show it, with its content, in the order of `Cifar.files`."""
     if len(files) > 1:
         return [(str(path), path.read_bytes()) for path in files]
     [archive] = files
@@ -111,12 +111,12 @@ def _samples(cifar: Cifar, batches: list[tuple[str, bytes]], num_classes: int) -
 
 
 def _batch(batch: Any, label_key: str, name: str, num_classes: int) -> tuple[npt.NDArray[np.uint8], list[int]]:
-    """Images (n, 32, 32, 3) and their labels."""
+    """Return images (n, 32, 32, 3) and their labels."""
     data, labels = _value(batch, "data", name), _value(batch, label_key, name)
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape[1:] != (3 * 32 * 32,):
-        raise InputError(f"{name}: data is no array of 3,072 bytes per image")
+        raise InputError(f"{name}: data is not an array of 3,072 bytes per image")
     if not isinstance(labels, list) or not all(isinstance(each, int) and 0 <= each < num_classes for each in labels):
-        raise InputError(f"{name}: {label_key} is no list of classes from 0 to {num_classes - 1}")
+        raise InputError(f"{name}: {label_key} is not a list of classes from 0 to {num_classes - 1}")
     if len(data) != len(labels):
         raise InputError(f"{name} has {len(data)} images and {len(labels)} labels")
     return data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels
@@ -129,16 +129,19 @@ def _value(record: Any, key: str, name: str) -> Any:
 
 
 def load_pickle(content: bytes, name: str) -> Any:
-    """The one object of a pickle written by Python 2, of which only ALLOWED_GLOBALS are let in.
+    """Load a pickle written by Python 2 that uses ALLOWED_GLOBALS alone.
+
+    Args:
+        name: of the file, for errors.
 
     Raises:
-        InputError: it is torn, or asks for something else; `name` is what the error calls it.
+        InputError: it is damaged, or uses another name.
     """
     try:
         return _Unpickler(io.BytesIO(content), name).load()
     except InputError:
         raise
-    except Exception as error:  # torn pickles fail in as many ways as there are types in them
+    except Exception as error:  # a damaged pickle raises the errors of any type in it
         raise InputError(f"{name} is not a readable pickle: {error}") from error
 
 
@@ -149,5 +152,5 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in ALLOWED_GLOBALS:
-            raise InputError(f"{self._name} wants to load {module}.{name}: that is no pickle of CIFAR's, and not run")
+            raise InputError(f"{self._name} wants to load {module}.{name}: not a CIFAR pickle, not executed")
         return ALLOWED_GLOBALS[module, name]

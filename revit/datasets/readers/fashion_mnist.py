@@ -1,4 +1,4 @@
-"""Fashion-MNIST in the idx files that its authors, torchvision and Debian all use."""
+"""Fashion-MNIST in the idx files of its authors, torchvision or Debian."""
 
 import gzip
 import zlib
@@ -22,23 +22,23 @@ FASHION_MNIST_FILES = (
 
 
 def find_fashion_mnist(data_dir: Path) -> list[Path]:
-    """The four idx files, packed or not: where torchvision puts them, or Debian's package."""
+    """Return the four idx files, compressed or not, from torchvision's folder or Debian's package."""
     folders = [data_dir / "FashionMNIST" / "raw", DEBIAN_FASHION_MNIST]
     for folder in folders:
-        found = [_packed_or_not(folder / name) for name in FASHION_MNIST_FILES]
+        found = [_compressed_or_not(folder / name) for name in FASHION_MNIST_FILES]
         present = [path for path in found if path is not None]
         if len(present) == len(FASHION_MNIST_FILES):
             return present
     raise missing_dataset("fashion_mnist", folders, source="Debian's package dataset-fashion-mnist")
 
 
-def _packed_or_not(path: Path) -> Path | None:
+def _compressed_or_not(path: Path) -> Path | None:
     choices = (path, path.with_name(path.name + ".gz"))
     return next((choice for choice in choices if choice.is_file()), None)
 
 
 def read_fashion_mnist(files: list[Path]) -> Contents:
-    """Gray images of 28x28 from the four files, in the order of FASHION_MNIST_FILES."""
+    """Read 28x28 gray images from the four files, in the order of FASHION_MNIST_FILES."""
     return FASHION_MNIST_CLASSES, _idx_samples(files)
 
 
@@ -53,16 +53,16 @@ def _idx_samples(files: list[Path]) -> Iterator[Sample]:
 
 
 def read_idx(path: Path) -> npt.NDArray[np.uint8]:
-    """An array in the idx format of MNIST: 0, 0, type 8 (uint8), rank, big-endian sizes, values.
+    """Read an array in the idx format of MNIST: 0, 0, type 8 (uint8), rank, big-endian sizes, values.
 
     Raises:
-        InputError: the file is torn, or holds something else.
+        InputError: the file is damaged, or is not an idx file of bytes.
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             content = read_whole(file)
         if content[:3] != b"\0\0\x08":
-            raise ValueError("it does not begin as an idx file of bytes does")
+            raise ValueError("its header is not that of an idx file of bytes")
         rank = content[3]
         shape = np.frombuffer(content, ">u4", count=rank, offset=4).astype(int)
         return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape)

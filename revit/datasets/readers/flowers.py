@@ -1,4 +1,4 @@
-"""Oxford Flowers-102 in its own files: an archive of photographs and two MATLAB tables."""
+"""Oxford Flowers-102 in its own files: an archive of photographs with two MATLAB tables."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -41,7 +41,7 @@ FLOWER_NAMES = [
 
 
 class Flower(NamedTuple):
-    """One photograph of the tables: its file's name, its class and its split."""
+    """One photograph: file name, class, split."""
 
     name: str
     label: int
@@ -49,7 +49,7 @@ class Flower(NamedTuple):
 
 
 def find_flowers(data_dir: Path) -> list[Path]:
-    """The two tables, then the archive, or every photograph where only torchvision's `jpg/` is left."""
+    """Return the two tables, then the archive, or else every photograph in torchvision's `jpg/`."""
     folder = data_dir / FOLDER
     tables = [folder / LABELS, folder / SPLITS]
     images = [folder / ARCHIVE] if (folder / ARCHIVE).is_file() else sorted((folder / "jpg").glob("image_*.jpg"))
@@ -59,7 +59,7 @@ def find_flowers(data_dir: Path) -> list[Path]:
 
 
 def read_flowers(files: list[Path]) -> Contents:
-    """The official training images, then the official test images, each in the order of the table.
+    """Read the official training images, then the official test images, in the order of the table.
 
     Raises:
         InputError: a table is not the published one, or a photograph is missing.

@@ -1,4 +1,4 @@
-"""Datasets that others published in the folder of their name: as tables, or as class folders in train and test."""
+"""Published datasets in the folder of their name: Parquet tables, or train/CLASS with test/CLASS."""
 
 import os
 from functools import partial
@@ -11,12 +11,12 @@ from revit.datasets.registry import DATASETS
 
 
 def published_reader(name: str) -> Reader:
-    """The reader of the dataset that lies in the folder of this name."""
+    """Return the reader of the dataset in the folder of this name."""
     return Reader(find=partial(find_published, name), read=read_published)
 
 
 def find_published(name: str, data_dir: Path) -> list[Path]:
-    """Its tables of training images, then of test images; else every image in its folders of the two."""
+    """Return the training tables, then the test tables; without tables, every image in train and test."""
     folder = data_dir / name
     tables = find_tables(folder)
     if tables:
@@ -35,7 +35,7 @@ def find_published(name: str, data_dir: Path) -> list[Path]:
 
 
 def read_published(files: list[Path]) -> Contents:
-    """Every sample of what `find_published` found."""
+    """Read every sample of the files that `find_published` returns."""
     if files[0].suffix == ".parquet":
         splits: tuple[Split, Split] = ("train", "test")
         return read_tables({split: [path for path in files if _is_of(path, split)] for split in splits})

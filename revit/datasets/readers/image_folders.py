@@ -1,7 +1,6 @@
-"""Class folders: `train/CLASS/*` and `test/CLASS/*`, or `CLASS/*` to be split.
+"""Image folders: `train/CLASS/*` with `test/CLASS/*`, or `CLASS/*` to be split.
 
-Names that begin with a dot are left out, of files and of folders: those of editors and systems begin so. Links are
-followed, to files and to folders.
+Files and folders whose names begin with a dot are left out. Symbolic links are followed.
 """
 
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ TEST_FOLDERS = ("test", "Test", "testing", "Testing")
 
 
 def find_image_folder(folder: Path) -> list[Path]:
-    """Every image below `folder`, sorted.
+    """Return every image below `folder`, sorted.
 
     Raises:
         InputError: there is no such folder, or no image in it.
@@ -34,7 +33,7 @@ def find_image_folder(folder: Path) -> list[Path]:
 
 
 def images_in(part: Path) -> list[Path]:
-    """Every image in or below the class folders of one split, sorted; none where there is no such folder."""
+    """Return every image below the class folders of one split, sorted; none without such a folder."""
     if not part.is_dir():
         return []
     files = (path for path in _files_below(part) if path.parent != part)
@@ -42,13 +41,13 @@ def images_in(part: Path) -> list[Path]:
 
 
 def _files_below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """Yield all that is not a folder, in this one or below.
+    """Yield every file in a folder or below it.
 
     Args:
-        above: the folders that it was reached through, without links.
+        above: its parents, with links resolved.
 
     Raises:
-        InputError: a link leads to one of these.
+        InputError: a link leads to one of its parents.
     """
     real = folder.resolve()
     if real in above:
@@ -63,7 +62,7 @@ def _files_below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
 
 
 def split_folders(folder: Path) -> dict[Split, Path]:
-    """Its folders of training and of test images; where not both are there, itself, to be split."""
+    """Return the training folder and the test folder; the folder itself, unsplit, where one of them is missing."""
     train = next((folder / name for name in TRAIN_FOLDERS if (folder / name).is_dir()), None)
     test = next((folder / name for name in TEST_FOLDERS if (folder / name).is_dir()), None)
     if train is not None and test is not None:
@@ -72,28 +71,28 @@ def split_folders(folder: Path) -> dict[Split, Path]:
 
 
 def read_image_folder(folder: Path, files: list[Path]) -> Contents:
-    """Every image, RGB and upright (EXIF). Classes are the folders' names, sorted.
+    """Read every image, in RGB and upright (EXIF). Classes are the folder names, sorted.
 
     Raises:
-        InputError: train and test do not hold the same classes.
+        InputError: train and test have different classes.
     """
     parts = split_folders(folder)
-    places = [_place(parts, path) for path in files]
-    classes = {split: {name for each, name in places if each == split} for split, _ in places}
+    split_and_class = [_split_and_class(parts, path) for path in files]
+    classes = {split: {name for each, name in split_and_class if each == split} for split, _ in split_and_class}
     if len(classes) == 2 and classes["train"] != classes["test"]:
         odd = ", ".join(sorted(classes["train"] ^ classes["test"])[:3])
-        raise InputError(f"dataset folder {folder}: train and test have not the same classes; only one has {odd}")
-    class_names = sorted({name for _, name in places})
+        raise InputError(f"dataset folder {folder}: train and test have different classes; only one has {odd}")
+    class_names = sorted({name for _, name in split_and_class})
     label_of = {name: label for label, name in enumerate(class_names)}
     samples = (
         Sample(ImageFile(str(path), path), label_of[name], split)
-        for path, (split, name) in zip(files, places, strict=True)
+        for path, (split, name) in zip(files, split_and_class, strict=True)
     )
     return class_names, samples
 
 
-def _place(parts: dict[Split, Path], path: Path) -> tuple[Split, str]:
-    """The split and the class that an image belongs to, by the folder of a split that it lies in."""
+def _split_and_class(parts: dict[Split, Path], path: Path) -> tuple[Split, str]:
+    """Return the split and the class of an image, from its path."""
     for split, part in parts.items():
         if path.is_relative_to(part):
             return split, path.relative_to(part).parts[0]

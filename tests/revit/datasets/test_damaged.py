@@ -400,7 +400,7 @@ def test_a_member_that_states_more_than_there_is_room_for_is_refused(read: Calla
 def test_a_bomb_is_refused_before_it_fills_the_memory(
     read: Callable[..., ImageStore | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("revit.datasets.readers.archives.MOST_BYTES", 1 << 24)
+    monkeypatch.setattr("revit.datasets.readers.archives.MAX_UNPACKED_BYTES", 1 << 24)
     name, *_ = whole = fashion_contents()
     rest = {each: content for each, content in whole.items() if each != name}
     bomb = packed(idx_of(np.zeros((1 << 15, 28, 28), np.uint8)))

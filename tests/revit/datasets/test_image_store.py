@@ -13,7 +13,8 @@ import pytest
 import torchvision
 from PIL import Image
 
-from revit.datasets.image_store import ImageStore, Manifest, open_store, store_caveats
+from revit.datasets.image_store import ImageStore, open_store
+from revit.datasets.manifest import Manifest, store_caveats
 from revit.datasets.readers import READERS, reader_for
 from revit.datasets.readers.fashion_mnist import FASHION_MNIST_FILES, read_idx
 from revit.datasets.registry import DATASETS
@@ -71,7 +72,7 @@ def test_images_in_folders_below_a_class_belong_to_it(folder: Path, tmp_path: Pa
 
 def test_train_and_test_must_have_the_same_classes(folder: Path, tmp_path: Path) -> None:
     write_image(folder / "test" / "mouse" / "1.png", "RGB", (8, 8), 1)
-    with pytest.raises(InputError, match="not the same classes; only one has mouse"):
+    with pytest.raises(InputError, match="different classes; only one has mouse"):
         opened(folder, tmp_path)
 
 

@@ -97,7 +97,7 @@ def test_corrupted_weights_are_deleted(serve: Callable[..., Any], tmp_path: Path
     site = hub(serve, weights[:-4] + b"\1\1\1\1", hashlib.sha256(weights).hexdigest())
     output = run_fetch(tmp_path, HF_ENDPOINT=site.url)
     assert "missing weights of vit_b16_in21k model.safetensors has the SHA-256" in output
-    assert "what was sent is deleted" in output
+    assert "the download was deleted" in output
     assert blobs(tmp_path) == []
 
 
@@ -174,7 +174,7 @@ def test_a_corrupted_table_is_deleted_and_the_others_are_kept(
     site = dataset_hub(serve, TABLES | OTHERS | {name: changed}, lfs=lfs)
     output = run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
     assert f"missing dataset plant_health {name} has the {kind}" in output
-    assert "what was sent is deleted" in output
+    assert "the download was deleted" in output
     assert not (tmp_path / "plant_health").exists()
     [partial] = tmp_path.glob("plant_health.*.partial")
     assert not (partial / name).exists()
@@ -220,7 +220,7 @@ def test_a_folder_with_other_files_is_left_alone(serve: Callable[..., Any], tmp_
     mine.write_text("notes")
     site = dataset_hub(serve, TABLES)
     output = run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
-    assert f"{mine.parent} is there already, but not as this dataset: move it away" in output
+    assert f"{mine.parent} exists, but does not hold this dataset: move it away" in output
     assert mine.read_text() == "notes"
     assert site.requests == []
 
