@@ -33,7 +33,8 @@ from revit.models.build import build_model
 from revit.models.cost import forward_gflops
 from revit.models.normalization import normalization_of
 from revit.training.device import autocast, compile_network, to_device
-from revit.training.fine_tune import TrialData, evaluate, fine_tune, train_step
+from revit.training.evaluation import evaluate
+from revit.training.fine_tune import TrialData, fine_tune, train_step
 from revit.training.optimizers import build_optimizer
 from revit.training.train_state import Row, TrainState
 

@@ -1,1 +1,1 @@
-"""What one trial is: fine-tuning one vision transformer once, with one seed."""
+"""Fine-tuning of one vision transformer, once, with one seed."""

@@ -1,6 +1,6 @@
-"""What was really built, as plain data: the proof that a factor reached the training.
+"""Description of the objects that train, as plain data: evidence that a factor reached the training.
 
-Two trials that differ in a factor differ here, and only in what that factor implies.
+Two trials that differ in a factor differ here, and only where that factor has an effect.
 """
 
 import hashlib
@@ -17,12 +17,12 @@ from revit.datasets.image_store import ImageStore
 from revit.datasets.splits import Splits
 from revit.models.dropout import active_dropout
 from revit.models.normalization import normalization_of
-from revit.training.optimizers import Schedule
+from revit.training.schedules import Schedule
 
 NUM_LR_PROBES = 9
 
 
-def describe(
+def describe_build(
     config: FineTuneConfig,
     splits: Splits,
     store: ImageStore,
@@ -30,10 +30,10 @@ def describe(
     optimizer: torch.optim.Optimizer,
     schedule: Schedule,
 ) -> dict[str, Any]:
-    """The record `built.json` holds.
+    """Return the content of `built.json`.
 
-    Model, optimizer, learning rates and images are read off the objects that train; batch sizes, clipping,
-    normalization and selection are the config's own, as no object holds them.
+    Model, optimizer, learning rates and images are read from the objects that train. Batch sizes, clipping,
+    normalization and selection are the config's, as no object holds them.
     """
     return {
         "model": _describe_model(model, config.resolution),
@@ -42,8 +42,8 @@ def describe(
         "max_grad_norm": config.optimizer.max_grad_norm,
         "num_steps": schedule.num_steps,
         "schedule": schedule.config.name,
-        "plateau": _plateau(schedule),
-        "lr_at_step": _lr_probes(schedule),
+        "plateau": _describe_plateau(schedule),
+        "lr_at_step": _probe_lr(schedule),
         "data": _describe_data(config, splits, store),
         "batch_size": config.batch_size,
         "micro_batch": config.micro_batch or config.batch_size,
@@ -70,22 +70,22 @@ def _describe_model(model: nn.Module, resolution: int) -> dict[str, Any]:
 
 
 def _describe_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    shown = ("momentum", "betas", "weight_decay")
+    names = ("momentum", "betas", "weight_decay")
     groups = [
-        {name: group[name] for name in shown if name in group} | {"num_tensors": len(group["params"])}
+        {name: group[name] for name in names if name in group} | {"num_tensors": len(group["params"])}
         for group in optimizer.param_groups
     ]
     return {"class": type(optimizer).__name__, "groups": groups}
 
 
-def _plateau(schedule: Schedule) -> dict[str, float] | None:
+def _describe_plateau(schedule: Schedule) -> dict[str, float] | None:
     config = schedule.config
     if config.name != "plateau":
         return None
     return {"factor": config.plateau_factor, "patience": config.plateau_patience}
 
 
-def _lr_probes(schedule: Schedule) -> dict[str, float]:
+def _probe_lr(schedule: Schedule) -> dict[str, float]:
     last = schedule.num_steps - 1
     steps = sorted({0, *(round(last * i / (NUM_LR_PROBES - 1)) for i in range(NUM_LR_PROBES))})
     return {str(step): schedule.lr(step) for step in steps}
@@ -111,13 +111,13 @@ def _describe_data(config: FineTuneConfig, splits: Splits, store: ImageStore) ->
 
 
 def built_digest(built: dict[str, Any]) -> str:
-    """16 hexadecimal digits over a record of `describe`, all but the micro-batch: it is no factor."""
-    deciding = {name: value for name, value in built.items() if name != "micro_batch"}
-    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:16]
+    """Return the digest of a description, without the micro-batch, which is not a factor: 16 hexadecimal digits."""
+    hashed = {name: value for name, value in built.items() if name != "micro_batch"}
+    return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def parameter_digest(tensors: dict[str, Tensor]) -> str:
-    """16 hexadecimal digits over names and values, in name order; tells two initializations apart."""
+    """Return the digest of names and values: 16 hexadecimal digits, different for another initialization."""
     content = hashlib.sha256()
     for name in sorted(tensors):
         content.update(name.encode())

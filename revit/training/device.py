@@ -1,4 +1,4 @@
-"""What a GPU does otherwise than a CPU: number formats, compiled kernels. On a CPU nothing changes."""
+"""GPU settings: number formats, compiled kernels. On a CPU nothing changes."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
@@ -8,36 +8,36 @@ from torch import nn
 
 
 def to_device(model: nn.Module, device: torch.device) -> nn.Module:
-    """Move the model to the device that it is to train on.
+    """Move a model to the device that it trains on.
 
-    A GPU multiplies what autocast leaves in float32 as TF32, which rounds operands to 10 bits.
+    On a GPU, matrix products that autocast leaves in float32 use TF32, with operands of 10 bits.
     """
     if device.type == "cuda":
-        torch.set_float32_matmul_precision("high")  # of the ways to say so the one that torch.compile can read, too
+        torch.set_float32_matmul_precision("high")  # the setting that torch.compile reads, too
     return model.to(device)
 
 
 def compile_network(model: nn.Module) -> nn.Module:
-    """The model in kernels that torch.compile makes of it; its parameters are the model's own.
+    """Return the model compiled by torch.compile; it shares the model's parameters.
 
-    Batches of different sizes are compiled each by itself: a trial has at most three, the whole one, an epoch's last,
-    and what micro-batches leave over.
+    Each batch size is compiled separately. A trial has at most three: the full batch, the last of an epoch, and the
+    remainder of micro-batches.
     """
-    torch.compiler.reset()  # what a worker compiled for earlier trials counts against how often it may compile
-    as_uncompiled: dict[str, Any] = {"fallback_random": True}  # else Inductor draws other dropout
-    return cast(nn.Module, torch.compile(model, dynamic=False, options=as_uncompiled))
+    torch.compiler.reset()  # earlier trials of this worker count against the recompilation limit
+    options: dict[str, Any] = {"fallback_random": True}  # the dropout masks of eager mode
+    return cast(nn.Module, torch.compile(model, dynamic=False, options=options))
 
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:
-    """bf16 where the device has it, else nothing."""
+    """Return an autocast to bf16 if the device has it, else a null context."""
     return torch.autocast("cuda", dtype=torch.bfloat16) if has_bf16(device) else nullcontext()
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether a device has bf16; a CPU emulates it hundreds of times slower, so never there."""
+    """Return True for a GPU with bf16; False for a CPU, which would be hundreds of times slower."""
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def device_name(device: torch.device) -> str:
-    """What the device is called: the GPU's name, or `cpu`."""
+    """Return the name of the GPU, or `cpu`."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -1,10 +1,9 @@
-"""Make the small pretrained models that the project ships, from Fashion-MNIST.
+"""Pretrain the small models that the project ships, on Fashion-MNIST.
 
     python -m revit.training.pretrain vit_nano
 
-writes NAME.safetensors and its model card NAME.md into revit/models/pretrained/. Interrupted, the same
-command goes on from its last checkpoint. On one CPU core vit_nano takes some
-45 minutes and bit_nano 20.
+writes vit_nano.safetensors and its model card vit_nano.md into revit/models/pretrained/. The same command resumes an
+interrupted run from its last checkpoint. On one CPU core vit_nano takes about 45 minutes, bit_nano 20.
 """
 
 import argparse
@@ -52,7 +51,7 @@ PRETRAINING: dict[str, FineTuneConfig] = {
 
 
 def pretrain(config: FineTuneConfig, *, data_dir: Path, cache_dir: Path, checkpoint: Path) -> FineTuneResult:
-    """Train from scratch on one thread, keeping a checkpoint after every validation."""
+    """Train from scratch on one thread, with a checkpoint after every validation."""
     torch.set_num_threads(1)
     data = TrialData.from_store(config, open_store(config.dataset, data_dir=data_dir, cache_dir=cache_dir), None)
 
@@ -66,7 +65,7 @@ def pretrain(config: FineTuneConfig, *, data_dir: Path, cache_dir: Path, checkpo
 
 
 def model_card(config: FineTuneConfig, result: FineTuneResult) -> str:
-    """The card beside the weights: data, command, settings, what was reached, when."""
+    """Return the model card: data, command, settings, accuracy, date."""
     name = config.model.name
     spec = DATASETS[config.dataset]
     settings = "\n".join(f"| `{path}` | {value} |" for path, value in config.flat().items())
@@ -91,14 +90,14 @@ Pretrained from scratch by this project on {spec.title} ({spec.num_train:,} trai
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command; returns its exit code."""
+    """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(description="Pretrain a small model on Fashion-MNIST and write its card.")
     parser.add_argument("model", choices=sorted(PRETRAINING))
-    parser.add_argument("--data-dir", type=Path, default=Path("data"), help="where datasets lie")
+    parser.add_argument("--data-dir", type=Path, default=Path("data"), help="dataset directory")
     parser.add_argument("--cache-dir", type=Path, default=Path("data/cache"), help="for decoded images and checkpoint")
     options = parser.parse_args(arguments)
     config = PRETRAINING[options.model]
-    recipe = hashlib.sha256(repr(config).encode()).hexdigest()[:8]  # another recipe starts anew
+    recipe = hashlib.sha256(repr(config).encode()).hexdigest()[:8]  # another config starts again
     checkpoint = options.cache_dir / "pretrain" / f"{options.model}-{recipe}.pt"
     try:
         result = pretrain(config, data_dir=options.data_dir, cache_dir=options.cache_dir, checkpoint=checkpoint)

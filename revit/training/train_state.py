@@ -1,4 +1,4 @@
-"""What a trial needs to go on from a step, and keeping it on disk."""
+"""Checkpoints: the state of a trial between two steps."""
 
 import os
 import zipfile
@@ -9,19 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from revit.training.optimizers import Schedule
+from revit.training.schedules import Schedule
 
 Row = dict[str, float]
-"""Metrics at one step: `step`, `train_loss`, `lr`, `grad_norm`, `images_per_s`; where the model was looked at,
-`val_loss` and `val_accuracy`, and with `test_curve` also `test_curve_loss` and `test_curve_accuracy`."""
+"""Metrics at one step: `step`, `train_loss`, `lr`, `grad_norm`, `images_per_s`; at an evaluation also `val_loss` and
+`val_accuracy`, and with `test_curve` `test_curve_loss` and `test_curve_accuracy`."""
 
 
 @dataclass
 class TrainState:
-    """All that a trial needs to go on from a step: what is saved, and loaded, to resume.
+    """Everything that a trial needs to resume from a step.
 
-    Random numbers are no part of it: they come from (seed, step). All rows so far are, so that whoever
-    listened and died can be told again.
+    Random states are not part of it: random numbers come from (seed, step). All rows so far are, so that a resumed
+    trial can report them again.
     """
 
     model: nn.Module
@@ -33,7 +33,7 @@ class TrainState:
     best_model: dict[str, Tensor] | None = None
 
     def save(self, path: Path) -> None:
-        """Write to a temporary name, then rename. What was at `path` stays beside it (`latest_valid_checkpoint`)."""
+        """Write a checkpoint atomically. The previous one stays beside it (see `latest_valid_checkpoint`)."""
         record = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -54,7 +54,7 @@ class TrainState:
         partial.replace(path)
 
     def load(self, path: Path) -> None:
-        """Take over what `save` wrote. Only tensors and plain values are read, never code."""
+        """Load a checkpoint that `save` wrote. Only tensors and plain values are read, never code."""
         record = torch.load(path, map_location="cpu", weights_only=True)
         self.model.load_state_dict(record["model"])
         self._load_optimizer(record["optimizer"])
@@ -65,14 +65,14 @@ class TrainState:
         self.best_model = record["best_model"]
 
     def _load_optimizer(self, saved: dict[str, Any]) -> None:
-        """Load it, but keep this device's kernel, which may be another than that of the one that saved."""
+        """Load an optimizer's state, but keep this device's choice of a fused kernel."""
         for group, own in zip(saved["param_groups"], self.optimizer.param_groups, strict=True):
             group["fused"] = own["fused"]
         self.optimizer.load_state_dict(saved)
 
 
 def latest_valid_checkpoint(path: Path) -> Path | None:
-    """The checkpoint saved to `path`, or the one before it where that is torn; None where there is no whole one."""
+    """Return the checkpoint at `path`, or the previous one if that is damaged; None if neither is intact."""
     return next((each for each in (path, _previous(path)) if _is_intact(each)), None)
 
 
@@ -81,9 +81,9 @@ def _previous(path: Path) -> Path:
 
 
 def _is_intact(path: Path) -> bool:
-    """Whether a checkpoint's bytes are those that were written: torch writes a zip file, with checksums."""
+    """Return True if a checkpoint matches its checksums: torch writes a zip file."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
-    except Exception:  # a zip file may be torn in more ways than zipfile has errors for
+    except Exception:  # a damaged zip file raises more errors than zipfile documents
         return False

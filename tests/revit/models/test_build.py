@@ -20,7 +20,7 @@ from revit.models.build import build_model, check_model
 from revit.models.dropout import active_dropout
 from revit.models.normalization import NORMALIZATIONS
 from revit.models.weights import PACKAGED, WEIGHTS_DIR_VARIABLE, find_weights
-from revit.training.fine_tune import evaluate
+from revit.training.evaluation import evaluate
 
 
 def config_of(**values: object) -> FineTuneConfig:

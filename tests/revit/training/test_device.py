@@ -13,7 +13,8 @@ from revit.datasets.batches import Batch
 from revit.models.build import build_model, empty_model
 from revit.training.device import to_device
 from revit.training.fine_tune import train_step
-from revit.training.optimizers import Schedule, build_optimizer
+from revit.training.optimizers import build_optimizer
+from revit.training.schedules import Schedule
 from revit.training.train_state import TrainState
 
 CPU = torch.device("cpu")

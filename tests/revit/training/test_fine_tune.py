@@ -2,22 +2,22 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import pytest
-import timm
 import torch
 from torch import nn
 
 from revit.config import FineTuneConfig
-from revit.datasets.batches import eval_batches, to_input, train_batch
+from revit.datasets.batches import eval_batches, train_batch
 from revit.datasets.image_store import ImageStore
 from revit.errors import DivergedError
 from revit.models.build import build_model
-from revit.models.normalization import NORMALIZATIONS, normalization_of
+from revit.models.normalization import NORMALIZATIONS
 from revit.models.weights import find_weights
-from revit.training.fine_tune import TrialData, evaluate, evenly_spaced_steps, fine_tune, train_step
+from revit.training.evaluation import evaluate
+from revit.training.fine_tune import TrialData, evenly_spaced_steps, fine_tune, train_step
 from revit.training.optimizers import build_optimizer
 
 CPU = torch.device("cpu")
@@ -223,39 +223,6 @@ def test_best_val_tests_the_weights_that_were_best(small: FineTuneConfig, digits
         batches = eval_batches(digits, splits.val, config.resolution, 64)
         tested = evaluate(result.model, batches, splits.val, NORMALIZATIONS["inception"], CPU)
         assert tested.accuracy == choose(accuracy) == result.metrics["selected_val_accuracy"]
-
-
-@pytest.mark.parametrize("name", ["test_vit", "test_resnet"])
-def test_the_head_is_evaluated_in_float32_under_bf16(digits: ImageStore, name: str) -> None:
-    """Its logits are those that float64 makes of the features, and not rounded to eight bits."""
-    config = FineTuneConfig(dataset="digits", steps=1, resolution=32).with_values(
-        {"model.name": name, "model.pretrained": False, "model.head_init": "normal"}
-    )
-    model: Any = build_model(config, 10, None)
-    seen: dict[str, torch.Tensor] = {}
-    head = model.get_classifier()
-    head.register_forward_hook(lambda _, given, logits: seen.update(features=given[0], logits=logits))
-    indices = np.arange(8)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        answers = evaluate(model, eval_batches(digits, indices, 32, 8), indices, normalization_of(config), CPU)
-    exact = seen["features"].double() @ head.weight.double().T
-    assert seen["logits"].dtype == torch.float32
-    torch.testing.assert_close(seen["logits"].double(), exact, rtol=1e-4, atol=1e-6)
-    expected = nn.functional.cross_entropy(exact, torch.from_numpy(answers.label), reduction="none")
-    torch.testing.assert_close(torch.from_numpy(answers.loss).double(), expected, rtol=1e-5, atol=0)
-
-
-@pytest.mark.parametrize("name", ["vit_nano", "bit_nano", *timm.list_models("test_*")])
-def test_evaluation_is_the_models_own_forward_pass(digits: ImageStore, name: str) -> None:
-    config = FineTuneConfig(dataset="digits", steps=1, resolution=160 if name.startswith("test") else 28)
-    config = config.with_values({"model.name": name, "model.pretrained": False, "model.head_init": "normal"})
-    model = build_model(config, 10, None).eval()
-    [batch] = eval_batches(digits, np.arange(2), config.resolution, 2)
-    with torch.inference_mode():
-        logits = model(to_input(batch.images, normalization_of(config), CPU))
-    answers = evaluate(model, [batch], np.arange(2), normalization_of(config), CPU)
-    loss = nn.functional.cross_entropy(logits, batch.labels, reduction="none")
-    torch.testing.assert_close(torch.from_numpy(answers.loss), loss)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from revit.config import ScheduleConfig
-from revit.training.optimizers import Schedule
+from revit.training.schedules import Schedule
 from revit.training.train_state import TrainState, latest_valid_checkpoint
 
 

@@ -8,7 +8,7 @@ import search_spaces
 from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.training.fine_tune import evenly_spaced_steps
-from revit.training.optimizers import Schedule
+from revit.training.schedules import Schedule
 from search_spaces.framework.recipes import RECIPES, RecipeContext, cycling_cosine
 from search_spaces.framework.scales import SCALES
 from search_spaces.framework.space import SearchSpace
@@ -180,7 +180,7 @@ def test_plateau_looks_at_every_epoch_of_table_5_and_halves_as_the_authors_did(r
     rates = []
     for loss in AUTHORS_PLATEAU:
         rates.append(schedule.lr(0))
-        schedule.observe(loss)
+        schedule.update_plateau(loss)
     assert rates == pytest.approx(AUTHORS_PLATEAU_RATES)
 
 

@@ -1,0 +1,51 @@
+"""Evaluation against PyTorch's forward pass and loss."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from torch import nn
+
+from revit.config import FineTuneConfig
+from revit.datasets.batches import eval_batches, to_input
+from revit.datasets.image_store import ImageStore
+from revit.models.build import build_model
+from revit.models.normalization import normalization_of
+from revit.training.evaluation import evaluate
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_resnet"])
+def test_the_head_is_evaluated_in_float32_under_bf16(digits: ImageStore, name: str) -> None:
+    """Its logits equal the float64 product of the features: they are not rounded to eight bits."""
+    config = FineTuneConfig(dataset="digits", steps=1, resolution=32).with_values(
+        {"model.name": name, "model.pretrained": False, "model.head_init": "normal"}
+    )
+    model: Any = build_model(config, 10, None)
+    seen: dict[str, torch.Tensor] = {}
+    head = model.get_classifier()
+    head.register_forward_hook(lambda _, given, logits: seen.update(features=given[0], logits=logits))
+    indices = np.arange(8)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        predictions = evaluate(model, eval_batches(digits, indices, 32, 8), indices, normalization_of(config), CPU)
+    exact = seen["features"].double() @ head.weight.double().T
+    assert seen["logits"].dtype == torch.float32
+    torch.testing.assert_close(seen["logits"].double(), exact, rtol=1e-4, atol=1e-6)
+    expected = nn.functional.cross_entropy(exact, torch.from_numpy(predictions.label), reduction="none")
+    torch.testing.assert_close(torch.from_numpy(predictions.loss).double(), expected, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("name", ["vit_nano", "bit_nano", *timm.list_models("test_*")])
+def test_evaluation_equals_the_forward_pass_of_the_model(digits: ImageStore, name: str) -> None:
+    config = FineTuneConfig(dataset="digits", steps=1, resolution=160 if name.startswith("test") else 28)
+    config = config.with_values({"model.name": name, "model.pretrained": False, "model.head_init": "normal"})
+    model = build_model(config, 10, None).eval()
+    [batch] = eval_batches(digits, np.arange(2), config.resolution, 2)
+    with torch.inference_mode():
+        logits = model(to_input(batch.images, normalization_of(config), CPU))
+    predictions = evaluate(model, [batch], np.arange(2), normalization_of(config), CPU)
+    loss = nn.functional.cross_entropy(logits, batch.labels, reduction="none")
+    torch.testing.assert_close(torch.from_numpy(predictions.loss), loss)
