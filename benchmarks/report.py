@@ -1,9 +1,9 @@
-"""How long the report of many trials takes, and how large it is: of a finished study that nobody trained.
+"""Time to write a report of many trials, with its size, for a finished study with made-up results.
 
     python -m benchmarks.report --trials 1000
 
-It writes the study through the ledger, which takes minutes, and then runs `run_study.py report` on it, from the start
-of the interpreter to its end.
+It writes the study through the ledger, which takes minutes. It then measures `run_study.py report`, from the start of
+the interpreter to its end.
 """
 
 import argparse
@@ -32,14 +32,14 @@ from study.ledger.states import TrialState
 from study.plan import Folders, Plan, Trial, make_plan
 
 ROOT = Path(__file__).parent.parent
-MOST_SECONDS, MOST_BYTES = 10, 10_000_000
+MAX_SECONDS, MAX_BYTES = 10, 10_000_000
 COMMAND = """
 import run_study, search_spaces
 from benchmarks.report import SPACE
 search_spaces.load = lambda name: SPACE
 run_study.main()
 """
-"""The command line, which finds this study."""
+"""The command line, with this study in place of its own."""
 
 RESOLUTIONS = (8, 12, 16, 20, 28)
 SPACE = SearchSpace(
@@ -62,7 +62,7 @@ SPACE = SearchSpace(
         BetterThan(better={"model.pos_embed": "learned"}, worse={"model.pos_embed": "none"}, quote="Place matters."),
     ),
 )
-"""Every kind of figure that a grid has, and claims, for which every trial's answers are read."""
+"""A study with every figure of a grid, and with claims, which read the predictions of every trial."""
 
 
 def write_study(space: SearchSpace, seeds: tuple[int, ...], folders: Folders) -> tuple[Plan, Ledger]:
@@ -80,17 +80,17 @@ def write_study(space: SearchSpace, seeds: tuple[int, ...], folders: Folders) ->
 
 
 def _finish(trial: Trial, recorder: Recorder, artifacts: Path, *, keep_model: bool) -> None:
-    """Write one trial from its start to its end."""
-    assert trial.images is not None, "a plan to run has them here"
+    """Write one finished trial."""
+    assert trial.images is not None, "a plan to run has its images"
     store = ImageStore(trial.images)
-    answers = _answers(trial, store)
-    accuracy = float((answers["label"] == answers["prediction"]).mean())
+    predictions = _make_up_predictions(trial, store)
+    accuracy = float((predictions["label"] == predictions["prediction"]).mean())
     artifacts.mkdir()
     for name in NEEDED_FILES:
         (artifacts / name).touch()
     built = {"data": {"class_names": store.manifest.class_names}}
     (artifacts / BUILT).write_text(json.dumps(built))
-    answers.to_parquet(artifacts / PREDICTIONS, index=False)
+    predictions.to_parquet(artifacts / PREDICTIONS, index=False)
     if keep_model:
         _write_model(trial, len(store.manifest.class_names), artifacts / MODEL)
     recorder.started(trial.identity)
@@ -107,23 +107,23 @@ def _finish(trial: Trial, recorder: Recorder, artifacts: Path, *, keep_model: bo
     recorder.ended(trial.identity, TrialState.FINISHED, message="", artifacts=artifacts, then=lambda state: None)
 
 
-def _answers(trial: Trial, store: ImageStore) -> pd.DataFrame:
-    """Answers to every test image: more of them right at more pixels, with positions, and by Adam."""
+def _make_up_predictions(trial: Trial, store: ImageStore) -> pd.DataFrame:
+    """Make up predictions: more are correct at a higher resolution, with position embeddings, and with Adam."""
     config = trial.candidate.config
     rng = np.random.default_rng(int(trial.identity, 16))
     index = np.flatnonzero(store.is_test)
     label = store.labels[index].astype(np.int64)
     bonus = 0.1 * (config.model.pos_embed == "learned") + 0.05 * (config.optimizer.name == "adam")
-    is_right = rng.random(len(index)) < 0.5 + 0.2 * config.resolution / max(RESOLUTIONS) + bonus + rng.normal(0, 0.01)
-    prediction = np.where(is_right, label, rng.integers(0, len(store.manifest.class_names), len(index)))
-    confidence, loss = _share(rng, len(index)), _share(rng, len(index))
+    is_correct = rng.random(len(index)) < 0.5 + 0.2 * config.resolution / max(RESOLUTIONS) + bonus + rng.normal(0, 0.01)
+    prediction = np.where(is_correct, label, rng.integers(0, len(store.manifest.class_names), len(index)))
+    confidence, loss = _random_shares(rng, len(index)), _random_shares(rng, len(index))
     return pd.DataFrame(
         {"index": index, "label": label, "prediction": prediction, "confidence": confidence, "loss": loss}
     )
 
 
 def _write_model(trial: Trial, num_classes: int, path: Path) -> None:
-    """The model as it was before it trained."""
+    """Write the untrained model."""
     from safetensors.torch import save_file
 
     from revit.models.build import build_model
@@ -131,12 +131,12 @@ def _write_model(trial: Trial, num_classes: int, path: Path) -> None:
     save_file(build_model(trial.candidate.config, num_classes, trial.weights).state_dict(), path)
 
 
-def _share(rng: np.random.Generator, count: int) -> npt.NDArray[np.float32]:
+def _random_shares(rng: np.random.Generator, count: int) -> npt.NDArray[np.float32]:
     return rng.random(count, np.float32)
 
 
 def _rows(trial: Trial, accuracy: float) -> list[dict[str, float]]:
-    """What it reports at every step, and what it looks at five times."""
+    """Return the metrics of every step, with five evaluations."""
     config, rows = trial.candidate.config, []
     for step in range(1, trial.num_steps + 1):
         done = step / trial.num_steps
@@ -148,11 +148,11 @@ def _rows(trial: Trial, accuracy: float) -> list[dict[str, float]]:
     return rows
 
 
-def seconds_of(*words: str) -> tuple[float, float]:
-    """How long Python takes for some words of its command line, from start to end: by the clock, and of processors."""
-    begun, used = time.perf_counter(), _used_s()
-    subprocess.run([sys.executable, *words], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - begun, _used_s() - used
+def seconds_of(*arguments: str) -> tuple[float, float]:
+    """Return the wall time and processor time of Python with these arguments, in seconds."""
+    started, used = time.perf_counter(), _used_s()
+    subprocess.run([sys.executable, *arguments], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - started, _used_s() - used
 
 
 def _used_s() -> float:
@@ -161,9 +161,9 @@ def _used_s() -> float:
 
 
 def main() -> None:
-    """Write the study to a folder that goes afterwards; tell how long its report takes; fail where it is too large."""
+    """Print how long the report takes and how large it is; fail if it is too large."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=1000, help="a multiple of the cells, else the next one")
+    parser.add_argument("--trials", type=int, default=1000, help="rounded up to a multiple of the cells")
     num_cells = len(SPACE.candidates((0,)))
     num_seeds = math.ceil(parser.parse_args().trials / num_cells)
     with tempfile.TemporaryDirectory() as name:
@@ -175,11 +175,11 @@ def main() -> None:
         seconds, used = seconds_of("-c", COMMAND, "report", SPACE.name, "--seeds", str(num_seeds), *where)
         num_bytes = sum(path.stat().st_size for path in (folder / "reports").rglob("*") if path.is_file())
     importing, _ = seconds_of("-c", "import run_study, study.report")
-    print(f"the report took {seconds:.1f} s, {used:.1f} s of processors; it should take {MOST_SECONDS} s at most")
+    print(f"the report took {seconds:.1f} s, {used:.1f} s of processors; target: at most {MAX_SECONDS} s")
     print(f"of these {importing:.1f} s are imports")
-    print(f"it has {num_bytes / 1e6:.1f} MB of at most {MOST_BYTES / 1e6:g} MB")
-    if num_bytes > MOST_BYTES:
-        sys.exit("it is too large")
+    print(f"its size is {num_bytes / 1e6:.1f} MB; target: at most {MAX_BYTES / 1e6:g} MB")
+    if num_bytes > MAX_BYTES:
+        sys.exit("the report is too large")
 
 
 if __name__ == "__main__":

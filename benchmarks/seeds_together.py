@@ -1,11 +1,11 @@
-"""An experiment: the seeds of a cell trained together in one process, against one after the other.
+"""Speed of training the seeds of a cell together in one process, against one after the other.
 
     python -m benchmarks seeds_together
 
-Together, one step of the nano ViT is one call for all seeds: torch.func stacks their weights, and each sees the batches
-that `fine_tune` gives its seed. The other way are the steps of `fine_tune`. Both do plain SGD with momentum and
-clipping on batches that are prepared, on a GPU where there is one, else on one thread. It is to be kept only if it is
-twice as fast, as every other part of a trial would have to be written for many seeds, too.
+Together, one step of the nano ViT is one call for all seeds: torch.func stacks their weights, and each seed sees the
+batches that `fine_tune` gives it. One after the other, these are the steps of `fine_tune`. Both use SGD with momentum
+and gradient clipping on prepared batches, on a GPU if there is one, else on one thread. Training together is worth
+keeping only if it is twice as fast, as every other part of a trial would have to support many seeds, too.
 """
 
 import tempfile
@@ -35,27 +35,27 @@ CONFIG = FineTuneConfig(
     dataset="digits", resolution=28, crop_scale=(0.6, 1.0), hflip=False, val_fraction=0.0, batch_size=32, steps=20
 )
 NUM_SEEDS, ROUNDS = 8, 5
-WORTH_KEEPING = 2.0
+MIN_SPEEDUP = 2.0
 
 Tensors = dict[str, Tensor]
 
 
 class Seed(NamedTuple):
-    """One trial of the cell: its config, and its batches in order."""
+    """One trial of the cell, with its batches in order."""
 
     config: FineTuneConfig
     batches: Sequence[Batch]
 
 
 class Trained(NamedTuple):
-    """Loss of each step of each seed, (steps, seeds), in nats, and how long all of it took."""
+    """Losses of each step and seed, (steps, seeds), in nats, with the wall time of all steps in seconds."""
 
     losses: Tensor
     seconds: float
 
 
 def measure(*, tiny: bool) -> list[BenchmarkResult]:
-    """Some seeds, in rounds in which both ways take turns."""
+    """Time both ways in interleaved rounds."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_num_threads(1)
     config = CONFIG.with_values({"resolution": 8, "steps": 3}) if tiny else CONFIG
@@ -78,7 +78,7 @@ def measure(*, tiny: bool) -> list[BenchmarkResult]:
             what=f"{len(seeds)} seeds trained together, nano ViT, {config.resolution} px",
             against="one after the other",
             ratio=median(speedups),
-            target=WORTH_KEEPING,
+            target=MIN_SPEEDUP,
             at_least=True,
             remarks=(
                 f"{format_spread(speedups)}; {1e3 * median(ours) / num_steps:.3g} ms a step of all against "
@@ -90,17 +90,17 @@ def measure(*, tiny: bool) -> list[BenchmarkResult]:
 
 
 def seed_of(config: FineTuneConfig, store: ImageStore, device: torch.device) -> Seed:
-    """A trial, and the batches on the device that `fine_tune` would train it on."""
+    """Return a trial with its batches on the device, as `fine_tune` would make them."""
     assert config.steps is not None
     train = TrialData.from_store(config, store, None).splits.train
     return Seed(config, [train_batch(config, store, train, step).to(device) for step in range(config.steps)])
 
 
 def one_by_one(seeds: Sequence[Seed], num_classes: int, device: torch.device) -> Trained:
-    """As many trials as there are seeds, by `fine_tune`'s own steps."""
+    """Train each seed by the steps of `fine_tune`."""
     models = [_model(seed.config, num_classes, device) for seed in seeds]
     optimizers = [build_optimizer(model, seed.config.optimizer) for model, seed in zip(models, seeds, strict=True)]
-    begun = _now(device)
+    started = _now(device)
     losses = [
         torch.stack(
             [
@@ -110,36 +110,36 @@ def one_by_one(seeds: Sequence[Seed], num_classes: int, device: torch.device) ->
         )
         for model, optimizer, seed in zip(models, optimizers, seeds, strict=True)
     ]
-    return Trained(torch.stack(losses, dim=1), _now(device) - begun)
+    return Trained(torch.stack(losses, dim=1), _now(device) - started)
 
 
 def together(seeds: Sequence[Seed], num_classes: int, device: torch.device) -> Trained:
-    """The same steps, each for all seeds at once."""
+    """Train all seeds at once, one call per step."""
     models = [_model(seed.config, num_classes, device) for seed in seeds]
     weights, buffers = stack_module_state(models)
     config, model = seeds[0].config, models[0]
 
     def loss_of(weights: Tensors, buffers: Tensors, images: Tensor, labels: Tensor) -> Tensor:
-        with sdpa_kernel(SDPBackend.MATH):  # of the fused ones vmap makes a loop
+        with sdpa_kernel(SDPBackend.MATH):  # vmap turns the fused kernels into a loop
             logits = functional_call(model, (weights, buffers), (images,))
         return nn.functional.cross_entropy(logits, labels)
 
     step = vmap(grad_and_value(loss_of))
     velocity = {name: torch.zeros_like(weight) for name, weight in weights.items()}
     losses = []
-    begun = _now(device)
+    started = _now(device)
     for batches in zip(*(seed.batches for seed in seeds), strict=True):
         pixels = torch.cat([batch.images for batch in batches])
         images = to_input(pixels, normalization_of(config), device).reshape(len(seeds), -1, 3, *pixels.shape[2:])
         gradients, loss = step(weights, buffers, images, torch.stack([batch.labels for batch in batches]))
-        _move(weights, velocity, gradients, config)
+        _sgd_step(weights, velocity, gradients, config)
         losses.append(loss)
-    return Trained(torch.stack(losses), _now(device) - begun)
+    return Trained(torch.stack(losses), _now(device) - started)
 
 
 @torch.no_grad()
-def _move(weights: Tensors, velocity: Tensors, gradients: Tensors, config: FineTuneConfig) -> None:
-    """SGD with momentum, of gradients that are clipped for each seed by itself; the seed is every first dimension."""
+def _sgd_step(weights: Tensors, velocity: Tensors, gradients: Tensors, config: FineTuneConfig) -> None:
+    """Update weights by SGD with momentum; gradients are clipped per seed, which is the first dimension."""
     assert config.optimizer.max_grad_norm is not None
     norms = torch.stack([gradient.flatten(1).norm(dim=1) for gradient in gradients.values()]).norm(dim=0)
     share = (config.optimizer.max_grad_norm / (norms + 1e-6)).clamp(max=1.0)
@@ -154,7 +154,7 @@ def _model(config: FineTuneConfig, num_classes: int, device: torch.device) -> nn
 
 
 def _now(device: torch.device) -> float:
-    """Seconds by the clock, once the device has done what it was asked."""
+    """Return the wall time in seconds, after the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()

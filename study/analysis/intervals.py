@@ -1,4 +1,4 @@
-"""Confidence intervals of a test accuracy for new seeds and new test images.
+"""Confidence intervals of a test accuracy over two sources of variance: seeds, test images.
 
 A result varies for two reasons: training (its seed) and the test set (which images are in it). Each source has limits
 of its own: Student's t for the few seeds, Clopper and Pearson's exact ones for the many images. Their distances from

@@ -1,4 +1,4 @@
-"""Studies whose trials ran in different environments: on other devices, with other precisions, threads or versions."""
+"""Studies whose trials ran in different environments: other devices, precisions, threads or versions."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -9,42 +9,47 @@ from study.ledger.states import TrialState
 from study.plan import Plan
 
 
-def mixture(plan: Plan, here: Mapping[str, str] | None = None) -> dict[str, Counter[str]]:
-    """Return of what a study's finished trials differ in how many ran on each.
+def environment_counts(plan: Plan, planned: Mapping[str, str] | None = None) -> dict[str, Counter[str]]:
+    """Return the environment tags in which a study's finished trials differ, with the number of trials per value.
 
     Args:
-        here: what its next trials would run on, which counts as one more.
+        planned: environment of its next trials, which counts as one more.
     """
-    ran_on = [
+    environments = [
         trial.record.environment
         for trial in plan.trials
         if trial.record is not None and trial.state == TrialState.FINISHED
     ]
+    if planned:
+        environments.append(dict(planned))
     counts = {
-        name: Counter(each[name] for each in (*ran_on, *([here] if here else [])) if name in each)
+        name: Counter(environment[name] for environment in environments if name in environment)
         for name in ENVIRONMENT_TAGS
     }
     return {name: count for name, count in counts.items() if len(count) > 1}
 
 
 def environment_caveats(plan: Plan) -> list[str]:
-    """Return a line for each way in which the environments of finished trials differ."""
+    """Return a line for each environment tag in which finished trials differ."""
     return [
         f"its trials ran with different {name}: {_listed(count)}; numbers differ by rounding between them"
-        for name, count in mixture(plan).items()
+        for name, count in environment_counts(plan).items()
     ]
 
 
-def check_uniform(plan: Plan, here: Mapping[str, str] | None = None) -> None:
-    """Raise InputError where the table of a study mixes environments, or would.
+def check_uniform(plan: Plan, planned: Mapping[str, str] | None = None) -> None:
+    """Check that all trials of a study ran, and will run, in one environment.
 
     Args:
-        here: as for `mixture`.
+        planned: as for `environment_counts`.
+
+    Raises:
+        InputError: names the tags that differ, with the number of trials per value.
     """
-    mixed = [f"{name} {_listed(count)}" for name, count in mixture(plan, here).items()]
+    mixed = [f"{name} {_listed(count)}" for name, count in environment_counts(plan, planned).items()]
     if mixed:
-        here_too = ", this machine among them" if here else ""
-        raise InputError(f"--strict-environment: trials of {plan.space.name} differ{here_too}: {'; '.join(mixed)}")
+        this_machine = ", this machine among them" if planned else ""
+        raise InputError(f"--strict-environment: trials of {plan.space.name} differ{this_machine}: {'; '.join(mixed)}")
 
 
 def _listed(count: Counter[str]) -> str:

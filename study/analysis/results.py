@@ -1,4 +1,4 @@
-"""From plan and ledger to numbers: a row per trial, and from those a row per cell."""
+"""Tables of a study's results: a row per trial, or a row per cell."""
 
 import math
 from collections import Counter
@@ -20,37 +20,42 @@ from study.table_columns import TRIAL_METRICS
 
 
 def trial_table(plan: Plan) -> pd.DataFrame:
-    """One row per trial: its axes, seed, identity, state, run_id, num_test and TRIAL_METRICS (NaN where none)."""
+    """Return a row per trial: its axes, seed, identity, state, run_id, num_test and TRIAL_METRICS (or NaN)."""
     return _frame([_trial_row(trial) for trial in plan.trials], plan)
 
 
 def cell_table(plan: Plan) -> pd.DataFrame:
-    """Return a row per cell: its axes, the nuisance values chosen, n, mean, low, high, interval, diverged, missing.
+    """Return a row per cell: its axes, selected nuisance values, n, mean, low, high, interval, diverged, missing.
 
-    Validation chooses: in each cell the nuisance point with the best mean validation accuracy is kept, of
-    those whose seeds have all finished, and its test accuracy reported: mean over its seeds and 95 %
-    interval, with what it is over (`intervals.py`; NaN where two seeds are too few). Only trials that reached
-    their last step count; `missing` says what became of the cell's others.
+    In each cell the nuisance point with the best mean validation accuracy is selected, among those whose seeds have all
+    finished. `mean` is its test accuracy over seeds, `low` and `high` its 95 % interval, and `interval` what that is
+    over (`intervals.py`; NaN where two seeds are too few). Only trials that reached their last step count. `missing`
+    has the states of the cell's other trials.
     """
-    cells = _grouped(plan.trials, lambda trial: trial.candidate.cell)
-    chosen = [_choose(trials) if plan.space.nuisance_axes else trials for trials in cells]
-    known = _median_variances(chosen)
+    cells = _selected_by_cell(plan)
+    priors = _median_variances(selected for _, selected in cells)
+    nuisance_axes = list(plan.space.nuisance_axes)
     rows = [
-        {**trials[0].candidate.cell, **_summary(trials, reported, known, list(plan.space.nuisance_axes))}
-        for trials, reported in zip(cells, chosen, strict=True)
+        {**trials[0].candidate.cell, **_summary(trials, selected, priors, nuisance_axes)} for trials, selected in cells
     ]
     return _frame(rows, plan)
 
 
 def reported_trials(plan: Plan) -> list[Trial]:
-    """The finished trials behind the cells' means: of nuisance points, those that validation prefers."""
-    cells = _grouped(plan.trials, lambda trial: trial.candidate.cell)
-    counting = [_choose(trials) if plan.space.nuisance_axes else trials for trials in cells]
-    return [trial for trials in counting for trial in trials if trial.state == TrialState.FINISHED]
+    """Return the finished trials behind the cells' means: those of the selected nuisance points."""
+    return [
+        trial for _, selected in _selected_by_cell(plan) for trial in selected if trial.state == TrialState.FINISHED
+    ]
+
+
+def _selected_by_cell(plan: Plan) -> list[tuple[list[Trial], list[Trial]]]:
+    """Return the trials of each cell, and those of its selected nuisance point."""
+    cells = _group_by(plan.trials, lambda trial: trial.candidate.cell)
+    return [(trials, _select_point(trials) if plan.space.nuisance_axes else trials) for trials in cells]
 
 
 def _frame(rows: list[dict[str, object]], plan: Plan) -> pd.DataFrame:
-    """A table of rows; axes keep their values as they are, None and whole numbers included."""
+    """Return a table of rows. Axes keep the types of their values, None and whole numbers included."""
     axes = {*plan.space.scientific, *plan.space.nuisance_axes}
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     return pd.DataFrame({name: pd.Series(v, dtype=object if name in axes else None) for name, v in columns.items()})
@@ -72,23 +77,23 @@ def _metric(trial: Trial, name: str) -> float:
     return math.nan if trial.record is None else trial.record.metrics.get(name, math.nan)
 
 
-def _grouped(trials: Sequence[Trial], key: Callable[[Trial], Mapping[str, object]]) -> list[list[Trial]]:
-    """Trials with an equal key together, in the order in which keys first appear."""
+def _group_by(trials: Sequence[Trial], key: Callable[[Trial], Mapping[str, object]]) -> list[list[Trial]]:
+    """Return trials grouped by an equal key, in the order in which keys first appear."""
     groups: dict[tuple[object, ...], list[Trial]] = {}
     for trial in trials:
         groups.setdefault(tuple(key(trial).items()), []).append(trial)
     return list(groups.values())
 
 
-def _choose(trials: list[Trial]) -> list[Trial]:
-    """The trials of the nuisance point that validation prefers; none where no point has finished whole."""
-    points = _grouped(trials, lambda trial: trial.candidate.nuisance)
-    whole = [point for point in points if all(trial.state == TrialState.FINISHED for trial in point)]
-    return max(whole, key=lambda point: _mean([_metric(t, "selected_val_accuracy") for t in point]), default=[])
+def _select_point(trials: list[Trial]) -> list[Trial]:
+    """Return the trials of the nuisance point with the best validation accuracy; none if no point is complete."""
+    points = _group_by(trials, lambda trial: trial.candidate.nuisance)
+    complete = [point for point in points if all(trial.state == TrialState.FINISHED for trial in point)]
+    return max(complete, key=lambda point: _mean([_metric(t, "selected_val_accuracy") for t in point]), default=[])
 
 
 def _median_variances(cells: Iterable[Sequence[Trial]]) -> dict[str, VarianceEstimate]:
-    """Return what the study knows of the variance between seeds, by dataset."""
+    """Return the median variance between the seeds of a cell, by dataset."""
     by_dataset: dict[str, list[list[float]]] = {}
     for trials in cells:
         if trials:
@@ -101,21 +106,21 @@ def _accuracies(trials: Sequence[Trial]) -> list[float]:
 
 
 def _summary(
-    trials: list[Trial], chosen: list[Trial], known: Mapping[str, VarianceEstimate], nuisance: list[str]
+    trials: list[Trial], selected: list[Trial], priors: Mapping[str, VarianceEstimate], nuisance_axes: list[str]
 ) -> dict[str, object]:
-    accuracies = _accuracies(chosen)
-    missing = Counter(trial.missing for trial in trials if trial.missing)
-    row: dict[str, object] = {**dict.fromkeys(nuisance), **(chosen[0].candidate.nuisance if chosen else {})}
+    accuracies = _accuracies(selected)
+    row: dict[str, object] = {**dict.fromkeys(nuisance_axes), **(selected[0].candidate.nuisance if selected else {})}
     row |= {"n": len(accuracies), "mean": math.nan, "low": math.nan, "high": math.nan, "interval": ""}
     if accuracies:
-        spread = known[chosen[0].candidate.config.dataset]
-        row |= {"mean": _mean(accuracies)} | _interval(accuracies, chosen[0].num_test, spread)
+        prior = priors[selected[0].candidate.config.dataset]
+        row |= {"mean": _mean(accuracies)} | _interval(accuracies, selected[0].num_test, prior)
     num_diverged = sum(trial.state == TrialState.DIVERGED for trial in trials)
-    return row | {"diverged": num_diverged, "missing": ", ".join(f"{count} {why}" for why, count in missing.items())}
+    missing = Counter(trial.missing for trial in trials if trial.missing)
+    return row | {"diverged": num_diverged, "missing": ", ".join(f"{num} {label}" for label, num in missing.items())}
 
 
-def _interval(accuracies: Sequence[float], num_test: int, known: VarianceEstimate) -> dict[str, object]:
-    low, high = cell_interval(accuracies, num_test, known)
+def _interval(accuracies: Sequence[float], num_test: int, prior: VarianceEstimate) -> dict[str, object]:
+    low, high = cell_interval(accuracies, num_test, prior)
     if is_too_wide(len(accuracies), low, high):
         return {"interval": NEEDS_SEEDS}
     return {"low": low, "high": high, "interval": interval_scope(len(accuracies))}

@@ -1,4 +1,4 @@
-"""Variance between seeds, pooled from all trials of a dataset and model in the ledger."""
+"""Variance between seeds, pooled over the trials of the ledger."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Verdicts on a study's claims, from its finished trials and from published numbers."""
+"""Verdicts on a study's claims."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence

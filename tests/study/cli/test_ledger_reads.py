@@ -8,7 +8,7 @@ import pytest
 import search_spaces
 from benchmarks.report import write_study
 from revit.config import FineTuneConfig
-from search_spaces.framework.claims import Order
+from search_spaces.framework.claims import BetterThan
 from search_spaces.framework.space import SearchSpace
 from study.cli.main import main
 from study.ledger.ledger import Ledger
@@ -17,10 +17,10 @@ from study.plan import Folders
 SPACE = SearchSpace(
     name="one_seed",
     question="Does the schedule matter?",
-    base=FineTuneConfig(dataset="digits", resolution=8, crop_scale=(0.6, 1.0), flip=False, steps=5),
+    base=FineTuneConfig(dataset="digits", resolution=8, crop_scale=(0.6, 1.0), hflip=False, steps=5),
     scientific={"schedule.name": ("cosine", "constant")},
     seeds=(0,),
-    claims=(Order(better={"schedule.name": "cosine"}, worse={"schedule.name": "constant"}, quote="It does."),),
+    claims=(BetterThan(better={"schedule.name": "cosine"}, worse={"schedule.name": "constant"}, quote="It does."),),
 )
 """A study whose claim needs the variance between seeds of other trials in the ledger."""
 
