@@ -1,9 +1,12 @@
-"""Which of the paper's factors matter, and which act together? The full crossing, to be extended.
+"""Full crossing of the paper's factors: which of them matter, which interact?
 
-Edit a tuple to widen the grid, and `constraint` to thin it: only trials that are new are trained.
+Edit a tuple to widen the grid, or `constraint` to thin it: only new trials are trained.
 
 Run:     python run_study.py run ablation_grid --scale nano
 Trials:  2 optimizers x 2 schedules x 2 resolutions x 2 fractions x 2 position embeddings, less 8, x 3 seeds = 72
+Cost:    180,000 steps, 1.60e18 FLOPs (nano: 5,760 steps, 5.76e12 FLOPs)
+Needs:   cifar100, vit_b16_in21k (nano: nothing)
+Result:  not run at paper scale yet. Nothing is published on this grid
 """
 
 from revit.config import FineTuneConfig
@@ -12,16 +15,14 @@ from search_spaces.framework.space import SearchSpace
 from search_spaces.pos_embed import INFLUENCE
 
 
-def one_question_at_a_time(config: FineTuneConfig) -> bool:
-    """With little data compare the rest under SGD only."""
+def whole_data_or_sgd(config: FineTuneConfig) -> bool:
+    """Keep all points of the whole data, and with less data those of SGD."""
     return config.data_fraction == 1 or config.optimizer.name == "sgd"
 
 
 def matters(axis: str, better: Value, worse: Value) -> BetterThan:
-    """Under SGD, where the grid is whole: what a claim averages over has to be run with both values."""
-    return BetterThan(
-        better={"optimizer": "sgd", axis: better}, worse={"optimizer": "sgd", axis: worse}, quote=INFLUENCE
-    )
+    """Claim that one value of an axis is better than another under SGD, where no point of the grid is left out."""
+    return BetterThan(better={axis: better}, worse={axis: worse}, where={"optimizer": "sgd"}, quote=INFLUENCE)
 
 
 SPACE = SearchSpace(
@@ -38,7 +39,7 @@ SPACE = SearchSpace(
         "data_fraction": (1.0, 0.25),
         "model.pos_embed": ("learned", "none"),
     },
-    constraint=one_question_at_a_time,
+    constraint=whole_data_or_sgd,
     claims=(
         matters("data_fraction", 1.0, 0.25),
         matters("resolution", 224, 128),

@@ -1,10 +1,14 @@
-"""Table 3: does ViT lose more than BiT when there is less data to fine-tune on, and is it the data?
+"""Table 3: does ViT lose more accuracy than BiT with less data to fine-tune on?
 
 The paper trains for the same number of epochs on less data, so for fewer steps. With `matched steps` every fraction is
-trained for as many steps as the whole.
+trained for as many steps as the whole dataset.
 
 Run:     python run_study.py run data_fraction --scale nano
 Trials:  2 datasets x 2 models x 4 fractions x 2 budgets x 3 seeds = 96, of which 12 are shared
+Cost:    91,524 steps, 2.37e18 FLOPs (nano: 2,814 steps, 1.02e13 FLOPs)
+Needs:   cifar100, flowers102_nelorth, vit_b16_in21k, bit_r50x1_in21k (nano: nothing)
+Result:  not run at paper scale yet. Published: CIFAR-100 ViT 90.81 %, BiT 84.85 %;
+         with a tenth of the data ViT 64.24 %, BiT 69.04 %
 """
 
 from search_spaces.framework.claims import Interaction, Trend
@@ -15,8 +19,8 @@ VIT, BIT = "vit_b16_in21k", "bit_r50x1_in21k"
 BUDGETS = {"matched epochs": {"epoch_images": "used"}, "matched steps": {"epoch_images": "all"}}
 
 
-def vit_loses_more(dataset: str, budget: str) -> Interaction:
-    """The paper's last column, `diff.`: from all of the data to a tenth of it."""
+def vit_gains_more(dataset: str, budget: str) -> Interaction:
+    """Claim the paper's last column, `diff.`: ViT gains more than BiT from a tenth of the data to all of it."""
     return Interaction(
         axis="data_fraction",
         low=0.1,
@@ -30,8 +34,8 @@ def vit_loses_more(dataset: str, budget: str) -> Interaction:
     )
 
 
-def vit_loses(dataset: str) -> Trend:
-    """The paper's rows of ViT."""
+def vit_decreases(dataset: str) -> Trend:
+    """Claim the paper's rows of ViT."""
     return Trend(
         axis="data_fraction",
         direction="decreasing",
@@ -54,7 +58,7 @@ SPACE = SearchSpace(
         "budget": BUDGETS,
     },
     claims=(
-        *(vit_loses_more(dataset, budget) for budget in BUDGETS for dataset in DATASETS),
-        *(vit_loses(dataset) for dataset in DATASETS),
+        *(vit_gains_more(dataset, budget) for budget in BUDGETS for dataset in DATASETS),
+        *(vit_decreases(dataset) for dataset in DATASETS),
     ),
 )

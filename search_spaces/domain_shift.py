@@ -2,10 +2,16 @@
 
 Run:     python run_study.py run domain_shift --scale nano
 Trials:  3 datasets x 2 models x 3 seeds = 18
+Cost:    2,310 steps, 5.99e16 FLOPs (nano: 276 steps, 1.00e12 FLOPs)
+Needs:   brain_tumor_mri, plant_health, weapons, vit_b16_in21k, bit_r50x1_in21k (nano: nothing)
+Result:  not run at paper scale yet. Published, ViT against BiT: MRI 96.39 %, 96.11 %; plants 91.92 %, 96.97 %;
+         weapons 59.07 %, 48.52 %
 """
 
 from search_spaces.framework.claims import BetterThan
 from search_spaces.framework.space import SearchSpace
+
+VIT, BIT = "vit_b16_in21k", "bit_r50x1_in21k"
 
 SPACE = SearchSpace(
     name="domain_shift",
@@ -14,23 +20,26 @@ SPACE = SearchSpace(
     columns=("dataset",),
     scientific={
         "dataset": ("brain_tumor_mri", "plant_health", "weapons"),
-        "model.name": ("vit_b16_in21k", "bit_r50x1_in21k"),
+        "model.name": (VIT, BIT),
     },
     claims=(
         BetterThan(
-            better={"dataset": "brain_tumor_mri", "model.name": "vit_b16_in21k"},
-            worse={"dataset": "brain_tumor_mri", "model.name": "bit_r50x1_in21k"},
+            better={"model.name": VIT},
+            worse={"model.name": BIT},
+            where={"dataset": "brain_tumor_mri"},
             quote="The results of the experiment revealed that the ViT model outperformed the BiT model by a margin of "
             "approximately 0.27%.",
         ),
         BetterThan(
-            better={"dataset": "plant_health", "model.name": "bit_r50x1_in21k"},
-            worse={"dataset": "plant_health", "model.name": "vit_b16_in21k"},
+            better={"model.name": BIT},
+            worse={"model.name": VIT},
+            where={"dataset": "plant_health"},
             quote="Here, BiT outperformed ViT by a significant margin of approximately 5.05%.",
         ),
         BetterThan(
-            better={"dataset": "weapons", "model.name": "vit_b16_in21k"},
-            worse={"dataset": "weapons", "model.name": "bit_r50x1_in21k"},
+            better={"model.name": VIT},
+            worse={"model.name": BIT},
+            where={"dataset": "weapons"},
             quote="In our study, ViT outperformed BiT by a substantial margin of approximately 10.55%, marking the "
             "largest gap observed in our domain-specific experiments.",
         ),

@@ -1,10 +1,13 @@
 """Table 6, Figures 1 to 3: what is the position embedding worth to a ViT trained from scratch?
 
 The paper reports patches of 4 px on 32 px. Its authors also ran patches of 16 px on 224 px, where the model without
-the embedding came out ahead, and did not report it.
+the embedding was better, and did not report it.
 
 Run:     python run_study.py run pos_embed --scale nano
 Trials:  2 models x 2 position embeddings x 3 seeds = 12
+Cost:    1,226,952 steps, 7.36e16 FLOPs (nano: 4,068 steps, 4.61e12 FLOPs)
+Needs:   cifar10 (nano: nothing)
+Result:  not run at paper scale yet. Published: 84.64 % with the embedding, 69.86 % without
 """
 
 from search_spaces.framework.claims import BetterThan, Gap
@@ -13,6 +16,7 @@ from search_spaces.framework.space import SearchSpace
 INFLUENCE = (
     "its performance is significantly influenced by factors such as data size, resolution, and positional embeddings."
 )
+LEARNED, NONE = {"model.pos_embed": "learned"}, {"model.pos_embed": "none"}
 
 SPACE = SearchSpace(
     name="pos_embed",
@@ -29,19 +33,22 @@ SPACE = SearchSpace(
     },
     claims=(
         BetterThan(
-            better={"image": "reported", "model.pos_embed": "learned"},
-            worse={"image": "reported", "model.pos_embed": "none"},
+            better=LEARNED,
+            worse=NONE,
+            where={"image": "reported"},
             quote=INFLUENCE,
         ),
         Gap(
-            better={"image": "reported", "model.pos_embed": "learned"},
-            worse={"image": "reported", "model.pos_embed": "none"},
+            better=LEARNED,
+            worse=NONE,
+            where={"image": "reported"},
             at_least=7.3,  # half of the difference in Table 6; the ViT paper's own ablation lost 2.8 (its Table 8)
             quote="ViT with adding positional embedding 84.64, ViT without adding positional embedding 69.86",
         ),
         BetterThan(
-            better={"image": "unreported", "model.pos_embed": "learned"},
-            worse={"image": "unreported", "model.pos_embed": "none"},
+            better=LEARNED,
+            worse=NONE,
+            where={"image": "unreported"},
             quote=INFLUENCE,
         ),
     ),

@@ -2,6 +2,10 @@
 
 Run:     python run_study.py run replication --scale nano
 Trials:  3 datasets x 3 seeds = 9
+Cost:    16,500 steps, 7.03e17 FLOPs (nano: 588 steps, 3.41e12 FLOPs)
+Needs:   cifar10, cifar100, flowers102_nelorth, vit_b16_in21k (nano: nothing)
+Result:  not run at paper scale yet. Published: CIFAR-10 98.48 %, CIFAR-100 90.06 %, Flowers 98.53 %;
+         by the ViT paper 98.95 %, 91.67 %, 99.38 %
 """
 
 from search_spaces.framework.claims import Matches

@@ -2,6 +2,10 @@
 
 Run:     python run_study.py run resolution --scale nano
 Trials:  2 datasets x 5 resolutions x 3 seeds = 30
+Cost:    45,000 steps, 1.29e18 FLOPs (nano: 1,740 steps, 7.32e12 FLOPs)
+Needs:   cifar100, flowers102_nelorth, vit_b16_in21k (nano: nothing)
+Result:  not run at paper scale yet. Published: CIFAR-100 91.19 % at 224 px, 90.06 % at 384 px;
+         Flowers 98.53 % at 384 px, 98.43 % at 512 px
 """
 
 from search_spaces.framework.claims import Best, BetterThan
@@ -24,8 +28,9 @@ SPACE = SearchSpace(
             "pre-training.",
         ),
         BetterThan(
-            better={"dataset": "flowers", "resolution": 384},
-            worse={"dataset": "flowers", "resolution": 512},
+            better={"resolution": 384},
+            worse={"resolution": 512},
+            where={"dataset": "flowers"},
             quote="For Flower102, a resolution of 384 outperformed 512.",
         ),
     ),

@@ -2,11 +2,12 @@
 
 claims=(
     Best(axis="resolution", value=224, among=(512, 384, 224, 128, 64), where={"dataset": "cifar100"}, quote="..."),
-    BetterThan(better={"dataset": "flowers", "resolution": 384}, worse={"dataset": "flowers", "resolution": 512}, ...),
+    BetterThan(better={"resolution": 384}, worse={"resolution": 512}, where={"dataset": "flowers"}, quote="..."),
 )
 
-Axes and values are those of the study's `scientific` axes. An axis that a claim does not name is averaged over.
-`quote` is the paper's sentence; where it has only a table, that table's numbers.
+Axes and values are those of the study's `scientific` axes. `where` limits a claim to the cells with these values on
+other axes. Over axes that a claim does not name, accuracy is averaged. `quote` is the paper's sentence, or its numbers
+where it has only a table.
 """
 
 import itertools
@@ -33,6 +34,7 @@ class BetterThan:
 
     better: Cell
     worse: Cell
+    where: Cell = field(default_factory=dict)
     quote: str
 
     def __post_init__(self) -> None:
@@ -42,10 +44,13 @@ class BetterThan:
     @property
     def contrasts(self) -> tuple[Contrast, ...]:
         """Accuracy of the better cell less that of the worse one."""
-        return (((1.0, self.better), (-1.0, self.worse)),)
+        return (((1.0, {**self.where, **self.better}), (-1.0, {**self.where, **self.worse})),)
 
     def __str__(self) -> str:
-        return _versus(self.better, self.worse)
+        return f"{self._comparison()}{_condition(self.where)}"
+
+    def _comparison(self) -> str:
+        return f"{_text(self.better)} is better than {_text(self.worse)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +68,7 @@ class Gap(BetterThan):
         _check_positive("at_least", self.at_least)
 
     def __str__(self) -> str:
-        return _versus(self.better, self.worse, f" by at least {self.at_least:g} pp")
+        return f"{self._comparison()} by at least {self.at_least:g} pp{_condition(self.where)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,13 +273,6 @@ def as_list(values: tuple[Value, ...]) -> str:
 
 def _text(cell: Cell) -> str:
     return ", ".join(f"{axis} {value}" for axis, value in cell.items())
-
-
-def _versus(better: Cell, worse: Cell, by: str = "") -> str:
-    shared = dict(better.items() & worse.items())
-    ours, theirs = ({axis: value for axis, value in cell.items() if axis not in shared} for cell in (better, worse))
-    where = {axis: value for axis, value in better.items() if axis in shared}
-    return f"{_text(ours)} is better than {_text(theirs)}{by}{_condition(where)}"
 
 
 def _condition(where: Cell) -> str:

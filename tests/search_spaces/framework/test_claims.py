@@ -66,7 +66,7 @@ def test_a_trend_is_the_change_along_a_straight_line(direction: str, sign: int) 
     ("claim", "sentence"),
     [
         (
-            BetterThan(better={"d": "a", "r": 384}, worse={"d": "a", "r": 512}, quote=""),
+            BetterThan(better={"r": 384}, worse={"r": 512}, where={"d": "a"}, quote=""),
             "r 384 is better than r 512, where d a",
         ),
         (Gap(better={"r": 1}, worse={"r": 2}, at_least=2.5, quote=""), "r 1 is better than r 2 by at least 2.5 pp"),

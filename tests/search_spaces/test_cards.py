@@ -1,0 +1,115 @@
+"""Experiment cards: each study's docstring states its command, trials, cost, downloads and result."""
+
+import functools
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import search_spaces
+from revit.datasets.registry import DATASETS
+from revit.identity import identity
+from revit.models.architectures import MODELS
+from revit.models.cost import forward_gflops
+from search_spaces.framework.published import published
+from search_spaces.framework.space import SearchSpace
+from study.plan import Outline, outline
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+PASSES = 3
+"""FLOPs of a training step over those of its forward pass: docs/models.md."""
+
+gflops = functools.cache(forward_gflops)
+
+
+def card_of(name: str) -> dict[str, str]:
+    """Return the entries of a study's card by their names; continued lines are joined."""
+    space = search_spaces.load(name)
+    text = sys.modules[f"search_spaces.{space.name}"].__doc__ or ""
+    entries = re.findall(r"^(\w+): +(.*(?:\n +.*)*)", text, flags=re.MULTILINE)
+    return {key: " ".join(value.split()) for key, value in entries}
+
+
+def distinct_trials(space: SearchSpace) -> list[Outline]:
+    """Return the trials of a space that differ in their identity."""
+    by_identity = {}
+    for each in outline(space, space.seeds):
+        config = each.candidate.config
+        digests = {"data_digest": config.dataset, "weights_digest": config.model.name}
+        by_identity[identity(config, num_steps=each.num_steps, **digests)] = each
+    return list(by_identity.values())
+
+
+def cost_of(space: SearchSpace) -> str:
+    """Return optimizer steps and training FLOPs of the distinct trials, as cards have them."""
+    num_steps, total_gflops = 0, 0.0
+    for trial in distinct_trials(space):
+        config = trial.candidate.config
+        num_steps += trial.num_steps
+        per_image = PASSES * gflops(config.model.name, config.resolution)
+        total_gflops += per_image * config.batch_size * trial.num_steps
+    return f"{num_steps:,} steps, {1e9 * total_gflops:.2e} FLOPs".replace("e+", "e")
+
+
+def downloads_of(space: SearchSpace) -> list[str]:
+    """Return the datasets and pretrained weights of a space that come with no installed package."""
+    configs = [each.config for each in space.candidates(space.seeds[:1])]
+    datasets = [DATASETS[name] for name in dict.fromkeys(config.dataset for config in configs)]
+    models = [MODELS[name] for name in dict.fromkeys(config.model.name for config in configs)]
+    remote = [dataset.name for dataset in datasets if dataset.files or dataset.hub or dataset.page]
+    return remote + [model.name for model in models if model.pretrained and not model.name.endswith("_nano")]
+
+
+def scales_of(name: str) -> tuple[SearchSpace, SearchSpace | None]:
+    """Return a study at the paper's scale, and at the nano scale if it has one."""
+    space = search_spaces.load(name)
+    return space, None if space.base is not None else space.variant(scale="nano")
+
+
+@pytest.mark.parametrize("name", search_spaces.names())
+def test_a_card_has_all_entries_and_the_command(name: str) -> None:
+    card = card_of(name)
+    assert {"Run", "Trials", "Cost", "Needs", "Result"} <= card.keys()
+    command = f"python run_study.py run {name}"
+    assert card["Run"] == (command if scales_of(name)[1] is None else f"{command} --scale nano")
+
+
+@pytest.mark.parametrize("name", search_spaces.names())
+def test_a_card_counts_the_trials_of_every_scale(name: str) -> None:
+    stated = re.search(r"= (\d+)(?:, of which (\d+) are shared)?$", card_of(name)["Trials"])
+    assert stated is not None
+    count, num_shared = int(stated[1]), int(stated[2] or 0)
+    for space in scales_of(name):
+        if space is not None:
+            assert len(space.candidates(space.seeds)) == count
+            assert len(distinct_trials(space)) == count - num_shared
+
+
+@pytest.mark.parametrize("name", search_spaces.names())
+def test_a_card_states_the_cost_of_every_scale(name: str) -> None:
+    space, nano = scales_of(name)
+    assert card_of(name)["Cost"] == cost_of(space) + ("" if nano is None else f" (nano: {cost_of(nano)})")
+
+
+@pytest.mark.parametrize("name", search_spaces.names())
+def test_a_card_lists_the_downloads(name: str) -> None:
+    space, nano = scales_of(name)
+    assert nano is None or downloads_of(nano) == []
+    needs = ", ".join(downloads_of(space)) or "nothing"
+    assert card_of(name)["Needs"] == needs + ("" if nano is None else " (nano: nothing)")
+
+
+@pytest.mark.parametrize("name", search_spaces.names())
+def test_a_result_on_a_card_is_recorded_or_published(name: str) -> None:
+    space, _ = scales_of(name)
+    result = card_of(name)["Result"]
+    stated = [float(number) for number in re.findall(r"(\d+\.\d+) %", result)]
+    if space.base is not None:
+        assert stated
+        assert all(f" {number:.2f} │" in README for number in stated)
+        return
+    assert result.startswith("not run at paper scale yet")
+    known = {row.accuracy_pct for row in published() if row.table == space.table}
+    assert bool(stated) is bool(known)
+    assert set(stated) <= known
