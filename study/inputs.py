@@ -11,9 +11,10 @@ from revit.datasets.manifest import store_caveats
 from revit.errors import InputError
 from revit.models.weights import find_weights, weights_digest
 from study.advice import with_advice
-from study.ledger.records import DIGEST_PREFIX, TrialRecord
+from study.ledger.records import TrialRecord
+from study.ledger.schema import DIGEST_PREFIX, NUM_ALL_TAG, NUM_TEST_TAG, NUM_TRAIN_TAG
 
-SIZES = ("num_train", "num_all", "num_test")
+SIZES = (NUM_TRAIN_TAG, NUM_ALL_TAG, NUM_TEST_TAG)
 """Tags that keep how many images a trial trains on, of how many these are a fraction, and how many test it."""
 SPLIT_FIELDS = ("dataset", "val_fraction", "data_fraction", "subset_seed")
 """Config fields that decide which images these are."""

@@ -10,7 +10,8 @@ from revit.identity import identity, input_digests
 from search_spaces.framework.space import Candidate, SearchSpace
 from study.inputs import Inputs
 from study.layout import DATABASE
-from study.ledger.records import CELL_TAG, TrialRecord, study_tags
+from study.ledger.records import TrialRecord, request_key, study_tags
+from study.ledger.schema import SEED_TAG
 from study.ledger.states import TrialState
 from study.staleness import changes
 from study.table_columns import check_axis_names
@@ -95,11 +96,6 @@ class Trial:
     def state(self) -> TrialState:
         """Its state in the ledger; NEW where it has no record."""
         return TrialState.NEW if self.record is None else self.record.state
-
-    @property
-    def cell(self) -> str:
-        """Its value on every axis of its study, as its tag `cell.STUDY` has it."""
-        return " ".join(f"{axis}={value}" for axis, value in self.candidate.point.items())
 
     @property
     def missing(self) -> str:
@@ -208,22 +204,23 @@ def _with_changes(trials: Sequence[Trial], space: SearchSpace, records: Mapping[
     """The trials, those that are new told apart from those that were done before otherwise."""
     asked = {trial.identity for trial in trials}
     outdated = [record for record in records.values() if record.state.is_terminal and record.identity not in asked]
-    done = {_place(space, record.tags): record for record in outdated if space.name in record.studies}
-    seeds = [str(trial.candidate.config.seed) for trial in trials]
-    tags = [{**space.tags, **study_tags(space.name, trial.cell)} for trial in trials]
-    places = [_place(space, {**each, "seed": seed}) for each, seed in zip(tags, seeds, strict=True)]
+    done = {request_key(record.tags, space.name): record for record in outdated if space.name in record.studies}
+    keys = [request_key(_request_tags(space, trial.candidate), space.name) for trial in trials]
     return [
         replace(
             trial,
-            staleness_reason=changes(done[place], trial.candidate.config.flat(), trial.input_digests),
-            former_run=done[place].run_id,
+            staleness_reason=changes(done[key], trial.candidate.config.flat(), trial.input_digests),
+            former_run=done[key].run_id,
         )
-        if trial.record is None and place in done
+        if trial.record is None and key in done
         else trial
-        for trial, place in zip(trials, places, strict=True)
+        for trial, key in zip(trials, keys, strict=True)
     ]
 
 
-def _place(space: SearchSpace, tags: Mapping[str, str]) -> tuple[str | None, ...]:
-    """Where a trial with these tags stands in a study, whichever study trained it, and whatever with."""
-    return tuple(tags.get(name) for name in ("recipe", "scale", f"{CELL_TAG}{space.name}", "seed"))
+def _request_tags(space: SearchSpace, candidate: Candidate) -> dict[str, str]:
+    return {
+        **space.tags,
+        SEED_TAG: str(candidate.config.seed),
+        **study_tags(space.name, cell=candidate.cell, point=candidate.point),
+    }

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from study.ledger.records import DIGEST_PREFIX, TrialRecord
+from study.ledger.records import TrialRecord
+from study.ledger.schema import DIGEST_PREFIX
 
 
 def changes(record: TrialRecord, config: Mapping[str, object], input_digests: Mapping[str, str]) -> str:

@@ -2,8 +2,9 @@
 
 from revit.errors import InputError
 from search_spaces.framework.space import SearchSpace
+from study.ledger.schema import SELECTED_VAL_ACCURACY, TEST_ACCURACY, TEST_LOSS, TRAIN_TIME_S
 
-TRIAL_METRICS = ("selected_val_accuracy", "test_accuracy", "test_loss", "train_time_s")
+TRIAL_METRICS = (SELECTED_VAL_ACCURACY, TEST_ACCURACY, TEST_LOSS, TRAIN_TIME_S)
 """Metrics of a trial that tables show."""
 TABLE_COLUMNS = frozenset(
     {"seed", "state", "identity", "run_id", "num_test", "n", "mean", "low", "high", "interval", "diverged", "missing"}

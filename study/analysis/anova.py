@@ -9,6 +9,8 @@ import statsmodels.formula.api as smf
 from scipy import optimize, stats
 from statsmodels.stats.anova import anova_lm
 
+from study.ledger.schema import TEST_ACCURACY
+
 MIN_RESIDUAL_SHARE = 1e-12
 """Share of the variance below which a residual is rounding error."""
 MAX_NONCENTRAL_F = 1e4
@@ -32,7 +34,7 @@ def anova(frame: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
     varied = [axis for axis in axes if len(set(frame[axis].map(str))) > 1]
     names = {axis: f"axis_{index}" for index, axis in enumerate(varied)}
     data = pd.DataFrame({name: frame[axis].map(str) for axis, name in names.items()})
-    data["accuracy"] = 100 * frame["test_accuracy"].astype(float)
+    data["accuracy"] = 100 * frame[TEST_ACCURACY].astype(float)
     terms = _estimable_terms(data, list(names.values()))
     if not terms or np.ptp(data["accuracy"]) == 0:
         return pd.DataFrame(columns=COLUMNS)
@@ -75,7 +77,7 @@ def adjusted_means(frame: pd.DataFrame, axes: Sequence[str], covariates: Sequenc
     design = np.hstack([own, *others])
     shares = [np.full((own.shape[1], other.shape[1]), 1 / (other.shape[1] + 1)) for other in others]
     contrast_matrix = np.hstack([np.eye(own.shape[1]), *shares])
-    accuracy, solve = frame["test_accuracy"].to_numpy(float), np.linalg.pinv(design)
+    accuracy, solve = frame[TEST_ACCURACY].to_numpy(float), np.linalg.pinv(design)
     trial_weights = contrast_matrix @ solve
     is_estimable = np.isclose(trial_weights @ design, contrast_matrix, atol=1e-8).all(axis=1)
     means = np.where(is_estimable, trial_weights @ accuracy, np.nan)

@@ -29,6 +29,7 @@ from study.analysis.contrasts import (
 )
 from study.analysis.intervals import LEVEL, NEEDS_SEEDS, VarianceEstimate
 from study.analysis.power import MAX_SEEDS, MIN_PILOT_SEEDS, POWER, InconclusiveClaim, power_by_num_seeds
+from study.ledger.schema import TEST_ACCURACY
 
 Verdict = Literal["supported", "contradicted", "inconclusive"]
 
@@ -145,14 +146,14 @@ def _trial_result(row: Mapping[Any, Any]) -> TrialResult:
     return TrialResult(
         point={axis: value for axis, value in row.items() if axis not in _NOT_AXES},
         seed=row["seed"],
-        accuracy=row["test_accuracy"],
+        accuracy=row[TEST_ACCURACY],
         num_test=row["num_test"],
         correct=correct if isinstance(correct, np.ndarray) else None,
         prior_variance=prior_variance if isinstance(prior_variance, VarianceEstimate) else None,
     )
 
 
-_NOT_AXES = ("seed", "test_accuracy", "num_test", "correct", "prior_variance")
+_NOT_AXES = ("seed", TEST_ACCURACY, "num_test", "correct", "prior_variance")
 
 
 def _evaluate(claims: Sequence[Claim], trials: Sequence[TrialResult], comparable: bool) -> list[ClaimResult]:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from revit.errors import InputError
-from study.ledger.records import ENVIRONMENT_TAGS
+from study.ledger.schema import ENVIRONMENT_TAGS
 from study.ledger.states import TrialState
 from study.plan import Plan
 

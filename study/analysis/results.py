@@ -14,6 +14,7 @@ from study.analysis.intervals import (
     is_too_wide,
     median_variance,
 )
+from study.ledger.schema import SELECTED_VAL_ACCURACY, TEST_ACCURACY
 from study.ledger.states import TrialState
 from study.plan import Plan, Trial
 from study.table_columns import TRIAL_METRICS
@@ -89,7 +90,7 @@ def _select_point(trials: list[Trial]) -> list[Trial]:
     """Return the trials of the nuisance point with the best validation accuracy; none if no point is complete."""
     points = _group_by(trials, lambda trial: trial.candidate.nuisance)
     complete = [point for point in points if all(trial.state == TrialState.FINISHED for trial in point)]
-    return max(complete, key=lambda point: _mean([_metric(t, "selected_val_accuracy") for t in point]), default=[])
+    return max(complete, key=lambda point: _mean([_metric(t, SELECTED_VAL_ACCURACY) for t in point]), default=[])
 
 
 def _median_variances(cells: Iterable[Sequence[Trial]]) -> dict[str, VarianceEstimate]:
@@ -102,7 +103,7 @@ def _median_variances(cells: Iterable[Sequence[Trial]]) -> dict[str, VarianceEst
 
 
 def _accuracies(trials: Sequence[Trial]) -> list[float]:
-    return [_metric(trial, "test_accuracy") for trial in trials if trial.state == TrialState.FINISHED]
+    return [_metric(trial, TEST_ACCURACY) for trial in trials if trial.state == TrialState.FINISHED]
 
 
 def _summary(

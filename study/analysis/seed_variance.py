@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from study.analysis.intervals import VarianceEstimate, pooled_variance
-from study.ledger.records import DIGEST_PREFIX, TrialRecord
+from study.ledger.records import TrialRecord
+from study.ledger.schema import DIGEST_PREFIX, TEST_ACCURACY
 from study.ledger.states import TrialState
 
 
@@ -19,7 +20,7 @@ def pooled_variances(records: Iterable[TrialRecord]) -> dict[tuple[str, str], Va
     by_pair: dict[tuple[str, str], list[list[float]]] = {}
     for cell in cells.values():
         params = cell[0].params
-        accuracies = [record.metrics["test_accuracy"] for record in cell]
+        accuracies = [record.metrics[TEST_ACCURACY] for record in cell]
         by_pair.setdefault((params["dataset"], params["model.name"]), []).append(accuracies)
     pooled = {pair: pooled_variance(accuracies) for pair, accuracies in by_pair.items()}
     return {pair: variance for pair, variance in pooled.items() if variance is not None}

@@ -14,6 +14,7 @@ from study.analysis.claim_tests import ClaimResult, evaluate_claims, evaluate_pu
 from study.analysis.results import reported_trials
 from study.analysis.seed_variance import pooled_variances
 from study.ledger.records import TrialRecord
+from study.ledger.schema import TEST_ACCURACY
 from study.plan import Plan, Trial
 
 ReadCorrect = Callable[[str], npt.NDArray[np.bool_]]
@@ -69,7 +70,7 @@ def claim_frame(trials: Sequence[Trial], records: Mapping[str, TrialRecord], rea
             {
                 **trial.candidate.requested_values,
                 "seed": config.seed,
-                "test_accuracy": trial.record.metrics["test_accuracy"],
+                TEST_ACCURACY: trial.record.metrics[TEST_ACCURACY],
                 "num_test": trial.num_test,
                 "correct": read_correct(trial.record.run_id),
                 "prior_variance": variances.get((config.dataset, config.model.name)),

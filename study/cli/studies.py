@@ -318,7 +318,7 @@ def _run_one(
     code = EXIT_FINISHED
     if todo:
         from study.execution.runner import run_plan
-        from study.system.provenance import launch_tags
+        from study.ledger.provenance import launch_tags
 
         result = run_plan(planned, ledger, out, request, tags=launch_tags(command))
         records = ledger.retry(ledger.trials, log=echo)
@@ -342,9 +342,13 @@ def _ledger(folders: "Folders") -> "Ledger":
 
 def _share_trials(planned: "Plan", ledger: "Ledger") -> None:
     """Let done trials that another study ran be found from this one, too."""
+    from study.ledger.records import study_tags
+
     for trial in planned.trials:
         if trial.record is not None and trial.is_terminal:
-            ledger.tag_study(trial.record, planned.space.name, trial.cell)
+            ledger.tag_study(
+                trial.record, study_tags(planned.space.name, cell=trial.candidate.cell, point=trial.candidate.point)
+            )
 
 
 def _tell_failures(planned: "Plan", ledger: "Ledger", result: "RunResult") -> int:

@@ -30,6 +30,7 @@ from study.execution.trial_task import TrialTask
 from study.labels import trial_label
 from study.layout import ARTIFACTS
 from study.ledger.locks import Locks, LocksLostError
+from study.ledger.schema import BUILT_TAG, VAL_ACCURACY
 from study.ledger.states import TrialState
 from study.plan import Plan
 from study.system.limits import memory_limit, num_killed_for_memory
@@ -112,11 +113,11 @@ class TuneCallback(Stateless, tune.Callback):
             self._peak_bytes = max(self._peak_bytes, result["peak_bytes"])
         if "tags" in result:
             self._recorder.tags(identity, result["tags"])
-            self._stop_where_a_factor_has_no_effect(identity, result["tags"]["built"])
+            self._stop_where_a_factor_has_no_effect(identity, result["tags"][BUILT_TAG])
         if "rows" in result:
             rows: list[dict[str, float]] = result["rows"]
             self._recorder.rows(identity, rows)
-            self._val_accuracy[identity] = rows[-1].get("val_accuracy", self._val_accuracy.get(identity))
+            self._val_accuracy[identity] = rows[-1].get(VAL_ACCURACY, self._val_accuracy.get(identity))
             self._last_step[identity] = int(rows[-1]["step"])
             log = self._progress.resumed if result["repeated"] else self._progress.stepped
             log(identity, int(rows[-1]["step"]))

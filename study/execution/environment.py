@@ -3,6 +3,14 @@
 from typing import TYPE_CHECKING
 
 from study.execution.resources import ResourceRequest
+from study.ledger.schema import (
+    COMPILED_TAG,
+    DEVICE_TAG,
+    PRECISION_TAG,
+    THREADS_TAG,
+    TIMM_TAG,
+    TORCH_TAG,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -16,12 +24,12 @@ def describe(device: "torch.device", *, num_threads: int, compiled: bool) -> dic
     from revit.training.device import device_name, has_bf16
 
     return {
-        "device": device_name(device),
-        "precision": "bf16" if has_bf16(device) else "fp32",
-        "compiled": "yes" if compiled else "no",
-        "threads": str(num_threads),
-        "torch": torch.__version__,
-        "timm": timm.__version__,
+        DEVICE_TAG: device_name(device),
+        PRECISION_TAG: "bf16" if has_bf16(device) else "fp32",
+        COMPILED_TAG: "yes" if compiled else "no",
+        THREADS_TAG: str(num_threads),
+        TORCH_TAG: torch.__version__,
+        TIMM_TAG: timm.__version__,
     }
 
 

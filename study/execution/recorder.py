@@ -15,20 +15,13 @@ from study.layout import NEEDED_FILES, TRACEBACK
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.orphans import merge_duplicates
-from study.ledger.records import (
-    DIGEST_PREFIX,
-    Measurement,
-    TrialRecord,
-    TrialUpdate,
-    now_ms,
-    study_tags,
-)
+from study.ledger.records import Measurement, TrialRecord, TrialUpdate, now_ms, study_tags
+from study.ledger.schema import DATASET_TAG, DIGEST_PREFIX, MODEL_TAG, SEED_TAG, STUDY_TAG, TEST_ACCURACY
 from study.ledger.states import TrialState
 from study.plan import Trial
 
 WRITE_EVERY_S = 1.0
 """What a trial tells sooner after it was last written waits for what it tells next, or for its end."""
-TESTED = "test_accuracy"
 """Metric of the one row that a trial measures when it is over."""
 
 
@@ -186,10 +179,10 @@ class Recorder:
             name=trial_label(trial),
             tags={
                 **self._study,
-                **study_tags(self._study["study"], trial.cell),
-                "seed": str(config.seed),
-                "dataset": config.dataset,
-                "model": config.model.name,
+                **study_tags(self._study[STUDY_TAG], cell=trial.candidate.cell, point=trial.candidate.point),
+                SEED_TAG: str(config.seed),
+                DATASET_TAG: config.dataset,
+                MODEL_TAG: config.model.name,
                 **{f"{DIGEST_PREFIX}{name}": value for name, value in trial.input_digests.items()},
                 **{name: str(count) for name, count in trial.sizes.items()},
             },
@@ -213,8 +206,8 @@ class Recorder:
         return replace(update, rows=[each for each in update.rows if self._is_new(identity, each.row)])
 
     def _is_new(self, identity: str, row: Mapping[str, float]) -> bool:
-        if TESTED in row:
-            return TESTED not in self._open[identity].metrics  # else it died between this and its end
+        if TEST_ACCURACY in row:
+            return TEST_ACCURACY not in self._open[identity].metrics  # else it died between this and its end
         return row["step"] > self._last_step[identity]
 
     def _close_trial(self, identity: str, state: TrialState, message: str, failure: str, artifacts: Path) -> None:

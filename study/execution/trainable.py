@@ -22,6 +22,7 @@ from study.execution.environment import describe
 from study.execution.failures import CodeChangedError, WorkFolderLostError, classify
 from study.execution.trial_task import TrialTask
 from study.layout import ARTIFACTS, BUILT, CHECKPOINT, CONFIG, MODEL, PREDICTIONS
+from study.ledger.schema import BUILT_TAG, MICRO_BATCH_TAG
 from study.ledger.states import TrialState
 from study.system.retry import retry_transient
 
@@ -162,7 +163,7 @@ def _train(task: TrialTask, config: FineTuneConfig) -> None:
         write(artifacts / CONFIG, _write_json, task.config)
         write(artifacts / BUILT, _write_json, built)
         ran_on = describe(device, num_threads=torch.get_num_threads(), compiled=task.grant.compiled)
-        log({"tags": {**ran_on, "micro_batch": str(built["micro_batch"]), "built": built_digest(built)}})
+        log({"tags": {**ran_on, MICRO_BATCH_TAG: str(built["micro_batch"]), BUILT_TAG: built_digest(built)}})
 
     try:
         result = fine_tune(

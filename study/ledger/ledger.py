@@ -43,19 +43,29 @@ from revit.errors import InputError
 from revit.paths import check_writable
 from study.layout import ARTIFACTS, DATABASE, OPEN_LOCK, TRACEBACK
 from study.ledger.locks import Locks
-from study.ledger.records import (
-    CELL_TAG,
+from study.ledger.records import RunInfo, RunningLaunch, TrialRecord, TrialUpdate, now_ms, owner_of
+from study.ledger.schema import (
+    CELL_PREFIX,
+    EVICTED_TAG,
+    EXPERIMENT,
+    EXPERIMENT_KIND,
+    EXPERIMENT_KIND_TAG,
+    FAILURE_TAG,
+    HEARTBEAT_TAG,
+    HELD_LOCK_PREFIX,
+    IDENTITY_TAG,
+    KIND_TAG,
+    LAUNCH,
     LOCK_TAG,
+    MESSAGE_TAG,
+    NUM_STEPS_DONE,
     PARENT_TAG,
-    STEPS_DONE,
+    POINT_PREFIX,
+    STATE_TAG,
+    STUDY_PREFIX,
     STUDY_TAG,
-    RunInfo,
-    RunningLaunch,
-    TrialRecord,
-    TrialUpdate,
-    now_ms,
-    owner_of,
-    study_tags,
+    TRIAL,
+    YES,
 )
 from study.ledger.states import TrialState
 from study.system import retry as patience
@@ -63,15 +73,9 @@ from study.system.retry import retry_transient
 
 T = TypeVar("T")
 
-EXPERIMENT = "vit-fine-tuning"
 PAGE = 1000
 BATCH_METRICS = 800
 """Metrics in one `log_batch`: of the 1,000 entries that MLflow takes, 100 may be params and 100 tags."""
-
-CLAIM_TAG = "claim."
-"""Prefix of the tags of a launch that say what it has claimed for itself."""
-HEARTBEAT_TAG, EVICTED_TAG = "beat", "given_up"
-"""Tags of a launch: how often it told that it lives; that another launch took it for dead."""
 
 SERVER_SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # a second try is ours: it can be given up, and looks before it creates
@@ -156,7 +160,7 @@ class Ledger:
 
     def _find_or_create_experiment(self) -> tuple[str, str]:
         """Return the experiment's id, and the address at which its artifacts were when the store was made."""
-        tags = {"mlflow.experimentKind": "custom_model_development"}
+        tags = {EXPERIMENT_KIND_TAG: EXPERIMENT_KIND}
         location = None if self.server else self._artifacts_uri
         found = self._client.get_experiment_by_name(EXPERIMENT)
         if found is None:
@@ -196,7 +200,7 @@ class Ledger:
 
     def trials(self) -> dict[str, TrialRecord]:
         """Every trial there is, by identity."""
-        return {identity: _record(max(runs, key=_precedence)) for identity, runs in self._runs_by("identity").items()}
+        return {identity: _record(max(runs, key=_precedence)) for identity, runs in self._runs_by(IDENTITY_TAG).items()}
 
     def _runs_by(self, tag: str) -> dict[str, list[Run]]:
         """Return the runs that have a tag, by its value."""
@@ -207,11 +211,11 @@ class Ledger:
 
     def duplicates(self) -> list[str]:
         """Return identities and locks that several runs have: a request to create one was executed twice."""
-        return [name for tag in ("identity", LOCK_TAG) for name, runs in self._runs_by(tag).items() if len(runs) > 1]
+        return [name for tag in (IDENTITY_TAG, LOCK_TAG) for name, runs in self._runs_by(tag).items() if len(runs) > 1]
 
     def merge_duplicates(self, name: str) -> None:
         """Keep, of the runs of an identity or lock, the one that got furthest. Only for whoever holds that lock."""
-        for tag in ("identity", LOCK_TAG):
+        for tag in (IDENTITY_TAG, LOCK_TAG):
             if runs := self._runs_of(tag, name):
                 self._merge(runs)
 
@@ -223,7 +227,11 @@ class Ledger:
         kept = max(runs, key=_precedence)
         for run in runs:
             if run is not kept:
-                studies = {tag: value for tag, value in run.data.tags.items() if tag.startswith((STUDY_TAG, CELL_TAG))}
+                studies = {
+                    tag: value
+                    for tag, value in run.data.tags.items()
+                    if tag.startswith((STUDY_PREFIX, CELL_PREFIX, POINT_PREFIX))
+                }
                 if missing := {tag: studies[tag] for tag in studies if tag not in kept.data.tags}:
                     self.tag(kept.info.run_id, missing)
                 if run.info.status == "RUNNING":
@@ -283,7 +291,7 @@ class Ledger:
 
     def find(self, identity: str) -> TrialRecord | None:
         """A trial as it is now, None where it never began."""
-        runs = self._runs_of("identity", identity)
+        runs = self._runs_of(IDENTITY_TAG, identity)
         return _record(max(runs, key=_precedence)) if runs else None
 
     def close_stale_runs(self, locks: Locks) -> None:
@@ -291,7 +299,7 @@ class Ledger:
         for run in self._search("attributes.status = 'RUNNING'"):
             name = owner_of(run.info.run_id, run.data.tags)
             if locks.acquire_if_free(name):
-                self._client.log_batch(run.info.run_id, tags=[RunTag("state", TrialState.INTERRUPTED)])
+                self._client.log_batch(run.info.run_id, tags=[RunTag(STATE_TAG, TrialState.INTERRUPTED)])
                 self._close(run.info.run_id, TrialState.INTERRUPTED)
                 locks.release(name)
 
@@ -302,19 +310,19 @@ class Ledger:
             lock: name of a lock that the launch holds already, so that whoever sees the run takes it for alive.
         """
         name = f"{study} {time.strftime('%Y-%m-%d %H:%M:%S')}"
-        run = self._create_once(LOCK_TAG, lock or uuid4().hex, name, {**tags, "kind": "launch", "study": study})
+        run = self._create_once(LOCK_TAG, lock or uuid4().hex, name, {**tags, KIND_TAG: LAUNCH, STUDY_TAG: study})
         return str(run.info.run_id)
 
     def claim(self, launch: str, name: str) -> None:
         """Write down that a launch has claimed a name for itself."""
-        self.tag(launch, {f"{CLAIM_TAG}{name}": "yes"})
+        self.tag(launch, {f"{HELD_LOCK_PREFIX}{name}": YES})
 
     def unlock(self, launch: str, name: str) -> None:
         """Take a claim back, where there is one."""
-        if f"{CLAIM_TAG}{name}" not in self._client.get_run(launch).data.tags:
+        if f"{HELD_LOCK_PREFIX}{name}" not in self._client.get_run(launch).data.tags:
             return
         try:
-            self._client.delete_tag(launch, f"{CLAIM_TAG}{name}")
+            self._client.delete_tag(launch, f"{HELD_LOCK_PREFIX}{name}")
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # so where a proxy sends the request twice
                 raise
@@ -325,13 +333,13 @@ class Ledger:
 
     def running(self) -> dict[str, RunningLaunch]:
         """Return the launches that nobody has ended, by the ids of their runs."""
-        runs = self._search("attributes.status = 'RUNNING' and tags.kind = 'launch'")
+        runs = self._search(f"attributes.status = 'RUNNING' and tags.{KIND_TAG} = '{LAUNCH}'")
         return {run.info.run_id: self._running(run) for run in runs}
 
     @staticmethod
     def _running(run: Run) -> RunningLaunch:
         tags = run.data.tags
-        claims = frozenset(tag.removeprefix(CLAIM_TAG) for tag in tags if tag.startswith(CLAIM_TAG))
+        claims = frozenset(tag.removeprefix(HELD_LOCK_PREFIX) for tag in tags if tag.startswith(HELD_LOCK_PREFIX))
         return RunningLaunch(run.info.run_id, owner_of(run.info.run_id, tags), tags.get(HEARTBEAT_TAG, ""), claims)
 
     def beat(self, launch: str, count: int) -> bool:
@@ -341,7 +349,7 @@ class Ledger:
 
     def evict(self, launch: str) -> None:
         """End a launch whose process seems to be dead: what it claimed is free, and should it live, it is to stop."""
-        self.tag(launch, {EVICTED_TAG: "yes", "state": TrialState.INTERRUPTED})
+        self.tag(launch, {EVICTED_TAG: YES, STATE_TAG: TrialState.INTERRUPTED})
         self._close(launch, TrialState.INTERRUPTED)
 
     def close_launch(self, launch: str, state: TrialState, counts: Mapping[str, float]) -> None:
@@ -359,14 +367,14 @@ class Ledger:
         Args:
             known: what `find` found of it, since when nobody else may have begun it.
         """
-        all_tags = {"kind": "trial", "identity": identity, "state": TrialState.RUNNING, PARENT_TAG: launch, **tags}
+        all_tags = {KIND_TAG: TRIAL, IDENTITY_TAG: identity, STATE_TAG: TrialState.RUNNING, PARENT_TAG: launch, **tags}
         if record is None:
-            return _record(self._create_once("identity", identity, name, all_tags))
+            return _record(self._create_once(IDENTITY_TAG, identity, name, all_tags))
         if record.failure:
             self._repository(record.run_id).delete_artifacts(TRACEBACK)  # type: ignore[no-untyped-call]  # as above
         with self._writing(record.run_id):
             self._client.update_run(record.run_id, status="RUNNING")
-        self.tag(record.run_id, {**all_tags, "message": "", "failure": ""})
+        self.tag(record.run_id, {**all_tags, MESSAGE_TAG: "", FAILURE_TAG: ""})
         return record
 
     def log(self, run_id: str, update: TrialUpdate) -> None:
@@ -374,7 +382,7 @@ class Ledger:
         metrics = [
             Metric(name, value, at_ms, int(row["step"]))
             for row, at_ms in update.rows
-            for name, value in {**row, STEPS_DONE: row["step"]}.items()
+            for name, value in {**row, NUM_STEPS_DONE: row["step"]}.items()
             if name != "step"
         ]
         params = [Param(key, str(value)) for key, value in update.config.items()]
@@ -406,7 +414,7 @@ class Ledger:
         if artifacts is not None and artifacts.is_dir():
             self._keep(run_id, artifacts)
         update = update or TrialUpdate()
-        how = {"state": state, "message": message[:5000], "failure": failure}
+        how = {STATE_TAG: state, MESSAGE_TAG: message[:5000], FAILURE_TAG: failure}
         self.log(run_id, replace(update, tags={**update.tags, **how}))
         self._close(run_id, state)
 
@@ -453,9 +461,8 @@ class Ledger:
         with self._writing(run_id):
             self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
-    def tag_study(self, record: TrialRecord, study: str, cell: str) -> None:
-        """Let a trial that another study ran be found from this one, in its own cell."""
-        tags = study_tags(study, cell)
+    def tag_study(self, record: TrialRecord, tags: Mapping[str, str]) -> None:
+        """Let a trial that another study ran be found from this one, by its `study_tags`."""
         if not tags.items() <= record.tags.items():
             self.tag(record.run_id, tags)
 
@@ -472,7 +479,7 @@ class Ledger:
         alike = [f"tags.{name} = '{value}'" for name, value in study.items()]
         launches = self._client.search_runs(
             [self._experiment],
-            " and ".join(["tags.kind = 'launch'", *alike]),
+            " and ".join([f"tags.{KIND_TAG} = '{LAUNCH}'", *alike]),
             max_results=1,
             order_by=["attributes.start_time DESC"],
         )
@@ -601,20 +608,20 @@ def _check_kept(files: Path, repository: ArtifactRepository) -> None:
 def _precedence(run: Run) -> tuple[bool, float, int, int]:
     """Return a key by which, of several runs of one trial or launch, the one that got furthest is the largest."""
     is_terminal = _state(run).is_terminal
-    return is_terminal, run.data.metrics.get(STEPS_DONE, 0.0), len(run.data.metrics), run.info.start_time
+    return is_terminal, run.data.metrics.get(NUM_STEPS_DONE, 0.0), len(run.data.metrics), run.info.start_time
 
 
 def _state(run: Run) -> TrialState:
-    return TrialState(run.data.tags.get("state") or TrialState.RUNNING)
+    return TrialState(run.data.tags.get(STATE_TAG) or TrialState.RUNNING)
 
 
 def _record(run: Run) -> TrialRecord:
     tags: dict[str, Any] = run.data.tags
     return TrialRecord(
         run_id=run.info.run_id,
-        identity=tags["identity"],
+        identity=tags[IDENTITY_TAG],
         state=_state(run),
-        last_step=int(run.data.metrics.get(STEPS_DONE, 0)),
+        last_step=int(run.data.metrics.get(NUM_STEPS_DONE, 0)),
         metrics=run.data.metrics,
         params=run.data.params,
         tags=tags,

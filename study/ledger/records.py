@@ -6,25 +6,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from study.ledger.schema import (
+    BUILT_TAG,
+    CELL_PREFIX,
+    ENVIRONMENT_TAGS,
+    FAILURE_TAG,
+    IDENTITY_TAG,
+    KIND_TAG,
+    LAUNCH,
+    LOCK_TAG,
+    PARENT_TAG,
+    POINT_PREFIX,
+    RECIPE_TAG,
+    SCALE_TAG,
+    SEED_TAG,
+    STATE_TAG,
+    STUDY_PREFIX,
+    STUDY_TAG,
+    YES,
+)
 from study.ledger.states import TrialState
-
-STEPS_DONE = "num_steps_done"
-"""Metric that every written row carries: how far the run has got."""
-
-STUDY_TAG, CELL_TAG = "study.", "cell."
-"""Prefixes of the tags by which a trial is found from each study that asks for it, and that say its cell there."""
-
-LOCK_TAG = "lock"
-"""Tag of a launch: name of the lock that it holds, from before its run is created until it has ended."""
-
-DIGEST_PREFIX = "digest."
-"""Prefix of the tags that hold the digests of a trial's data and weights, and the training version."""
-
-PARENT_TAG = "mlflow.parentRunId"
-"""MLflow's tag of a run that is nested in another, as a trial's in its launch's."""
-
-ENVIRONMENT_TAGS = ("device", "precision", "compiled", "threads", "torch", "timm")
-"""Tags of a trial that say what it ran on."""
 
 
 class Measurement(NamedTuple):
@@ -87,12 +88,12 @@ class TrialRecord:
     @property
     def failure(self) -> str:
         """Class of its failure (failures.py), empty where it did not fail."""
-        return self.tags.get("failure", "")
+        return self.tags.get(FAILURE_TAG, "")
 
     @property
     def built(self) -> str:
         """Digest of what was built for it, empty where it did not come to that."""
-        return self.tags.get("built", "")
+        return self.tags.get(BUILT_TAG, "")
 
 
 class RunningLaunch(NamedTuple):
@@ -134,12 +135,17 @@ class RunInfo:
     @property
     def identity(self) -> str:
         """Of a trial; empty for a launch."""
-        return self.tags.get("identity", "")
+        return self.tags.get(IDENTITY_TAG, "")
 
     @property
     def studies(self) -> frozenset[str]:
         """Names of the studies that it is of: those that a trial is found from, or that a launch ran."""
-        return _studies(self.tags) or frozenset({self.tags.get("study", "")})
+        return _studies(self.tags) or frozenset({self.tags.get(STUDY_TAG, "")})
+
+    @property
+    def is_launch(self) -> bool:
+        """Whether it is of a launch."""
+        return self.tags.get(KIND_TAG) == LAUNCH
 
     @property
     def owner(self) -> str:
@@ -149,24 +155,44 @@ class RunInfo:
     @property
     def is_finished(self) -> bool:
         """Whether it is of a trial that finished, or of a launch that did."""
-        return self.tags.get("state") == TrialState.FINISHED
+        return self.tags.get(STATE_TAG) == TrialState.FINISHED
 
 
-def study_tags(study: str, cell: str) -> dict[str, str]:
+def study_tags(study: str, *, cell: Mapping[str, object], point: Mapping[str, object]) -> dict[str, str]:
     """Return the tags by which a trial is found from a study, and grouped there.
 
-    There is one for each study and none for all: studies share trials, and call their cells differently.
+    There is one set for each study: studies share trials, and name their cells by their own axes.
+
+    Args:
+        cell: its value on each scientific axis of the study.
+        point: its value on each axis of the study.
     """
-    return {f"{STUDY_TAG}{study}": "yes", f"{CELL_TAG}{study}": cell}
+    return {
+        f"{STUDY_PREFIX}{study}": YES,
+        f"{CELL_PREFIX}{study}": _assignments(cell),
+        f"{POINT_PREFIX}{study}": _assignments(point),
+    }
+
+
+def _assignments(values: Mapping[str, object]) -> str:
+    return " ".join(f"{axis}={value}" for axis, value in values.items())
+
+
+def request_key(tags: Mapping[str, str], study: str) -> tuple[str | None, ...]:
+    """Return what a study asked for when it got a trial with these tags: a point and a seed, by recipe and scale.
+
+    Trials of one key differ in what has changed since: config fields that are not axes, data, weights, training code.
+    """
+    return tuple(tags.get(name) for name in (RECIPE_TAG, SCALE_TAG, f"{POINT_PREFIX}{study}", SEED_TAG))
 
 
 def owner_of(run_id: str, tags: Mapping[str, str]) -> str:
     """Return the name of the lock under which a run is written: its trial's identity, or its launch's own."""
-    return tags.get("identity") or tags.get(LOCK_TAG) or run_id
+    return tags.get(IDENTITY_TAG) or tags.get(LOCK_TAG) or run_id
 
 
 def _studies(tags: Mapping[str, str]) -> frozenset[str]:
-    return frozenset(tag.removeprefix(STUDY_TAG) for tag in tags if tag.startswith(STUDY_TAG))
+    return frozenset(tag.removeprefix(STUDY_PREFIX) for tag in tags if tag.startswith(STUDY_PREFIX))
 
 
 def now_ms() -> int:

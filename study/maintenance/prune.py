@@ -18,7 +18,8 @@ from study.layout import ARTIFACTS, MODEL, REPORT_FOLDER, WORK
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.orphans import find_orphans, is_dead, tree_size
-from study.ledger.records import CELL_TAG, RunInfo
+from study.ledger.records import RunInfo, request_key
+from study.ledger.schema import RECIPE_TAG, SCALE_TAG, STUDY_TAG
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,16 +139,15 @@ def _models(run_infos: Sequence[RunInfo], named: set[str]) -> Iterator[Prunable]
 
 def _settings(trial: RunInfo) -> list[tuple[str | None, ...]]:
     """Return the settings of a trial in each of its studies; a newer trial of the same settings supersedes it."""
-    names = ("recipe", "scale", "seed")
-    return [(study, *map(trial.tags.get, (*names, f"{CELL_TAG}{study}"))) for study in trial.studies]
+    return [(study, *request_key(trial.tags, study)) for study in trial.studies]
 
 
 def _reports(run_infos: Sequence[RunInfo]) -> Iterator[Prunable]:
     """Yield all reports but the newest of each study, recipe, scale."""
     reported = defaultdict(list)
     for run in sorted(run_infos, key=lambda run: run.began_ms):
-        if run.tags.get("kind") == "launch" and (run.artifacts / REPORT_FOLDER).is_dir():
-            reported[tuple(run.tags.get(name) for name in ("study", "recipe", "scale"))].append(run)
+        if run.is_launch and (run.artifacts / REPORT_FOLDER).is_dir():
+            reported[tuple(run.tags.get(name) for name in (STUDY_TAG, RECIPE_TAG, SCALE_TAG))].append(run)
     for launches in reported.values():
         for launch in launches[:-1]:
             yield Prunable(kind="superseded reports", path=launch.artifacts / REPORT_FOLDER, owner=launch.owner)

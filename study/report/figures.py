@@ -11,6 +11,15 @@ from study.analysis.anova import anova
 from study.analysis.results import cell_table, reported_trials
 from study.labels import cell_label, format_value, label
 from study.ledger.ledger import Ledger
+from study.ledger.schema import (
+    DEVICE_TAG,
+    LEARNING_RATE,
+    TEST_ACCURACY,
+    TEST_CURVE_ACCURACY,
+    TRAIN_LOSS,
+    TRAIN_TIME_S,
+    VAL_ACCURACY,
+)
 from study.plan import Plan, Trial
 from study.report.authors_curves import load_authors_curves
 from study.report.finished_study import FinishedStudy, finished_table, run_id
@@ -79,8 +88,8 @@ def _published_points(plan: Plan, axis: str) -> pd.DataFrame:
 def draw_learning_curves(study: FinishedStudy) -> list[go.Figure]:
     """Draw the curves of the accuracies that were measured during training, and of the training loss."""
     measured = {name for trial in study.trials if trial.record is not None for name in trial.record.metrics}
-    metrics = [name for name in ("val_accuracy", "test_curve_accuracy") if name in measured]
-    return [plot_learning_curves(study.curves(name), name, study.color_order) for name in (*metrics, "train_loss")]
+    metrics = [name for name in (VAL_ACCURACY, TEST_CURVE_ACCURACY) if name in measured]
+    return [plot_learning_curves(study.curves(name), name, study.color_order) for name in (*metrics, TRAIN_LOSS)]
 
 
 def draw_schedules(study: FinishedStudy) -> list[go.Figure]:
@@ -101,7 +110,7 @@ def draw_schedules(study: FinishedStudy) -> list[go.Figure]:
         rows = [
             (cell_label(trial), f"schedule={name}", step, rate)
             for name, trial in by_schedule.items()
-            for step, rate in study.ledger.curve(run_id(trial), "lr")
+            for step, rate in study.ledger.curve(run_id(trial), LEARNING_RATE)
         ]
         frame = pd.DataFrame(rows, columns=["cell", "schedule", "step", "lr"])
         setting = f"optimizer={optimizer} lr={format_value(lr)}"
@@ -119,9 +128,9 @@ def draw_authors_curves(study: FinishedStudy) -> list[go.Figure]:
         (cell_label(trial), config.seed, step * (config.epochs or 0) / trial.num_steps, accuracy)
         for trial in trials
         for config in (trial.candidate.config,)
-        for step, accuracy in study.ledger.curve(run_id(trial), "test_curve_accuracy")
+        for step, accuracy in study.ledger.curve(run_id(trial), TEST_CURVE_ACCURACY)
     ]
-    ours = pd.DataFrame(rows, columns=["cell", "seed", "epoch", "test_curve_accuracy"])
+    ours = pd.DataFrame(rows, columns=["cell", "seed", "epoch", TEST_CURVE_ACCURACY])
     curves = load_authors_curves()
     arms = [
         curves[(curves["study"] == "param_study") & curves["arm"].str.startswith(arm)].assign(cell=cell)
@@ -152,12 +161,10 @@ def draw_grid(study: FinishedStudy) -> list[go.Figure]:
 def draw_cost(study: FinishedStudy) -> list[go.Figure]:
     """Draw mean training time and test accuracy of each cell; the Pareto frontier only of one kind of GPU."""
     records = [(cell_label(trial), trial.record) for trial in study.trials if trial.record is not None]
-    rows = [
-        (cell, record.metrics.get("train_time_s", np.nan), record.metrics["test_accuracy"]) for cell, record in records
-    ]
-    columns = ["cell", "train_time_s", "mean"]
+    rows = [(cell, record.metrics.get(TRAIN_TIME_S, np.nan), record.metrics[TEST_ACCURACY]) for cell, record in records]
+    columns = ["cell", TRAIN_TIME_S, "mean"]
     by_cell = pd.DataFrame(rows, columns=columns).groupby("cell", sort=False, as_index=False).mean()
-    devices = {record.environment.get("device", "") for _, record in records}
+    devices = {record.environment.get(DEVICE_TAG, "") for _, record in records}
     has_frontier = len(devices) == 1 and "cpu" not in devices
     device = "CPU" if devices == {"cpu"} else "GPU" if "cpu" not in devices else "device"
     return [plot_cost(by_cell, device=device, has_frontier=has_frontier, order=study.color_order)]

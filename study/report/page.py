@@ -23,7 +23,7 @@ from study.analysis.results import cell_table, trial_table
 from study.analysis.verdicts import ClaimVerdict
 from study.layout import REPORT_FOLDER
 from study.ledger.ledger import Ledger
-from study.ledger.records import ENVIRONMENT_TAGS
+from study.ledger.schema import ENVIRONMENT_TAGS
 from study.ledger.states import TrialState
 from study.plan import Plan
 from study.report.caveats import plan_caveats

@@ -12,7 +12,8 @@ from revit.config import FineTuneConfig, ModelConfig
 from revit.errors import InputError
 from revit.models.weights import find_weights
 from search_spaces.framework.space import SearchSpace
-from study.ledger.records import DIGEST_PREFIX, TrialRecord, study_tags
+from study.ledger.records import TrialRecord, study_tags
+from study.ledger.schema import DIGEST_PREFIX
 from study.ledger.states import TrialState
 from study.plan import Folders, Trial, make_plan
 from study.report.caveats import plan_caveats
@@ -53,7 +54,7 @@ def record(trial: Trial) -> TrialRecord:
         metrics={"test_accuracy": 0.5, "selected_val_accuracy": 0.5},
         params={name: str(value) for name, value in trial.candidate.config.flat().items()},
         tags={
-            **study_tags("example", trial.cell),
+            **study_tags("example", cell=trial.candidate.cell, point=trial.candidate.point),
             **{f"{DIGEST_PREFIX}{name}": value for name, value in trial.input_digests.items()},
             **{name: str(count) for name, count in trial.sizes.items()},
         },

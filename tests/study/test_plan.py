@@ -81,7 +81,7 @@ def test_a_plan_knows_steps_and_test_images(folders: Folders) -> None:
     [
         ({"data_fraction": 0.001}, "data_fraction = 0.001"),
         ({"dataset": "folder:/nowhere/at/all"}, "/nowhere/at/all"),
-        ({"model.name": "vit_tiny_patch4_none"}, "weights are not on this machine"),
+        ({"model.name": "vit_tiny_patch4_none"}, "weights of vit_tiny_patch4_none not found"),
     ],
 )
 def test_what_a_trial_lacks_is_said_while_planning(folders: Folders, values: dict[str, object], told: str) -> None:
@@ -130,13 +130,22 @@ def finished(trial: Trial, **changes: object) -> TrialRecord:
     input_digests = {f"digest.{name}": value for name, value in trial.input_digests.items()}
     tags = {
         "study": "example",
-        **study_tags("example", trial.cell),
+        **study_tags("example", cell=trial.candidate.cell, point=trial.candidate.point),
         "seed": str(trial.candidate.config.seed),
         **input_digests,
     }
     params = {name: str(value) for name, value in trial.candidate.config.flat().items()}
     known = {"run_id": "r1", "identity": trial.identity, "state": TrialState.FINISHED, "last_step": 5, "metrics": {}}
     return TrialRecord(**{**known, "params": params, "tags": {**tags, **changes}})
+
+
+def test_a_tuned_trial_is_stale_only_where_its_own_point_was_trained_before(folders: Folders) -> None:
+    """Points of one cell differ in their nuisance values alone."""
+    tuned = {"scientific": {"optimizer.name": ("sgd",)}, "nuisance": {"optimizer.lr": (0.1, 0.2)}, "seeds": (0,)}
+    first, _ = plan_of(folders, **tuned).trials
+    records = {first.identity: finished(first)}
+    after = plan_of(folders, records, **tuned, base=BASE.with_values({"batch_size": 64}))
+    assert [trial.is_stale for trial in after.trials] == [True, False]
 
 
 def test_a_trial_that_was_done_otherwise_is_new_and_it_is_said_what_has_changed(folders: Folders) -> None:

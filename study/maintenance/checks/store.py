@@ -19,7 +19,8 @@ from study.layout import ARTIFACTS, CHECKPOINT, DATABASE, LOCKS, NEEDED_FILES, W
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.orphans import clean_up, find_orphans, inside, is_dead, merge_duplicates, tree_size
-from study.ledger.records import STEPS_DONE, RunInfo
+from study.ledger.records import RunInfo
+from study.ledger.schema import NUM_STEPS_DONE, TORCH_TAG
 from study.maintenance.checks import CheckResult, Level
 
 RUN_ID = re.compile("[0-9a-f]{32}")
@@ -131,7 +132,7 @@ def _fault_of_trial(trial: RunInfo) -> str:
         pq.read_table(trial.artifacts / NEEDED_FILES[2])
     except (OSError, ValueError, pa.ArrowException) as error:
         return f"a file in {trial.artifacts} cannot be read: {str(error).splitlines()[0]}"
-    logged, num_steps = int(trial.metrics.get(STEPS_DONE, 0)), built.get("num_steps", 0)
+    logged, num_steps = int(trial.metrics.get(NUM_STEPS_DONE, 0)), built.get("num_steps", 0)
     return f"only {logged} of its {num_steps} steps are in the ledger" if logged < num_steps else ""
 
 
@@ -186,7 +187,7 @@ def _check_work_folders(store: OpenStore) -> Iterator[CheckResult]:
 def _check_torch_versions(store: OpenStore) -> Iterator[CheckResult]:
     from torch import __version__ as installed
 
-    used = Counter(trial.tags["torch"] for trial in store.trials() if "torch" in trial.tags)
+    used = Counter(trial.tags[TORCH_TAG] for trial in store.trials() if TORCH_TAG in trial.tags)
     for version, count in used.items():
         if version != str(installed):
             text = f"store: {count} trials ran with torch {version}, installed is {installed}"

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 import plotly.graph_objects as go
 
+from study.ledger.schema import TRAIN_TIME_S
 from study.report.plots import style
 from study.report.plots.quantities import ACCURACY_LABEL
 
@@ -32,8 +33,8 @@ def plot_cost(frame: pd.DataFrame, *, device: str, has_frontier: bool, order: Se
         has_frontier: whether to draw the Pareto frontier: where the seconds of the cells are comparable.
         order: cells in the order of their colors; by default that of the frame.
     """
-    measured = frame.dropna(subset=["train_time_s", "mean"])
-    cost, accuracy = measured["train_time_s"].to_numpy(float), measured["mean"].to_numpy(float) * 100
+    measured = frame.dropna(subset=[TRAIN_TIME_S, "mean"])
+    cost, accuracy = measured[TRAIN_TIME_S].to_numpy(float), measured["mean"].to_numpy(float) * 100
     cells = [str(cell) for cell in measured["cell"]]
     colors = style.assign_colors(order or cells)
     colored = [cells.index(cell) for cell in colors if cell in cells]

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 import plotly.graph_objects as go
 
+from study.ledger.schema import TEST_CURVE_ACCURACY
 from study.report.plots import style
 from study.report.plots.quantities import ACCURACY_LABEL, QUANTITIES
 
@@ -101,7 +102,7 @@ def plot_authors_curves(frame: pd.DataFrame, authors: pd.DataFrame, order: Seque
             whose color an arm takes.
         order: as for `plot_learning_curves`.
     """
-    ours = _lines(seed_bands(frame, "epoch", "test_curve_accuracy"), "cell")
+    ours = _lines(seed_bands(frame, "epoch", TEST_CURVE_ACCURACY), "cell")
     measured = authors.dropna(subset=["epoch", "val_acc"]).astype({"cell": str, "arm": str})
     arms = measured.sort_values("epoch", kind="stable").groupby(["cell", "arm"], sort=False)
     caption = (

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from study.analysis.anova import adjusted_means
 from study.labels import format_value
+from study.ledger.schema import TEST_ACCURACY
 from study.report.plots import style
 from study.report.plots.quantities import ACCURACY_LABEL, quantity_of
 
@@ -39,7 +40,7 @@ def plot_parallel_coordinates(frame: pd.DataFrame, axes: Sequence[str]) -> go.Fi
         "vermilion: highest. Lines through a setting are spread by accuracy. Drag along an axis to filter trials."
     )
     fig = style.new_figure("Parallel coordinates: test accuracy", caption, height=420)
-    accuracy = 100 * frame["test_accuracy"].astype(float)
+    accuracy = 100 * frame[TEST_ACCURACY].astype(float)
     result = {"label": _stack(ACCURACY_LABEL), "values": style.as_float32(accuracy)}
     fig.add_parcoords(
         dimensions=[*(_dimension(frame[axis], axis, accuracy) for axis in axes), result],

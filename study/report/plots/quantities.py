@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from study.ledger.schema import TEST_CURVE_ACCURACY, TRAIN_LOSS, VAL_ACCURACY
+
 
 class Quantity(NamedTuple):
     """Display of a column.
@@ -20,9 +22,9 @@ class Quantity(NamedTuple):
 ACCURACY_LABEL = "test accuracy, %"
 
 QUANTITIES = {
-    "test_curve_accuracy": Quantity("Test accuracy", ACCURACY_LABEL, 100),
-    "val_accuracy": Quantity("Validation accuracy", "validation accuracy, %", 100),
-    "train_loss": Quantity("Training loss", "training loss, nats", 1),
+    TEST_CURVE_ACCURACY: Quantity("Test accuracy", ACCURACY_LABEL, 100),
+    VAL_ACCURACY: Quantity("Validation accuracy", "validation accuracy, %", 100),
+    TRAIN_LOSS: Quantity("Training loss", "training loss, nats", 1),
     "resolution": Quantity("resolution", "resolution, px", 1),
     "data_fraction": Quantity("data fraction", "training data used, %", 100),
 }

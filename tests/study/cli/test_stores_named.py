@@ -11,10 +11,10 @@ from study.cli import studies
 from study.cli.main import main
 from study.execution.runner import RunResult
 from study.ledger.ledger import Ledger
+from study.ledger.provenance import launch_tags
 from study.ledger.records import TrialUpdate
 from study.ledger.states import TrialState
 from study.plan import Plan
-from study.system.provenance import launch_tags
 
 
 def ended(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:

@@ -13,7 +13,8 @@ from search_spaces.framework.space import SearchSpace
 from study.analysis.mixed_environments import check_uniform
 from study.execution.environment import describe, expected
 from study.execution.resources import ResourceRequest
-from study.ledger.records import ENVIRONMENT_TAGS, TrialRecord
+from study.ledger.records import TrialRecord
+from study.ledger.schema import ENVIRONMENT_TAGS
 from study.ledger.states import TrialState
 from study.plan import Folders, Plan, make_plan
 from study.report.caveats import plan_caveats

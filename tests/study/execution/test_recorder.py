@@ -205,9 +205,17 @@ def test_runs_of_a_launch_that_died_are_closed_by_the_next(store: Store, tmp_pat
     assert store.ledger.trials()[identity].state == TrialState.INTERRUPTED
 
 
+def test_a_trial_has_its_cell_and_its_point_as_tags_and_only_the_point_has_nuisance_values(store: Store) -> None:
+    identity = store.trials[1].identity
+    store.finish(identity)
+    store.recorder.close(interrupted=False, complete=False)
+    tags = store.ledger.trials()[identity].tags
+    assert tags["cell.example"] == "optimizer.name=adam model.pos_embed=none"
+    assert tags["point.example"] == "optimizer.name=adam model.pos_embed=none optimizer.lr=0.1"
+
+
 def test_labels_name_every_axis_and_are_short_where_they_can_be(store: Store) -> None:
     trial = store.trials[1]
-    assert trial.cell == "optimizer.name=adam model.pos_embed=none optimizer.lr=0.1"
     assert trial_label(trial) == "optimizer=adam pos_embed=none lr=0.1 seed=0"
 
 

@@ -34,7 +34,8 @@ from study.execution.resources import ResourceRequest
 from study.execution.runner import RunResult, check_runnable, run_plan
 from study.execution.trainable import CHECKPOINT_INTERVAL_S
 from study.layout import ARTIFACTS, CHECKPOINT
-from study.ledger.ledger import EXPERIMENT, Ledger
+from study.ledger.ledger import Ledger
+from study.ledger.schema import EXPERIMENT
 from study.ledger.states import TrialState
 from study.plan import Folders, Plan, make_plan
 

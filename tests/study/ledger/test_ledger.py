@@ -10,8 +10,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 
 from revit.errors import InputError
-from study.ledger.ledger import EXPERIMENT, Ledger, is_transient, tracking_uri, ui_command
-from study.ledger.records import Measurement, TrialUpdate
+from study.ledger.ledger import Ledger, is_transient, tracking_uri, ui_command
+from study.ledger.records import Measurement, TrialUpdate, study_tags
+from study.ledger.schema import EXPERIMENT
 from study.ledger.states import TrialState
 from study.system import retry as patience
 
@@ -122,7 +123,7 @@ def test_a_trial_that_goes_on_keeps_its_run(ledger: Ledger) -> None:
 
 def test_a_trial_of_another_study_is_found_from_this_one(ledger: Ledger) -> None:
     run_id = opened(ledger, study="first")
-    ledger.tag_study(ledger.trials()["a"], "second", "lr=0.1")
+    ledger.tag_study(ledger.trials()["a"], study_tags("second", cell={"lr": 0.1}, point={}))
     assert ledger.trials()["a"].studies == {"first", "second"}
     found = MlflowClient(ledger.uri).search_runs(["1"], "tags.`study.second` = 'yes'")
     assert [run.info.run_id for run in found] == [run_id]
@@ -132,8 +133,10 @@ def test_a_trial_of_another_study_is_found_from_this_one(ledger: Ledger) -> None
 def test_a_trial_has_one_cell_in_each_study_and_none_in_all(ledger: Ledger) -> None:
     """Who groups by the tag of a study never sees the cell of another."""
     run_id = opened(ledger, study="first")
-    ledger.tag_study(ledger.trials()["a"], "second", "lr=0.1")
-    ledger.tag_study(ledger.trials()["a"], "second", "lr=0.1 schedule=linear")  # its grid has grown
+    ledger.tag_study(ledger.trials()["a"], study_tags("second", cell={"lr": 0.1}, point={}))
+    ledger.tag_study(
+        ledger.trials()["a"], study_tags("second", cell={"lr": 0.1, "schedule": "linear"}, point={})
+    )  # its grid has grown
     tags = MlflowClient(ledger.uri).get_run(run_id).data.tags
     assert tags["cell.second"] == "lr=0.1 schedule=linear"
     assert "cell" not in tags

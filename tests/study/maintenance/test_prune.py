@@ -53,7 +53,7 @@ class Store:
         """A trial with its model and its checkpoint, in a cell of its own unless one is named."""
         tags = {"study": studies[0], "seed": "0"}
         for study in studies:
-            tags |= study_tags(study, cell or identity)
+            tags |= study_tags(study, cell={"at": cell or identity}, point={"at": cell or identity})
         launch = self.launches[studies[0]]
         record = self.ledger.open_trial(identity, launch=launch, name=identity, tags=tags)
         files = self.ledger.root.parent / "files"

@@ -10,7 +10,7 @@ import search_spaces
 from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 from study.analysis.results import trial_table
-from study.ledger.records import TrialRecord
+from study.ledger.records import TrialRecord, study_tags
 from study.ledger.states import TrialState
 from study.plan import Folders, Plan, make_plan
 from study.report.caveats import plan_caveats, stale_caveats
@@ -73,8 +73,8 @@ def test_after_the_data_changed_the_report_is_kept_and_says_what_is_stale_and_wh
 ) -> None:
     before = {
         f"other{number}": record(f"other{number}", {
-            "study.example": "yes", "cell.example": trial.cell, "seed": str(trial.candidate.config.seed),
-            "digest.data": "before",
+            **study_tags("example", cell=trial.candidate.cell, point=trial.candidate.point),
+            "seed": str(trial.candidate.config.seed), "digest.data": "before",
         })
         for number, trial in enumerate(plan.trials)
     }  # fmt: skip

@@ -1,0 +1,86 @@
+"""Names of the tags, metrics, values in MLflow; names of files are in `study.layout`.
+
+A launch is a run; its trials are child runs. Params of a trial are its flat config, by dotted path.
+"""
+
+EXPERIMENT = "vit-fine-tuning"
+"""Experiment that holds all runs."""
+
+# Tags of launches and trials.
+KIND_TAG = "kind"
+"""Kind of a run: LAUNCH or TRIAL."""
+LAUNCH, TRIAL = "launch", "trial"
+STUDY_TAG = "study"
+"""Study that a launch ran, or whose launch trained a trial."""
+RECIPE_TAG, SCALE_TAG = "recipe", "scale"
+"""Recipe and scale of that study; absent where it has a base config of its own."""
+STATE_TAG = "state"
+"""TrialState of a trial; of a launch, the state in which it ended."""
+
+# Tags of trials.
+IDENTITY_TAG = "identity"
+"""Identity of a trial; one run per identity."""
+STUDY_PREFIX = "study."
+"""Prefix of one tag for each study that asks for a trial: `study.NAME` is YES."""
+CELL_PREFIX = "cell."
+"""Prefix of the cell of a trial in each such study: its value on every scientific axis."""
+POINT_PREFIX = "point."
+"""Prefix of the point of a trial in each such study: its value on every axis, nuisance axes included."""
+YES = "yes"
+"""Value of a tag that is only there or not."""
+SEED_TAG, DATASET_TAG, MODEL_TAG = "seed", "dataset", "model"
+"""Fields of the config that people filter by most, as tags."""
+DIGEST_PREFIX = "digest."
+"""Prefix of the digests of data and weights, and of the training version (`revit.identity.input_digests`)."""
+NUM_TRAIN_TAG, NUM_ALL_TAG, NUM_TEST_TAG = "num_train", "num_all", "num_test"
+"""Numbers of images: trained on, of how many these are a fraction, and tested on."""
+BUILT_TAG = "built"
+"""Digest of what was built for a trial."""
+MICRO_BATCH_TAG = "micro_batch"
+"""Images per forward pass."""
+DEVICE_TAG, PRECISION_TAG, COMPILED_TAG = "device", "precision", "compiled"
+"""Device that a trial ran on, its number format there, and whether the model was compiled."""
+THREADS_TAG, TORCH_TAG, TIMM_TAG = "threads", "torch", "timm"
+"""CPU threads of a trial, and versions of the libraries."""
+ENVIRONMENT_TAGS = (DEVICE_TAG, PRECISION_TAG, COMPILED_TAG, THREADS_TAG, TORCH_TAG, TIMM_TAG)
+"""Tags that say what a trial ran on."""
+MESSAGE_TAG, FAILURE_TAG = "message", "failure"
+"""One line on why a trial did not finish, and the class of its failure (`study.execution.failures`)."""
+
+# Tags of launches.
+COMMAND_TAG, HOST_TAG, GIT_DIRTY_TAG = "command", "host", "git_dirty"
+"""Command that was typed, host name, and whether the code differed from its commit."""
+LOCK_TAG = "lock"
+"""Name of the lock that a launch holds, from before its run is created until it has ended."""
+HELD_LOCK_PREFIX = "held_lock."
+"""Prefix of one tag for each lock that a launch holds on a server: `held_lock.NAME` is YES."""
+HEARTBEAT_TAG = "heartbeat"
+"""Number of heartbeats that a launch has sent."""
+EVICTED_TAG = "evicted"
+"""YES once another launch has declared this one dead."""
+
+# Tags that MLflow owns: its UI reads them.
+PARENT_TAG = "mlflow.parentRunId"
+"""Run in which a run is nested: of a trial, its launch's."""
+USER_TAG, COMMIT_TAG = "mlflow.user", "mlflow.source.git.commit"
+"""User and commit of a launch."""
+EXPERIMENT_KIND_TAG, EXPERIMENT_KIND = "mlflow.experimentKind", "custom_model_development"
+"""Tag of the experiment by which the UI shows it as training runs."""
+
+# Metrics of trials.
+NUM_STEPS_DONE = "num_steps_done"
+"""Optimizer steps done; every written row has it."""
+TRAIN_LOSS, LEARNING_RATE, GRAD_NORM, IMAGES_PER_S = "train_loss", "lr", "grad_norm", "images_per_s"
+"""Metrics at each recorded step."""
+VAL_LOSS, VAL_ACCURACY = "val_loss", "val_accuracy"
+"""Metrics at each evaluation on validation images."""
+TEST_CURVE_LOSS, TEST_CURVE_ACCURACY = "test_curve_loss", "test_curve_accuracy"
+"""Metrics at each evaluation on test images, where a config asks for the test curve."""
+SELECTED_VAL_ACCURACY, TEST_ACCURACY, TEST_LOSS = "selected_val_accuracy", "test_accuracy", "test_loss"
+"""Metrics of the selected checkpoint, once, at the end."""
+TRAIN_TIME_S = "train_time_s"
+"""Seconds of training."""
+
+# Metrics of launches.
+NUM_PREFIX = "num_"
+"""Prefix of the number of trials that ended in a state: `num_finished`."""
