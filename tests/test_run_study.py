@@ -191,7 +191,7 @@ def test_planning_on_a_folder_that_is_not_there_is_one_line_too(
     assert "there is no such folder" in refused("plan", base, axes, tmp_path, monkeypatch, capsys)
 
 
-@pytest.mark.parametrize(("name", "told"), [("resnet18x", "close are resnet18"), ("swin_s3_tiny_224", "doesn't match")])
+@pytest.mark.parametrize(("name", "told"), [("resnet18x", "closest: resnet18"), ("swin_s3_tiny_224", "doesn't match")])
 def test_planning_a_model_that_cannot_be_trained_is_one_line_too(
     name: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

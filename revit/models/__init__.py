@@ -1,1 +1,1 @@
-"""Models: which there are, how one is built, its weights and what they cost."""
+"""Models: registry, construction, weights, cost."""

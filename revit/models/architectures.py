@@ -1,7 +1,7 @@
-"""The models there are, as facts: names, sources, licenses. Nothing here imports torch.
+"""The registry of models: facts only, without importing torch.
 
-`models.py` builds them. Any timm classification model works by its timm name; the table holds those
-that the studies name.
+It holds the models that the studies name. `build.py` builds them, and any other classification model of timm by its
+timm name.
 """
 
 import re
@@ -10,18 +10,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
-    """What is known of a model before it is built.
+    """A model, before it is built.
 
     Attributes:
-        title: what it is, in a few words.
-        timm_name: its name in timm; None where `models.py` builds it itself.
-        patch_size: side of a square patch in pixels, which every resolution must be a multiple of; None
-            for a convolutional network.
-        resolution: side in pixels of the images that it is at home with.
-        pretrained: whether there are weights to start from.
-        num_params: parameters with a 10-class head at that resolution.
-        source: who trained it, on what, and where that is published.
-        weight_files: names that its weights go by in the wild, beside NAME.safetensors.
+        title: description in a few words.
+        timm_name: None for a model that timm does not have.
+        patch_size: side of a square patch in pixels, of which every resolution must be a multiple; None for a
+            convolutional network.
+        resolution: native image side in pixels.
+        pretrained: whether it has pretrained weights.
+        num_params: parameters with a 10-class head at the native resolution.
+        source: who trained it on which data, and where that is published.
+        weight_files: published names of its weights, beside NAME.safetensors.
     """
 
     name: str
@@ -86,7 +86,7 @@ _TABLE = (
         resolution=224,
         pretrained=False,
         num_params=1_122_954,
-        source="patch and width from the log of the paper's code; the rest, which that does not tell, as for 32 px",
+        source="patch and width from the log of the paper's code; the rest, which the log does not state, as for 32 px",
         license="Apache-2.0",
     ),
     ModelSpec(
@@ -113,9 +113,9 @@ MODELS: dict[str, ModelSpec] = {spec.name: spec for spec in _TABLE}
 
 
 def patch_size(name: str) -> int | None:
-    """Side of a patch in pixels: from the table, or from a timm name such as `vit_tiny_patch16_224`.
+    """Return the side of a patch in pixels, from the registry or a timm name such as `vit_tiny_patch16_224`.
 
-    Returns None where the name does not say, as for convolutional networks.
+    None if the name does not state it, as for convolutional networks.
     """
     if name in MODELS:
         return MODELS[name].patch_size

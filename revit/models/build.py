@@ -25,29 +25,29 @@ HEAD_INITS: dict[str, Callable[[Tensor], Tensor]] = {
     "trunc_normal": lambda weight: nn.init.trunc_normal_(weight, std=0.02),
     "normal": lambda weight: nn.init.normal_(weight, std=0.01),
 }
-"""By name, what draws the weight of a head with a bias of zero. `torch` draws both, as PyTorch does by default."""
+"""Initialization of the head's weight, by name; the bias is zero. `torch` is PyTorch's default for both."""
 OWN_VITS: dict[str, dict[str, Any]] = {
     "vit_nano": {"patch_size": 4, "embed_dim": 64, "depth": 4, "num_heads": 4, "mlp_ratio": 2},
     "vit_cifar_scratch": {"patch_size": 4, "embed_dim": 128, "depth": 12, "num_heads": 8, "mlp_ratio": 0.5},
     "vit_p16_scratch": {"patch_size": 16, "embed_dim": 128, "depth": 12, "num_heads": 8, "mlp_ratio": 0.5},
 }
-"""The project's own ViTs."""
-NUM_CLASSES_OF_DRY_RUN = 5
+"""Arguments of the project's own ViTs."""
+DRY_RUN_CLASSES = 5
 VIT_MODULES = ("timm.models.vision_transformer", "timm.models.deit")
 
 
 def build_model(config: FineTuneConfig, num_classes: int, weights: Path | None) -> nn.Module:
-    """The network that a trial starts from; maps normalized images (B, 3, R, R) to logits (B, K).
+    """Build the network of a trial, from normalized images (B, 3, R, R) to logits (B, K).
 
-    Random parts are drawn from `config.seed`. A position embedding is removed last: it is set to zero and frozen.
-    So every other weight starts, and dropout acts, as with it. timm, where it builds none, skips the dropout after it.
+    Random initialization uses `config.seed`. A position embedding is removed last: it is set to zero and frozen, so
+    that every other weight and dropout are as with it. A timm model built without one skips the dropout after it.
 
     Args:
-        weights: file or folder of the pretrained weights (`find_weights`), None to start from scratch.
+        weights: file or folder of the pretrained weights (`find_weights`); None to start from scratch.
 
     Raises:
-        InputError: no such model, weights unreadable or of another model, or an option that the model
-            has no part for.
+        InputError: the model does not exist, the weights are unreadable or of another model, or an option does not
+            apply to the model.
     """
     torch.manual_seed(config.seed)
     model = _construct(config.model, config.resolution, num_classes)
@@ -60,7 +60,7 @@ def build_model(config: FineTuneConfig, num_classes: int, weights: Path | None) 
 
 
 def empty_model(config: FineTuneConfig, num_classes: int) -> nn.Module:
-    """The config's network with tensors that have shapes and no content, and so take no memory."""
+    """Build the network of a config on the meta device, without memory."""
     with torch.device("meta"):
         return _construct(config.model, config.resolution, num_classes)
 
@@ -68,14 +68,14 @@ def empty_model(config: FineTuneConfig, num_classes: int) -> nn.Module:
 def check_model(config: FineTuneConfig, weights: Path | None) -> None:
     """Raise InputError unless the config's model exists, takes its images, and the weights fit.
 
-    Takes no memory for the model: it is built, and run once, on tensors without content.
+    The model is built and run once on the meta device, without memory.
     """
     normalization_of(config)
     model, logits = _dry_run(config)
-    if not isinstance(logits, Tensor) or logits.shape != (2, NUM_CLASSES_OF_DRY_RUN):
-        raise InputError(f"model.name = {config.model.name!r}: does not answer with a logit per class")
+    if not isinstance(logits, Tensor) or logits.shape != (2, DRY_RUN_CLASSES):
+        raise InputError(f"model.name = {config.model.name!r}: does not return one logit per class")
     if weights is not None:
-        _fitting(model, weights, config.model.pos_embed_resize)
+        _read_matching(model, weights, config.model.pos_embed_resize)
     if config.model.pos_embed == "none":
         remove_pos_embed(model, config.model.name)
     has_batch_norm = any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
@@ -84,21 +84,21 @@ def check_model(config: FineTuneConfig, weights: Path | None) -> None:
 
 
 def _dry_run(config: FineTuneConfig) -> tuple[nn.Module, object]:
-    """Return the model, and what it answers to two images in training mode, all without content."""
+    """Return the model and its output for two images in training mode, on the meta device."""
     images = torch.empty(2, 3, config.resolution, config.resolution, device="meta")
     try:
-        model = empty_model(config, NUM_CLASSES_OF_DRY_RUN)
+        model = empty_model(config, DRY_RUN_CLASSES)
         _init_head(model, config.model.head_init)
         return model, model.train()(images)
     except InputError:
         raise
-    except Exception as error:  # each of timm's models has its own for what it does not take
+    except Exception as error:  # timm's models raise errors of many types
         reason = f"cannot be trained at resolution = {config.resolution}: {first_line(error)}"
         raise InputError(f"model.name = {config.model.name!r}: {reason}") from error
 
 
 def bit_nano(num_classes: int, head_dropout: float = 0.0) -> ResNetV2:
-    """A BiT for CPUs: pre-activation ResNet with GroupNorm and weight standardization, 3 stages of 2 blocks."""
+    """Build a BiT for CPUs: pre-activation ResNet, GroupNorm, weight standardization, 3 stages of 2 blocks."""
     return ResNetV2(
         layers=[2, 2, 2],
         channels=(64, 128, 256),
@@ -112,33 +112,33 @@ def bit_nano(num_classes: int, head_dropout: float = 0.0) -> ResNetV2:
 
 
 def load_backbone(model: nn.Module, path: Path, pos_embed_resize: str) -> None:
-    """Load all but the head; the position embedding is resized to the model's grid.
+    """Load all weights but the head's; the position embedding is resized to the model's grid.
 
     Raises:
-        InputError: the file is unreadable, or tensors are missing, left over or of another shape; names
-            them. Or one holds numbers of another kind, as quantized weights do. Nothing is loaded then.
+        InputError: the file is unreadable; or tensors are missing, unexpected, or of another shape or kind, as
+            quantized weights are. Nothing is loaded then.
     """
-    model.load_state_dict(_fitting(model, path, pos_embed_resize), strict=False)
+    model.load_state_dict(_read_matching(model, path, pos_embed_resize), strict=False)
 
 
-def _fitting(model: nn.Module, path: Path, pos_embed_resize: str) -> dict[str, Tensor]:
-    """The tensors of a file that the model takes, all but the head's; raises InputError unless they fit."""
+def _read_matching(model: nn.Module, path: Path, pos_embed_resize: str) -> dict[str, Tensor]:
+    """Return the tensors of a file but the head's; raise InputError unless they fit the model."""
     heads = _head_prefixes(model)
     given = {name: tensor for name, tensor in read_checkpoint(path).items() if not name.startswith(heads)}
     if isinstance(model, VisionTransformer):
         try:
             given = _fit_vit(model, given, pos_embed_resize)
-        except (RuntimeError, IndexError) as error:  # a tensor of other dimensions than a ViT has
+        except (RuntimeError, IndexError) as error:  # a tensor with other dimensions than a ViT's
             raise InputError(f"{path} holds the weights of another model: {first_line(error)}") from error
     own = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(heads)}
-    misfits = sorted(
+    mismatched = sorted(
         name
         for name in own.keys() | given.keys()
         if name not in own or name not in given or own[name].shape != given[name].shape
     )
-    if misfits:
-        shown = ", ".join(misfits[:3]) + (f" and {len(misfits) - 3} more" if len(misfits) > 3 else "")
-        raise InputError(f"{path} holds the weights of another model; these tensors do not fit: {shown}")
+    if mismatched:
+        names = ", ".join(mismatched[:3]) + (f" and {len(mismatched) - 3} more" if len(mismatched) > 3 else "")
+        raise InputError(f"{path} holds the weights of another model; these tensors do not fit: {names}")
     for name, tensor in given.items():
         if tensor.is_floating_point() != own[name].is_floating_point():
             right = "floating-point numbers" if own[name].is_floating_point() else "integers"
@@ -147,13 +147,13 @@ def _fitting(model: nn.Module, path: Path, pos_embed_resize: str) -> dict[str, T
 
 
 def _head_prefixes(model: Any) -> tuple[str, ...]:
-    """How the names of those tensors begin that a new head replaces: classifiers, and what prepared them."""
+    """Return the name prefixes of the tensors that a new head replaces: classifiers, and timm's `pre_logits`."""
     heads = _classifiers(model)
     return "pre_logits.", *(f"{name}." for name, module in model.named_modules() if any(module is h for h in heads))
 
 
 def _classifiers(model: Any) -> tuple[Any, ...]:
-    """The model's linear heads: one, or for a distilled model two."""
+    """Return the model's linear heads: one, or two for a distilled model."""
     classifier = model.get_classifier()
     return classifier if isinstance(classifier, tuple) else (classifier,)
 
@@ -165,7 +165,7 @@ def _fit_vit(model: VisionTransformer, given: dict[str, Tensor], pos_embed_resiz
                 given["pos_embed"],
                 model.patch_embed.num_patches,
                 num_prefix=model.num_prefix_tokens,
-                how=pos_embed_resize,
+                method=pos_embed_resize,
             )
         }
     return checkpoint_filter_fn(given, model)
@@ -219,18 +219,18 @@ def _check_patches(vit: VisionTransformer, resolution: int) -> None:
 
 
 def _construct_cnn(model: ModelConfig, num_classes: int) -> nn.Module:
-    plain = ModelConfig(name=model.name, pretrained=model.pretrained, weights=model.weights)
+    default = ModelConfig(name=model.name, pretrained=model.pretrained, weights=model.weights)
     for option in ("dropout", "attn_dropout", "attn_out_proj", "embed_std", "linear_init"):
         value = getattr(model, option)
-        if value != getattr(plain, option):
-            raise InputError(f"model.{option} = {value!r}: is for ViTs, and {model.name} is none")
+        if value != getattr(default, option):
+            raise InputError(f"model.{option} = {value!r}: is for ViTs, and {model.name} is not a ViT")
     if model.name == "bit_nano":
         return bit_nano(num_classes, model.head_dropout)
     return timm.create_model(timm_name(model.name), num_classes=num_classes, drop_rate=model.head_dropout)
 
 
 def timm_name(name: str) -> str:
-    """What timm calls a model: the table's own name for it, or the name itself."""
+    """Return the timm name of a model."""
     return (MODELS[name].timm_name if name in MODELS else None) or name
 
 

@@ -1,4 +1,4 @@
-"""What the models cost: parameters and floating-point operations, counted on models that take no memory.
+"""Write docs/models.md: parameters, FLOPs, sources of the models.
 
 python -m revit.models.cost > docs/models.md
 """
@@ -15,23 +15,23 @@ NUM_CLASSES = 10
 
 HEADER = f"""# Models
 
-What `python run_study.py models` lists, with what each costs. Made by `python -m revit.models.cost > docs/models.md`.
+The models of the studies, with their cost. Made by `python -m revit.models.cost > docs/models.md`.
 
-Parameters are those with a {NUM_CLASSES}-class head at the model's own resolution. GFLOPs are those of one forward pass
-of one image: a multiplication and an addition are two operations, so they are twice the GMACs that timm's tables give.
-Matrix products and convolutions are counted, as PyTorch's FlopCounterMode does; a training step takes about three times
-as many. Any other timm classification model goes by its timm name, and sees pixels by the mean and standard deviation
-that timm states of it.
+Parameters include a {NUM_CLASSES}-class head at the native resolution. GFLOPs are those of one forward pass of one
+image. A multiplication and an addition are two operations, so these are twice the GMACs in timm's tables. Matrix
+products and convolutions are counted, as in PyTorch's FlopCounterMode. A training step takes about three times as
+many. Any other classification model of timm works by its timm name, with the mean and standard deviation that timm
+states.
 """
 
 
 def num_params(name: str, resolution: int) -> int:
-    """Parameters with a head for NUM_CLASSES."""
+    """Return the number of parameters with a head for NUM_CLASSES."""
     return sum(parameter.numel() for parameter in empty_model(_config(name, resolution), NUM_CLASSES).parameters())
 
 
 def forward_gflops(name: str, resolution: int) -> float:
-    """Billions of floating-point operations of one forward pass of one image, R x R pixels."""
+    """Return the GFLOPs of one forward pass of one R x R image."""
     model = empty_model(_config(name, resolution), NUM_CLASSES).eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(torch.empty(1, 3, resolution, resolution, device="meta"))
@@ -39,7 +39,7 @@ def forward_gflops(name: str, resolution: int) -> float:
 
 
 def models_page() -> str:
-    """The page, in Markdown."""
+    """Return the page, in Markdown."""
     columns = (
         "model",
         "what",

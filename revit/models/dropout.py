@@ -1,4 +1,4 @@
-"""Where dropout acts in a model: found by running it, as a layer that is built need not be reached."""
+"""Active dropout of a model, found by running it: a layer that is built need not be reached."""
 
 import re
 from collections.abc import Callable
@@ -13,28 +13,28 @@ from torch.utils.module_tracker import ModuleTracker
 
 
 def active_dropout(model: nn.Module, resolution: int) -> list[dict[str, Any]]:
-    """Return each place that drops with a probability above 0: layers alike are one place, their number a `*`.
+    """Return the modules that drop with a probability above 0; equal layers are one entry, their number a `*`.
 
-    The model runs once, in training mode, on tensors without content: neither it nor a random number changes.
+    The model runs once in training mode on the meta device. Neither it nor the random state changes.
 
     Returns:
-        Per place its `module`, the probability `p`, and the number of `calls` in one forward pass.
+        Per entry the `module`, the probability `p`, and the number of `calls` in one forward pass.
     """
     tensors = chain(model.named_parameters(), model.named_buffers())
-    without_content = {name: tensor.detach().to("meta") for name, tensor in tensors}
+    meta_tensors = {name: tensor.detach().to("meta") for name, tensor in tensors}
     images = torch.empty(2, 3, resolution, resolution, device="meta")
     was_training = model.training
     model.train()
     with torch.no_grad(), ModuleTracker() as tracker, _DropoutCalls(tracker) as calls:
-        torch.func.functional_call(model, without_content, images)
+        torch.func.functional_call(model, meta_tensors, images)
     model.train(was_training)
     return [{"module": name, "p": p, "calls": count} for (name, p), count in calls.counts.items()]
 
 
 class _DropoutCalls(TorchFunctionMode):
-    """Counts calls that drop, by the innermost module they come from and their probability.
+    """Counter of dropout calls, by innermost module and probability.
 
-    Attention drops inside of `scaled_dot_product_attention`, which no module shows.
+    Attention drops inside `scaled_dot_product_attention`, without a module of its own.
     """
 
     def __init__(self, tracker: ModuleTracker) -> None:
@@ -49,13 +49,13 @@ class _DropoutCalls(TorchFunctionMode):
         p = _probability(func, kwargs)
         if p > 0:
             innermost = max(self._tracker.parents, key=len).partition(".")[2]
-            place = re.sub(r"\b\d+\b", "*", innermost), p
-            self.counts[place] = self.counts.get(place, 0) + 1
+            key = re.sub(r"\b\d+\b", "*", innermost), p
+            self.counts[key] = self.counts.get(key, 0) + 1
         return func(*args, **kwargs)
 
 
 def _probability(func: Callable[..., Any], kwargs: dict[str, Any]) -> float:
-    """Return the probability with which a call of a torch function drops; 0 where it does not."""
+    """Return the dropout probability of a call of a torch function; 0 for other functions."""
     if func is F.dropout and kwargs["training"]:
         return float(kwargs["p"])
     if func is F.scaled_dot_product_attention:

@@ -1,4 +1,4 @@
-"""The arrays behind the paper's figures, for every VisionTransformer of timm. Drawing them is left to the caller.
+"""Arrays behind the paper's figures, for every VisionTransformer of timm.
 
 The figures are 1 to 3 of "[RE] A Comprehensive Analysis of ViT Fine-tuning"; 1 and 2 follow Figure 7 of "An Image
 is Worth 16x16 Words" (the ViT paper). Shapes: B images of R x R pixels, cut into G x G patches of P x P pixels;
@@ -21,25 +21,24 @@ Floats = npt.NDArray[np.float32]
 
 
 def embedding_filters(model: nn.Module) -> Floats:
-    """Every filter of the patch embedding as an RGB image, rows first: (D, P, P, 3).
+    """Return the filters of the patch embedding as RGB images, rows first: (D, P, P, 3).
 
-    Figure 1. Each filter is scaled to 0..1 by its own minimum and maximum over all pixels and channels; a constant
-    one is 0.5.
+    Figure 1. Each filter is scaled to 0..1 by its own minimum and maximum; a constant filter is 0.5.
 
     Raises:
-        InputError: the model is no VisionTransformer, or its patch embedding does not read RGB pixels.
+        InputError: the model is not a VisionTransformer, or its patch embedding does not read RGB pixels.
     """
     return _to_unit_range(_filters(model))
 
 
 def pos_embed_similarity(model: nn.Module) -> Floats:
-    """Cosine similarity of the patches' position embeddings, -1..1: (G, G, G, G).
+    """Return the cosine similarity of the patches' position embeddings, -1..1: (G, G, G, G).
 
-    Figure 2, and Figure 7 center of the ViT paper. `[i, j]` is the map for the patch in row i, column j. Prefix
+    Figure 2, and Figure 7 (center) of the ViT paper. `[i, j]` is the map of the patch in row i, column j. Prefix
     tokens are left out.
 
     Raises:
-        InputError: the model is no VisionTransformer, or its position embedding is absent or all zero (removed).
+        InputError: the model is not a VisionTransformer, or its position embedding is absent or all zero (removed).
     """
     vit = _vision_transformer(model)
     if vit.pos_embed is None:
@@ -54,18 +53,18 @@ def pos_embed_similarity(model: nn.Module) -> Floats:
 
 
 def attention_maps(model: nn.Module, images: Tensor) -> Floats:
-    """Attention of every layer and head, 0..1: (L, B, H, N, N).
+    """Return the attention of every layer and head, 0..1: (L, B, H, N, N).
 
-    Figure 3. `[..., q, :]` is how token q spreads its attention, and sums to 1. Computed again from what each layer
-    is given in evaluation mode, so dropout has no part in it; the model, its fused attention and the random numbers
-    stay as they were. An image takes 22 MB for ViT-B/16 at 224 px, 0.6 GB at 512 px.
+    Figure 3. `[..., q, :]` is the attention of token q, and sums to 1. It is recomputed from the input of each layer in
+    evaluation mode, without dropout. The model and the random state do not change. An image takes 22 MB for ViT-B/16
+    at 224 px, 0.6 GB at 512 px.
 
     Args:
         images: (B, 3, R, R) in [-1, 1], on the model's device.
 
     Raises:
-        InputError: the model is no VisionTransformer, or a layer's attention is not timm's `Attention`.
-        AssertionError: images of another size than the model's; timm's own.
+        InputError: the model is not a VisionTransformer, or a layer's attention is not timm's `Attention`.
+        AssertionError: the images have another size than the model's (raised by timm).
     """
     vit = _vision_transformer(model)
     layers = _attention_layers(vit)
@@ -81,17 +80,17 @@ def _vision_transformer(model: nn.Module) -> VisionTransformer:
 
 
 def _filters(model: nn.Module) -> Floats:
-    """Weights of the patch embedding, (D, 3, P, P), laid out as pictures: (D, P, P, 3)."""
+    """Return the weights of the patch embedding, (D, 3, P, P), as pictures: (D, P, P, 3)."""
     embedding = _vision_transformer(model).patch_embed
     filters = embedding.proj
     if not isinstance(filters, nn.Conv2d) or filters.in_channels != 3:
         kind = type(embedding).__name__
-        raise InputError(f"the model's patch embedding ({kind}) does not read RGB pixels: its filters are no pictures")
+        raise InputError(f"the model's patch embedding ({kind}) does not read RGB pixels: its filters are not pictures")
     return filters.weight.detach().permute(0, 2, 3, 1).float().cpu().numpy()
 
 
 def _to_unit_range(pictures: Floats) -> Floats:
-    """Each of (n, P, P, 3) by its own minimum and maximum to 0..1; 0.5 where these are the same."""
+    """Scale each of (n, P, P, 3) to 0..1 by its own minimum and maximum; 0.5 where these are equal."""
     low = pictures.min(axis=(1, 2, 3), keepdims=True)
     spread = pictures.max(axis=(1, 2, 3), keepdims=True) - low
     scaled = (pictures - low) / np.where(spread > 0, spread, 1)
@@ -104,24 +103,24 @@ def _attention_layers(vit: VisionTransformer) -> list[Attention]:
         layer = getattr(block, "attn", None)
         if not isinstance(layer, Attention):
             kind = f"{type(block).__name__} with attn = {type(layer).__name__}"
-            raise InputError(f"block {len(layers)} of the model is a {kind}: maps can be had of timm's Attention only")
+            raise InputError(f"block {len(layers)} of the model is a {kind}: only timm's Attention has maps")
         layers.append(layer)
     return layers
 
 
 def _attention_inputs(vit: VisionTransformer, layers: list[Attention], images: Tensor) -> list[Tensor]:
-    """What each layer's attention is given in one forward pass, each (B, N, D)."""
+    """Return the input of each attention layer in one forward pass, each (B, N, D)."""
     inputs: list[Tensor] = []
     with ExitStack() as hooks, _evaluation_mode(vit):
         for layer in layers:
-            hooks.enter_context(layer.register_forward_pre_hook(lambda _, given: inputs.append(given[0])))
+            hooks.enter_context(layer.register_forward_pre_hook(lambda _, args: inputs.append(args[0])))
         vit.forward_features(images)
     return inputs
 
 
 @contextmanager
 def _evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside, each module's own mode again afterwards."""
+    """Switch to evaluation mode, then restore the mode of each module."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -132,7 +131,7 @@ def _evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 
 def _attention(layer: Attention, x: Tensor) -> Tensor:
-    """Softmax of the scaled products of queries and keys, (B, N, D) -> (B, H, N, N), as `layer` has them."""
+    """Return the softmax of the scaled products of queries and keys of `layer`: (B, N, D) to (B, H, N, N)."""
     qkv = layer.qkv(x).unflatten(-1, (3, layer.num_heads, layer.head_dim))
     queries, keys, _ = qkv.permute(2, 0, 3, 1, 4).unbind(0)
     products: Tensor = (layer.q_norm(queries) * layer.scale) @ layer.k_norm(keys).mT

@@ -1,4 +1,4 @@
-"""The means and standard deviations that pixels are normalized by. Imports neither torch nor, for MODELS, timm."""
+"""Means with standard deviations of pixels. Imports no torch; imports timm only for models outside MODELS."""
 
 from functools import cache
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from revit.models.architectures import MODELS
 
 
 class Normalization(NamedTuple):
-    """Mean and standard deviation of red, green and blue, 0 to 1."""
+    """Mean and standard deviation of red, green, blue, 0 to 1."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -19,16 +19,16 @@ NORMALIZATIONS = {
     "imagenet": Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "cifar10": Normalization((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
 }
-"""CIFAR-10's are those that its trainers hand down."""
+"""CIFAR-10's are the commonly used values."""
 
 
 def normalization_of(config: FineTuneConfig) -> Normalization:
-    """Return what a config's pixels are normalized by: as it says, or as its model was trained.
+    """Return the normalization of a config: as configured, or as its model was trained.
 
-    All of MODELS were trained with `inception`; what others were, timm states.
+    All of MODELS were trained with `inception`. For other models timm states it.
 
     Raises:
-        InputError: it is left to a model that timm does not have, or states nothing of.
+        InputError: timm does not have the model, or does not state its normalization.
     """
     return _resolve(config.normalization, config.model.name)
 
@@ -39,6 +39,6 @@ def _resolve(normalization: str, model: str) -> Normalization:
         return NORMALIZATIONS[normalization]
     if model in MODELS:
         return NORMALIZATIONS["inception"]
-    from revit.models.timm_models import mean_and_std  # seconds of imports, for those models only
+    from revit.models.timm_models import mean_and_std  # takes seconds to import
 
     return Normalization(*mean_and_std(model))

@@ -1,4 +1,4 @@
-"""What timm states of its models: which there are, and how their pixels were normalized. Imports torch."""
+"""Facts that timm states about its models. Imports torch."""
 
 import difflib
 
@@ -11,7 +11,7 @@ from revit.validation import short_repr
 
 
 def check_name(name: str) -> None:
-    """Raise InputError, with the names that are close, unless timm has a model of this name and tag."""
+    """Raise InputError, with close matches, unless timm has a model of this name and tag."""
     if not timm.is_model(name):
         known = [*MODELS, *timm.list_models()]
     else:
@@ -19,14 +19,14 @@ def check_name(name: str) -> None:
         if "." not in name or name in known:
             return
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known[:3]
-    raise InputError(f"model.name = {short_repr(name)}: no such model; close are {', '.join(close)}")
+    raise InputError(f"model.name = {short_repr(name)}: no such model; closest: {', '.join(close)}")
 
 
 def mean_and_std(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the mean and standard deviation, 0 to 1, of the channels that a model was trained with.
+    """Return the mean and standard deviation, 0 to 1, per channel that a model was trained with.
 
     Raises:
-        InputError: timm has no such model, or states none.
+        InputError: timm does not have the model, or does not state them.
     """
     check_name(name)
     stated = get_pretrained_cfg(name)

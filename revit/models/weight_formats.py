@@ -1,9 +1,9 @@
-"""Reading pretrained weights in the formats that are about, into timm's names. Nothing read is executed.
+"""Readers of pretrained weights in public formats, renamed as in timm. Nothing read is executed.
 
-.npz            ViT and BiT as Google published them (JAX), in both layouts of ViT
-.safetensors    timm's names, or those of Hugging Face transformers' ViT
+.npz            ViT or BiT as Google published them (JAX), in both layouts of ViT
+.safetensors    timm's names, or those of the ViT in Hugging Face transformers
 .pth .pt .bin   PyTorch files, tensors only
-a folder        Hugging Face transformers' format: config.json and model.safetensors
+a folder        of Hugging Face transformers: config.json with model.safetensors
 """
 
 import re
@@ -24,22 +24,22 @@ Arrays = Mapping[str, npt.NDArray[np.floating]]
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """Tensors by timm's names, on the CPU, as they are in the file: nothing is resized.
+    """Read tensors by timm's names, on the CPU, without resizing any.
 
     Raises:
-        InputError: the file is torn, not a regular one, of an unknown format, or a pickle that wants to run code.
+        InputError: the file is damaged, not a regular file, of an unknown format, or a pickle that would run code.
     """
     file = path / "model.safetensors" if path.is_dir() else path
     if file.suffix not in FORMATS:
-        raise InputError(f"{path}: unknown format of weights; known are {', '.join(FORMATS)}, or a folder")
+        raise InputError(f"{path}: unknown format of weights; must be one of {', '.join(FORMATS)}, or a folder")
     check_regular(file)
     try:
         return FORMATS[file.suffix](file)
     except InputError:
         raise
     except UnpicklingError as error:
-        raise InputError(f"{file} holds more than tensors; it is not opened, as it could run code") from error
-    except Exception as error:  # of a torn file numpy, torch and zipfile raise whatever they stumble on
+        raise InputError(f"{file} holds more than tensors, which could run code: not opened") from error
+    except Exception as error:  # numpy, torch, zipfile raise errors of many types on a damaged file
         raise InputError(f"{file} is not a readable {file.suffix} file of weights: {first_line(error)}") from error
 
 
@@ -52,9 +52,9 @@ def _read_pytorch(path: Path) -> dict[str, Tensor]:
     for wrapper in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
-    named = isinstance(content, dict) and all(isinstance(name, str) for name in content)
-    if not named or not all(isinstance(value, Tensor) for value in content.values()):
-        raise InputError(f"{path} holds no named tensors")
+    is_named = isinstance(content, dict) and all(isinstance(name, str) for name in content)
+    if not is_named or not all(isinstance(value, Tensor) for value in content.values()):
+        raise InputError(f"{path} does not hold named tensors")
     return _from_transformers(content)
 
 
@@ -84,12 +84,12 @@ FORMATS: dict[str, Callable[[Path], dict[str, Tensor]]] = {
 
 
 def _from_jax_vit(arrays: Arrays) -> Iterator[tuple[str, Tensor]]:
-    """A ViT in the layout of 2020, or that of big_vision, whose class token has no position embedding."""
+    """Convert a ViT in the layout of 2020 or of big_vision, whose class token has no position embedding."""
     yield "cls_token", _tensor(arrays["cls"])
     yield "pos_embed", _jax_pos_embed(arrays)
     yield "patch_embed.proj.weight", _tensor(arrays["embedding/kernel"]).permute(3, 2, 0, 1).contiguous()
     yield "patch_embed.proj.bias", _tensor(arrays["embedding/bias"])
-    yield from _pair("norm", arrays, "Transformer/encoder_norm", weight="scale")
+    yield from _pair("norm", arrays, "Transformer/encoder_norm")
     if "head/kernel" in arrays:
         yield "head.weight", _tensor(arrays["head/kernel"]).T.contiguous()
         yield "head.bias", _tensor(arrays["head/bias"])
@@ -105,9 +105,9 @@ def _jax_pos_embed(arrays: Arrays) -> Tensor:
 
 
 def _jax_vit_block(block: str, arrays: Arrays, source: str) -> Iterator[tuple[str, Tensor]]:
-    old = f"{source}/MultiHeadDotProductAttention_1/query/kernel" in arrays
-    attention = f"{source}/" + ("MultiHeadDotProductAttention_1" if old else "MultiHeadDotProductAttention_0")
-    mlp = f"{source}/" + ("MlpBlock_3" if old else "MlpBlock_0")
+    is_old = f"{source}/MultiHeadDotProductAttention_1/query/kernel" in arrays
+    attention = f"{source}/" + ("MultiHeadDotProductAttention_1" if is_old else "MultiHeadDotProductAttention_0")
+    mlp = f"{source}/" + ("MlpBlock_3" if is_old else "MlpBlock_0")
     width = arrays[f"{source}/LayerNorm_0/scale"].shape[0]
     qkv = [_tensor(arrays[f"{attention}/{name}/kernel"]).reshape(width, -1).T for name in ("query", "key", "value")]
     qkv_bias = [_tensor(arrays[f"{attention}/{name}/bias"]).flatten() for name in ("query", "key", "value")]
@@ -115,15 +115,15 @@ def _jax_vit_block(block: str, arrays: Arrays, source: str) -> Iterator[tuple[st
     yield f"{block}.attn.qkv.bias", torch.cat(qkv_bias)
     yield f"{block}.attn.proj.weight", _tensor(arrays[f"{attention}/out/kernel"]).reshape(-1, width).T.contiguous()
     yield f"{block}.attn.proj.bias", _tensor(arrays[f"{attention}/out/bias"])
-    yield from _pair(f"{block}.norm1", arrays, f"{source}/LayerNorm_0", weight="scale")
-    yield from _pair(f"{block}.norm2", arrays, f"{source}/" + ("LayerNorm_2" if old else "LayerNorm_1"), weight="scale")
+    yield from _pair(f"{block}.norm1", arrays, f"{source}/LayerNorm_0")
+    yield from _pair(f"{block}.norm2", arrays, f"{source}/" + ("LayerNorm_2" if is_old else "LayerNorm_1"))
     for number in (0, 1):
         yield f"{block}.mlp.fc{number + 1}.weight", _tensor(arrays[f"{mlp}/Dense_{number}/kernel"]).T.contiguous()
         yield f"{block}.mlp.fc{number + 1}.bias", _tensor(arrays[f"{mlp}/Dense_{number}/bias"])
 
 
 def _from_jax_bit(arrays: Arrays) -> Iterator[tuple[str, Tensor]]:
-    """A BiT ResNet: convolutions HWIO become OIHW."""
+    """Convert a BiT ResNet: convolutions HWIO become OIHW."""
     for name, array in arrays.items():
         target = _bit_name(name.removeprefix("resnet/"))
         if target is not None:
@@ -132,7 +132,7 @@ def _from_jax_bit(arrays: Arrays) -> Iterator[tuple[str, Tensor]]:
 
 
 def _bit_name(name: str) -> str | None:
-    """Timm's name of a BiT array, None for what timm has no place for, as a training step."""
+    """Return timm's name of a BiT array; None for arrays that timm does not have, such as a training step."""
     whole = {
         "root_block/standardized_conv2d/kernel": "stem.conv.weight",
         "group_norm/gamma": "norm.weight",
@@ -143,8 +143,8 @@ def _bit_name(name: str) -> str | None:
     in_unit = re.fullmatch(r"block(\d+)/unit(\d+)/(a|b|c)/(.+)", name)
     if in_unit is None:
         return whole.get(name)
-    block, unit, place, rest = in_unit.groups()
-    number = "abc".index(place) + 1
+    block, unit, letter, rest = in_unit.groups()
+    number = "abc".index(letter) + 1
     leaf = {
         "standardized_conv2d/kernel": f"conv{number}.weight",
         "proj/standardized_conv2d/kernel": "downsample.conv.weight",
@@ -155,7 +155,7 @@ def _bit_name(name: str) -> str | None:
 
 
 def _from_transformers(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Timm's names for those of Hugging Face transformers' ViT; anything else is left as it is."""
+    """Rename the tensors of a ViT of Hugging Face transformers as timm does; leave others unchanged."""
     bare = {name.removeprefix("vit."): tensor for name, tensor in tensors.items()}
     if "embeddings.patch_embeddings.projection.weight" not in bare:
         return tensors
@@ -188,7 +188,7 @@ TRANSFORMERS_NAMES = (
 
 
 def _transformers_name(name: str) -> str | None:
-    """Timm's name, or None for what is put together elsewhere (q, k, v) or has no place (the pooler)."""
+    """Return timm's name; None for q, k, v, which are concatenated elsewhere, and for the pooler."""
     for pattern, target in TRANSFORMERS_NAMES:
         found = re.fullmatch(pattern, name)
         if found:
@@ -196,8 +196,8 @@ def _transformers_name(name: str) -> str | None:
     return None
 
 
-def _pair(target: str, arrays: Arrays, source: str, *, weight: str) -> Iterator[tuple[str, Tensor]]:
-    yield f"{target}.weight", _tensor(arrays[f"{source}/{weight}"])
+def _pair(target: str, arrays: Arrays, source: str) -> Iterator[tuple[str, Tensor]]:
+    yield f"{target}.weight", _tensor(arrays[f"{source}/scale"])
     yield f"{target}.bias", _tensor(arrays[f"{source}/bias"])
 
 

@@ -1,4 +1,4 @@
-"""Where pretrained weights come from: finding and hashing them. Part of planning, so without torch."""
+"""Pretrained weights on this machine: their paths, their digests. Imports no torch, as planning uses it."""
 
 import hashlib
 import os
@@ -17,21 +17,21 @@ HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 def find_weights(model: ModelConfig) -> Path | None:
-    """The file or folder that `model` starts from; None where it starts from scratch.
+    """Return the file or folder of a model's pretrained weights; None if it starts from scratch.
 
-    Looked for, in this order: what `model.weights` names; by the model's name, or the name that its
-    publisher gave the file, in the folder of REVIT_WEIGHTS_DIR; in the package; in Hugging Face's cache.
+    Searched in this order: `model.weights`; a file with the name of the model, or its published name, in the folder
+    REVIT_WEIGHTS_DIR; the same in the package; the cache of Hugging Face.
 
     Raises:
-        MissingInputError: there are none; says where they were looked for.
-        InputError: `model.weights` names no file.
+        MissingInputError: the weights were not found.
+        InputError: `model.weights` does not exist.
     """
     if not model.pretrained:
         return None
     try:
         return _find(model)
-    except OSError as error:  # a name that is too long, a folder that may not be looked into
-        raise InputError(f"weights of {short_repr(model.name)} cannot be looked for: {error.strerror}") from error
+    except OSError as error:  # a name that is too long, a folder without permission
+        raise InputError(f"weights of {short_repr(model.name)} cannot be searched for: {error.strerror}") from error
 
 
 def _find(model: ModelConfig) -> Path:
@@ -57,7 +57,7 @@ def _find(model: ModelConfig) -> Path:
 
 
 def hub_repo(name: str) -> str | None:
-    """The Hugging Face repository of a model's weights; None for those that the project ships or has not."""
+    """Return the Hugging Face repository of a model's weights; None for weights in the package, and without weights."""
     spec = MODELS.get(name)
     if spec is None:
         return f"timm/{name}"
@@ -82,7 +82,7 @@ def weights_digest(path: Path | None) -> str | None:
 
 
 def use_weights_dir(folder: Path | None) -> None:
-    """Look for weights in this folder from now on; None changes nothing."""
+    """Search this folder for weights from now on; None changes nothing."""
     if folder is not None:
         os.environ[WEIGHTS_DIR_VARIABLE] = str(expand_path(folder))
 
@@ -107,7 +107,7 @@ def _in_hub_cache(name: str) -> Path | None:
     for file in HUB_FILES:
         try:
             found = try_to_load_from_cache(repo, file)
-        except HFValidationError:  # no repository can be called so
+        except HFValidationError:  # not a valid repository name
             return None
         if isinstance(found, str):
             return Path(found)

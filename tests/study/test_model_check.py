@@ -22,9 +22,9 @@ def space_of(*names: str, resolution: int = 224) -> SearchSpace:
 
 
 def test_a_misspelt_model_is_named_with_those_that_are_close() -> None:
-    with pytest.raises(InputError, match="'swin_tiny_patch4_windw7_224': no such model; close are swin_tiny_patch4"):
+    with pytest.raises(InputError, match="'swin_tiny_patch4_windw7_224': no such model; closest: swin_tiny_patch4"):
         check_names(space_of("vit_nano", "swin_tiny_patch4_windw7_224"))
-    with pytest.raises(InputError, match=r"no such model; close are .*window7_224\.ms_in22k"):
+    with pytest.raises(InputError, match=r"no such model; closest: .*window7_224\.ms_in22k"):
         check_names(space_of(f"{SWIN}.ms_in22"))
     check_names(space_of("vit_nano", SWIN, f"{SWIN}.ms_in22k", "vit_base_patch16_224_in21k"))
 
@@ -80,5 +80,5 @@ def test_list_shows_a_misspelt_model_and_goes_on(
     sys.modules.pop("search_spaces.asks", None)
     shown = capsys.readouterr().out
     assert stop.value.code == 0
-    assert "model.name = 'resnet18x': no such model; close are resnet18" in shown
+    assert "model.name = 'resnet18x': no such model; closest: resnet18" in shown
     assert "quickstart" in shown

@@ -102,7 +102,7 @@ def open_image(source: Path | BytesIO) -> "PilImage":
     try:
         return Image.open(source, formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise ValueError(f"it is none of {', '.join(FORMATS)}") from error
+        raise ValueError(f"its format is not one of {', '.join(FORMATS)}") from error
 
 
 @contextmanager

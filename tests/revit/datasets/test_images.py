@@ -118,9 +118,9 @@ def test_only_formats_of_images_are_opened_whatever_a_file_is_called(tmp_path: P
     path.write_bytes(EPS)
     with Image.open(path) as known:
         assert known.format == "EPS"
-    with pytest.raises(InputError, match=r"innocent cannot be decoded: it is none of JPEG, PNG, BMP, GIF, TIFF, WEBP$"):
+    with pytest.raises(InputError, match=r"innocent cannot be decoded: its format is not one of JPEG, PNG, .*, WEBP$"):
         decode_image(EPS, "innocent")
-    with pytest.raises(ValueError, match="it is none of"):
+    with pytest.raises(ValueError, match="its format is not one of"):
         open_image(path)
 
 

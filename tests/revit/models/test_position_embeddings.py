@@ -6,7 +6,7 @@ from timm.layers import resample_abs_pos_embed
 from transformers import ViTConfig, ViTModel
 
 from revit.errors import InputError
-from revit.models.position_embeddings import RESIZES, resize_pos_embed
+from revit.models.position_embeddings import RESIZE_METHODS, resize_pos_embed
 
 WIDTH = 24
 
@@ -45,32 +45,34 @@ def by_transformers(table: torch.Tensor, side: int) -> torch.Tensor:
 ORACLES = {"timm": by_timm, "jax": by_jax, "hf": by_transformers}
 
 
-@pytest.mark.parametrize("how", RESIZES)
+@pytest.mark.parametrize("method", RESIZE_METHODS)
 @pytest.mark.parametrize("side", [4, 8, 24, 32])
-def test_each_resize_is_its_public_implementation(how: str, side: int) -> None:
+def test_each_resize_is_its_public_implementation(method: str, side: int) -> None:
     table = smooth_table()
-    ours = resize_pos_embed(table, side * side, num_prefix=1, how=how)
-    torch.testing.assert_close(ours, ORACLES[how](table, side), atol=1e-5, rtol=0)
+    ours = resize_pos_embed(table, side * side, num_prefix=1, method=method)
+    torch.testing.assert_close(ours, ORACLES[method](table, side), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("side", [4, 24])
 def test_the_three_differ(side: int) -> None:
-    one, two, three = (resize_pos_embed(smooth_table(), side * side, num_prefix=1, how=how) for how in RESIZES)
+    one, two, three = (
+        resize_pos_embed(smooth_table(), side * side, num_prefix=1, method=method) for method in RESIZE_METHODS
+    )
     for a, b in ((one, two), (two, three), (one, three)):
         assert (a - b).norm() / b.norm() > 0.005
 
 
-@pytest.mark.parametrize("how", RESIZES)
-def test_a_grid_that_fits_is_returned_as_it_is_and_the_class_token_never_changes(how: str) -> None:
+@pytest.mark.parametrize("method", RESIZE_METHODS)
+def test_a_grid_that_fits_is_returned_as_it_is_and_the_class_token_never_changes(method: str) -> None:
     table = smooth_table()
-    assert resize_pos_embed(table, 196, num_prefix=1, how=how) is table
-    resized = resize_pos_embed(table, 64, num_prefix=1, how=how)
+    assert resize_pos_embed(table, 196, num_prefix=1, method=method) is table
+    resized = resize_pos_embed(table, 64, num_prefix=1, method=method)
     assert resized.shape == (1, 65, WIDTH)
     assert torch.equal(resized[:, :1], table[:, :1])
     constant = torch.ones(1, 197, WIDTH)
-    torch.testing.assert_close(resize_pos_embed(constant, 64, num_prefix=1, how=how), torch.ones(1, 65, WIDTH))
+    torch.testing.assert_close(resize_pos_embed(constant, 64, num_prefix=1, method=method), torch.ones(1, 65, WIDTH))
 
 
 def test_a_grid_that_is_not_square_is_refused() -> None:
     with pytest.raises(InputError, match="of 195 patches is not a square grid"):
-        resize_pos_embed(smooth_table()[:, :-1], 64, num_prefix=1, how="timm")
+        resize_pos_embed(smooth_table()[:, :-1], 64, num_prefix=1, method="timm")

@@ -262,10 +262,10 @@ def test_files_that_are_something_else(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="neither a ViT nor a BiT"):
         read_checkpoint(tmp_path / "other.npz")
     torch.save([1, 2], tmp_path / "list.pt")
-    with pytest.raises(InputError, match="holds no named tensors"):
+    with pytest.raises(InputError, match="does not hold named tensors"):
         read_checkpoint(tmp_path / "list.pt")
     (tmp_path / "model.h5").write_text("")
-    with pytest.raises(InputError, match=r"unknown format of weights; known are \.npz"):
+    with pytest.raises(InputError, match=r"unknown format of weights; must be one of \.npz"):
         read_checkpoint(tmp_path / "model.h5")
     (tmp_path / "folder").mkdir()
     with pytest.raises(InputError, match=r"not a readable \.safetensors file"):
