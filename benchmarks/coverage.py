@@ -1,13 +1,13 @@
-"""How often intervals cover, verdicts are false, and a stated power is reached: in simulated studies.
+"""Simulated studies: coverage of intervals, rate of false verdicts, calibration of power.
 
     python -m benchmarks.coverage                    2,000 studies per setting, two hours on a CPU core
     python -m benchmarks.coverage --studies 100      fewer
     python -m benchmarks.coverage power              one of the three tables
 
-Seeds and test images are both random, and the images are shared by all trials of a study. An image is hard to all
-trials, to one cell, or to one trial: a trial gets it right where the sum of the three, a standard normal number, is
-below a threshold, which gives the trial its accuracy on new images. It fails where a limit is not kept, three standard
-errors of the simulation aside.
+Seeds and test images are both random, and all trials of a study share the images. The difficulty of an image is a
+standard normal number, the sum of three parts: for all trials, for one cell, for one trial. A trial classifies it
+correctly if the sum is below a threshold, which sets the trial's accuracy on new images. The command fails if a limit
+is exceeded by more than three standard errors of the simulation.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from study.analysis.power import MAX_SEEDS
 
 Bools = NDArray[np.bool_]
 Cells = Mapping[tuple[int, int], float]
-"""Accuracy of each cell, less .9, by its values on two axes: arm and level."""
+"""Accuracy of each cell, minus 0.9, by its values on two axes: arm and level."""
 
 BASE = 0.9
 MIN_COVERAGE, MAX_FALSE, MAX_POWER_GAP = 0.94, 0.05, 0.08
@@ -39,7 +39,7 @@ NUMS_TEST, NUMS_SEEDS = (40, 600, 10_000), (1, 2, 3, 5)
 
 @dataclass(frozen=True)
 class Agreement:
-    """How much trials of one cell agree.
+    """Agreement between the trials of one cell.
 
     Attributes:
         seed_sd: standard deviation of their accuracies on new images (share).
@@ -55,7 +55,7 @@ AGREEMENTS = {"tight": Agreement(0.002, 0.95), "wide": Agreement(0.03, 0.7), "li
 
 @dataclass(frozen=True)
 class Images:
-    """A dataset's test images as the cells of a study find them; any number of seeds can be tested on them."""
+    """Test images of a dataset, with their difficulty for each cell of a study."""
 
     expected: NDArray[np.float64]
     difficulty: NDArray[np.float32]
@@ -69,14 +69,14 @@ class Images:
         num_test: int,
         agreement: Agreement,
     ) -> "Images":
-        """Draw images; `expected` is each cell's accuracy on new images, averaged over seeds."""
+        """Draw images. `expected` is each cell's accuracy on new images, averaged over seeds."""
         to_all, to_cell = math.sqrt(0.8 * agreement.common), math.sqrt(0.2 * agreement.common)
         difficulty = to_all * rng.standard_normal(num_test, np.float32)
         difficulty = difficulty + to_cell * rng.standard_normal((len(expected), num_test), np.float32)
         return cls(np.asarray(expected), difficulty, agreement)
 
     def test(self, rng: np.random.Generator, num_seeds: int) -> tuple[Bools, NDArray[np.float64]]:
-        """Train and test each cell with seeds: which images are right (C, S, n), accuracies on new images (C, S)."""
+        """Simulate seeds of each cell: which images are correct (C, S, n), accuracies on new images (C, S)."""
         deviations = self.agreement.seed_sd * rng.standard_normal((len(self.expected), num_seeds))
         accuracy = np.clip(self.expected[:, None] + deviations, 0.001, 0.999)
         own = rng.standard_normal((*accuracy.shape, self.difficulty.shape[-1]), np.float32)
@@ -85,7 +85,7 @@ class Images:
 
 
 def mean_accuracy(expected: float, agreement: Agreement) -> float:
-    """Return a cell's accuracy on new images over all seeds: no seed's is above .999."""
+    """Return a cell's accuracy on new images, averaged over seeds clipped to 0.001 and 0.999."""
     tails = (np.arange(10_000) + 0.5) / 10_000
     return float(np.clip(expected + agreement.seed_sd * special.ndtri(tails), 0.001, 0.999).mean())
 
@@ -96,14 +96,14 @@ ACCURACIES = (0.95, 0.9, 0.8, 0.6)
 
 
 def coverage(rng: np.random.Generator, agreement: Agreement, num_test: int, num_seeds: int, num_studies: int) -> float:
-    """Return how often the interval of a cell covers its accuracy on new images: over seeds, or of its one seed.
+    """Return the coverage of the cell whose interval covers least.
 
-    Of the cell whose interval covers least.
+    An interval must cover the accuracy on new images: averaged over seeds, or that of its one seed.
     """
     covered = []
     for _ in range(num_studies):
-        right, accuracy = Images.draw(rng, ACCURACIES, num_test, agreement).test(rng, num_seeds)
-        measured = right.mean(-1)
+        correct, accuracy = Images.draw(rng, ACCURACIES, num_test, agreement).test(rng, num_seeds)
+        measured = correct.mean(-1)
         prior = median_variance(measured)
         intervals = [cell_interval(by_seed, num_test, prior) for by_seed in measured]
         truth = accuracy[:, 0] if num_seeds == 1 else [mean_accuracy(each, agreement) for each in ACCURACIES]
@@ -111,7 +111,7 @@ def coverage(rng: np.random.Generator, agreement: Agreement, num_test: int, num_
     return float(np.mean(covered, axis=0).min())
 
 
-# Verdicts: studies of one claim of each kind
+# Verdicts: studies with one claim of each kind
 
 MARGIN = 0.02
 CLAIMS: tuple[Claim, ...] = (
@@ -134,7 +134,7 @@ NULL: Mapping[str, Cells] = {
     "no difference": {(0, 0): -MARGIN / 2, (1, 0): 0.0, (2, 0): MARGIN / 2},
     "matches": {(0, 0): MARGIN, (1, 0): -0.02},
 }
-"""No claim is so, nor its contrary: at the edge of the bounds that a claim has."""
+"""Effects at the bounds of each claim, where neither the claim nor its opposite is true."""
 
 
 def study(
@@ -144,10 +144,10 @@ def study(
     rows: list[tuple[Any, ...]] = []
     for dataset, cells in truth.items():
         expected = [BASE + each for each in cells.values()]
-        right, _ = Images.draw(rng, expected, num_test, agreement).test(rng, num_seeds)
+        correct, _ = Images.draw(rng, expected, num_test, agreement).test(rng, num_seeds)
         prior = variance_elsewhere(rng, agreement, num_test) if num_seeds == 1 else None
         rows += [
-            (dataset, *cell, seed, right[c, seed].mean(), num_test, right[c, seed], prior)
+            (dataset, *cell, seed, correct[c, seed].mean(), num_test, correct[c, seed], prior)
             for c, cell in enumerate(cells)
             for seed in range(num_seeds)
         ]
@@ -156,8 +156,8 @@ def study(
 
 def variance_elsewhere(rng: np.random.Generator, agreement: Agreement, num_test: int) -> VarianceEstimate | None:
     """Estimate the variance between seeds from four other cells of three seeds each."""
-    right, _ = Images.draw(rng, [BASE] * 4, num_test, agreement).test(rng, 3)
-    return pooled_variance(right.mean(-1))
+    correct, _ = Images.draw(rng, [BASE] * 4, num_test, agreement).test(rng, 3)
+    return pooled_variance(correct.mean(-1))
 
 
 MEASURED = ("test_accuracy", "num_test", "correct", "prior_variance")
@@ -166,7 +166,7 @@ MEASURED = ("test_accuracy", "num_test", "correct", "prior_variance")
 def false_verdicts(
     rng: np.random.Generator, agreement: Agreement, num_test: int, num_seeds: int, num_studies: int
 ) -> float:
-    """Return the share of studies with a false verdict, all of their claims being at the edge of true and false."""
+    """Return the share of studies with a false verdict, with all effects at the bounds of their claims."""
     found = [evaluate_claims(CLAIMS, study(rng, NULL, agreement, num_test, num_seeds)) for _ in range(num_studies)]
     return float(np.mean([any(each.verdict != "inconclusive" for each in results) for results in found]))
 
@@ -183,7 +183,7 @@ PLANNED: tuple[Claim, ...] = (
 
 @dataclass(frozen=True)
 class Power:
-    """What was stated of claims that a pilot left inconclusive, and how many of them came to a verdict (shares)."""
+    """Power stated for claims that a pilot left inconclusive, with the share of them that came to a verdict."""
 
     num_claims: int
     stated: float
@@ -191,29 +191,31 @@ class Power:
 
 
 def power(rng: np.random.Generator, agreement: Agreement, num_test: int, num_studies: int) -> tuple[Power, Power]:
-    """Return the power of the seeds that would decide a claim, and of the most seeds, where no number would.
+    """Return the power of the required seeds, and of MAX_SEEDS for claims that require more.
 
-    Effects are drawn anew for each study, as wide as what a pilot can tell apart.
+    Effects are drawn anew for each study, with a scale that a pilot can just resolve.
     """
     found: dict[bool, list[tuple[float, bool]]] = {True: [], False: []}
     scale = math.sqrt(4 * agreement.seed_sd**2 / PILOT + 4 * BASE * (1 - BASE) / num_test)
     for _ in range(num_studies):
         expected = list(np.clip(BASE + scale * rng.standard_normal(4), 0.6, 0.99))
         images = Images.draw(rng, expected, num_test, agreement)
-        right, _ = images.test(rng, PILOT)
-        for place, pilot in enumerate(evaluate_claims(PLANNED, _frame(right))):
+        correct, _ = images.test(rng, PILOT)
+        for index, pilot in enumerate(evaluate_claims(PLANNED, _frame(correct))):
             if pilot.power is not None:
                 more, _ = images.test(rng, (pilot.required_seeds or MAX_SEEDS) - PILOT)
-                later = evaluate_claims(PLANNED, _frame(np.concatenate([right, more], axis=1)))[place]
+                later = evaluate_claims(PLANNED, _frame(np.concatenate([correct, more], axis=1)))[index]
                 found[pilot.required_seeds is not None].append((pilot.power, later.verdict != "inconclusive"))
-    enough, too_few = (Power(len(each), *map(float, np.mean(each, axis=0))) for each in (found[True], found[False]))
-    return enough, too_few
+    up_to_max, above_max = (
+        Power(len(each), *map(float, np.mean(each, axis=0))) for each in (found[True], found[False])
+    )
+    return up_to_max, above_max
 
 
-def _frame(right: Bools) -> pd.DataFrame:
+def _frame(correct: Bools) -> pd.DataFrame:
     rows = [
         (arm, seed, images.mean(), len(images), images, None)
-        for arm, by_seed in enumerate(right)
+        for arm, by_seed in enumerate(correct)
         for seed, images in enumerate(by_seed)
     ]
     return pd.DataFrame(rows, columns=["arm", "seed", *MEASURED])
@@ -223,7 +225,7 @@ def _frame(right: Bools) -> pd.DataFrame:
 
 
 def by_seeds(measure: Callable[..., float], num_studies: int) -> Iterator[tuple[str, list[float]]]:
-    """Measure every setting: agreement and number of images, then a share by number of seeds."""
+    """Yield the start of a row per agreement and number of images, with a share per number of seeds."""
     for (name, agreement), num_test in itertools.product(AGREEMENTS.items(), NUMS_TEST):
         rng = np.random.default_rng(0)
         yield (
@@ -233,7 +235,7 @@ def by_seeds(measure: Callable[..., float], num_studies: int) -> Iterator[tuple[
 
 
 def print_by_seeds(title: str, measure: Callable[..., float], num_studies: int) -> list[float]:
-    """Print a table of shares by number of seeds, and return them."""
+    """Print a table of shares by number of seeds; return the shares."""
     columns = " | ".join("1 seed" if each == 1 else f"{each} seeds" for each in NUMS_SEEDS)
     print(f"\n{title}\n\n| agreement | test images | {columns} |\n|{'---|' * (2 + len(NUMS_SEEDS))}")
     found = []
@@ -244,26 +246,26 @@ def print_by_seeds(title: str, measure: Callable[..., float], num_studies: int) 
 
 
 def print_power(num_studies: int) -> list[float]:
-    """Print a table of stated and reached power, and return by how much they differ beyond noise."""
-    columns = "| agreement | test images | said | claims | stated | reached |"
+    """Print a table of stated and reached power; return their differences beyond noise."""
+    columns = "| agreement | test images | required seeds | claims | stated | reached |"
     print(f"\nPower, %: stated by {PILOT} seeds, and reached by seeds added to them\n\n{columns}\n|{'---|' * 6}")
     gaps = []
     for (name, agreement), num_test in itertools.product(AGREEMENTS.items(), NUMS_TEST):
         measured = power(np.random.default_rng(0), agreement, num_test, num_studies)
-        for said, each in zip(("N seeds would", f"{MAX_SEEDS} seeds may"), measured, strict=True):
+        for required, each in zip((f"up to {MAX_SEEDS}", f"> {MAX_SEEDS}"), measured, strict=True):
             shares = f"{100 * each.stated:.1f} | {100 * each.reached:.1f}"
-            print(f"| {name} | {num_test:,} | {said} | {each.num_claims} | {shares} |", flush=True)
+            print(f"| {name} | {num_test:,} | {required} | {each.num_claims} | {shares} |", flush=True)
             gaps.append(abs(each.stated - each.reached) - noise(each.stated, each.num_claims))
     return gaps
 
 
 def noise(share: float, count: int) -> float:
-    """Return three standard errors of a share of so many."""
+    """Return three standard errors of a share."""
     return 3 * math.sqrt(share * (1 - share) / count)
 
 
-def is_kept(table: str, num_studies: int) -> bool:
-    """Print a table; return whether all of it is within its limit."""
+def is_within_limit(table: str, num_studies: int) -> bool:
+    """Print a table; return whether all its shares are within their limit."""
     match table:
         case "intervals":
             title = "Intervals of a cell that cover its accuracy on new images, %"
@@ -279,13 +281,13 @@ TABLES = ("intervals", "verdicts", "power")
 
 
 def main() -> None:
-    """Print the tables that are asked for; fail where one is beyond its limit."""
+    """Print the requested tables; fail if one exceeds its limit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", choices=[*TABLES, "all"], nargs="?", default="all")
     parser.add_argument("--studies", type=int, default=2000, help="simulated studies per setting")
-    asked = parser.parse_args()
-    kept = [is_kept(table, asked.studies) for table in TABLES if asked.table in (table, "all")]
-    sys.exit(0 if all(kept) else "a limit is not kept")
+    arguments = parser.parse_args()
+    passed = [is_within_limit(table, arguments.studies) for table in TABLES if arguments.table in (table, "all")]
+    sys.exit(0 if all(passed) else "a limit is exceeded")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Simulated studies, few of them; at length: python -m pytest tests/benchmarks/test_coverage.py -m long."""
+"""A few simulated studies; all of them: python -m pytest tests/benchmarks/test_coverage.py -m long."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ from benchmarks.coverage import (
     Images,
     coverage,
     false_verdicts,
-    is_kept,
+    is_within_limit,
     noise,
     power,
     study,
@@ -32,24 +32,24 @@ LARGE: Mapping[str, Cells] = {
     "no difference": {(arm, 0): 0.2 * (arm == 1) - 0.2 for arm in range(3)},
     "matches": {(0, 0): 0.0, (1, 0): -0.22},
 }
-"""Every claim is so by far, but the last two: their contraries are."""
+"""Effects far beyond the bounds: all claims are true except the last two."""
 
 
 @pytest.mark.parametrize("name", AGREEMENTS)
-def test_simulated_trials_are_as_accurate_and_as_much_alike_as_they_should_be(name: str) -> None:
+def test_simulated_trials_have_the_accuracy_and_agreement_of_their_setting(name: str) -> None:
     agreement = AGREEMENTS[name]
     rng = np.random.default_rng(0)
-    right, accuracy = Images.draw(rng, [0.9, 0.6], 100_000, agreement).test(rng, 8)
-    assert right.mean(-1) == pytest.approx(accuracy, abs=0.01)
+    correct, accuracy = Images.draw(rng, [0.9, 0.6], 100_000, agreement).test(rng, 8)
+    assert correct.mean(-1) == pytest.approx(accuracy, abs=0.01)
     assert accuracy.mean(1) == pytest.approx([0.9, 0.6], abs=2 * agreement.seed_sd)
-    alike = (right[1, 0] == right[1, 1]).mean()
-    assert {"tight": 0.85, "wide": 0.7, "little": 0.5}[name] < alike < {"tight": 1, "wide": 0.85, "little": 0.65}[name]
+    agreed = (correct[1, 0] == correct[1, 1]).mean()
+    assert {"tight": 0.85, "wide": 0.7, "little": 0.5}[name] < agreed < {"tight": 1, "wide": 0.85, "little": 0.65}[name]
 
 
 @pytest.mark.parametrize("num_seeds", [1, 2, 3, 5])
 @pytest.mark.parametrize(("name", "num_test"), [("tight", 40), ("tight", 600), ("wide", 600), ("little", 40)])
 def test_intervals_cover_the_accuracy_on_new_images(name: str, num_test: int, num_seeds: int) -> None:
-    """Student's t over seeds alone covers 46 % with five tight seeds; of three on 40 images, 14 % have no width."""
+    """Student's t over seeds alone covers 46 % with five tight seeds; with three on 40 images, 14 % have no width."""
     covered = coverage(np.random.default_rng(0), AGREEMENTS[name], num_test, num_seeds, num_studies=200)
     assert covered >= MIN_COVERAGE - noise(MIN_COVERAGE, 200)
 
@@ -68,16 +68,16 @@ def test_power_is_as_stated() -> None:
 
 @pytest.mark.parametrize("num_seeds", [1, 3])
 def test_a_large_true_difference_is_found(num_seeds: int) -> None:
-    """Each claim in 80 of 100 studies, and in none the wrong way."""
+    """Each claim in 80 % of the studies, and in none with the opposite verdict."""
     rng = np.random.default_rng(0)
     found = [
         [each.verdict for each in evaluate_claims(CLAIMS, study(rng, LARGE, AGREEMENTS["little"], 600, num_seeds))]
         for _ in range(40)
     ]
-    right = ["supported"] * 5 + ["contradicted"] * 2
-    assert (np.array(found) == right).mean(0).min() >= 0.8
+    truth = ["supported"] * 5 + ["contradicted"] * 2
+    assert (np.array(found) == truth).mean(0).min() >= 0.8
     assert all(
-        verdict in (expected, "inconclusive") for each in found for verdict, expected in zip(each, right, strict=True)
+        verdict in (expected, "inconclusive") for each in found for verdict, expected in zip(each, truth, strict=True)
     )
 
 
@@ -85,4 +85,4 @@ def test_a_large_true_difference_is_found(num_seeds: int) -> None:
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("table", TABLES)
 def test_all_settings_at_length(table: str) -> None:
-    assert is_kept(table, 2000)
+    assert is_within_limit(table, 2000)

@@ -1,4 +1,4 @@
-"""The benchmark's study, smaller: what a report reads and writes as trials come to be more."""
+"""Growth of a report with its trials, measured on the benchmark's study with few seeds."""
 
 from collections import Counter
 from functools import partial
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Folders:
-    """Of a store that has the whole study, of two seeds."""
+    """A store with the whole study, two seeds per cell."""
     root = tmp_path_factory.mktemp("made_up")
     folders = Folders(store=root / "mlruns", data=root, cache=cache_dir)
     plan, _ = write_study(SPACE, (0, 1), folders)
@@ -32,8 +32,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> Folder
     return folders
 
 
-class Counted:
-    """A client of MLflow, and how often each of its methods was called."""
+class CountingClient:
+    """A client of MLflow that counts the calls of each method."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
@@ -45,17 +45,17 @@ class Counted:
 
 
 def report(folders: Folders, seeds: tuple[int, ...], to: Path) -> tuple[Counter[str], int]:
-    """Calls of MLflow that a report of these seeds makes, and bytes that it has."""
+    """Return the MLflow calls of a report of these seeds, and its size in bytes."""
     ledger = Ledger(folders.store)
     records = ledger.trials()
     plan = make_plan(SPACE, seeds, folders, records)
-    client = ledger._client = Counted(ledger._client)
+    client = ledger._client = CountingClient(ledger._client)
     judged = claim_verdicts(plan, records, partial(read_correct, ledger))
     write_report(plan, ledger, to, "", judged)
     return client.calls, sum(path.stat().st_size for path in to.rglob("*") if path.is_file())
 
 
-def test_more_trials_make_a_report_neither_ask_mlflow_more_nor_much_larger(folders: Folders, tmp_path: Path) -> None:
+def test_more_trials_add_no_calls_of_mlflow_and_few_bytes(folders: Folders, tmp_path: Path) -> None:
     calls, num_bytes = report(folders, (0,), tmp_path / "one")
     more_calls, more_bytes = report(folders, (0, 1), tmp_path / "two")
     curves = 2 * (MAX_CURVES - NUM_CELLS)

@@ -1,3 +1,5 @@
+"""Analysis of variance, compared with scipy, statsmodels or sums of squares by hand."""
+
 import itertools
 
 import numpy as np
@@ -7,14 +9,14 @@ import statsmodels.formula.api as smf
 from scipy import stats
 from statsmodels.stats.oneway import confint_noncentrality
 
-from study.analysis import anova as factors
+from study.analysis import anova as anova_module
 from study.analysis.anova import adjusted_means, anova, effect_interval, effect_size
 
 NUM_SEEDS = 4
 
 
 def grid(effect_of: dict[str, float], noise: float = 0.01, seed: int = 0) -> pd.DataFrame:
-    """A full crossing of two values of a and three of b, with the stated effects on accuracy."""
+    """Return a full grid of two values of a and three of b, with these effects on accuracy."""
     rng = np.random.default_rng(seed)
     rows = []
     for a, b, s in itertools.product(("sgd", "adam"), (8, 16, 28), range(NUM_SEEDS)):
@@ -24,7 +26,7 @@ def grid(effect_of: dict[str, float], noise: float = 0.01, seed: int = 0) -> pd.
     return pd.DataFrame(rows, columns=["a", "b", "seed", "test_accuracy"])
 
 
-def test_one_factor_is_scipys_one_way_analysis() -> None:
+def test_one_factor_is_the_one_way_anova_of_scipy() -> None:
     frame = grid({"b": 0.02})
     [row] = anova(frame, ["b"]).itertuples()
     groups = [part["test_accuracy"] for _, part in frame.groupby("b")]
@@ -33,7 +35,7 @@ def test_one_factor_is_scipys_one_way_analysis() -> None:
     assert row.df == 2
 
 
-def test_a_balanced_grid_is_the_sums_of_squares_by_hand() -> None:
+def test_a_balanced_grid_has_the_sums_of_squares_computed_by_hand() -> None:
     frame = grid({"a": 0.03, "b": 0.02, "a x b": 0.03})
     y = 100 * frame["test_accuracy"]
     mean = y.mean()
@@ -57,7 +59,7 @@ def test_a_balanced_grid_is_the_sums_of_squares_by_hand() -> None:
 
 
 def test_the_interval_of_an_effect_covers_it() -> None:
-    """One-way with three groups of eight and a known noncentrality: 95 of 100 intervals hold the true effect."""
+    """95 % of the intervals cover the true effect, in three groups of eight with a known noncentrality."""
     rng = np.random.default_rng(0)
     means, per_group = np.array([0.0, 0.5, 1.0]), 8
     noncentrality = per_group * ((means - means.mean()) ** 2).sum()
@@ -69,15 +71,15 @@ def test_the_interval_of_an_effect_covers_it() -> None:
     assert np.mean(held) == pytest.approx(0.95, abs=3 * np.sqrt(0.95 * 0.05 / 400))
 
 
-def test_an_interval_ends_where_the_statistic_would_be_a_surprise() -> None:
-    """The F that 2.5 % of studies of 12 trials with noncentrality 10 exceed gives 10 as the low end, and vice versa."""
+def test_an_interval_ends_where_the_statistic_is_a_quantile_of_the_noncentral_f() -> None:
+    """The F that 2.5 % of studies with noncentrality 10 exceed gives 10 as the low end, and vice versa."""
     low, _ = effect_interval(stats.ncf.ppf(0.975, 2, 9, 10), 2, 9, 12)
     _, high = effect_interval(stats.ncf.ppf(0.025, 2, 9, 10), 2, 9, 12)
     assert (low, high) == pytest.approx((10 / 22, 10 / 22))
 
 
-def test_an_effect_is_the_share_of_variance_that_group_means_show_and_its_interval_statsmodels() -> None:
-    """How far the three means spread, less how far chance spreads means of eight, beside the variance within."""
+def test_an_effect_is_the_share_of_variance_between_group_means() -> None:
+    """The share is the variance of the means, minus that of chance, over the sum with the variance within groups."""
     frame = grid({"b": 0.02}, noise=0.02)
     [row] = anova(frame, ["b"]).itertuples()
     groups = frame.groupby("b")["test_accuracy"]
@@ -89,7 +91,7 @@ def test_an_effect_is_the_share_of_variance_that_group_means_show_and_its_interv
 
 
 @pytest.mark.parametrize(("f", "df", "df_within"), [(0.2, 1, 40), (1, 3, 8), (4, 2, 21), (9, 1, 64), (30, 6, 12)])
-def test_an_interval_is_of_statsmodels_noncentralities(f: float, df: int, df_within: int) -> None:
+def test_an_interval_has_the_noncentralities_of_statsmodels(f: float, df: int, df_within: int) -> None:
     noncentralities = np.maximum(confint_noncentrality(f, (df, df_within)), 0)
     expected = noncentralities / (noncentralities + 100)
     assert effect_interval(f, df, df_within, 100) == pytest.approx(expected, rel=2e-3, abs=1e-6)
@@ -98,7 +100,7 @@ def test_an_interval_is_of_statsmodels_noncentralities(f: float, df: int, df_wit
 @pytest.mark.parametrize("df", [1, 2, 3, 6, 12])
 @pytest.mark.parametrize("df_within", [1, 2, 5, 20, 100, 1000])
 def test_an_effect_lies_within_its_interval(df: int, df_within: int) -> None:
-    """However weak or strong; at its end where it is 0. Partial eta squared did not."""
+    """This holds for any F. An effect of 0 is at the low end. Partial eta squared lies outside."""
     for f in (0.0, 1e-6, 0.01, 0.1, 0.5, 0.9, 1.0, 1.001, 1.1, 1.5, 2, 3, 5, 10, 100, 1e3, 0.99e4, 1.01e4, 1e6, 1e9):
         for num_trials in (df + df_within + 1, 3 * (df + df_within + 1)):
             effect, (low, high) = effect_size(f, df, num_trials), effect_interval(f, df, df_within, num_trials)
@@ -107,7 +109,7 @@ def test_an_effect_lies_within_its_interval(df: int, df_within: int) -> None:
             assert low < effect < high or effect == low == 0
 
 
-def test_an_uneven_grid_is_judged_by_what_each_factor_adds() -> None:
+def test_in_an_uneven_grid_a_factor_has_the_squares_that_it_adds() -> None:
     uneven = grid({"a": 0.03, "b": 0.02}).iloc[[*range(9), *range(12, 24)]]
     table = anova(uneven, ["a", "b"]).set_index("term")
     percent = uneven.assign(y=100 * uneven["test_accuracy"])
@@ -117,7 +119,7 @@ def test_an_uneven_grid_is_judged_by_what_each_factor_adds() -> None:
     assert table.loc["b", "sum_sq"] == pytest.approx(without_b.ssr - both.ssr)
 
 
-def test_a_hole_in_the_grid_takes_its_interaction_away_and_nothing_else() -> None:
+def test_a_hole_in_the_grid_removes_only_its_interaction() -> None:
     frame = grid({"a": 0.05, "b": 0.02})
     holed = frame[~((frame["a"] == "adam") & (frame["b"] == 28))]
     assert set(anova(holed, ["a", "b"])["term"]) == {"a", "b"}
@@ -129,25 +131,25 @@ def test_none_is_a_value_like_any_other() -> None:
     pd.testing.assert_frame_equal(anova(renamed, ["a", "b"]), anova(frame, ["a", "b"]))
 
 
-def test_results_without_chance_tell_nothing_and_with_hardly_any_tell_all() -> None:
+def test_results_without_variance_within_cells_have_no_effects() -> None:
     assert anova(grid({"a": 0.03}, noise=0), ["a", "b"]).empty
     strongest = anova(grid({"a": 0.3}, noise=1e-6), ["a", "b"]).iloc[0]
     assert (strongest["term"], strongest["high"]) == ("a", pytest.approx(1))
     assert 0.999 < strongest["low"] < 1
 
 
-def test_the_interval_of_a_strong_effect_goes_on_smoothly(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_approximation_for_strong_effects_is_continuous(monkeypatch: pytest.MonkeyPatch) -> None:
     near = effect_interval(9000, 2, 18, 21)
-    monkeypatch.setattr(factors, "MAX_NONCENTRAL_F", 1000)
+    monkeypatch.setattr(anova_module, "MAX_NONCENTRAL_F", 1000)
     assert effect_interval(9000, 2, 18, 21) == pytest.approx(near, rel=1e-4)
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2])
-def test_too_few_trials_tell_nothing(rows: int) -> None:
+def test_too_few_trials_have_no_effects(rows: int) -> None:
     assert anova(grid({})[:rows], ["a", "b"]).empty
 
 
-def test_an_axis_of_one_value_and_equal_results_tell_nothing() -> None:
+def test_an_axis_of_one_value_has_no_effect() -> None:
     frame = grid({"b": 0.02})
     assert set(anova(frame[frame["a"] == "sgd"], ["a", "b"])["term"]) == {"b"}
     assert anova(frame.assign(test_accuracy=0.5), ["a", "b"]).empty
@@ -164,15 +166,15 @@ def test_in_a_full_grid_adjusted_means_are_plain_means() -> None:
     assert cells["mean"].tolist() == pytest.approx(plain.tolist())
 
 
-def test_one_axis_has_the_intervals_of_statsmodels() -> None:
+def test_adjusted_means_of_one_axis_have_the_intervals_of_statsmodels() -> None:
     frame = grid({"b": 0.02})
     expected = smf.ols("test_accuracy ~ C(b) - 1", frame).fit().conf_int()
     means = adjusted_means(frame, ["b"], [])
     assert means[["low", "high"]].to_numpy() == pytest.approx(expected.to_numpy())
 
 
-def test_what_only_the_better_half_was_run_with_does_not_look_better() -> None:
-    """Value 28 of b does nothing, but was run with the good optimizer only."""
+def test_a_value_run_only_with_the_better_optimizer_has_no_better_adjusted_mean() -> None:
+    """Value 28 of b has no effect, but was run only with the good optimizer."""
     frame = grid({"a": 0.1}, noise=0.001)
     holed = frame[~((frame["a"] == "adam") & (frame["b"] == 28))]
     plain = holed.groupby("b")["test_accuracy"].mean()
@@ -181,8 +183,8 @@ def test_what_only_the_better_half_was_run_with_does_not_look_better() -> None:
     assert adjusted["28"] - adjusted["8"] == pytest.approx(0, abs=0.002)
 
 
-def test_what_the_holes_leave_undetermined_is_left_out() -> None:
-    """Each value of a was run with one value of b only: nobody can tell which of the two did it."""
+def test_adjusted_means_that_the_holes_leave_undetermined_are_nan() -> None:
+    """Each value of a was run with one value of b: their effects cannot be separated."""
     frame = grid({"a": 0.1})
     tied = frame[(frame["a"] == "sgd") == (frame["b"] == 28)].query("b != 16")
     assert adjusted_means(tied, ["b"], ["a"])["mean"].isna().all()

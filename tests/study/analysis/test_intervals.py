@@ -1,4 +1,4 @@
-"""Intervals of an accuracy against scipy and statsmodels, and how often they cover it in simulated studies."""
+"""Intervals of an accuracy, compared with those of statsmodels."""
 
 import math
 
@@ -19,23 +19,23 @@ from study.analysis.intervals import (
 
 NOTHING = VarianceEstimate(0.0, math.inf)
 MANY = 10**12
-"""So many test images that they are no source of variance."""
+"""Number of test images at which they are no source of variance."""
 
 
-def test_where_images_do_not_vary_it_is_students_t() -> None:
+def test_without_image_variance_it_is_students_t_interval() -> None:
     accuracies = [0.81, 0.84, 0.80, 0.86]
     assert cell_interval(accuracies, MANY, NOTHING) == pytest.approx(DescrStatsW(accuracies).tconfint_mean(), abs=1e-6)
     assert interval_scope(4) == "over seeds and test images"
 
 
 @pytest.mark.parametrize("count", [0, 1, 914, 1019, 1020])
-def test_one_seeds_is_the_exact_interval_of_the_count(count: int) -> None:
+def test_one_seed_has_the_exact_interval_of_its_count(count: int) -> None:
     expected = proportion_confint(count, 1020, method="beta")
     assert cell_interval([count / 1020], 1020, NOTHING) == pytest.approx(expected)
     assert interval_scope(1) == "over test images, 1 seed"
 
 
-def test_what_seeds_and_images_give_adds_in_squares() -> None:
+def test_seed_and_image_parts_add_in_squares() -> None:
     accuracies, num_test = [0.81, 0.84, 0.80, 0.86], 400
     mean = np.mean(accuracies)
     seeds = mean - DescrStatsW(accuracies).tconfint_mean()[0]
@@ -44,8 +44,8 @@ def test_what_seeds_and_images_give_adds_in_squares() -> None:
     assert cell_interval(accuracies, num_test, NOTHING) == pytest.approx(expected)
 
 
-def test_more_seeds_on_the_same_images_do_not_make_them_more() -> None:
-    """Thousand seeds that agree are as sure as one of what other images would show."""
+def test_more_seeds_do_not_reduce_the_image_part() -> None:
+    """A thousand seeds that agree have the image variance of one."""
     assert cell_interval([0.9] * 1000, 200, NOTHING) == pytest.approx(cell_interval([0.9], 200, NOTHING))
 
 
@@ -57,7 +57,7 @@ def test_an_interval_always_has_width_and_stays_between_0_and_1() -> None:
     assert 0 <= low < high == 1
 
 
-def test_the_usual_spread_is_the_median_and_right_on_average() -> None:
+def test_the_median_variance_is_unbiased() -> None:
     rng = np.random.default_rng(0)
     for num_seeds in (2, 3, 5):
         found = median_variance(0.9 + 0.01 * rng.standard_normal((20_001, num_seeds)))
@@ -65,24 +65,24 @@ def test_the_usual_spread_is_the_median_and_right_on_average() -> None:
     assert median_variance([[0.9], []]) == NOTHING
 
 
-def test_one_unstable_cell_leaves_the_usual_spread_alone() -> None:
+def test_one_unstable_cell_does_not_change_the_median_variance() -> None:
     steady = [[0.90, 0.91, 0.92], [0.80, 0.81, 0.82], [0.70, 0.71, 0.72]]
     assert median_variance([*steady, [0.1, 0.5, 0.9]]) == pytest.approx(median_variance(steady))
     assert pooled_variance([*steady, [0.1, 0.5, 0.9]]).variance > 100 * pooled_variance(steady).variance
 
 
-def test_the_pooled_spread_is_the_mean_square_within_cells() -> None:
+def test_the_pooled_variance_is_the_mean_square_within_cells() -> None:
     assert pooled_variance([[0.1, 0.3], [0.5, 0.5, 0.8], [0.4]]) == pytest.approx((0.08 / 3, 3))
     assert pooled_variance([[0.4], [0.5]]) is None
 
 
-def test_seeds_that_agree_by_chance_vary_as_is_known() -> None:
-    known = VarianceEstimate(0.02**2, math.inf)
-    assert seed_half_width(0.0, 4, known, 0.025) == pytest.approx(1.96 * 0.02 / 2 * (4 / 7) ** 0.5, rel=1e-4)
-    assert seed_half_width(0.1**2, 4, known, 0.025) == seed_half_width(0.1**2, 4, NOTHING, 0.025)
+def test_seeds_that_agree_by_chance_have_the_prior_variance() -> None:
+    prior = VarianceEstimate(0.02**2, math.inf)
+    assert seed_half_width(0.0, 4, prior, 0.025) == pytest.approx(1.96 * 0.02 / 2 * (4 / 7) ** 0.5, rel=1e-4)
+    assert seed_half_width(0.1**2, 4, prior, 0.025) == seed_half_width(0.1**2, 4, NOTHING, 0.025)
 
 
-def test_an_interval_of_two_seeds_is_vague_where_it_is_wide() -> None:
+def test_a_wide_interval_of_two_seeds_is_not_shown() -> None:
     assert is_too_wide(2, 0.0, 1.0)
     assert not is_too_wide(2, 0.9, 0.95)
     assert not is_too_wide(3, 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""The chance that seeds added to a study decide a claim, against a simulation of what they would show."""
+"""Power of seeds added to a study, compared with a simulation of them."""
 
 import math
 
@@ -30,8 +30,8 @@ def better(contrast: ContrastEstimate) -> InconclusiveClaim:
 
 @pytest.mark.parametrize("effect", [0.0, 0.01, 0.02])
 @pytest.mark.parametrize("num_seeds", [5, 12, 100])
-def test_it_is_how_often_later_intervals_exclude_the_bound(effect: float, num_seeds: int) -> None:
-    """Draw what the pilot leaves open, then new seeds of it; their intervals end beyond nothing as often as is said."""
+def test_power_is_how_often_later_intervals_exclude_the_bound(effect: float, num_seeds: int) -> None:
+    """The simulation draws what the pilot leaves open, then new seeds, then counts intervals that exclude 0."""
     rng = np.random.default_rng(0)
     size = 20_000
     true_sd = 0.01 * np.sqrt(6 / rng.chisquare(6, size))  # its own 2 degrees of freedom, and 4 of the usual spread
@@ -42,19 +42,19 @@ def test_it_is_how_often_later_intervals_exclude_the_bound(effect: float, num_se
     own = stats.t.ppf(0.975, num_seeds - 1) * seeds.std(0, ddof=1)
     floor = stats.norm.ppf(0.975) * 0.01 * math.sqrt(4 / (4 + num_seeds - 1))
     half_width = np.hypot(np.maximum(own, floor) / math.sqrt(num_seeds), stats.norm.ppf(0.975) * 0.005)
-    [chance] = power_by_num_seeds([better(pilot(effect))])
-    assert chance[num_seeds] == pytest.approx((np.abs(seeds.mean(0)) > half_width).mean(), abs=0.03)
+    [power] = power_by_num_seeds([better(pilot(effect))])
+    assert power[num_seeds] == pytest.approx((np.abs(seeds.mean(0)) > half_width).mean(), abs=0.03)
 
 
 def test_more_seeds_do_not_make_up_for_few_images() -> None:
-    """However many, where the effect is within what other images may change."""
-    [chance] = power_by_num_seeds([better(pilot(0.02, image_sd=0.05))])
-    assert np.nanmax(chance) < 0.01
-    [chance] = power_by_num_seeds([better(pilot(0.02, image_sd=0.0))])
-    assert chance[MAX_SEEDS] > 0.95
+    """No number of seeds suffices if the effect is within the image variance."""
+    [power] = power_by_num_seeds([better(pilot(0.02, image_sd=0.05))])
+    assert np.nanmax(power) < 0.01
+    [power] = power_by_num_seeds([better(pilot(0.02, image_sd=0.0))])
+    assert power[MAX_SEEDS] > 0.95
 
 
-def test_other_open_claims_lower_the_chance_and_those_soon_decided_do_so_less() -> None:
+def test_other_inconclusive_claims_lower_the_power() -> None:
     [alone] = power_by_num_seeds([better(pilot(0.015))])
     beside_open, *_ = power_by_num_seeds([better(pilot(0.015)), better(pilot(0.0, image_sd=0.05))])
     beside_clear, *_ = power_by_num_seeds([better(pilot(0.015)), better(pilot(0.2))])
@@ -62,18 +62,18 @@ def test_other_open_claims_lower_the_chance_and_those_soon_decided_do_so_less() 
 
 
 @pytest.mark.parametrize("num_seeds", [1, 2, MAX_SEEDS, MAX_SEEDS + 1])
-def test_what_cannot_be_planned_has_no_chance(num_seeds: int) -> None:
-    [chance] = power_by_num_seeds([better(pilot(0.01, num_seeds=num_seeds))])
-    assert np.isnan(chance).all()
+def test_power_is_nan_for_too_few_or_too_many_seeds(num_seeds: int) -> None:
+    [power] = power_by_num_seeds([better(pilot(0.01, num_seeds=num_seeds))])
+    assert np.isnan(power).all()
 
 
-def test_a_pilot_that_saw_no_variance_can_be_planned_with() -> None:
+def test_a_pilot_without_variance_has_a_power() -> None:
     contrast = pilot(0.001, seed_sd=0.0)
-    [chance] = power_by_num_seeds([better(contrast)])
-    assert np.isfinite(chance[4:]).all()
+    [power] = power_by_num_seeds([better(contrast)])
+    assert np.isfinite(power[4:]).all()
 
 
 def test_equivalence_needs_both_bounds() -> None:
     claim = InconclusiveClaim(contrast=pilot(0.0), num_contrasts=1, bounds=[(0.02, -1), (-0.02, 1)])
-    [chance] = power_by_num_seeds([claim])
-    assert 0.5 < chance[20] < chance[MAX_SEEDS] <= 1
+    [power] = power_by_num_seeds([claim])
+    assert 0.5 < power[20] < power[MAX_SEEDS] <= 1

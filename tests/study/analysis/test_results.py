@@ -1,3 +1,5 @@
+"""Tables of trials or cells, with selection by validation."""
+
 import math
 from pathlib import Path
 
@@ -31,7 +33,7 @@ def finished(identity: str, test: float, val: float) -> TrialRecord:
 
 @pytest.fixture
 def plan(tmp_path: Path, cache_dir: Path) -> Plan:
-    """Two schedules, two learning rates to choose from, three seeds; nothing run yet."""
+    """A plan of two schedules, two learning rates to select from, three seeds, of which nothing is run yet."""
     space = SearchSpace(
         name="example",
         question="?",
@@ -42,8 +44,8 @@ def plan(tmp_path: Path, cache_dir: Path) -> Plan:
     return make_plan(space, space.seeds, Folders(store=tmp_path, data=tmp_path, cache=cache_dir), {})
 
 
-def test_validation_chooses_and_test_reports(plan: Plan) -> None:
-    """The learning rate that looks better on test is not taken when validation prefers the other."""
+def test_validation_selects_the_point_whose_test_accuracy_is_reported(plan: Plan) -> None:
+    """The learning rate with the better test accuracy is not selected if its validation accuracy is worse."""
     records = {}
     for trial in plan.trials:
         high_lr = trial.candidate.nuisance["optimizer.lr"] == 0.2
@@ -56,7 +58,7 @@ def test_validation_chooses_and_test_reports(plan: Plan) -> None:
 
 
 def by_schedule(plan: Plan, cosine: list[float], linear: list[float]) -> Plan:
-    """The plan with a test accuracy for each seed of its two cells, at one learning rate."""
+    """Return the plan with a test accuracy for each seed of its two cells, at one learning rate."""
     accuracies = {"cosine": cosine, "linear": linear}
     records = {}
     for schedule, by_seed in accuracies.items():
@@ -68,13 +70,13 @@ def by_schedule(plan: Plan, cosine: list[float], linear: list[float]) -> Plan:
 
 def test_a_cells_interval_is_over_its_seeds_and_images(plan: Plan) -> None:
     cells = cell_table(by_schedule(plan, [0.8, 0.82, 0.9], [0.7, 0.75, 0.74])).set_index("schedule.name")
-    known = median_variance([[0.8, 0.82, 0.9], [0.7, 0.75, 0.74]])
-    expected = cell_interval([0.8, 0.82, 0.9], 359, known)
+    prior = median_variance([[0.8, 0.82, 0.9], [0.7, 0.75, 0.74]])
+    expected = cell_interval([0.8, 0.82, 0.9], 359, prior)
     assert (cells.loc["cosine", "low"], cells.loc["cosine", "high"]) == expected
     assert cells["interval"].tolist() == ["over seeds and test images"] * 2
 
 
-def test_seeds_that_agree_by_chance_are_taken_to_vary_as_those_of_the_studys_other_cells(plan: Plan) -> None:
+def test_seeds_that_agree_by_chance_have_the_median_variance_of_the_cells(plan: Plan) -> None:
     cells = cell_table(by_schedule(plan, [0.8, 0.8, 0.8], [0.6, 0.7, 0.8])).set_index("schedule.name")
     alone = cell_interval([0.8, 0.8, 0.8], 359, VarianceEstimate(0, math.inf))
     assert cells.loc["cosine", "high"] - cells.loc["cosine", "low"] > 1.5 * (alone[1] - alone[0])
@@ -117,8 +119,8 @@ def points(plan: Plan, schedule: str, lr: float | None) -> list[Trial]:
     return [trial for trial in plan.trials if trial.candidate.point == wanted]
 
 
-def test_a_point_that_did_not_finish_whole_is_not_chosen(plan: Plan) -> None:
-    """One lucky survivor of a learning rate that diverges elsewhere is no best value."""
+def test_an_incomplete_point_is_not_selected(plan: Plan) -> None:
+    """One finished seed of a learning rate whose other seeds diverged is not the best value."""
     records = {t.identity: finished(t.identity, 0.7, 0.7) for t in points(plan, "cosine", 0.1)}
     lucky, *others = points(plan, "cosine", 0.2)
     records[lucky.identity] = finished(lucky.identity, 0.95, 0.95)
@@ -154,7 +156,7 @@ def test_none_is_a_value_like_any_other(tmp_path: Path, cache_dir: Path) -> None
     assert [row[0] for row in terminal_table(plan).rows] == ["None", "4"]
 
 
-def test_every_trial_has_its_row(plan: Plan) -> None:
+def test_the_trial_table_has_a_row_per_trial(plan: Plan) -> None:
     table = trial_table(plan)
     assert len(table) == len(plan.trials)
     assert table["state"].unique().tolist() == [TrialState.NEW]

@@ -1,4 +1,4 @@
-"""What the ledger knows of the spread between seeds."""
+"""Variance between seeds, pooled over records of the ledger."""
 
 import math
 from typing import Any
@@ -24,7 +24,7 @@ def record(accuracy: float, seed: int, **differs: Any) -> TrialRecord:
     )
 
 
-def test_it_is_pooled_over_what_differs_by_seed_only() -> None:
+def test_it_is_pooled_over_trials_that_differ_only_by_seed() -> None:
     records = [
         record(0.90, 0), record(0.92, 1),
         record(0.80, 0, steps="9"), record(0.80, 1, steps="9"), record(0.83, 2, steps="9"),
@@ -33,11 +33,11 @@ def test_it_is_pooled_over_what_differs_by_seed_only() -> None:
         record(0.50, 0, dataset="photos"),
         record(0.50, 0, model__name="bit"), record(0.54, 1, model__name="bit"),
     ]  # fmt: skip
-    known = pooled_variances(records)
-    assert set(known) == {("digits", "vit_nano"), ("digits", "bit")}
-    assert known["digits", "vit_nano"] == pytest.approx(((2 * 0.01**2 + 6e-4) / 3, 3))
-    assert math.sqrt(known["digits", "bit"].variance) == pytest.approx(0.04 / math.sqrt(2))
+    found = pooled_variances(records)
+    assert set(found) == {("digits", "vit_nano"), ("digits", "bit")}
+    assert found["digits", "vit_nano"] == pytest.approx(((2 * 0.01**2 + 6e-4) / 3, 3))
+    assert math.sqrt(found["digits", "bit"].variance) == pytest.approx(0.04 / math.sqrt(2))
 
 
-def test_nothing_is_known_of_single_seeds() -> None:
+def test_single_seeds_have_no_variance() -> None:
     assert pooled_variances([record(0.9, 0), record(0.8, 0, steps="9")]) == {}
