@@ -1,4 +1,4 @@
-"""Recipes against what the paper, its code and the two originals say, typed out here a second time."""
+"""Recipes: the values of their sources, typed out here a second time."""
 
 import math
 
@@ -41,7 +41,7 @@ BIT_RULE = {**SGD, "optimizer.lr": 0.003, "optimizer.max_grad_norm": None, "batc
             "hflip": True}  # fmt: skip
 
 EXPECTED: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
-    # recipe, what it is asked about (table and values of the study), the values it must give
+    # recipe; table and values of the study; expected values
     "paper, Table 1, CIFAR": ("paper", {"table": 1, "dataset": "cifar100"},
         {**PAPER, "steps": 2500, "epochs": None, "val_fraction": 0.02}),
     "paper, Table 2, Flowers": ("paper", {"table": 2, "dataset": "flowers"},
@@ -103,16 +103,22 @@ EXPECTED: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
 
 def config_of(recipe: str, table: int | None, fixed: dict[str, object]) -> FineTuneConfig:
     space = SearchSpace(
-        name="asks", question="?", table=table, recipe=recipe, fixed=fixed, scientific={"subset_seed": (0,)}, seeds=(0,)
+        name="example",
+        question="?",
+        table=table,
+        recipe=recipe,
+        fixed=fixed,
+        scientific={"subset_seed": (0,)},
+        seeds=(0,),
     )
     return space.candidates((0,))[0].config
 
 
 @pytest.mark.parametrize("case", EXPECTED)
-def test_a_recipe_gives_what_its_source_says(case: str) -> None:
-    recipe, asked, expected = EXPECTED[case]
-    fixed = {path: value for path, value in asked.items() if path != "table"}
-    flat = config_of(recipe, asked["table"], fixed).flat()
+def test_a_recipe_has_the_values_of_its_source(case: str) -> None:
+    recipe, study, expected = EXPECTED[case]
+    fixed = {path: value for path, value in study.items() if path != "table"}
+    flat = config_of(recipe, study["table"], fixed).flat()
     assert {path: flat[path] for path in expected} == expected
 
 
@@ -123,12 +129,12 @@ def rates(config: FineTuneConfig, num_used: int, num_steps: int | None = None) -
     return [schedule.lr(step) for step in range(num_steps or total)]
 
 
-def test_the_authors_cosine_goes_round_and_round() -> None:
+def test_the_authors_cosine_oscillates() -> None:
     """The values at 7 epochs on 4 GPUs, and their mean."""
     config = config_of("authors", 1, {"dataset": "cifar10"})
     trace = rates(config, 50_000)
-    round_trip = [10, 3.89, 0.5, 8.12, 8.12, 0.5, 3.89]
-    assert [1e3 * rate for rate in trace[:14]] == pytest.approx(2 * round_trip, abs=0.006)
+    period = [10, 3.89, 0.5, 8.12, 8.12, 0.5, 3.89]
+    assert [1e3 * rate for rate in trace[:14]] == pytest.approx(2 * period, abs=0.006)
     assert len(trace) == 2500
     assert sum(trace) / len(trace) == pytest.approx(0.005, rel=0.01)
 
@@ -164,13 +170,13 @@ def test_the_authors_rates_at_the_start_of_each_epoch_of_table_5(schedule: str, 
 
 
 AUTHORS_PLATEAU = [0.051, 0.048, 0.048, 0.050, 0.053, 0.054, 0.056, 0.057, 0.058, 0.058]
-"""Losses after each epoch, from the log of the authors' code, and the rates that its scheduler made of them."""
+"""Losses after each epoch, from the log of the authors' code; below, the rates of its scheduler."""
 AUTHORS_PLATEAU_RATES = [1e-3] * 4 + [5e-4] * 2 + [2.5e-4] * 2 + [1.25e-4] * 2
 
 
 @pytest.mark.parametrize("recipe", ["paper", "authors"])
 @pytest.mark.parametrize("scale", SCALES)
-def test_plateau_looks_at_every_epoch_of_table_5_and_halves_as_the_authors_did(recipe: str, scale: str) -> None:
+def test_plateau_validates_every_epoch_of_table_5_and_halves_as_the_authors_did(recipe: str, scale: str) -> None:
     space = search_spaces.load("optimizer_schedule").variant(scale=scale, recipe=recipe)
     wanted = {"optimizer.name": "sgd", "optimizer.lr": 1e-3, "schedule.name": "plateau"}
     [config] = [each.config for each in space.candidates((0,)) if each.requested_values == wanted]
@@ -185,14 +191,14 @@ def test_plateau_looks_at_every_epoch_of_table_5_and_halves_as_the_authors_did(r
 
 
 @pytest.mark.parametrize("recipe", ["paper", "authors"])
-def test_exponential_of_table_5_loses_a_tenth_an_epoch(recipe: str) -> None:
+def test_exponential_of_table_5_loses_a_tenth_per_epoch(recipe: str) -> None:
     config = config_of(recipe, 5, {"dataset": "cifar10", "schedule.name": "exponential", "optimizer.lr": 1e-3})
     trace = rates(config, 50_000)
     assert trace[::1563] == pytest.approx([1e-3 * 0.9**epoch for epoch in range(10)])
     assert config.schedule.end_factor == pytest.approx(0.349, abs=5e-4)
 
 
-def test_the_originals_rise_and_fall() -> None:
+def test_the_originals_warm_up_and_decay() -> None:
     vit = rates(config_of("vit_2021", 1, {"dataset": "cifar10", "optimizer.lr": 0.03}), 49_000)
     for step in range(500, 10_000):
         assert vit[step] == pytest.approx(0.03 * 0.5 * (1 + math.cos(math.pi * (step - 500) / 9500)), abs=1e-12)
@@ -210,7 +216,7 @@ def test_the_originals_rise_and_fall() -> None:
         (4, "weapons", 1251, {1.0: 70}),
     ],
 )
-def test_epochs_come_to_the_steps_that_the_authors_code_ran(
+def test_epochs_compile_to_the_steps_of_the_authors_code(
     table: int, dataset: str, num_train: int, by_fraction: dict[float, int]
 ) -> None:
     for fraction, num_steps in by_fraction.items():
@@ -218,25 +224,29 @@ def test_epochs_come_to_the_steps_that_the_authors_code_ran(
         assert config.num_steps(round(fraction * num_train), num_train) == num_steps
 
 
-def test_vit_2021_tunes_its_rate_unless_the_study_does() -> None:
+def test_vit_2021_tunes_its_learning_rate_unless_the_study_does() -> None:
     space = SearchSpace(
-        name="asks", question="?", recipe="vit_2021", fixed={"dataset": "cifar10"}, scientific={"subset_seed": (0,)}
+        name="example", question="?", recipe="vit_2021", fixed={"dataset": "cifar10"}, scientific={"subset_seed": (0,)}
     )
     assert space.nuisance_axes == {"optimizer.lr": (0.001, 0.003, 0.01, 0.03)}
     assert len(space.candidates((0,))) == 4
     own = SearchSpace(
-        name="asks", question="?", recipe="vit_2021", fixed={"dataset": "cifar10"}, scientific={"optimizer.lr": (0.1,)}
+        name="example",
+        question="?",
+        recipe="vit_2021",
+        fixed={"dataset": "cifar10"},
+        scientific={"optimizer.lr": (0.1,)},
     )
     assert own.nuisance_axes == {}
 
 
 @pytest.mark.parametrize("recipe", ["vit_2021", "bit_hyperrule"])
-def test_what_fine_tunes_only_refuses_to_train_from_scratch(recipe: str) -> None:
+def test_recipes_that_only_fine_tune_refuse_training_from_scratch(recipe: str) -> None:
     with pytest.raises(InputError, match=f"recipe {recipe} .*Table 6"):
         RECIPES[recipe].values(RecipeContext(table=6, dataset="cifar10"))
 
 
-def test_bits_rule_refuses_a_dataset_of_unknown_size() -> None:
+def test_bit_hyperrule_refuses_a_dataset_of_unknown_size() -> None:
     with pytest.raises(
         InputError, match=r"bit_hyperrule needs the size of the dataset, .* unknown for folder:/flowers"
     ):
@@ -244,7 +254,7 @@ def test_bits_rule_refuses_a_dataset_of_unknown_size() -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_adamw_is_another_optimizer_than_adam(recipe: str) -> None:
+def test_adamw_decays_weights_unlike_adam(recipe: str) -> None:
     decays = {
         name: config_of(recipe, 5, {"dataset": "cifar10", "optimizer.name": name}).optimizer.weight_decay
         for name in ("sgd", "adam", "adamw")

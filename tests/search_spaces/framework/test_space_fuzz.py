@@ -1,4 +1,4 @@
-"""Whatever a study is made of, it is accepted or refused in one line; accepted, all its trials can be named."""
+"""Fuzzed studies: each is accepted or refused in one line; all trials of an accepted one have an identity."""
 
 from collections.abc import Callable
 from typing import Any
@@ -53,8 +53,8 @@ axis = st.sampled_from(list(real)).flatmap(
 axes = st.lists(axis, max_size=2).map(dict) | st.dictionaries(st.text(max_size=4), levels | anything, max_size=2)
 
 
-def hold(make: Callable[[], Any]) -> Any:
-    """Make something: it must be refused in one line, or come back."""
+def accept_or_refuse(make: Callable[[], Any]) -> Any:
+    """Return what `make` makes, or None if it refuses in one line."""
     try:
         return make()
     except InputError as error:
@@ -62,13 +62,13 @@ def hold(make: Callable[[], Any]) -> Any:
         return None
 
 
-def test_no_study_that_can_be_written_is_more_than_refused(fuzz: Callable[..., None]) -> None:
+def test_any_study_is_accepted_or_refused_in_one_line(fuzz: Callable[..., None]) -> None:
     def check(
         recipe: str, scale: str, table: int | None, own: bool, scientific: Any, nuisance: Any, fixed: Any
     ) -> None:
-        space = hold(
+        space = accept_or_refuse(
             lambda: SearchSpace(
-                name="asks",
+                name="example",
                 question="?",
                 scientific=scientific,
                 nuisance=nuisance,
@@ -89,12 +89,12 @@ def test_no_study_that_can_be_written_is_more_than_refused(fuzz: Callable[..., N
     fuzz(300, check, recipes, scales, tables, st.booleans(), axes, st.just({}) | axes, fixed)
 
 
-def test_no_part_of_a_study_is_more_than_refused(fuzz: Callable[..., None]) -> None:
-    given = {"name": "asks", "question": "?", "scientific": {"optimizer.lr": (0.1, 0.2)}, "base": BASE}
+def test_any_argument_of_a_study_is_accepted_or_refused_in_one_line(fuzz: Callable[..., None]) -> None:
+    given = {"name": "example", "question": "?", "scientific": {"optimizer.lr": (0.1, 0.2)}, "base": BASE}
     parts = (*given, "nuisance", "fixed", "constraint", "seeds", "claims", "columns", "table", "recipe", "scale")
     fuzz(
         200,
-        lambda part, value: hold(lambda: SearchSpace(**given | {part: value})),
+        lambda part, value: accept_or_refuse(lambda: SearchSpace(**given | {part: value})),
         st.sampled_from(parts),
         anything | st.lists(anything, max_size=2).map(tuple),
     )
@@ -112,15 +112,17 @@ CLAIMS = {
 
 
 @pytest.mark.parametrize("kind", CLAIMS, ids=lambda kind: kind.__name__)
-def test_no_claim_is_more_than_refused(fuzz: Callable[..., None], kind: type) -> None:
+def test_any_claim_is_accepted_or_refused_in_one_line(fuzz: Callable[..., None], kind: type) -> None:
     given = CLAIMS[kind] | {"quote": "They differ."}
     scientific = {"lr": {"a": {"optimizer.lr": 0.1}, "b": {"optimizer.lr": 0.2}}, "name": {"a": {}, "b": {}}}
 
     def check(changes: dict[str, Any]) -> None:
-        claim = hold(lambda: kind(**given | changes))
+        claim = accept_or_refuse(lambda: kind(**given | changes))
         if claim is not None:
             assert isinstance(str(claim), str)
-            hold(lambda: SearchSpace(name="asks", question="?", base=BASE, scientific=scientific, claims=(claim,)))
+            accept_or_refuse(
+                lambda: SearchSpace(name="example", question="?", base=BASE, scientific=scientific, claims=(claim,))
+            )
 
     values = anything | st.sampled_from(["lr", "name", "a", "b", ("a", "b"), {"lr": "a"}, {"lr": "b", "name": "a"}])
     fuzz(40, check, st.dictionaries(st.sampled_from(list(given)), values, max_size=2))

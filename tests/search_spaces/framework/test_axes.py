@@ -1,0 +1,59 @@
+"""Axes: the crossing of their levels, and what is refused."""
+
+import itertools
+
+import pytest
+
+from revit.errors import InputError
+from search_spaces.framework.axes import check_axes, first_repeated, levels_of, points_of
+
+
+def test_points_are_the_crossing_of_the_levels() -> None:
+    axes = {"resolution": (8, 28), "pace": {"slow": {"optimizer.lr": 0.001, "steps": 9}, "fast": {"steps": 5}}}
+    points = list(points_of(axes))
+    assert [tuple(labels.values()) for labels, _ in points] == list(itertools.product((8, 28), ("slow", "fast")))
+    assert [values for _, values in points[:2]] == [
+        {"resolution": 8, "optimizer.lr": 0.001, "steps": 9},
+        {"resolution": 8, "steps": 5},
+    ]
+    assert list(points_of({})) == [({}, {})]
+
+
+def test_a_value_is_a_level_that_sets_its_own_field() -> None:
+    assert levels_of("optimizer.lr", (0.1, 0.2)) == [(0.1, {"optimizer.lr": 0.1}), (0.2, {"optimizer.lr": 0.2})]
+
+
+@pytest.mark.parametrize(("values", "repeated"), [((1, 2, 1), 1), ((1, 1.0), 1), ((1, 2), None), ((), None)])
+def test_the_first_repeated_value_is_found(values: tuple[float, ...], repeated: float | None) -> None:
+    assert first_repeated(values) == repeated
+
+
+VALID = {"resolution": (8, 28)}
+INVALID = {
+    "a value twice": ({"scientific": {"resolution": (28, 28)}}, "axis resolution has 28 twice"),
+    "no values": ({"scientific": {"resolution": ()}}, "axis resolution has no values"),
+    "a bare value": ({"scientific": {"resolution": 28}}, "must be a tuple"),
+    "an axis in two roles": ({"nuisance": {"resolution": (8,)}}, "both scientific and nuisance"),
+    "two axes on one field": (
+        {"scientific": {"lr": {"low": {"optimizer.lr": 0.1}}, "optimizer.lr": (0.2,)}},
+        "axes lr and optimizer.lr both set optimizer.lr",
+    ),
+    "an axis over seeds": ({"scientific": {"seed": (0, 1)}}, "seed"),
+    "no scientific axis": ({"scientific": {}}, "nothing to compare"),
+    "an axis of two lines": ({"scientific": {"a\nb": {"a": {"steps": 1}}}}, "must be text of one line"),
+    "an axis without a name": ({"scientific": {"": {"a": {"steps": 1}}}}, "axis = ''"),
+    "a label with an escape": ({"scientific": {"pace": {"\x1b[31m": {"steps": 1}}}}, "axis pace, label = '\\x1b[31m'"),
+    "a label of spaces": ({"scientific": {"pace": {" ": {"steps": 1}}}}, "axis pace, label = ' '"),
+    "a value twice in two types": ({"scientific": {"optimizer.lr": (1, 1.0)}}, "axis optimizer.lr has 1 twice"),
+    "no dict": ({"scientific": (8, 28)}, "must be a dict of axes by their names"),
+    "a level without fields": ({"scientific": {"pace": {"slow": 3}}}, "must be a dict of fields"),
+}
+
+
+@pytest.mark.parametrize("case", INVALID)
+def test_invalid_axes_are_refused(case: str) -> None:
+    changes, message = INVALID[case]
+    with pytest.raises(InputError) as raised:
+        check_axes(**{"scientific": VALID, "nuisance": {}, **changes})
+    assert message in str(raised.value)
+    check_axes(VALID, {"optimizer.lr": (0.1, 0.2)})

@@ -1,0 +1,49 @@
+"""Scales: what the nano scale makes of a config."""
+
+import pytest
+
+import search_spaces
+from revit.config import FineTuneConfig
+from revit.datasets.registry import DATASETS
+from revit.errors import InputError
+from search_spaces.framework.scales import SCALES, nano
+from search_spaces.framework.space import SearchSpace
+
+PAPER = FineTuneConfig(dataset="cifar10", resolution=224, steps=500).with_values({"model.name": "vit_b16_in21k"})
+
+
+@pytest.mark.parametrize("recipe", ["paper", "authors"])
+@pytest.mark.parametrize("name", [name for name in search_spaces.names() if name != "quickstart"])
+def test_the_nano_scale_needs_no_download(name: str, recipe: str) -> None:
+    for each in search_spaces.load(name).variant(scale="nano", recipe=recipe).candidates((0,)):
+        assert not DATASETS[each.config.dataset].files
+        assert each.config.model.name in ("vit_nano", "bit_nano")
+        assert each.config.resolution <= 64
+
+
+@pytest.mark.parametrize(("steps", "num_steps"), [(500, 36), (2500, 80), (10_000, 160)])
+def test_nano_steps_shrink_and_warmup_keeps_its_share(steps: int, num_steps: int) -> None:
+    small = nano(PAPER.with_values({"steps": steps, "schedule.warmup_steps": steps // 10}))
+    assert small.steps == num_steps
+    assert small.schedule.warmup_steps == round(num_steps / 10)
+
+
+def test_nano_learning_rates_grow_where_a_trial_fine_tunes() -> None:
+    scratch = PAPER.with_values({"model.pretrained": False})
+    assert nano(PAPER).optimizer.lr == pytest.approx(10 * PAPER.optimizer.lr)
+    assert nano(scratch).optimizer.lr == scratch.optimizer.lr
+
+
+def test_nano_configs_stay_at_the_nano_scale() -> None:
+    small = nano(PAPER)
+    again = nano(small)
+    assert (again.dataset, again.model.name, again.resolution) == (small.dataset, small.model.name, small.resolution)
+    assert SCALES["paper"].shrink(PAPER) == PAPER
+
+
+def test_values_without_a_nano_proxy_are_named() -> None:
+    space = SearchSpace(
+        name="example", question="?", fixed={"dataset": "cifar10"}, scientific={"resolution": (160,)}, seeds=(0,)
+    )
+    with pytest.raises(InputError, match="resolution = 160: it has no proxy at the nano scale"):
+        space.variant(scale="nano")
