@@ -235,7 +235,7 @@ def test_a_study_interrupted_resumed_and_asked_again(tmp_path: Path) -> None:
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 130, stderr
     assert "RAY_ADDRESS = 127.0.0.1:9 is ignored: --address 127.0.0.1:9 joins that cluster" in stdout
-    assert re.search(r"go on with\n  \S*python\S* run_study.py run quickstart --seeds 1 --store \S+mlruns", stdout)
+    assert re.search(r"resume with\n  \S*python\S* run_study.py run quickstart --seeds 1 --store \S+mlruns", stdout)
     runs = all_runs(store)
     assert "RUNNING" not in {run.info.status for run in runs}
     stopped = [run for run in runs if run.info.status == "KILLED" and run.data.tags["kind"] == "trial"]
@@ -380,7 +380,7 @@ def test_a_study_of_the_papers_scale_can_be_planned_before_anything_is_fetched(t
     for fraction in ("0.1", "1.0"):
         row = ("cifar100", "vit_b16_in21k", fraction, "matched epochs", "0", steps[recipe, fraction])
         assert row in rows
-    assert "whether they are done is not known" in done.stdout
+    assert "their states are unknown" in done.stdout
     assert re.search(
         r"^disk: \d+\.\d GB for \d+ models, and up to 2\.1 GB per running trial", done.stdout, re.MULTILINE
     )

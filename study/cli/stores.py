@@ -9,20 +9,15 @@ import typer
 
 from revit.errors import InputError
 from revit.paths import expand_path
+from study import api
 from study.cli.console import EXIT_FINISHED, EXIT_SOME_FAILED, echo, out
 from study.cli.invocation import this_command
 from study.cli.options import (
-    DEFAULT_CACHE,
-    DEFAULT_DATA,
-    DEFAULT_STORE,
     CacheFolder,
     DataFolder,
     StoreAddress,
     WeightsFolder,
     echo_store,
-    folders_of,
-    is_server,
-    spaces_of,
 )
 from study.layout import DATABASE, LOCKS
 
@@ -31,10 +26,10 @@ LOOPBACK = "127.0.0.1"
 
 def doctor(
     fix: Annotated[bool, typer.Option("--fix", help="Repair what is marked fixable.")] = False,
-    store: StoreAddress = DEFAULT_STORE,
-    data_dir: DataFolder = DEFAULT_DATA,
+    store: StoreAddress = api.DEFAULT_STORE,
+    data_dir: DataFolder = api.DEFAULT_DATA,
     weights_dir: WeightsFolder = None,
-    cache_dir: CacheFolder = DEFAULT_CACHE,
+    cache_dir: CacheFolder = api.DEFAULT_CACHE,
 ) -> None:
     """Check the store, the input files, and this machine.
 
@@ -44,7 +39,7 @@ def doctor(
     """
     from study.maintenance.doctor import diagnose
 
-    folders = folders_of(store, data_dir, weights_dir, cache_dir)
+    folders = api.make_folders(store, data_dir, weights_dir, cache_dir)
     echo_store(folders)
     code = EXIT_FINISHED
     for result in diagnose(folders, fix=fix):
@@ -64,17 +59,17 @@ def prune(
         typer.Option("--models", metavar="STUDY", help="Also every model of this study: `run` does not make it again."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Remove it; else it is only shown.")] = False,
-    store: StoreAddress = DEFAULT_STORE,
+    store: StoreAddress = api.DEFAULT_STORE,
 ) -> None:
     """Show what can be removed from the store; --yes removes it.
 
     These are checkpoints of completed trials, superseded models and reports, and runs deleted in MLflow. Results stay,
     and so does anything that a running process uses.
     """
-    if is_server(store):
+    if api.is_server(store):
         raise InputError(f"--store = {store}: prune needs the folder of a store; what a server keeps is the server's")
     folder = expand_path(Path(store))
-    names = sorted({space.name for study in studies or () for space in spaces_of(study, None, None)})
+    names = sorted({space.name for study in studies or () for space in api.load_studies(study)})
     if not (folder / DATABASE).exists():
         echo(f"no store yet at {folder}")
         return
@@ -96,7 +91,7 @@ def prune(
 
 
 def ui(
-    store: StoreAddress = DEFAULT_STORE,
+    store: StoreAddress = api.DEFAULT_STORE,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
     host: Annotated[str, typer.Option(help="Address to listen on; another than the default is open to others.")] = (
         LOOPBACK
@@ -108,8 +103,8 @@ def ui(
     """
     from study.ledger.ledger import Ledger, ui_command
 
-    if is_server(store):
-        out.print(f"{store.rstrip('/')}{Ledger(expand_path(Path(DEFAULT_STORE)), store).ui_path()}", soft_wrap=True)
+    if api.is_server(store):
+        out.print(f"{store.rstrip('/')}{Ledger(expand_path(Path(api.DEFAULT_STORE)), store).ui_path()}", soft_wrap=True)
         return
     folder = expand_path(Path(store))
     command = ui_command(folder, host, port)

@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from study.execution.failures import MOST_LOST, RayLostError
 from study.execution.progress import StudyProgress
 from study.execution.recorder import Recorder
 from study.execution.resources import ResourceRequest, grant_resources
+from study.execution.run_result import RunResult
 from study.execution.searcher import Stopper, TrialSearcher
 from study.execution.trainable import train_trial
 from study.execution.trial_task import TrialTask, make_task
@@ -30,29 +30,11 @@ from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.orphans import clean_up
 from study.ledger.server_locks import ServerLocks
-from study.ledger.states import TrialState
 from study.model_check import model_key
 from study.plan import Plan, Trial
 
 MIN_RAY_BYTES, MIN_RAY_INODES = 50_000_000, 1_000
 """Free in Ray's temporary folder, so that its logs and sockets fit."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunResult:
-    """How a launch went.
-
-    Attributes:
-        states: of every trial that started, by identity.
-        messages: why, one line, for each that did not finish and was not interrupted.
-        interrupted: Ctrl-C ended it.
-        stopped: why it was stopped before its end; empty where it was not.
-    """
-
-    states: dict[str, TrialState]
-    messages: dict[str, str]
-    interrupted: bool
-    stopped: str
 
 
 def check_runnable(trials: list[Trial], request: ResourceRequest) -> None:

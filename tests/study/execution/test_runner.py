@@ -31,7 +31,8 @@ from study.analysis.results import cell_table, trial_table
 from study.execution import runner
 from study.execution.failures import MOST_ALIKE, RayLostError
 from study.execution.resources import ResourceRequest
-from study.execution.runner import RunResult, check_runnable, run_plan
+from study.execution.run_result import RunResult
+from study.execution.runner import check_runnable, run_plan
 from study.execution.trainable import CHECKPOINT_INTERVAL_S
 from study.layout import ARTIFACTS, CHECKPOINT
 from study.ledger.ledger import Ledger

@@ -301,8 +301,8 @@ def test_run_names_everything_missing_and_the_command_that_gets_it(
         run_study.main()
     assert ended.value.code == 2
     [line] = capsys.readouterr().err.splitlines()
-    what = "dataset cifar10, dataset cifar100, weights of vit_b16_in21k"
-    assert line.startswith(f"error: not all that is needed is here: {what} missing; get it with `")
+    names = "dataset cifar10, dataset cifar100, weights of vit_b16_in21k"
+    assert line.startswith(f"error: missing: {names}; get them with `")
     assert f"run_study.py fetch asks --data-dir {tmp_path} --weights-dir {tmp_path}`" in line
 
 

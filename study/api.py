@@ -1,0 +1,317 @@
+"""Studies as functions, for notebooks; the command line is their first user.
+
+    from study import api
+
+    folders = api.make_folders(store="mlruns")
+    ledger = api.open_ledger(folders, create=True)
+    plan = api.plan("quickstart", folders, num_seeds=1)
+    api.run(plan, ledger)
+    api.report(plan, ledger, Path("reports"))
+
+Heavy libraries are imported by the functions that need them. Progress is printed on a Rich console, if one is given.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import search_spaces
+from revit.errors import InputError
+from revit.models.weights import use_weights_dir
+from revit.paths import check_writable, expand_path
+from study.execution.resources import ResourceRequest
+from study.execution.run_result import RunResult
+from study.model_check import check_names
+from study.table_columns import check_axis_names
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from search_spaces.framework.space import SearchSpace
+    from study.analysis.verdicts import ClaimVerdict
+    from study.ledger.ledger import Ledger
+    from study.ledger.records import TrialRecord
+    from study.maintenance.fetch import Requirement
+    from study.plan import Folders, Plan
+
+ALL = "all"
+"""Stands for every study of the paper."""
+DEFAULT_STORE, DEFAULT_DATA, DEFAULT_CACHE = "mlruns", Path("data"), Path("~/.cache/revit-study")
+SERVERS = ("http://", "https://")
+
+
+class MissingRequirementsError(InputError):
+    """Datasets or weights are missing, all of which `fetch` can download."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(f"missing: {', '.join(names)}")
+
+
+def load_studies(study: str, *, scale: str | None = None, recipe: str | None = None) -> "list[SearchSpace]":
+    """Return a study by its name, or all of the paper's.
+
+    Args:
+        scale, recipe: replace the study's own.
+
+    Raises:
+        InputError: there is no such study, scale, recipe, or a study names a model that timm does not have.
+    """
+    names = search_spaces.names() if study == ALL else [study]
+    spaces = [search_spaces.load(name) for name in names]
+    chosen = [space.variant(scale=scale, recipe=recipe) for space in spaces if study != ALL or space.base is None]
+    for space in chosen:
+        check_axis_names(space)
+        check_names(space)
+    return chosen
+
+
+def make_folders(
+    store: str = DEFAULT_STORE,
+    data_dir: Path = DEFAULT_DATA,
+    weights_dir: Path | None = None,
+    cache_dir: Path = DEFAULT_CACHE,
+    *,
+    skip_broken: bool = False,
+) -> "Folders":
+    """Return the folders of results, datasets, decoded images.
+
+    Args:
+        store: a folder, or the address of an MLflow tracking server.
+        weights_dir: folder of pretrained weights; set for the whole process.
+        skip_broken: leave out images that cannot be decoded.
+    """
+    from study.plan import Folders
+
+    use_weights_dir(weights_dir)
+    server = store.rstrip("/") if is_server(store) else ""
+    return Folders(
+        store=expand_path(Path(DEFAULT_STORE if server else store)),
+        data=expand_path(data_dir),
+        cache=expand_path(cache_dir),
+        server=server,
+        skip_broken=skip_broken,
+    )
+
+
+def is_server(store: str) -> bool:
+    """Return whether a store is the address of a tracking server, not a folder.
+
+    Raises:
+        InputError: the address holds a password, which would be printed, and kept with every launch.
+    """
+    if not store.startswith(SERVERS):
+        return False
+    if "@" in store.split("/")[2]:
+        variables = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        raise InputError(f"the address of the store has a user or password: set {variables} instead")
+    return True
+
+
+def open_ledger(folders: "Folders", *, create: bool = False) -> "Ledger":
+    """Return the ledger of a store.
+
+    Args:
+        create: make a new store if there is none.
+
+    Raises:
+        InputError: there is no store, or it cannot be opened.
+    """
+    if not (create or folders.has_store):
+        raise InputError(f"there is no store at {folders.store}: run a study first, or name another with --store")
+    if create:
+        check_writable(folders.store, "store")
+    from study.ledger.ledger import Ledger
+
+    return Ledger(folders.store, folders.server)
+
+
+def plan(
+    study: "str | SearchSpace",
+    folders: "Folders",
+    *,
+    num_seeds: int | None = None,
+    records: "Mapping[str, TrialRecord] | None" = None,
+    for_report: bool = False,
+) -> "Plan":
+    """Return every trial of a study with its state.
+
+    Args:
+        num_seeds: train every cell with the seeds 0, 1, ...; None for the study's own seeds.
+        records: the ledger's trials; None to read them.
+        for_report: trials are planned from their records if their images or weights are missing.
+
+    Raises:
+        MissingRequirementsError: datasets or weights are missing.
+        InputError: the study is wrong, or an image cannot be decoded.
+    """
+    spaces = load_studies(study) if isinstance(study, str) else [study]
+    return plan_all(spaces, folders, num_seeds=num_seeds, records=records, for_report=for_report)[0]
+
+
+def plan_all(
+    spaces: "Sequence[SearchSpace]",
+    folders: "Folders",
+    *,
+    num_seeds: int | None = None,
+    records: "Mapping[str, TrialRecord] | None" = None,
+    for_report: bool = False,
+) -> "list[Plan]":
+    """Return the plans of several studies; the error names what any of them misses. See `plan`."""
+    from study.maintenance.fetch import find_missing
+    from study.plan import make_plan
+
+    if records is None:
+        records = open_ledger(folders).trials() if folders.has_store else {}
+    try:
+        return [
+            make_plan(space, choose_seeds(space, num_seeds), folders, records, for_report=for_report)
+            for space in spaces
+        ]
+    except InputError as error:
+        missing = {each.name: each for space in spaces for each in find_missing(space, folders.data)}
+        if not missing or not all(each.is_fetchable for each in missing.values()):
+            raise
+        raise MissingRequirementsError(list(missing)) from error
+
+
+def choose_seeds(space: "SearchSpace", num_seeds: int | None) -> tuple[int, ...]:
+    """Return the first seeds from 0, or the study's own."""
+    return space.seeds if num_seeds is None else tuple(range(num_seeds))
+
+
+def check_can_run(
+    plans: "Sequence[Plan]", request: ResourceRequest | None = None, *, strict_environment: bool = False
+) -> None:
+    """Raise InputError for what is known to fail before Ray starts.
+
+    Args:
+        strict_environment: fail if a study's trials would run in different environments.
+    """
+    request = request or ResourceRequest()
+    new = [trial for planned in plans for trial in planned.to_run]
+    if strict_environment:
+        from study.analysis.mixed_environments import check_uniform
+        from study.execution.environment import expected
+
+        here = expected(request)
+        for planned in plans:
+            check_uniform(planned, here if planned.to_run else None)
+    if new:
+        from study.execution.runner import check_runnable
+
+        check_runnable(new, request)
+
+
+def run(
+    planned: "Plan",
+    ledger: "Ledger",
+    request: ResourceRequest | None = None,
+    *,
+    console: "Console | None" = None,
+    command: str = "",
+) -> RunResult:
+    """Train the trials of a plan that are not done.
+
+    Failed trials do not raise: they are in the result. Call `check_can_run` first to fail before anything starts.
+
+    Args:
+        request: resources of a trial.
+        command: kept with the launch in MLflow; must hold no password.
+
+    Raises:
+        InputError: the request fits no node.
+    """
+    console = console or _quiet_console()
+    log = _line_logger(console)
+    num_trials = len({trial.identity for trial in planned.trials})
+    log(f"{planned.space.name}: {planned.space.question}")
+    log(f"{num_trials} trials, {num_trials - len(planned.to_run)} done, {len(planned.to_run)} to run")
+    if planned.to_run:
+        from study.execution.runner import run_plan
+        from study.ledger.provenance import launch_tags
+
+        request = request or ResourceRequest()
+        result = run_plan(planned, ledger, console, request, tags=launch_tags(command))
+        planned = planned.with_records(ledger.retry(ledger.trials, log=log))
+    else:
+        from study.ledger.orphans import clean_up_idle
+
+        ledger.retry(lambda: clean_up_idle(ledger), log=log)
+        log("nothing to do: every trial is done")
+        result = RunResult(states={}, messages={}, interrupted=False, stopped="")
+    ledger.retry(lambda: _tag_study(planned, ledger), log=log)
+    return result
+
+
+def _tag_study(planned: "Plan", ledger: "Ledger") -> None:
+    """Tag finished trials of other studies, so that they are found from this one, too."""
+    from study.ledger.records import study_tags
+
+    for trial in planned.trials:
+        if trial.record is not None and trial.is_terminal:
+            candidate = trial.candidate
+            tags = study_tags(planned.space.name, cell=candidate.cell, point=candidate.point)
+            ledger.tag_study(trial.record, tags)
+
+
+def evaluate(planned: "Plan", ledger: "Ledger", records: "Mapping[str, TrialRecord]") -> "list[ClaimVerdict]":
+    """Return the verdicts on a study's claims."""
+    from study.analysis.verdicts import claim_verdicts
+    from study.ledger.predictions import read_correct
+
+    return claim_verdicts(planned, records, partial(read_correct, ledger))
+
+
+def report(
+    planned: "Plan",
+    ledger: "Ledger",
+    reports: Path,
+    *,
+    command: str = "",
+    verdicts: "Sequence[ClaimVerdict] | None" = None,
+) -> list[Path]:
+    """Write a study's report to a folder of its own in `reports`; return the paths, the index of all reports last.
+
+    Args:
+        command: shown in the report, to run what is missing.
+        verdicts: from `evaluate`; None to read the ledger again and evaluate the claims.
+
+    Raises:
+        ReportKeptError: the report in that folder has results that this one would lack.
+    """
+    from study.report.page import write_report
+    from study.report.report_folder import folder_name, write_index
+
+    if verdicts is None:
+        records = ledger.trials()
+        planned = planned.with_records(records)
+        verdicts = evaluate(planned, ledger, records)
+    paths = write_report(planned, ledger, reports / folder_name(planned), command, verdicts)
+    return [*paths, write_index(reports)]
+
+
+def fetch(
+    spaces: "Sequence[SearchSpace]", data_dir: Path = DEFAULT_DATA, *, console: "Console | None" = None
+) -> "list[Requirement]":
+    """Download the datasets and weights of studies; return each of them, present or missing."""
+    from study.maintenance import fetch as fetching
+
+    console = console or _quiet_console()
+    log = _line_logger(console)
+    requirements = []
+    for each in fetching.fetch(spaces, expand_path(data_dir), console):
+        state = "present" if each.is_present else "missing"
+        log(f"{state}  {each.name}" + (f"\n  {each.advice}" if each.advice else ""))
+        requirements.append(each)
+    return requirements
+
+
+def _quiet_console() -> "Console":
+    from rich.console import Console
+
+    return Console(quiet=True)
+
+
+def _line_logger(console: "Console") -> Callable[[str], None]:
+    return partial(console.print, highlight=False, markup=False, emoji=False, soft_wrap=True)
