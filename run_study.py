@@ -1,4 +1,4 @@
-"""The entry point of the command line, which is in `study/cli/`."""
+"""Entry point of the command line in `study/cli/`."""
 
 import sys
 
@@ -8,7 +8,8 @@ except ModuleNotFoundError as error:
     if error.name is None or error.name.split(".")[0] in ("study", "search_spaces", "revit"):
         raise
     print(
-        f"error: {sys.executable} has no {error.name}; after `make study`: source .venv/bin/activate", file=sys.stderr
+        f"error: {sys.executable} has no {error.name}: `make study`, then `source .venv/bin/activate`",
+        file=sys.stderr,
     )
     sys.exit(2)
 

@@ -1,4 +1,4 @@
-"""The command line: it parses, calls the rest of `study`, and prints.
+"""The command line: parses options, calls `study.api`, prints.
 
-Whatever needs seconds to import is imported where it is needed, so that `list` and `--help` are instant.
+Heavy libraries are imported by the functions that need them, so that `list` and `--help` are instant.
 """

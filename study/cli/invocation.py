@@ -1,7 +1,7 @@
-"""The command that was typed, and others on the same study and folders, as they can be typed again.
+"""Command lines that can be copied: the current one, or another command on the same study.
 
-They are made from what was parsed, so that it does not matter how an option was written (`--store x`, `--store=x`),
-and name the program as it was called. Options that came from the environment are left to the environment.
+They are rebuilt from the parsed values, so `--store x` equals `--store=x`. Values from environment variables are left
+out. The program is named as it was called.
 """
 
 import shlex
@@ -14,23 +14,23 @@ from typing import Any
 import typer
 
 
-def this_command(context: typer.Context, *more: str) -> str:
-    """Return what was typed, and more words behind it."""
-    return _command_line(context.command.name, *_words(context.command, context), *more)
+def this_command(context: typer.Context, *extra: str) -> str:
+    """Return the current command line with extra words at its end."""
+    return _command_line(context.command.name, *_words(context.command, context), *extra)
 
 
 def next_command(context: typer.Context, name: str, **values: str) -> str:
-    """Return another command with every typed option that it has, too.
+    """Return another command with those of the current options that it has.
 
     Args:
-        values: parameters that are given in place of what was typed.
+        values: parameters that replace current ones.
     """
     return _command_line(name, *_words(context.find_root().command.commands[name], context, values))  # type: ignore[attr-defined]  # the root is a group
 
 
-def _words(command: Any, context: typer.Context, instead: dict[str, str] | None = None) -> Iterator[str]:
+def _words(command: Any, context: typer.Context, replaced: dict[str, str] | None = None) -> Iterator[str]:
     for parameter in command.params:
-        value = {**_typed(context), **(instead or {})}.get(parameter.name)
+        value = {**_typed(context), **(replaced or {})}.get(parameter.name)
         if value is None:
             continue
         values = value if isinstance(value, list | tuple) else [value]
@@ -43,19 +43,19 @@ def _words(command: Any, context: typer.Context, instead: dict[str, str] | None 
 
 
 def _typed(context: typer.Context) -> dict[str, Any]:
-    """Return the values of all parameters that were given on the command line."""
+    """Return the parameters given on the command line."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return {name: context.params[name] for name, source in sources.items() if source and source.name == "COMMANDLINE"}
 
 
 def _command_line(*words: str | None) -> str:
-    """Return the words as a shell takes them; a path that is not text is shown escaped."""
+    """Return words quoted for a shell; bytes that are not text are escaped."""
     line = shlex.join([*_program(), *filter(None, words)])
     return line.encode(errors="backslashreplace").decode()
 
 
 def _program() -> list[str]:
-    """Return how this program is called from here: by its console script, or by an interpreter and a file."""
+    """Return the call of this program: its console script, or an interpreter with a file."""
     program = Path(sys.argv[0])
     if program.suffix == ".py":
         return [_shortest(Path(sys.executable)), _relative(program)]
@@ -63,7 +63,7 @@ def _program() -> list[str]:
 
 
 def _shortest(program: Path) -> str:
-    """Return a program's name where the shell finds it by that, else its path."""
+    """Return a program's name if the shell finds it by name, else its path."""
     for name in ("python", program.name) if program == Path(sys.executable) else (program.name,):
         found = shutil.which(name)
         if found is not None and Path(found) == program:

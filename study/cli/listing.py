@@ -1,4 +1,4 @@
-"""The commands that show what there is: studies, models, axes."""
+"""The commands that list studies, models, axes."""
 
 import textwrap
 
@@ -38,8 +38,8 @@ def list_studies() -> None:
 def axes() -> None:
     """Show the axes of studies: path, type, default, meaning.
 
-    An axis is a field of a trial's config. The defaults are those of a study with a config of its own (`base=`); a
-    recipe sets others, see docs/recipes.md. Seeds are not an axis: a study has them apart.
+    An axis is a field of a trial's config. The defaults apply to a study with its own config (`base=`); a recipe has
+    its own, see docs/recipes.md. The seed is not an axis.
     """
     width = min(out.width, MAX_TEXT_WIDTH)
     for each in list_fields(FineTuneConfig):
@@ -49,7 +49,7 @@ def axes() -> None:
 
 
 def models() -> None:
-    """Show the models; any other timm classifier goes by its timm name."""
+    """Show the models; timm's other classifiers work, too."""
     headings = ("model", "what", "px", "parameters", "license", "source")
     rows = [
         (spec.name, spec.title, str(spec.resolution), f"{spec.num_params / 1e6:.2f} M", spec.license, spec.source)

@@ -1,4 +1,4 @@
-"""The program: which commands there are, and how it ends."""
+"""The program: a table of commands."""
 
 import atexit
 import gc
@@ -60,11 +60,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "python run_study.py prune quickstart --yes",
     ),
 }
-"""By command, what its help shows."""
+"""Example lines in the help of each command."""
 
 GC_THRESHOLDS = 100_000, 50, 100
-"""Of Python's garbage collector: modules and results are many objects that stay, which it would look through again and
-again. At its own 700, 10, 10 the report of 1,000 trials takes a quarter longer."""
+"""Python's default of 700, 10, 10 makes a report of 1,000 trials a quarter slower: long-lived objects make collections
+costly."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -77,8 +77,8 @@ for name, command in COMMANDS.items():
     app.command(name, epilog="\n".join(["\b", "Examples:", *(f"  {line}" for line in EXAMPLES[name])]))(command)
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+def _show_version(is_requested: bool) -> None:
+    if is_requested:
         print(f"revit-study {version('revit-study')}, training version {TRAINING_VERSION}")
         raise typer.Exit
 
@@ -89,15 +89,15 @@ def _options(
         bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Take the options that stand before a command."""
+    """Parse the options that precede a command."""
 
 
 def main() -> None:
-    """Run the command line; every wrong input is one line and exit code 2. What cannot be printed is dropped."""
+    """Run the command line. Wrong input is one line with exit code 2; output that cannot be printed is dropped."""
     gc.set_threshold(*GC_THRESHOLDS)
-    atexit.register(gc.freeze)  # else Python looks through all objects once more while it ends: .4 s of a `plan`'s 1.9
+    atexit.register(gc.freeze)  # skips the collection at exit: .4 s of the 1.9 of `plan`
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a name of a file may be no text
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may not be valid text
     make_lossy()
     try:
         app()
@@ -107,8 +107,8 @@ def main() -> None:
     except Exception as error:
         if not _is_transient(error):
             raise
-        echo_error(f"a disk or server does not serve for now: {first_line(error)}")
-        err.print("nothing is lost: give the same command again later")
+        echo_error(f"storage temporarily unavailable: {first_line(error)}")
+        err.print("nothing is lost: repeat the command later")
         sys.exit(EXIT_SOME_FAILED)
 
 

@@ -52,13 +52,15 @@ def prune(
     context: typer.Context,
     studies: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[STUDY]...", help="Only what is of these studies; `all` for the paper's."),
+        typer.Argument(metavar="[STUDY]...", help="Prune only these studies; `all` for the paper's."),
     ] = None,
     models: Annotated[
         list[str] | None,
-        typer.Option("--models", metavar="STUDY", help="Also every model of this study: `run` does not make it again."),
+        typer.Option(
+            "--models", metavar="STUDY", help="Also all models of this study: `run` does not make them again."
+        ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Remove it; else it is only shown.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it instead of only showing it.")] = False,
     store: StoreAddress = api.DEFAULT_STORE,
 ) -> None:
     """Show what can be removed from the store; --yes removes it.
@@ -67,7 +69,7 @@ def prune(
     and so does anything that a running process uses.
     """
     if api.is_server(store):
-        raise InputError(f"--store = {store}: prune needs the folder of a store; what a server keeps is the server's")
+        raise InputError(f"--store = {store}: prune needs the folder of a store, not a server")
     folder = expand_path(Path(store))
     names = sorted({space.name for study in studies or () for space in api.load_studies(study)})
     if not (folder / DATABASE).exists():
@@ -93,13 +95,13 @@ def prune(
 def ui(
     store: StoreAddress = api.DEFAULT_STORE,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
-    host: Annotated[str, typer.Option(help="Address to listen on; another than the default is open to others.")] = (
+    host: Annotated[str, typer.Option(help="Address to listen on; any but the default is open to others.")] = (
         LOOPBACK
     ),
 ) -> None:
-    """Open MLflow's UI on the results, until Ctrl-C.
+    """Serve MLflow's UI on the results, until Ctrl-C.
 
-    It is at http://127.0.0.1:PORT. Of a server, this says where it is.
+    It is at http://127.0.0.1:PORT. For a server, only its address is printed.
     """
     from study.ledger.ledger import Ledger, ui_command
 
@@ -117,7 +119,7 @@ def ui(
 
 
 def _check_free(host: str, port: int) -> None:
-    """Raise InputError where nobody can listen on a port, as another does."""
+    """Raise InputError if a port is in use."""
     try:
         family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         socket.create_server((host, port), family=family).close()

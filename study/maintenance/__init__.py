@@ -1,1 +1,1 @@
-"""Care of a store and of what studies need: doctor, prune, fetch, disk space."""
+"""Maintenance of stores: doctor, prune, fetch, disk space."""

@@ -1,4 +1,4 @@
-"""Printed commands can be typed again: they mean what was meant, however it was typed and the program called."""
+"""Printed commands can be copied; they mean the same as what was typed."""
 
 import re
 import shlex
@@ -24,7 +24,7 @@ TYPED = [
 
 
 def parsed(typed: str) -> tuple[dict[str, Any], list[str]]:
-    """Return what a small program with our kinds of parameters makes of a line, and the commands that it prints."""
+    """Return the values that a small program parses from a line, with the commands that it prints."""
     app, got = typer.Typer(), {}
     printed: list[str] = []
 
@@ -63,26 +63,26 @@ def called(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("typed", TYPED)
-def test_a_printed_command_means_what_was_typed(typed: str) -> None:
-    meant, [again, *_] = parsed(typed)
-    assert parsed(shlex.join(words(again)))[0] == meant
+def test_a_printed_command_equals_the_typed_one(typed: str) -> None:
+    expected, [repeated, *_] = parsed(typed)
+    assert parsed(shlex.join(words(repeated)))[0] == expected
 
 
-def test_another_command_keeps_the_options_that_it_has_too() -> None:
+def test_another_command_keeps_the_options_that_it_has() -> None:
     _, [_, ui, plan] = parsed("run a --store=/x --seeds=3 --data-dir=d --compile")
     assert words(ui) == ["ui", "--store", "/x"]
     assert words(plan) == ["plan", "b", "--seeds", "3", "--data-dir", "d"]
 
 
-def test_what_the_environment_says_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_from_the_environment_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REVIT_STORE", "/y")
-    meant, [again, ui, _] = parsed("run a")
-    assert meant["store"] == "/y"
-    assert (words(again), words(ui)) == (["run", "a"], ["ui"])
+    expected, [repeated, ui, _] = parsed("run a")
+    assert expected["store"] == "/y"
+    assert (words(repeated), words(ui)) == (["run", "a"], ["ui"])
 
 
 @pytest.mark.parametrize("called_as", ["run_study.py", "ABSOLUTE", "SCRIPT", "SCRIPT ON PATH"])
-def test_a_printed_command_calls_the_program_as_it_was_called(
+def test_a_printed_command_names_the_program_as_it_was_called(
     called_as: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = tmp_path / "bin" / "revit-study"
@@ -95,8 +95,8 @@ def test_a_printed_command_calls_the_program_as_it_was_called(
     file = {"ABSOLUTE": str(ROOT / "run_study.py"), "SCRIPT": str(script), "SCRIPT ON PATH": str(script)}
     monkeypatch.chdir(ROOT if called_as == "run_study.py" else tmp_path)
     monkeypatch.setattr(sys, "argv", [file.get(called_as, called_as)])
-    _, [again, *_] = parsed("run a")
-    program = again.removesuffix(" run a")
+    _, [repeated, *_] = parsed("run a")
+    program = repeated.removesuffix(" run a")
     done = subprocess.run(f"{program} list", shell=True, capture_output=True, text=True, check=True)
     assert re.search(r"quickstart +12 ", done.stdout)
     assert (program == "revit-study") == (called_as == "SCRIPT ON PATH")

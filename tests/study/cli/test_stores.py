@@ -1,6 +1,13 @@
-"""Commands that only read create no store, and print which one they use."""
+"""Commands on a store: it is printed, never created."""
 
+import os
+import re
+import signal
+import socket
+import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +15,8 @@ import pytest
 
 from study.cli.main import main
 from study.ledger.ledger import Ledger
+from study.ledger.states import TrialState
+from tests.command_line import call, command_of, where
 
 
 def exit_code(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
@@ -46,3 +55,89 @@ def test_the_store_is_printed_first(
     new_ledger(store)
     assert exit_code(["plan", "quickstart", "--store", str(store), "--cache-dir", str(cache_dir)], monkeypatch) == 0
     assert capsys.readouterr().out.splitlines()[0] == f"store: {store}"
+
+
+def test_the_doctor_reports_and_repairs_problems(tmp_path: Path) -> None:
+    folders = [*where(tmp_path), "--data-dir", str(tmp_path / "data")]
+    assert "no store yet" in call("doctor", *folders).stdout
+    Ledger(tmp_path / "mlruns").open_launch("example", {})
+    unhealthy, repaired, healthy = (call("doctor", *folders, *fix) for fix in ([], ["--fix"], []))
+    assert re.search("^fixable  store: 1 orphaned RUNNING runs", unhealthy.stdout, re.MULTILINE)
+    assert re.search("^fixed    store: 1 orphaned RUNNING runs", repaired.stdout, re.MULTILINE)
+    assert (unhealthy.returncode, repaired.returncode, healthy.returncode) == (1, 0, 0)
+
+
+def test_prune_removes_only_with_yes(tmp_path: Path) -> None:
+    store = tmp_path / "mlruns"
+    assert "no store yet" in call("prune", "--store", str(store)).stdout
+    assert not store.exists()
+    ledger = Ledger(store)
+    launch = ledger.open_launch("quickstart", {})
+    ledger.delete(launch)
+    shown = call("prune", "all", "--store", str(store))
+    assert shown.returncode == 0, shown.stderr
+    assert "total" in shown.stdout
+    assert "deleted in MLflow" not in shown.stdout, "`all` does not name quickstart"
+    shown = call("prune", "quickstart", "--store", str(store))
+    assert "1 runs deleted in MLflow" in shown.stdout
+    assert re.search(r"remove it with\n  .*run_study.py prune quickstart --store \S+ --yes", shown.stdout)
+    assert str(ledger.artifact(launch, "").parent) in shown.stdout, "each path is named"
+    assert len(ledger.run_infos()) == 1
+    unknown = call("prune", "--models", "quickstart", "--store", str(store))
+    assert (unknown.returncode, "the store has trials of these studies: none" in unknown.stderr) == (2, True)
+    assert "removed" in call("prune", "quickstart", "--store", str(store), "--yes").stdout
+    assert ledger.run_infos() == []
+
+
+def test_a_ui_that_is_open_to_others_is_warned_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Ledger(tmp_path / "mlruns")
+    served: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda path, command: served.append(command))
+    for host, is_warned in (("127.0.0.1", False), ("0.0.0.0", True)):
+        monkeypatch.setattr(sys, "argv", ["run_study.py", "ui", "--store", str(tmp_path / "mlruns"), "--host", host])
+        with pytest.raises(SystemExit):
+            main()
+        assert served[-1][served[-1].index("--host") + 1] == host
+        assert ("can read, change and delete every result" in capsys.readouterr().out) == is_warned
+
+
+def test_ui_serves_mlflow_on_this_machine(tmp_path: Path, free_port: int) -> None:
+    ledger = Ledger(tmp_path / "mlruns")
+    ledger.close_launch(ledger.open_launch("example", {}), TrialState.FINISHED, {})
+    arguments = ["ui", "--store", str(tmp_path / "mlruns"), "--port", str(free_port)]
+    process = subprocess.Popen(
+        command_of(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        assert "MLflow" in eventually_get(f"http://127.0.0.1:{free_port}/", process)
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def test_ui_on_a_port_in_use_is_an_error_before_an_address_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Ledger(tmp_path / "mlruns")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        monkeypatch.setattr(sys, "argv", ["run_study.py", "ui", "--store", str(tmp_path / "mlruns"), "--port", port])
+        with pytest.raises(SystemExit) as stop:
+            main()
+    assert stop.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    [line] = printed.err.splitlines()
+    assert line.startswith(f"error: --host = 127.0.0.1, --port = {port}: cannot be listened on: Address already in use")
+
+
+def eventually_get(url: str, process: subprocess.Popen[bytes]) -> str:
+    while True:
+        assert process.poll() is None, "the UI ended by itself"
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return answer.read().decode()
+        except OSError:
+            time.sleep(0.5)

@@ -1,22 +1,30 @@
-"""`run` of several studies reports its overall progress."""
+"""Commands on a study: plan, run, fetch."""
 
+import os
+import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from revit.config import FineTuneConfig
+from revit.datasets.registry import DATASETS
 from search_spaces.framework.space import SearchSpace
 from study import api
 from study.cli import studies
+from study.cli.console import EXIT_INTERRUPTED
 from study.cli.main import main
+from study.execution.resources import Node, ResourceRequest, grant_resources
 from study.execution.run_result import RunResult
 from study.ledger.ledger import Ledger
 from study.ledger.provenance import launch_tags
 from study.ledger.records import TrialUpdate
 from study.ledger.states import TrialState
 from study.plan import Plan
+from tests.command_line import ROOT, call, where
 
 
 def test_each_of_several_studies_starts_with_the_progress_of_all(
@@ -56,3 +64,71 @@ def test_each_of_several_studies_starts_with_the_progress_of_all(
         "study 1 of 2, 0 of 4 trials of this command done",
         "study 2 of 2, 2 of 4 trials of this command done",
     ]
+
+
+@pytest.mark.parametrize("recipe", ["paper", "authors"])
+def test_a_study_at_paper_scale_can_be_planned_before_anything_is_fetched(tmp_path: Path, recipe: str) -> None:
+    arguments = ["plan", "data_fraction", "--scale", "paper", "--recipe", recipe, "--data-dir", str(tmp_path / "data")]
+    code = (
+        "import sys, run_study\n"
+        f"sys.argv = ['run_study.py', *{arguments!r}, *{where(tmp_path)!r}]\n"
+        "try: run_study.main()\n"
+        "except SystemExit as stop: assert stop.code == 0\n"
+        "heavy = {'torch', 'ray', 'timm'} & sys.modules.keys()\n"
+        "assert not heavy, heavy"
+    )
+    env = {**os.environ, "HF_HOME": str(tmp_path / "hub")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, env=env, check=True)
+    cells = r"│ (cifar100|flowers102_nelorth) +│ (\w+) +│ ([\d.]+) +│ (matched \w+) +│ (\d) +│ (\d+) "
+    rows = re.findall(cells, done.stdout)
+    assert len(rows) == len(set(rows)) == 96
+    steps = {("authors", "0.1"): "280", ("authors", "1"): "2737", ("paper", "0.1"): "273", ("paper", "1"): "2681"}
+    for fraction in ("0.1", "1"):
+        row = ("cifar100", "vit_b16_in21k", fraction, "matched epochs", "0", steps[recipe, fraction])
+        assert row in rows
+    assert "their states are unknown" in done.stdout
+    assert re.search(
+        r"^disk: \d+\.\d GB for \d+ models, and up to 2\.1 GB per running trial", done.stdout, re.MULTILINE
+    )
+    for absent in ("dataset cifar100", "dataset flowers102_nelorth", "weights of vit_b16_in21k", "bit_r50x1_in21k"):
+        assert absent in done.stdout
+    assert f"run_study.py fetch data_fraction --scale paper --recipe {recipe}" in done.stdout
+    assert f"dataset flowers102_nelorth: {DATASETS['flowers102_nelorth'].caveat}" in done.stdout
+
+
+def test_fetch_without_network_shows_every_manual_download(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    arguments = ["fetch", "replication", "--scale", "paper", "--data-dir", str(folder)]
+    nowhere = "http://127.0.0.1:9"
+    done = call(*arguments, HF_HOME=str(tmp_path / "hub"), HF_HUB_OFFLINE="1", http_proxy=nowhere, https_proxy=nowhere)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr + done.stdout
+    for url, place in (
+        ("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", folder / "cifar-10-python.tar.gz"),
+        ("https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz", folder / "cifar-100-python.tar.gz"),
+        ("https://huggingface.co/datasets/nelorth/oxford-flowers", folder / "flowers102_nelorth"),
+        ("timm/vit_base_patch16_224.orig_in21k/resolve/main/model.safetensors", "vit_b16_in21k.safetensors"),
+    ):
+        assert re.search(rf"{re.escape(url)}.* -> {re.escape(str(place))}", done.stdout), done.stdout
+
+
+@pytest.mark.parametrize("options", [[], ["--compile"]])
+def test_compile_reaches_every_trial_with_a_cache_beside_the_images(
+    tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]
+) -> None:
+    requested: list[bool] = []
+
+    def no_training(plan: Plan, ledger: Ledger, console: Console, request: ResourceRequest, tags: object) -> None:
+        requested.append(grant_resources(request, [Node(cpus=2, gpus=0)]).compiled)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("study.execution.runner.run_plan", no_training)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "to be put back")
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    folders = ["--store", str(tmp_path / "mlruns"), "--cache-dir", str(cache_dir)]
+    monkeypatch.setattr(sys, "argv", ["run_study.py", "run", "quickstart", *folders, *options])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == EXIT_INTERRUPTED
+    assert requested == [bool(options)]
+    assert os.environ.get("TORCHINDUCTOR_CACHE_DIR") == (str(cache_dir / "compiled") if options else None)

@@ -16,6 +16,7 @@ import pytest
 from ray.cluster_utils import Cluster
 
 from revit.errors import InputError
+from study import RAY_BEYOND_THIS_MACHINE
 from study.execution import cluster
 from study.execution.resources import Node
 from study.system.signals import ENDING
@@ -249,3 +250,10 @@ def test_nodes_are_told_by_what_they_offer(monkeypatch: pytest.MonkeyPatch) -> N
     ]
     monkeypatch.setattr(cluster.ray, "nodes", lambda: nodes)
     assert cluster.find_nodes() == [Node(cpus=0, gpus=0), Node(cpus=8, gpus=2)]
+
+
+def test_a_ray_that_is_open_to_other_machines_is_warned_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(RAY_BEYOND_THIS_MACHINE, "1")
+    monkeypatch.setattr(cluster.ray, "is_initialized", lambda: True)
+    with pytest.warns(UserWarning, match="Ray can be reached, and given code to run, from other machines"):
+        cluster.start_ray()

@@ -1,4 +1,4 @@
-"""Labels, axes and questions that look like markup are shown as they are, wherever the command line prints them."""
+"""Labels that look like markup are printed unchanged."""
 
 import sys
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     sys.modules.pop("search_spaces.asks", None)
 
 
-def test_in_the_list_and_a_plan(
+def test_markup_in_the_list_or_a_plan_is_printed_unchanged(
     tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = ["--store", str(tmp_path / "mlruns"), "--cache-dir", str(cache_dir)]
@@ -46,7 +46,9 @@ def test_in_the_list_and_a_plan(
         assert QUESTION in capsys.readouterr().out
 
 
-def test_in_the_table_of_results(tmp_path: Path, cache_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_markup_in_the_table_of_results_is_printed_unchanged(
+    tmp_path: Path, cache_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     space = search_spaces.load("asks")
     plan = make_plan(space, (0,), Folders(store=tmp_path, data=tmp_path, cache=cache_dir), {})
     out.print(terminal_table(plan))
@@ -55,7 +57,9 @@ def test_in_the_table_of_results(tmp_path: Path, cache_dir: Path, capsys: pytest
     assert LABEL in shown
 
 
-def test_in_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_markup_in_an_error_is_printed_unchanged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "argv", ["run_study.py", "plan", "[/a] :smile:", "--store", str(tmp_path)])
     with pytest.raises(SystemExit) as stop:
         main()

@@ -1,0 +1,33 @@
+"""Run the command line in another process."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from study.ledger.ledger import tracking_uri
+
+ROOT = Path(__file__).parent.parent
+
+
+def command_of(*arguments: str) -> list[str]:
+    return [sys.executable, str(ROOT / "run_study.py"), *arguments]
+
+
+def call(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command_of(*arguments), capture_output=True, text=True, timeout=240, env={**os.environ, **env}, check=False
+    )
+
+
+def where(tmp_path: Path) -> list[str]:
+    """Return options that name a store and a cache of the test's own."""
+    return ["--store", str(tmp_path / "mlruns"), "--cache-dir", str(tmp_path / "cache")]
+
+
+def all_runs(store: Path) -> list[Run]:
+    client = MlflowClient(tracking_uri(store))
+    return list(client.search_runs([each.experiment_id for each in client.search_experiments()]))

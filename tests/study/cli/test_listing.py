@@ -1,0 +1,44 @@
+"""`list`, `models`, `axes` show everything there is."""
+
+import sys
+
+import pytest
+
+import search_spaces
+from revit.models.architectures import MODELS
+from study.cli.main import main
+
+
+def shown(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the output of a command."""
+    monkeypatch.setattr(sys, "argv", ["revit-study", command])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert not stop.value.code
+    return capsys.readouterr().out
+
+
+def test_list_shows_every_study_with_trials_and_question(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = shown("list", monkeypatch, capsys).splitlines()[1:]
+    assert [line.split()[0] for line in lines] == list(search_spaces.names())
+    for line in lines:
+        space = search_spaces.load(line.split()[0])
+        assert line.rstrip().endswith(space.question)
+        assert line.split()[1] == str(len(space.candidates(space.seeds)))
+
+
+def test_models_shows_every_model(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown("models", monkeypatch, capsys)
+    assert set(MODELS) <= set(text.split())
+    assert f"{MODELS['vit_b16_in21k'].num_params / 1e6:.2f} M" in text
+
+
+def test_axes_shows_every_axis_with_type_default_and_meaning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = shown("axes", monkeypatch, capsys)
+    assert "\noptimizer.name: one of sgd, adam, adamw [default: sgd]\n    a key of" in text
+    assert text.startswith("dataset: text\n    a key of")
+    assert "\nseed:" not in text

@@ -1,0 +1,178 @@
+"""Help is readable; wrong input is one line, exit code 2."""
+
+import errno
+import shlex
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+import run_study
+import search_spaces
+from revit.identity import TRAINING_VERSION
+from study.cli.main import COMMANDS, EXAMPLES, app, main
+from tests.command_line import ROOT, call, where
+
+
+def output_of(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    monkeypatch.setattr(sys, "argv", ["revit-study", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert not stop.value.code
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=lambda command: " ".join(command))
+def test_help_fits_80_columns(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = output_of([*command, "--help"], monkeypatch, capsys)
+    assert max(map(len, text.splitlines())) <= 80
+    whole = (": 0, 1, ...", "http://...", "COMMAND [ARGS]...", "[[STUDY]...]...")
+    assert [line for line in text.splitlines() if line.endswith("...") and not line.endswith(whole)] == []
+    assert output_of([*command, "-h"], monkeypatch, capsys) == text
+    assert ("\n  Examples:\n    python run_study.py " in text) == bool(command)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_examples_are_valid_commands(command: str) -> None:
+    for example in EXAMPLES[command]:
+        python, program, name, *arguments = shlex.split(example)
+        assert (python, program, name) == ("python", "run_study.py", command)
+        parsed = get_command(app).commands[name].make_context(name, arguments)
+        studies = parsed.params.get("studies") or [parsed.params.get("study", "all")]
+        assert set(studies) <= {*search_spaces.names(), "all"}
+
+
+def test_version_is_that_of_the_package(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    expected = f"revit-study {version('revit-study')}, training version {TRAINING_VERSION}\n"
+    assert output_of(["--version"], monkeypatch, capsys) == expected
+
+
+WRONG = {
+    "an unknown study": (["run", "quikstart"], "did you mean quickstart"),
+    "an unknown option": (["run", "quickstart", "--sedes", "3"], "--sedes"),
+    "no seeds": (["run", "quickstart", "--seeds", "0"], "--seeds"),
+    "too many CPUs": (["run", "quickstart", "--cpus-per-trial", "9999"], "--cpus-per-trial = 9999: this"),
+    "more GPUs than one": (
+        ["run", "quickstart", "--gpus-per-trial", "2"],
+        "Invalid value for '--gpus-per-trial'",
+    ),
+    "an invalid cluster address": (["run", "quickstart", "--address", "auto"], "--address = auto: must be HOST:PORT"),
+    "a store that is a file": (["run", "quickstart", "--store", str(ROOT / "LICENSE")], "cannot be written"),
+    "a cache that is a file": (["run", "quickstart", "--cache-dir", str(ROOT / "LICENSE")], "cannot be written"),
+    "a store nested too deep": (["run", "quickstart", "--store", "NESTED"], "cannot be written: it is nested"),
+    "a corrupt store": (["plan", "quickstart", "--store", "CORRUPT"], "no store that MLflow can open"),
+    "a report without a store": (["report", "quickstart"], "there is no store at"),
+    "a password in an address": (["plan", "quickstart", "--store", "http://me:pass@127.0.0.1:9"], "TRACKING_PASSWORD"),
+    "an unreachable server": (["plan", "quickstart", "--store", "http://127.0.0.1:9"], "http://127.0.0.1:9"),
+    "prune of a server": (["prune", "--store", "http://127.0.0.1:9"], "prune needs the folder of a store"),
+    "ui without a store": (["ui", "--store", "/nowhere/at/all"], "run a study first"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_input_is_one_line_with_exit_code_2(case: str, tmp_path: Path) -> None:
+    arguments, message = WRONG[case]
+    (tmp_path / "corrupt").mkdir()
+    (tmp_path / "corrupt" / "mlflow.db").write_bytes(b"no database, whatever its name says" * 100)
+    stand_ins = {"CORRUPT": str(tmp_path / "corrupt"), "NESTED": str(tmp_path / ("a/" * 1900))}
+    arguments = [stand_ins.get(word, word) for word in arguments]
+    store = [] if "--store" in arguments else ["--store", str(tmp_path / "mlruns")]
+    done = call(*arguments, *store, REVIT_CACHE_DIR=str(tmp_path / "cache"), RAY_TMPDIR=str(tmp_path / "ray"))
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert "me:pass" not in done.stderr + done.stdout
+    assert not (tmp_path / "ray").exists(), "Ray was not started"
+
+
+WRONG_STUDIES = {
+    "an unknown axis": ('scientific={"optimizzer.lr": (1.0,)}', "did you mean optimizer.lr"),
+    "an unknown choice": ('scientific={"optimizer.name": ("sdg",)}', "must be one of sgd, adam, adamw"),
+    "a resolution between patches": ('scientific={"resolution": (30,)}', "resolution = 30: must be a multiple of 4"),
+    "a negative lr": ('scientific={"optimizer.lr": (-1.0,)}', "optimizer.lr = -1.0: must be above 0"),
+    "no steps": ('scientific={"steps": (0,)}', "steps = 0: must be above 0"),
+    "an empty batch": ('scientific={"batch_size": (0,)}', "batch_size = 0: must be above 0"),
+    "too small a fraction": ('scientific={"data_fraction": (0.001,)}', "leaves a class empty"),
+    "a missing dataset": ('scientific={"dataset": ("folder:/nowhere",)}', "there is no such folder"),
+    "a broken image": ('scientific={"dataset": ("folder:FOLDER",)}', "cat/1.jpg cannot be decoded"),
+    "a syntax error": ("scientific={", "search_spaces/asks.py cannot be read: SyntaxError"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_STUDIES)
+def test_a_wrong_study_is_one_line_before_anything_starts(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    axes, message = WRONG_STUDIES[case]
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        (tmp_path / "photos" / name / "1.jpg").write_text("no image")
+    axes = axes.replace("FOLDER", str(tmp_path / "photos"))
+    [line] = error_of("run", 'dataset="digits", steps=10', axes, tmp_path, monkeypatch, capsys).splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+
+
+def error_of(
+    command: str,
+    base: str,
+    axes: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> str:
+    """Return the error of a command on a study that is written for the test."""
+    (tmp_path / "asks.py").write_text(
+        "from revit.config import FineTuneConfig\n"
+        "from search_spaces.framework.space import SearchSpace\n"
+        f'SPACE = SearchSpace(name="asks", question="?", base=FineTuneConfig({base}), {axes})\n'
+    )
+    monkeypatch.setattr(search_spaces, "__path__", [*search_spaces.__path__, str(tmp_path)])
+    monkeypatch.setattr(sys, "argv", ["run_study.py", command, "asks", *where(tmp_path)])
+    with pytest.raises(SystemExit) as stop:
+        run_study.main()
+    sys.modules.pop("search_spaces.asks", None)
+    assert stop.value.code == 2
+    return capsys.readouterr().err.strip()
+
+
+def test_a_store_that_becomes_unavailable_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr("study.cli.main.app", fail)
+    with pytest.raises(SystemExit) as stop:
+        run_study.main()
+    assert stop.value.code == 1
+    assert capsys.readouterr().err.splitlines() == [
+        f"error: storage temporarily unavailable: [Errno {errno.ESTALE}] Stale file handle",
+        "nothing is lost: repeat the command later",
+    ]
+
+
+@pytest.mark.parametrize("budget", ["steps=10", "epochs=1.0"])
+def test_planning_with_a_missing_folder_is_one_line(
+    budget: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base, axes = f'dataset="folder:/nowhere", {budget}', 'scientific={"optimizer.lr": (1.0,)}'
+    assert "there is no such folder" in error_of("plan", base, axes, tmp_path, monkeypatch, capsys)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("resnet18x", "closest: resnet18"), ("swin_s3_tiny_224", "doesn't match")]
+)
+def test_planning_a_model_that_cannot_be_trained_is_one_line(
+    name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    base, axes = 'dataset="digits", steps=1', f'scientific={{"model": {{"a": {{"model.name": "{name}", PLAIN}}}}}}'
+    axes = axes.replace("PLAIN", '"model.pretrained": False')
+    [line] = error_of("plan", base, axes, tmp_path, monkeypatch, capsys).splitlines()
+    assert line.startswith(f"error: model.name = '{name}'")
+    assert message in line
