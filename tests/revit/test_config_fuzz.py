@@ -1,4 +1,4 @@
-"""Whatever a config is made of, it is accepted or refused in one line; accepted, it is the same trial after JSON."""
+"""Any values make a config that survives JSON, or are refused in one line."""
 
 import json
 from collections.abc import Callable
@@ -45,8 +45,8 @@ values = st.recursive(
 names = st.sampled_from(PATHS) | st.sampled_from([path[:-1] for path in PATHS]) | st.text(max_size=8)
 
 
-def hold(make: Callable[[], FineTuneConfig]) -> None:
-    """Make a config; it must be refused in one line, or have an identity that survives JSON."""
+def check_config(make: Callable[[], FineTuneConfig]) -> None:
+    """Make a config: it is refused in one line, or its identity survives JSON."""
     try:
         config = make()
     except InputError as error:
@@ -54,27 +54,27 @@ def hold(make: Callable[[], FineTuneConfig]) -> None:
         return
     again = from_dict(json.loads(json.dumps(asdict(config))))
     assert again == config
-    assert name_of(again) == name_of(config)
+    assert identity_of(again) == identity_of(config)
     assert config.num_steps(50_000, 60_000) > 0
 
 
-def name_of(config: FineTuneConfig) -> str:
+def identity_of(config: FineTuneConfig) -> str:
     return identity(config, num_steps=config.num_steps(500, 1000), data_digest="d", weights_digest="w")
 
 
-def test_no_single_value_of_a_field_is_more_than_refused(fuzz: Callable[..., None]) -> None:
+def test_any_value_of_a_field_is_accepted_or_refused(fuzz: Callable[..., None]) -> None:
     def check(path: str, value: Any, scratch: bool) -> None:
         budget = {"steps": None} if path == "epochs" else {}
-        hold(lambda: BASE.with_values({**(SCRATCH if scratch else {}), **budget, path: value}))
+        check_config(lambda: BASE.with_values({**(SCRATCH if scratch else {}), **budget, path: value}))
 
     fuzz(300, check, st.sampled_from(PATHS), values, st.booleans())
 
 
-def test_no_values_together_are_more_than_refused(fuzz: Callable[..., None]) -> None:
-    fuzz(150, lambda given: hold(lambda: BASE.with_values(given)), st.dictionaries(names, values, max_size=4))
+def test_any_values_together_are_accepted_or_refused(fuzz: Callable[..., None]) -> None:
+    fuzz(150, lambda given: check_config(lambda: BASE.with_values(given)), st.dictionaries(names, values, max_size=4))
 
 
-def test_no_record_that_json_may_hold_is_more_than_refused(fuzz: Callable[..., None]) -> None:
+def test_any_json_is_accepted_or_refused(fuzz: Callable[..., None]) -> None:
     whole = asdict(BASE)
     parts = ("model", "optimizer", "schedule")
     fields = st.sampled_from([*whole, *(name for part in parts for name in whole[part]), "optimizzer"])
@@ -82,10 +82,10 @@ def test_no_record_that_json_may_hold_is_more_than_refused(fuzz: Callable[..., N
     nested = st.fixed_dictionaries({}, optional=dict.fromkeys(parts, flat | values))
     base = st.sampled_from([{}, {"dataset": "digits"}, {"dataset": "digits", "steps": 10}])
     records = st.builds(lambda *some: {key: value for each in some for key, value in each.items()}, base, flat, nested)
-    fuzz(150, lambda record: hold(lambda: from_dict(record)), records | values)
+    fuzz(150, lambda record: check_config(lambda: from_dict(record)), records | values)
 
 
-def test_no_name_of_a_model_and_its_weights_is_more_than_not_found(fuzz: Callable[..., None]) -> None:
+def test_any_name_of_a_model_or_its_weights_is_accepted_or_refused(fuzz: Callable[..., None]) -> None:
     def check(name: str, weights: str | None) -> None:
         try:
             find_weights(BASE.with_values({"model.name": name, "model.weights": weights, "resolution": 28}).model)

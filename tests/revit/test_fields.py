@@ -1,4 +1,4 @@
-"""What a reader is told of a config's fields is what the dataclasses say."""
+"""The listed fields of a config against its dataclasses."""
 
 from dataclasses import fields, is_dataclass
 
@@ -11,22 +11,22 @@ from revit.validation import field_types
 BASE = FineTuneConfig(dataset="digits", steps=1)
 
 
-def test_every_field_is_told_once_under_its_path_with_its_default() -> None:
-    told = {each.path: each.default for each in list_fields(FineTuneConfig)}
-    assert list(told) == list(BASE.flat())
-    given = {"dataset": "", "steps": "None"}
-    assert told == {path: str(value) for path, value in BASE.flat().items()} | given
+def test_every_field_is_listed_once_with_its_path_and_default() -> None:
+    listed = {each.path: each.default for each in list_fields(FineTuneConfig)}
+    assert list(listed) == list(BASE.flat())
+    required = {"dataset": "", "steps": "None"}
+    assert listed == {path: str(value) for path, value in BASE.flat().items()} | required
 
 
 @pytest.mark.parametrize("owner", [FineTuneConfig, ModelConfig, OptimizerConfig, ScheduleConfig])
-def test_no_field_lacks_a_meaning(owner: type) -> None:
+def test_every_field_has_a_meaning(owner: type) -> None:
     own = {each.name for each in fields(owner) if not is_dataclass(field_types(owner)[each.name])}
     meanings = attribute_docs(owner)
     assert own == meanings.keys()
     assert all(meanings.values())
 
 
-def test_meanings_run_over_lines_and_may_be_shared() -> None:
+def test_a_meaning_may_have_several_lines_and_names() -> None:
     class Example:
         """One.
 
@@ -43,5 +43,5 @@ def test_meanings_run_over_lines_and_may_be_shared() -> None:
     }
 
 
-def test_only_the_dataset_must_be_given() -> None:
+def test_only_the_dataset_is_required() -> None:
     assert [each.path for each in list_fields(FineTuneConfig) if not each.default] == ["dataset"]

@@ -52,7 +52,7 @@ def leaves(record: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 @pytest.mark.parametrize("factor", FACTORS)
-def test_a_factor_shows_in_what_was_built_and_only_where_it_implies(
+def test_a_factor_changes_the_description_only_where_it_has_an_effect(
     small: FineTuneConfig, train: Callable, make_listener: Callable, factor: str
 ) -> None:
     value, expected = FACTORS[factor]
@@ -64,7 +64,7 @@ def test_a_factor_shows_in_what_was_built_and_only_where_it_implies(
 
 
 @pytest.mark.parametrize("schedule", ["linear", "exponential", "plateau", "constant"])
-def test_every_schedule_shows_in_the_learning_rates(
+def test_every_schedule_changes_the_learning_rates(
     small: FineTuneConfig, train: Callable, make_listener: Callable, schedule: str
 ) -> None:
     cosine = built_of(small, train, make_listener)
@@ -75,7 +75,7 @@ def test_every_schedule_shows_in_the_learning_rates(
 
 
 def built_of(config: FineTuneConfig, train: Callable, make_listener: Callable) -> dict[str, Any]:
-    """What is built, without training: the listener stops the trial there."""
+    """Return the description; the listener stops the trial before it trains."""
 
     class Built(Exception):  # noqa: N818  # a signal, not an error
         pass

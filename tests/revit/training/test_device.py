@@ -26,7 +26,7 @@ def config_of(model: str, optimizer: str = "sgd") -> FineTuneConfig:
 
 
 def without_content(model: nn.Module, device: torch.device) -> None:
-    """Give a model parameters that are said to be on a device, and have no values."""
+    """Replace the parameters of a model by tensors without content on a device."""
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
             setattr(module, name, nn.Parameter(torch.empty(parameter.shape, device=device)))
@@ -34,7 +34,7 @@ def without_content(model: nn.Module, device: torch.device) -> None:
 
 @pytest.fixture
 def own_constants() -> Iterator[None]:
-    """What is kept for a device is forgotten before and after: tensors without content are for one test only."""
+    """Clear the cached constants of a device before and after: tensors without content are for one test only."""
     loader._scale_and_shift.cache_clear()
     yield
     loader._scale_and_shift.cache_clear()
@@ -43,8 +43,8 @@ def own_constants() -> Iterator[None]:
 @pytest.mark.usefixtures("own_constants")
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 @pytest.mark.parametrize("model", ["vit_nano", "bit_nano"])
-def test_a_step_reads_no_value_back(model: str, optimizer: str) -> None:
-    """PyTorch's tensors without content raise where a number is asked of them, for which a GPU would be waited for."""
+def test_a_step_does_not_synchronize(model: str, optimizer: str) -> None:
+    """Tensors without content raise where a value is read, which would wait for a GPU."""
     config = config_of(model, optimizer)
     network = empty_model(config, 10)
     with FakeTensorMode():
@@ -70,7 +70,7 @@ def test_the_optimizer_of_parameters_on_a_gpu_is_fused(optimizer: str) -> None:
     assert [group["fused"] for group in groups] == [True] * len(groups)
 
 
-def test_on_a_cpu_a_model_stays_as_it_is() -> None:
+def test_on_a_cpu_nothing_changes() -> None:
     model = build_model(config_of("bit_nano"), 10, None)
     precision = torch.get_float32_matmul_precision()
     assert to_device(model, CPU) is model
@@ -79,8 +79,8 @@ def test_on_a_cpu_a_model_stays_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_a_checkpoint_of_another_device_takes_on_this_ones_kernel(tmp_path: Path, optimizer: str) -> None:
-    """Saved by a CPU; loaded where, as on a GPU, the kernel is fused."""
+def test_a_checkpoint_of_another_device_keeps_this_devices_kernel(tmp_path: Path, optimizer: str) -> None:
+    """Saved on a CPU, loaded where the kernel is fused, as on a GPU."""
     config = config_of("bit_nano", optimizer)
     path = tmp_path / "checkpoint.pt"
     saved, loaded = (build_model(config, 10, None) for _ in range(2))
@@ -108,7 +108,7 @@ def with_backend(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.long)])
-def test_a_compiled_trial_is_the_same_trial_and_goes_on_uncompiled(
+def test_a_compiled_trial_is_the_same_trial_and_resumes_without_compilation(
     small: FineTuneConfig,
     train: Callable,
     tmp_path: Path,
@@ -116,7 +116,7 @@ def test_a_compiled_trial_is_the_same_trial_and_goes_on_uncompiled(
     monkeypatch: pytest.MonkeyPatch,
     backend: str,
 ) -> None:
-    """The same curve to rounding, dropout and a smaller last batch included; the same names in what is saved."""
+    """The curve is equal to rounding, with dropout and a smaller last batch; the checkpoint has the same names."""
     if backend != "inductor":
         with_backend(monkeypatch, backend)
     config = small.with_values({"model.dropout": 0.2, "data_fraction": 0.05})
@@ -136,9 +136,7 @@ def test_a_compiled_trial_is_the_same_trial_and_goes_on_uncompiled(
         assert result.metrics["test_loss"] == pytest.approx(plain.metrics["test_loss"], rel=1e-3)
 
 
-def test_compiling_reaches_the_training_steps(
-    small: FineTuneConfig, train: Callable, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_training_steps_are_compiled(small: FineTuneConfig, train: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[nn.Module, dict[str, object]]] = []
 
     def compile_none(model: nn.Module, **options: object) -> nn.Module:
@@ -151,4 +149,4 @@ def test_compiling_reaches_the_training_steps(
     result, _ = train(small, compile_model=True)
     [(model, options)] = calls
     assert model is result.model
-    assert options["options"] == {"fallback_random": True}, "the dropout of an uncompiled trial"
+    assert options["options"] == {"fallback_random": True}, "the dropout of eager mode"

@@ -1,4 +1,4 @@
-"""Evaluation against PyTorch's forward pass and loss."""
+"""Evaluation against a plain forward pass."""
 
 from typing import Any
 

@@ -23,7 +23,7 @@ from revit.training.optimizers import build_optimizer
 CPU = torch.device("cpu")
 
 
-def test_it_learns_32_images_by_heart(digits: ImageStore, train: Callable) -> None:
+def test_it_overfits_32_images(digits: ImageStore, train: Callable) -> None:
     config = FineTuneConfig(
         dataset="digits", resolution=28, train_crop="none", hflip=False, batch_size=32, steps=60,
         val_fraction=0.0, selection="last",
@@ -43,7 +43,7 @@ def deterministic(rows: list[dict[str, float]]) -> list[dict[str, float]]:
     return [{name: value for name, value in row.items() if name != "images_per_s"} for row in rows]
 
 
-def test_the_same_seed_gives_the_same_bits_and_another_seed_others(small: FineTuneConfig, train: Callable) -> None:
+def test_the_same_seed_gives_the_same_bits(small: FineTuneConfig, train: Callable) -> None:
     config = small.with_values({"model.dropout": 0.2})
     (one, one_seen), (two, two_seen) = train(config), train(config)
     assert deterministic(one_seen.rows) == deterministic(two_seen.rows)
@@ -53,7 +53,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(small: FineTu
 
 
 @pytest.mark.parametrize("variant", ["sgd", "adam", "plateau", "best_val"])
-def test_a_resumed_trial_gives_the_same_bits_as_one_never_interrupted(
+def test_a_resumed_trial_gives_the_same_bits_as_an_uninterrupted_one(
     small: FineTuneConfig, train: Callable, tmp_path: Path, make_listener: Callable, variant: str
 ) -> None:
     values = {
@@ -68,13 +68,13 @@ def test_a_resumed_trial_gives_the_same_bits_as_one_never_interrupted(
     with pytest.raises(InterruptedError):
         train(config, make_listener(save_at=8, path=path, stop=True))
     rest, rest_seen = train(config, resume=path)
-    assert deterministic(rest_seen.rows) == deterministic(whole_seen.rows), "what came before is told again"
+    assert deterministic(rest_seen.rows) == deterministic(whole_seen.rows), "earlier rows are reported again"
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, rest.model.state_dict()[name]), name
     assert (whole.predictions.confidence == rest.predictions.confidence).all()
 
 
-def test_a_checkpoint_is_whole_or_not_there(
+def test_a_checkpoint_is_written_atomically(
     small: FineTuneConfig, train: Callable, tmp_path: Path, make_listener: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def torn_save(record: object, file: BinaryIO) -> None:
@@ -89,7 +89,7 @@ def test_a_checkpoint_is_whole_or_not_there(
 
 
 def first_step(config: FineTuneConfig, store: ImageStore) -> tuple[dict[str, torch.Tensor], float, float]:
-    """Weights after one step without dropout, its loss and gradient norm."""
+    """Return weights, loss, gradient norm after one step without dropout."""
     data = TrialData.from_store(config, store, find_weights(config.model))
     model = build_model(config, 10, find_weights(config.model))
     optimizer = build_optimizer(model, config.optimizer)
@@ -143,7 +143,7 @@ def test_mixup_is_the_cross_entropy_of_mixed_images_with_mixed_labels(digits: Im
     model = build_model(config, 10, find_weights(config.model)).train()
     batch = train_batch(config, digits, TrialData.from_store(config, digits, None).splits.train, 0)
     assert batch.mixup is not None
-    assert 0.01 < batch.mixup.lam < 0.99, "the case is one of real mixing"
+    assert 0.01 < batch.mixup.lam < 0.99, "otherwise this tests nothing"
     images = (batch.images.float() / 127.5 - 1).expand(-1, 3, -1, -1)
     targets = nn.functional.one_hot(batch.labels, 10).float()
     lam, partner = batch.mixup.lam, batch.mixup.partner
@@ -151,7 +151,7 @@ def test_mixup_is_the_cross_entropy_of_mixed_images_with_mixed_labels(digits: Im
     assert loss == pytest.approx(nn.functional.cross_entropy(model(images), targets).item(), rel=1e-5)
 
 
-def test_no_clipping_leaves_the_gradient_as_it_is(digits: ImageStore) -> None:
+def test_without_clipping_the_gradient_is_unchanged(digits: ImageStore) -> None:
     config = FineTuneConfig(dataset="digits", batch_size=32, steps=1).with_values({"model.head_init": "normal"})
     loose, *_ = first_step(config.with_values({"optimizer.max_grad_norm": None}), digits)
     tight, *_ = first_step(config.with_values({"optimizer.max_grad_norm": 1e-3}), digits)
@@ -160,7 +160,7 @@ def test_no_clipping_leaves_the_gradient_as_it_is(digits: ImageStore) -> None:
     assert not torch.equal(loose["head.weight"], tight["head.weight"])
 
 
-def test_the_learning_rate_it_reports_is_the_schedules(small: FineTuneConfig, train: Callable) -> None:
+def test_the_reported_learning_rate_is_the_schedules(small: FineTuneConfig, train: Callable) -> None:
     config = small.with_values({"schedule.warmup_steps": 4, "schedule.name": "linear"})
     _, seen = train(config)
     expected = [0.03 * (step + 1) / 4 if step < 4 else 0.03 * (1 - (step - 4) / 8) for step in range(12)]
@@ -168,7 +168,9 @@ def test_the_learning_rate_it_reports_is_the_schedules(small: FineTuneConfig, tr
     assert [step for step, _ in seen.curve("lr")] == list(range(1, 13))
 
 
-def test_a_loss_that_is_not_finite_is_a_diverged_error_with_its_step(small: FineTuneConfig, train: Callable) -> None:
+def test_a_training_loss_that_is_not_finite_raises_diverged_error_with_its_step(
+    small: FineTuneConfig, train: Callable
+) -> None:
     config = small.with_values(
         {"optimizer.lr": 9e18, "optimizer.max_grad_norm": None, "steps": 300, "schedule.name": "constant"}
     )
@@ -195,9 +197,7 @@ def test_without_validation_nothing_is_validated(small: FineTuneConfig, train: C
     assert "test_accuracy" in result.metrics
 
 
-def test_the_test_curve_is_scored_where_validation_is_and_chooses_nothing(
-    small: FineTuneConfig, train: Callable
-) -> None:
+def test_the_test_curve_does_not_affect_the_result(small: FineTuneConfig, train: Callable) -> None:
     plain, without = train(small)
     marked, seen = train(small.with_values({"test_curve": True}))
     assert [step for step, _ in seen.curve("test_curve_accuracy")] == [4, 8, 12]
@@ -210,7 +210,7 @@ def test_the_test_curve_is_scored_where_validation_is_and_chooses_nothing(
     assert alone.curve("val_accuracy") == []
 
 
-def test_best_val_tests_the_weights_that_were_best(small: FineTuneConfig, digits: ImageStore, train: Callable) -> None:
+def test_best_val_tests_the_best_weights(small: FineTuneConfig, digits: ImageStore, train: Callable) -> None:
     """With a learning rate that ruins the model late, the last weights are worse than the best."""
     values = {"steps": 30, "num_evals": 10, "schedule.name": "constant"}
     values |= {"optimizer.lr": 0.8, "optimizer.max_grad_norm": 5.0}
@@ -218,7 +218,7 @@ def test_best_val_tests_the_weights_that_were_best(small: FineTuneConfig, digits
         config = small.with_values({**values, "selection": selection})
         result, seen = train(config)
         accuracy = [value for _, value in seen.curve("val_accuracy")]
-        assert accuracy[-1] < max(accuracy), "the case is as described"
+        assert accuracy[-1] < max(accuracy), "otherwise this tests nothing"
         splits = digits.split(config.val_fraction, config.data_fraction, config.subset_seed)
         batches = eval_batches(digits, splits.val, config.resolution, 64)
         tested = evaluate(result.model, batches, splits.val, NORMALIZATIONS["inception"], CPU)
@@ -235,28 +235,28 @@ def test_best_val_tests_the_weights_that_were_best(small: FineTuneConfig, digits
     ],
     ids=["test", "test curve", "validation moves the schedule", "validation selects"],
 )
-def test_a_loss_that_is_not_finite_where_nothing_is_trained_is_a_diverged_error_too(
+def test_an_evaluation_loss_that_is_not_finite_raises_diverged_error(
     small: FineTuneConfig, train: Callable, make_listener: Callable, values: dict[str, object]
 ) -> None:
-    """One step that ruins the weights: no training loss has seen it yet. No row has the loss that was not finite."""
-    ruinous = {"optimizer.lr": 9e18, "optimizer.max_grad_norm": None, "model.head_init": "normal", "num_evals": 12}
+    """One step makes the weights useless before any training loss shows it. No row has the loss."""
+    diverging = {"optimizer.lr": 9e18, "optimizer.max_grad_norm": None, "model.head_init": "normal", "num_evals": 12}
     listener = make_listener()
     with pytest.raises(DivergedError, match=r"the loss became nan at step 1$"):
-        train(small.with_values({**ruinous, **values}), listener)
+        train(small.with_values({**diverging, **values}), listener)
     assert not any(math.isnan(value) for row in listener.rows for value in row.values())
 
 
 @pytest.mark.parametrize(("steps", "count"), [(1, 5), (7, 3), (100, 20), (2500, 100)])
-def test_marks_are_evenly_spaced_and_end_at_the_last_step(steps: int, count: int) -> None:
-    marked = sorted(evenly_spaced_steps(steps, count))
-    assert marked[-1] == steps
-    assert len(marked) == min(steps, count)
-    gaps = np.diff([0, *marked])
+def test_steps_are_evenly_spaced_and_end_at_the_last_step(steps: int, count: int) -> None:
+    chosen = sorted(evenly_spaced_steps(steps, count))
+    assert chosen[-1] == steps
+    assert len(chosen) == min(steps, count)
+    gaps = np.diff([0, *chosen])
     assert gaps.max() - gaps.min() <= 1
 
 
 def test_golden_trace(train: Callable) -> None:
-    """If these numbers change on purpose, bump TRAINING_VERSION."""
+    """Raise TRAINING_VERSION when these numbers change on purpose."""
     config = FineTuneConfig(dataset="digits", resolution=16, batch_size=16, steps=6, num_evals=2).with_values(
         {"model.pretrained": False, "model.head_init": "trunc_normal", "model.dropout": 0.1,
          "optimizer.name": "adamw", "optimizer.lr": 2e-3, "optimizer.weight_decay": 0.1, "schedule.warmup_steps": 2,

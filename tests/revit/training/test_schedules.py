@@ -1,4 +1,4 @@
-"""Schedules against closed forms and PyTorch's."""
+"""Schedules against their closed forms, then PyTorch's."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What only a GPU shows: that nothing in a step waits for it, and that a trial there is the trial of a CPU."""
+"""Training on a GPU: without synchronization, equal to a CPU up to rounding."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ MODELS = ["vit_nano", "bit_nano"]
 
 @pytest.fixture(autouse=True)
 def precision_as_before() -> Iterator[None]:
-    """A trial on a GPU lets its process use TF32, which later tests on the CPU are to know nothing of."""
+    """Restore the precision of matrix products: a trial on a GPU lets its process use TF32."""
     before = torch.get_float32_matmul_precision()
     yield
     torch.set_float32_matmul_precision(before)
@@ -29,14 +29,14 @@ def precision_as_before() -> Iterator[None]:
 
 @pytest.fixture
 def config(small: FineTuneConfig, request: pytest.FixtureRequest) -> FineTuneConfig:
-    """A tiny trial of a model, with all that a step may do: micro-batches, mixup, dropout, clipping."""
+    """Return a tiny trial with micro-batches, mixup, dropout, clipping."""
     name = request.param
     values = {"model.name": name, "resolution": 28, "mixup": 0.2, "micro_batch": 6, "optimizer.name": "adamw"}
     return small.with_values({**values, "optimizer.lr": 1e-3, "model.dropout": 0.1 if name == "vit_nano" else 0.0})
 
 
 class Watched:
-    """Takes the place of `train_step`: each step but the first, in which constants are sent, may not wait for the GPU.
+    """Replacement of `train_step` that fails where a step synchronizes, except the first, which copies constants.
 
     Attributes:
         seen: the optimizer of each step, and whether its images were in pinned memory.
@@ -56,13 +56,13 @@ class Watched:
 
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 @pytest.mark.parametrize("config", MODELS, indirect=True)
-def test_a_trial_is_trained_without_waiting_fused_and_in_bf16(
+def test_training_does_not_synchronize_is_fused_in_bf16(
     config: FineTuneConfig, train: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watched = Watched()
     dtypes: set[torch.dtype] = set()
     monkeypatch.setattr(module, "train_step", watched)
-    monkeypatch.setattr(module, "to_input", noting_products(dtypes, module.to_input))
+    monkeypatch.setattr(module, "to_input", record_product_dtypes(dtypes, module.to_input))
     train(config, device="cuda")
     assert len(watched.seen) == config.steps
     for optimizer, pinned in watched.seen:
@@ -72,20 +72,20 @@ def test_a_trial_is_trained_without_waiting_fused_and_in_bf16(
     assert torch.backends.cuda.matmul.fp32_precision == "tf32"
 
 
-def noting_products(dtypes: set[torch.dtype], prepare: Callable[..., Any]) -> Callable[..., Any]:
-    """Prepare images, and note what a product of matrices comes out as where they are prepared."""
+def record_product_dtypes(dtypes: set[torch.dtype], prepare: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap the preparation of images: record the dtype of a matrix product at that point."""
 
-    def prepare_and_note(*given: Any) -> Any:
+    def prepare_and_record(*given: Any) -> Any:
         square = torch.ones(8, 8, device="cuda")
         dtypes.add((square @ square).dtype)
         return prepare(*given)
 
-    return prepare_and_note
+    return prepare_and_record
 
 
 @pytest.mark.parametrize("config", MODELS, indirect=True)
-def test_a_trial_on_a_gpu_is_that_of_a_cpu_to_the_rounding_of_bf16(config: FineTuneConfig, train: Callable) -> None:
-    config = config.with_values({"model.dropout": 0.0})  # whose masks the two draw otherwise
+def test_a_trial_on_a_gpu_equals_one_on_a_cpu_to_bf16_rounding(config: FineTuneConfig, train: Callable) -> None:
+    config = config.with_values({"model.dropout": 0.0})  # the masks of the two devices differ
     _, there = train(config, device="cuda")
     _, here = train(config)
     assert there.curve("train_loss") == [
@@ -95,10 +95,10 @@ def test_a_trial_on_a_gpu_is_that_of_a_cpu_to_the_rounding_of_bf16(config: FineT
 
 @pytest.mark.parametrize("resumed_on", ["cuda", "cpu"])
 @pytest.mark.parametrize("config", MODELS, indirect=True)
-def test_a_trial_goes_on_from_its_checkpoint_nearly_the_same(
+def test_a_resumed_trial_is_nearly_the_same(
     config: FineTuneConfig, train: Callable, make_listener: Callable, tmp_path: Path, resumed_on: str
 ) -> None:
-    """On the GPU that saved it, or on a CPU."""
+    """Resume on the GPU that saved it, or on a CPU."""
     config = config.with_values({"model.dropout": 0.0})
     path = tmp_path / "checkpoint.pt"
     whole, whole_seen = train(config, device="cuda")
@@ -114,7 +114,7 @@ def test_a_trial_goes_on_from_its_checkpoint_nearly_the_same(
 @pytest.mark.long
 @pytest.mark.parametrize("config", MODELS, indirect=True)
 def test_a_compiled_trial_is_the_same_trial(config: FineTuneConfig, train: Callable) -> None:
-    """Its dropout included."""
+    """Compare with dropout."""
     _, plain = train(config, device="cuda")
     _, seen = train(config, device="cuda", compile_model=True)
     assert seen.curve("train_loss") == [
@@ -122,7 +122,7 @@ def test_a_compiled_trial_is_the_same_trial(config: FineTuneConfig, train: Calla
     ]
 
 
-def test_batches_are_prepared_in_pinned_memory_and_are_the_same(small: FineTuneConfig, digits: ImageStore) -> None:
+def test_pinned_batches_are_the_same(small: FineTuneConfig, digits: ImageStore) -> None:
     train = TrialData.from_store(small, digits, None).splits.train
     pairs = zip(
         train_batches(small, digits, train, range(4), pin=True),

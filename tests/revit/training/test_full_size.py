@@ -1,4 +1,4 @@
-"""The models of the paper at their real size: one step of training on this machine's CPU."""
+"""One training step of the paper's models at full size, on a CPU."""
 
 import math
 
@@ -19,12 +19,12 @@ NUM_CLASSES = 100
 @pytest.mark.parametrize(
     ("name", "pos_embed"), [("vit_b16_in21k", "learned"), ("vit_b16_in21k", "none"), ("bit_r50x1_in21k", "learned")]
 )
-def test_a_step_moves_every_parameter_that_is_meant_to_move(name: str, pos_embed: str, resolution: int) -> None:
+def test_a_step_updates_every_trainable_parameter(name: str, pos_embed: str, resolution: int) -> None:
     config = FineTuneConfig(dataset="digits", steps=1, resolution=resolution).with_values(
         {
             "model.name": name,
             "model.pos_embed": pos_embed,
-            "model.head_init": "trunc_normal",  # behind a head of zeros nothing else would move yet
+            "model.head_init": "trunc_normal",  # a zero head passes no gradient to the backbone
             "optimizer.lr": 0.1,
             "batch_size": 2,
         }
