@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from revit.datasets.registry import DATASETS, RemoteFile
+from revit.datasets.registry import RemoteFile
 from revit.download import download
 from revit.errors import InputError, first_line
 
@@ -77,19 +77,3 @@ def test_no_server_and_no_such_file_are_one_line(serve: Callable[..., Any], tmp_
 def test_an_error_is_one_line_even_where_it_says_nothing() -> None:
     assert first_line(OSError("cut off\nTry again.")) == "cut off"
     assert first_line(TimeoutError()) == "TimeoutError"
-
-
-def test_the_registry_agrees_with_torchvision() -> None:
-    from torchvision.datasets import CIFAR10, CIFAR100, FashionMNIST, Flowers102
-
-    files = {Path(file.path).name: file.md5 for file in DATASETS["fashion_mnist"].files}
-    assert files == dict(FashionMNIST.resources)
-    assert {str(Path(file.path).parent) for file in DATASETS["fashion_mnist"].files} == {"FashionMNIST/raw"}
-    urls = [file.url.removesuffix(Path(file.path).name) for file in DATASETS["fashion_mnist"].files]
-    assert set(urls) <= set(FashionMNIST.mirrors)
-    for name, oracle in (("cifar10", CIFAR10), ("cifar100", CIFAR100)):
-        [file] = DATASETS[name].files
-        assert file == RemoteFile(url=oracle.url, path=oracle.filename, md5=oracle.tgz_md5)
-    flowers = {(file.url, file.path, file.md5) for file in DATASETS["flowers102"].files}
-    prefix = Flowers102._download_url_prefix
-    assert flowers == {(prefix + name, f"flowers-102/{name}", md5) for name, md5 in Flowers102._file_dict.values()}

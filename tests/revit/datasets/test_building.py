@@ -13,7 +13,6 @@ from revit.config import FineTuneConfig
 from revit.datasets.batches import eval_batches, train_batch
 from revit.datasets.image_store import ImageStore, bytes_to_write, open_store
 from revit.datasets.manifest import store_caveats
-from revit.datasets.readers import reader_for
 from revit.errors import InputError
 
 
@@ -150,22 +149,3 @@ def test_a_class_that_is_lost_with_its_broken_images_is_refused(tmp_path: Path) 
         path.write_bytes(b"torn")
     with pytest.raises(InputError, match="all training images of class cat are broken"):
         opened(root, tmp_path, skip_broken=True)
-
-
-def test_hidden_files_and_folders_are_left_out_and_links_are_followed(tmp_path: Path) -> None:
-    root = write_classes(tmp_path / "some")
-    files = reader_for(f"folder:{root}").find(tmp_path)
-    write(root, ".ipynb_checkpoints/0.png")
-    write(root, "cat/.ipynb_checkpoints/0.png")
-    (root / "cat/._0.png").write_bytes(b"of a Mac")
-    assert reader_for(f"folder:{root}").find(tmp_path) == files
-    write(tmp_path, "elsewhere/1/2.png")
-    write(tmp_path, "mouse/3.png")
-    (root / "cat/more").symlink_to(tmp_path / "elsewhere")
-    (root / "cat/again.png").symlink_to(tmp_path / "elsewhere/1/2.png")
-    (root / "mouse").symlink_to(tmp_path / "mouse")
-    found = set(reader_for(f"folder:{root}").find(tmp_path))
-    assert found - set(files) == {root / "cat/more/1/2.png", root / "cat/again.png", root / "mouse/3.png"}
-    (tmp_path / "elsewhere/1/round").symlink_to(root / "cat")
-    with pytest.raises(InputError, match="cat/more/1/round is a link to a folder that holds it: remove the link"):
-        reader_for(f"folder:{root}").find(tmp_path)

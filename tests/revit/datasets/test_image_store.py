@@ -1,79 +1,26 @@
-import gzip
+"""Opening, building and caching of image stores."""
+
 import hashlib
 import json
 import os
-import struct
 import subprocess
 import sys
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import torchvision
-from PIL import Image
 
 from revit.datasets.image_store import ImageStore, open_store
-from revit.datasets.manifest import Manifest, store_caveats
-from revit.datasets.readers import READERS, reader_for
-from revit.datasets.readers.fashion_mnist import FASHION_MNIST_FILES, read_idx
-from revit.datasets.registry import DATASETS
-from revit.errors import InputError, MissingInputError
-
-
-def write_image(path: Path, mode: str, size: tuple[int, int], seed: int) -> np.ndarray:
-    """An image file of random pixels; returns what PIL decodes it to, in RGB."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    channels = {"L": 1, "RGB": 3, "RGBA": 4, "P": 1}[mode]
-    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], channels), dtype=np.uint8)
-    Image.frombytes(mode, size, pixels.tobytes()).save(path)
-    return np.asarray(Image.open(path).convert("RGB"))
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """An ImageFolder of two classes with train/ and test/, in odd sizes and every mode."""
-    root = tmp_path / "animals"
-    for split, count in (("train", 6), ("test", 3)):
-        for name in ("cat", "dog"):
-            for number in range(count):
-                mode = ("RGB", "L", "RGBA", "P")[number % 4]
-                suffix = "jpg" if mode in ("RGB", "L") else "png"
-                write_image(root / split / name / f"{number}.{suffix}", mode, (11 + number, 7 + number), number)
-    return root
+from revit.datasets.readers import reader_for
+from revit.errors import InputError
+from tests.revit.datasets.sample_files import write_image
 
 
 def opened(dataset: str | Path, tmp_path: Path, data_dir: Path | None = None) -> ImageStore:
     name = dataset if isinstance(dataset, str) else f"folder:{dataset}"
     return open_store(name, data_dir=data_dir or tmp_path / "data", cache_dir=tmp_path / "cache")
-
-
-def test_registry_and_readers_know_the_same_datasets() -> None:
-    assert DATASETS.keys() == READERS.keys()
-
-
-def test_an_image_folder_is_what_torchvision_reads(folder: Path, tmp_path: Path) -> None:
-    store = opened(folder, tmp_path)
-    for split, is_test in (("train", False), ("test", True)):
-        oracle = torchvision.datasets.ImageFolder(folder / split)
-        assert tuple(oracle.classes) == store.manifest.class_names
-        ours = np.flatnonzero(store.is_test == is_test)
-        assert len(ours) == len(oracle)
-        for index, (image, label) in zip(ours, oracle, strict=True):
-            assert (store.image(index) == np.asarray(image)).all()
-            assert store.labels[index] == label
-
-
-def test_images_in_folders_below_a_class_belong_to_it(folder: Path, tmp_path: Path) -> None:
-    write_image(folder / "train" / "cat" / "deep" / "er" / "1.png", "RGB", (8, 8), 1)
-    store = opened(folder, tmp_path)
-    assert store.manifest.num_train == len(torchvision.datasets.ImageFolder(folder / "train")) == 13
-
-
-def test_train_and_test_must_have_the_same_classes(folder: Path, tmp_path: Path) -> None:
-    write_image(folder / "test" / "mouse" / "1.png", "RGB", (8, 8), 1)
-    with pytest.raises(InputError, match="different classes; only one has mouse"):
-        opened(folder, tmp_path)
 
 
 def test_one_folder_is_split_stratified_and_always_alike(tmp_path: Path) -> None:
@@ -122,44 +69,6 @@ def test_test_images_that_are_training_images_too_are_counted(folder: Path, tmp_
     write_image(folder / "train" / "dog" / "again twice.bmp", "RGB", (9, 9), 101)
     write_image(folder / "train" / "cat" / "flat.png", "RGB", (27, 3), 201)
     assert opened(folder, tmp_path).manifest.num_shared == 1
-
-
-FLAWLESS = Manifest(
-    dataset="plant_health",
-    digest="",
-    class_names=("a", "b", "healthy"),
-    channels=3,
-    num_train=600,
-    num_test=99,
-    num_shared=0,
-)
-
-
-@pytest.mark.parametrize(
-    ("change", "lines"),
-    [
-        ({}, []),
-        ({"num_train": 602}, ["dataset plant_health has 602 training images here; the registry says 600"]),
-        ({"num_test": 1234}, ["dataset plant_health has 1,234 test images here; the registry says 99"]),
-        ({"class_names": ("a", "b")}, ["dataset plant_health has 2 classes here; the registry says 3"]),
-        (
-            {"num_shared": 7},
-            ["dataset plant_health: 7 of its 99 test images are training images too, pixel by pixel"],
-        ),
-        (
-            {"dataset": "folder:/mine", "num_shared": 7},
-            ["dataset folder:/mine: 7 of its 99 test images are training images too, pixel by pixel"],
-        ),
-        ({"dataset": "folder:/mine", "num_train": 1}, []),
-    ],
-)
-def test_what_a_reader_should_know_is_remarked(change: dict[str, object], lines: list[str]) -> None:
-    assert store_caveats(replace(FLAWLESS, **change)) == lines
-
-
-def test_all_flaws_are_remarked_together() -> None:
-    flawed = replace(FLAWLESS, num_train=1, num_test=2, num_shared=2, class_names=("a",))
-    assert len(store_caveats(flawed)) == 4
 
 
 def fingerprint_of_the_first_version(folder: Path) -> str:
@@ -213,68 +122,6 @@ def test_an_image_that_cannot_be_decoded_is_named_and_leaves_nothing(folder: Pat
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["sources"]
 
 
-def test_a_missing_dataset_names_the_folders_searched_and_a_source(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("revit.datasets.readers.fashion_mnist.DEBIAN_FASHION_MNIST", tmp_path / "nowhere")
-    with pytest.raises(MissingInputError) as raised:
-        opened("fashion_mnist", tmp_path)
-    message = str(raised.value)
-    assert str(tmp_path / "data" / "FashionMNIST" / "raw") in message
-    assert raised.value.is_fetchable
-    assert message.endswith("nowhere; available from Debian's package dataset-fashion-mnist")
-    with pytest.raises(InputError, match="no such folder"):
-        opened(tmp_path / "missing", tmp_path)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="has no images"):
-        opened(tmp_path / "empty", tmp_path)
-
-
-def write_idx(path: Path, array: np.ndarray, *, packed: bool) -> None:
-    content = struct.pack(">BBBB", 0, 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
-    if packed:
-        path.with_name(path.name + ".gz").write_bytes(gzip.compress(content))
-    else:
-        path.write_bytes(content)
-
-
-@pytest.mark.parametrize("packed", [False, True])
-def test_fashion_mnist_is_what_torchvision_reads(tmp_path: Path, packed: bool) -> None:
-    """On small files in the real format; torchvision itself reads only the unpacked ones."""
-    raw = tmp_path / "data" / "FashionMNIST" / "raw"
-    raw.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 40), ("t10k", 20)):
-        images = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
-        labels = np.arange(count, dtype=np.uint8) % 10
-        for name, array in ((f"{split}-images-idx3-ubyte", images), (f"{split}-labels-idx1-ubyte", labels)):
-            write_idx(raw / name, array, packed=packed)
-            if packed:
-                write_idx(tmp_path / name, array, packed=False)
-    if packed:
-        oracle_root = tmp_path / "oracle"
-        (oracle_root / "FashionMNIST" / "raw").mkdir(parents=True)
-        for name in FASHION_MNIST_FILES:
-            (tmp_path / name).rename(oracle_root / "FashionMNIST" / "raw" / name)
-    else:
-        oracle_root = tmp_path / "data"
-    store = opened("fashion_mnist", tmp_path)
-    for train in (True, False):
-        oracle = torchvision.datasets.FashionMNIST(str(oracle_root), train=train)
-        ours = np.flatnonzero(store.is_test != train)
-        assert len(ours) == len(oracle)
-        for index in (0, 5, len(ours) - 1):
-            assert (store.image(ours[index])[..., 0] == oracle.data[index].numpy()).all()
-            assert store.labels[ours[index]] == oracle.targets[index]
-
-
-@pytest.mark.parametrize("content", [b"", b"\0\0\x08\x01", b"\0\0\x08\x01\0\0\0\x09abc", b"\0\0\x0d\x01" + bytes(8)])
-def test_a_torn_idx_file_is_refused(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "torn").write_bytes(content)
-    with pytest.raises(InputError, match="torn is not a readable idx file"):
-        read_idx(tmp_path / "torn")
-
-
 def test_planning_a_dataset_does_not_import_torch(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from revit.datasets.image_store import open_store\n"
@@ -282,3 +129,27 @@ def test_planning_a_dataset_does_not_import_torch(tmp_path: Path) -> None:
         "assert not {'torch', 'torchvision', 'ray', 'mlflow'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "layout.npz", "pixels.bin"])
+@pytest.mark.filterwarnings("ignore")  # decoders warn about damaged files before they raise
+def test_a_damaged_store_is_opened_or_refused(
+    fuzz: Callable[..., None], damaged: Callable[..., Any], tmp_path: Path, name: str
+) -> None:
+    def opened() -> ImageStore:
+        return open_store("faces", data_dir=tmp_path, cache_dir=tmp_path / "cache")
+
+    file = opened().folder / name
+    whole = file.read_bytes()
+
+    def check(content: bytes) -> None:
+        file.write_bytes(content)
+        try:
+            opened()
+        except InputError as error:
+            assert str(error).isprintable()
+
+    fuzz(15, check, damaged(whole))
+    [remembered] = (tmp_path / "cache" / "sources").glob("*.txt")
+    file.write_bytes(whole)
+    fuzz(10, lambda content: remembered.write_bytes(content) and opened(), damaged(remembered.read_bytes()))

@@ -1,16 +1,20 @@
 """Decoding images of every kind that PIL writes, and refusing what is not one."""
 
 import os
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import revit
+from revit.datasets.image_store import ImageStore
 from revit.datasets.readers.images import ImageFile, decode_image, open_image
 from revit.errors import InputError
+from tests.revit.datasets.sample_files import KINDS, cut, folder_contents
 
 RGB = np.random.default_rng(0).integers(0, 256, (7, 11, 3), dtype=np.uint8)
 GRAY = RGB[..., 0]
@@ -155,3 +159,15 @@ def test_what_is_not_a_regular_file_is_not_read(tmp_path: Path) -> None:
         for look in (image.read, image.num_pixels):
             with pytest.raises(InputError, match=reason):
                 look()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.filterwarnings("ignore")  # decoders warn about damaged files before they raise
+def test_a_damaged_image_is_read_or_refused(
+    fuzz: Callable[..., None], damaged: Callable[..., Any], read: Callable[..., ImageStore | None], kind: str
+) -> None:
+    whole = folder_contents(kind)
+    first = next(iter(whole))
+    fuzz(20, lambda content: read("folder:DATA", whole | {first: content}), damaged(whole[first]))
+    head, rest = cut(whole[first], 64)
+    fuzz(20, lambda content: read("folder:DATA", whole | {first: content + rest}), damaged(head))

@@ -2,8 +2,10 @@
 
 import hashlib
 import tarfile
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from scipy.io import loadmat, savemat
 from revit.datasets.image_store import ImageStore, open_store
 from revit.datasets.readers.flowers import FLOWER_NAMES, PUBLISHED_MD5
 from revit.errors import InputError
+from tests.revit.datasets.sample_files import cut, flowers_contents, packed, photograph_contents, tar_of
 
 COUNT = 24
 TABLES = {
@@ -99,11 +102,6 @@ def test_a_damaged_table_is_named_and_not_opened(data_dir: Path, name: str, monk
         assert content not in opened_files
 
 
-def test_the_digests_are_those_of_torchvision() -> None:
-    oracle = torchvision.datasets.Flowers102._file_dict
-    assert {oracle[key][0]: oracle[key][1] for key in ("label", "setid")}.items() <= PUBLISHED_MD5.items()
-
-
 def test_photographs_that_are_missing_or_torn_are_named(data_dir: Path) -> None:
     folder = data_dir / "flowers-102"
     (folder / "102flowers.tgz").unlink()
@@ -123,3 +121,28 @@ def test_without_a_table_it_is_not_found(data_dir: Path, gone: str) -> None:
     (data_dir / "flowers-102" / gone).unlink()
     with pytest.raises(InputError, match=rf"flowers102 not found: searched .*{gone}"):
         opened(data_dir)
+
+
+@pytest.mark.parametrize("file", ["imagelabels.mat", "setid.mat"])
+@pytest.mark.filterwarnings("ignore")  # decoders warn about damaged files before they raise
+def test_a_damaged_matlab_table_is_read_or_refused(
+    fuzz: Callable[..., None], damaged: Callable[..., Any], read: Callable[..., ImageStore | None], file: str
+) -> None:
+    whole, name = flowers_contents(), f"flowers-102/{file}"
+    fuzz(25, lambda content: read("flowers102", whole | {name: content}), damaged(whole[name]))
+    head, table = cut(whole[name], 128)
+    fuzz(25, lambda content: read("flowers102", whole | {name: head + content}), damaged(table))
+
+
+@pytest.mark.filterwarnings("ignore")  # decoders warn about damaged files before they raise
+def test_a_damaged_photograph_in_an_archive_is_read_or_refused(
+    fuzz: Callable[..., None], damaged: Callable[..., Any], read: Callable[..., ImageStore | None]
+) -> None:
+    whole, photographs = flowers_contents(), photograph_contents()
+    first = next(iter(photographs))
+
+    def check(content: bytes) -> None:
+        archive = packed(tar_of(photographs | {first: content}))
+        read("flowers102", whole | {"flowers-102/102flowers.tgz": archive})
+
+    fuzz(15, check, damaged(photographs[first]))

@@ -16,6 +16,7 @@ from revit.datasets.image_store import ImageStore, open_store
 from revit.datasets.readers import READERS
 from revit.datasets.readers.cifar import CIFAR10, CIFAR100, Cifar, load_pickle
 from revit.errors import InputError
+from tests.revit.datasets.sample_files import cifar_contents, cut, packed, tar_of
 
 ORACLES = {"cifar10": torchvision.datasets.CIFAR10, "cifar100": torchvision.datasets.CIFAR100}
 BOTH = pytest.mark.parametrize("cifar", [CIFAR10, CIFAR100], ids=lambda cifar: cifar.name)
@@ -217,3 +218,30 @@ def test_a_torn_archive_and_one_that_lacks_a_file_are_named(data_dir: Path) -> N
 def test_where_it_is_not_it_says_where_it_looked(data_dir: Path) -> None:
     with pytest.raises(InputError, match=r"cifar100 not found: searched .*cifar-100-python\.tar\.gz$"):
         opened(CIFAR100, data_dir)
+
+
+@pytest.mark.parametrize("file", ["data_batch_1", "batches.meta"])
+@pytest.mark.filterwarnings("ignore")  # decoders warn about damaged files before they raise
+def test_a_damaged_pickle_is_read_or_refused(
+    fuzz: Callable[..., None], damaged: Callable[..., Any], read: Callable[..., ImageStore | None], file: str
+) -> None:
+    whole, name = cifar_contents(), f"cifar-10-batches-py/{file}"
+    fuzz(25, lambda content: read("cifar10", whole | {name: content}), damaged(whole[name]))
+    head, rest = cut(whole[name], 200)
+    fuzz(25, lambda content: read("cifar10", whole | {name: content + rest}), damaged(head))
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_pickle_that_would_do_harm_is_refused_wherever_it_hides(
+    read: Callable[..., ImageStore | None], tmp_path: Path, protocol: int
+) -> None:
+    harm = tmp_path / "harm"
+    by_hand = Evil(exec, f"import os; os.mkdir({str(harm)!r})")
+    whole = cifar_contents()
+    for name in whole:
+        for call in (Evil(os.mkdir, str(harm)), Evil(os.system, f"mkdir {harm}"), by_hand):
+            for value in ({"data": call}, {"labels": [call]}, call):
+                torn = pickle.dumps(value, protocol)
+                assert read("cifar10", whole | {name: torn}) is None
+                assert read("cifar10", {CIFAR10.archive: packed(tar_of(whole | {name: torn}))}) is None
+    assert not harm.exists()

@@ -1,25 +1,27 @@
 """Datasets in the folder of their name: tables as the hub keeps them, or class folders."""
 
 import json
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-import torchvision
+from hypothesis import strategies as st
 from PIL import Image
 from pyarrow import parquet
 
 from revit.datasets.image_store import ImageStore, open_store
-from revit.datasets.readers import reader_for
 from revit.errors import InputError
+from tests.revit.datasets.sample_files import image_file, table_of, tables
 
 NAMES = ["daisy", "rose"]
 SIZES = {"train": 5, "test": 3}
 
 
-def image_file(number: int, *, kind: str = "png") -> bytes:
+def numbered_image(number: int, *, kind: str = "png") -> bytes:
     """An image of its own size; every third is gray."""
     rng = np.random.default_rng(number)
     shape = (8 + number, 11) if number % 3 == 0 else (8 + number, 11, 3)
@@ -31,7 +33,7 @@ def image_file(number: int, *, kind: str = "png") -> bytes:
 def write_table(path: Path, numbers: list[int], *, names: list[str] | None = NAMES, **columns: pa.Array) -> None:
     """A parquet file as `datasets` writes it: image struct{bytes, path}, label, and the features as metadata."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    images = [{"bytes": image_file(number), "path": f"{number}.png"} for number in numbers]
+    images = [{"bytes": numbered_image(number), "path": f"{number}.png"} for number in numbers]
     image_type = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     both = {"image": pa.array(images, image_type), "label": pa.array([number % 2 for number in numbers])} | columns
     table = pa.table({name: column for name, column in both.items() if column is not None})
@@ -63,7 +65,7 @@ def test_every_row_of_the_tables_is_read(tmp_path: Path, places: tuple[str, str]
     assert store.is_test.tolist() == [False] * 5 + [True] * 3
     for index, number in enumerate([0, 1, 2, 3, 4, 7, 8, 9]):
         assert store.labels[index] == number % 2
-        oracle = np.asarray(Image.open(BytesIO(image_file(number))).convert("RGB"))
+        oracle = np.asarray(Image.open(BytesIO(numbered_image(number))).convert("RGB"))
         assert np.array_equal(store.image(index), oracle)
 
 
@@ -83,7 +85,7 @@ def test_classes_without_names_are_numbered(tmp_path: Path) -> None:
     assert opened("weapons", tmp_path).manifest.class_names == ("0", "1", "2")
 
 
-TORN_IMAGE = pa.array([{"bytes": image_file(0)}, {"bytes": b"torn"}], pa.struct([("bytes", pa.binary())]))
+TORN_IMAGE = pa.array([{"bytes": numbered_image(0)}, {"bytes": b"torn"}], pa.struct([("bytes", pa.binary())]))
 NO_BYTES = pa.array([{"path": "here.png"}] * 2, pa.struct([("path", pa.utf8())]))
 NO_IMAGE = pa.array([{"bytes": None, "path": "here.png"}] * 2, pa.struct([("bytes", pa.binary()), ("path", pa.utf8())]))
 
@@ -126,39 +128,49 @@ def test_a_torn_table_is_named(tmp_path: Path) -> None:
             opened("weapons", tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("name", "train", "test"),
-    [
-        ("brain_tumor_mri", "Training", "Testing"),
-        ("plant_health", "train", "test"),
-        ("weapons", "data/train", "data/test"),
-    ],
-)
-def test_class_folders_are_what_torchvision_reads(tmp_path: Path, name: str, train: str, test: str) -> None:
-    folder = tmp_path / "data" / name
-    for part, numbers in ((train, range(6)), (test, range(6, 10)), ("valid", range(10, 12))):
-        for number in numbers:
-            path = folder / part / NAMES[number % 2] / f"{number}.jpg"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(image_file(number, kind="jpeg"))
-    store = opened(name, tmp_path)
-    assert len(store) == 10, "validation is left out"
-    for part, is_test in ((train, False), (test, True)):
-        oracle = torchvision.datasets.ImageFolder(folder / part)
-        ours = np.flatnonzero(store.is_test == is_test)
-        for index, (image, label) in zip(ours, oracle, strict=True):
-            assert np.array_equal(store.image(index), np.asarray(image))
-            assert store.labels[index] == label
-        assert tuple(oracle.classes) == store.manifest.class_names
+@pytest.mark.filterwarnings("ignore")  # decoders warn about damaged files before they raise
+def test_a_damaged_parquet_table_is_read_or_refused(
+    fuzz: Callable[..., None], damaged: Callable[..., Any], read: Callable[..., ImageStore | None]
+) -> None:
+    whole = table_of()
+    fuzz(37, lambda content: read("weapons", tables(content, whole)), damaged(whole))
+    footer = int.from_bytes(whole[-8:-4], "little") + 8
+
+    def check(content: bytes) -> None:
+        end = len(content).to_bytes(4, "little") + b"PAR1"
+        read("weapons", tables(whole[:-footer] + content + end, whole))
+
+    fuzz(37, check, damaged(whole[-footer:-8]))
 
 
-@pytest.mark.parametrize("there", [[], ["train/daisy/1.png"], ["train/daisy/1.png", "test/notes.txt"], ["x/1.png"]])
-def test_without_both_splits_it_is_not_found(tmp_path: Path, there: list[str]) -> None:
-    folder = tmp_path / "data" / "plant_health"
-    for name in there:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(image_file(1))
-    with pytest.raises(
-        InputError, match=r"^dataset plant_health not found: searched .*/plant_health for train/CLASS/.*parquet$"
-    ):
-        reader_for("plant_health").find(tmp_path / "data")
+@pytest.mark.filterwarnings("ignore")  # decoders warn about damaged files before they raise
+def test_a_table_of_other_columns_labels_and_names_is_read_or_refused(
+    fuzz: Callable[..., None], read: Callable[..., ImageStore | None]
+) -> None:
+    anything = st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=4) | st.just("a\nb"),
+        lambda each: st.lists(each, max_size=3) | st.dictionaries(st.text(max_size=4), each, max_size=3),
+        max_leaves=5,
+    )
+    named = anything.map(lambda names: {"info": {"features": {"label": {"names": names}}}})
+    features = named | anything | st.binary(max_size=9)
+    labels = st.lists(st.none() | st.integers(0, 1) | st.integers(-(2**63), 2**63 - 1), max_size=3)
+    picture = image_file("png", 4)
+    struct_of = {
+        "binary": (pa.binary(), picture),
+        "large": (pa.large_binary(), picture),
+        "text": (pa.string(), "x"),
+        "number": (pa.int64(), 5),
+        "none": (pa.binary(), None),
+        "torn": (pa.binary(), picture[:30]),
+        "list": (pa.list_(pa.uint8()), [1, 2]),
+    }
+
+    def check(labels: list[int | None], features: Any, kind: str, whole_image: bool) -> None:
+        held, content = struct_of[kind]
+        images = [{"bytes": content}] * len(labels) if whole_image else [None] * len(labels)
+        image_type = pa.struct([("bytes", held)])
+        table = table_of(labels=labels, images=images, image_type=image_type, features=features)
+        read("weapons", tables(table, table))
+
+    fuzz(50, check, labels, features, st.sampled_from(list(struct_of)), st.booleans())

@@ -1,0 +1,120 @@
+"""Small files in the real formats, for tests that read or damage them."""
+
+import gzip
+import io
+import json
+import pickle
+import struct
+import tarfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+from pyarrow import parquet
+from scipy.io import savemat
+
+from revit.datasets.readers.cifar import CIFAR10
+from revit.datasets.readers.fashion_mnist import FASHION_MNIST_FILES
+from revit.datasets.readers.flowers import SPLIT_KEYS
+
+RNG = np.random.default_rng(0)
+KINDS = ("png", "jpeg", "gif", "bmp", "tiff", "webp")
+
+
+def image_file(kind: str, side: int = 9) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(RNG.integers(0, 256, (side, side + 2, 3), dtype=np.uint8)).save(file, kind)
+    return file.getvalue()
+
+
+def tar_of(contents: dict[str, bytes]) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as tar:
+        for name, content in contents.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return file.getvalue()
+
+
+def packed(content: bytes) -> bytes:
+    return gzip.compress(content, compresslevel=1)
+
+
+def cut(content: bytes, length: int) -> tuple[bytes, bytes]:
+    return content[:length], content[length:]
+
+
+def cifar_contents() -> dict[str, bytes]:
+    """A CIFAR-10 of two images a batch, in pickles of today."""
+    batch = pickle.dumps({"data": RNG.integers(0, 256, (2, 3072), dtype=np.uint8), "labels": [1, 9]})
+    names = [f"{CIFAR10.folder}/{name}" for name in (*CIFAR10.train_batches, CIFAR10.test_batch)]
+    meta = pickle.dumps({"label_names": [f"class {number}" for number in range(10)]})
+    return {**dict.fromkeys(names, batch), f"{CIFAR10.folder}/{CIFAR10.meta}": meta}
+
+
+def idx_of(array: np.ndarray) -> bytes:
+    return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
+
+
+def fashion_contents() -> dict[str, bytes]:
+    images, labels = RNG.integers(0, 256, (4, 28, 28), dtype=np.uint8), np.arange(4, dtype=np.uint8)
+    images_of, labels_of, test_images, test_labels = FASHION_MNIST_FILES
+    names = {images_of: images, labels_of: labels, test_images: images, test_labels: labels}
+    return {raw(name): idx_of(array) for name, array in names.items()}
+
+
+def raw(name: str) -> str:
+    return f"FashionMNIST/raw/{name}"
+
+
+def photograph_contents() -> dict[str, bytes]:
+    return {f"jpg/image_{number:05d}.jpg": image_file("jpeg") for number in range(1, 5)}
+
+
+@cache
+def flowers_contents() -> dict[str, bytes]:
+    labels, splits = io.BytesIO(), io.BytesIO()
+    savemat(labels, {"labels": np.array([[1, 2, 3, 102]], np.uint8)})
+    savemat(splits, {key: np.array([[1 + number, 3]], np.uint16) for number, key in enumerate(SPLIT_KEYS.values())})
+    return {
+        "flowers-102/imagelabels.mat": labels.getvalue(),
+        "flowers-102/setid.mat": splits.getvalue(),
+        "flowers-102/102flowers.tgz": packed(tar_of(photograph_contents())),
+    }
+
+
+IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+FEATURES = {"info": {"features": {"label": {"names": ["daisy", "rose"], "_type": "ClassLabel"}}}}
+
+
+def table_of(
+    *, labels: Any = (0, 1), images: Any = None, image_type: Any = IMAGE_TYPE, features: Any = FEATURES
+) -> bytes:
+    images = images or [{"bytes": image_file("png", 4 + number), "path": "x.png"} for number in range(len(labels))]
+    table = pa.table({"image": pa.array(images, image_type), "label": pa.array(labels, pa.int64())})
+    text = features if isinstance(features, bytes) else json.dumps(features).encode()
+    file = io.BytesIO()
+    parquet.write_table(table.replace_schema_metadata({"huggingface": text}), file, compression="none")
+    return file.getvalue()
+
+
+def tables(train: bytes, test: bytes | None = None) -> dict[str, bytes]:
+    return {"weapons/train-0.parquet": train, "weapons/test-0.parquet": train if test is None else test}
+
+
+def folder_contents(kind: str) -> dict[str, bytes]:
+    names = [f"{split}/{name}/1.{kind}" for split in ("train", "test") for name in ("cat", "dog")]
+    return {name: image_file(kind) for name in names}
+
+
+def write_image(path: Path, mode: str, size: tuple[int, int], seed: int) -> np.ndarray:
+    """An image file of random pixels; returns what PIL decodes it to, in RGB."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    channels = {"L": 1, "RGB": 3, "RGBA": 4, "P": 1}[mode]
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], channels), dtype=np.uint8)
+    Image.frombytes(mode, size, pixels.tobytes()).save(path)
+    return np.asarray(Image.open(path).convert("RGB"))
