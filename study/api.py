@@ -280,8 +280,8 @@ def report(
     Raises:
         ReportKeptError: the report in that folder has results that this one would lack.
     """
-    from study.report.page import write_report
     from study.report.report_folder import folder_name, write_index
+    from study.report.writer import write_report
 
     if verdicts is None:
         records = ledger.trials()

@@ -1,1 +1,1 @@
-"""What a reader sees: pages, tables, figures. The only code that imports plotly."""
+"""Reports for readers: page, tables, figures. The only code that imports plotly."""

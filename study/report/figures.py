@@ -1,4 +1,4 @@
-"""Figures of a study's report, as its axes and finished trials allow."""
+"""Figures of a study's report: a table of functions, each of which draws what the study allows."""
 
 import itertools
 from collections.abc import Callable
@@ -26,9 +26,9 @@ from study.report.finished_study import FinishedStudy, finished_table, run_id
 from study.report.image_figures import draw_answers, draw_model_internals, draw_samples
 from study.report.paper_tables import SOURCES, published_of
 from study.report.plots.accuracy import plot_accuracy
-from study.report.plots.cost import plot_cost
 from study.report.plots.curves import plot_authors_curves, plot_learning_curves, plot_schedules
 from study.report.plots.grids import plot_interaction, plot_main_effects, plot_parallel_coordinates
+from study.report.plots.training_time import plot_training_time
 
 MIN_NUMERIC_VALUES = 3
 """Values from which on a numeric axis has a figure of accuracy along it."""
@@ -158,7 +158,7 @@ def draw_grid(study: FinishedStudy) -> list[go.Figure]:
     return figures
 
 
-def draw_cost(study: FinishedStudy) -> list[go.Figure]:
+def draw_training_time(study: FinishedStudy) -> list[go.Figure]:
     """Draw mean training time and test accuracy of each cell; the Pareto frontier only of one kind of GPU."""
     records = [(cell_label(trial), trial.record) for trial in study.trials if trial.record is not None]
     rows = [(cell, record.metrics.get(TRAIN_TIME_S, np.nan), record.metrics[TEST_ACCURACY]) for cell, record in records]
@@ -167,7 +167,7 @@ def draw_cost(study: FinishedStudy) -> list[go.Figure]:
     devices = {record.environment.get(DEVICE_TAG, "") for _, record in records}
     has_frontier = len(devices) == 1 and "cpu" not in devices
     device = "CPU" if devices == {"cpu"} else "GPU" if "cpu" not in devices else "device"
-    return [plot_cost(by_cell, device=device, has_frontier=has_frontier, order=study.color_order)]
+    return [plot_training_time(by_cell, device=device, has_frontier=has_frontier, order=study.color_order)]
 
 
 FIGURES: tuple[Callable[[FinishedStudy], list[go.Figure]], ...] = (
@@ -176,7 +176,7 @@ FIGURES: tuple[Callable[[FinishedStudy], list[go.Figure]], ...] = (
     draw_schedules,
     draw_authors_curves,
     draw_grid,
-    draw_cost,
+    draw_training_time,
     draw_answers,
     draw_model_internals,
     draw_samples,

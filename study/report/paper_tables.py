@@ -1,9 +1,7 @@
-"""A study's cells in the layout of the paper's tables, beside what is published for each."""
+"""Cells of a study in the layout of the paper's tables, with the published values of each."""
 
-import html
 import math
-import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -22,13 +20,13 @@ SOURCES = {
     "bwconrad_vit_finetune": "vit-finetune",
     "bit_readme": "BiT code",
 }
-"""What a source is called where space is short."""
+"""Short names of sources."""
 
 
 def published_of(space: SearchSpace, candidate: Candidate) -> list[Published]:
-    """Return what is published for a cell: the rows of the study's table that have its values.
+    """Return the published values of a cell: the rows of the study's table that have its values.
 
-    Compared are the axes that identify a row's cell, and what the study sets itself.
+    The axes that identify a row's cell are compared, and the fields that the study sets itself.
     """
     cell = {**space.paper_config(candidate.requested_values).flat(), **candidate.requested_values}
     if cell["dataset"] in FLOWERS_SPLITS:
@@ -45,11 +43,11 @@ def published_of(space: SearchSpace, candidate: Candidate) -> list[Published]:
 
 
 def paper_table(plan: Plan) -> pd.DataFrame:
-    """The study's table: axes that go down as index, `columns` across, each cell as lines of text.
+    """Return the study's table: its rows are the index, `columns` its columns, each cell a tuple of lines of text.
 
-    First comes ours, in percent: mean, 95 % interval, number of seeds, a line each where cells stand side by side; or
-    why there is none. Then come the nuisance values that validation chose. Each other line is a published value, with
-    the difference from ours where the scale is the paper's.
+    The first lines are our result in percent (mean, 95 % interval, number of seeds; a line each where the table has
+    columns), the selected nuisance values, and the status of the trials without a result. Each other line is a
+    published value, with our difference from it in percentage points at the paper's scale.
     """
     space = plan.space
     first: dict[tuple[Any, ...], Candidate] = {}
@@ -59,134 +57,46 @@ def paper_table(plan: Plan) -> pd.DataFrame:
     for cell in cell_table(plan).to_dict("records"):
         candidate = first[tuple(cell[axis] for axis in space.scientific)]
         labels = {axis: format_value(cell[axis]) for axis in space.scientific}
-        theirs = published_of(space, candidate)
-        chosen = [f"{axis} {format_value(cell[axis])}, tuned" for axis in space.nuisance_axes if cell["n"]]
-        lines = cell_lines(cell, theirs, chosen, compare=space.scale == "paper", narrow=bool(space.columns))
-        rows.append({**labels, "lines": lines})
+        selected = [f"{axis} {format_value(cell[axis])}, tuned" for axis in space.nuisance_axes if cell["n"]]
+        own = [*cell_lines(cell, is_stacked=bool(space.columns)), *selected, *filter(None, [format_status(cell)])]
+        accuracy = 100 * cell["mean"] if space.scale == "paper" else math.nan
+        published = [_format_published(row, accuracy) for row in published_of(space, candidate)]
+        rows.append({**labels, "lines": (*own, *published)})
     frame = pd.DataFrame(rows)
-    down = [axis for axis in space.scientific if axis not in space.columns]
-    if not down:
-        down = [""]
+    index = [axis for axis in space.scientific if axis not in space.columns]
+    if not index:
+        index = [""]
         frame[""] = "test accuracy, %"
     if not space.columns:
-        return frame.set_index(down).rename(columns={"lines": "test accuracy, %"})
-    wide = frame.pivot(index=down, columns=list(space.columns), values="lines")  # noqa: PD010  (a cell twice is an error)
-    wide = wide.reindex(index=_in_order(frame, down), columns=_in_order(frame, list(space.columns)))
-    return wide.map(lambda lines: lines if isinstance(lines, tuple) else ())  # a cell that `keep` refused
+        return frame.set_index(index).rename(columns={"lines": "test accuracy, %"})
+    wide = frame.pivot(index=index, columns=list(space.columns), values="lines")  # noqa: PD010  (a cell twice is an error)
+    wide = wide.reindex(index=_unique_index(frame, index), columns=_unique_index(frame, list(space.columns)))
+    return wide.map(lambda lines: lines if isinstance(lines, tuple) else ())  # the constraint leaves cells out
 
 
-def cell_lines(
-    cell: Mapping[Any, Any], rows: Sequence[Published], chosen: Sequence[str], *, compare: bool, narrow: bool
-) -> tuple[str, ...]:
-    """The lines of one cell; see `paper_table`."""
-    mean, *rest = _own(cell)
-    own = [mean, *rest] if narrow else [" ".join([mean, ", ".join(rest)]).strip()]
-    own += chosen
-    if cell["missing"]:
-        own.append(f"missing: {cell['missing']}")
-    if cell["diverged"]:
-        own.append(f"diverged: {cell['diverged']}")
-    return (*own, *(_theirs(row, 100 * cell["mean"] if compare else math.nan) for row in rows))
-
-
-def to_markdown(table: pd.DataFrame) -> str:
-    """As a table in Markdown; the lines of a cell are parted by <br>."""
-    flat = _flat(table, "\n").rename(columns=for_markdown).map(for_markdown)
-    text: str = flat.to_markdown(index=False, disable_numparse=True)
-    return text
-
-
-def to_latex(table: pd.DataFrame, caption: str, below: Sequence[str], command: str) -> str:
-    """As a LaTeX table that needs booktabs alone.
-
-    Args:
-        below: paragraphs under the table, as plain text.
-        command: shown under these, letter by letter.
-    """
-    flat = _flat(table, "\n").rename(columns=_for_latex).map(_for_latex)
-    paragraphs = [*(text.translate(LATEX) for text in below), rf"command: \texttt{{{command.translate(TYPED)}}}"]
-    lines = [
-        r"\begin{table}[t]",
-        rf"\caption{{{caption.translate(LATEX)}}}",
-        r"\medskip\footnotesize",
-        flat.style.hide(axis="index").to_latex(hrules=True),
-        r"\medskip\raggedright",
-        "\n\n".join(paragraphs),
-        r"\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def to_html(table: pd.DataFrame) -> str:
-    """As an HTML table of class `answer`; every text is escaped, the lines of a cell are lines."""
-    style = _flat(table, "\n").style.hide(axis="index").format(escape="html").format_index(escape="html", axis=1)
-    text: str = style.set_table_attributes('class="answer"').to_html()
-    return text
-
-
-LATEX = str.maketrans(
-    {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-        "|": r"\textbar{}",
-        "[": "{[}",
-        "*": "{*}",
-        **{special: "\\" + special for special in "&%$#_{}"},
-    }
-)
-"""Characters that mean something to LaTeX, be it only at the start of a row, or are others in its own fonts."""
-LATEX_CHARS = 30
-"""Of a line in a LaTeX table's cell."""
-STACK = r"\begin{{tabular}}[t]{{@{{}}l@{{}}}}{} \\[3pt]\end{{tabular}}"
-"""Lines one below the other, and some room below the last."""
-TYPED = {**LATEX, ord("-"): "-{}", ord("'"): r"\textquotesingle{}", ord("/"): r"/\allowbreak{}"}
-"""The same for what is to be typed: two hyphens are no dash, quotes are straight, a path may end a line."""
-
-
-def for_markdown(text: str) -> str:
-    """Return plain text as Markdown that shows it, in a table or outside: HTML in it is escaped."""
-    return html.escape(text, quote=False).replace("|", r"\|").replace("\n", "<br>")
-
-
-def _for_latex(text: str) -> str:
-    """Its lines one below the other, none longer than a column of a page should be."""
-    lines = [part.translate(LATEX) for line in text.split("\n") for part in textwrap.wrap(line, LATEX_CHARS) or [""]]
-    return lines[0] if len(lines) == 1 else STACK.format(r" \\ ".join(lines))
-
-
-def _flat(table: pd.DataFrame, separator: str) -> pd.DataFrame:
-    """The table with plain columns and text in every cell."""
-    flat = table.map(separator.join)
-    flat.columns = pd.Index([_heading(table.columns.names, label) for label in table.columns])
-    return flat.reset_index()
-
-
-def _heading(axes: Sequence[Any], label: Any) -> str:
-    """What a column is of; a number alone would not say."""
-    labels = label if isinstance(label, tuple) else (label,)
-    pairs = zip(axes, labels, strict=True)
-    return " ".join(f"{axis} {text}" if axis and text[:1].isdigit() else text for axis, text in pairs)
-
-
-def _own(cell: Mapping[Any, Any]) -> list[str]:
-    """Return mean, interval and number of seeds; or that there is none."""
+def cell_lines(cell: Mapping[Hashable, Any], *, is_stacked: bool) -> list[str]:
+    """Return mean, interval and number of seeds of a row of `cell_table`, a line each or all in one."""
     if cell["n"] == 0:
         return ["-"]
-    is_shown = not math.isnan(cell["low"])
-    interval = f"[{100 * cell['low']:.2f}, {100 * cell['high']:.2f}]" if is_shown else cell["interval"]
-    kind = " (images only)" if cell["n"] == 1 else ""
-    return [f"{100 * cell['mean']:.2f}", interval, f"n = {cell['n']}{kind}"]
+    is_interval = not math.isnan(cell["low"])
+    interval = f"[{100 * cell['low']:.2f}, {100 * cell['high']:.2f}]" if is_interval else cell["interval"]
+    scope = " (images only)" if cell["n"] == 1 else ""
+    mean, num_seeds = f"{100 * cell['mean']:.2f}", f"n = {cell['n']}{scope}"
+    return [mean, interval, num_seeds] if is_stacked else [f"{mean} {interval}, {num_seeds}"]
 
 
-def _theirs(row: Published, own: float) -> str:
+def format_status(cell: Mapping[Hashable, Any]) -> str:
+    """Return the status of the trials of a cell without a result, as in `1 diverged, 2 not run`; empty for none."""
+    diverged = [f"{cell['diverged']} diverged"] if cell["diverged"] else []
+    return ", ".join([*diverged, *filter(None, [cell["missing"]])])
+
+
+def _format_published(row: Published, own: float) -> str:
     difference = "" if math.isnan(own) else f" ({own - row.accuracy_pct:+.2f})"
     note = f", {row.note}" if row.note else ""
     return f"{SOURCES[row.source]} {row.accuracy_pct:.2f}{difference}{note}"
 
 
-def _in_order(frame: pd.DataFrame, axes: list[str]) -> pd.Index:
-    """The combinations of values that there are, in the order of the study."""
+def _unique_index(frame: pd.DataFrame, axes: list[str]) -> pd.Index:
+    """Return the combinations of values in a frame, in the order of their first rows."""
     return frame[axes].drop_duplicates().set_index(axes).index

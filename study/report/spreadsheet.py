@@ -1,16 +1,15 @@
-"""Tables as CSV that a spreadsheet opens without running anything in it."""
+"""CSV files in which a spreadsheet finds no formulas."""
 
 from pathlib import Path
 
 import pandas as pd
 
 FORMULA_STARTS = ("=", "+", "-", "@")
-"""Characters with which a text begins that a spreadsheet takes for a formula
-(https://owasp.org/www-community/attacks/CSV_Injection)."""
+"""First characters of a formula (https://owasp.org/www-community/attacks/CSV_Injection)."""
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a table; a text that would be a formula gets an apostrophe in front, which says that it is text."""
+    """Write a table; a text that would be a formula gets a leading apostrophe, which marks it as text."""
     table.rename(columns=_as_text).map(_as_text).to_csv(path, index=False)
 
 

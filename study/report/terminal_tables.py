@@ -1,4 +1,4 @@
-"""The tables that a terminal shows: the trials of a plan, the cells that a study ends with."""
+"""Tables that a terminal shows: the trials of a plan, the cells of a study."""
 
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -10,27 +10,27 @@ from study.analysis.results import cell_table
 from study.labels import format_value
 from study.plan import Outline, Plan, Trial
 from study.report.fitted_table import FittedTable
+from study.report.paper_tables import format_status
 
 
 def terminal_table(plan: Plan) -> FittedTable:
-    """Return a row per cell: axes, mean test accuracy in percent, its 95 % interval, n seeds, diverged, missing."""
-    cells = cell_table(plan)
+    """Return a row per cell: axes, mean test accuracy in percent, its 95 % interval, number of seeds, status."""
     axes = [*plan.space.scientific, *plan.space.nuisance_axes]
-    numbers = ["mean", "95 % interval", "seeds", *(["diverged"] if cells["diverged"].any() else [])]
-    rows = []
-    for cell in cells.to_dict("records"):
-        labels = [format_value(cell[axis]) for axis in axes]
-        counts = (str(cell[name]) for name in ("n", *numbers[3:]))
-        rows.append([*labels, _percent(cell["mean"]), _interval(cell), *counts, cell["missing"]])
-    spare = () if cells["missing"].any() else ("missing",)
+    cells = cell_table(plan).to_dict("records")
+    statuses = [format_status(cell) for cell in cells]
+    rows = [
+        [*(format_value(cell[axis]) for axis in axes), _percent(cell["mean"]), _interval(cell), str(cell["n"]), status]
+        for cell, status in zip(cells, statuses, strict=True)
+    ]
+    numbers = ["mean", "95 % interval", "seeds"]
+    headings = [*axes, *numbers, *(["status"] if any(statuses) else [])]
     title = f"{plan.space.name}: test accuracy, %"
-    return FittedTable(
-        [*axes, *numbers, "missing"], rows, title=title, caption=INTERVALS_NOTE, numbers=numbers, spare=spare
-    )
+    shown = (row[: len(headings)] for row in rows)
+    return FittedTable(headings, shown, title=title, caption=INTERVALS_NOTE, numbers=numbers)
 
 
 def plan_table(plan: Plan) -> FittedTable:
-    """Trials as rows: axes, seed, steps, state and what has changed since it was done, identity, run."""
+    """Return a row per trial: axes, seed, steps, state (why, if it is stale), identity, run."""
     rows = [
         (*_trial_cells(trial), _state(trial), trial.identity, "" if trial.record is None else trial.record.run_id)
         for trial in plan.trials
@@ -39,7 +39,7 @@ def plan_table(plan: Plan) -> FittedTable:
 
 
 def outline_table(space: SearchSpace, trials: Sequence[Outline]) -> FittedTable:
-    """Trials as rows, as far as they can be told before their datasets are here: axes, seed, steps."""
+    """Return a row per trial whose dataset is not on this machine: axes, seed, steps."""
     return _trials_table(space, (), [_trial_cells(trial) for trial in trials])
 
 
@@ -53,8 +53,8 @@ def _trial_cells(trial: Trial | Outline) -> tuple[str, ...]:
 
 
 def _trials_table(space: SearchSpace, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> FittedTable:
-    every = (*space.scientific, *space.nuisance_axes, "seed", "steps", *headings)
-    return FittedTable(every, rows, title=f"{space.name}: {space.question}", spare=("run", "identity"))
+    columns = (*space.scientific, *space.nuisance_axes, "seed", "steps", *headings)
+    return FittedTable(columns, rows, title=f"{space.name}: {space.question}", spare=("run", "identity"))
 
 
 def _percent(share: float) -> str:
@@ -64,5 +64,5 @@ def _percent(share: float) -> str:
 def _interval(cell: Mapping[Hashable, Any]) -> str:
     if math.isnan(cell["low"]):
         return cell["interval"] or "-"
-    kind = " (images only)" if cell["n"] == 1 else ""
-    return f"{_percent(cell['low'])} to {_percent(cell['high'])}{kind}"
+    scope = " (images only)" if cell["n"] == 1 else ""
+    return f"{_percent(cell['low'])} to {_percent(cell['high'])}{scope}"

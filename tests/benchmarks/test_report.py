@@ -14,7 +14,7 @@ from study.ledger.predictions import read_correct
 from study.ledger.states import TrialState
 from study.plan import Folders, make_plan
 from study.report.finished_study import MAX_CURVES
-from study.report.page import write_report
+from study.report.writer import write_report
 
 NUM_CELLS = len(SPACE.candidates((0,)))
 LARGE = 1000

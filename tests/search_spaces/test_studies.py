@@ -123,3 +123,8 @@ def test_studies_load_without_heavy_libraries() -> None:
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_claims_quote_the_paper() -> None:
+    quotes = [claim.quote for name in search_spaces.names() for claim in search_spaces.load(name).claims]
+    assert any("384 outperformed 512" in quote for quote in quotes)

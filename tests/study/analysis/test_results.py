@@ -87,8 +87,8 @@ def test_two_seeds_far_apart_need_a_third(plan: Plan) -> None:
     cells = cell_table(shown)
     assert cells["interval"].tolist() == ["needs 3 seeds"] * 2
     assert cells["low"].isna().all()
-    assert [row[-3] for row in terminal_table(shown).rows] == ["needs 3 seeds"] * 2
-    assert cell_lines(cells.iloc[0], [], [], compare=False, narrow=True) == ("65.00", "needs 3 seeds", "n = 2")
+    assert [row[-2] for row in terminal_table(shown).rows] == ["needs 3 seeds"] * 2
+    assert cell_lines(cells.iloc[0], is_stacked=True) == ["65.00", "needs 3 seeds", "n = 2"]
 
 
 def test_one_seeds_interval_is_over_images_only_and_says_so(plan: Plan) -> None:
@@ -96,7 +96,7 @@ def test_one_seeds_interval_is_over_images_only_and_says_so(plan: Plan) -> None:
     cells = cell_table(shown)
     assert cells["interval"].tolist() == ["over test images, 1 seed"] * 2
     table = terminal_table(shown)
-    assert [row[-3].endswith(" (images only)") for row in table.rows] == [True, True]
+    assert [row[-2].endswith(" (images only)") for row in table.rows] == [True, True]
     assert table.caption == INTERVALS_NOTE
 
 

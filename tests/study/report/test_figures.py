@@ -1,15 +1,20 @@
 """Figures that a study's axes allow."""
 
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
 from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
-from study.ledger.records import TrialRecord
-from study.ledger.states import TrialState
-from study.plan import Plan, Trial
-from study.report.figures import MAX_INTERACTIONS, draw_grid
+from study.analysis.results import reported_trials
+from study.ledger.ledger import Ledger
+from study.plan import Plan
+from study.report.figures import FIGURES, MAX_INTERACTIONS, draw_figures, draw_grid
 from study.report.finished_study import FinishedStudy
+from tests.study.report.small_study import finish
 
 
-def test_a_grid_is_drawn_whatever_the_names_of_its_axes() -> None:
+def test_a_grid_is_drawn_whatever_the_names_of_its_axes(tmp_path: Path) -> None:
     """Interactions are found by their axes, not by the text between their names."""
     space = SearchSpace(
         name="asks", question="?", base=FineTuneConfig(dataset="digits", steps=1), seeds=(0, 1, 2),
@@ -17,16 +22,25 @@ def test_a_grid_is_drawn_whatever_the_names_of_its_axes() -> None:
             "crops x flips": {"a": {"hflip": True}, "b": {}}, "steps": (1, 2), "x": {"1": {}, "2": {"mixup": 0.1}},
         },
     )  # fmt: skip
-    trials = [
-        Trial(
-            candidate=each, identity=str(number), images=None, weights=None, num_steps=1, num_test=1000,
-            input_digests={},
-            record=TrialRecord(
-                run_id=str(number), identity=str(number), state=TrialState.FINISHED, last_step=1, params={}, tags={},
-                metrics={"test_accuracy": (37 * number % 10) / 10, "selected_val_accuracy": 0.5},
-            ),
-        )
-        for number, each in enumerate(space.candidates(space.seeds))
-    ]  # fmt: skip
-    drawn = draw_grid(FinishedStudy(Plan(space=space, trials=trials), None, trials))
-    assert len(drawn) == 2 + MAX_INTERACTIONS
+    plan = finish(space, space.seeds, ((37 * number % 10) / 10 for number in itertools.count()))
+    study = FinishedStudy(plan, Ledger(tmp_path), plan.trials)
+    assert len(draw_grid(study)) == 2 + MAX_INTERACTIONS
+
+
+def test_every_figure_that_the_axes_allow_is_drawn(finished: tuple[Plan, Ledger]) -> None:
+    plan, ledger = finished
+    study = FinishedStudy(plan, ledger, reported_trials(plan))
+    assert {draw.__name__: len(draw(study)) for draw in FIGURES} == {
+        "draw_accuracy": 1, "draw_learning_curves": 2, "draw_schedules": 0, "draw_authors_curves": 0, "draw_grid": 0,
+        "draw_training_time": 1, "draw_answers": 12, "draw_model_internals": 3, "draw_samples": 0,
+    }  # fmt: skip
+
+
+def test_without_images_the_figures_that_show_them_are_left_out(finished: tuple[Plan, Ledger]) -> None:
+    """Confusion matrices, filters and similarities stay: classes and weights are the trials' own."""
+    plan, ledger = finished
+    absent = replace(plan, trials=[replace(trial, images=None, weights=None) for trial in plan.trials])
+    here, there = ([figure.layout.meta["title"] for figure in draw_figures(each, ledger)] for each in (plan, absent))
+    left_out = [title for title in here if title.startswith(("Most confident mistakes", "Attention"))]
+    assert len(left_out) == 7
+    assert there == [title for title in here if title not in left_out]

@@ -1,17 +1,16 @@
-"""Rows of the tables that a terminal shows stay one line each at 80 columns."""
+"""Rows of tables stay one line each at 80 columns."""
 
 import io
-from pathlib import Path
+import itertools
 
 import pytest
 from rich.console import Console
 
 import search_spaces
-from study.ledger.records import TrialRecord
-from study.ledger.states import TrialState
-from study.plan import Plan, Trial
+from study.plan import Plan
 from study.report.fitted_table import FittedTable
 from study.report.terminal_tables import plan_table, terminal_table
+from tests.study.report.small_study import finish
 
 HEADINGS = ("run", "model.pos_embed", "state", "run")
 ROWS = [("first", "learned", "finished", "0123456789abcdef"), ("second", "none", "diverged", "")]
@@ -26,20 +25,7 @@ def shown(table: object, width: int) -> list[str]:
 def finished(study: str) -> Plan:
     space = search_spaces.load(study)
     space = space if space.base is not None else space.variant(scale="nano")
-    trials = []
-    for number, candidate in enumerate(space.candidates(space.seeds)):
-        name = f"{number:016x}"
-        metrics = {"test_accuracy": 0.9, "selected_val_accuracy": 0.9}
-        record = TrialRecord(
-            run_id=2 * name, identity=name, state=TrialState.FINISHED, last_step=1, metrics=metrics, params={}, tags={}
-        )
-        trials.append(
-            Trial(
-                candidate=candidate, identity=name, images=Path(), weights=None, num_steps=2500, num_test=1000,
-                record=record, input_digests={},
-            )
-        )  # fmt: skip
-    return Plan(space=space, trials=trials)
+    return finish(space, space.seeds, itertools.repeat(0.9))
 
 
 @pytest.mark.parametrize("study", search_spaces.names())
@@ -53,11 +39,11 @@ def test_every_row_of_a_study_is_one_line_at_80_columns(study: str) -> None:
         lines = shown(table, 80)
         assert max(map(len, lines)) <= 80
         first, *_, last = [place for place, line in enumerate(lines) if mark in line]
-        assert last - first == num_rows - 1, "no line between two rows is another row's"
+        assert last - first == num_rows - 1, "no row has a second line"
         assert sum(mark in line for line in lines) == num_rows
 
 
-def test_what_fits_is_whole() -> None:
+def test_a_table_that_fits_is_complete() -> None:
     lines = shown(FittedTable(HEADINGS, ROWS, title="asks: ?", caption="below", spare=("run",)), 100)
     assert lines[0] == "asks: ?"
     assert "┃ run    ┃ model.pos_embed ┃ state    ┃ run              ┃" in lines
@@ -74,13 +60,13 @@ def test_what_fits_is_whole() -> None:
         (26, "first  learned finished"),
     ],
 )
-def test_a_narrow_table_gives_up_the_spare_then_whole_headings_then_lines(width: int, first_row: str) -> None:
+def test_a_narrow_table_drops_spare_columns_then_breaks_headings_then_drops_lines(width: int, first_row: str) -> None:
     lines = shown(FittedTable(HEADINGS, ROWS, spare=("run",)), width)
     assert first_row in lines
     assert sum("second" in line for line in lines) == 1
 
 
-def test_only_what_is_wider_still_is_folded() -> None:
+def test_a_table_that_is_still_too_wide_is_folded() -> None:
     lines = shown(FittedTable(HEADINGS, ROWS, spare=("run",)), 20)
     assert max(map(len, lines)) <= 20
     assert not any("finished" in line for line in lines)

@@ -1,4 +1,4 @@
-"""Where reports lie, and that none takes the place of a better one."""
+"""Folders of reports: their names, their index, no loss of results."""
 
 import json
 from dataclasses import replace
@@ -42,14 +42,14 @@ def finished(plan: Plan) -> Plan:
     return plan.with_records({trial.identity: record(trial.identity, {}) for trial in plan.trials})
 
 
-def test_each_recipe_scale_and_number_of_seeds_has_its_folder(plan: Plan) -> None:
+def test_each_recipe_scale_and_number_of_seeds_has_a_folder_of_its_own(plan: Plan) -> None:
     paper = Plan(space=search_spaces.load("pos_embed"), trials=plan.trials)
     nano = replace(paper, space=paper.space.variant(scale="nano", recipe="authors"))
     folders = [folder_name(each) for each in (plan, replace(plan, trials=plan.trials[:1]), paper, nano)]
     assert folders == ["example", "example-seeds-1", "pos_embed-paper-paper-seeds-2", "pos_embed-authors-nano-seeds-2"]
 
 
-def test_a_report_is_kept_where_the_new_one_would_lack_results(plan: Plan, finished: Plan, tmp_path: Path) -> None:
+def test_a_report_with_results_that_the_new_one_lacks_is_kept(plan: Plan, finished: Plan, tmp_path: Path) -> None:
     check_loses_nothing(plan, tmp_path)
     trial_table(finished).to_parquet(tmp_path / TRIALS)
     check_loses_nothing(finished, tmp_path)
@@ -63,12 +63,12 @@ def test_a_report_is_kept_where_the_new_one_would_lack_results(plan: Plan, finis
         check_loses_nothing(replace(other, trials=trials), tmp_path)
 
 
-def test_what_a_study_asks_for_no_more_is_not_lost(finished: Plan, tmp_path: Path) -> None:
+def test_results_that_are_no_longer_planned_may_go(finished: Plan, tmp_path: Path) -> None:
     trial_table(finished).to_parquet(tmp_path / TRIALS)
     check_loses_nothing(replace(finished, trials=finished.trials[:2]), tmp_path)
 
 
-def test_after_the_data_changed_the_report_is_kept_and_says_what_is_stale_and_why(
+def test_a_report_from_before_the_data_changed_is_kept_with_the_reason(
     plan: Plan, finished: Plan, tmp_path: Path, cache_dir: Path
 ) -> None:
     before = {
@@ -90,7 +90,7 @@ def test_after_the_data_changed_the_report_is_kept_and_says_what_is_stale_and_wh
         check_loses_nothing(after, tmp_path)
 
 
-def test_an_index_leads_to_every_report_and_shows_its_verdicts(tmp_path: Path) -> None:
+def test_the_index_links_every_report_and_shows_its_verdicts(tmp_path: Path) -> None:
     claim = {"verdict": "supported", "claim": "<b> is better"}
     for name, claims in (("one", [claim]), ("other", [])):
         (tmp_path / name).mkdir()

@@ -3,7 +3,7 @@
 import numpy as np
 
 from study.report.plots.answers import most_confident_mistakes, plot_confusion_matrix, plot_mistakes
-from tests.study.report.plots.helpers import NASTY, picture_in
+from tests.study.report.plots.drawing import NASTY, picture_in
 
 
 def test_a_confusion_matrix_is_row_normalized() -> None:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from study.report.plots.curves import plot_authors_curves, plot_learning_curves, plot_schedules, seed_bands, thin
-from tests.study.report.plots.helpers import random_curves
+from tests.study.report.plots.drawing import random_curves
 
 
 def test_a_band_is_the_mean_and_range_over_seeds() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from study.report.plots.mosaic import make_mosaic, make_picture, make_thumbnail
-from tests.study.report.plots.helpers import pixels_of
+from tests.study.report.plots.drawing import pixels_of
 
 
 def test_every_tile_of_a_mosaic_is_whole_and_in_its_place() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from study.report.plots.paper import plot_attention, plot_filters, plot_samples, plot_similarity
-from tests.study.report.plots.helpers import picture_in, pixels_of
+from tests.study.report.plots.drawing import picture_in, pixels_of
 
 
 def test_filters_are_drawn_pixel_by_pixel() -> None:

@@ -9,11 +9,11 @@ import pandas as pd
 from study.report.plots import style
 from study.report.plots.accuracy import plot_accuracy
 from study.report.plots.answers import plot_confusion_matrix, plot_mistakes
-from study.report.plots.cost import plot_cost
 from study.report.plots.curves import plot_authors_curves, plot_learning_curves, plot_schedules
 from study.report.plots.grids import plot_interaction, plot_main_effects, plot_parallel_coordinates
 from study.report.plots.paper import plot_filters, plot_samples
-from tests.study.report.plots.helpers import NASTY, random_curves
+from study.report.plots.training_time import plot_training_time
+from tests.study.report.plots.drawing import NASTY, random_curves
 
 
 def test_names_are_shown_letter_by_letter() -> None:
@@ -30,7 +30,7 @@ def test_names_are_shown_letter_by_letter() -> None:
         plot_authors_curves(frame, authors),
         plot_accuracy(points.assign(published=True, source=NASTY), NASTY),
         plot_parallel_coordinates(grid, [NASTY, "c"]),
-        plot_cost(cost, device=NASTY, has_frontier=True),
+        plot_training_time(cost, device=NASTY, has_frontier=True),
         plot_main_effects(grid, [NASTY, "c"]),
         plot_interaction(grid, NASTY, "c"),
         plot_interaction(grid, "c", NASTY),
@@ -69,7 +69,7 @@ def test_a_cell_has_one_color_in_all_figures() -> None:
     expected = {cell: style.color(index) for index, cell in enumerate(order[: style.MAX_COLORED])}
     curves = plot_learning_curves(random_curves(8, 1, 3), "val_accuracy", order).data
     assert {trace.name: trace.line.color for trace in curves if trace.name in order} == expected
-    points = plot_cost(cost, device="GPU", has_frontier=True, order=order).data
+    points = plot_training_time(cost, device="GPU", has_frontier=True, order=order).data
     assert {trace.name: trace.marker.color for trace in points if trace.name} == expected
     schedules = plot_schedules(rates, "", order).data
     assert [trace.line.color for trace in schedules] == [style.TEXT, expected["cell 7"]]

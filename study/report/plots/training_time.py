@@ -24,7 +24,7 @@ def pareto_frontier(cost: npt.NDArray[np.float64], accuracy: npt.NDArray[np.floa
     return np.array(frontier, np.int64)
 
 
-def plot_cost(frame: pd.DataFrame, *, device: str, has_frontier: bool, order: Sequence[str] = ()) -> go.Figure:
+def plot_training_time(frame: pd.DataFrame, *, device: str, has_frontier: bool, order: Sequence[str] = ()) -> go.Figure:
     """Draw seconds of training against test accuracy, a point per cell.
 
     Args:

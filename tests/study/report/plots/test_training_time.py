@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from study.report.plots.cost import pareto_frontier, plot_cost
+from study.report.plots.training_time import pareto_frontier, plot_training_time
 
 
 def test_the_pareto_frontier_is_that_of_brute_force() -> None:
@@ -18,7 +18,7 @@ def test_the_pareto_frontier_is_that_of_brute_force() -> None:
 
 def test_a_pareto_frontier_is_drawn_where_seconds_are_comparable() -> None:
     cost = pd.DataFrame({"cell": ["a", "b"], "train_time_s": [1.0, 2.0], "mean": [0.5, 0.6]})
-    figures = {has: plot_cost(cost, device="CPU", has_frontier=has) for has in (True, False)}
+    figures = {has: plot_training_time(cost, device="CPU", has_frontier=has) for has in (True, False)}
     num_lines = {has: sum(trace.mode == "lines" for trace in figure.data) for has, figure in figures.items()}
     assert num_lines == {True: 1, False: 0}
     assert "No Pareto frontier" in figures[False].layout.meta["caption"]
@@ -26,7 +26,7 @@ def test_a_pareto_frontier_is_drawn_where_seconds_are_comparable() -> None:
 
 def test_costs_far_apart_have_ticks_in_seconds() -> None:
     frame = pd.DataFrame({"cell": ["a", "b"], "train_time_s": [0.4, 20.0], "mean": [0.5, 0.6]})
-    axis = plot_cost(frame, device="CPU", has_frontier=False).layout.xaxis
+    axis = plot_training_time(frame, device="CPU", has_frontier=False).layout.xaxis
     assert axis.type == "log"
     assert list(axis.ticktext) == ["0.1", "0.3", "1", "3", "10", "30"]
     assert np.allclose([float(text) for text in axis.ticktext], axis.tickvals)
@@ -35,4 +35,4 @@ def test_costs_far_apart_have_ticks_in_seconds() -> None:
 def test_a_thousand_cells_stay_small() -> None:
     rng = np.random.default_rng(0)
     frame = {"cell": [f"cell {n}" for n in range(1000)], "train_time_s": rng.random(1000), "mean": rng.random(1000)}
-    assert len(plot_cost(pd.DataFrame(frame), device="GPU", has_frontier=True).to_json()) < 300_000
+    assert len(plot_training_time(pd.DataFrame(frame), device="GPU", has_frontier=True).to_json()) < 300_000

@@ -1,0 +1,30 @@
+"""A small study of six cells that is trained once, with its report."""
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from study.execution.resources import ResourceRequest
+from study.execution.runner import run_plan
+from study.ledger.ledger import Ledger
+from study.plan import Folders, Plan, make_plan
+from tests.study.report.small_study import SPACE, write
+
+
+@pytest.fixture(scope="session")
+def finished(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Ledger]:
+    root = tmp_path_factory.mktemp("report")
+    folders = Folders(store=root / "mlruns", data=root, cache=root / "cache")
+    ledger = Ledger(folders.store)
+    plan = make_plan(SPACE, SPACE.seeds, folders, ledger.trials())
+    run_plan(plan, ledger, Console(quiet=True), ResourceRequest(), {})
+    return plan.with_records(ledger.trials()), ledger
+
+
+@pytest.fixture(scope="session")
+def folder(finished: tuple[Plan, Ledger], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    plan, ledger = finished
+    folder = tmp_path_factory.mktemp("reports") / "looks"
+    write(plan, ledger, folder)
+    return folder

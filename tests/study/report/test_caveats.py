@@ -1,0 +1,64 @@
+"""Caveats of a study, a line each."""
+
+import itertools
+from dataclasses import replace
+
+import search_spaces
+from revit.config import FineTuneConfig
+from search_spaces.framework.space import SearchSpace
+from study.plan import Plan
+from study.report.caveats import (
+    MAX_NAMED,
+    duplicate_caveats,
+    plan_caveats,
+    space_caveats,
+    stale_caveats,
+    tuning_caveats,
+)
+from tests.study.report.small_study import finish
+
+SPACE = SearchSpace(
+    name="rates", question="?", base=FineTuneConfig(dataset="digits", steps=5), scientific={"optimizer.lr": (1.0, 1e-5)}
+)
+
+
+def stale(plan: Plan) -> Plan:
+    trials = [replace(trial, record=None, staleness_reason="data changed") for trial in plan.trials]
+    return replace(plan, trials=trials)
+
+
+def test_a_study_without_caveats_has_none() -> None:
+    assert plan_caveats(finish(SPACE, (0, 1), itertools.repeat(0.9))) == []
+
+
+def test_each_proxy_of_a_scale_is_named_once() -> None:
+    scale, *proxies = space_caveats(search_spaces.load("resolution").variant(scale="nano"))
+    assert "not evidence for or against the paper's claims" in scale
+    assert [line.partition(":")[0] for line in proxies] == [
+        "photos is a proxy for cifar100", "digits is a proxy for flowers102 and flowers102_nelorth",
+    ]  # fmt: skip
+    assert space_caveats(SPACE) == []
+
+
+def test_a_tuned_axis_lists_its_values() -> None:
+    space = search_spaces.load("replication").variant(scale="nano", recipe="vit_2021")
+    [line] = tuning_caveats(finish(space, (0,), itertools.repeat(0.9)))
+    assert line.startswith("optimizer.lr is tuned in each cell over 0.01, 0.03, 0.1, 0.3: the best mean")
+    assert tuning_caveats(finish(SPACE, (0,), itertools.repeat(0.9))) == []
+
+
+def test_trials_that_two_values_share_are_counted() -> None:
+    plan = finish(SPACE, (0, 1), itertools.repeat(0.9))
+    first = next(trial for trial in plan.trials if trial.candidate.config.seed == 0)
+    trials = [replace(t, identity=first.identity) if t.candidate.config.seed == 0 else t for t in plan.trials]
+    assert duplicate_caveats(plan) == []
+    assert duplicate_caveats(replace(plan, trials=trials)) == [
+        "optimizer.lr 1 and 1e-05: 1 of 2 trials are identical, trained once"
+    ]
+
+
+def test_stale_trials_are_counted_and_the_first_are_named() -> None:
+    plan = stale(finish(SPACE, (0, 1), itertools.repeat(0.9)))
+    [line] = stale_caveats(plan)
+    assert line.startswith("stale: 4 of 4 trials have results of an earlier setup: data changed (lr=1 seed=0; ")
+    assert line.endswith(f"; {4 - MAX_NAMED} more)")

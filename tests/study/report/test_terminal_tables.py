@@ -1,0 +1,52 @@
+"""Tables of a terminal: what each column shows."""
+
+import itertools
+from dataclasses import replace
+
+from revit.config import FineTuneConfig
+from search_spaces.framework.space import SearchSpace
+from study.ledger.states import TrialState
+from study.plan import outline
+from study.report.terminal_tables import outline_table, plan_table, terminal_table
+from tests.study.report.small_study import finish
+
+SPACE = SearchSpace(
+    name="rates", question="?", base=FineTuneConfig(dataset="digits", steps=5), scientific={"optimizer.lr": (1.0, 1e-5)}
+)
+
+
+def test_a_result_is_in_percent_with_two_decimals() -> None:
+    plan = finish(SPACE, (0,), [0.91234, 0.5])
+    table = terminal_table(plan)
+    assert table.headings == ["optimizer.lr", "mean", "95 % interval", "seeds"]
+    assert [row[:2] for row in table.rows] == [["1", "91.23"], ["1e-05", "50.00"]]
+    assert all(row[2].endswith(" (images only)") and row[3] == "1" for row in table.rows)
+
+
+def test_trials_without_a_result_are_counted_by_status() -> None:
+    plan = finish(SPACE, (0, 1, 2), itertools.repeat(0.9))
+    states = itertools.cycle([TrialState.DIVERGED, TrialState.FINISHED])
+    trials = [
+        replace(trial, record=None)
+        if trial.candidate.config.seed == 1
+        else replace(trial, record=replace(trial.record, state=next(states)))
+        for trial in plan.trials
+    ]
+    table = terminal_table(replace(plan, trials=trials))
+    assert table.headings[-1] == "status"
+    assert [row[-1] for row in table.rows] == ["2 diverged, 1 not run", "1 not run"]
+
+
+def test_a_stale_trial_shows_its_reason_and_former_run() -> None:
+    plan = finish(SPACE, (0,), itertools.repeat(0.9))
+    stale = replace(plan.trials[0], record=None, staleness_reason="data changed", former_run="abc")
+    table = plan_table(replace(plan, trials=[stale, *plan.trials[1:]]))
+    assert table.headings == ["optimizer.lr", "seed", "steps", "state", "identity", "run"]
+    assert [row[3] for row in table.rows] == ["new: data changed (run abc)", "finished"]
+    assert table.rows[1] == ["1e-05", "0", "2500", "finished", "0000000000000001", "00000000000000010000000000000001"]
+
+
+def test_an_outline_has_seeds_and_steps_only() -> None:
+    table = outline_table(SPACE, outline(SPACE, (0, 1)))
+    assert table.headings == ["optimizer.lr", "seed", "steps"]
+    assert [row[1:] for row in table.rows] == [["0", "5"], ["0", "5"], ["1", "5"], ["1", "5"]]
