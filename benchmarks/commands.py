@@ -1,9 +1,9 @@
-"""How long commands take that train nothing, held against what Python takes to import MLflow, or torch.
+"""Run time of commands that train nothing, relative to the import of MLflow or torch.
 
     python -m benchmarks commands
 
-They are asked about quickstart, finished with made-up results. Each is timed from the start of the interpreter to its
-end, and asked once more which of the large libraries it has imported.
+They run on quickstart, finished with made-up results. Each is timed from the start of the interpreter to its end. One
+more run shows which of the large libraries it imports.
 """
 
 import subprocess
@@ -26,7 +26,7 @@ from study.plan import Folders, make_plan
 ROOT = Path(__file__).parent.parent
 ROUNDS = 7
 STUDY = "quickstart"
-MOST_OF_MLFLOW, MOST_OF_TORCH = 1.5, 0.25
+MAX_OF_MLFLOW, MAX_OF_TORCH = 1.5, 0.25
 COMMAND = "import run_study; run_study.main()"
 HEAVY = ("torch", "ray", "mlflow")
 IMPORTED = f"""
@@ -34,21 +34,21 @@ import atexit, sys
 atexit.register(lambda: print(*[name for name in {HEAVY} if name in sys.modules], sep=", ", file=sys.stderr))
 {COMMAND}
 """
-"""A command that tells in a last line on stderr what of HEAVY it has imported."""
+"""A command that ends with a line on stderr: the libraries of HEAVY that it imported."""
 
 
 def measure(*, tiny: bool) -> list[BenchmarkResult]:
-    """Commands and imports in turns."""
+    """Time commands and imports in turns."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folders = Folders(store=folder / "mlruns", data=folder, cache=folder / "cache")
         _finish(folders)
         where = ["--store", str(folders.store), "--data-dir", str(folders.data), "--cache-dir", str(folders.cache)]
         commands = {
-            "run of a finished study": (["run", STUDY, *where], "mlflow", MOST_OF_MLFLOW),
-            "plan": (["plan", STUDY, *where], "mlflow", MOST_OF_MLFLOW),
-            "list": (["list"], "torch", MOST_OF_TORCH),
-            "--help": (["--help"], "torch", MOST_OF_TORCH),
+            "run of a finished study": (["run", STUDY, *where], "mlflow", MAX_OF_MLFLOW),
+            "plan": (["plan", STUDY, *where], "mlflow", MAX_OF_MLFLOW),
+            "list": (["list"], "torch", MAX_OF_TORCH),
+            "--help": (["--help"], "torch", MAX_OF_TORCH),
         }
         timed = [partial(_seconds, COMMAND, words) for words, _, _ in commands.values()]
         imports = [partial(_seconds, f"import {library}") for library in ("mlflow", "torch")]
@@ -70,7 +70,7 @@ def measure(*, tiny: bool) -> list[BenchmarkResult]:
 
 
 def _finish(folders: Folders) -> None:
-    """Write the study as a launch would that finishes, with empty artifacts, which no command here reads."""
+    """Write the study as a finished launch, with empty artifacts, which these commands do not read."""
     ledger = Ledger(folders.store)
     space = search_spaces.load(STUDY)
     trials = make_plan(space, space.seeds, folders, {}).to_run
@@ -90,12 +90,12 @@ def _finish(folders: Folders) -> None:
 
 
 def _seconds(code: str, arguments: Sequence[str] = ()) -> float:
-    """How long Python takes for it, from start to end."""
+    """Return the run time of Python, from start to end."""
     command = [sys.executable, "-c", code, *arguments]
     return time_call(lambda: subprocess.run(command, cwd=ROOT, capture_output=True, check=True))
 
 
 def _imported(arguments: Sequence[str]) -> str:
-    """Which of HEAVY a command imports."""
+    """Return the libraries of HEAVY that a command imports."""
     command = [sys.executable, "-c", IMPORTED, *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stderr.splitlines()[-1]

@@ -1,4 +1,4 @@
-"""Whatever is typed, the command line ends with one of its exit codes and no traceback; it imports studies only."""
+"""Any input ends with an exit code of the command line, never a traceback."""
 
 import io
 import os
@@ -94,7 +94,7 @@ OPTIONS_OF = {
 
 
 class Ended(NamedTuple):
-    """How a command ended."""
+    """End of a command."""
 
     code: int
     out: str
@@ -103,7 +103,7 @@ class Ended(NamedTuple):
 
 @pytest.fixture
 def call(tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
-    """Run a command in a folder of its own, where nothing can be trained, fetched or started instead."""
+    """Run a command in a folder of its own, where it can train, download, start nothing."""
     work = tmp_path / "a" / "b"
     work.mkdir(parents=True)
     (work / "file").write_text("a file")
@@ -151,13 +151,11 @@ def call(tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
         return Ended(stop.value.code or 0, out, err)
 
     os.environ.pop(WEIGHTS_DIR_VARIABLE, None)
-    monkeypatch.setenv(WEIGHTS_DIR_VARIABLE, "")  # so that it is what it was afterwards
+    monkeypatch.setenv(WEIGHTS_DIR_VARIABLE, "")  # restored after the test
     return run
 
 
-def test_whatever_options_are_given_a_command_ends_in_its_own_words(
-    fuzz: Callable[..., None], call: Callable[..., Ended]
-) -> None:
+def test_any_option_values_end_with_an_exit_code(fuzz: Callable[..., None], call: Callable[..., Ended]) -> None:
     def check(command: str, study: str, options: list[tuple[str, str]]) -> None:
         call(
             command, *([] if command in ("ui", "doctor") else [study]), *(word for option in options for word in option)
@@ -172,9 +170,7 @@ def test_whatever_options_are_given_a_command_ends_in_its_own_words(
         fuzz(8, check, st.just(command), studies, st.lists(option, min_size=1, max_size=3))
 
 
-def test_whatever_words_are_typed_in_whatever_order_a_command_ends_in_its_own_words(
-    fuzz: Callable[..., None], call: Callable[..., Ended]
-) -> None:
+def test_any_words_in_any_order_end_with_an_exit_code(fuzz: Callable[..., None], call: Callable[..., Ended]) -> None:
     words = (
         st.sampled_from([*COMMANDS[:-4], *NAMES, *PATHS, *NUMBERS, *values, "--help", "--fix", "-h", "--", "-"]) | texts
     )
@@ -182,7 +178,7 @@ def test_whatever_words_are_typed_in_whatever_order_a_command_ends_in_its_own_wo
 
 
 @pytest.mark.parametrize("command", ["plan", "run", "report", "fetch"])
-def test_no_name_but_a_studys_is_imported(call: Callable[..., Ended], command: str) -> None:
+def test_only_the_names_of_studies_are_imported(call: Callable[..., Ended], command: str) -> None:
     for name in NAMES:
         if name in (*search_spaces.names(), "all") or name.startswith("-"):
             continue

@@ -1,4 +1,4 @@
-"""A notebook plans, runs, reports a study by functions, and they print nothing."""
+"""A notebook plans, runs, reports a study by functions that print nothing."""
 
 import json
 from io import StringIO

@@ -27,7 +27,6 @@ from study.ledger.locks import LocksLostError
 from study.ledger.orphans import clean_up_idle
 from study.ledger.server_locks import ServerLocks
 from study.ledger.states import TrialState
-from study.maintenance.checks.server import check_server
 from study.plan import Folders, make_plan
 from tests.study.servers import Server
 
@@ -294,30 +293,6 @@ def test_artifacts_go_to_the_server_and_come_from_it_to_another_machine(server: 
     assert elsewhere.address(known.run_id, "note.txt").startswith(f"{server.address}/#/experiments/")
 
 
-def test_the_doctor_looks_at_a_server(server: Server, tmp_path: Path) -> None:
-    folders = Folders(store=tmp_path / "here", data=tmp_path, cache=tmp_path, server=server.address)
-    answers, launches, *_ = check_server(folders, fix=False)
-    assert not folders.store.exists(), "who only reads from a server makes no folder"
-    assert answers.is_healthy
-    assert server.address in answers.text
-    assert launches.text == "store: 0 running launches: -"
-
-
-def test_a_trial_that_no_launch_runs_is_told_and_the_next_launch_ends_it(
-    server: Server, tmp_path: Path, launched: Callable[[Ledger], ServerLocks]
-) -> None:
-    folders = Folders(store=tmp_path / "here", data=tmp_path, cache=tmp_path, server=server.address)
-    ledger = Ledger(folders.store, folders.server)
-    launch = ledger.open_launch("dead", {})
-    known = ledger.open_trial("orphan", launch=launch, name="orphan", tags={})
-    ledger.close_launch(launch, TrialState.FAILED, {})
-    *_, orphans = check_server(folders, fix=False)
-    assert known.run_id in orphans.text
-    assert not orphans.is_healthy
-    ledger.close_stale_runs(launched(ledger))
-    assert ledger.find("orphan").state == TrialState.INTERRUPTED
-
-
 def test_a_server_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
@@ -325,8 +300,6 @@ def test_a_server_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
         folders = Folders(store=tmp_path / "here", data=tmp_path, cache=tmp_path, server=address)
         with pytest.raises(InputError, match=f"{address} is no store that MLflow can open"):
             Ledger(folders.store, folders.server)
-        [finding] = check_server(folders, fix=False)
-    assert not finding.is_healthy
 
 
 def test_what_a_server_refuses_does_not_pass_and_what_is_its_fault_does(server: Server, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Damaged images and weights are found; abandoned build folders are removed."""
+"""Damaged input files are found; abandoned build folders are removed."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Missing packages, small disks and low limits are found."""
+"""Missing packages, small disks, low limits are found."""
 
 import os
 from pathlib import Path

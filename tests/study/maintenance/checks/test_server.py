@@ -1,0 +1,47 @@
+"""The version of a tracking server is checked, then its runs."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from study.ledger.ledger import Ledger
+from study.ledger.server_locks import ServerLocks
+from study.ledger.states import TrialState
+from study.maintenance.checks.server import check_server
+from study.plan import Folders
+from tests.study.servers import Server
+
+
+def test_a_healthy_server_is_only_read(server: Server, tmp_path: Path) -> None:
+    folders = Folders(store=tmp_path / "here", data=tmp_path, cache=tmp_path, server=server.address)
+    answer, launches, *_ = check_server(folders, fix=False)
+    assert not folders.store.exists()
+    assert answer.level == "ok"
+    assert server.address in answer.text
+    assert launches.text == "store: 0 running launches: -"
+
+
+def test_another_version_of_mlflow_is_a_warning(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("study.maintenance.checks.server.version", lambda package: "1.0")
+    folders = Folders(store=tmp_path / "here", data=tmp_path, cache=tmp_path, server=server.address)
+    answer, *_ = check_server(folders, fix=False)
+    assert answer.level == "warn"
+    assert answer.text.endswith("installed here is 1.0")
+
+
+def test_an_orphaned_trial_is_a_warning_until_the_next_launch_ends_it(
+    server: Server, tmp_path: Path, launched: Callable[[Ledger], ServerLocks]
+) -> None:
+    folders = Folders(store=tmp_path / "here", data=tmp_path, cache=tmp_path, server=server.address)
+    ledger = Ledger(folders.store, folders.server)
+    launch = ledger.open_launch("dead", {})
+    orphan = ledger.open_trial("orphan", launch=launch, name="orphan", tags={})
+    ledger.close_launch(launch, TrialState.FAILED, {})
+    *_, warning = check_server(folders, fix=False)
+    assert warning.level == "warn"
+    assert orphan.run_id in warning.text
+    ledger.close_stale_runs(launched(ledger))
+    assert ledger.find("orphan").state == TrialState.INTERRUPTED
