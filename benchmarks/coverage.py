@@ -115,7 +115,7 @@ def coverage(rng: np.random.Generator, agreement: Agreement, num_test: int, num_
 
 MARGIN = 0.02
 CLAIMS: tuple[Claim, ...] = (
-    BetterThan(better={"dataset": "order", "arm": 0}, worse={"dataset": "order", "arm": 1}, quote=""),
+    BetterThan(better={"dataset": "better than", "arm": 0}, worse={"dataset": "better than", "arm": 1}, quote=""),
     Gap(better={"dataset": "gap", "arm": 0}, worse={"dataset": "gap", "arm": 1}, at_least=100 * MARGIN, quote=""),
     Best(axis="arm", value=0, among=(0, 1, 2, 3), where={"dataset": "best"}, quote=""),
     Trend(axis="arm", direction="increasing", values=(0, 1, 2, 3), where={"dataset": "trend"}, quote=""),
@@ -126,7 +126,7 @@ CLAIMS: tuple[Claim, ...] = (
     Matches(axis="arm", published={0: 90, 1: 88}, margin=100 * MARGIN, where={"dataset": "matches"}, quote=""),
 )
 NULL: Mapping[str, Cells] = {
-    "order": {(0, 0): 0.0, (1, 0): 0.0},
+    "better than": {(0, 0): 0.0, (1, 0): 0.0},
     "gap": {(0, 0): MARGIN, (1, 0): 0.0},
     "best": {(arm, 0): 0.0 for arm in range(4)},
     "trend": {(arm, 0): 0.0 for arm in range(4)},

@@ -29,16 +29,30 @@ The weights add up to 0, except in Matches, where the sum is compared with a pub
 
 
 @dataclass(frozen=True, kw_only=True)
-class BetterThan:
-    """One cell is more accurate than another."""
-
-    better: Cell
-    worse: Cell
+class _Claim:
     where: Cell = field(default_factory=dict)
     quote: str
 
     def __post_init__(self) -> None:
-        _check_claim(self)
+        check_types(self)
+        require(self.quote.isprintable(), "quote", self.quote, "text of one line")
+
+    def __str__(self) -> str:
+        return self._sentence() + (f", where {_text(self.where)}" if self.where else "")
+
+    def _sentence(self) -> str:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class BetterThan(_Claim):
+    """One cell is more accurate than another."""
+
+    better: Cell
+    worse: Cell
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         _check_differ("better and worse", self.better, self.worse)
 
     @property
@@ -46,10 +60,7 @@ class BetterThan:
         """Accuracy of the better cell less that of the worse one."""
         return (((1.0, {**self.where, **self.better}), (-1.0, {**self.where, **self.worse})),)
 
-    def __str__(self) -> str:
-        return f"{self._comparison()}{_condition(self.where)}"
-
-    def _comparison(self) -> str:
+    def _sentence(self) -> str:
         return f"{_text(self.better)} is better than {_text(self.worse)}"
 
 
@@ -67,12 +78,12 @@ class Gap(BetterThan):
         super().__post_init__()
         _check_positive("at_least", self.at_least)
 
-    def __str__(self) -> str:
-        return f"{self._comparison()} by at least {self.at_least:g} pp{_condition(self.where)}"
+    def _sentence(self) -> str:
+        return f"{super()._sentence()} by at least {self.at_least:g} pp"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Best:
+class Best(_Claim):
     """One value of an axis is better than each of some others.
 
     Attributes:
@@ -82,11 +93,9 @@ class Best:
     axis: str
     value: Value
     among: tuple[Value, ...]
-    where: Cell = field(default_factory=dict)
-    quote: str
 
     def __post_init__(self) -> None:
-        _check_claim(self)
+        super().__post_init__()
         _check_several("among", self.among)
         if self.value not in self.among:
             raise InputError(f"value = {self.value!r}: must be one of among = {self.among}")
@@ -98,12 +107,12 @@ class Best:
         others = [other for other in self.among if other != self.value]
         return tuple(((1.0, best), (-1.0, {**self.where, self.axis: other})) for other in others)
 
-    def __str__(self) -> str:
-        return f"{self.axis} {self.value} is the best of {as_list(self.among)}{_condition(self.where)}"
+    def _sentence(self) -> str:
+        return f"{self.axis} {self.value} is the best of {as_list(self.among)}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trend:
+class Trend(_Claim):
     """Accuracy increases, or decreases, over values of an axis.
 
     Attributes:
@@ -113,11 +122,9 @@ class Trend:
     axis: str
     direction: Literal["increasing", "decreasing"]
     values: tuple[Value, ...]
-    where: Cell = field(default_factory=dict)
-    quote: str
 
     def __post_init__(self) -> None:
-        _check_claim(self)
+        super().__post_init__()
         _check_several("values", self.values)
 
     @property
@@ -130,13 +137,13 @@ class Trend:
         cells = ({**self.where, self.axis: value} for value in self.values)
         return (tuple((scale * rank, cell) for rank, cell in zip(ranks, cells, strict=True)),)
 
-    def __str__(self) -> str:
+    def _sentence(self) -> str:
         change = {"increasing": "increases", "decreasing": "decreases"}[self.direction]
-        return f"accuracy {change} over {self.axis} {as_list(self.values)}{_condition(self.where)}"
+        return f"accuracy {change} over {self.axis} {as_list(self.values)}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Interaction:
+class Interaction(_Claim):
     """The effect of one axis on accuracy depends on another axis: a difference in differences.
 
     The claim is that, with a for accuracy,
@@ -155,11 +162,9 @@ class Interaction:
     moderator: str
     larger: Value
     smaller: Value
-    where: Cell = field(default_factory=dict)
-    quote: str
 
     def __post_init__(self) -> None:
-        _check_claim(self)
+        super().__post_init__()
         _check_differ("low and high", self.low, self.high)
         _check_differ("larger and smaller", self.larger, self.smaller)
 
@@ -170,13 +175,13 @@ class Interaction:
         crossed = itertools.product(arms, ends)
         return (tuple((s * t, {**self.where, self.moderator: arm, self.axis: end}) for (s, arm), (t, end) in crossed),)
 
-    def __str__(self) -> str:
+    def _sentence(self) -> str:
         effect = f"the gain from {self.axis} {self.low} to {self.high}"
-        return f"{effect} is larger for {self.moderator} {self.larger} than for {self.smaller}{_condition(self.where)}"
+        return f"{effect} is larger for {self.moderator} {self.larger} than for {self.smaller}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoDifference:
+class NoDifference(_Claim):
     """The values of an axis are equally accurate, each pair of them within a margin.
 
     Attributes:
@@ -186,11 +191,9 @@ class NoDifference:
     axis: str
     among: tuple[Value, ...]
     margin: float
-    where: Cell = field(default_factory=dict)
-    quote: str
 
     def __post_init__(self) -> None:
-        _check_claim(self)
+        super().__post_init__()
         _check_several("among", self.among)
         _check_positive("margin", self.margin)
 
@@ -200,13 +203,12 @@ class NoDifference:
         cells = [{**self.where, self.axis: value} for value in self.among]
         return tuple(((1.0, one), (-1.0, other)) for one, other in itertools.combinations(cells, 2))
 
-    def __str__(self) -> str:
-        equal = f"{self.axis} {as_list(self.among)} are equal within {self.margin:g} pp"
-        return f"{equal}{_condition(self.where)}"
+    def _sentence(self) -> str:
+        return f"{self.axis} {as_list(self.among)} are equal within {self.margin:g} pp"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Matches:
+class Matches(_Claim):
     """Accuracy is as published at each value of an axis, within a margin.
 
     A published accuracy counts as a fixed number: its variance between seeds and test images is seldom published, and
@@ -220,11 +222,9 @@ class Matches:
     axis: str
     published: Mapping[Value, float]
     margin: float
-    where: Cell = field(default_factory=dict)
-    quote: str
 
     def __post_init__(self) -> None:
-        _check_claim(self)
+        super().__post_init__()
         _check_percent("published", self.published)
         _check_positive("margin", self.margin)
 
@@ -233,17 +233,12 @@ class Matches:
         """Accuracy at each value, in the order of `published`; the published value is subtracted later."""
         return tuple(((1.0, {**self.where, self.axis: value}),) for value in self.published)
 
-    def __str__(self) -> str:
+    def _sentence(self) -> str:
         published = f"{as_list((*self.published,))} are as published, {as_list((*self.published.values(),))}"
-        return f"{self.axis} {published}, within {self.margin:g} pp{_condition(self.where)}"
+        return f"{self.axis} {published}, within {self.margin:g} pp"
 
 
 Claim = Best | BetterThan | Gap | Trend | Interaction | NoDifference | Matches
-
-
-def _check_claim(claim: Claim) -> None:
-    check_types(claim)
-    require(claim.quote.isprintable(), "quote", claim.quote, "text of one line")
 
 
 def _check_several(name: str, values: tuple[Value, ...]) -> None:
@@ -273,7 +268,3 @@ def as_list(values: tuple[Value, ...]) -> str:
 
 def _text(cell: Cell) -> str:
     return ", ".join(f"{axis} {value}" for axis, value in cell.items())
-
-
-def _condition(where: Cell) -> str:
-    return f", where {_text(where)}" if where else ""

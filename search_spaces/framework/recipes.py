@@ -104,9 +104,9 @@ PARAMETER_STUDY: Values = {
 """Parameters of the schedules of Table 5, from its code; the text has none. One validation per epoch."""
 
 
-def paper(context: RecipeContext) -> Values:
-    """Return values of the paper's text; where it has none, of the ViT paper that it follows, then of its code."""
-    values: Values = {
+def _vit(context: RecipeContext) -> Values:
+    """Return the values that the paper shares with the ViT paper, which it follows."""
+    return {
         "model.name": VIT,
         "model.head_init": "zeros",
         "model.pos_embed_resize": "jax",
@@ -115,11 +115,14 @@ def paper(context: RecipeContext) -> Values:
         **_sgd(context, lr=0.01, max_grad_norm=1.0),
         "schedule.name": "cosine",
         "schedule.warmup_steps": 0,
-        "batch_size": 128,
         "val_fraction": 0.02 if context.dataset in CIFAR else 0.1,
         "selection": "last",
-        **_authors_budget(context),
     }
+
+
+def paper(context: RecipeContext) -> Values:
+    """Return values of the paper's text; where it has none, of the ViT paper that it follows, then of its code."""
+    values = {**_vit(context), "batch_size": 128, **_authors_budget(context)}
     if context.table == 5:
         values |= {"model.name": VIT_IN1K, "model.dropout": 0.1, "resolution": 224, "batch_size": 32, **PARAMETER_STUDY}
     if context.table == 6:
@@ -250,20 +253,8 @@ def vit_2021(context: RecipeContext) -> Values:
     _only_fine_tunes("vit_2021", context)
     lengths: dict[str, int] = {**dict.fromkeys(CIFAR, 10_000), **dict.fromkeys(FLOWERS_SPLITS, 500)}
     length = lengths.get(context.dataset, 2500)  # of VTAB, for datasets that the paper does not fine-tune on
-    return {
-        "model.name": VIT,
-        "model.head_init": "zeros",
-        "model.pos_embed_resize": "jax",
-        "resolution": 384,
-        "crop_scale": (0.05, 1.0),
-        **_sgd(context, lr=0.01, max_grad_norm=1.0),
-        "schedule.name": "cosine",
-        "schedule.warmup_steps": 100 if length == 500 else 500,
-        "batch_size": 512,
-        "val_fraction": 0.02 if context.dataset in CIFAR else 0.1,
-        "selection": "last",
-        **steps(length),
-    }
+    warmup_steps = 100 if length == 500 else 500
+    return {**_vit(context), "schedule.warmup_steps": warmup_steps, "batch_size": 512, **steps(length)}
 
 
 def bit_hyperrule(context: RecipeContext) -> Values:

@@ -24,7 +24,7 @@ from benchmarks.coverage import (
 from study.analysis.claim_tests import evaluate_claims
 
 LARGE: Mapping[str, Cells] = {
-    "order": {(0, 0): 0.0, (1, 0): -0.2},
+    "better than": {(0, 0): 0.0, (1, 0): -0.2},
     "gap": {(0, 0): 0.0, (1, 0): -0.22},
     "best": {(0, 0): 0.0, **{(arm, 0): -0.2 for arm in range(1, 4)}},
     "trend": {(arm, 0): -0.1 * (3 - arm) for arm in range(4)},

@@ -1,4 +1,4 @@
-"""Experiment cards: each study's docstring states its command, trials, cost, downloads and result."""
+"""Experiment cards: each study's docstring states its command, trials, cost, downloads, result."""
 
 import functools
 import re

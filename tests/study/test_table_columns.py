@@ -1,4 +1,4 @@
-"""Names of table columns: no axis may have one of them, and tables have no others."""
+"""Names of table columns: refused as names of axes, complete."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Axes: the crossing of their levels, and what is refused."""
+"""Axes: the crossing of their levels, invalid axes."""
 
 import itertools
 

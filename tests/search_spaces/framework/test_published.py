@@ -1,4 +1,4 @@
-"""Published accuracies: facts of the tables, and the cells of their studies."""
+"""Published accuracies: facts of the paper's tables."""
 
 import pytest
 

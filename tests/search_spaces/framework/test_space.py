@@ -1,4 +1,4 @@
-"""Search spaces: which trials they have, which values these show, and what is refused."""
+"""Search spaces: their trials, the values that cells show, invalid spaces."""
 
 import pytest
 
@@ -118,7 +118,7 @@ def test_a_named_split_of_flowers_is_trained_on(recipe: str) -> None:
 
 
 def test_axes_trained_differently_between_cells_keep_their_values() -> None:
-    """At the nano scale rates grow tenfold where a trial fine-tunes, and only there."""
+    """The nano scale multiplies learning rates by ten only where a trial fine-tunes."""
     axes = {"optimizer.lr": (0.01, 0.001), "model.pretrained": (True, False)}
     space = SearchSpace(name="example", question="?", fixed={"dataset": "cifar10"}, scientific=axes, scale="nano")
     assert space.trained_values.keys() == {"model.pretrained"}
