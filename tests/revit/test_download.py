@@ -13,24 +13,24 @@ CONTENT = bytes(range(256)) * 5000
 MD5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
 
 
-def quiet(have: int, total: int | None) -> None:
+def quiet(num_bytes: int, total: int | None) -> None:
     pass
 
 
-def test_what_arrives_is_whole_and_its_progress_ends_at_its_size(serve: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_download_is_complete_and_its_progress_ends_at_its_size(serve: Callable[..., Any], tmp_path: Path) -> None:
     site = serve({"/images.gz": CONTENT})
     seen: list[tuple[int, int | None]] = []
     file = RemoteFile(url=f"{site.url}/images.gz", path="set/images.gz", md5=MD5)
-    path = download(file, tmp_path, lambda have, total: seen.append((have, total)))
+    path = download(file, tmp_path, lambda num_bytes, total: seen.append((num_bytes, total)))
     assert path == tmp_path / "set" / "images.gz"
     assert path.read_bytes() == CONTENT
     assert seen[-1] == (len(CONTENT), len(CONTENT))
     assert [each.name for each in path.parent.iterdir()] == ["images.gz"]
     download(file, tmp_path, quiet)
-    assert len(site.requests) == 1, "what is here is not asked for again"
+    assert len(site.requests) == 1, "a file that exists is not requested again"
 
 
-def test_a_broken_download_goes_on_where_it_stopped(serve: Callable[..., Any], tmp_path: Path) -> None:
+def test_an_interrupted_download_resumes(serve: Callable[..., Any], tmp_path: Path) -> None:
     site = serve({"/images.gz": CONTENT}, break_off_after=100_000)
     file = RemoteFile(url=f"{site.url}/images.gz", path="images.gz", md5=MD5)
     with pytest.raises(InputError, match=r"images\.gz .*"):
@@ -43,21 +43,21 @@ def test_a_broken_download_goes_on_where_it_stopped(serve: Callable[..., Any], t
     assert site.requests[-1] == ("GET", "/images.gz", f"bytes={kept}-")
 
 
-def test_a_server_that_knows_no_ranges_sends_all_of_it_again(serve: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_server_without_ranges_sends_the_whole_file_again(serve: Callable[..., Any], tmp_path: Path) -> None:
     site = serve({"/images.gz": CONTENT}, ranges=False)
     (tmp_path / "images.gz.partial").write_bytes(b"an earlier try")
     file = RemoteFile(url=f"{site.url}/images.gz", path="images.gz", md5=MD5)
     assert download(file, tmp_path, quiet).read_bytes() == CONTENT
 
 
-def test_a_partial_that_is_whole_already_is_taken(serve: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_complete_partial_file_is_used(serve: Callable[..., Any], tmp_path: Path) -> None:
     site = serve({"/images.gz": CONTENT})
     (tmp_path / "images.gz.partial").write_bytes(CONTENT)
     file = RemoteFile(url=f"{site.url}/images.gz", path="images.gz", md5=MD5)
     assert download(file, tmp_path, quiet).read_bytes() == CONTENT
 
 
-def test_another_content_is_deleted_and_both_digests_are_named(serve: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_wrong_digest_deletes_the_file_and_names_both_digests(serve: Callable[..., Any], tmp_path: Path) -> None:
     site = serve({"/images.gz": b"an error page"})
     file = RemoteFile(url=f"{site.url}/images.gz", path="images.gz", md5=MD5)
     got = hashlib.md5(b"an error page", usedforsecurity=False).hexdigest()
@@ -66,7 +66,7 @@ def test_another_content_is_deleted_and_both_digests_are_named(serve: Callable[.
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_server_and_no_such_file_are_one_line(serve: Callable[..., Any], tmp_path: Path, free_port: int) -> None:
+def test_failed_requests_are_one_line_errors(serve: Callable[..., Any], tmp_path: Path, free_port: int) -> None:
     site = serve({})
     for url in (f"http://127.0.0.1:{free_port}/x", f"{site.url}/x"):
         with pytest.raises(InputError, match=r"^http://127.* cannot be fetched: [^\n]+$"):
@@ -74,6 +74,6 @@ def test_no_server_and_no_such_file_are_one_line(serve: Callable[..., Any], tmp_
     assert not (tmp_path / "x").exists()
 
 
-def test_an_error_is_one_line_even_where_it_says_nothing() -> None:
+def test_an_error_without_a_message_is_its_type() -> None:
     assert first_line(OSError("cut off\nTry again.")) == "cut off"
     assert first_line(TimeoutError()) == "TimeoutError"

@@ -1,4 +1,4 @@
-"""Crops, flips and mixup, against torchvision and SciPy."""
+"""Augmentations, against torchvision or SciPy."""
 
 import random
 
@@ -59,7 +59,7 @@ def test_boxes_lie_inside_their_image(height: int, width: int, seed: int) -> Non
 
 
 def test_the_fallback_box_is_torchvisions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For an image so flat that no attempt fits, torchvision takes the central box."""
+    """An image so flat that no attempt fits: torchvision takes the central box."""
     for size in ((10, 400), (400, 10)):
         transform = v2.RandomResizedCrop(8, scale=(1.0, 1.0), antialias=True)
         params = transform.make_params([torch.zeros(3, *size, dtype=torch.uint8)])

@@ -1,4 +1,4 @@
-"""Order, prefetching and normalization of batches."""
+"""Batches: order, prefetching, normalization."""
 
 import numpy as np
 import pytest

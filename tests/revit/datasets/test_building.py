@@ -1,4 +1,4 @@
-"""What is kept of images that are large, broken, hidden, linked, or not files."""
+"""Stores of large or broken images."""
 
 import os
 import tracemalloc
@@ -79,8 +79,8 @@ def test_an_encoded_image_gives_the_crops_of_the_decoded_one_to_the_bit(
     assert torch.equal(one.images, other.images)
 
 
-def test_how_images_are_kept_is_recorded(large: Path, decoded: Path, tmp_path: Path) -> None:
-    """In the digest; and by what they are decoded, as another may round otherwise: then they are decoded anew."""
+def test_encoding_and_decoder_are_recorded(large: Path, decoded: Path, tmp_path: Path) -> None:
+    """The digest covers the encoding; another decoder may round differently, so images are decoded again."""
     ours, oracle = opened(large, tmp_path), opened(decoded, tmp_path)
     assert ours.manifest.digest != oracle.manifest.digest
     assert ours.manifest.decoder.startswith("Pillow ")
@@ -93,7 +93,7 @@ def test_how_images_are_kept_is_recorded(large: Path, decoded: Path, tmp_path: P
 
 
 def test_a_batch_of_encoded_images_is_decoded_one_by_one(large: Path, tmp_path: Path) -> None:
-    """So that memory holds the pixels of an image or two, not those of a batch."""
+    """Memory holds the pixels of one or two images, not of a batch."""
     images = opened(large, tmp_path)
     largest = int(images.sizes.prod(axis=1).max()) * 3
     config = FineTuneConfig(dataset="digits", resolution=48, steps=1, batch_size=24, train_crop="none")
@@ -106,15 +106,15 @@ def test_a_batch_of_encoded_images_is_decoded_one_by_one(large: Path, tmp_path: 
         tracemalloc.stop()
 
 
-def test_the_size_that_is_told_is_the_size_that_is_written(large: Path, decoded: Path, tmp_path: Path) -> None:
+def test_the_predicted_size_is_the_written_size(large: Path, decoded: Path, tmp_path: Path) -> None:
     for folder in (large, decoded, write_classes(tmp_path / "small")):
         where = {"data_dir": tmp_path, "cache_dir": tmp_path / "cache"}
-        told = bytes_to_write(f"folder:{folder}", **where)
-        assert (opened(folder, tmp_path).folder / "pixels.bin").stat().st_size == told > 0
+        predicted = bytes_to_write(f"folder:{folder}", **where)
+        assert (opened(folder, tmp_path).folder / "pixels.bin").stat().st_size == predicted > 0
         assert bytes_to_write(f"folder:{folder}", **where) == 0, "it is there now"
 
 
-def test_broken_images_are_named_and_counted_or_left_out(tmp_path: Path) -> None:
+def test_broken_images_are_named_or_skipped(tmp_path: Path) -> None:
     root = write_classes(tmp_path / "some")
     whole = opened(root, tmp_path)
     for number in range(12):
@@ -131,7 +131,7 @@ def test_broken_images_are_named_and_counted_or_left_out(tmp_path: Path) -> None
     rest = opened(root, tmp_path, skip_broken=True)
     assert (rest.labels == whole.labels).all()
     assert all((rest.image(index) == whole.image(index)).all() for index in range(len(whole)))
-    assert rest.manifest.digest != whole.manifest.digest, "that some are left out is part of what they are"
+    assert rest.manifest.digest != whole.manifest.digest, "the digest covers the number of skipped images"
     assert len(rest.manifest.skipped) == 14
     assert f"{root}/dog/pipe.png is not a regular file" in rest.manifest.skipped
     caveat = store_caveats(rest.manifest)[-1]
@@ -143,7 +143,7 @@ def test_broken_images_are_named_and_counted_or_left_out(tmp_path: Path) -> None
         opened(root, tmp_path)
 
 
-def test_a_class_that_is_lost_with_its_broken_images_is_refused(tmp_path: Path) -> None:
+def test_a_class_with_only_broken_images_is_refused(tmp_path: Path) -> None:
     root = write_classes(tmp_path / "some")
     for path in (root / "cat").iterdir():
         path.write_bytes(b"torn")

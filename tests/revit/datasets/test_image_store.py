@@ -1,4 +1,4 @@
-"""Opening, building and caching of image stores."""
+"""The image store: opened, cached, rebuilt."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ def opened(dataset: str | Path, tmp_path: Path, data_dir: Path | None = None) ->
     return open_store(name, data_dir=data_dir or tmp_path / "data", cache_dir=tmp_path / "cache")
 
 
-def test_one_folder_is_split_stratified_and_always_alike(tmp_path: Path) -> None:
+def test_an_unsplit_folder_gets_the_same_stratified_split_each_time(tmp_path: Path) -> None:
     for name in ("cat", "dog"):
         for number in range(10):
             write_image(tmp_path / "one" / name / f"{number}.png", "RGB", (8, 8), number)
@@ -34,7 +34,7 @@ def test_one_folder_is_split_stratified_and_always_alike(tmp_path: Path) -> None
     assert again.manifest.digest == store.manifest.digest
 
 
-def test_a_store_is_built_once_and_again_when_a_pixel_changes(folder: Path, tmp_path: Path) -> None:
+def test_a_store_is_rebuilt_only_when_a_pixel_changes(folder: Path, tmp_path: Path) -> None:
     first = opened(folder, tmp_path)
     written = (first.folder / "pixels.bin").stat().st_mtime_ns
     assert opened(folder, tmp_path).folder == first.folder
@@ -56,7 +56,7 @@ def test_two_processes_building_at_once_get_one_store(folder: Path, tmp_path: Pa
     assert not list((tmp_path / "cache").glob("building-*"))
 
 
-def test_test_images_that_are_training_images_too_are_counted(folder: Path, tmp_path: Path) -> None:
+def test_images_in_both_splits_are_counted(folder: Path, tmp_path: Path) -> None:
     """Equal pixels count, whatever the class or the file; an equal string of pixels in another shape does not."""
     assert opened(folder, tmp_path).manifest.num_shared == 6, "the fixture draws both splits alike"
     for number in range(3):
@@ -78,7 +78,7 @@ def fingerprint_of_the_first_version(folder: Path) -> str:
     return seen.hexdigest()[:32]
 
 
-def test_a_store_of_an_older_version_is_brought_up_to_date(folder: Path, tmp_path: Path) -> None:
+def test_a_store_of_an_older_version_is_updated(folder: Path, tmp_path: Path) -> None:
     """It lacks num_shared, and another fingerprint remembers it; its digest, and so its folder, is the same."""
     store = opened(folder, tmp_path)
     manifest = store.folder / "manifest.json"
@@ -103,18 +103,18 @@ GOLDEN_DIGESTS = {
 
 
 @pytest.mark.parametrize("dataset", GOLDEN_DIGESTS)
-def test_digests_that_identities_were_made_of_do_not_move(dataset: str, cache_dir: Path) -> None:
+def test_digests_equal_the_golden_ones(dataset: str, cache_dir: Path) -> None:
     store = open_store(dataset, data_dir=cache_dir, cache_dir=cache_dir)
     assert store.manifest.digest.startswith(GOLDEN_DIGESTS[dataset])
     assert {"skipped", "decoder"}.isdisjoint(json.loads((store.folder / "manifest.json").read_text()))
 
 
-def test_reading_pixels_leaves_the_file_as_it_is(digits: ImageStore) -> None:
-    ImageStore(digits.folder).image(0)[:] = 0  # of a store of its own: what is written stays with it
+def test_writing_into_an_image_does_not_change_the_file(digits: ImageStore) -> None:
+    ImageStore(digits.folder).image(0)[:] = 0  # of another store object
     assert ImageStore(digits.folder).image(0).any()
 
 
-def test_an_image_that_cannot_be_decoded_is_named_and_leaves_nothing(folder: Path, tmp_path: Path) -> None:
+def test_a_failed_build_names_the_image_and_leaves_no_files(folder: Path, tmp_path: Path) -> None:
     torn = folder / "train" / "dog" / "torn.jpg"
     torn.write_bytes((folder / "train" / "dog" / "0.jpg").read_bytes()[:200])
     with pytest.raises(InputError, match=r"torn\.jpg cannot be decoded"):

@@ -1,4 +1,4 @@
-"""The registry, against torchvision and the readers."""
+"""The registry of datasets, against torchvision."""
 
 from pathlib import Path
 

@@ -23,7 +23,7 @@ def test_an_order_is_a_permutation(sizes: list[int], seed: int) -> None:
 
 
 @given(class_sizes, seeds, st.floats(0, 1))
-def test_every_prefix_holds_each_class_in_its_share(sizes: list[int], seed: int, fraction: float) -> None:
+def test_every_prefix_is_stratified(sizes: list[int], seed: int, fraction: float) -> None:
     """The oracle is the definition: within one image of the share, and at least one image."""
     labels = labels_of(sizes)
     length = max(len(sizes), round(fraction * len(labels)))
@@ -56,7 +56,7 @@ def split_of(store: ImageStore, val: float = 0.1, fraction: float = 1.0, seed: i
     return split(store.labels, store.is_test, val_fraction=val, data_fraction=fraction, subset_seed=seed)
 
 
-def test_train_validation_and_test_are_disjoint_and_whole(digits: ImageStore) -> None:
+def test_train_validation_and_test_are_disjoint_and_complete(digits: ImageStore) -> None:
     splits = split_of(digits)
     together = np.concatenate([splits.train, splits.val, splits.test])
     assert sorted(together) == list(range(len(digits)))
@@ -64,14 +64,14 @@ def test_train_validation_and_test_are_disjoint_and_whole(digits: ImageStore) ->
     assert len(splits.val) == round(0.1 * 1438)
 
 
-def test_ten_per_cent_lie_inside_twenty_five_and_validation_stays(digits: ImageStore) -> None:
+def test_ten_percent_is_a_subset_of_twenty_five_percent_with_the_same_validation(digits: ImageStore) -> None:
     tenth, quarter = split_of(digits, fraction=0.1), split_of(digits, fraction=0.25)
     assert set(tenth.train) < set(quarter.train)
     assert (tenth.val == quarter.val).all()
     assert np.bincount(digits.labels[tenth.train]).min() >= 12
 
 
-def test_the_subset_seed_draws_other_images_of_the_same_classes(digits: ImageStore) -> None:
+def test_another_subset_seed_draws_other_images_with_the_same_class_counts(digits: ImageStore) -> None:
     one, other = split_of(digits, fraction=0.1), split_of(digits, fraction=0.1, seed=1)
     assert set(one.train) != set(other.train)
     assert one.digest != other.digest
@@ -82,7 +82,7 @@ def test_the_subset_seed_draws_other_images_of_the_same_classes(digits: ImageSto
     ("val", "fraction", "names"),
     [(0.1, 0.001, "data_fraction = 0.001"), (0.001, 1.0, "val_fraction = 0.001"), (0.999, 1.0, "val_fraction = 0.999")],
 )
-def test_a_share_that_leaves_a_class_empty_is_refused(
+def test_a_fraction_that_leaves_a_class_empty_is_refused(
     digits: ImageStore, val: float, fraction: float, names: str
 ) -> None:
     with pytest.raises(InputError, match=names):

@@ -15,7 +15,7 @@ from revit.config import FineTuneConfig
 from revit.datasets.batches import eval_batches
 from revit.datasets.image_store import open_store
 from revit.errors import InputError
-from revit.models.architectures import MODELS, patch_size
+from revit.models.architectures import MODELS
 from revit.models.build import build_model, check_model
 from revit.models.dropout import active_dropout
 from revit.models.normalization import NORMALIZATIONS
@@ -57,7 +57,7 @@ def test_without_position_embedding_the_order_of_patches_does_not_matter(pretrai
 
 
 @pytest.mark.parametrize("pretrained", [True, False])
-def test_no_position_embedding_is_zero_and_frozen_and_all_else_starts_the_same(pretrained: bool) -> None:
+def test_a_removed_position_embedding_is_zero_and_frozen_and_all_other_weights_are_equal(pretrained: bool) -> None:
     none = built(config_of(model__pos_embed="none", model__pretrained=pretrained), 10)
     learned = built(config_of(model__pretrained=pretrained), 10)
     assert not none.pos_embed.requires_grad
@@ -66,7 +66,7 @@ def test_no_position_embedding_is_zero_and_frozen_and_all_else_starts_the_same(p
         assert torch.equal(tensor, none.state_dict()[name]) is (name != "pos_embed"), name
 
 
-def test_both_arms_of_table_6_start_from_the_same_weights_and_drop_in_the_same_places() -> None:
+def test_both_cells_of_table_6_have_the_same_initial_weights_and_dropout() -> None:
     """Counted by PyTorch's hooks; 12 layers with three calls each, and one after the embedding."""
     values = {"model__name": "vit_cifar_scratch", "model__pretrained": False, "model__dropout": 0.1, "resolution": 32}
     arms = [built(config_of(**values, model__pos_embed=arm, model__embed_std=1.0), 10) for arm in ("learned", "none")]
@@ -85,7 +85,7 @@ def num_dropping_calls(model: torch.nn.Module) -> int:
 
 
 @pytest.mark.parametrize("resolution", [8, 28, 64])
-def test_the_backbone_is_the_file_with_its_positions_resampled_by_timm(resolution: int) -> None:
+def test_the_backbone_equals_timms_with_resampled_position_embedding(resolution: int) -> None:
     config = config_of(resolution=resolution)
     path = find_weights(config.model)
     assert path is not None
@@ -104,13 +104,13 @@ def test_the_backbone_is_the_file_with_its_positions_resampled_by_timm(resolutio
 
 
 @pytest.mark.parametrize(("init", "std"), [("zeros", 0.0), ("trunc_normal", 0.02), ("normal", 0.01)])
-def test_the_head_starts_as_asked(init: str, std: float) -> None:
+def test_each_head_initialization_has_its_distribution(init: str, std: float) -> None:
     head = built(config_of(model__head_init=init), 1000).get_classifier()
     assert head.weight.std().item() == pytest.approx(std, rel=0.05)
     assert head.bias.count_nonzero() == 0
 
 
-def test_the_seed_draws_what_is_random_and_nothing_else() -> None:
+def test_the_seed_changes_only_the_random_weights() -> None:
     states = [built(config_of(model__head_init="normal", seed=s), 10).state_dict() for s in (0, 0, 1)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     differing = {name for name in states[0] if not torch.equal(states[0][name], states[2][name])}
@@ -123,7 +123,7 @@ def test_dropout_reaches_every_dense_layer_and_the_position_embedding() -> None:
     assert dropped == [0.3] * (1 + 3 * 4)  # the embedding; of each layer attention output, two of the MLP
 
 
-def test_the_table_states_what_the_models_are() -> None:
+def test_the_registry_describes_the_built_models() -> None:
     for name, spec in MODELS.items():
         model = built(config_of(model__name=name, resolution=spec.resolution, model__pretrained=False), 10)
         assert sum(p.numel() for p in model.parameters()) == spec.num_params
@@ -133,29 +133,24 @@ def test_the_table_states_what_the_models_are() -> None:
 
 
 @pytest.mark.parametrize("name", ["vit_nano", "bit_nano"])
-def test_shipped_weights_are_committed_small_and_have_a_card(name: str) -> None:
+def test_packaged_weights_are_small_and_have_a_card(name: str) -> None:
     weights = PACKAGED / f"{name}.safetensors"
     assert weights.stat().st_size <= 2_000_000
     card = weights.with_suffix(".md").read_text()
-    for told in (
+    for text in (
         "Test accuracy",
         f"`python -m revit.training.pretrain {name}`",
         "Seed: 0",
         "Fashion-MNIST",
         "Date: 20",
     ):
-        assert told in card
+        assert text in card
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "resnet18", "test_vit"])
-def test_any_timm_classifier_is_built_by_its_name(name: str) -> None:
+def test_any_timm_classifier_is_built_by_name(name: str) -> None:
     model = built(config_of(model__name=name, model__pretrained=False, resolution=32), 5)
     assert model.eval()(images_of(32)).shape == (4, 5)
-
-
-def test_the_patch_size_of_a_timm_name() -> None:
-    assert patch_size("vit_base_patch16_224.orig_in21k") == 16
-    assert patch_size("resnet18") is None
 
 
 def test_a_timm_vit_takes_weights_from_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +175,7 @@ def test_a_timm_resnet_takes_weights_though_its_head_has_another_name(
     assert model.fc.weight.shape == (10, 512)
 
 
-def test_missing_weights_are_one_clear_line() -> None:
+def test_missing_weights_are_a_one_line_error() -> None:
     with pytest.raises(InputError, match="weights of vit_tiny_patch16_224 not found: "):
         built(config_of(model__name="vit_tiny_patch16_224", resolution=32), 10)
 
@@ -191,7 +186,7 @@ WRONG_MODELS: dict[str, tuple[dict[str, object], str]] = {
         "closest: vit_base_patch16_224.orig_in21k",
     ),
     "an unknown name": ({"model__name": "vit_base_patch_16_224"}, "closest: .*vit_base_patch16_224"),
-    "a patch that its name does not tell": ({"model__name": "test_vit", "resolution": 30}, "multiple of 16"),
+    "a patch size that the name does not state": ({"model__name": "test_vit", "resolution": 30}, "multiple of 16"),
     "no position embedding": ({"model__name": "resnet18", "model__pos_embed": "none"}, "resnet18 has no position"),
     "dropout in a CNN": ({"model__name": "bit_nano", "model__dropout": 0.1}, r"model\.dropout = 0\.1: is for ViTs"),
     "attention in a CNN": ({"model__name": "bit_nano", "model__attn_out_proj": False}, r"model\.attn_out_proj"),
@@ -200,13 +195,13 @@ WRONG_MODELS: dict[str, tuple[dict[str, object], str]] = {
 
 
 @pytest.mark.parametrize("case", WRONG_MODELS)
-def test_a_model_that_cannot_be_is_refused_before_memory_is_taken(case: str) -> None:
-    values, told = WRONG_MODELS[case]
-    with pytest.raises(InputError, match=told):
+def test_an_invalid_model_is_refused_before_memory_is_allocated(case: str) -> None:
+    values, message = WRONG_MODELS[case]
+    with pytest.raises(InputError, match=message):
         check_model(config_of(model__pretrained=False, **values), None)
 
 
-def test_weights_that_do_not_fit_are_refused_before_memory_is_taken(tmp_path: Path) -> None:
+def test_mismatched_weights_are_refused_before_memory_is_allocated(tmp_path: Path) -> None:
     save_file(
         built(config_of(model__name="bit_nano", model__pretrained=False), 10).state_dict(), tmp_path / "w.safetensors"
     )
@@ -220,7 +215,7 @@ def test_checking_a_model_builds_it_without_memory(name: str) -> None:
     check_model(config_of(model__name=name, model__pretrained=False, resolution=224), None)
 
 
-def test_the_authors_ablation_model_has_the_parameters_that_theirs_has() -> None:
+def test_the_ablation_model_has_the_parameters_of_the_authors_code() -> None:
     """815,754, counted in their code: no output projection, MLP of 64, 12 layers."""
     values = {"model__name": "vit_cifar_scratch", "model__pretrained": False, "resolution": 32}
     theirs = built(config_of(**values, model__attn_out_proj=False, model__embed_std=1.0), 10)
@@ -232,7 +227,7 @@ def test_the_authors_ablation_model_has_the_parameters_that_theirs_has() -> None
     assert theirs.eval()(images_of(32)).shape == (4, 10)
 
 
-def test_the_authors_ablation_drops_at_49_places_and_starts_as_torch_does() -> None:
+def test_the_ablation_model_has_49_dropouts_and_torchs_initialization() -> None:
     """Table 6 by their recipe: 12 calls in attention beside the 37, and each linear layer as a new nn.Linear."""
     [theirs, _, ours, _] = [
         built(each.config, 10)
@@ -240,10 +235,10 @@ def test_the_authors_ablation_drops_at_49_places_and_starts_as_torch_does() -> N
         for each in search_spaces.load("pos_embed").variant(recipe=recipe).candidates((0,))
         if each.requested_values["image"] == "reported"
     ]
-    calls = {place["module"]: place["calls"] for place in active_dropout(theirs, 32)}
+    calls = {entry["module"]: entry["calls"] for entry in active_dropout(theirs, 32)}
     assert calls["blocks.*.attn"] == 12
     assert sum(calls.values()) == 49
-    assert sum(place["calls"] for place in active_dropout(ours, 32)) == 37
+    assert sum(entry["calls"] for entry in active_dropout(ours, 32)) == 37
     layers = [module for module in theirs.modules() if isinstance(module, torch.nn.Linear)]
     assert len(layers) == 12 * 3 + 1
     for layer in layers:
@@ -281,7 +276,7 @@ def test_fine_tuning_beats_training_from_scratch_on_a_tenth_of_the_data(train: C
 
 
 @pytest.mark.parametrize("name", ["vit_nano", "bit_nano"])
-def test_the_shipped_weights_reach_on_fashion_mnist_what_their_card_says(cache_dir: Path, name: str) -> None:
+def test_packaged_weights_reach_the_accuracy_of_their_card(cache_dir: Path, name: str) -> None:
     try:
         store = open_store("fashion_mnist", data_dir=Path("data"), cache_dir=cache_dir)
     except InputError as missing:

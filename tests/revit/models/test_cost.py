@@ -14,15 +14,15 @@ BIT_R50 = {64: (23.70, 0.33), 128: (23.70, 1.33), 224: (23.70, 4.09), 384: (23.7
 
 
 @pytest.mark.parametrize(("name", "table"), [("vit_b16_in21k", VIT_B16), ("bit_r50x1_in21k", BIT_R50)])
-def test_cost_is_that_of_an_independent_count(name: str, table: dict[int, tuple[float, float]]) -> None:
-    """Within 1 %, or within what the figure's two decimals can tell."""
+def test_cost_equals_an_independent_count(name: str, table: dict[int, tuple[float, float]]) -> None:
+    """Within 1 %, or within the two decimals of the figure."""
     for resolution, (millions, gmacs) in table.items():
         assert num_params(name, resolution) / 1e6 == pytest.approx(millions, rel=1e-2)
         assert forward_gflops(name, resolution) == pytest.approx(2 * gmacs, rel=1e-2, abs=2 * 0.005)
 
 
 @pytest.mark.parametrize("resolution", [64, 224, 512])
-def test_a_vits_cost_is_its_closed_form(resolution: int) -> None:
+def test_the_cost_of_a_vit_equals_its_closed_form(resolution: int) -> None:
     width, hidden, layers, patches = 768, 3072, 12, (resolution // 16) ** 2
     tokens = patches + 1
     layer = tokens * width * (3 * width + width + 2 * hidden) + 2 * tokens**2 * width
@@ -30,13 +30,13 @@ def test_a_vits_cost_is_its_closed_form(resolution: int) -> None:
     assert forward_gflops("vit_b16_in21k", resolution) == pytest.approx(2 * macs / 1e9, rel=1e-9)
 
 
-def test_the_page_in_the_docs_is_what_the_command_prints() -> None:
+def test_the_page_in_the_docs_is_up_to_date() -> None:
     page = models_page()
     assert PAGE.read_text() == page + "\n"
     assert all(f"| `{name}` |" in page for name in MODELS)
 
 
-def test_the_page_states_the_parameters_that_the_models_command_does() -> None:
+def test_the_page_states_the_parameters_of_the_registry() -> None:
     rows = [line.strip("| ").split(" | ") for line in models_page().splitlines() if line.startswith("| `")]
     sizes = {row[0].strip("`"): row[5] for row in rows}
     assert sizes == {spec.name: f"{spec.num_params / 1e6:.2f} M" for spec in MODELS.values()}

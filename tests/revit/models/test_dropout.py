@@ -13,14 +13,14 @@ def built(name: str, **rates: float) -> nn.Module:
     return timm.create_model(name, num_classes=5, **rates)
 
 
-def places(model: nn.Module, resolution: int) -> dict[str, tuple[float, int]]:
+def dropouts(model: nn.Module, resolution: int) -> dict[str, tuple[float, int]]:
     return {each["module"]: (each["p"], each["calls"]) for each in active_dropout(model, resolution)}
 
 
-def test_every_place_of_a_vit_is_found_attention_included() -> None:
+def test_every_dropout_of_a_vit_is_found_attention_included() -> None:
     """`test_vit` of timm has six layers; its attention drops inside of PyTorch's own function."""
     rates = {"pos_drop_rate": 0.1, "attn_drop_rate": 0.2, "proj_drop_rate": 0.3, "drop_rate": 0.4}
-    assert places(built("test_vit", **rates), 32) == {
+    assert dropouts(built("test_vit", **rates), 32) == {
         "pos_drop": (0.1, 1),
         "blocks.*.attn": (0.2, 6),
         "blocks.*.attn.proj_drop": (0.3, 6),
@@ -30,20 +30,20 @@ def test_every_place_of_a_vit_is_found_attention_included() -> None:
     }
 
 
-def test_a_layer_that_is_never_reached_does_not_act() -> None:
+def test_an_unused_dropout_layer_is_not_active() -> None:
     """timm's ViT without a position embedding returns before the dropout after it."""
     model = built("test_vit", pos_embed="none", pos_drop_rate=0.1, drop_rate=0.2)
-    assert places(model, 32) == {"head_drop": (0.2, 1)}
+    assert dropouts(model, 32) == {"head_drop": (0.2, 1)}
 
 
-def test_a_model_without_dropout_has_no_place_and_one_that_drops_by_a_function_has() -> None:
-    assert places(built("test_vit"), 32) == {}
-    assert places(built("resnet18", drop_rate=0.2), 32) == {"": (0.2, 1)}
+def test_functional_dropout_is_found() -> None:
+    assert dropouts(built("test_vit"), 32) == {}
+    assert dropouts(built("resnet18", drop_rate=0.2), 32) == {"": (0.2, 1)}
 
 
 @pytest.mark.parametrize("name", ["resnet18", "test_vit", "pit_xs_224"])
 @pytest.mark.parametrize("training", [True, False])
-def test_the_model_and_the_random_numbers_stay_as_they_were(name: str, training: bool) -> None:
+def test_model_and_random_state_do_not_change(name: str, training: bool) -> None:
     """Batch statistics included."""
     model = built(name, drop_rate=0.2).train(training)
     before: dict[str, Any] = {key: value.clone() for key, value in model.state_dict().items()}

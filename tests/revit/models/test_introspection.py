@@ -118,7 +118,7 @@ def test_attention_is_the_softmax_of_queries_and_keys(vit: VisionTransformer, im
 
 
 def unfused_maps(model: VisionTransformer, images: torch.Tensor, scale: float | None = None) -> np.ndarray:
-    """What timm's own unfused attention multiplies the values with, caught where its dropout is; sets `scale` too."""
+    """The factor of the values in timm's own unfused attention, captured at its dropout; sets `scale`, too."""
     seen: list[torch.Tensor] = []
     for block in model.eval().blocks:
         block.attn.fused_attn = False
@@ -130,20 +130,23 @@ def unfused_maps(model: VisionTransformer, images: torch.Tensor, scale: float | 
 
 
 def test_attention_is_what_timm_computes_without_fusing(vit: VisionTransformer, images: torch.Tensor) -> None:
-    vit, images = vit.double(), images.double()  # in float32, fusing rounds otherwise and layers amplify that
+    vit, images = (
+        vit.double(),
+        images.double(),
+    )  # in float32 rounding differs, and layers amplify it
     expected = unfused_maps(copy.deepcopy(vit), images)
     np.testing.assert_allclose(attention_maps(vit, images), expected, atol=1e-6, rtol=0)
 
 
-def test_attention_heeds_the_scale_that_the_layer_has(vit: VisionTransformer, images: torch.Tensor) -> None:
+def test_attention_uses_the_scale_of_the_layer(vit: VisionTransformer, images: torch.Tensor) -> None:
     expected = unfused_maps(vit, images, scale=0.3)  # fused attention would not read it
     np.testing.assert_allclose(attention_maps(vit, images), expected, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_looking_changes_nothing(vit: VisionTransformer, images: torch.Tensor, training: bool) -> None:
+def test_introspection_does_not_change_the_model(vit: VisionTransformer, images: torch.Tensor, training: bool) -> None:
     vit.train(training)
-    vit.blocks[0].train(not training)  # a mixture is to be restored as it was
+    vit.blocks[0].train(not training)  # mixed modes are restored, too
     vit.blocks[1].attn.register_forward_pre_hook(lambda *_: None)
     modes, hooks, weights = modes_of(vit), hooks_of(vit), copy.deepcopy(vit.state_dict())
     reference = copy.deepcopy(vit)
@@ -161,7 +164,7 @@ def test_looking_changes_nothing(vit: VisionTransformer, images: torch.Tensor, t
     assert all(parameter.grad is None and parameter.requires_grad for parameter in vit.parameters())
 
 
-def test_attention_stays_fused_while_it_is_looked_at(images: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attention_stays_fused_during_introspection(images: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     fused, calls = nn.functional.scaled_dot_product_attention, []
     monkeypatch.setattr(
         nn.functional, "scaled_dot_product_attention", lambda *args, **kw: calls.append(kw) or fused(*args, **kw)
@@ -170,7 +173,7 @@ def test_attention_stays_fused_while_it_is_looked_at(images: torch.Tensor, monke
     assert [kw["dropout_p"] for kw in calls] == [0.0] * 4
 
 
-def test_a_failed_forward_leaves_no_trace(images: torch.Tensor) -> None:
+def test_a_failed_forward_pass_restores_the_model(images: torch.Tensor) -> None:
     vit = vit_of("nano").train()
     vit.blocks[1].eval()
     modes = modes_of(vit)
@@ -186,14 +189,14 @@ def test_a_failed_forward_leaves_no_trace(images: torch.Tensor) -> None:
     assert torch.is_grad_enabled()
 
 
-def test_dropout_has_no_part_in_the_maps(images: torch.Tensor) -> None:
+def test_maps_are_computed_without_dropout(images: torch.Tensor) -> None:
     vit = vit_of("nano").train()
     first, second = attention_maps(vit, images), attention_maps(vit, images)
     assert np.array_equal(first, second)
     assert np.array_equal(first, attention_maps(vit.eval(), images))
 
 
-def test_a_filter_is_laid_out_as_the_picture_it_weighs() -> None:
+def test_a_filter_has_the_layout_of_its_patch() -> None:
     model = nano_vit()
     weight = torch.zeros(64, 3, 4, 4)
     weight[0, 0, 0, 0] = 2.0  # red, top left
@@ -205,9 +208,9 @@ def test_a_filter_is_laid_out_as_the_picture_it_weighs() -> None:
     filters = embedding_filters(model)
     assert filters.shape == (64, 4, 4, 3)
     assert filters.dtype == np.float32
-    for number, place in ((0, (0, 0, 0)), (1, (0, 3, 1)), (2, (3, 0, 2))):
+    for number, index in ((0, (0, 0, 0)), (1, (0, 3, 1)), (2, (3, 0, 2))):
         expected = np.zeros((4, 4, 3))
-        expected[place] = 1
+        expected[index] = 1
         np.testing.assert_array_equal(filters[number], expected)
     assert np.all(filters[3] == 0.5)
     np.testing.assert_array_equal(filters[4, 1, 2], [0, 0.25, 1])
@@ -215,8 +218,8 @@ def test_a_filter_is_laid_out_as_the_picture_it_weighs() -> None:
     assert torch.equal(model.patch_embed.proj.weight, weight)
 
 
-def test_a_filter_answers_most_to_its_own_picture() -> None:
-    """Of all images in [-1, 1], the one that is white where a filter is positive, else black, excites it most."""
+def test_a_filter_responds_most_to_its_own_picture() -> None:
+    """A filter responds most to the image in [-1, 1] that is white where the filter is positive, else black."""
     model = vit_of("nano")
     filters = embedding_filters(model)
     weight = model.patch_embed.proj.weight.detach().numpy()
@@ -244,7 +247,7 @@ def test_similarity_is_the_cosine_of_every_two_patches(vit: VisionTransformer) -
     np.testing.assert_array_equal(pos_embed_similarity(vit), similarity)
 
 
-def test_a_map_of_similarity_lies_as_its_patches_do() -> None:
+def test_similarity_maps_have_the_layout_of_the_patches() -> None:
     """Positions alike within a row and at right angles between rows; the grid is wider than it is high."""
     model = small_vit(img_size=(8, 16))
     with torch.no_grad():
@@ -276,14 +279,14 @@ def test_another_model_is_named(look: Callable[[nn.Module], object]) -> None:
     assert "\n" not in str(raised.value)
 
 
-def test_filters_that_are_no_pictures_are_refused() -> None:
+def test_filters_that_are_not_pictures_are_refused() -> None:
     with pytest.raises(InputError, match=r"patch embedding \(PatchEmbed\) does not read RGB pixels"):
         embedding_filters(small_vit(in_chans=1))
     with pytest.raises(InputError, match=r"patch embedding \(HybridEmbed\) does not read RGB pixels"):
         embedding_filters(timm.create_model("vit_tiny_r_s16_p8_224", depth=1))
 
 
-def test_attention_that_is_not_timms_standard_one_is_refused(images: torch.Tensor) -> None:
+def test_nonstandard_attention_is_refused(images: torch.Tensor) -> None:
     with pytest.raises(InputError, match="block 0 of the model is a ParallelScalingBlock"):
         attention_maps(small_vit(block_fn=ParallelScalingBlock), images)
     with pytest.raises(InputError, match="Block with attn = DiffAttention"):
@@ -311,7 +314,7 @@ def test_attention_that_is_not_timms_standard_one_is_refused(images: torch.Tenso
         ({"model.name": "vit_tiny_patch16_224", "resolution": 64, "model.pretrained": False}, 12, 3),
     ],
 )
-def test_every_vit_that_a_study_trains_can_be_looked_into(values: dict[str, object], layers: int, heads: int) -> None:
+def test_every_vit_of_the_studies_can_be_inspected(values: dict[str, object], layers: int, heads: int) -> None:
     config = FineTuneConfig(dataset="digits", resolution=16, steps=1).with_values(
         {"model.name": "vit_tiny_patch16_224", "model.pretrained": False} | values
     )

@@ -35,30 +35,30 @@ def stated_by_timm(name: str) -> Normalization:
     return Normalization(stated["mean"], stated["std"])
 
 
-def test_a_model_of_timm_sees_pixels_as_it_was_trained() -> None:
+def test_a_timm_model_uses_the_normalization_it_was_trained_with() -> None:
     assert [normalization_of(config_of(name)) for name in BACKBONES] == [stated_by_timm(name) for name in BACKBONES]
     assert sum(normalization_of(config_of(name)) != NORMALIZATIONS["inception"] for name in BACKBONES) == NUM_OTHERS
 
 
-def test_the_projects_models_were_trained_with_half() -> None:
+def test_the_projects_models_use_inception_normalization() -> None:
     for name, spec in MODELS.items():
         assert normalization_of(config_of(name)) == NORMALIZATIONS["inception"]
         if spec.timm_name is not None:
             assert stated_by_timm(timm_name(name)) == NORMALIZATIONS["inception"]
 
 
-def test_what_the_config_says_wins() -> None:
+def test_the_config_overrides_the_model() -> None:
     for name in ("cifar10", "imagenet", "inception"):
         assert normalization_of(config_of("vit_small_patch14_dinov2", normalization=name)) == NORMALIZATIONS[name]
     assert NORMALIZATIONS["imagenet"] == (constants.IMAGENET_DEFAULT_MEAN, constants.IMAGENET_DEFAULT_STD)
 
 
-def test_the_configs_names_are_the_tables_and_the_models_own() -> None:
+def test_the_choices_of_the_config_are_the_tables_and_model() -> None:
     hint = typing.get_type_hints(FineTuneConfig)["normalization"]
     assert set(typing.get_args(hint)) == {"model", *NORMALIZATIONS}
 
 
-def test_a_model_of_which_nothing_is_stated_is_refused_unless_the_config_says() -> None:
+def test_a_model_without_stated_normalization_needs_a_configured_one() -> None:
     """timm builds its deprecated names, and states nothing of them."""
     name = "vit_base_patch16_224_in21k"
     assert timm.is_model(name)
@@ -69,7 +69,7 @@ def test_a_model_of_which_nothing_is_stated_is_refused_unless_the_config_says() 
     assert normalization_of(config_of(name, normalization="inception")) == NORMALIZATIONS["inception"]
 
 
-def test_trials_are_one_where_pixels_come_out_the_same() -> None:
+def test_equal_normalizations_give_one_identity() -> None:
     def name_of(config: FineTuneConfig) -> str:
         return identity(config, num_steps=1, data_digest="d", weights_digest=None)
 
@@ -81,8 +81,8 @@ def test_trials_are_one_where_pixels_come_out_the_same() -> None:
         assert name_of(config_of(model)) != name_of(config_of(model, normalization=other))
 
 
-def test_a_trial_trains_validates_and_tests_on_such_pixels(train: Callable) -> None:
-    """What its model was given goes back to whole bytes by timm's mean and standard deviation, and by no other."""
+def test_training_validation_and_test_use_the_same_normalization(train: Callable) -> None:
+    """Only timm's mean and standard deviation map the model's inputs back to whole bytes."""
     seen: list[torch.Tensor] = []
 
     def note(module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
@@ -102,7 +102,7 @@ def test_a_trial_trains_validates_and_tests_on_such_pixels(train: Callable) -> N
     assert pixels.max().round() <= 255
 
 
-def test_the_projects_models_are_known_without_torch() -> None:
+def test_normalization_of_the_projects_models_needs_no_torch() -> None:
     code = """
 import sys
 from revit.config import FineTuneConfig

@@ -54,7 +54,7 @@ def test_each_resize_is_its_public_implementation(method: str, side: int) -> Non
 
 
 @pytest.mark.parametrize("side", [4, 24])
-def test_the_three_differ(side: int) -> None:
+def test_the_three_methods_differ(side: int) -> None:
     one, two, three = (
         resize_pos_embed(smooth_table(), side * side, num_prefix=1, method=method) for method in RESIZE_METHODS
     )
@@ -63,7 +63,7 @@ def test_the_three_differ(side: int) -> None:
 
 
 @pytest.mark.parametrize("method", RESIZE_METHODS)
-def test_a_grid_that_fits_is_returned_as_it_is_and_the_class_token_never_changes(method: str) -> None:
+def test_a_fitting_grid_and_the_class_token_do_not_change(method: str) -> None:
     table = smooth_table()
     assert resize_pos_embed(table, 196, num_prefix=1, method=method) is table
     resized = resize_pos_embed(table, 64, num_prefix=1, method=method)

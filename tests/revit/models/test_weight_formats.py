@@ -119,7 +119,7 @@ def jax_vit_features(arrays: dict[str, np.ndarray], images: np.ndarray) -> np.nd
 
 
 @pytest.mark.parametrize("big_vision", [False, True])
-def test_both_jax_layouts_of_vit_compute_what_their_arrays_say(tmp_path: Path, big_vision: bool) -> None:
+def test_both_jax_layouts_of_vit_give_the_logits_of_their_arrays(tmp_path: Path, big_vision: bool) -> None:
     arrays = jax_vit_arrays(big_vision)
     np.savez(tmp_path / "vit.npz", **arrays)
     model = small_vit()
@@ -159,16 +159,16 @@ def jax_bit_arrays() -> dict[str, np.ndarray]:
         for unit in range(1, units + 1):
             name, mid = f"block{block}/unit{unit:02d}", width // 4
             convs = {"a": (1, 1, width_in, mid), "b": (3, 3, mid, mid), "c": (1, 1, mid, width)}
-            for place, shape in convs.items():
-                shapes[f"{name}/{place}/standardized_conv2d/kernel"] = shape
-                shapes |= {f"{name}/{place}/group_norm/{leaf}": (shape[2],) for leaf in ("gamma", "beta")}
+            for letter, shape in convs.items():
+                shapes[f"{name}/{letter}/standardized_conv2d/kernel"] = shape
+                shapes |= {f"{name}/{letter}/group_norm/{leaf}": (shape[2],) for leaf in ("gamma", "beta")}
             if unit == 1:
                 shapes[f"{name}/a/proj/standardized_conv2d/kernel"] = (1, 1, width_in, width)
             width_in = width
     return {f"resnet/{name}": rng.normal(0, 0.5, shape).astype(np.float32) for name, shape in shapes.items()}
 
 
-def test_a_jax_bit_loads_as_timm_loads_it_and_computes_the_same(tmp_path: Path) -> None:
+def test_a_jax_bit_has_the_weights_and_logits_of_timm(tmp_path: Path) -> None:
     np.savez(tmp_path / "bit.npz", **jax_bit_arrays())
     ours, theirs = small_bit(), small_bit()
     load_backbone(ours, tmp_path / "bit.npz", "timm")
@@ -205,14 +205,14 @@ def test_logits_are_those_of_transformers_on_the_same_weights(tmp_path: Path, re
         torch.testing.assert_close(ours(images), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_a_backbone_without_head_as_the_hub_has_it_loads_too(tmp_path: Path) -> None:
+def test_a_backbone_of_the_hub_without_a_head_is_read(tmp_path: Path) -> None:
     """`google/vit-base-patch16-224-in21k` is a ViTModel with a pooler: no `vit.` prefix, no classifier."""
     theirs = transformers_vit().vit
     ViTModel(theirs.config).save_pretrained(tmp_path / "vit")
     load_backbone(small_vit(), tmp_path / "vit", "hf")
 
 
-def test_pytorch_files_with_and_without_a_wrapper(tmp_path: Path) -> None:
+def test_pytorch_files_are_read_with_and_without_a_wrapper(tmp_path: Path) -> None:
     source = small_vit()
     for wrap in (lambda state: state, lambda state: {"model": state}, lambda state: {"state_dict": state, "epoch": 3}):
         torch.save(wrap(source.state_dict()), tmp_path / "vit.pth")
@@ -225,7 +225,7 @@ class Bomb:
         return (Path.touch, (Path("exploded"),))
 
 
-def test_a_pickle_that_wants_to_run_code_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pickle_that_calls_a_function_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"w": Bomb()}, tmp_path / "bomb.pth")
     with pytest.raises(InputError, match=r"bomb\.pth holds more than tensors"):
@@ -241,7 +241,7 @@ def test_a_pickle_that_wants_to_run_code_is_not_opened(tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("keep", [0, 1, 100, 0.5, 0.99])
-def test_a_torn_file_is_one_clear_line(tmp_path: Path, suffix: str, keep: float) -> None:
+def test_a_damaged_file_is_a_one_line_error(tmp_path: Path, suffix: str, keep: float) -> None:
     path = tmp_path / f"vit{suffix}"
     if suffix == ".npz":
         np.savez(path, **jax_vit_arrays(big_vision=False))
@@ -257,7 +257,7 @@ def test_a_torn_file_is_one_clear_line(tmp_path: Path, suffix: str, keep: float)
     assert "\n" not in str(raised.value)
 
 
-def test_files_that_are_something_else(tmp_path: Path) -> None:
+def test_other_files_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     with pytest.raises(InputError, match="neither a ViT nor a BiT"):
         read_checkpoint(tmp_path / "other.npz")
@@ -293,7 +293,7 @@ def test_weights_that_are_not_floating_point_numbers_are_refused(tmp_path: Path,
     assert all(torch.equal(model.state_dict()[key], tensor) for key, tensor in before.items())
 
 
-def test_half_precision_weights_and_the_counters_of_batch_norm_are_taken(tmp_path: Path) -> None:
+def test_half_precision_and_batch_norm_counters_are_loaded(tmp_path: Path) -> None:
     source = timm.create_model("resnet18", num_classes=3)
     halves = {name: t.half() if t.is_floating_point() else t + 7 for name, t in source.state_dict().items()}
     save_file(halves, tmp_path / "w.safetensors")
@@ -303,8 +303,8 @@ def test_half_precision_weights_and_the_counters_of_batch_norm_are_taken(tmp_pat
     assert model.bn1.num_batches_tracked == 7
 
 
-def test_weights_of_another_model_are_refused_whole(tmp_path: Path) -> None:
-    """Names what does not fit, and leaves the model as it was."""
+def test_weights_of_another_model_change_nothing(tmp_path: Path) -> None:
+    """The mismatched tensors are named, and the model does not change."""
     np.savez(tmp_path / "bit.npz", **jax_bit_arrays())
     model = small_vit()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

@@ -1,4 +1,4 @@
-"""Weights that were torn, changed or made to harm: each is read or refused in one line, and nothing of it is run."""
+"""Damaged or malicious weights: each file is read, or refused in one line without executing anything."""
 
 import io
 import pickle
@@ -22,7 +22,7 @@ from revit.models.weight_formats import FORMATS, read_checkpoint
 from revit.models.weights import PACKAGED
 from revit.training.train_state import latest_valid_checkpoint
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # of what torch and numpy find in a file before they give up
+pytestmark = pytest.mark.filterwarnings("ignore")  # torch and numpy warn about damaged files before they raise
 WIDTH = 4
 QKV = ("query", "key", "value")
 
@@ -109,7 +109,7 @@ Reader = Callable[[str, bytes], dict[str, torch.Tensor] | None]
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_whole_weights_are_read(read: Reader, name: str) -> None:
+def test_undamaged_weights_are_read(read: Reader, name: str) -> None:
     assert read(name, WHOLE[name])
 
 
@@ -121,7 +121,7 @@ def test_damaged_weights_are_read_or_refused(
 
 
 @pytest.mark.parametrize("name", ["vit.npz", "vit.pth"])
-def test_weights_damaged_below_their_checksums_are_read_or_refused(
+def test_weights_damaged_below_the_checksums_are_read_or_refused(
     fuzz: Callable[..., None], damaged: Callable[..., Any], read: Reader, name: str
 ) -> None:
     with zipfile.ZipFile(io.BytesIO(WHOLE[name])) as archive:
@@ -140,7 +140,7 @@ def test_weights_damaged_below_their_checksums_are_read_or_refused(
     fuzz(80, check, damaged(members[inside][:300]).map(lambda start: start + members[inside][300:]))
 
 
-def test_arrays_of_any_shape_and_type_are_read_or_refused(fuzz: Callable[..., None], read: Reader) -> None:
+def test_random_arrays_are_read_or_refused(fuzz: Callable[..., None], read: Reader) -> None:
     whole = jax_vit() | jax_bit()
     odd = st.sampled_from([
         np.zeros(()), np.zeros(0), np.zeros((1, 2, 3)), np.array("text"), np.array([1j]), np.array(["a", "b"]),
@@ -159,7 +159,7 @@ def test_arrays_of_any_shape_and_type_are_read_or_refused(fuzz: Callable[..., No
     fuzz(80, check, st.sampled_from([*whole, "pos_embedding"]), odd, st.booleans(), st.booleans())
 
 
-def test_whatever_a_pytorch_file_holds_is_read_or_refused(fuzz: Callable[..., None], read: Reader) -> None:
+def test_random_pytorch_files_are_read_or_refused(fuzz: Callable[..., None], read: Reader) -> None:
     tensors = st.sampled_from([torch.zeros(2), torch.zeros(()), torch.zeros(3, 3), torch.zeros(0)])
     keys = st.sampled_from([*transformers_vit(), "state_dict", "model", 1, None, (2, 3), "a\nb"])
     leaves = (
@@ -174,7 +174,7 @@ def test_whatever_a_pytorch_file_holds_is_read_or_refused(fuzz: Callable[..., No
     fuzz(40, check, st.dictionaries(st.sampled_from(list(transformers_vit())), tensors, max_size=4))
 
 
-def test_tensors_of_any_shape_and_type_fit_a_model_or_are_refused(fuzz: Callable[..., None], tmp_path: Path) -> None:
+def test_random_tensors_fit_a_model_or_are_refused(fuzz: Callable[..., None], tmp_path: Path) -> None:
     config = FineTuneConfig(dataset="digits", steps=1)
     whole = load_file(PACKAGED / "vit_nano.safetensors")
     path = tmp_path / "w.safetensors"
@@ -206,7 +206,7 @@ class Bomb:
 
 
 @pytest.mark.parametrize("suffix", [*FORMATS, ".pkl", ""])
-def test_a_pickle_that_would_do_harm_is_refused_under_every_name(read: Reader, tmp_path: Path, suffix: str) -> None:
+def test_a_malicious_pickle_is_refused_under_every_suffix(read: Reader, tmp_path: Path, suffix: str) -> None:
     harm = tmp_path / "harm"
     for protocol in range(6):
         assert read(f"w{suffix}", pickle.dumps({"w": Bomb(harm)}, protocol)) is None
@@ -218,7 +218,7 @@ def test_a_pickle_that_would_do_harm_is_refused_under_every_name(read: Reader, t
     assert not harm.exists()
 
 
-def test_a_damaged_checkpoint_is_whole_or_not_there(
+def test_a_damaged_checkpoint_is_valid_or_ignored(
     fuzz: Callable[..., None], damaged: Callable[..., Any], tmp_path: Path
 ) -> None:
     path = tmp_path / "checkpoint.pt"

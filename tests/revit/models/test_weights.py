@@ -31,9 +31,7 @@ def in_hub_cache(tmp_path: Path, repo: str, file: str) -> Path:
     return snapshot / file
 
 
-def test_the_file_the_user_names_wins_then_the_folder_then_the_cache(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_named_file_precedes_the_folder_and_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = ModelConfig(name="vit_b16_in21k")
     with pytest.raises(
         InputError,
@@ -62,12 +60,12 @@ def test_a_weights_folder_is_searched_by_the_models_name_in_every_format(
     assert find_weights(ModelConfig(name="m")) == tmp_path / name
 
 
-def test_what_the_project_ships_is_found_and_from_scratch_needs_nothing() -> None:
+def test_packaged_weights_are_found_and_scratch_needs_none() -> None:
     assert find_weights(ModelConfig(name="vit_nano")) == PACKAGED / "vit_nano.safetensors"
     assert find_weights(ModelConfig(name="vit_nano", pretrained=False)) is None
 
 
-def test_a_file_that_is_named_and_not_there() -> None:
+def test_a_named_file_must_exist() -> None:
     with pytest.raises(InputError, match=r"model\.weights = '/nowhere': there is no such file"):
         find_weights(ModelConfig(weights="/nowhere"))
 
@@ -87,14 +85,14 @@ def test_the_digest_of_a_folder_is_that_of_its_weights(tmp_path: Path) -> None:
     assert weights_digest(tmp_path) == hashlib.sha256(b"content").hexdigest()
 
 
-def test_every_pretrained_model_of_the_table_has_a_place_to_come_from() -> None:
+def test_every_pretrained_model_has_a_source_of_weights() -> None:
     for name, spec in MODELS.items():
         shipped = (PACKAGED / f"{name}.safetensors").exists()
         assert (hub_repo(name) is not None or shipped) is spec.pretrained
     assert hub_repo("vit_tiny_patch16_224") == "timm/vit_tiny_patch16_224"
 
 
-def test_weights_that_are_not_a_regular_file_are_refused_in_one_line(tmp_path: Path) -> None:
+def test_only_regular_files_are_read_as_weights(tmp_path: Path) -> None:
     """A pipe that nobody writes to, and a device that never ends."""
     pipe, device = tmp_path / "pipe.safetensors", tmp_path / "zero.npz"
     os.mkfifo(pipe)

@@ -1,4 +1,4 @@
-"""Errors and helpers that all readers share."""
+"""Missing datasets, with a check that the sample files are valid."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -146,7 +146,7 @@ class Evil:
         return self.call
 
 
-def test_a_pickle_that_would_run_something_is_named_and_not_run(data_dir: Path) -> None:
+def test_a_pickle_that_calls_a_function_is_named_and_not_executed(data_dir: Path) -> None:
     harm = data_dir / "harm"
     contents = contents_of(CIFAR10)
     contents["cifar-10-batches-py/data_batch_2"] = pickle.dumps(Evil(os.mkdir, str(harm)))
@@ -157,12 +157,12 @@ def test_a_pickle_that_would_run_something_is_named_and_not_run(data_dir: Path) 
 
 
 @pytest.mark.parametrize("value", [print, np.load, Evil(eval, "1"), os.system, np.memmap, pickle.Unpickler])
-def test_only_numpys_arrays_are_let_in(value: Any) -> None:
+def test_only_numpy_arrays_are_unpickled(value: Any) -> None:
     with pytest.raises(InputError, match=r"^the file wants to load [\w.]+: not a CIFAR pickle"):
         load_pickle(pickle.dumps({"data": value}), "the file")
 
 
-def test_a_torn_pickle_is_one_line_whatever_is_torn_off() -> None:
+def test_a_truncated_pickle_is_a_one_line_error() -> None:
     whole = python2_pickle(batch_of(CIFAR10, "data_batch_1"))
     for length in range(0, len(whole) - 1, 97):
         with pytest.raises(InputError, match=r"^it is not a readable pickle: [^\n]*$"):
@@ -200,7 +200,7 @@ def test_a_batch_without_a_key_is_named(data_dir: Path, key: str) -> None:
         opened(CIFAR10, data_dir)
 
 
-def test_a_torn_archive_and_one_that_lacks_a_file_are_named(data_dir: Path) -> None:
+def test_truncated_and_incomplete_archives_are_named(data_dir: Path) -> None:
     archive = data_dir / CIFAR10.archive
     contents = contents_of(CIFAR10)
     pack(archive, contents)
@@ -215,7 +215,7 @@ def test_a_torn_archive_and_one_that_lacks_a_file_are_named(data_dir: Path) -> N
         opened(CIFAR10, data_dir)
 
 
-def test_where_it_is_not_it_says_where_it_looked(data_dir: Path) -> None:
+def test_a_missing_dataset_names_the_searched_paths(data_dir: Path) -> None:
     with pytest.raises(InputError, match=r"cifar100 not found: searched .*cifar-100-python\.tar\.gz$"):
         opened(CIFAR100, data_dir)
 
@@ -232,7 +232,7 @@ def test_a_damaged_pickle_is_read_or_refused(
 
 
 @pytest.mark.parametrize("protocol", range(6))
-def test_a_pickle_that_would_do_harm_is_refused_wherever_it_hides(
+def test_a_malicious_pickle_is_refused_in_every_file(
     read: Callable[..., ImageStore | None], tmp_path: Path, protocol: int
 ) -> None:
     harm = tmp_path / "harm"
@@ -241,7 +241,7 @@ def test_a_pickle_that_would_do_harm_is_refused_wherever_it_hides(
     for name in whole:
         for call in (Evil(os.mkdir, str(harm)), Evil(os.system, f"mkdir {harm}"), by_hand):
             for value in ({"data": call}, {"labels": [call]}, call):
-                torn = pickle.dumps(value, protocol)
-                assert read("cifar10", whole | {name: torn}) is None
-                assert read("cifar10", {CIFAR10.archive: packed(tar_of(whole | {name: torn}))}) is None
+                malicious = pickle.dumps(value, protocol)
+                assert read("cifar10", whole | {name: malicious}) is None
+                assert read("cifar10", {CIFAR10.archive: packed(tar_of(whole | {name: malicious}))}) is None
     assert not harm.exists()

@@ -37,7 +37,7 @@ def write_idx(path: Path, array: np.ndarray, *, packed: bool) -> None:
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_fashion_mnist_is_what_torchvision_reads(tmp_path: Path, packed: bool) -> None:
-    """On small files in the real format; torchvision itself reads only the unpacked ones."""
+    """Small files in the real format. torchvision reads only the uncompressed ones."""
     raw = tmp_path / "data" / "FashionMNIST" / "raw"
     raw.mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -66,7 +66,7 @@ def test_fashion_mnist_is_what_torchvision_reads(tmp_path: Path, packed: bool) -
 
 
 @pytest.mark.parametrize("content", [b"", b"\0\0\x08\x01", b"\0\0\x08\x01\0\0\0\x09abc", b"\0\0\x0d\x01" + bytes(8)])
-def test_a_torn_idx_file_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_idx_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "torn").write_bytes(content)
     with pytest.raises(InputError, match="torn is not a readable idx file"):
         read_idx(tmp_path / "torn")
@@ -85,7 +85,7 @@ def test_a_damaged_idx_file_is_read_or_refused(
     fuzz(15, lambda changed: read("fashion_mnist", whole | {name: changed}), damaged(whole[name]))
 
 
-def test_a_bomb_is_refused_before_it_fills_the_memory(
+def test_a_decompression_bomb_is_refused(
     read: Callable[..., ImageStore | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("revit.datasets.readers.archives.MAX_UNPACKED_BYTES", 1 << 24)

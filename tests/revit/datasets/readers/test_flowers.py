@@ -46,7 +46,7 @@ def pack(path: Path, numbers: list[int]) -> None:
 
 @pytest.fixture
 def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Small files in the place of the published ones, and what torchvision unpacks beside them."""
+    """Small files instead of the published ones, packed, with torchvision's unpacked copy beside them."""
     folder = tmp_path / "data" / "flowers-102"
     (folder / "jpg").mkdir(parents=True)
     savemat(folder / "imagelabels.mat", {"labels": LABELS})
@@ -102,7 +102,7 @@ def test_a_damaged_table_is_named_and_not_opened(data_dir: Path, name: str, monk
         assert content not in opened_files
 
 
-def test_photographs_that_are_missing_or_torn_are_named(data_dir: Path) -> None:
+def test_missing_and_damaged_photographs_are_named(data_dir: Path) -> None:
     folder = data_dir / "flowers-102"
     (folder / "102flowers.tgz").unlink()
     (folder / "jpg" / "image_00020.jpg").write_bytes(jpeg(20)[:300])
@@ -125,7 +125,7 @@ def test_without_a_table_it_is_not_found(data_dir: Path, gone: str) -> None:
 
 @pytest.mark.parametrize("file", ["imagelabels.mat", "setid.mat"])
 @pytest.mark.filterwarnings("ignore")  # decoders warn about damaged files before they raise
-def test_a_damaged_matlab_table_is_read_or_refused(
+def test_a_fuzzed_matlab_table_is_read_or_refused(
     fuzz: Callable[..., None], damaged: Callable[..., Any], read: Callable[..., ImageStore | None], file: str
 ) -> None:
     whole, name = flowers_contents(), f"flowers-102/{file}"
@@ -135,7 +135,7 @@ def test_a_damaged_matlab_table_is_read_or_refused(
 
 
 @pytest.mark.filterwarnings("ignore")  # decoders warn about damaged files before they raise
-def test_a_damaged_photograph_in_an_archive_is_read_or_refused(
+def test_a_fuzzed_photograph_in_an_archive_is_read_or_refused(
     fuzz: Callable[..., None], damaged: Callable[..., Any], read: Callable[..., ImageStore | None]
 ) -> None:
     whole, photographs = flowers_contents(), photograph_contents()

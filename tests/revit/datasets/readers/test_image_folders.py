@@ -31,7 +31,7 @@ def test_an_image_folder_is_what_torchvision_reads(folder: Path, tmp_path: Path)
             assert store.labels[index] == label
 
 
-def test_images_in_folders_below_a_class_belong_to_it(folder: Path, tmp_path: Path) -> None:
+def test_nested_folders_belong_to_their_class(folder: Path, tmp_path: Path) -> None:
     write_image(folder / "train" / "cat" / "deep" / "er" / "1.png", "RGB", (8, 8), 1)
     store = opened(folder, tmp_path)
     assert store.manifest.num_train == len(torchvision.datasets.ImageFolder(folder / "train")) == 13
@@ -43,7 +43,7 @@ def test_train_and_test_must_have_the_same_classes(folder: Path, tmp_path: Path)
         opened(folder, tmp_path)
 
 
-def test_hidden_files_and_folders_are_left_out_and_links_are_followed(tmp_path: Path) -> None:
+def test_hidden_files_are_ignored_and_links_followed(tmp_path: Path) -> None:
     root = tmp_path / "some"
     for name in ("cat/0.png", "cat/1.png", "dog/0.png"):
         write_image(root / name, "RGB", (8, 8), 0)
@@ -68,7 +68,7 @@ PARTS = st.sampled_from(["train", "test", "cat", "a\nb", "\udcff", "é", "x.jpg"
 
 
 @pytest.mark.filterwarnings("ignore")  # decoders warn about damaged files before they raise
-def test_folders_of_any_names_are_read_or_refused(
+def test_folders_with_random_names_are_read_or_refused(
     fuzz: Callable[..., None], read: Callable[..., ImageStore | None]
 ) -> None:
     picture = image_file("png", 4)

@@ -1,4 +1,4 @@
-"""Decoding images of every kind that PIL writes, and refusing what is not one."""
+"""Decoding of every image format that PIL writes; other files are refused."""
 
 import os
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def decoded(content: bytes, tmp_path: Path) -> np.ndarray:
     return image
 
 
-def test_colour_comes_through_as_it_is(tmp_path: Path) -> None:
+def test_colors_are_unchanged(tmp_path: Path) -> None:
     for kind in ("png", "bmp", "tiff"):
         assert np.array_equal(decoded(written(Image.fromarray(RGB), kind), tmp_path), RGB)
 
@@ -79,14 +79,14 @@ def test_transparency_is_dropped_from_every_mode(tmp_path: Path) -> None:
 @pytest.mark.parametrize("transparency", [None, 3, bytes(range(0, 256, 4))])
 def test_a_palette_is_looked_up(tmp_path: Path, transparency: int | bytes | None) -> None:
     colors = np.random.default_rng(1).integers(0, 256, (64, 3), dtype=np.uint8)
-    places = GRAY % 64
-    image = Image.fromarray(places)
+    indices = GRAY % 64
+    image = Image.fromarray(indices)
     image.putpalette(colors.tobytes())
     options = {} if transparency is None else {"transparency": transparency}
-    assert np.array_equal(decoded(written(image, "png", **options), tmp_path), colors[places])
+    assert np.array_equal(decoded(written(image, "png", **options), tmp_path), colors[indices])
 
 
-def test_printers_colours_become_the_screens(tmp_path: Path) -> None:
+def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
     """The oracle is arithmetic: (1 - ink)(1 - black)."""
     cmyk = np.random.default_rng(2).integers(0, 256, (7, 11, 4), dtype=np.uint8)
     image = decoded(written(Image.fromarray(cmyk, mode="CMYK"), "tiff"), tmp_path)
@@ -104,8 +104,8 @@ def test_exif_rotation_is_undone(tmp_path: Path, orientation: int, turns: int) -
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "png", "bmp", "gif", "tiff", "webp"])
-@pytest.mark.filterwarnings("ignore::UserWarning")  # PIL warns of a torn TIFF before it gives up
-def test_a_torn_image_is_one_line_that_names_it(tmp_path: Path, kind: str) -> None:
+@pytest.mark.filterwarnings("ignore::UserWarning")  # PIL warns about a truncated TIFF before it raises
+def test_a_truncated_image_is_named_in_one_line(tmp_path: Path, kind: str) -> None:
     whole = written(Image.fromarray(RGB), kind)
     for length in (0, 3, 20, len(whole) // 2):
         with pytest.raises(InputError, match=r"^the image table\.parquet, row 3 cannot be decoded: [^\n]+$") as raised:
@@ -116,7 +116,7 @@ def test_a_torn_image_is_one_line_that_names_it(tmp_path: Path, kind: str) -> No
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(ran) print\n"
 
 
-def test_only_formats_of_images_are_opened_whatever_a_file_is_called(tmp_path: Path) -> None:
+def test_only_image_formats_are_opened_whatever_the_file_name(tmp_path: Path) -> None:
     """PIL would hand EPS to Ghostscript. The oracle is PIL itself, which knows the file."""
     path = tmp_path / "innocent.png"
     path.write_bytes(EPS)
@@ -134,7 +134,7 @@ def test_images_are_opened_in_one_place() -> None:
     assert [path.name for path in files if "Image.open(" in path.read_text()] == ["images.py"]
 
 
-def test_more_pixels_than_pils_limit_are_refused_before_they_are_decoded() -> None:
+def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:
     """A file of some 100 kB: PIL warns above its limit, and only above twice that it raises."""
     side = 9500
     assert Image.MAX_IMAGE_PIXELS < side**2 < 2 * Image.MAX_IMAGE_PIXELS
@@ -146,7 +146,7 @@ def test_more_pixels_than_pils_limit_are_refused_before_they_are_decoded() -> No
         ImageFile("bomb", bomb).num_pixels()
 
 
-def test_what_is_not_a_regular_file_is_not_read(tmp_path: Path) -> None:
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "zero.png").symlink_to("/dev/zero")
     (tmp_path / "away.png").symlink_to(tmp_path / "nowhere")

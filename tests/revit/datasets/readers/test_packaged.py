@@ -1,4 +1,4 @@
-"""Datasets of images that installed packages ship: their counts, their splits, and whether labels fit images."""
+"""Datasets of installed packages, against what the packages return."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ def pixels(store: ImageStore) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", NANO)
-def test_counts_are_the_registrys_and_no_test_image_is_a_training_image(name: str, cache_dir: Path) -> None:
+def test_counts_match_the_registry_and_the_splits_share_no_image(name: str, cache_dir: Path) -> None:
     store = opened(name, cache_dir)
     spec = DATASETS[name]
     assert (store.manifest.num_train, store.manifest.num_test) == (spec.num_train, spec.num_test)
@@ -41,7 +41,7 @@ def test_counts_are_the_registrys_and_no_test_image_is_a_training_image(name: st
     ("name", "channels", "at_least"),
     [("mnist_5k", 1, 0.9), ("faces", 1, 0.85), ("textures", 1, 0.75), ("specimens", 3, 0.9), ("photos", 3, 0.65)],
 )
-def test_the_nearest_training_images_tell_the_class(name: str, channels: int, at_least: float, cache_dir: Path) -> None:
+def test_nearest_neighbors_predict_the_class(name: str, channels: int, at_least: float, cache_dir: Path) -> None:
     """A classifier that knows nothing of ours, on the values of each channel in order: chance is 5 to 50 %."""
     store = opened(name, cache_dir)
     images = pixels(store)
@@ -77,7 +77,7 @@ def test_faces_are_scikit_images(cache_dir: Path) -> None:
     assert np.bincount(store.labels[store.is_test]).tolist() == [20, 20]
 
 
-def test_planning_nano_datasets_imports_none_of_the_packages_they_lie_in() -> None:
+def test_finding_the_files_imports_none_of_the_packages() -> None:
     code = (
         "import sys; from pathlib import Path; from revit.datasets.readers import READERS\n"
         f"print([READERS[name].find(Path('x'))[0].name for name in {NANO}])\n"

@@ -48,18 +48,18 @@ def opened(name: str, tmp_path: Path) -> ImageStore:
 
 
 @pytest.mark.parametrize(
-    "places",
+    "paths",
     [
         ("train-00000-of-00001-ab.parquet", "test-00000-of-00001-ab.parquet"),
         ("data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet"),
         ("default/train/0000.parquet", "default/test/0000.parquet"),
     ],
 )
-def test_every_row_of_the_tables_is_read(tmp_path: Path, places: tuple[str, str]) -> None:
+def test_every_row_of_the_tables_is_read(tmp_path: Path, paths: tuple[str, str]) -> None:
     folder = tmp_path / "data" / "flowers102_nelorth"
-    write_table(folder / places[0], list(range(5)))
-    write_table(folder / places[1], [7, 8, 9])
-    write_table(folder / places[1].replace("test", "validation"), [10])
+    write_table(folder / paths[0], list(range(5)))
+    write_table(folder / paths[1], [7, 8, 9])
+    write_table(folder / paths[1].replace("test", "validation"), [10])
     store = opened("flowers102_nelorth", tmp_path)
     assert store.manifest.class_names == ("daisy", "rose")
     assert store.is_test.tolist() == [False] * 5 + [True] * 3
@@ -69,7 +69,7 @@ def test_every_row_of_the_tables_is_read(tmp_path: Path, places: tuple[str, str]
         assert np.array_equal(store.image(index), oracle)
 
 
-def test_a_table_in_several_files_is_read_in_their_order(tmp_path: Path) -> None:
+def test_the_files_of_a_table_are_read_in_order(tmp_path: Path) -> None:
     folder = tmp_path / "data" / "weapons" / "data"
     write_table(folder / "train-00001-of-00002.parquet", [2, 3])
     write_table(folder / "train-00000-of-00002.parquet", [0, 1])
@@ -85,7 +85,7 @@ def test_classes_without_names_are_numbered(tmp_path: Path) -> None:
     assert opened("weapons", tmp_path).manifest.class_names == ("0", "1", "2")
 
 
-TORN_IMAGE = pa.array([{"bytes": numbered_image(0)}, {"bytes": b"torn"}], pa.struct([("bytes", pa.binary())]))
+DAMAGED_IMAGE = pa.array([{"bytes": numbered_image(0)}, {"bytes": b"torn"}], pa.struct([("bytes", pa.binary())]))
 NO_BYTES = pa.array([{"path": "here.png"}] * 2, pa.struct([("path", pa.utf8())]))
 NO_IMAGE = pa.array([{"bytes": None, "path": "here.png"}] * 2, pa.struct([("bytes", pa.binary()), ("path", pa.utf8())]))
 
@@ -102,7 +102,7 @@ NO_IMAGE = pa.array([{"bytes": None, "path": "here.png"}] * 2, pa.struct([("byte
         ({"label": pa.array([0, 2])}, NAMES, "its labels are not all from 0 to 1"),
         ({"label": pa.array([0, -1])}, NAMES, "its labels are not all from 0 to 1"),
         ({}, ["tulip", "rose"], "names other classes than"),
-        ({"image": TORN_IMAGE}, NAMES, "row 1 cannot be decoded"),
+        ({"image": DAMAGED_IMAGE}, NAMES, "row 1 cannot be decoded"),
         ({"image": NO_IMAGE}, NAMES, "row 0 has no bytes"),
     ],
 )
@@ -116,14 +116,14 @@ def test_a_table_that_does_not_fit_is_named(
         opened("weapons", tmp_path)
 
 
-def test_a_torn_table_is_named(tmp_path: Path) -> None:
+def test_a_damaged_table_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "data" / "weapons"
     write_table(folder / "train-0.parquet", list(range(8)))
     write_table(folder / "test-0.parquet", [2, 3])
-    torn = folder / "train-0.parquet"
-    whole = torn.read_bytes()
+    damaged_file = folder / "train-0.parquet"
+    whole = damaged_file.read_bytes()
     for content in (b"", whole[:-9], b"<html>", whole[:4] + bytes(200) + whole[204:]):
-        torn.write_bytes(content)
+        damaged_file.write_bytes(content)
         with pytest.raises(InputError, match=r"train-0\.parquet[^\n]*not a readable parquet[^\n]*$"):
             opened("weapons", tmp_path)
 
@@ -144,7 +144,7 @@ def test_a_damaged_parquet_table_is_read_or_refused(
 
 
 @pytest.mark.filterwarnings("ignore")  # decoders warn about damaged files before they raise
-def test_a_table_of_other_columns_labels_and_names_is_read_or_refused(
+def test_a_table_with_random_columns_labels_and_names_is_read_or_refused(
     fuzz: Callable[..., None], read: Callable[..., ImageStore | None]
 ) -> None:
     anything = st.recursive(
@@ -162,7 +162,7 @@ def test_a_table_of_other_columns_labels_and_names_is_read_or_refused(
         "text": (pa.string(), "x"),
         "number": (pa.int64(), 5),
         "none": (pa.binary(), None),
-        "torn": (pa.binary(), picture[:30]),
+        "damaged": (pa.binary(), picture[:30]),
         "list": (pa.list_(pa.uint8()), [1, 2]),
     }
 

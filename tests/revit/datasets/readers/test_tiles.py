@@ -60,17 +60,17 @@ def test_no_pixel_column_of_a_picture_is_in_both_splits(name: str) -> None:
 def test_tiles_are_the_squares_that_vary(name: str, cache_dir: Path) -> None:
     """Cut anew by numpy where squares are not shrunk; where they are, means agree."""
     store, pictures = opened(name, cache_dir), TILES[name]
-    place = 0
+    index = 0
     for label, path in enumerate(tiles.find_pictures(pictures, Path())):
         picture = picture_of(path, pictures.mode)
         for left, top, side, is_test in tiles.cut_squares(picture.shape[1], picture.shape[0], pictures.max_tiles):
             square = picture[top : top + side, left : left + side].reshape(side, side, -1)
-            tile = store.image(min(place, len(store) - 1))
+            tile = store.image(min(index, len(store) - 1))
             same = np.array_equal(square, tile) if side == 32 else np.abs(square.mean((0, 1)) - tile.mean((0, 1))) < 1.5
-            if np.all(same) and (store.labels[place], store.is_test[place]) == (label, is_test):
-                place += 1
+            if np.all(same) and (store.labels[index], store.is_test[index]) == (label, is_test):
+                index += 1
             else:
                 blank = tiles.MIN_SPAN if side == 32 else 4 * tiles.MIN_SPAN
                 assert np.ptp(square, axis=(0, 1)).max() < blank, f"{path.name} at {left}, {top} is left out"
-    assert place == len(store)
+    assert index == len(store)
     assert store.labels.tolist() == sorted(store.labels)
