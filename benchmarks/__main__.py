@@ -22,16 +22,16 @@ NAMES = (
     "commands",
     "gpu",
 )
-"""Modules here that have `measure(tiny) -> list[BenchmarkResult]`, of what the project does."""
+"""Modules with `measure(tiny) -> list[BenchmarkResult]` that measure the project."""
 EXPERIMENTS = ("seeds_together",)
-"""Likewise, of what it does not do: run by name only."""
+"""Modules that measure what the project does not do: run by name only."""
 NEED_GPU = ("gpu",)
-"""Those that say nothing without one."""
+"""Modules that need a GPU."""
 RESULTS = Path(__file__).parent / "results.md"
 
 
 def run(name: str, *, tiny: bool, results: Path) -> list[BenchmarkResult]:
-    """One benchmark: measured, printed and appended to the results."""
+    """Run one benchmark, print its table and append it to the results."""
     measured: list[BenchmarkResult] = importlib.import_module(f"benchmarks.{name}").measure(tiny=tiny)
     Console().print(as_table(name, measured))
     with results.open("a") as file:
@@ -40,20 +40,20 @@ def run(name: str, *, tiny: bool, results: Path) -> list[BenchmarkResult]:
 
 
 def main() -> None:
-    """Parse, and run one or all."""
+    """Run one benchmark, or all."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("name", choices=[*NAMES, *EXPERIMENTS, "all"])
-    parser.add_argument("--tiny", action="store_true", help="see that it works; the figures then mean nothing")
+    parser.add_argument("--tiny", action="store_true", help="run at a tiny size, without meaningful figures")
     parser.add_argument("--results", type=Path, default=RESULTS, help="file to append to")
-    asked = parser.parse_args()
-    for name in NAMES if asked.name == "all" else (asked.name,):
-        if name in NEED_GPU and not (asked.tiny or torch.cuda.is_available()):
-            told = f"{name} needs a GPU, and PyTorch finds none; --tiny shows that it works"
-            if asked.name != "all":
-                parser.exit(2, f"{told}\n")
-            print(told)
+    options = parser.parse_args()
+    for name in NAMES if options.name == "all" else (options.name,):
+        if name in NEED_GPU and not (options.tiny or torch.cuda.is_available()):
+            message = f"{name} needs a GPU, and PyTorch finds none; --tiny runs without one"
+            if options.name != "all":
+                parser.exit(2, f"{message}\n")
+            print(message)
             continue
-        run(name, tiny=asked.tiny, results=asked.results)
+        run(name, tiny=options.tiny, results=options.results)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def measure(*, tiny: bool) -> list[BenchmarkResult]:
             ratio=median(ratios(own, against[library])),
             target=target,
             at_least=False,
-            remarks=f"{format_spread(ratios(own, against[library]))}; {median(own):.2f} s against "
+            details=f"{format_spread(ratios(own, against[library]))}; {median(own):.2f} s against "
             f"{median(against[library]):.2f} s; of {', '.join(HEAVY)} it imports {loaded or 'none'}",
         )
         for (what, (_, library, target)), own, loaded in zip(commands.items(), seconds, imported, strict=True)

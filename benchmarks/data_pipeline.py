@@ -1,11 +1,11 @@
-"""How fast training images are prepared on one core, held against torchvision's transforms of PIL images.
+"""Speed of preparing training images on one core, against torchvision's transforms of PIL images.
 
     python -m benchmarks data_pipeline
 
-Ours is `train_batch` and `to_input`, from an image store. The other are the transforms of the paper's authors
-(RandomResizedCrop, RandomHorizontalFlip, ToTensor, Normalize), from images that lie in memory as torchvision's CIFAR
-(an array) or Hugging Face's datasets (a PIL image, once it is decoded) give them. Both end in a batch (B, 3, R, R)
-float32. Seconds are a thread's own, so that other work on the machine does not count.
+Ours is `train_batch` and `to_input`, from an image store. The others are the transforms of the paper's authors
+(RandomResizedCrop, RandomHorizontalFlip, ToTensor, Normalize), from images in memory as torchvision's CIFAR (arrays) or
+Hugging Face's datasets (decoded PIL images) give them. Both return a batch (B, 3, R, R) float32. Seconds are the
+processor time of one thread, so that other work on the machine does not count.
 """
 
 import tempfile
@@ -32,37 +32,37 @@ from revit.models.normalization import normalization_of
 
 ROUNDS = 9
 NUM_TEST = 2
-"""Images of each made-up class that are not trained on."""
+"""Test images of each synthetic class."""
 
 
 class Case(NamedTuple):
-    """Images of one size, and what becomes of them.
+    """Images of one size, prepared at one resolution.
 
     Attributes:
-        size: height and width in pixels; None for the digits, of 8 px and gray.
-        resolution: side in pixels of what the model sees.
+        size: height and width in pixels; None for the digits, 8 px, gray.
+        resolution: side of the model's input, in pixels.
         batch_size: 16 is the authors' default per GPU, 128 ours.
-        num_batches: in a round.
-        least: times as many images a second as the other way.
+        num_batches: number of batches in a round.
+        min_speedup: target of the speedup.
     """
 
     size: tuple[int, int] | None
     resolution: int
     batch_size: int
     num_batches: int
-    least: float
+    min_speedup: float
 
 
 CASES = (
-    Case((32, 32), 224, batch_size=16, num_batches=12, least=4),
-    Case((32, 32), 384, batch_size=16, num_batches=6, least=4),
-    Case((500, 600), 384, batch_size=16, num_batches=6, least=3),
-    Case(None, 28, batch_size=128, num_batches=12, least=10),
+    Case((32, 32), 224, batch_size=16, num_batches=12, min_speedup=4),
+    Case((32, 32), 384, batch_size=16, num_batches=6, min_speedup=4),
+    Case((500, 600), 384, batch_size=16, num_batches=6, min_speedup=3),
+    Case(None, 28, batch_size=128, num_batches=12, min_speedup=10),
 )
 
 
 def measure(*, tiny: bool) -> list[BenchmarkResult]:
-    """Every case, in rounds in which both ways take turns."""
+    """Measure every case, interleaved."""
     torch.set_num_threads(1)
     return [_measure(case._replace(num_batches=1) if tiny else case, rounds=2 if tiny else ROUNDS) for case in CASES]
 
@@ -82,9 +82,9 @@ def _measure(case: Case, rounds: int) -> BenchmarkResult:
         what=f"training images/s per core, {height} x {width} to {case.resolution} px",
         against="PIL: RandomResizedCrop, RandomHorizontalFlip, ToTensor, Normalize",
         ratio=median(speedups),
-        target=case.least,
+        target=case.min_speedup,
         at_least=True,
-        remarks=(
+        details=(
             f"{format_spread(speedups)}; {median(ours) * per_image:.0f} us an image against "
             f"{median(theirs) * per_image:.0f} us, in batches of {case.batch_size}"
         ),
@@ -94,11 +94,17 @@ def _measure(case: Case, rounds: int) -> BenchmarkResult:
 def _open(case: Case, folder: Path) -> ImageStore:
     if case.size is None:
         return open_store("digits", data_dir=folder, cache_dir=folder)
-    return made_up_images(folder, case.size, num_train=case.batch_size)
+    return synthetic_images(folder, case.size, num_train=case.batch_size)
 
 
-def made_up_images(folder: Path, size: tuple[int, int], num_train: int) -> ImageStore:
-    """An image store, in `folder`, of noise in color, `size` high and wide in pixels, in two classes."""
+def synthetic_images(folder: Path, size: tuple[int, int], num_train: int) -> ImageStore:
+    """Build an image store of color noise in two classes, in a folder.
+
+    Args:
+        folder: the folder.
+        size: height and width of the images, in pixels.
+        num_train: number of training images.
+    """
     rng = np.random.default_rng(0)
     for split, num_images in (("train", num_train), ("test", 2 * NUM_TEST)):
         for number in range(num_images):
@@ -109,16 +115,16 @@ def made_up_images(folder: Path, size: tuple[int, int], num_train: int) -> Image
 
 
 def _seconds_of(num_batches: int, prepare: Callable[[], Tensor]) -> float:
-    """Processor seconds of this thread that some batches take, once memory that the other way gave back is had."""
+    """Return the processor time of this thread for some batches, in seconds; the first batch, which allocates, not."""
     prepare()
-    begun = time.thread_time()
+    start = time.thread_time()
     for _ in range(num_batches):
         prepare()
-    return time.thread_time() - begun
+    return time.thread_time() - start
 
 
 def _ours(case: Case, store: ImageStore) -> Callable[[], Tensor]:
-    """Gives a batch (B, 3, R, R) at each call, of the store's first images."""
+    """Return a function that prepares a batch (B, 3, R, R) of the store's first images with our code."""
     dataset = store.manifest.dataset
     config = FineTuneConfig(dataset=dataset, resolution=case.resolution, batch_size=case.batch_size, steps=1)
     train = np.flatnonzero(~store.is_test)[: case.batch_size]
@@ -128,7 +134,7 @@ def _ours(case: Case, store: ImageStore) -> Callable[[], Tensor]:
 
 
 def _theirs(case: Case, store: ImageStore) -> Callable[[], Tensor]:
-    """Gives a batch (B, 3, R, R) at each call, of the same images."""
+    """Return a function that prepares a batch (B, 3, R, R) of the same images with torchvision's transforms."""
     train = np.flatnonzero(~store.is_test)[: case.batch_size]
     arrays = [np.array(store.image(index)) for index in train.tolist()]
     decoded = [_as_pil(array) for array in arrays]
@@ -146,5 +152,5 @@ def _theirs(case: Case, store: ImageStore) -> Callable[[], Tensor]:
 
 
 def _as_pil(image: npt.NDArray[np.uint8]) -> Image.Image:
-    """An image (H, W, C) of any C in three colors, as their model needs it."""
+    """Return an image (H, W, C), gray or color, as a color image."""
     return Image.fromarray(image.squeeze()).convert("RGB")

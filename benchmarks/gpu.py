@@ -1,11 +1,11 @@
-"""How much of a GPU a trial makes use of. Needs one; with --tiny a CPU shows that it works.
+"""GPU utilization of a trial. Needs a GPU; --tiny runs without one.
 
     python -m benchmarks gpu
 
-ViT-B/16 of random weights learns noise, in batches of 128 at 224 px. Its rate through `fine_tune`, images prepared on
-the way, is held against what the GPU's bf16 matrix products reach in the same run, and against a loop written after
-timm's train.py, as `--amp --amp-dtype bfloat16 --opt momentum --clip-grad` has it, over tensors that lie on the GPU.
-Parts of a trial are then held against each other: preparing images, evaluating, layouts, compiled models.
+ViT-B/16 with random weights trains on noise, in batches of 128 at 224 px. The speed of `fine_tune`, with preparation of
+images, is compared with the peak of bf16 matrix products in the same run, then with a loop like timm's train.py with
+`--amp --amp-dtype bfloat16 --opt momentum --clip-grad` over tensors on the GPU. Parts of a trial are compared with
+training steps: preparation of images, evaluation, compiled models.
 """
 
 import os
@@ -24,7 +24,7 @@ from timm.optim import create_optimizer_v2
 from timm.utils import dispatch_clip_grad
 from torch import nn
 
-from benchmarks.data_pipeline import made_up_images
+from benchmarks.data_pipeline import synthetic_images
 from benchmarks.ratios import BenchmarkResult, format_spread, ratios, time_interleaved
 from revit.config import FineTuneConfig, ModelConfig
 from revit.datasets.batches import Batch, to_input, train_batches
@@ -39,24 +39,25 @@ from revit.training.optimizers import build_optimizer
 from revit.training.train_state import Row, TrainState
 
 PASSES = 3
-"""Of a training step, in forward passes: the backward pass takes as many operations as two."""
+"""Operations of a training step, in forward passes: the backward pass takes as many as two."""
 WARM_UP = 3
-"""Steps, or products, before the clock starts."""
+"""Untimed steps, or products, before the timed ones."""
 NUM_THREADS = min(8, os.cpu_count() or 1)
-"""That prepare images."""
+"""CPU threads that prepare images."""
 
 
 class Scale(NamedTuple):
-    """How large all of it is.
+    """Size of the benchmark.
 
     Attributes:
-        vit, convnet: models.
-        batch_size, resolution: of both, in images and pixels.
-        large: batch size and resolution at which preparing images is dearest.
-        steps: of a trial through `fine_tune`, many, as it waits for the GPU at 100 of them.
-        steps_alone: of a loop that is timed by itself.
-        sides: of square matrices.
-        rounds: in which two ways take turns.
+        vit: name of the model.
+        batch_size: in images.
+        resolution: in pixels.
+        large: batch size and resolution at which preparing images costs most.
+        steps: steps of a trial with `fine_tune`, which synchronizes with the GPU at 100 of them.
+        steps_alone: steps of a loop that is timed alone.
+        sides: sides of the square matrices.
+        rounds: interleaved rounds.
     """
 
     vit: str
@@ -92,24 +93,24 @@ TINY = Scale(
 
 
 def measure(*, tiny: bool) -> list[BenchmarkResult]:
-    """Every comparison; the compiled ones on a GPU only, as compiling for a CPU takes minutes."""
+    """Measure every comparison; compiled models on a GPU only, as compiling for a CPU takes minutes."""
     scale = TINY if tiny else FULL
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with tempfile.TemporaryDirectory() as name:
-        store = made_up_images(Path(name), (32, 32), num_train=2 * scale.batch_size)
+        store = synthetic_images(Path(name), (32, 32), num_train=2 * scale.batch_size)
         bench = Bench(scale, store, device)
         lines = [*bench.whole_trials(), bench.preparing(), bench.evaluating()]
         return lines + bench.compiling() if device.type == "cuda" else lines
 
 
 class Bench:
-    """One device, one folder of images, and what is measured with them."""
+    """The comparisons on one device, with one folder of images."""
 
     def __init__(self, scale: Scale, store: ImageStore, device: torch.device) -> None:
         self.scale, self.store, self.device = scale, store, device
 
     def whole_trials(self) -> list[BenchmarkResult]:
-        """`fine_tune` against the GPU's peak, and against timm's way."""
+        """Compare `fine_tune` with the peak of the GPU, then with timm's loop."""
         config = self._config(self.scale.vit)
         peak = max(self._product_flops(side) for side in self.scale.sides)
         ours, theirs = time_interleaved(
@@ -126,7 +127,7 @@ class Bench:
                 ratio=median(shares),
                 target=0.45,
                 at_least=True,
-                remarks=f"{format_spread(shares)}; {median(rates):.4g} images/s; peak {peak / 1e12:.4g} TFLOP/s",
+                details=f"{format_spread(shares)}; {median(rates):.4g} images/s; peak {peak / 1e12:.4g} TFLOP/s",
             ),
             BenchmarkResult(
                 what=f"training images/s, {what}",
@@ -134,12 +135,12 @@ class Bench:
                 ratio=median(speedups),
                 target=1.0,
                 at_least=True,
-                remarks=f"{format_spread(speedups)}; {median(rates):.4g} against {1 / median(theirs):.4g} images/s",
+                details=f"{format_spread(speedups)}; {median(rates):.4g} against {1 / median(theirs):.4g} images/s",
             ),
         ]
 
     def preparing(self) -> BenchmarkResult:
-        """Preparing images of 32 px where they are to be largest, against training on them."""
+        """Compare preparing images, 32 px resized to the largest resolution, with training on them."""
         batch_size, resolution = self.scale.large
         config = self._config(self.scale.vit).with_values({"batch_size": batch_size, "resolution": resolution})
         prepared, trained = time_interleaved(
@@ -152,7 +153,7 @@ class Bench:
         )
 
     def evaluating(self) -> BenchmarkResult:
-        """Evaluation against training."""
+        """Compare evaluation with training."""
         config = self._config(self.scale.vit)
         model = to_device(self._build(config), self.device)
         evaluated, trained = time_interleaved(
@@ -163,7 +164,7 @@ class Bench:
         return self._line(f"images/s evaluated, {self._title(config)}", "trained on", evaluated, trained, 2.5)
 
     def compiling(self) -> list[BenchmarkResult]:
-        """Compiled models against the same as they are; the second by CUDA graphs, which no trial uses."""
+        """Compare compiled models with eager ones. No trial uses CUDA graphs, the second way."""
         config = self._config(self.scale.vit)
         ways: dict[str, Callable[[nn.Module], Any]] = {
             "compiled": compile_network,
@@ -184,7 +185,7 @@ class Bench:
     def _line(
         self, what: str, against: str, ours: list[float], others: list[float], target: float | None
     ) -> BenchmarkResult:
-        """Of seconds per image."""
+        """Return a line of the table from seconds per image."""
         speedups = ratios(others, ours)
         return BenchmarkResult(
             what=what,
@@ -192,7 +193,7 @@ class Bench:
             ratio=median(speedups),
             target=target,
             at_least=True,
-            remarks=f"{format_spread(speedups)}; {1 / median(ours):.4g} against {1 / median(others):.4g} images/s",
+            details=f"{format_spread(speedups)}; {1 / median(ours):.4g} against {1 / median(others):.4g} images/s",
         )
 
     def _config(self, model: str) -> FineTuneConfig:
@@ -212,24 +213,24 @@ class Bench:
         return build_model(config, len(self.store.manifest.class_names), None)
 
     def _batches(self, config: FineTuneConfig, count: int) -> Iterator[Batch]:
-        """As many batches as `fine_tune` gets them."""
+        """Yield batches as `fine_tune` gets them."""
         train = TrialData.from_store(config, self.store, None).splits.train
         return train_batches(config, self.store, train, range(count), NUM_THREADS, pin=self.device.type == "cuda")
 
     def _seconds_of(self, work: Callable[[], object]) -> float:
-        """What a call takes on the device, from when that is idle until it is idle again."""
+        """Return the wall time of a call, from an idle device until it is idle again, in seconds."""
         self._wait()
-        begun = time.perf_counter()
+        start = time.perf_counter()
         work()
         self._wait()
-        return time.perf_counter() - begun
+        return time.perf_counter() - start
 
     def _wait(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
     def _product_flops(self, side: int) -> float:
-        """Operations per second of products of square bf16 matrices."""
+        """Return the operations per second of products of square bf16 matrices."""
         left, right = (torch.randn(side, side, device=self.device).bfloat16() for _ in range(2))
 
         def multiply(times: int) -> None:
@@ -240,7 +241,7 @@ class Bench:
         return self.scale.steps_alone * 2 * side**3 / self._seconds_of(partial(multiply, self.scale.steps_alone))
 
     def _seconds_through_fine_tune(self, config: FineTuneConfig) -> float:
-        """Per image, of the second half of a trial; building, evaluating and testing are not counted."""
+        """Return the seconds per image in the second half of a trial, without building, evaluating and testing."""
         rows: list[Row] = []
 
         def report(new: list[Row], _: TrainState) -> None:
@@ -251,7 +252,7 @@ class Bench:
         return 1 / harmonic_mean([row["images_per_s"] for row in rows[len(rows) // 2 :]])
 
     def _seconds_of_timm(self, config: FineTuneConfig) -> float:
-        """Per image, of steps in the manner of timm's train.py, which also lets cuDNN choose its fastest kernels."""
+        """Return the seconds per image of steps as in timm's train.py, which lets cuDNN choose the fastest kernels."""
         model = self._build(config).to(self.device).train()
         optimizer = create_optimizer_v2(
             model, opt="momentum", lr=config.optimizer.lr, weight_decay=0.0, momentum=config.optimizer.momentum
@@ -278,7 +279,7 @@ class Bench:
         return seconds / (self.scale.steps_alone * config.batch_size)
 
     def _seconds_of_training(self, model: nn.Module, config: FineTuneConfig) -> float:
-        """Per image, of training steps on batches that are prepared."""
+        """Return the seconds per image of training steps on prepared batches."""
         optimizer = build_optimizer(model, config.optimizer)
         batches = list(self._batches(config, 2))
         model.train()
@@ -291,21 +292,21 @@ class Bench:
         return self._seconds_of(partial(train, self.scale.steps_alone)) / (self.scale.steps_alone * config.batch_size)
 
     def _seconds_of_evaluating(self, model: nn.Module, config: FineTuneConfig) -> float:
-        """Per image, of evaluating batches that are prepared."""
+        """Return the seconds per image of evaluation on prepared batches."""
         [batch] = self._batches(config, 1)
 
-        def answer(times: int) -> None:
+        def predict(times: int) -> None:
             indices = np.arange(times * config.batch_size)
             evaluate(model, [batch] * times, indices, normalization_of(config), self.device)
 
-        answer(WARM_UP)
-        return self._seconds_of(partial(answer, self.scale.steps_alone)) / (self.scale.steps_alone * config.batch_size)
+        predict(WARM_UP)
+        return self._seconds_of(partial(predict, self.scale.steps_alone)) / (self.scale.steps_alone * config.batch_size)
 
     def _seconds_of_preparing(self, config: FineTuneConfig) -> float:
-        """Per image, of preparing batches that nobody trains on, once threads and pinned memory are there."""
+        """Return the seconds per image of preparing batches, after threads and pinned memory are allocated."""
         batches = self._batches(config, WARM_UP + self.scale.steps_alone)
         for _ in range(WARM_UP):
             next(batches)
-        begun = time.perf_counter()
+        start = time.perf_counter()
         num_images = sum(len(batch.labels) for batch in batches)
-        return (time.perf_counter() - begun) / num_images
+        return (time.perf_counter() - start) / num_images

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import torch
 
-from benchmarks.data_pipeline import made_up_images
+from benchmarks.data_pipeline import synthetic_images
 from benchmarks.ratios import BenchmarkResult, format_spread
 from revit.config import FineTuneConfig
 from revit.datasets.image_store import ImageStore
@@ -55,7 +55,7 @@ class Added(NamedTuple):
 def measure(*, tiny: bool) -> list[BenchmarkResult]:
     """The second trial, in a few rounds."""
     with tempfile.TemporaryDirectory() as name:
-        store = made_up_images(Path(name), (32, 32) if tiny else SIZE, 8 if tiny else NUM_IMAGES)
+        store = synthetic_images(Path(name), (32, 32) if tiny else SIZE, 8 if tiny else NUM_IMAGES)
         rounds = [_add_processes(store) for _ in range(1 if tiny else ROUNDS)]
     shares = [(added.trial - added.bare) / (added.state + ALLOWED) for added in rounds]
     own, bare, pixels = (median(getattr(added, name) for added in rounds) / 1e6 for name in ("trial", "bare", "pixels"))
@@ -66,7 +66,7 @@ def measure(*, tiny: bool) -> list[BenchmarkResult]:
             ratio=median(shares),
             target=1.0,
             at_least=False,
-            remarks=(
+            details=(
                 f"{format_spread(shares)}; it adds {own:.0f} MB, {bare:.0f} MB of them by its imports; "
                 f"the {pixels:.0f} MB of images that it reads are shared"
             ),

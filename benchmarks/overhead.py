@@ -99,7 +99,7 @@ def measure(*, tiny: bool) -> list[BenchmarkResult]:
             ratio=many_s / few_s,
             target=MOST_OF_FEW,
             at_least=False,
-            remarks=f"{many_s:.3f} s against {few_s:.3f} s; {many:,} trials took {ours_many.seconds:.0f} s",
+            details=f"{many_s:.3f} s against {few_s:.3f} s; {many:,} trials took {ours_many.seconds:.0f} s",
         ),
         BenchmarkResult(
             what=f"growth of the driver's memory from trial {warm_after} to {many:,}",
@@ -107,7 +107,7 @@ def measure(*, tiny: bool) -> list[BenchmarkResult]:
             ratio=ours_many.growth / MOST_GROWTH,
             target=1.0,
             at_least=False,
-            remarks=f"{ours_many.growth / 1e6:.1f} MB",
+            details=f"{ours_many.growth / 1e6:.1f} MB",
         ),
     ]
 
@@ -122,7 +122,7 @@ def _against_ray(mine: Ours, other: Alone, count: int) -> BenchmarkResult:
         ratio=mine_s / other_s,
         target=MOST_OF_RAY,
         at_least=False,
-        remarks=f"{mine_s:.3f} s against {other_s:.3f} s; with the training {with_training}, "
+        details=f"{mine_s:.3f} s against {other_s:.3f} s; with the training {with_training}, "
         f"{mine.seconds / other.seconds:.3g} times",
     )
 

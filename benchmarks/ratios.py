@@ -1,4 +1,4 @@
-"""Two ways of doing the same, timed in turns in one run: machines are shared, so only their ratio means anything."""
+"""Ratios of interleaved timings. Machines are shared, so only the ratio of two timings in one run is meaningful."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ import torch
 from rich.table import Table
 
 LIBRARIES = ("torch", "torchvision", "timm", "ray", "mlflow")
-HEADINGS = ("what", "against", "ratio", "target", "met", "remarks")
+HEADINGS = ("what", "against", "ratio", "target", "met", "details")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +21,12 @@ class BenchmarkResult:
     """One line of a benchmark's table.
 
     Attributes:
-        what: measured.
-        against: what it is divided by.
+        what: the quantity that is measured.
+        against: the quantity that it is divided by.
         ratio: median over the rounds.
-        target: what the ratio should reach; None where it is only told.
-        at_least: the target is the least allowed, else the most.
-        remarks: the spread, the absolute figures, and whatever else tells how the ratio came about.
+        target: bound on the ratio; None if the ratio is only reported.
+        at_least: True if the target is a lower bound, False if it is an upper bound.
+        details: spread and absolute figures.
     """
 
     what: str
@@ -34,63 +34,64 @@ class BenchmarkResult:
     ratio: float
     target: float | None
     at_least: bool
-    remarks: str = ""
+    details: str = ""
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is reached; None without one."""
+        """True if the target is met; None without a target."""
         if self.target is None:
             return None
         return self.ratio >= self.target if self.at_least else self.ratio <= self.target
 
     def cells(self) -> tuple[str, ...]:
-        """The line as text, in the order of HEADINGS."""
+        """Return the line as text, in the order of HEADINGS."""
         sign = "≥" if self.at_least else "≤"
         target = "" if self.target is None else f"{sign} {self.target:.3g}"
         met = {True: "yes", False: "no", None: ""}[self.met]
-        return self.what, self.against, f"{self.ratio:.3g}", target, met, self.remarks
+        return self.what, self.against, f"{self.ratio:.3g}", target, met, self.details
 
 
 def time_call(work: Callable[[], object]) -> float:
-    """How long a call takes by the clock."""
-    begun = time.perf_counter()
+    """Return the wall time of a call, in seconds."""
+    start = time.perf_counter()
     work()
-    return time.perf_counter() - begun
+    return time.perf_counter() - start
 
 
 def time_interleaved(rounds: int, *timed: Callable[[], float]) -> list[list[float]]:
-    """Seconds of each function in each round, (functions, rounds); they take turns, and who begins changes.
+    """Return the seconds of each function in each round, (functions, rounds); every other round runs in reverse.
 
     Args:
+        rounds: number of rounds.
         timed: functions that time themselves and return seconds.
     """
     seconds: list[list[float]] = [[] for _ in timed]
     for number in range(rounds):
         order = range(len(timed)) if number % 2 == 0 else reversed(range(len(timed)))
-        for place in order:
-            seconds[place].append(timed[place]())
+        for index in order:
+            seconds[index].append(timed[index]())
     return seconds
 
 
-def ratios(above: list[float], below: list[float]) -> list[float]:
-    """The ratio in each round."""
-    return [one / other for one, other in zip(above, below, strict=True)]
+def ratios(numerators: list[float], denominators: list[float]) -> list[float]:
+    """Return the ratio in each round."""
+    return [above / below for above, below in zip(numerators, denominators, strict=True)]
 
 
 def format_spread(values: list[float]) -> str:
-    """Median of some figures and how far they reach: `1.02 (.98 to 1.1, n 5)`."""
+    """Return median and range of some values: `1.02 (0.98 to 1.1, n 5)`."""
     return f"{median(values):.3g} ({min(values):.3g} to {max(values):.3g}, n {len(values)})"
 
 
 def environment() -> str:
-    """Versions and the machine, on one line."""
+    """Return versions and machine, on one line."""
     libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return f"Python {platform.python_version()}, {libraries}; {_processor()}, {os.cpu_count()} cores{gpu}"
 
 
 def _processor() -> str:
-    """Model of the processor, where Linux tells."""
+    """Return the model of the processor; on other systems than Linux the architecture."""
     try:
         with Path("/proc/cpuinfo").open() as info:
             models = [line.split(":", 1)[1].strip() for line in info if line.startswith("model name")]
@@ -100,7 +101,7 @@ def _processor() -> str:
 
 
 def as_table(name: str, measured: list[BenchmarkResult]) -> Table:
-    """The table for a terminal."""
+    """Return the table for a terminal."""
     table = Table(title=name)
     for heading in HEADINGS:
         table.add_column(heading, overflow="fold")
@@ -110,7 +111,7 @@ def as_table(name: str, measured: list[BenchmarkResult]) -> Table:
 
 
 def as_markdown(name: str, measured: list[BenchmarkResult]) -> str:
-    """The table in Markdown, under a heading with the date and the command."""
+    """Return the table in Markdown, under a heading with date and command."""
     rows = [HEADINGS, ("---",) * len(HEADINGS), *(line.cells() for line in measured)]
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     when = time.strftime("%Y-%m-%d")

@@ -80,7 +80,7 @@ def measure(*, tiny: bool) -> list[BenchmarkResult]:
             ratio=median(speedups),
             target=MIN_SPEEDUP,
             at_least=True,
-            remarks=(
+            details=(
                 f"{format_spread(speedups)}; {1e3 * median(ours) / num_steps:.3g} ms a step of all against "
                 f"{1e3 * median(theirs) / num_steps:.3g} ms, batches of {config.batch_size}, on {device.type}; "
                 f"losses differ by {difference.max().item():.2g} at most"

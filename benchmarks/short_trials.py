@@ -74,7 +74,7 @@ def measure(*, tiny: bool) -> "list[BenchmarkResult]":
             ratio=median(shares),
             target=1 / 8,
             at_least=False,
-            remarks=f"{format_spread(shares)}; {median(ours):.1f} s against {median(theirs):.1f} s",
+            details=f"{format_spread(shares)}; {median(ours):.1f} s against {median(theirs):.1f} s",
         )
     ]
 

@@ -1,4 +1,4 @@
-"""How much longer a study takes than its training: 12 trials of some seconds, from when Ray is up to the end.
+"""Wall time of a study against its training time: 12 trials of some seconds, after Ray has started.
 
     python -m benchmarks study_time
 
@@ -41,11 +41,11 @@ def measure(*, tiny: bool) -> list[BenchmarkResult]:
     total = sum(trained)
     return [
         BenchmarkResult(
-            what=f"{len(plan.trials)} trials of {space.name}, from when Ray is up to the end",
+            what=f"{len(plan.trials)} trials of {space.name}, after Ray has started",
             against=f"their training steps, {num_concurrent} at a time",
             ratio=seconds * num_concurrent / total,
             target=1.15,
             at_least=False,
-            remarks=f"{seconds:.1f} s against {total:.1f} s / {num_concurrent}, {total / len(trained):.1f} s a trial",
+            details=f"{seconds:.1f} s against {total:.1f} s / {num_concurrent}, {total / len(trained):.1f} s a trial",
         )
     ]

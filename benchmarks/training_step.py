@@ -1,11 +1,11 @@
-"""How fast `fine_tune` trains, held against a bare loop over tensors that lie in memory.
+"""Speed of `fine_tune` against a bare loop over tensors in memory.
 
     python -m benchmarks training_step
 
-Ours is timed from before its first step to its last report: images cropped from an image store, curves kept, reports
-made. The bare loop does the same arithmetic and nothing else: same model, optimizer, clipping, batch size and number of
-batches. Both compute on one thread, as trials do that share a CPU; ours prepares batches on another. Seconds are the
-process's own, of both its threads, as what the second takes is missing to another trial.
+`fine_tune` is timed from its first step to its last report, with crops from an image store, curves and reports. The
+bare loop has the same arithmetic and nothing else: same model, optimizer, clipping, batch size and number of batches.
+Both compute on one thread, like trials that share a CPU; `fine_tune` prepares batches on another. Seconds are processor
+time of both threads.
 """
 
 import tempfile
@@ -33,7 +33,7 @@ DEVICE = torch.device("cpu")
 NANO = FineTuneConfig(
     dataset="digits", resolution=28, crop_scale=(0.6, 1.0), hflip=False, val_fraction=0.0, batch_size=32, steps=30
 )
-"""As the studies of the nano scale train, without validation, which is no training."""
+"""A trial of the nano scale, without validation."""
 LARGE = FineTuneConfig(
     dataset="digits",
     resolution=224,
@@ -45,7 +45,7 @@ LARGE = FineTuneConfig(
 
 
 class Case(NamedTuple):
-    """A config, and in how many rounds both ways train it."""
+    """A config, with the number of rounds in which both train it."""
 
     name: str
     config: FineTuneConfig
@@ -62,29 +62,29 @@ MIN_RATIO = 0.95
 
 
 class TrainedError(Exception):
-    """The last step is done: what follows, the test, is not timed, and takes minutes of a large model."""
+    """The last step is done. The test after it is not timed, and takes minutes with a large model."""
 
 
 class Elapsed(NamedTuple):
-    """Seconds that some steps took: of processors, over all threads, and by the clock."""
+    """Processor time of all threads, wall time, in seconds."""
 
-    used_s: float
+    cpu_s: float
     wall_s: float
 
     @classmethod
-    def since(cls, begun: "Elapsed") -> "Elapsed":
-        """What has passed since then."""
+    def since(cls, start: "Elapsed") -> "Elapsed":
+        """Return the time since a reading of both clocks."""
         now = cls.now()
-        return cls(now.used_s - begun.used_s, now.wall_s - begun.wall_s)
+        return cls(now.cpu_s - start.cpu_s, now.wall_s - start.wall_s)
 
     @classmethod
     def now(cls) -> "Elapsed":
-        """Both clocks."""
+        """Read both clocks."""
         return cls(time.process_time(), time.perf_counter())
 
 
 def measure(*, tiny: bool) -> list[BenchmarkResult]:
-    """Every case, in rounds in which both ways take turns."""
+    """Measure every case, interleaved."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         store = open_store("digits", data_dir=Path(name), cache_dir=Path(name))
@@ -97,9 +97,9 @@ def _measure(case: Case, store: ImageStore) -> BenchmarkResult:
     walls: dict[str, list[float]] = {"ours": [], "bare": []}
 
     def timed(way: str, train: Callable[[], Elapsed]) -> float:
-        took = train()
-        walls[way].append(took.wall_s)
-        return took.used_s
+        elapsed = train()
+        walls[way].append(elapsed.wall_s)
+        return elapsed.cpu_s
 
     ours, bare = time_interleaved(
         case.rounds,
@@ -116,21 +116,21 @@ def _measure(case: Case, store: ImageStore) -> BenchmarkResult:
         ratio=median(shares),
         target=MIN_RATIO,
         at_least=True,
-        remarks=(
+        details=(
             f"{format_spread(shares)}; {rates[0]:.3g} against {rates[1]:.3g} per second of a core, batches of "
-            f"{config.batch_size}; by the clock, batches prepared on another core, {format_spread(by_clock)}"
+            f"{config.batch_size}; wall time, with batches prepared on another core, {format_spread(by_clock)}"
         ),
     )
 
 
 def _ours(config: FineTuneConfig, data: TrialData) -> Elapsed:
-    """The steps of `fine_tune`, their images, rows and reports; neither building the model nor testing it."""
-    begun = Elapsed.now()
+    """Time the steps of `fine_tune` with their images, rows and reports, without building or testing the model."""
+    start = Elapsed.now()
     rows: list[Row] = []
 
     def on_built(_: object) -> None:
-        nonlocal begun
-        begun = Elapsed.now()
+        nonlocal start
+        start = Elapsed.now()
 
     def report(new: list[Row], state: TrainState) -> None:
         rows.extend(new)
@@ -140,12 +140,12 @@ def _ours(config: FineTuneConfig, data: TrialData) -> Elapsed:
     try:
         fine_tune(config, data, report, device=DEVICE, on_built=on_built)
     except TrainedError:
-        return Elapsed.since(begun)
+        return Elapsed.since(start)
     raise AssertionError("fine_tune reports its last step")
 
 
 def _bare(config: FineTuneConfig, data: TrialData) -> Elapsed:
-    """As many steps as one writes them down."""
+    """Time the same number of steps in a bare loop."""
     model = build_model(config, len(data.store.manifest.class_names), data.weights)
     optimizer = torch.optim.SGD(model.parameters(), lr=config.optimizer.lr, momentum=config.optimizer.momentum)
     num_steps = config.num_steps(len(data.splits.train), data.splits.num_all)
@@ -154,11 +154,11 @@ def _bare(config: FineTuneConfig, data: TrialData) -> Elapsed:
         for batch in train_batches(config, data.store, data.splits.train, range(num_steps))
     ]
     assert config.optimizer.max_grad_norm is not None
-    begun = Elapsed.now()
+    start = Elapsed.now()
     for images, labels in batches:
         loss = nn.functional.cross_entropy(model(images), labels)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         nn.utils.clip_grad_norm_(model.parameters(), config.optimizer.max_grad_norm)
         optimizer.step()
-    return Elapsed.since(begun)
+    return Elapsed.since(start)
