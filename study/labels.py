@@ -1,4 +1,4 @@
-"""Names of cells, trials and values where people read them: `optimizer=sgd lr=0.1 seed=0`."""
+"""Labels of cells, trials or values for people: `optimizer=sgd lr=0.1 seed=0`."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,6 +1,8 @@
-"""What cells and trials are called."""
+"""Labels of cells, trials or values."""
 
-from study.labels import label, short_names
+import pytest
+
+from study.labels import format_value, label, short_names
 
 
 def test_a_label_names_the_axis_of_every_value() -> None:
@@ -10,3 +12,11 @@ def test_a_label_names_the_axis_of_every_value() -> None:
 
 def test_two_axes_of_one_short_name_keep_their_paths() -> None:
     assert short_names(["optimizer", "optimizer.name", "seed"]) == ["optimizer", "optimizer.name", "seed"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1e-5, "1e-05"), (1e12, "1e+12"), (1.0, "1"), (0.1, "0.1"), (0.12345678, "0.12345678"), (3, "3"), (None, "None")],
+)
+def test_a_value_is_as_short_as_six_digits_allow(value: object, text: str) -> None:
+    assert format_value(value) == text

@@ -41,7 +41,7 @@ def plot_parallel_coordinates(frame: pd.DataFrame, axes: Sequence[str]) -> go.Fi
     )
     fig = style.new_figure("Parallel coordinates: test accuracy", caption, height=420)
     accuracy = 100 * frame[TEST_ACCURACY].astype(float)
-    result = {"label": _stack(ACCURACY_LABEL), "values": style.as_float32(accuracy)}
+    result = {"label": "accuracy, %", "values": style.as_float32(accuracy), "tickformat": ".4~g"}
     fig.add_parcoords(
         dimensions=[*(_dimension(frame[axis], axis, accuracy) for axis in axes), result],
         line={"color": style.as_float32(accuracy), "colorscale": COLOR_SCALE},
@@ -83,7 +83,7 @@ def plot_main_effects(frame: pd.DataFrame, axes: Sequence[str]) -> go.Figure:
     """
     caption = f"{MEANS} Bars: 95 % intervals over seeds, on these test images."
     num_values = sum(frame[axis].astype(str).nunique() for axis in axes)
-    title = "Main effects on test accuracy (marginal means)"
+    title = "Main effects (marginal means)"
     fig = style.new_figure(title, caption, height=ROW_PX * num_values + 60)
     for index, axis in enumerate(axes):
         means = adjusted_means(frame, [axis], [other for other in axes if other != axis])

@@ -1,4 +1,4 @@
-"""A small study with its verdicts and report, and plans whose results are made up."""
+"""Helpers for tests of reports: a small study, plans whose results are made up."""
 
 from collections.abc import Iterable, Sequence
 from functools import partial

@@ -1,4 +1,4 @@
-"""Claims as lines, Markdown and records."""
+"""Claims as lines, Markdown or records."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What figures are drawn from: trials that count, colors, curves."""
+"""Data of figures: reported trials, colors, curves."""
 
 import itertools
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Figures of images, predictions and weights against the artifacts of the trials."""
+"""Figures of images, predictions or weights, against the artifacts of the trials."""
 
 from dataclasses import replace
 

@@ -149,7 +149,7 @@ def test_the_layout_is_the_papers_with_our_result_published_values_and_differenc
 
 
 def test_a_cell_shows_the_tuned_values_in_every_format() -> None:
-    """Where all rates have the same validation accuracy, the first is selected."""
+    """The first rate is selected, as all have the same validation accuracy."""
     plan = plan_of(search_spaces.load("replication").variant(scale="nano", recipe="vit_2021"), 0.9)
     table = paper_table(plan)
     for text in (to_html(table, "results"), to_markdown(table), to_latex(table, "", [], "")):

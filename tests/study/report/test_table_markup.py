@@ -1,4 +1,4 @@
-"""Tables in HTML, Markdown and LaTeX: special characters are escaped."""
+"""Tables in HTML, Markdown or LaTeX: special characters are escaped."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Made-up curves, and the pixels of a drawn picture."""
+"""Helpers for tests of figures: made-up curves, pixels of a drawn picture."""
 
 import base64
 import io

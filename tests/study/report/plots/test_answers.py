@@ -1,4 +1,4 @@
-"""Confusion matrix and mistakes against the predictions that went in."""
+"""Confusion matrix, mistakes: against the predictions that went in."""
 
 import numpy as np
 

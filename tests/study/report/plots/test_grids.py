@@ -1,4 +1,4 @@
-"""Figures of a crossed grid against its means and settings."""
+"""Figures of a crossed grid against its means."""
 
 import itertools
 

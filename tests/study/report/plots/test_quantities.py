@@ -1,4 +1,4 @@
-"""Quantities have a name and a unit, or an axis' own name."""
+"""Names of quantities with their units."""
 
 from study.report.plots.quantities import QUANTITIES, quantity_of
 
