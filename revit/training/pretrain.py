@@ -24,30 +24,22 @@ from revit.models.weights import PACKAGED
 from revit.training.fine_tune import FineTuneResult, TrialData, fine_tune
 from revit.training.train_state import Row, TrainState
 
-PRETRAINING: dict[str, FineTuneConfig] = {
-    "vit_nano": FineTuneConfig(
+
+def _nano_config(model: str, epochs: int) -> FineTuneConfig:
+    return FineTuneConfig(
         dataset="fashion_mnist",
         resolution=28,
         val_fraction=0.02,
         crop_scale=(0.6, 1.0),
-        model=ModelConfig(name="vit_nano", pretrained=False, head_init="trunc_normal"),
+        model=ModelConfig(name=model, pretrained=False, head_init="trunc_normal"),
         optimizer=OptimizerConfig(name="adamw", lr=2e-3, weight_decay=0.05),
         schedule=ScheduleConfig(name="cosine", warmup_steps=500),
-        epochs=30,
-        num_evals=30,
-    ),
-    "bit_nano": FineTuneConfig(
-        dataset="fashion_mnist",
-        resolution=28,
-        val_fraction=0.02,
-        crop_scale=(0.6, 1.0),
-        model=ModelConfig(name="bit_nano", pretrained=False, head_init="trunc_normal"),
-        optimizer=OptimizerConfig(name="adamw", lr=2e-3, weight_decay=0.05),
-        schedule=ScheduleConfig(name="cosine", warmup_steps=500),
-        epochs=20,
-        num_evals=20,
-    ),
-}
+        epochs=epochs,
+        num_evals=epochs,
+    )
+
+
+PRETRAINING = {"vit_nano": _nano_config("vit_nano", epochs=30), "bit_nano": _nano_config("bit_nano", epochs=20)}
 
 
 def pretrain(config: FineTuneConfig, *, data_dir: Path, cache_dir: Path, checkpoint: Path) -> FineTuneResult:
@@ -97,8 +89,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--cache-dir", type=Path, default=Path("data/cache"), help="for decoded images and checkpoint")
     options = parser.parse_args(arguments)
     config = PRETRAINING[options.model]
-    recipe = hashlib.sha256(repr(config).encode()).hexdigest()[:8]  # another config starts again
-    checkpoint = options.cache_dir / "pretrain" / f"{options.model}-{recipe}.pt"
+    digest = hashlib.sha256(repr(config).encode()).hexdigest()[:8]  # another config starts again
+    checkpoint = options.cache_dir / "pretrain" / f"{options.model}-{digest}.pt"
     try:
         result = pretrain(config, data_dir=options.data_dir, cache_dir=options.cache_dir, checkpoint=checkpoint)
     except InputError as error:

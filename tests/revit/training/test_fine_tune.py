@@ -143,7 +143,7 @@ def test_mixup_is_the_cross_entropy_of_mixed_images_with_mixed_labels(digits: Im
     model = build_model(config, 10, find_weights(config.model)).train()
     batch = train_batch(config, digits, TrialData.from_store(config, digits, None).splits.train, 0)
     assert batch.mixup is not None
-    assert 0.01 < batch.mixup.lam < 0.99, "otherwise this tests nothing"
+    assert 0.01 < batch.mixup.lam < 0.99, "the test needs such a case"
     images = (batch.images.float() / 127.5 - 1).expand(-1, 3, -1, -1)
     targets = nn.functional.one_hot(batch.labels, 10).float()
     lam, partner = batch.mixup.lam, batch.mixup.partner
@@ -218,7 +218,7 @@ def test_best_val_tests_the_best_weights(small: FineTuneConfig, digits: ImageSto
         config = small.with_values({**values, "selection": selection})
         result, seen = train(config)
         accuracy = [value for _, value in seen.curve("val_accuracy")]
-        assert accuracy[-1] < max(accuracy), "otherwise this tests nothing"
+        assert accuracy[-1] < max(accuracy), "the test needs such a case"
         splits = digits.split(config.val_fraction, config.data_fraction, config.subset_seed)
         batches = eval_batches(digits, splits.val, config.resolution, 64)
         tested = evaluate(result.model, batches, splits.val, NORMALIZATIONS["inception"], CPU)
