@@ -173,7 +173,7 @@ def _compare(peace: Path, war: Path, report: Report) -> None:
         curves = [expected.curve(one.run_id, name) != found.curve(other.run_id, name) for name in CURVES]
         ends = [one.metrics.get(name) != other.metrics.get(name) for name in ENDS]
         twice = [len(found.curve(other.run_id, name)) > 1 for name in ENDS]
-        files = [expected.artifact(one.run_id, ""), found.artifact(other.run_id, "")]
+        files = [expected.artifacts.path(one.run_id, ""), found.artifacts.path(other.run_id, "")]
         report.differing += any((*curves, *ends, *twice, not _same_files(*files)))
 
 

@@ -74,7 +74,7 @@ def _finish(folders: Folders) -> None:
     ledger = Ledger(folders.store)
     space = search_spaces.load(STUDY)
     trials = make_plan(space, space.seeds, folders, {}).to_run
-    launch = ledger.open_launch(STUDY, {})
+    launch = ledger.launches.open(STUDY, {})
     locks = Locks(folders.store / LOCKS)
     recorder = Recorder(ledger, launch=launch, study=space.tags, trials=trials, locks=locks, log=print)
     artifacts = folders.data / ARTIFACTS

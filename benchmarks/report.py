@@ -69,7 +69,7 @@ def write_study(space: SearchSpace, seeds: tuple[int, ...], folders: Folders) ->
     """Write a finished study with made-up results to an empty store, as a launch would."""
     ledger = Ledger(folders.store)
     plan = make_plan(space, seeds, folders, {})
-    launch = ledger.open_launch(space.name, {})
+    launch = ledger.launches.open(space.name, {})
     locks = Locks(folders.store / LOCKS)
     recorder = Recorder(ledger, launch=launch, study=space.tags, trials=plan.to_run, locks=locks, log=print)
     with tempfile.TemporaryDirectory() as scratch:

@@ -8,7 +8,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from study.ledger.ledger import tracking_uri
+from study.ledger.database import tracking_uri
 
 ROOT = Path(__file__).parent.parent
 

@@ -137,7 +137,7 @@ def test_what_the_page_on_mlflow_filters_and_groups_by_is_in_a_store(
 
 
 def _write_study(store: Ledger, plan: Any, rows: list[dict[str, float]]) -> None:
-    launch = store.open_launch(plan.space.name, plan.space.tags)
+    launch = store.launches.open(plan.space.name, plan.space.tags)
     locks = Locks(store.root / "locks")
     recorder = Recorder(store, launch=launch, study=plan.space.tags, trials=plan.to_run, locks=locks, log=print)
     files = store.root / "files"

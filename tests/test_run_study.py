@@ -16,7 +16,8 @@ import pytest
 from mlflow import MlflowClient
 
 from revit.training.fine_tune import evenly_spaced_steps
-from study.ledger.ledger import Ledger, tracking_uri
+from study.ledger.database import tracking_uri
+from study.ledger.ledger import Ledger
 from study.ledger.states import TrialState
 from tests.command_line import ROOT, all_runs, call, command_of, where
 

@@ -115,6 +115,6 @@ def main() -> None:
 def _is_transient(error: Exception) -> bool:
     if "study.ledger.ledger" not in sys.modules:
         return False
-    from study.ledger.ledger import is_transient
+    from study.ledger.transient import is_transient
 
     return is_transient(error)

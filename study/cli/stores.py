@@ -103,7 +103,8 @@ def ui(
 
     It is at http://127.0.0.1:PORT. For a server, only its address is printed.
     """
-    from study.ledger.ledger import Ledger, ui_command
+    from study.ledger.database import ui_command
+    from study.ledger.ledger import Ledger
 
     if api.is_server(store):
         out.print(f"{store.rstrip('/')}{Ledger(expand_path(Path(api.DEFAULT_STORE)), store).ui_path()}", soft_wrap=True)

@@ -266,7 +266,7 @@ def _echo_failures(planned: "Plan", ledger: "Ledger", result: RunResult) -> None
         trial, state = trials[identity], result.states[identity]
         echo(f"{state}: {trial_label(trial)}: {message}")
         if state == TrialState.FAILED and trial.record is not None and trial.record.failure:
-            echo(f"  {trial.missing}; {ledger.address(trial.record.run_id, TRACEBACK)}")
+            echo(f"  {trial.missing}; {ledger.artifacts.address(trial.record.run_id, TRACEBACK)}")
     if result.stopped:
         echo(result.stopped)
 

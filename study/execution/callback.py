@@ -88,7 +88,7 @@ class TuneCallback(Stateless, tune.Callback):
         Raises:
             RayLostError: it is no more.
         """
-        if self._locks.lost:
+        if self._locks.is_fenced:
             self.stop(f"the study was stopped: {LocksLostError()}")
         if fault := self._recorder.fault or self._searcher.fault:
             self.stop(f"the study was stopped: {fault}")

@@ -246,7 +246,7 @@ class Recorder:
         state = TrialState.INTERRUPTED if interrupted else TrialState.FINISHED if done else TrialState.FAILED
         if not interrupted:
             merge_duplicates(self._ledger, self._locks)
-        self._end(self._launch, partial(self._ledger.close_launch, self._launch, state, counts))
+        self._end(self._launch, partial(self._ledger.launches.close, self._launch, state, counts))
 
     def _end(self, run_id: str, end: Callable[[], None]) -> None:
         """End a run, also where the experiment was deleted and nothing can be written with that.
@@ -257,7 +257,7 @@ class Recorder:
         try:
             end()
         except InputError:
-            self._ledger.end_deleted(run_id)
+            self._ledger.runs.end_deleted(run_id)
             raise
 
 

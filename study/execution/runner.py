@@ -125,7 +125,7 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, request: ResourceRequ
             _run_to_the_end(searcher, callback, stopper, folder, request.address)
     finally:
         searcher.close()
-        recorder.close(interrupted=stopper.interrupted or locks.lost, complete=not searcher.num_left)
+        recorder.close(interrupted=stopper.interrupted or locks.is_fenced, complete=not searcher.num_left)
         locks.release_all()
         shutil.rmtree(folder, ignore_errors=True)
     return RunResult(
@@ -147,7 +147,7 @@ def begin_launch(
     folder = ledger.root / LOCKS
     locks = ServerLocks(folder, ledger) if ledger.server else Locks(folder)
     lock = locks.acquire_new()
-    launch = ledger.retry(lambda: ledger.open_launch(study, tags, lock), log=log)
+    launch = ledger.retry(lambda: ledger.launches.open(study, tags, lock), log=log)
     locks.begin(launch)
     return launch, lock, locks
 

@@ -17,9 +17,10 @@ from rich.console import Console
 from revit.errors import first_line
 from study.execution.resources import ResourceGrant
 from study.execution.trial_task import TrialTask
-from study.ledger.ledger import Ledger, is_transient
+from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.records import TrialRecord
+from study.ledger.transient import is_transient
 from study.plan import Trial
 from study.system.signals import handled
 

@@ -47,18 +47,18 @@ def clean_up(ledger: Ledger, locks: Locks) -> list[Orphan]:
 
 def merge_duplicates(ledger: Ledger, locks: Locks) -> list[str]:
     """Merge the runs of each trial and launch that has several, and that nobody runs; returns their names."""
-    free = [name for name in ledger.duplicates() if locks.acquire_if_free(name)]
+    free = [name for name in ledger.runs.duplicates() if locks.acquire_if_free(name)]
     for name in free:
-        ledger.merge_duplicates(name)
+        ledger.runs.merge_duplicates(name)
         locks.release(name)
     return free
 
 
 def merge_idle_duplicates(ledger: Ledger) -> list[str]:
     """Do the same on a server, without a launch: what no launch there has claimed; returns their names."""
-    free = [name for name in ledger.duplicates() if not ledger.lock_holders(name)]
+    free = [name for name in ledger.runs.duplicates() if not ledger.launches.lock_holders(name)]
     for name in free:
-        ledger.merge_duplicates(name)
+        ledger.runs.merge_duplicates(name)
     return free
 
 
@@ -68,7 +68,7 @@ def clean_up_idle(ledger: Ledger) -> None:
     if not ledger.server:
         clean_up(ledger, locks)
         return
-    for launch in ledger.running().values():
+    for launch in ledger.launches.running().values():
         end_if_dead_here(launch, locks, ledger)
     merge_idle_duplicates(ledger)
 

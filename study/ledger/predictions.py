@@ -13,7 +13,7 @@ def read_correct(ledger: Ledger, run_id: str) -> npt.NDArray[np.bool_]:
 
     Reads by pyarrow: pandas takes seven times as long for a file of this size, and there is one per trial.
     """
-    with pq.ParquetFile(ledger.artifact(run_id, PREDICTIONS)) as file:
+    with pq.ParquetFile(ledger.artifacts.path(run_id, PREDICTIONS)) as file:
         columns = file.read(columns=["index", "label", "prediction"], use_threads=False)
     index, label, prediction = (column.to_numpy() for column in columns.itercolumns())
     is_correct: npt.NDArray[np.bool_] = (label == prediction)[np.argsort(index)]

@@ -101,14 +101,14 @@ class RunningLaunch(NamedTuple):
 
     Attributes:
         lock: name of the lock that it holds on its own machine.
-        beat: its last heartbeat, empty before the first.
-        claims: names of the leases that it has on a server.
+        heartbeat: its last heartbeat, empty before the first.
+        held_locks: names of the locks that it holds on a server.
     """
 
     run_id: str
     lock: str
-    beat: str
-    claims: frozenset[str]
+    heartbeat: str
+    held_locks: frozenset[str]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,8 @@
-"""Who trains what: of all launches that share a tracking server, on whatever machines, one at a time.
+"""Locks among the launches that share a tracking server, on any machines.
 
-A lease is a tag, `claim.NAME`, on the run of the launch that has it. Whoever wants one writes its own tag first and
-then looks for others': of two that do so at once, at least one sees the other and lets go, as the server does one thing
-after the other. A launch tells every few seconds that it lives; one that stays silent is given up, and learns it when
-it comes back.
+A lock is a tag, `held_lock.NAME`, on the run of the launch that holds it. A launch writes its tag first, then looks for
+others: the server executes requests one after the other, so of two launches at least one sees the other and lets go.
+Each launch sends heartbeats. A launch without one for GRACE_PERIOD_S is evicted, and learns it at its next heartbeat.
 """
 
 import threading
@@ -16,147 +15,147 @@ from study.ledger.locks import Locks, LocksLostError
 from study.ledger.records import RunningLaunch
 
 HEARTBEAT_INTERVAL_S = 5.0
-"""How often a launch tells that it lives, and looks whether others do."""
+"""Seconds between heartbeats; each also reads those of other launches."""
 GRACE_PERIOD_S = 60.0
-"""After how long without a word another launch counts as dead."""
-ABSENT_S = 3 * HEARTBEAT_INTERVAL_S
-"""A launch that was away for longer may have missed others' words, and they its own."""
+"""Seconds without a new heartbeat after which another launch counts as dead."""
+MAX_HEARTBEAT_GAP_S = 3 * HEARTBEAT_INTERVAL_S
+"""Gap between our own heartbeats after which we may have missed others', and others ours."""
 
 
-class _Heard(NamedTuple):
-    """What a launch last told, and since when it tells nothing else."""
+class _LastHeartbeat(NamedTuple):
+    """Last heartbeat of another launch, and since when (monotonic seconds) it has not changed."""
 
-    beat: str
-    since: float
+    heartbeat: str
+    since_s: float
 
 
 class ServerLocks(Locks):
-    """Leases on a server; each is one of this machine's folder as well, by which its dead are known at once.
+    """Locks on a server. Each is also a file lock, by which dead processes of this machine are noticed at once.
 
     Args:
-        folder: of this machine's lock files.
+        folder: folder of this machine's lock files.
     """
 
     def __init__(self, folder: Path, ledger: Ledger) -> None:
         super().__init__(folder)
         self._ledger = ledger
-        self._num_beats = 0
-        self._heard: dict[str, _Heard] = {}
-        self._looking = threading.Lock()
+        self._num_heartbeats = 0
+        self._last_heartbeats: dict[str, _LastHeartbeat] = {}
+        self._heartbeat_lock = threading.Lock()
         self._closed = threading.Event()
 
     def acquire_new(self) -> str:
-        """Take a new lease on this machine, for a launch whose run is not created yet, and return its name."""
+        """Acquire a new lock on this machine for a launch whose run is not created yet, and return its name."""
         name = super().acquire_new()
-        return name if Locks.acquire(self, _lock_of(name)) else self.acquire_new()
+        return name if Locks.acquire(self, _machine_lock(name)) else self.acquire_new()
 
     def begin(self, launch: str) -> None:
-        """Begin to tell that a launch lives, and to take leases for it.
+        """Start the heartbeats of a launch.
 
         Args:
             launch: id of its run.
         """
         self._launch = launch
-        self._last_look = time.monotonic()
-        self._heart = threading.Thread(target=self._beat_on, name="heart", daemon=True)
-        self._heart.start()
+        self._last_heartbeat_s = time.monotonic()
+        self._heartbeat_thread = threading.Thread(target=self._send_heartbeats, name="heartbeat", daemon=True)
+        self._heartbeat_thread.start()
 
     def acquire(self, name: str) -> bool:
-        """Whether the lease is this launch's now; False where another has it.
+        """Acquire a lock without waiting, and return whether this launch holds it.
 
         Raises:
-            MlflowException: the server does not answer; the lease is then not ours.
+            MlflowException: the server does not answer; the lock is not held.
         """
         if name in self._held:
             return True
         if not super().acquire(name):
             return False
-        claimed = False
+        is_locked = False
         try:
-            claimed = self._claim(name)
+            is_locked = self._lock_on_server(name)
         finally:
-            if not claimed:
+            if not is_locked:
                 super().release(name)
-        return claimed
+        return is_locked
 
-    def _claim(self, name: str) -> bool:
-        if self._others(name):
+    def _lock_on_server(self, name: str) -> bool:
+        if self._other_holders(name):
             return False
-        self._ledger.claim(self._launch, name)
-        if self._others(name):
-            self._ledger.unlock(self._launch, name)
+        self._ledger.launches.lock(self._launch, name)
+        if self._other_holders(name):
+            self._ledger.launches.unlock(self._launch, name)
             return False
         return True
 
-    def _others(self, name: str) -> list[RunningLaunch]:
-        """The other launches that claim a name, unless they died on this very machine: those are ended."""
-        others = [each for each in self._ledger.lock_holders(name) if each.run_id != self._launch]
+    def _other_holders(self, name: str) -> list[RunningLaunch]:
+        """Return the other launches that hold a lock, and end those among them that died on this machine."""
+        others = [each for each in self._ledger.launches.lock_holders(name) if each.run_id != self._launch]
         return [each for each in others if not end_if_dead_here(each, self, self._ledger)]
 
     def release(self, name: str) -> None:
-        """Give a lease back, where it is held.
+        """Release a lock if it is held.
 
         Raises:
-            MlflowException: the server does not answer; the lease is then still ours.
+            MlflowException: the server does not answer; the lock is still held.
         """
         if name in self._held:
-            self._ledger.unlock(self._launch, name)
+            self._ledger.launches.unlock(self._launch, name)
         super().release(name)
 
     def release_all(self) -> None:
-        """Give every lease back: those on the server go with the launch, which has ended."""
+        """Release all locks on this machine. Those on the server end with the launch, which has ended."""
         self._closed.set()
-        self._heart.join()
+        self._heartbeat_thread.join()
         for name in list(self._held):
             super().release(name)
 
     def confirm(self) -> None:
-        """Make sure that the leases are still ours, where we may have been silent for too long.
+        """Make sure that this launch still holds its locks, if its last heartbeat is long ago.
 
         Raises:
-            LostError: they are not.
+            LocksLostError: it was evicted.
             MlflowException: the server does not answer.
         """
-        if self.lost or time.monotonic() - self._last_look > ABSENT_S:
-            self._look()
-        if self.lost:
+        if self.is_fenced or time.monotonic() - self._last_heartbeat_s > MAX_HEARTBEAT_GAP_S:
+            self._heartbeat()
+        if self.is_fenced:
             raise LocksLostError
 
-    def _beat_on(self) -> None:
+    def _send_heartbeats(self) -> None:
         while not self._closed.wait(HEARTBEAT_INTERVAL_S):
             try:
-                self._look()
-            except Exception:  # the server is away: the next look tells, and so does who writes to it
+                self._heartbeat()
+            except Exception:  # the server is unavailable: `confirm` raises it to whoever writes
                 continue
 
-    def _look(self) -> None:
-        """Tell that we live; hear of the others, and give up who has been silent all the while that we listened."""
-        with self._looking:  # the heart and who writes may come at once
-            self._num_beats += 1
-            self.lost |= not self._ledger.beat(self._launch, self._num_beats)
-            running = self._ledger.running()
-            now = time.monotonic()
-            if now - self._last_look > ABSENT_S:
-                self._heard.clear()
-            self._last_look = now
-            for launch, its in running.items():
-                heard = self._heard.get(launch)
-                if heard is None or heard.beat != its.beat:
-                    self._heard[launch] = _Heard(its.beat, now)
-                elif launch != self._launch and now - heard.since > GRACE_PERIOD_S:
-                    self._ledger.evict(launch)
+    def _heartbeat(self) -> None:
+        """Send a heartbeat, read those of other launches, and evict launches that sent none for GRACE_PERIOD_S."""
+        with self._heartbeat_lock:  # the heartbeat thread and a writing thread may come at once
+            self._num_heartbeats += 1
+            self.is_fenced |= not self._ledger.launches.heartbeat(self._launch, self._num_heartbeats)
+            running = self._ledger.launches.running()
+            now_s = time.monotonic()
+            if now_s - self._last_heartbeat_s > MAX_HEARTBEAT_GAP_S:
+                self._last_heartbeats.clear()
+            self._last_heartbeat_s = now_s
+            for run_id, launch in running.items():
+                last = self._last_heartbeats.get(run_id)
+                if last is None or last.heartbeat != launch.heartbeat:
+                    self._last_heartbeats[run_id] = _LastHeartbeat(launch.heartbeat, now_s)
+                elif run_id != self._launch and now_s - last.since_s > GRACE_PERIOD_S:
+                    self._ledger.launches.evict(run_id)
 
 
 def end_if_dead_here(launch: RunningLaunch, locks: Locks, ledger: Ledger) -> bool:
-    """Whether a launch was one of this machine's folder, and is dead; then it is ended."""
-    lock = _lock_of(launch.lock)
+    """End a launch whose process died on this machine, and return whether it did."""
+    lock = _machine_lock(launch.lock)
     if not locks.acquire_stale(lock):
         return False
-    ledger.evict(launch.run_id)
+    ledger.launches.evict(launch.run_id)
     Locks.release(locks, lock)
     return True
 
 
-def _lock_of(name: str) -> str:
-    """Name of the lock that a launch holds on its own machine alone, beside its lease of this name."""
+def _machine_lock(name: str) -> str:
+    """Return the name of the lock that a launch holds on its own machine alone, beside its lock of this name."""
     return f"launch-{name}"

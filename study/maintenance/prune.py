@@ -109,7 +109,7 @@ def remove(found: Sequence[Prunable], ledger: Ledger, locks: Locks) -> None:
     for each in found:
         if locks.acquire(each.owner):
             if each.deleted_run:
-                ledger.purge(each.deleted_run)
+                ledger.runs.purge(each.deleted_run)
             if each.path.is_dir():
                 shutil.rmtree(each.path)
             else:

@@ -33,7 +33,7 @@ def draw_answers(study: FinishedStudy) -> list[go.Figure]:
         return []
     figures = []
     for cell, trial in first.items():
-        answers = pd.read_parquet(study.ledger.artifact(run_id(trial), PREDICTIONS))
+        answers = pd.read_parquet(study.ledger.artifacts.path(run_id(trial), PREDICTIONS))
         true, predicted = answers["label"].to_numpy(), answers["prediction"].to_numpy()
         classes = _class_names(trial, study.ledger)
         counts = np.zeros((len(classes), len(classes)), np.int64)
@@ -107,13 +107,13 @@ def _load_tested_model(trial: Trial, ledger: Ledger) -> Any:
     from revit.models.build import build_model
 
     model = build_model(trial.candidate.config, len(_class_names(trial, ledger)), None)
-    model.load_state_dict(load_file(ledger.artifact(run_id(trial), MODEL)))
+    model.load_state_dict(load_file(ledger.artifacts.path(run_id(trial), MODEL)))
     return model.eval()
 
 
 def _class_names(trial: Trial, ledger: Ledger) -> list[str]:
     """Return the classes that the trial recorded: its images may not be on this machine."""
-    built = json.loads(ledger.artifact(run_id(trial), BUILT).read_text())
+    built = json.loads(ledger.artifacts.path(run_id(trial), BUILT).read_text())
     names: list[str] = built["data"]["class_names"]
     return names
 

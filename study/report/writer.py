@@ -68,8 +68,8 @@ def write_report(
     write_csv(cell_table(plan), folder / "cells.csv")
     trial_table(plan).to_parquet(folder / TRIALS, index=False)
     paths = [folder / name for name in (*texts, "cells.csv", TRIALS)]
-    ledger.attach(plan.space.tags, paths, REPORT_FOLDER)
-    ledger.attach(plan.space.tags, _write_figures(figures, folder / "figures"), f"{REPORT_FOLDER}/figures")
+    ledger.launches.attach(plan.space.tags, paths, REPORT_FOLDER)
+    ledger.launches.attach(plan.space.tags, _write_figures(figures, folder / "figures"), f"{REPORT_FOLDER}/figures")
     return [*paths, folder / "figures"]
 
 

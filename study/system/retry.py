@@ -1,4 +1,4 @@
-"""Waiting for what passes: a disk that is full, read-only or away."""
+"""Retries with exponential backoff."""
 
 import errno
 import textwrap
@@ -14,46 +14,46 @@ TRANSIENT_ERRNOS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE}
     | {errno.ECONNREFUSED, errno.ECONNRESET, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH}
 )
-"""Of an OSError, those that somebody may mend while a study waits."""
+"""Numbers of an OSError that somebody may fix while a study waits."""
 NO_SPACE = "No space left on device"
-"""What a library says that hides the error's number."""
+"""Message of libraries that hide the error's number."""
 
 MIN_WAIT_S, MAX_WAIT_S = 1.0, 60.0
-"""Between one try and the next; twice as long each time."""
+"""Seconds before the first retry, and at most; doubled after each."""
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether it is worth trying again what raised this error, or hid the one behind it."""
+    """Return whether a call that raised this error may succeed later. Looks at the causes of the error, too."""
     if (isinstance(error, OSError) and error.errno in TRANSIENT_ERRNOS) or NO_SPACE in str(error):
         return True
-    behind = error.__cause__ or error.__context__
-    return behind is not None and is_transient(behind)
+    cause = error.__cause__ or error.__context__
+    return cause is not None and is_transient(cause)
 
 
 def retry_transient(
-    write: Callable[[], T],
+    call: Callable[[], T],
     *,
-    passing: Callable[[BaseException], bool] = is_transient,
+    is_transient: Callable[[BaseException], bool] = is_transient,
     should_stop: Callable[[], bool] = lambda: False,
     log: Callable[[str], None] = lambda line: None,
 ) -> T:
-    """Write; where that fails of something that may pass, again and again until it succeeds; returns its result.
+    """Return what a call returns, retried after transient errors.
 
     Args:
-        write: may be called several times.
-        passing: of an error, whether it may pass.
-        hurry: asked every second: whether to give up.
-        tell: called with a line when waiting begins and when it is over.
+        call: may be called several times.
+        is_transient: returns whether a call that raised an error may succeed later.
+        should_stop: polled every second; True raises the error at once.
+        log: called with a line when waiting begins and when it ends.
 
     Raises:
-        Exception: what `write` raised, where that does not pass, or there is a hurry.
+        Exception: raised by `call`: not transient, or `should_stop`.
     """
     wait_s = MIN_WAIT_S
     while True:
         try:
-            written = write()
+            result = call()
         except Exception as error:
-            if should_stop() or not passing(error):
+            if should_stop() or not is_transient(error):
                 raise
             if wait_s == MIN_WAIT_S:
                 reason = textwrap.shorten(first_line(error), MAX_MESSAGE_CHARS, placeholder=" ...")  # it may be a page
@@ -61,8 +61,8 @@ def retry_transient(
         else:
             if wait_s > MIN_WAIT_S:
                 log("can be written again; nothing is lost")
-            return written
-        until = time.monotonic() + wait_s
-        while time.monotonic() < until and not should_stop():
+            return result
+        end_s = time.monotonic() + wait_s
+        while time.monotonic() < end_s and not should_stop():
             time.sleep(min(1.0, wait_s))
         wait_s = min(2 * wait_s, MAX_WAIT_S)

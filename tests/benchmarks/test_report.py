@@ -49,7 +49,7 @@ def report(folders: Folders, seeds: tuple[int, ...], to: Path) -> tuple[Counter[
     ledger = Ledger(folders.store)
     records = ledger.trials()
     plan = make_plan(SPACE, seeds, folders, records)
-    client = ledger._client = CountingClient(ledger._client)
+    client = ledger.runs.client = CountingClient(ledger.runs.client)
     judged = claim_verdicts(plan, records, partial(read_correct, ledger))
     write_report(plan, ledger, to, "", judged)
     return client.calls, sum(path.stat().st_size for path in to.rglob("*") if path.is_file())

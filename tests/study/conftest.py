@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from study.ledger.ledger import Ledger, tracking_uri
+from study.ledger.database import tracking_uri
+from study.ledger.ledger import Ledger
 from study.ledger.server_locks import ServerLocks
 from study.ledger.states import TrialState
 from tests.study.servers import Server
@@ -60,5 +61,5 @@ def launched() -> Iterator[Callable[[Ledger], ServerLocks]]:
 
     yield begin
     for ledger, launch, locks in begun:
-        ledger.close_launch(launch, TrialState.FINISHED, {})
+        ledger.launches.close(launch, TrialState.FINISHED, {})
         locks.release_all()

@@ -49,8 +49,8 @@ def proxied(server: Server) -> Iterator[Callable[..., Proxy]]:
 
 def runs_of(ledger: Ledger, study: str) -> list[Run]:
     """Every run of a study and its launches that is not deleted."""
-    trials = ledger._search(f"tags.`study.{study}` = 'yes'")
-    return [*trials, *ledger._search(f"tags.kind = 'launch' and tags.study = '{study}'")]
+    trials = ledger.runs.search(f"tags.`study.{study}` = 'yes'")
+    return [*trials, *ledger.runs.search(f"tags.kind = 'launch' and tags.study = '{study}'")]
 
 
 @pytest.mark.parametrize("fault", ["lose", "twice"])
@@ -67,13 +67,15 @@ def test_an_answer_that_is_lost_or_a_request_sent_twice_makes_no_second_run(
             lambda name=name, tags=tags: ledger.open_trial(name, launch=launch, name=name, tags=tags), log=print
         )
         ledger.close_trial(record.run_id, TrialState.FINISHED)
-    ledger.close_launch(launch, TrialState.FINISHED, {})
+    ledger.launches.close(launch, TrialState.FINISHED, {})
     locks.release_all()
     assert proxy.done[fault] >= 4
     runs = runs_of(ledger, study)
     assert sorted(run.data.tags.get("identity", "launch") for run in runs) == sorted([*names, "launch"])
     assert {run.info.status for run in runs} == {"FINISHED"}
-    deleted = ledger._client.search_runs([ledger._experiment], f"tags.`study.{study}` = 'yes'", run_view_type=2)
+    deleted = ledger.runs.client.search_runs(
+        [ledger.runs.experiment_id], f"tags.`study.{study}` = 'yes'", run_view_type=2
+    )
     assert "RUNNING" not in {run.info.status for run in deleted}, "nor does whoever restores one find it so"
 
 
@@ -83,13 +85,15 @@ def test_runs_that_a_late_request_made_are_merged(
 ) -> None:
     """A request that comes through after it was given up, and its trial is over."""
     ledger = Ledger(tmp_path, server.address)
-    launch = ledger.open_launch("late", {})
+    launch = ledger.launches.open("late", {})
     done, late = (
-        ledger._client.create_run(ledger._experiment, tags={"identity": how, "kind": "trial", f"study.{study}": "yes"})
+        ledger.runs.client.create_run(
+            ledger.runs.experiment_id, tags={"identity": how, "kind": "trial", f"study.{study}": "yes"}
+        )
         for study in ("one", "another")
     )
     ledger.close_trial(done.info.run_id, TrialState.FINISHED)
-    ledger.close_launch(launch, TrialState.FINISHED, {})
+    ledger.launches.close(launch, TrialState.FINISHED, {})
     assert ledger.trials()[how].run_id == ledger.find(how).run_id == done.info.run_id
     if how == "launch":
         clean_up(ledger, launched(ledger))
@@ -99,21 +103,21 @@ def test_runs_that_a_late_request_made_are_merged(
         assert how in " ".join(each.text for each in check_server(folders, fix=True) if each.level == "fixed")
     else:
         clean_up_idle(ledger)
-    [run] = ledger._runs_of("identity", how)
+    [run] = ledger.runs.with_tag("identity", how)
     assert run.info.run_id == done.info.run_id
     assert ledger.find(how).studies == {"one", "another"}
-    assert ledger._client.get_run(late.info.run_id).info.status == "KILLED"
+    assert ledger.runs.client.get_run(late.info.run_id).info.status == "KILLED"
 
 
 def test_a_lease_that_a_proxy_gives_back_twice_is_given_back(proxied: Callable[..., Proxy], tmp_path: Path) -> None:
     proxy = proxied(runs_delete_tag=repeat("twice"))
     ledger = Ledger(tmp_path, proxy.address)
-    launch = ledger.open_launch("twice", {})
-    ledger.claim(launch, "trial")
-    ledger.unlock(launch, "trial")
+    launch = ledger.launches.open("twice", {})
+    ledger.launches.lock(launch, "trial")
+    ledger.launches.unlock(launch, "trial")
     assert proxy.done["twice"] == 1
-    assert ledger.lock_holders("trial") == []
-    ledger.close_launch(launch, TrialState.FINISHED, {})
+    assert ledger.launches.lock_holders("trial") == []
+    ledger.launches.close(launch, TrialState.FINISHED, {})
 
 
 @pytest.mark.parametrize("fault", ["refuse", "page"])
@@ -122,14 +126,14 @@ def test_a_file_that_a_proxy_took_in_the_server_s_place_is_sent_again(
 ) -> None:
     proxy = proxied(**{"note.txt": iter([fault])})
     ledger = Ledger(tmp_path / "here", proxy.address)
-    launch = ledger.open_launch("files", {})
+    launch = ledger.launches.open("files", {})
     run_id = ledger.open_trial(f"filed {fault}", launch=launch, name="filed", tags={}).run_id
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "note.txt").write_text("kept")
     told: list[str] = []
     ledger.retry(lambda: ledger.close_trial(run_id, TrialState.FINISHED, artifacts=tmp_path / "files"), log=told.append)
-    ledger.close_launch(launch, TrialState.FINISHED, {})
-    assert ledger.artifact(run_id, "note.txt").read_text() == "kept"
+    ledger.launches.close(launch, TrialState.FINISHED, {})
+    assert ledger.artifacts.path(run_id, "note.txt").read_text() == "kept"
     assert len(told) == 2
 
 
@@ -187,4 +191,4 @@ def test_a_study_behind_such_a_proxy_ends_well_with_one_run_of_each_trial(
     assert {run.data.metrics["num_steps_done"] for run in runs if run.data.tags["kind"] == "trial"} == {12}
     for run in runs:
         if run.data.tags["kind"] == "trial":
-            assert ledger.artifact(run.info.run_id, "predictions.parquet").read_bytes().startswith(b"PAR1")
+            assert ledger.artifacts.path(run.info.run_id, "predictions.parquet").read_bytes().startswith(b"PAR1")

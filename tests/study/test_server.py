@@ -22,11 +22,12 @@ from search_spaces.framework.space import SearchSpace
 from study.execution.resources import ResourceRequest
 from study.execution.runner import run_plan
 from study.ledger import server_locks
-from study.ledger.ledger import Ledger, is_transient
+from study.ledger.ledger import Ledger
 from study.ledger.locks import LocksLostError
 from study.ledger.orphans import clean_up_idle
 from study.ledger.server_locks import ServerLocks
 from study.ledger.states import TrialState
+from study.ledger.transient import is_transient
 from study.plan import Folders, make_plan
 from tests.study.servers import Server
 
@@ -71,7 +72,7 @@ def test_the_launch_of_another_machine_is_alive(
     locks = launched(ours)
     launched(theirs)
     ours.close_stale_runs(locks)
-    assert len(ours.running()) == 2, "neither its own launch nor the other is ended"
+    assert len(ours.launches.running()) == 2, "neither its own launch nor the other is ended"
 
 
 def test_of_many_that_want_a_lease_at_once_never_two_have_it(
@@ -137,7 +138,7 @@ def test_on_one_machine_the_lease_of_a_dead_launch_is_free_at_once(
         holder.kill()
     assert not taken
     assert ours.acquire("of-the-dead")
-    assert launch not in ledger.running()
+    assert launch not in ledger.launches.running()
 
 
 def test_a_launch_that_died_is_ended_even_where_nothing_is_left_to_train(server: Server, tmp_path: Path) -> None:
@@ -146,10 +147,10 @@ def test_a_launch_that_died_is_ended_even_where_nothing_is_left_to_train(server:
     with holder:
         clean_up_idle(ledger)
         clean_up_idle(Ledger(tmp_path / "elsewhere", server.address))
-        assert launch in ledger.running()
+        assert launch in ledger.launches.running()
         holder.kill()
     clean_up_idle(ledger)
-    assert launch not in ledger.running()
+    assert launch not in ledger.launches.running()
 
 
 def test_a_launch_of_another_machine_that_falls_silent_is_given_up_and_learns_it_when_it_comes_back(
@@ -165,16 +166,16 @@ def test_a_launch_of_another_machine_that_falls_silent_is_given_up_and_learns_it
     assert silent.acquire("trial")
     assert alive.acquire("other-trial")
     silent._closed.set()  # its heart stops, as that of a process that is
-    silent._heart.join()
+    silent._heartbeat_thread.join()
     ours = launched(here)
     assert not ours.acquire("trial")
     while not ours.acquire("trial"):
         time.sleep(0.1)
     assert not ours.acquire("other-trial"), "whoever beats is not given up"
-    monkeypatch.setattr(server_locks, "ABSENT_S", 0.0)
+    monkeypatch.setattr(server_locks, "MAX_HEARTBEAT_GAP_S", 0.0)
     with pytest.raises(LocksLostError):
         silent.confirm()
-    assert silent.lost
+    assert silent.is_fenced
     ours.confirm()
 
 
@@ -192,7 +193,7 @@ def test_after_an_outage_nobody_is_given_up_for_silence_that_nobody_could_break(
     ours._last_look -= 1000
     ours._heard = {launch: heard._replace(since=heard.since - 1000) for launch, heard in ours._heard.items()}
     ours._look()
-    assert len(ours._ledger.running()) == 2
+    assert len(ours._ledger.launches.running()) == 2
     theirs.confirm()
 
 
@@ -228,14 +229,14 @@ def test_a_study_goes_on_while_its_server_is_dead_and_what_it_measured_is_writte
     assert result.states == dict.fromkeys((trial.identity for trial in plan.trials), TrialState.FINISHED)
     assert "cannot be written for now" in told.getvalue()
     assert "nothing is lost" in told.getvalue()
-    runs = list(ledger._client.search_runs([ledger._experiment], "tags.`study.remote` = 'yes'"))
+    runs = list(ledger.runs.client.search_runs([ledger.runs.experiment_id], "tags.`study.remote` = 'yes'"))
     assert sorted(run.data.tags["identity"] for run in runs) == sorted(trial.identity for trial in plan.trials)
     assert {run.info.status for run in runs} == {"FINISHED"}
     for trial in plan.with_records(ledger.trials()).trials:
         outside, listener = train(trial.candidate.config)
         assert ledger.curve(trial.record.run_id, "train_loss") == listener.curve("train_loss")
         assert ledger.curve(trial.record.run_id, "test_accuracy") == [(400, outside.metrics["test_accuracy"])]
-        assert ledger.artifact(trial.record.run_id, "predictions.parquet").stat().st_size > 0
+        assert ledger.artifacts.path(trial.record.run_id, "predictions.parquet").stat().st_size > 0
     assert [list((ledger.root / name).iterdir()) for name in ("work", "tune", "locks")] == [[], [], []]
 
 
@@ -276,21 +277,21 @@ def test_two_machines_share_the_trials_of_a_study(server: Server, tmp_path: Path
     ledger = Ledger(tmp_path / "third", server.address)
     records = ledger.trials()
     assert {records[identity].state for identity in trained[0] + trained[1]} == {TrialState.FINISHED}
-    assert not ledger.running()
+    assert not ledger.launches.running()
 
 
 def test_artifacts_go_to_the_server_and_come_from_it_to_another_machine(server: Server, tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "here", server.address)
-    launch = ledger.open_launch("files", {})
+    launch = ledger.launches.open("files", {})
     known = ledger.open_trial("filed", launch=launch, name="filed", tags={})
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "note.txt").write_text("kept")
     ledger.close_trial(known.run_id, TrialState.FINISHED, artifacts=tmp_path / "files")
-    ledger.close_launch(launch, TrialState.FINISHED, {})
+    ledger.launches.close(launch, TrialState.FINISHED, {})
     elsewhere = Ledger(tmp_path / "there", server.address)
-    assert elsewhere.artifact(known.run_id, "note.txt").read_text() == "kept"
-    assert not elsewhere.artifact(known.run_id, "nothing.txt").exists()
-    assert elsewhere.address(known.run_id, "note.txt").startswith(f"{server.address}/#/experiments/")
+    assert elsewhere.artifacts.path(known.run_id, "note.txt").read_text() == "kept"
+    assert not elsewhere.artifacts.path(known.run_id, "nothing.txt").exists()
+    assert elsewhere.artifacts.address(known.run_id, "note.txt").startswith(f"{server.address}/#/experiments/")
 
 
 def test_a_server_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
@@ -298,14 +299,14 @@ def test_a_server_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
         deaf.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         folders = Folders(store=tmp_path / "here", data=tmp_path, cache=tmp_path, server=address)
-        with pytest.raises(InputError, match=f"{address} is no store that MLflow can open"):
+        with pytest.raises(InputError, match=f"{address} is not a store that MLflow can open"):
             Ledger(folders.store, folders.server)
 
 
 def test_what_a_server_refuses_does_not_pass_and_what_is_its_fault_does(server: Server, tmp_path: Path) -> None:
     ledger = Ledger(tmp_path, server.address)
     with pytest.raises(MlflowException) as refused:
-        ledger.tag("no run", {"any": "thing"})
+        ledger.runs.tag("no run", {"any": "thing"})
     assert not is_transient(refused.value)
     assert is_transient(
         MlflowException("API request to endpoint /x failed with error code 503 != 200. Response body: ''")

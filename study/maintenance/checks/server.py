@@ -24,9 +24,9 @@ def check_server(folders: Folders, *, fix: bool) -> Iterator[CheckResult]:
     theirs, ours = ledger.server_version(), version("mlflow")
     text = f"store: {folders.server} answers; it runs MLflow {theirs}, installed here is {ours}"
     yield CheckResult("ok" if theirs == ours else "warn", text)
-    running = ledger.running()
+    running = ledger.launches.running()
     yield CheckResult("ok", f"store: {len(running)} running launches: {', '.join(running) or '-'}")
-    duplicates = merge_idle_duplicates(ledger) if fix else ledger.duplicates()
+    duplicates = merge_idle_duplicates(ledger) if fix else ledger.runs.duplicates()
     if duplicates:
         text = f"store: {len(duplicates)} trials or launches have duplicate runs: {', '.join(duplicates)}"
         yield CheckResult("fixed" if fix else "fixable", text)

@@ -81,10 +81,10 @@ def _check_foreign_runs(store: OpenStore) -> Iterator[CheckResult]:
 
 
 def _check_location(store: OpenStore) -> Iterator[CheckResult]:
-    expected, stored = store.ledger.root / ARTIFACTS, store.ledger.artifacts
+    expected, stored = store.ledger.root / ARTIFACTS, store.ledger.artifacts.folder
     if stored != expected:
         if store.fix:
-            store.ledger.relocate()
+            store.ledger.artifacts.relocate()
         text = f"store: it was copied or moved: MLflow looks for its files in {stored}, not {expected}"
         yield CheckResult(store.fix_level, text)
 
@@ -99,7 +99,7 @@ def _check_stale_runs(store: OpenStore) -> Iterator[CheckResult]:
 
 
 def _check_duplicate_runs(store: OpenStore) -> Iterator[CheckResult]:
-    duplicates = [name for name in store.ledger.duplicates() if is_dead(name, store.locks)]
+    duplicates = [name for name in store.ledger.runs.duplicates() if is_dead(name, store.locks)]
     if store.fix:
         merge_duplicates(store.ledger, store.locks)
     if duplicates:
@@ -112,7 +112,7 @@ def _check_finished_trials(store: OpenStore) -> Iterator[CheckResult]:
 
     The fix deletes their runs as MLflow's UI does, so that the next `run` trains them again. They can be restored.
     """
-    if not store.ledger.artifacts.is_dir():
+    if not store.ledger.artifacts.folder.is_dir():
         return  # an empty store, or one whose disk is unavailable
     for trial in store.trials():
         fault = _fault_of_trial(trial) if trial.is_finished else ""
@@ -139,7 +139,7 @@ def _fault_of_trial(trial: RunInfo) -> str:
 def _soft_delete(trial: RunInfo, store: OpenStore) -> bool:
     if not store.locks.acquire(trial.owner):
         return False
-    store.ledger.delete(trial.run_id)
+    store.ledger.runs.delete(trial.run_id)
     store.locks.release(trial.owner)
     return True
 

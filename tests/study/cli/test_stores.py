@@ -72,8 +72,8 @@ def test_prune_removes_only_with_yes(tmp_path: Path) -> None:
     assert "no store yet" in call("prune", "--store", str(store)).stdout
     assert not store.exists()
     ledger = Ledger(store)
-    launch = ledger.open_launch("quickstart", {})
-    ledger.delete(launch)
+    launch = ledger.launches.open("quickstart", {})
+    ledger.runs.delete(launch)
     shown = call("prune", "all", "--store", str(store))
     assert shown.returncode == 0, shown.stderr
     assert "total" in shown.stdout
@@ -81,7 +81,7 @@ def test_prune_removes_only_with_yes(tmp_path: Path) -> None:
     shown = call("prune", "quickstart", "--store", str(store))
     assert "1 runs deleted in MLflow" in shown.stdout
     assert re.search(r"remove it with\n  .*run_study.py prune quickstart --store \S+ --yes", shown.stdout)
-    assert str(ledger.artifact(launch, "").parent) in shown.stdout, "each path is named"
+    assert str(ledger.artifacts.path(launch, "").parent) in shown.stdout, "each path is named"
     assert len(ledger.run_infos()) == 1
     unknown = call("prune", "--models", "quickstart", "--store", str(store))
     assert (unknown.returncode, "the store has trials of these studies: none" in unknown.stderr) == (2, True)
@@ -105,7 +105,7 @@ def test_a_ui_that_is_open_to_others_is_warned_about(
 
 def test_ui_serves_mlflow_on_this_machine(tmp_path: Path, free_port: int) -> None:
     ledger = Ledger(tmp_path / "mlruns")
-    ledger.close_launch(ledger.open_launch("example", {}), TrialState.FINISHED, {})
+    ledger.launches.close(ledger.launches.open("example", {}), TrialState.FINISHED, {})
     arguments = ["ui", "--store", str(tmp_path / "mlruns"), "--port", str(free_port)]
     process = subprocess.Popen(
         command_of(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True

@@ -45,7 +45,7 @@ def test_each_of_several_studies_starts_with_the_progress_of_all(
     def run_two_trials(plan: Plan, ledger: Ledger, *_: object, tags: dict[str, str]) -> RunResult:
         assert tags == launch_tags(tags["command"])
         assert tags["command"].endswith(f"run_study.py run all {' '.join(where)}")
-        launch = ledger.open_launch(plan.space.name, tags)
+        launch = ledger.launches.open(plan.space.name, tags)
         for trial in plan.to_run[:2]:
             record = ledger.open_trial(trial.identity, launch=launch, name="trial", tags={})
             ledger.close_trial(record.run_id, TrialState.FINISHED, update=TrialUpdate())

@@ -39,7 +39,7 @@ class Store:
         self.client = MlflowClient(self.ledger.uri)
         plan = make_plan(SPACE, SPACE.seeds, Folders(store=folder, data=folder, cache=cache_dir), {})
         self.trials: list[Trial] = list(plan.trials)
-        self.launch = self.ledger.open_launch("example", {})
+        self.launch = self.ledger.launches.open("example", {})
         self.told: list[str] = []
         self.recorder = Recorder(
             self.ledger,
@@ -125,13 +125,13 @@ def test_a_short_trial_is_written_at_once_and_whole(store: Store, monkeypatch: p
     """Each write of a database takes as long as some steps of a small model."""
     monkeypatch.setattr("study.execution.recorder.WRITE_EVERY_S", 1e9)
     written: list[str] = []
-    log_batch = store.ledger._client.log_batch
+    log_batch = store.ledger.runs.client.log_batch
 
     def noted(run_id: str, *things: object, **more: object) -> None:
         written.append(run_id)
         log_batch(run_id, *things, **more)
 
-    monkeypatch.setattr(store.ledger._client, "log_batch", noted)
+    monkeypatch.setattr(store.ledger.runs.client, "log_batch", noted)
     identity = store.trials[0].identity
     store.recorder.started(identity)
     store.recorder.tags(identity, {"device": "cpu"})
@@ -273,7 +273,7 @@ def test_what_comes_while_the_store_is_read_only_is_written_once_it_is_not(
     identity = store.trials[0].identity
     store.recorder.started(identity)
     store.recorder._thread.submit(lambda: None).result()
-    engine = store.ledger._client._tracking_client.store.engine
+    engine = store.ledger.runs.client._tracking_client.store.engine
     read_only = [True]
 
     @event.listens_for(engine, "checkout")
@@ -361,8 +361,8 @@ def test_a_run_that_is_deleted_for_good_in_mid_study_is_one_line(store: Store, w
     store.recorder.started(first)
     store.recorder._thread.submit(lambda: None).result()
     run_id = store.ledger.find(first).run_id if whose == "trial" else store.launch
-    store.ledger.delete(run_id)
-    store.ledger.purge(run_id)
+    store.ledger.runs.delete(run_id)
+    store.ledger.runs.purge(run_id)
     store.recorder.ended(
         first, TrialState.FINISHED, message="", artifacts=store.files, then=store.written_states.append
     )

@@ -121,11 +121,11 @@ def test_params_metrics_and_artifacts_of_every_trial_are_there(
         assert [m.step for m in studies.client.get_metric_history(run_id, "val_accuracy")] == [4, 8, 12]
         [test] = studies.client.get_metric_history(run_id, "test_accuracy")
         assert test.step == 12
-        recorded = json.loads(studies.ledger.artifact(run_id, "config.json").read_text())
+        recorded = json.loads(studies.ledger.artifacts.path(run_id, "config.json").read_text())
         assert from_dict(recorded) == config
-        built = json.loads(studies.ledger.artifact(run_id, "built.json").read_text())
+        built = json.loads(studies.ledger.artifacts.path(run_id, "built.json").read_text())
         assert built["optimizer"]["class"].lower() == config.optimizer.name
-        predictions = pd.read_parquet(studies.ledger.artifact(run_id, "predictions.parquet"))
+        predictions = pd.read_parquet(studies.ledger.artifacts.path(run_id, "predictions.parquet"))
         assert len(predictions) == 359
         assert (predictions["label"] == predictions["prediction"]).mean() == pytest.approx(test.value)
         names = {item.path for item in studies.client.list_artifacts(run_id)}
@@ -214,7 +214,7 @@ def test_a_trial_that_fails_is_recorded_with_its_traceback_and_runs_again(studie
     assert result.states == {gone.identity: TrialState.FAILED, plan.trials[1].identity: TrialState.FINISHED}
     assert "FileNotFoundError" in result.messages[gone.identity]
     record = studies.ledger.trials()[gone.identity]
-    assert "manifest.json" in studies.ledger.artifact(record.run_id, "traceback.txt").read_text()
+    assert "manifest.json" in studies.ledger.artifacts.path(record.run_id, "traceback.txt").read_text()
     assert studies.client.get_run(record.run_id).info.status == "FAILED"
     plan, result = studies.run(space)
     assert result.states == {gone.identity: TrialState.FINISHED}, "built again, and only this one run again"

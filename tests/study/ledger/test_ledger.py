@@ -10,10 +10,12 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 
 from revit.errors import InputError
-from study.ledger.ledger import Ledger, is_transient, tracking_uri, ui_command
+from study.ledger.database import tracking_uri, ui_command
+from study.ledger.ledger import Ledger
 from study.ledger.records import Measurement, TrialUpdate, study_tags
 from study.ledger.schema import EXPERIMENT
 from study.ledger.states import TrialState
+from study.ledger.transient import is_transient
 from study.system import retry as patience
 
 NOW = 1_700_000_000_000
@@ -35,7 +37,7 @@ def ledger(empty_store: Path, tmp_path: Path) -> Ledger:
 
 
 def opened(ledger: Ledger, identity: str = "a", study: str = "s") -> str:
-    launch = ledger.open_launch(study, {})
+    launch = ledger.launches.open(study, {})
     tags = {f"study.{study}": "yes"}
     return ledger.open_trial(identity, ledger.find(identity), launch=launch, name="a trial", tags=tags).run_id
 
@@ -85,7 +87,7 @@ def test_what_is_written_is_read_back(ledger: Ledger, tmp_path: Path, empty_stor
     assert run.info.status == "FINISHED"
     assert run.data.params == {"optimizer.lr": "0.1"}
     assert [(m.step, m.value) for m in client.get_metric_history(run_id, "lr")] == [(1, 0.5), (2, 0.25)]
-    assert ledger.artifact(run_id, "config.json").read_text() == "{}"
+    assert ledger.artifacts.path(run_id, "config.json").read_text() == "{}"
     assert client.get_experiment_by_name(EXPERIMENT).artifact_location == (empty_store / "artifacts").as_uri()
 
 
@@ -146,9 +148,9 @@ def test_a_report_is_kept_with_the_newest_launch_of_its_own_recipe_and_scale(led
     report = tmp_path / "report.html"
     report.write_text("")
     own = {"study": "s", "recipe": "paper", "scale": "paper"}
-    older, newest = ledger.open_launch("s", own), ledger.open_launch("s", own)
-    others = [ledger.open_launch("s", {**own, name: "other"}) for name in ("recipe", "scale")]
-    ledger.attach(own, [report], "report")
+    older, newest = ledger.launches.open("s", own), ledger.launches.open("s", own)
+    others = [ledger.launches.open("s", {**own, name: "other"}) for name in ("recipe", "scale")]
+    ledger.launches.attach(own, [report], "report")
     kept = [path.parent for path in (ledger.root / "artifacts").rglob("report.html")]
     assert kept == [ledger.root / "artifacts" / newest / "artifacts" / "report"]
     assert not {older, *others} & set(kept[0].parts)
@@ -167,14 +169,14 @@ def test_a_store_that_was_copied_has_its_own_files_and_can_be_mended(ledger: Led
     shutil.copytree(ledger.root / "artifacts", there / "artifacts")
     copy = Ledger(there)
     mine = there / "artifacts" / run_id / "artifacts"
-    assert copy.artifact(run_id, "config.json") == mine / "config.json"
-    assert copy.artifact(run_id, "config.json").read_text() == "{}"
+    assert copy.artifacts.path(run_id, "config.json") == mine / "config.json"
+    assert copy.artifacts.path(run_id, "config.json").read_text() == "{}"
     assert [entry.artifacts for entry in copy.run_infos() if entry.identity] == [mine]
-    copy.relocate()
+    copy.artifacts.relocate()
     client = MlflowClient(copy.uri)
     assert client.get_run(run_id).info.artifact_uri == mine.as_uri()
     assert [file.path for file in client.list_artifacts(run_id)] == ["config.json"]
-    assert Ledger(there).artifacts == there / "artifacts"
+    assert Ledger(there).artifacts.folder == there / "artifacts"
 
 
 def test_more_rows_than_one_batch_takes_are_all_written(ledger: Ledger) -> None:
@@ -195,7 +197,7 @@ def test_how_a_trial_ended_is_written_after_all_else(ledger: Ledger, monkeypatch
     """A process that dies in between leaves no trial that looks finished and is not whole."""
     run_id = opened(ledger)
     batches = []
-    monkeypatch.setattr(ledger._client, "log_batch", lambda *arguments: batches.append(arguments))
+    monkeypatch.setattr(ledger.runs.client, "log_batch", lambda *arguments: batches.append(arguments))
     many = TrialUpdate(rows=rows(*({"step": step, "lr": 0.1} for step in range(1, 1001))))
     ledger.close_trial(run_id, TrialState.FINISHED, update=many)
     assert [len(batch) for batch in batches] == [2, 2, 4]
@@ -251,11 +253,11 @@ def test_a_run_that_is_deleted_while_it_is_written_is_restored_and_nothing_is_lo
     launch = ledger.trials()["a"].launch
     told: list[str] = []
     for each in (run_id, launch):
-        ledger.delete(each)
+        ledger.runs.delete(each)
     ledger.retry(lambda: ledger.log(run_id, TrialUpdate(rows=rows({"step": 1, "lr": 0.5}))), log=told.append)
-    ledger.delete(run_id)
+    ledger.runs.delete(run_id)
     ledger.retry(lambda: ledger.close_trial(run_id, TrialState.FINISHED), log=told.append)
-    ledger.retry(lambda: ledger.close_launch(launch, TrialState.FINISHED, {"num_finished": 1.0}), log=told.append)
+    ledger.retry(lambda: ledger.launches.close(launch, TrialState.FINISHED, {"num_finished": 1.0}), log=told.append)
     assert [f"run {run_id} was deleted in MLflow" in line for line in told[::2]] == [True, True, False]
     assert f"run {launch} was deleted in MLflow" in told[-2]
     assert ledger.curve(run_id, "lr") == [(1, 0.5)]
@@ -265,15 +267,15 @@ def test_a_run_that_is_deleted_while_it_is_written_is_restored_and_nothing_is_lo
 
 def test_of_a_deleted_experiment_nothing_is_written_and_that_is_one_line(ledger: Ledger) -> None:
     run_id = opened(ledger)
-    ledger._client.delete_experiment(ledger._experiment)
+    ledger.runs.client.delete_experiment(ledger.runs.experiment_id)
     for write in (
         lambda: ledger.log(run_id, TrialUpdate(rows=rows({"step": 1, "lr": 0.5}))),
         lambda: ledger.close_trial(run_id, TrialState.FINISHED),
-        lambda: ledger.open_launch("another", {}),
+        lambda: ledger.launches.open("another", {}),
     ):
         with pytest.raises(InputError, match=f"experiment {EXPERIMENT} of .* was deleted in MLflow: restore it"):
             write()
-    ledger.end_deleted(run_id)
+    ledger.runs.end_deleted(run_id)
     [run] = [entry for entry in ledger.run_infos() if entry.run_id == run_id]
     assert (run.status, run.deleted) == ("KILLED", True)
 
@@ -285,11 +287,11 @@ def test_a_trial_that_is_taken_up_again_loses_its_old_traceback(ledger: Ledger, 
     (files / "config.json").write_text("{}")
     run_id = opened(ledger)
     ledger.close_trial(run_id, TrialState.FAILED, failure="code", artifacts=files)
-    assert ledger.artifact(run_id, "traceback.txt").exists()
+    assert ledger.artifacts.path(run_id, "traceback.txt").exists()
     assert opened(ledger) == run_id
     ledger.close_trial(run_id, TrialState.FINISHED)
-    assert not ledger.artifact(run_id, "traceback.txt").exists()
-    assert ledger.artifact(run_id, "config.json").exists()
+    assert not ledger.artifacts.path(run_id, "traceback.txt").exists()
+    assert ledger.artifacts.path(run_id, "config.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_a_launch_is_locked_before_anybody_can_see_it(
 ) -> None:
     """Another launch that sweeps at the moment when its run appears leaves it, and its folder, alone."""
     ledger, other = new_ledger(tmp_path / "mlruns"), Ledger(tmp_path / "mlruns")
-    create = ledger._client.create_run
+    create = ledger.runs.client.create_run
 
     def create_and_be_swept(*arguments: Any, **options: Any) -> Any:
         run = create(*arguments, **options)
@@ -74,13 +74,13 @@ def test_a_launch_is_locked_before_anybody_can_see_it(
         clean_up(other, Locks(ledger.root / "locks"))
         return run
 
-    monkeypatch.setattr(ledger._client, "create_run", create_and_be_swept)
+    monkeypatch.setattr(ledger.runs.client, "create_run", create_and_be_swept)
     launch, lock, locks = begin_launch("example", {}, ledger, print)
-    assert ledger.running().keys() == {launch}
+    assert ledger.launches.running().keys() == {launch}
     assert (ledger.root / "tune" / lock).is_dir()
     locks.release_all()
     clean_up(other, Locks(ledger.root / "locks"))
-    assert not ledger.running()
+    assert not ledger.launches.running()
     assert not (ledger.root / "tune" / lock).exists()
 
 
@@ -101,18 +101,18 @@ def test_a_launch_on_a_server_tells_that_it_lives_in_one_thread_at_a_time(
     """The heart's own, and the recorder's where it may have been silent for too long."""
     ledger = new_ledger(tmp_path / "mlruns")
     locks = ServerLocks(ledger.root / "locks", ledger)
-    locks.begin(ledger.open_launch("example", {}, locks.acquire_new()))
-    monkeypatch.setattr("study.ledger.server_locks.ABSENT_S", -1.0)
+    locks.begin(ledger.launches.open("example", {}, locks.acquire_new()))
+    monkeypatch.setattr("study.ledger.server_locks.MAX_HEARTBEAT_GAP_S", -1.0)
     inside, counts = [0], []
 
-    def beat(launch: str, count: int) -> bool:
+    def heartbeat(launch: str, count: int) -> bool:
         inside[0] += 1
         counts.append((count, inside[0]))
         time.sleep(0.02)
         inside[0] -= 1
         return True
 
-    monkeypatch.setattr(ledger, "beat", beat)
+    monkeypatch.setattr(ledger.launches, "heartbeat", heartbeat)
     with ThreadPoolExecutor(4) as pool:
         for confirmed in [pool.submit(locks.confirm) for _ in range(8)]:
             confirmed.result()

@@ -15,7 +15,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.ledger = Ledger(root)
-        self.launch = self.ledger.open_launch("example", {}, lock="launch")
+        self.launch = self.ledger.launches.open("example", {}, lock="launch")
         self.living = Locks(root / "locks")
         self.runs = {}
         for identity in ("settled", "stopped", "lives", "died"):

@@ -39,14 +39,14 @@ class Store:
         self.trial("unknown", "forgotten")
         self.trial("shared", "quickstart", "pos_embed")
         self.trial("deleted", "quickstart")
-        self.ledger.delete(self.runs["deleted"])
+        self.ledger.runs.delete(self.runs["deleted"])
         self.trial("stopped", "quickstart", state=TrialState.INTERRUPTED)
         self.trial("lives", "quickstart")
         self.living.acquire("lives")
 
     def launch(self, study: str, **tags: str) -> str:
-        launch = self.ledger.open_launch(study, tags)
-        self.ledger.close_launch(launch, TrialState.FINISHED, {})
+        launch = self.ledger.launches.open(study, tags)
+        self.ledger.launches.close(launch, TrialState.FINISHED, {})
         return launch
 
     def trial(self, identity: str, *studies: str, cell: str = "", state: str = TrialState.FINISHED) -> None:
@@ -70,7 +70,7 @@ class Store:
         page = self.ledger.root.parent / "report.html"
         page.write_bytes(b"0" * 2000)
         MlflowClient(self.ledger.uri).log_artifact(launch, str(page), "report")
-        return self.ledger.artifact(launch, "report")
+        return self.ledger.artifacts.path(launch, "report")
 
     def found(self, *studies: str, models: tuple[str, ...] = ()) -> list[Prunable]:
         return find_prunable(self.ledger, self.locks, studies, models)
@@ -85,7 +85,7 @@ class Store:
         remove(self.found(models=models), self.ledger, self.locks)
 
     def model(self, identity: str) -> Path:
-        return self.ledger.artifact(self.runs[identity], MODEL)
+        return self.ledger.artifacts.path(self.runs[identity], MODEL)
 
     def forge(self, statement: str, *values: str) -> None:
         """Change the database behind MLflow's back."""
@@ -113,7 +113,7 @@ def test_only_what_no_table_needs_is_removed(store: Store) -> None:
     assert store.names() == {}
     assert store.ledger.trials() == records, "all results are kept"
     for identity in ("plain", "again", "shown", "unknown", "shared", "stopped", "lives"):
-        folder = store.ledger.artifact(store.runs[identity], "")
+        folder = store.ledger.artifacts.path(store.runs[identity], "")
         kept = set(NEEDED_FILES) | ({MODEL} if identity != "plain" else set())
         assert {path.name for path in folder.iterdir()} == kept
     work = {path.name for path in (store.ledger.root / "work").iterdir()}
@@ -193,7 +193,7 @@ def test_anything_locked_since_it_was_found_is_skipped(store: Store) -> None:
     store.living.acquire("plain")
     store.living.acquire("deleted")
     remove(found, store.ledger, store.locks)
-    assert store.ledger.artifact(store.runs["plain"], MODEL).exists()
+    assert store.ledger.artifacts.path(store.runs["plain"], MODEL).exists()
     assert store.runs["deleted"] in {each.run_id for each in store.ledger.run_infos()}
 
 

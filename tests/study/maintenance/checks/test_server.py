@@ -37,9 +37,9 @@ def test_an_orphaned_trial_is_a_warning_until_the_next_launch_ends_it(
 ) -> None:
     folders = Folders(store=tmp_path / "here", data=tmp_path, cache=tmp_path, server=server.address)
     ledger = Ledger(folders.store, folders.server)
-    launch = ledger.open_launch("dead", {})
+    launch = ledger.launches.open("dead", {})
     orphan = ledger.open_trial("orphan", launch=launch, name="orphan", tags={})
-    ledger.close_launch(launch, TrialState.FAILED, {})
+    ledger.launches.close(launch, TrialState.FAILED, {})
     *_, warning = check_server(folders, fix=False)
     assert warning.level == "warn"
     assert orphan.run_id in warning.text

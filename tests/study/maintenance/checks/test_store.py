@@ -28,8 +28,8 @@ class Store:
     def __init__(self, ledger: Ledger) -> None:
         self.root = root = ledger.root
         self.ledger = ledger
-        self.launch = self.ledger.open_launch("example", {})
-        self.ledger.close_launch(self.launch, TrialState.FINISHED, {})
+        self.launch = self.ledger.launches.open("example", {})
+        self.ledger.launches.close(self.launch, TrialState.FINISHED, {})
         self.living = Locks(root / "locks")
         self.runs = {name: self.open_trial(name) for name in ("finished", "stopped", "lives")}
         self.finish("finished")
@@ -48,7 +48,7 @@ class Store:
 
     def create_run(self, identity: str) -> None:
         """Create a run as a request that is sent twice does."""
-        self.ledger._client.create_run(self.ledger._experiment, tags={"identity": identity, "kind": "trial"})
+        self.ledger.runs.client.create_run(self.ledger.runs.experiment_id, tags={"identity": identity, "kind": "trial"})
 
     def finish(self, identity: str) -> None:
         files = self.root.parent / "files"
@@ -65,7 +65,7 @@ class Store:
         return self.root / "work" / identity
 
     def artifact(self, name: str) -> Path:
-        return self.ledger.artifact(self.runs["finished"], name)
+        return self.ledger.artifacts.path(self.runs["finished"], name)
 
     def check(self, *, fix: bool = False) -> list[CheckResult]:
         return list(check_store(self.root, fix=fix))
@@ -205,11 +205,11 @@ def set_schema(store: Store) -> None:
 
 
 def tag_torch(store: Store) -> None:
-    store.ledger.tag(store.runs["finished"], {"torch": "1.0"})
+    store.ledger.runs.tag(store.runs["finished"], {"torch": "1.0"})
 
 
 def delete_stopped(store: Store) -> None:
-    store.ledger.delete(store.runs["stopped"])
+    store.ledger.runs.delete(store.runs["stopped"])
 
 
 def damage_pages(store: Store) -> None:

@@ -1,0 +1,62 @@
+"""SQLite database of a store folder."""
+
+import shutil
+import sys
+from pathlib import Path
+
+from mlflow.store.db.utils import _initialize_tables
+from sqlalchemy import Engine, create_engine, text
+
+from revit.errors import InputError
+from study.layout import DATABASE
+
+
+def tracking_uri(root: Path) -> str:
+    """Return the MLflow tracking URI of a store folder.
+
+    Raises:
+        InputError: MLflow would look for it elsewhere.
+    """
+    if set("%?") & set(str(root.absolute())):
+        raise InputError(f"the store {root} cannot be there: its path must not contain % or ?")
+    return f"sqlite:///{root.absolute() / DATABASE}"
+
+
+def create_database(path: Path) -> None:
+    """Create a database with all its tables or not at all: MLflow cannot open one that a killed process left."""
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    if path.exists():
+        return
+    unfinished.mkdir()
+    engine = create_engine(f"sqlite:///{unfinished / path.name}")
+    _initialize_tables(engine)  # type: ignore[no-untyped-call]  # untyped in MLflow
+    engine.dispose()
+    (unfinished / path.name).rename(path)
+    unfinished.rmdir()
+
+
+def relocate_artifacts(engine: Engine, old_uri: str, new_uri: str) -> None:
+    """Replace the start of every artifact URI. MLflow has no function for it.
+
+    Args:
+        old_uri, new_uri: of the folder that holds the artifacts of all runs.
+    """
+    uris = {"old": old_uri, "new": new_uri}
+    with engine.begin() as connection:
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            moved = f"{column} = :new || substr({column}, length(:old) + 1)"
+            starts_alike = f"substr({column}, 1, length(:old)) = :old"
+            connection.execute(text(f"UPDATE {table} SET {moved} WHERE {starts_alike}"), uris)
+
+
+def ui_command(root: Path, host: str, port: int) -> list[str]:
+    """Return the command that serves MLflow's UI on a store folder.
+
+    Raises:
+        InputError: there is no store yet.
+    """
+    if not (root / DATABASE).exists():
+        raise InputError(f"the store {root} has no {DATABASE}: run a study first, or name another with --store")
+    address = ["--host", host, "--port", str(port)]
+    return [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracking_uri(root), *address]

@@ -1,0 +1,112 @@
+"""Launches: runs that are the parents of their trials' runs, with the locks they hold on a server."""
+
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from uuid import uuid4
+
+from mlflow.entities import Metric, Run
+from mlflow.exceptions import MlflowException
+
+from study.ledger.artifacts import Artifacts
+from study.ledger.records import RunningLaunch, now_ms, owner_of
+from study.ledger.runs import Runs
+from study.ledger.schema import (
+    EVICTED_TAG,
+    HEARTBEAT_TAG,
+    HELD_LOCK_PREFIX,
+    KIND_TAG,
+    LAUNCH,
+    LOCK_TAG,
+    STATE_TAG,
+    STUDY_TAG,
+    YES,
+)
+from study.ledger.states import TrialState
+
+
+class Launches:
+    """Launches of a store."""
+
+    def __init__(self, runs: Runs, artifacts: Artifacts) -> None:
+        self._runs = runs
+        self._artifacts = artifacts
+
+    def open(self, study: str, tags: Mapping[str, str], lock: str = "") -> str:
+        """Begin a launch of a study, and return the id of its run.
+
+        Args:
+            lock: name of a lock that the launch holds already, so that others do not take its run for a dead one's.
+        """
+        name = f"{study} {time.strftime('%Y-%m-%d %H:%M:%S')}"
+        all_tags = {**tags, KIND_TAG: LAUNCH, STUDY_TAG: study}
+        run = self._runs.create_once(LOCK_TAG, lock or uuid4().hex, name, all_tags)
+        return str(run.info.run_id)
+
+    def close(self, launch: str, state: TrialState, counts: Mapping[str, float]) -> None:
+        """End a launch.
+
+        Args:
+            counts: metrics: how many of its trials ended in which state.
+        """
+        now = now_ms()
+        with self._runs.restored(launch):
+            metrics = [Metric(name, value, now, 0) for name, value in counts.items()]
+            self._runs.client.log_batch(launch, metrics=metrics)
+        self._runs.close(launch, state)
+
+    def running(self) -> dict[str, RunningLaunch]:
+        """Return the launches that nobody has ended, by the ids of their runs."""
+        runs = self._runs.search(f"attributes.status = 'RUNNING' and tags.{KIND_TAG} = '{LAUNCH}'")
+        return {run.info.run_id: _running_launch(run) for run in runs}
+
+    def lock(self, launch: str, name: str) -> None:
+        """Write that a launch holds a lock."""
+        self._runs.tag(launch, {f"{HELD_LOCK_PREFIX}{name}": YES})
+
+    def unlock(self, launch: str, name: str) -> None:
+        """Write that a launch no longer holds a lock."""
+        tag = f"{HELD_LOCK_PREFIX}{name}"
+        if tag not in self._runs.client.get_run(launch).data.tags:
+            return
+        try:
+            self._runs.client.delete_tag(launch, tag)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # as where a proxy sends the request twice
+                raise
+
+    def lock_holders(self, name: str) -> list[RunningLaunch]:
+        """Return the running launches that hold a lock, or whose own lock it is."""
+        return [each for each in self.running().values() if name in each.held_locks or name == each.lock]
+
+    def heartbeat(self, launch: str, count: int) -> bool:
+        """Write that a launch lives, and return whether no other launch has evicted it."""
+        self._runs.tag(launch, {HEARTBEAT_TAG: str(count)})
+        return EVICTED_TAG not in self._runs.client.get_run(launch).data.tags
+
+    def evict(self, launch: str) -> None:
+        """End a launch whose process seems dead, and free its locks. If the process lives, it stops."""
+        self._runs.tag(launch, {EVICTED_TAG: YES, STATE_TAG: TrialState.INTERRUPTED})
+        self._runs.close(launch, TrialState.INTERRUPTED)
+
+    def attach(self, tags: Mapping[str, str], paths: Iterable[Path], folder: str) -> None:
+        """Keep files with the newest launch that has these tags; do nothing if there is none.
+
+        Args:
+            tags: the study, its recipe and scale.
+            folder: where to put them among the artifacts of the launch.
+        """
+        conditions = [f"tags.{name} = '{value}'" for name, value in {KIND_TAG: LAUNCH, **tags}.items()]
+        newest = next(self._runs.search(" and ".join(conditions)), None)
+        if newest is not None:
+            self._artifacts.upload_to(newest.info.run_id, paths, folder)
+
+
+def _running_launch(run: Run) -> RunningLaunch:
+    tags = run.data.tags
+    return RunningLaunch(
+        run_id=run.info.run_id,
+        lock=owner_of(run.info.run_id, tags),
+        heartbeat=tags.get(HEARTBEAT_TAG, ""),
+        held_locks=frozenset(tag.removeprefix(HELD_LOCK_PREFIX) for tag in tags if tag.startswith(HELD_LOCK_PREFIX)),
+    )

@@ -1,0 +1,192 @@
+"""MLflow runs of one experiment: searched, created once, merged, restored."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+
+from mlflow import MlflowClient
+from mlflow.entities import LifecycleStage, Run, RunTag, ViewType
+from mlflow.exceptions import MlflowException
+
+from revit.errors import InputError
+from study.ledger.schema import (
+    CELL_PREFIX,
+    EXPERIMENT,
+    EXPERIMENT_KIND,
+    EXPERIMENT_KIND_TAG,
+    IDENTITY_TAG,
+    LOCK_TAG,
+    NUM_STEPS_DONE,
+    POINT_PREFIX,
+    STATE_TAG,
+    STUDY_PREFIX,
+)
+from study.ledger.states import TrialState
+from study.ledger.transient import RunRestoredError, is_transient
+
+PAGE_SIZE = 1000
+"""Runs in one answer to a search."""
+
+
+class Runs:
+    """Runs of the experiment of a store, which is created if necessary.
+
+    Args:
+        store: name of the store for error messages.
+        artifact_location: URI of the folder for artifacts of a new experiment; None leaves it to the server.
+
+    Attributes:
+        client: MLflow's client.
+        experiment_id: id of the experiment.
+        artifact_location: URI of the folder for artifacts that the experiment was created with.
+        artifact_uris: by run id, as far as runs were read: asking for one at a time is slow.
+
+    Raises:
+        ValueError: the experiment is deleted.
+    """
+
+    def __init__(self, client: MlflowClient, store: str, artifact_location: str | None) -> None:
+        self.client = client
+        self.store = store
+        self.artifact_uris: dict[str, str] = {}
+        found = client.get_experiment_by_name(EXPERIMENT)
+        if found is None:
+            with suppress(MlflowException):  # another machine may have created it; other errors show below
+                client.create_experiment(EXPERIMENT, artifact_location, {EXPERIMENT_KIND_TAG: EXPERIMENT_KIND})
+            found = client.get_experiment_by_name(EXPERIMENT)
+        if found is None or found.lifecycle_stage == LifecycleStage.DELETED:
+            raise ValueError(f"its experiment {EXPERIMENT} is deleted: restore it in MLflow's UI")
+        self.experiment_id = str(found.experiment_id)
+        self.artifact_location = str(found.artifact_location).rstrip("/")
+
+    def check_experiment(self) -> None:
+        """Raise InputError if the experiment was deleted since it was opened."""
+        if self.client.get_experiment(self.experiment_id).lifecycle_stage == LifecycleStage.DELETED:
+            raise InputError(
+                f"the experiment {EXPERIMENT} of {self.store} was deleted in MLflow: restore it there, "
+                "and give the same command again"
+            )
+
+    def search(
+        self, condition: str, *, experiment_ids: list[str] | None = None, view: int = ViewType.ACTIVE_ONLY
+    ) -> Iterator[Run]:
+        """Yield the runs that match a condition in MLflow's search syntax, the newest first."""
+        token: str | None = None
+        while True:
+            page = self.client.search_runs(
+                experiment_ids or [self.experiment_id], condition, view, max_results=PAGE_SIZE, page_token=token
+            )
+            self.artifact_uris |= {run.info.run_id: run.info.artifact_uri for run in page}
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def search_everywhere(self) -> Iterator[Run]:
+        """Yield all runs of all experiments, deleted ones included."""
+        experiment_ids = [str(each.experiment_id) for each in self.client.search_experiments(ViewType.ALL)]
+        return self.search("", experiment_ids=experiment_ids, view=ViewType.ALL)
+
+    def with_tag(self, tag: str, value: str) -> list[Run]:
+        """Return the runs with a value of a tag."""
+        return list(self.search(f"tags.{tag} = '{value}'"))
+
+    def by_tag(self, tag: str) -> dict[str, list[Run]]:
+        """Return the runs that have a tag, by its value."""
+        runs = defaultdict(list)
+        for run in self.search(f"tags.{tag} != ''"):
+            runs[run.data.tags[tag]].append(run)
+        return runs
+
+    def create_once(self, tag: str, value: str, name: str, tags: Mapping[str, str]) -> Run:
+        """Return the run with a value of a tag, created if necessary.
+
+        The answer to an earlier request may be lost after the server executed it, and a proxy may send a request twice.
+        """
+        if not self.with_tag(tag, value):
+            try:
+                self.client.create_run(self.experiment_id, run_name=name, tags={**tags, tag: value})
+            except MlflowException:
+                self.check_experiment()
+                raise
+        return self._merge(self.with_tag(tag, value))
+
+    def duplicates(self) -> list[str]:
+        """Return the identities and locks that several runs have: a request to create one was executed twice."""
+        return [name for tag in (IDENTITY_TAG, LOCK_TAG) for name, runs in self.by_tag(tag).items() if len(runs) > 1]
+
+    def merge_duplicates(self, name: str) -> None:
+        """Keep, of the runs of an identity or lock, the one that got furthest. Call only with that lock."""
+        for tag in (IDENTITY_TAG, LOCK_TAG):
+            if runs := self.with_tag(tag, name):
+                self._merge(runs)
+
+    def _merge(self, runs: list[Run]) -> Run:
+        """Delete all runs but the one that got furthest, which gets the others' study tags, and return it."""
+        kept = max(runs, key=precedence)
+        for run in runs:
+            if run is not kept:
+                missing = {tag: value for tag, value in _study_tags(run).items() if tag not in kept.data.tags}
+                if missing:
+                    self.tag(kept.info.run_id, missing)
+                if run.info.status == "RUNNING":
+                    self.close(run.info.run_id, TrialState.INTERRUPTED)
+                self.delete(run.info.run_id)
+        return kept
+
+    def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a run."""
+        with self.restored(run_id):
+            self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+    def close(self, run_id: str, state: TrialState) -> None:
+        """End a run with the MLflow status of a state. Does not write the state's tag."""
+        with self.restored(run_id):
+            self.client.set_terminated(run_id, status=state.mlflow_status)
+
+    def delete(self, run_id: str) -> None:
+        """Delete a run as MLflow's UI does: it can be restored there."""
+        self.client.delete_run(run_id)
+
+    def purge(self, run_id: str) -> None:
+        """Remove a deleted run from the database for good. Its files stay."""
+        self.client._tracking_client.store._hard_delete_run(run_id)  # of `mlflow gc`, which would remove more
+
+    def end_deleted(self, run_id: str) -> None:
+        """End a run of a deleted experiment, so that it is not RUNNING once somebody restores the experiment."""
+        self.client.restore_run(run_id)
+        self.client.set_terminated(run_id, TrialState.INTERRUPTED.mlflow_status)
+        self.client.delete_run(run_id)
+
+    @contextmanager
+    def restored(self, run_id: str) -> Iterator[None]:
+        """Restore a run if writing to it fails because it was deleted.
+
+        Raises:
+            RunRestoredError: it was deleted. Nothing is written; the write can be repeated.
+            InputError: the experiment was deleted.
+        """
+        try:
+            yield
+        except MlflowException as error:
+            if is_transient(error) or self.client.get_run(run_id).info.lifecycle_stage == LifecycleStage.ACTIVE:
+                raise
+            self.check_experiment()
+            self.client.restore_run(run_id)
+            raise RunRestoredError(run_id) from error
+
+
+def state_of(run: Run) -> TrialState:
+    """Return the state of a trial's run, RUNNING where nobody closed it."""
+    return TrialState(run.data.tags.get(STATE_TAG) or TrialState.RUNNING)
+
+
+def precedence(run: Run) -> tuple[bool, float, int, int]:
+    """Return a sort key: of several runs of one trial or launch, the largest is of the run that got furthest."""
+    num_steps_done = run.data.metrics.get(NUM_STEPS_DONE, 0.0)
+    return state_of(run).is_terminal, num_steps_done, len(run.data.metrics), run.info.start_time
+
+
+def _study_tags(run: Run) -> dict[str, str]:
+    prefixes = (STUDY_PREFIX, CELL_PREFIX, POINT_PREFIX)
+    return {tag: value for tag, value in run.data.tags.items() if tag.startswith(prefixes)}
