@@ -113,7 +113,7 @@ def test_a_study_is_interrupted_resumed_repeated_reported(tmp_path: Path) -> Non
         steps = [point.step for point in client.get_metric_history(run.info.run_id, "train_loss")]
         assert steps == sorted(evenly_spaced_steps(120, 100)), "every step once, though trials were resumed"
 
-    Ledger(store).open_launch("quickstart", {})  # one that died after its last trial, before its end
+    Ledger(store).launches.open("quickstart", {})  # one that died after its last trial, before its end
     repeated = call(*arguments)
     assert repeated.returncode == 0
     assert repeated.stdout.startswith(f"store: {store}\n")

@@ -60,7 +60,7 @@ def test_the_store_is_printed_first(
 def test_the_doctor_reports_and_repairs_problems(tmp_path: Path) -> None:
     folders = [*where(tmp_path), "--data-dir", str(tmp_path / "data")]
     assert "no store yet" in call("doctor", *folders).stdout
-    Ledger(tmp_path / "mlruns").open_launch("example", {})
+    Ledger(tmp_path / "mlruns").launches.open("example", {})
     unhealthy, repaired, healthy = (call("doctor", *folders, *fix) for fix in ([], ["--fix"], []))
     assert re.search("^fixable  store: 1 orphaned RUNNING runs", unhealthy.stdout, re.MULTILINE)
     assert re.search("^fixed    store: 1 orphaned RUNNING runs", repaired.stdout, re.MULTILINE)
