@@ -82,13 +82,15 @@ def test_trials_that_finish_are_finished_and_so_is_their_launch(store: Store) ->
     assert store.written_states == [TrialState.FINISHED, TrialState.FINISHED]
 
 
-@pytest.mark.parametrize("broken", ["log", "close_trial", "_close"])
+@pytest.mark.parametrize("broken", ["log", "close_trial", "runs.close"])
 def test_a_trial_of_which_something_could_not_be_written_is_not_finished(
     store: Store, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     """The store refuses one write of the first trial; the second is not harmed."""
     first, second = (trial.identity for trial in store.trials)
-    write, refusals = getattr(store.ledger, broken), ["once"]
+    *parents, name = broken.split(".")
+    owner = getattr(store.ledger, *parents) if parents else store.ledger
+    write, refusals = getattr(owner, name), ["once"]
 
     def refuse_once(*arguments: object, **options: object) -> None:
         if refusals:
@@ -97,7 +99,7 @@ def test_a_trial_of_which_something_could_not_be_written_is_not_finished(
         write(*arguments, **options)
 
     monkeypatch.setattr("study.execution.recorder.WRITE_EVERY_S", 0.0)
-    monkeypatch.setattr(store.ledger, broken, refuse_once)
+    monkeypatch.setattr(owner, name, refuse_once)
     store.finish(first)
     store.finish(second)
     store.recorder.close(interrupted=False, complete=True)
