@@ -302,8 +302,9 @@ def test_in_a_hurry_what_cannot_be_written_is_left_to_the_next_launch(
     identity = store.trials[0].identity
     store.recorder.started(identity)
     store.recorder._thread.submit(lambda: None).result()
-    for write in ("log", "close_trial", "close_launch"):
+    for write in ("log", "close_trial"):
         monkeypatch.setattr(store.ledger, write, full)
+    monkeypatch.setattr(store.ledger.launches, "close", full)
     store.recorder.rows(identity, [{"step": 5, "lr": 0.1}])
     store.recorder.close(interrupted=True, complete=False)
     record = store.ledger.trials()[identity]
