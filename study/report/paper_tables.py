@@ -78,11 +78,13 @@ def cell_lines(cell: Mapping[Hashable, Any], *, is_stacked: bool) -> list[str]:
     """Return mean, interval and number of seeds of a row of `cell_table`, a line each or all in one."""
     if cell["n"] == 0:
         return ["-"]
-    is_interval = not math.isnan(cell["low"])
-    interval = f"[{100 * cell['low']:.2f}, {100 * cell['high']:.2f}]" if is_interval else cell["interval"]
+    has_interval = not math.isnan(cell["low"])
+    interval = f"[{100 * cell['low']:.2f}, {100 * cell['high']:.2f}]" if has_interval else cell["interval"]
     scope = " (images only)" if cell["n"] == 1 else ""
     mean, num_seeds = f"{100 * cell['mean']:.2f}", f"n = {cell['n']}{scope}"
-    return [mean, interval, num_seeds] if is_stacked else [f"{mean} {interval}, {num_seeds}"]
+    if is_stacked:
+        return [mean, interval, num_seeds]
+    return [f"{mean} {interval if has_interval else f'({interval})'}, {num_seeds}"]
 
 
 def format_status(cell: Mapping[Hashable, Any]) -> str:
