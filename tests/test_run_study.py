@@ -66,7 +66,7 @@ def test_a_study_is_interrupted_resumed_repeated_reported(tmp_path: Path) -> Non
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env={**os.environ, "RAY_ADDRESS": "127.0.0.1:9"},  # where nobody answers
+        env={**os.environ, "RAY_ADDRESS": "127.0.0.1:9"},  # nothing listens there
     )
     wait_for_progress(store, process)
     assert {address for address in listening(process.pid) if not address.startswith(("127.", "::ffff:127."))} == set()

@@ -56,12 +56,12 @@ def weights(tmp_path: Path) -> bytes:
     return (tmp_path / "w.safetensors").read_bytes()
 
 
-def run_fetch(tmp_path: Path, *asked: str, **environment: str) -> str:
+def run_fetch(tmp_path: Path, *words: str, **environment: str) -> str:
     """Return the output of `fetch` for a dataset and a model."""
-    asked = asked or ("digits", "vit_b16_in21k")
+    words = words or ("digits", "vit_b16_in21k")
     env = {**os.environ, "HF_HOME": str(tmp_path / "hub"), "HF_HUB_DISABLE_XET": "1", **environment}
     env.pop("REVIT_WEIGHTS_DIR", None)
-    done = subprocess.run([sys.executable, "-c", FETCH, str(tmp_path), *asked], env=env, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", FETCH, str(tmp_path), *words], env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "etrying" not in done.stderr, "the hub's client logs each try"
     return done.stdout
@@ -81,9 +81,9 @@ def test_weights_are_downloaded_once(serve: Callable[..., Any], tmp_path: Path, 
     assert "present weights of vit_b16_in21k" in run_fetch(tmp_path, HF_ENDPOINT=site.url)
     [blob] = blobs(tmp_path)
     assert blob.read_bytes() == weights
-    asked = len(site.requests)
+    num_requests = len(site.requests)
     assert "present weights of vit_b16_in21k" in run_fetch(tmp_path, HF_ENDPOINT=site.url)
-    assert len(site.requests) == asked
+    assert len(site.requests) == num_requests
 
 
 def test_requests_to_a_busy_hub_are_retried_silently(serve: Callable[..., Any], tmp_path: Path, weights: bytes) -> None:
@@ -160,9 +160,9 @@ def test_a_dataset_is_downloaded_once_and_can_be_read(serve: Callable[..., Any],
     assert not list(tmp_path.glob("*.partial"))
     store = open_store("plant_health", data_dir=tmp_path, cache_dir=tmp_path / "cache")
     assert (store.manifest.num_train, store.manifest.num_test) == (30, 6)
-    asked = len(site.requests)
+    num_requests = len(site.requests)
     assert "present dataset plant_health" in run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
-    assert len(site.requests) == asked
+    assert len(site.requests) == num_requests
 
 
 @pytest.mark.parametrize(("lfs", "kind"), [(True, "SHA-256"), (False, "git SHA-1")])
