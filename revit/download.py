@@ -4,15 +4,10 @@ import hashlib
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from revit.datasets.registry import HubDataset, RemoteFile
 from revit.errors import InputError, first_line
-
-if TYPE_CHECKING:
-    from huggingface_hub.hf_api import RepoFile
 
 CHUNK_BYTES = 1 << 20
 TIMEOUT_S = 30
@@ -82,8 +77,7 @@ def download_from_hub(hub: HubDataset, folder: Path) -> None:
             files, or a digest is wrong (the file is then deleted).
     """
     from httpx2 import HTTPError
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.hf_api import RepoFile
+    from huggingface_hub import HfApi
 
     silence_hub()
     try:
@@ -91,16 +85,20 @@ def download_from_hub(hub: HubDataset, folder: Path) -> None:
             raise InputError(f"{folder} exists, but does not hold this dataset: move it away")
         api = HfApi()
         commit = api.dataset_info(hub.repo, revision=hub.revision).sha
-        tree = list(api.list_repo_tree(hub.repo, recursive=True, revision=commit, repo_type="dataset"))
-        files = [each for each in tree if isinstance(each, RepoFile) and fnmatchcase(each.path, hub.pattern)]
-        if not files:
-            raise InputError(f"{hub.repo} has no files {hub.pattern} on {hub.revision}")
         partial = folder.with_name(f"{folder.name}.{commit}.partial")
-        snapshot_download(hub.repo, repo_type="dataset", revision=commit, local_dir=partial, allow_patterns=hub.pattern)
+        partial.mkdir(parents=True, exist_ok=True)
+        api.snapshot_download(
+            hub.repo, repo_type="dataset", revision=commit, local_dir=partial, allow_patterns=hub.pattern
+        )
+        checked = api.verify_repo_checksums(hub.repo, repo_type="dataset", revision=commit, local_dir=partial)
     except (HTTPError, OSError) as error:
         raise InputError(f"{hub.repo} cannot be fetched: {first_line(error)}") from error
-    for file in files:
-        _check_hub_file(partial / file.path, file)
+    if checked.checked_count == 0:
+        raise InputError(f"{hub.repo} has no files {hub.pattern} on {hub.revision}")
+    for wrong in checked.mismatches:
+        (partial / wrong["path"]).unlink()
+        digests = f"{wrong['algorithm']} {wrong['actual']}, not {wrong['expected']}"
+        raise InputError(f"{wrong['path']} has the {digests}: the download was deleted")
     partial.rename(folder)
 
 
@@ -109,18 +107,3 @@ def silence_hub() -> None:
     from huggingface_hub.utils import logging
 
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-
-
-def _check_hub_file(path: Path, stated: "RepoFile") -> None:
-    """Raise InputError, and delete the file, unless it has the SHA-256 or the git SHA-1 that the hub states."""
-    if stated.lfs is None:
-        content = path.read_bytes()
-        expected, kind = stated.blob_id, "git SHA-1"
-        digest = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-    else:
-        expected, kind = stated.lfs.sha256, "SHA-256"
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != expected:
-        path.unlink()
-        raise InputError(f"{stated.path} has the {kind} {digest}, not {expected}: the download was deleted")

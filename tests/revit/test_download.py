@@ -7,7 +7,7 @@ import pytest
 
 from revit.datasets.registry import RemoteFile
 from revit.download import download
-from revit.errors import InputError, first_line
+from revit.errors import InputError
 
 CONTENT = bytes(range(256)) * 5000
 MD5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
@@ -72,8 +72,3 @@ def test_failed_requests_are_one_line_errors(serve: Callable[..., Any], tmp_path
         with pytest.raises(InputError, match=r"^http://127.* cannot be fetched: [^\n]+$"):
             download(RemoteFile(url=url, path="x", md5=MD5), tmp_path, quiet)
     assert not (tmp_path / "x").exists()
-
-
-def test_an_error_without_a_message_is_its_type() -> None:
-    assert first_line(OSError("cut off\nTry again.")) == "cut off"
-    assert first_line(TimeoutError()) == "TimeoutError"

@@ -165,7 +165,7 @@ def test_a_dataset_is_downloaded_once_and_can_be_read(serve: Callable[..., Any],
     assert len(site.requests) == num_requests
 
 
-@pytest.mark.parametrize(("lfs", "kind"), [(True, "SHA-256"), (False, "git SHA-1")])
+@pytest.mark.parametrize(("lfs", "kind"), [(True, "sha256"), (False, "git-sha1")])
 def test_a_corrupted_table_is_deleted_and_the_others_are_kept(
     serve: Callable[..., Any], tmp_path: Path, lfs: bool, kind: str
 ) -> None:
