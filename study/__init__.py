@@ -1,4 +1,4 @@
-"""Many trials: planning and running them, keeping what happened, reading it back."""
+"""Studies: many trials, planned, run, recorded, reported."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What a plan has to know of the images and weights of trials: as they are here, or as the ledger has recorded them."""
+"""Inputs of trials: images, weights, from this machine or from records of the ledger."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -15,18 +15,18 @@ from study.ledger.records import TrialRecord
 from study.ledger.schema import DIGEST_PREFIX, NUM_ALL_TAG, NUM_TEST_TAG, NUM_TRAIN_TAG
 
 SIZES = (NUM_TRAIN_TAG, NUM_ALL_TAG, NUM_TEST_TAG)
-"""Tags that keep how many images a trial trains on, of how many these are a fraction, and how many test it."""
+"""Tags with the numbers of images: trained on, of how many these are a fraction, tested on."""
 SPLIT_FIELDS = ("dataset", "val_fraction", "data_fraction", "subset_seed")
-"""Config fields that decide which images these are."""
+"""Config fields that determine these images."""
 
 
 class Images(NamedTuple):
     """The images of a trial.
 
     Attributes:
-        digest: of the image store.
+        digest: digest of the image store.
         num_train, num_all, num_test: as in SIZES.
-        folder: of the image store; None where it is not on this machine.
+        folder: folder of the image store; None if it is not on this machine.
     """
 
     digest: str
@@ -42,12 +42,12 @@ class Images(NamedTuple):
 
 
 class Inputs:
-    """Finds images and weights, each once.
+    """Images or weights of trials, each looked up once.
 
     Args:
         data, cache_dir, skip_broken: as in `study.plan.Folders`.
-        recorded: trials of the ledger, the newest first: what is not here is known from them. With none, all has to be
-            here.
+        recorded: trials of the ledger, the newest first, that stand in for inputs not on this machine. Without any,
+            all inputs have to be on it.
     """
 
     def __init__(self, *, data: Path, cache_dir: Path, skip_broken: bool, recorded: Sequence[TrialRecord] = ()) -> None:
@@ -61,10 +61,10 @@ class Inputs:
         self.weights = cache(self._weights)
 
     def images(self, config: FineTuneConfig) -> Images:
-        """Return what is known of a trial's images.
+        """Return a trial's images.
 
         Raises:
-            InputError: they are not here, or cannot be decoded, and no trial with them is recorded.
+            InputError: they are missing or cannot be decoded, and no trial with them is recorded.
         """
         store = self._store(config.dataset)
         if store is None:
@@ -74,7 +74,7 @@ class Inputs:
         return Images(manifest.digest, len(splits.train), splits.num_all, manifest.num_test, store.folder)
 
     def caveats(self, dataset: str) -> list[str]:
-        """Return what is to be known of a dataset, a line each."""
+        """Return the caveats of a dataset, a line each."""
         if (store := self._store(dataset)) is not None:
             return store_caveats(store.manifest)
         return [
@@ -92,7 +92,7 @@ class Inputs:
             return None
 
     def _recorded_images(self, config: FineTuneConfig) -> Images:
-        """Where no trial with just these images is recorded, the numbers are as those of others let one expect."""
+        """Return images as recorded; without a trial on just these, their numbers follow from another's."""
         flat = config.flat()
         alike = [record for record in self._recorded if record.params["dataset"] == config.dataset]
         same = (each for each in alike if all(each.params[name] == str(flat[name]) for name in SPLIT_FIELDS))
@@ -105,7 +105,7 @@ class Inputs:
         return Images(record.tags[f"{DIGEST_PREFIX}data"], num_train, num_all, num_test, None)
 
     def _weights(self, model: ModelConfig) -> tuple[Path | None, str | None]:
-        """Return where a model's weights are, None where not here or there are none, and their digest."""
+        """Return the path of a model's weights, None if missing or not needed, with their digest."""
         try:
             path = find_weights(model)
             return path, self._digest(path)

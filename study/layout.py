@@ -1,4 +1,4 @@
-"""Names of folders and files in a store.
+"""Names of files or folders in a store.
 
 mlruns/
     mlflow.db                 MLflow's database: one experiment, its launches and trials

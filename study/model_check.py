@@ -1,4 +1,4 @@
-"""Whether timm has the models that a study names beside the project's own, and images go through them.
+"""Checks of the timm models that a study names.
 
 Only such models need torch, which takes seconds to import: a study of the project's models is planned without it.
 """

@@ -1,4 +1,4 @@
-"""What a study asks for, what of it is done, and what is left to train."""
+"""Plan of a study: each trial, its state, why it is stale."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,19 +13,19 @@ from study.layout import DATABASE
 from study.ledger.records import TrialRecord, request_key, study_tags
 from study.ledger.schema import SEED_TAG
 from study.ledger.states import TrialState
-from study.staleness import changes
+from study.staleness import staleness_reason
 from study.table_columns import check_axis_names
 
 
 @dataclass(frozen=True, kw_only=True)
 class Folders:
-    """Where things lie.
+    """Folders of a store, of data, of decoded images.
 
     Attributes:
-        store: folder of the results; with a server, only of what launches on this machine need meanwhile.
+        store: folder of the results; with a server, of checkpoints and locks only.
         data: folder of downloaded datasets.
         cache: folder of this machine's decoded images.
-        server: address of the MLflow tracking server that has the results instead; empty for none.
+        server: address of the tracking server that has the results instead; empty for none.
         skip_broken: leave out images of the data that cannot be decoded.
     """
 
@@ -37,18 +37,18 @@ class Folders:
 
     @property
     def results(self) -> str:
-        """Where the results are, as a reader is told it: the server's address, else the folder."""
+        """Address of the server or path of the folder that has the results."""
         return self.server or str(self.store)
 
     @property
     def has_store(self) -> bool:
-        """Whether there is a store yet; of a server, it is not asked."""
+        """True if there is a store; always true for a server."""
         return bool(self.server) or (self.store / DATABASE).exists()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outline:
-    """One trial as it can be told before its dataset is here: the steps follow from the registry's sizes."""
+class TrialPreview:
+    """Trial whose dataset is not on this machine yet: its steps follow from the registry's sizes."""
 
     candidate: Candidate
     num_steps: int
@@ -56,17 +56,17 @@ class Outline:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One trial of a study, named by its identity, with what the ledger has of it.
+    """Trial of a study, with its record in the ledger.
 
     Attributes:
-        images: folder of the image store that it reads; None where it is not on this machine.
-        weights: file or folder of the weights that it starts from, None for none.
+        images: folder of its image store; None if it is not on this machine.
+        weights: path of the weights that it starts from, None for none.
         num_steps: optimizer steps that its budget compiles to.
         num_test: images it is tested on.
-        known: its record in the ledger, None where it has none.
-        input_digests: what decides its result beside its config (`revit.identity.input_digests`).
-        changed: where it is stale, so new but its place in the study was done before: what is different now.
-        former_run: id of the run in which that was done.
+        record: its record in the ledger, None if there is none.
+        input_digests: its `revit.identity.input_digests`.
+        staleness_reason: what changed since the study trained its point with its seed; empty if it is not stale.
+        former_run: id of the run of that trial.
         sizes: numbers of its images (`study.inputs.SIZES`).
     """
 
@@ -84,22 +84,22 @@ class Trial:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether it need not be run."""
+        """True if it is not trained again."""
         return self.state.is_terminal
 
     @property
     def is_stale(self) -> bool:
-        """Whether its place in the study was done before, with something else than now."""
+        """True if the study has trained its point with its seed, before something changed."""
         return self.record is None and bool(self.staleness_reason)
 
     @property
     def state(self) -> TrialState:
-        """Its state in the ledger; NEW where it has no record."""
+        """State in the ledger; NEW without a record."""
         return TrialState.NEW if self.record is None else self.record.state
 
     @property
     def missing(self) -> str:
-        """Why it has no result, as a table says it; empty where it has one, or diverged."""
+        """Reason in a table why it has no result; empty if it has one or diverged."""
         if self.record is not None and self.record.failure:
             return self.record.failure
         if self.is_stale:
@@ -109,7 +109,7 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Every trial of a study, in the order in which they would run.
+    """All trials of a study, in the order in which they would run.
 
     Attributes:
         caveats: caveats of its datasets, a line each.
@@ -121,24 +121,25 @@ class Plan:
 
     @property
     def to_run(self) -> list[Trial]:
-        """The trials that are not settled, each identity once."""
+        """Trials that are not completed, each identity once."""
         return list({trial.identity: trial for trial in self.trials if not trial.is_terminal}.values())
 
     def with_records(self, records: Mapping[str, TrialRecord]) -> "Plan":
-        """The same plan as the ledger sees it now."""
+        """Return the plan with other records of the ledger, by identity."""
         trials = [replace(trial, record=records.get(trial.identity)) for trial in self.trials]
         return replace(self, trials=trials)
 
 
 def is_registered(space: SearchSpace) -> bool:
-    """Whether the registry knows every dataset of a space, so that its trials can be told before they are here."""
+    """Return whether the registry has every dataset of a space, so that `preview` works."""
     return all(candidate.config.dataset in DATASETS for candidate in space.candidates(space.seeds[:1]))
 
 
-def outline(space: SearchSpace, seeds: tuple[int, ...]) -> list[Outline]:
-    """Every trial of a space that `is_registered`. Looks at no file."""
+def preview(space: SearchSpace, seeds: tuple[int, ...]) -> list[TrialPreview]:
+    """Return all trials of a space that `is_registered`. Reads no files."""
     return [
-        Outline(candidate=candidate, num_steps=_stated_steps(candidate.config)) for candidate in space.candidates(seeds)
+        TrialPreview(candidate=candidate, num_steps=_stated_steps(candidate.config))
+        for candidate in space.candidates(seeds)
     ]
 
 
@@ -158,11 +159,11 @@ def make_plan(
     *,
     for_report: bool = False,
 ) -> Plan:
-    """Name every trial of the space. Decodes datasets that were never decoded here; imports no torch.
+    """Return the plan of a space. Decodes datasets that were never decoded on this machine; does not import torch.
 
     Args:
-        records: the ledger's, by identity, the newest first.
-        for_report: images and weights need not be here where trials with them are recorded.
+        records: records of the ledger by identity, the newest first.
+        for_report: images and weights may be missing where trials with them are recorded.
 
     Raises:
         InputError: a dataset or weights are missing, an image cannot be decoded, or a fraction leaves a
@@ -197,19 +198,19 @@ def make_plan(
     trials = [trial_of(candidate) for candidate in space.candidates(seeds)]
     datasets = list(dict.fromkeys(trial.candidate.config.dataset for trial in trials))
     found = [line for dataset in datasets for line in inputs.caveats(dataset)]
-    return Plan(space=space, trials=_with_changes(trials, space, records), caveats=[*caveats(datasets), *found])
+    return Plan(space=space, trials=_with_staleness(trials, space, records), caveats=[*caveats(datasets), *found])
 
 
-def _with_changes(trials: Sequence[Trial], space: SearchSpace, records: Mapping[str, TrialRecord]) -> list[Trial]:
-    """The trials, those that are new told apart from those that were done before otherwise."""
-    asked = {trial.identity for trial in trials}
-    outdated = [record for record in records.values() if record.state.is_terminal and record.identity not in asked]
+def _with_staleness(trials: Sequence[Trial], space: SearchSpace, records: Mapping[str, TrialRecord]) -> list[Trial]:
+    """Return the trials, with the reason for each that is stale."""
+    requested = {trial.identity for trial in trials}
+    outdated = [record for record in records.values() if record.state.is_terminal and record.identity not in requested]
     done = {request_key(record.tags, space.name): record for record in outdated if space.name in record.studies}
     keys = [request_key(_request_tags(space, trial.candidate), space.name) for trial in trials]
     return [
         replace(
             trial,
-            staleness_reason=changes(done[key], trial.candidate.config.flat(), trial.input_digests),
+            staleness_reason=staleness_reason(done[key], trial.candidate.config.flat(), trial.input_digests),
             former_run=done[key].run_id,
         )
         if trial.record is None and key in done

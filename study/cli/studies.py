@@ -86,13 +86,13 @@ def _echo_outline(
 ) -> None:
     """Print the trials of a study whose datasets or weights are missing."""
     from study.maintenance.disk_space import disk_line
-    from study.plan import outline
+    from study.plan import preview
     from study.report.caveats import space_caveats
-    from study.report.terminal_tables import outline_table
+    from study.report.terminal_tables import preview_table
 
-    trials = outline(space, api.choose_seeds(space, num_seeds))
+    trials = preview(space, api.choose_seeds(space, num_seeds))
     configs = [trial.candidate.config for trial in trials]
-    out.print(outline_table(space, trials))
+    out.print(preview_table(space, trials))
     echo(disk_line(configs, configs[0].seed))
     echo(f"{len(trials)} trials; their states are unknown, as some of what they need is missing:")
     for requirement in missing:

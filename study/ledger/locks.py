@@ -1,4 +1,4 @@
-"""Locks of trials and launches among the processes that share a store's folder."""
+"""File locks among the processes that share a store's folder."""
 
 import re
 from pathlib import Path
@@ -29,7 +29,7 @@ class Locks:
     """
 
     is_fenced = False
-    """Whether this launch was evicted: another may hold its locks."""
+    """True once this launch was evicted: another may hold its locks."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

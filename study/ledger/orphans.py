@@ -1,4 +1,4 @@
-"""What launches leave in a store when they die: runs nobody ended, folders nobody needs. Found, and removed."""
+"""Orphans: runs, folders, locks of dead launches."""
 
 import shutil
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ from study.ledger.server_locks import end_if_dead_here
 
 @dataclass(frozen=True)
 class Orphan:
-    """A folder or file that whoever made it did not live to remove.
+    """Folder or file of a process that died before it removed it.
 
     Attributes:
-        owner: the lease under which it was made.
-        why: what it is, and why it is not needed.
+        owner: name of the lock under which it was made.
+        why: what it is.
     """
 
     path: Path
@@ -26,27 +26,27 @@ class Orphan:
 
 
 def find_orphans(ledger: Ledger) -> Iterator[Orphan]:
-    """What may be removed from a store, unless its owner lives."""
+    """Yield what may be removed from a store unless its owner lives."""
     work = inside(ledger.root / WORK)
     records = ledger.trials() if work else {}
     for folder in work:
         if folder.name in records and records[folder.name].state.is_terminal:
-            yield Orphan(folder, folder.name, "work folder of a trial that is settled")
+            yield Orphan(folder, folder.name, "work folder of a completed trial")
     for folder in inside(ledger.root / TUNE):
-        yield Orphan(folder, folder.name, "folder of a launch that died")
+        yield Orphan(folder, folder.name, "folder of a dead launch")
     for lock in inside(ledger.root / LOCKS):
-        yield Orphan(lock, lock.stem, "lease of a process that died")
+        yield Orphan(lock, lock.stem, "lock of a dead process")
 
 
 def clean_up(ledger: Ledger, locks: Locks) -> list[Orphan]:
-    """End the runs that nobody ended, and remove what is left over; what belongs to the living stays."""
+    """End the runs of dead processes, remove orphans, and return these. Nothing of a living process is touched."""
     merge_duplicates(ledger, locks)
     ledger.close_stale_runs(locks)
     return [each for each in find_orphans(ledger) if _remove(each, locks)]
 
 
 def merge_duplicates(ledger: Ledger, locks: Locks) -> list[str]:
-    """Merge the runs of each trial and launch that has several, and that nobody runs; returns their names."""
+    """Merge duplicate runs that no process holds the lock of, and return their names."""
     free = [name for name in ledger.runs.duplicates() if locks.acquire_if_free(name)]
     for name in free:
         ledger.runs.merge_duplicates(name)
@@ -55,7 +55,7 @@ def merge_duplicates(ledger: Ledger, locks: Locks) -> list[str]:
 
 
 def merge_idle_duplicates(ledger: Ledger) -> list[str]:
-    """Do the same on a server, without a launch: what no launch there has claimed; returns their names."""
+    """Merge duplicate runs on a server that no launch there holds the lock of, and return their names."""
     free = [name for name in ledger.runs.duplicates() if not ledger.launches.lock_holders(name)]
     for name in free:
         ledger.runs.merge_duplicates(name)
@@ -63,7 +63,7 @@ def merge_idle_duplicates(ledger: Ledger) -> list[str]:
 
 
 def clean_up_idle(ledger: Ledger) -> None:
-    """The same where there is nothing to train, and so no launch: on a server, only this machine's dead are ended."""
+    """Clean up without a launch. On a server, end only the launches that died on this machine."""
     locks = Locks(ledger.root / LOCKS)
     if not ledger.server:
         clean_up(ledger, locks)
@@ -74,11 +74,11 @@ def clean_up_idle(ledger: Ledger) -> None:
 
 
 def is_dead(owner: str, locks: Locks) -> bool:
-    """Whether no process has this lease."""
-    taken = locks.acquire_if_free(owner)
-    if taken:
+    """Return whether no process holds this lock."""
+    is_free = locks.acquire_if_free(owner)
+    if is_free:
         locks.release(owner)
-    return taken
+    return is_free
 
 
 def _remove(orphan: Orphan, locks: Locks) -> bool:
@@ -91,11 +91,11 @@ def _remove(orphan: Orphan, locks: Locks) -> bool:
 
 
 def inside(folder: Path) -> list[Path]:
-    """What lies in a folder; nothing where there is none."""
+    """Return the sorted paths in a folder; empty if it does not exist."""
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 def tree_size(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder."""
+    """Return the bytes of a file, or of all files in a folder."""
     files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
     return sum(each.stat().st_size for each in files)

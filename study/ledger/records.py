@@ -1,4 +1,4 @@
-"""What the ledger keeps of trials and launches, as plain values. Knows nothing of MLflow."""
+"""Plain values of the ledger, without MLflow."""
 
 import time
 from collections.abc import Mapping
@@ -37,12 +37,12 @@ class Measurement(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class TrialUpdate:
-    """What is known of a trial, and may not be written yet.
+    """Measurements, params, tags of a trial that are still to be written.
 
     Attributes:
-        config: the flat config, which is kept as the run's params; empty where it is written.
+        config: the flat config, which becomes the run's params; empty once it is written.
         rows: what was measured, in the order of steps.
-        tags: what else to mark it with.
+        tags: further tags.
     """
 
     config: Mapping[str, object] = field(default_factory=dict)
@@ -52,14 +52,14 @@ class TrialUpdate:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
-    """What the ledger has of a trial.
+    """Record of a trial in the ledger.
 
     Attributes:
         state: RUNNING, too, where the process that ran it died.
         last_step: the last optimizer step whose metrics are written, 0 for none.
         metrics: last value of each metric.
         params: its flat config, each value as text.
-        tags: what else it is marked with.
+        tags: all its tags.
     """
 
     run_id: str
@@ -77,12 +77,12 @@ class TrialRecord:
 
     @property
     def studies(self) -> frozenset[str]:
-        """Names of the studies that it is found from."""
+        """Names of the studies that ask for it."""
         return _studies(self.tags)
 
     @property
     def environment(self) -> dict[str, str]:
-        """What it ran on, as far as it came to say so."""
+        """Environment tags, as far as it wrote them."""
         return {name: self.tags[name] for name in ENVIRONMENT_TAGS if name in self.tags}
 
     @property
@@ -92,7 +92,7 @@ class TrialRecord:
 
     @property
     def built(self) -> str:
-        """Digest of what was built for it, empty where it did not come to that."""
+        """Digest of what was built for it, empty where it was never built."""
         return self.tags.get(BUILT_TAG, "")
 
 
@@ -113,13 +113,13 @@ class RunningLaunch(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class RunInfo:
-    """A run of the database, of a launch or a trial, whatever became of it.
+    """Any run of the database: of a launch or trial, deleted, or of another experiment.
 
     Attributes:
-        deleted: as by the UI's Delete: it can be restored there.
-        is_ours: it is of the experiment that holds the studies.
+        deleted: it can be restored in the UI.
+        is_ours: it belongs to the experiment that holds the studies.
         artifacts: folder of its files, on this machine's disk.
-        began_ms: when, in milliseconds since 1970.
+        began_ms: start time, milliseconds since 1970.
     """
 
     run_id: str
@@ -134,27 +134,27 @@ class RunInfo:
 
     @property
     def identity(self) -> str:
-        """Of a trial; empty for a launch."""
+        """Identity of a trial; empty for a launch."""
         return self.tags.get(IDENTITY_TAG, "")
 
     @property
     def studies(self) -> frozenset[str]:
-        """Names of the studies that it is of: those that a trial is found from, or that a launch ran."""
+        """Names of the studies that ask for a trial, or of the one that a launch ran."""
         return _studies(self.tags) or frozenset({self.tags.get(STUDY_TAG, "")})
 
     @property
     def is_launch(self) -> bool:
-        """Whether it is of a launch."""
+        """True for a launch."""
         return self.tags.get(KIND_TAG) == LAUNCH
 
     @property
     def owner(self) -> str:
-        """Name of the lease under which it is written."""
+        """Name of the lock under which it is written."""
         return owner_of(self.run_id, self.tags)
 
     @property
     def is_finished(self) -> bool:
-        """Whether it is of a trial that finished, or of a launch that did."""
+        """True for a trial or launch that finished."""
         return self.tags.get(STATE_TAG) == TrialState.FINISHED
 
 
@@ -196,5 +196,5 @@ def _studies(tags: Mapping[str, str]) -> frozenset[str]:
 
 
 def now_ms() -> int:
-    """The time as MLflow keeps it: milliseconds since 1970."""
+    """Return the time as MLflow stores it: milliseconds since 1970."""
     return time.time_ns() // 1_000_000

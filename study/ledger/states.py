@@ -16,7 +16,7 @@ class TrialState(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the trial is not trained again: it reached its last step, diverged, or its search pruned it."""
+        """True if it is not trained again: it reached its last step, diverged, or was pruned."""
         return self in (TrialState.FINISHED, TrialState.PRUNED, TrialState.DIVERGED)
 
     @property

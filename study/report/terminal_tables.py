@@ -8,7 +8,7 @@ from search_spaces.framework.space import SearchSpace
 from study.analysis.intervals import INTERVALS_NOTE
 from study.analysis.results import cell_table
 from study.labels import format_value
-from study.plan import Outline, Plan, Trial
+from study.plan import Plan, Trial, TrialPreview
 from study.report.fitted_table import FittedTable
 from study.report.paper_tables import format_status
 
@@ -38,7 +38,7 @@ def plan_table(plan: Plan) -> FittedTable:
     return _trials_table(plan.space, ("state", "identity", "run"), rows)
 
 
-def outline_table(space: SearchSpace, trials: Sequence[Outline]) -> FittedTable:
+def preview_table(space: SearchSpace, trials: Sequence[TrialPreview]) -> FittedTable:
     """Return a row per trial whose dataset is not on this machine: axes, seed, steps."""
     return _trials_table(space, (), [_trial_cells(trial) for trial in trials])
 
@@ -47,7 +47,7 @@ def _state(trial: Trial) -> str:
     return f"{trial.state}: {trial.staleness_reason} (run {trial.former_run})" if trial.is_stale else trial.state.value
 
 
-def _trial_cells(trial: Trial | Outline) -> tuple[str, ...]:
+def _trial_cells(trial: Trial | TrialPreview) -> tuple[str, ...]:
     labels, seed = trial.candidate.point.values(), trial.candidate.config.seed
     return tuple(map(format_value, (*labels, seed, trial.num_steps)))
 

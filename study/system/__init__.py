@@ -1,1 +1,1 @@
-"""The machine and the process: signals, streams, limits, retries, and which code this is."""
+"""Signals, streams, limits, retries of a process."""

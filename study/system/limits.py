@@ -1,4 +1,4 @@
-"""What a container, a scheduler or a user lets this process use of its machine, and who was killed for more."""
+"""Limits on memory or processes by containers, schedulers, users."""
 
 import os
 import resource

@@ -1,4 +1,4 @@
-"""Signals that ask a process to end: Ctrl-C, SIGTERM of schedulers, and SIGHUP of a terminal that goes away."""
+"""Signals that ask a process to end: Ctrl-C, SIGTERM of schedulers, SIGHUP of a terminal that closes."""
 
 import signal
 import threading

@@ -14,7 +14,7 @@ from revit.models.architectures import MODELS
 from revit.models.cost import forward_gflops
 from search_spaces.framework.published import published
 from search_spaces.framework.space import SearchSpace
-from study.plan import Outline, outline
+from study.plan import TrialPreview, preview
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 PASSES = 3
@@ -31,10 +31,10 @@ def card_of(name: str) -> dict[str, str]:
     return {key: " ".join(value.split()) for key, value in entries}
 
 
-def distinct_trials(space: SearchSpace) -> list[Outline]:
+def distinct_trials(space: SearchSpace) -> list[TrialPreview]:
     """Return the trials of a space that differ in their identity."""
     by_identity = {}
-    for each in outline(space, space.seeds):
+    for each in preview(space, space.seeds):
         config = each.candidate.config
         digests = {"data_digest": config.dataset, "weights_digest": config.model.name}
         by_identity[identity(config, num_steps=each.num_steps, **digests)] = each

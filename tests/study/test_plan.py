@@ -11,7 +11,7 @@ from search_spaces.framework.claims import BetterThan
 from search_spaces.framework.space import SearchSpace
 from study.ledger.records import TrialRecord, study_tags
 from study.ledger.states import TrialState
-from study.plan import Folders, Plan, Trial, make_plan, outline
+from study.plan import Folders, Plan, Trial, make_plan, preview
 from study.report.caveats import duplicate_caveats
 from study.report.terminal_tables import plan_table
 
@@ -94,7 +94,7 @@ def test_what_is_told_of_a_trial_before_its_data_is_here_is_so_once_it_is(folder
     base = BASE.with_values({"steps": None, "epochs": 3.0, "batch_size": 32})
     axes = {"data_fraction": (1.0, 0.5, 0.1), "epoch_images": ("used", "all")}
     space = SearchSpace(name="example", question="?", base=base, scientific=axes, seeds=(0, 1))
-    told = outline(space, space.seeds)
+    told = preview(space, space.seeds)
     planned = make_plan(space, space.seeds, folders, {})
     assert [each.candidate for each in told] == [trial.candidate for trial in planned.trials]
     assert [each.num_steps for each in told] == [trial.num_steps for trial in planned.trials]

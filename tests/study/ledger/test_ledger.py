@@ -133,7 +133,7 @@ def test_a_trial_of_another_study_is_found_from_this_one(ledger: Ledger) -> None
 
 
 def test_a_trial_has_one_cell_in_each_study_and_none_in_all(ledger: Ledger) -> None:
-    """Who groups by the tag of a study never sees the cell of another."""
+    """A study's cell tag has no cells of another study."""
     run_id = opened(ledger, study="first")
     ledger.tag_study(ledger.trials()["a"], study_tags("second", cell={"lr": 0.1}, point={}))
     ledger.tag_study(

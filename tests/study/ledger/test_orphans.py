@@ -1,4 +1,4 @@
-"""What dead launches leave is removed; what the living have is not touched."""
+"""study.ledger.orphans: those of dead processes are removed, those of living ones are not."""
 
 from pathlib import Path
 

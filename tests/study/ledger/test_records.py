@@ -1,4 +1,4 @@
-"""study.ledger.records: plain values and the tags they come from."""
+"""study.ledger.records."""
 
 from study.ledger.records import owner_of, request_key, study_tags
 

@@ -1,4 +1,4 @@
-"""study.ledger.schema, against MLflow, a search space and a real trial."""
+"""study.ledger.schema against MLflow, a search space, a real trial."""
 
 from collections.abc import Callable
 

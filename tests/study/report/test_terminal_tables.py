@@ -6,8 +6,8 @@ from dataclasses import replace
 from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 from study.ledger.states import TrialState
-from study.plan import outline
-from study.report.terminal_tables import outline_table, plan_table, terminal_table
+from study.plan import preview
+from study.report.terminal_tables import plan_table, preview_table, terminal_table
 from tests.study.report.small_study import finish
 
 SPACE = SearchSpace(
@@ -47,6 +47,6 @@ def test_a_stale_trial_shows_its_reason_and_former_run() -> None:
 
 
 def test_an_outline_has_seeds_and_steps_only() -> None:
-    table = outline_table(SPACE, outline(SPACE, (0, 1)))
+    table = preview_table(SPACE, preview(SPACE, (0, 1)))
     assert table.headings == ["optimizer.lr", "seed", "steps"]
     assert [row[1:] for row in table.rows] == [["0", "5"], ["0", "5"], ["1", "5"], ["1", "5"]]

@@ -128,8 +128,8 @@ def leave_artifacts(store: Store) -> None:
 
 FIXABLE: dict[str, tuple[Callable[[Store], object], str]] = {
     "an orphaned run": (leave_running, "1 orphaned RUNNING runs: died"),
-    "a work folder": (leave_folders, "1 x work folder of a trial that is settled"),
-    "a tune folder": (leave_folders, "1 x folder of a launch that died"),
+    "a work folder": (leave_folders, "1 x work folder of a completed trial"),
+    "a tune folder": (leave_folders, "1 x folder of a dead launch"),
     "duplicate runs": (
         lambda store: store.create_run("finished"),
         "1 trials or launches have duplicate runs: finished",
