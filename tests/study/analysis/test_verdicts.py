@@ -1,0 +1,97 @@
+"""Verdicts on a study's claims, read from a store of made-up results."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import search_spaces
+from benchmarks.report import write_study
+from revit.config import FineTuneConfig
+from search_spaces.framework.claims import BetterThan
+from search_spaces.framework.space import SearchSpace
+from study.analysis.results import reported_trials
+from study.analysis.verdicts import claim_frame, claim_verdicts
+from study.ledger.ledger import Ledger
+from study.ledger.predictions import read_correct
+from study.plan import Folders, Plan
+
+AXES = ["resolution", "model.pos_embed"]
+SPACE = SearchSpace(
+    name="example",
+    question="?",
+    base=FineTuneConfig(dataset="digits", resolution=8, crop_scale=(0.6, 1.0), hflip=False, batch_size=32, steps=5),
+    scientific={"resolution": (8, 28), "model.pos_embed": ("learned", "none")},
+    seeds=(0, 1),
+    claims=(BetterThan(better={"resolution": 28}, worse={"resolution": 8}, quote=""),),
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> tuple[Plan, Ledger]:
+    root = tmp_path_factory.mktemp("verdicts")
+    return write_study(SPACE, SPACE.seeds, Folders(store=root / "mlruns", data=root, cache=cache_dir))
+
+
+def test_a_row_has_the_predictions_of_its_trial(finished: tuple[Plan, Ledger]) -> None:
+    plan, ledger = finished
+    trials = reported_trials(plan)
+    frame = claim_frame(trials, ledger.trials(), partial(read_correct, ledger))
+    assert len(frame) == 8
+    for trial, row in zip(trials, frame.to_dict("records"), strict=True):
+        assert {axis: row[axis] for axis in AXES} == trial.candidate.point
+        assert len(row["correct"]) == row["num_test"] == 359
+        assert row["correct"].mean() == pytest.approx(row["test_accuracy"])
+        assert row["prior_variance"] is None, "two seeds have a variance of their own"
+
+
+def test_one_seed_has_the_variance_pooled_over_the_ledger(finished: tuple[Plan, Ledger]) -> None:
+    plan, ledger = finished
+    trials, records, read = reported_trials(plan), ledger.trials(), partial(read_correct, ledger)
+    one_seed = claim_frame([trial for trial in trials if trial.candidate.config.seed == 0], records, read)
+    variance_by_cell = claim_frame(trials, records, read).groupby(AXES)["test_accuracy"].var()
+    assert len(one_seed) == 4
+    [prior] = set(one_seed["prior_variance"])
+    assert prior == pytest.approx((variance_by_cell.mean(), 4))
+
+
+def test_the_effect_of_a_claim_is_the_difference_of_its_means(finished: tuple[Plan, Ledger]) -> None:
+    plan, ledger = finished
+    [(ours, published)] = claim_verdicts(plan, ledger.trials(), partial(read_correct, ledger))
+    rows = [(trial.candidate.config.resolution, trial.record.metrics["test_accuracy"]) for trial in plan.trials]
+    means = pd.DataFrame(rows, columns=["resolution", "accuracy"]).groupby("resolution")["accuracy"].mean()
+    assert ours.effect == pytest.approx(100 * (means[28] - means[8]))
+    assert ours.num_seeds == 2
+    assert published is None, "the study is not the paper's"
+
+
+def unread(run_id: str) -> np.ndarray:
+    raise AssertionError(f"predictions of {run_id} are read")
+
+
+@pytest.mark.parametrize(
+    ("scale", "caveat"), [("nano", "of the paper's scale: not comparable"), ("paper", "no result for dataset cifar10")]
+)
+def test_published_accuracies_are_matched_only_at_the_papers_scale(scale: str, caveat: str) -> None:
+    nothing = Plan(space=search_spaces.load("replication").variant(scale=scale), trials=())
+    [(ours, published)] = claim_verdicts(nothing, {}, unread)
+    assert ours.verdict == "inconclusive"
+    assert ours.caveats.endswith(caveat)
+    assert published is not None
+
+
+def test_claims_are_stated_in_the_terms_of_the_tables() -> None:
+    nothing = Plan(space=search_spaces.load("resolution").variant(scale="nano"), trials=())
+    ours, published = claim_verdicts(nothing, {}, unread)[0]
+    assert str(ours.claim) == "resolution 28 is the best of 64, 48, 28, 16, 8, where dataset photos"
+    assert ours.caveats == "no result for dataset photos, resolution 28"
+    assert published is not None
+    assert str(published.claim).startswith("resolution 224 is the best of"), "the paper's own terms"
+
+
+def test_without_claims_no_predictions_are_read(finished: tuple[Plan, Ledger]) -> None:
+    plan, _ = finished
+    without_claims = SearchSpace(name="plain", question="?", base=SPACE.base, scientific=SPACE.scientific)
+    assert claim_verdicts(Plan(space=without_claims, trials=plan.trials), {}, unread) == []
