@@ -4,12 +4,10 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
-
 from revit.config import FineTuneConfig
 from search_spaces.framework.claims import BetterThan, Trend
 from search_spaces.framework.space import SearchSpace
-from study.analysis.verdicts import ClaimVerdict, claim_frame, claim_verdicts
+from study.analysis.verdicts import ClaimVerdict, claim_verdicts
 from study.ledger.ledger import Ledger
 from study.ledger.predictions import read_correct
 from study.ledger.records import TrialRecord
@@ -39,10 +37,6 @@ COMMAND = "python run_study.py run looks"
 
 def verdicts_of(plan: Plan, ledger: Ledger) -> list[ClaimVerdict]:
     return claim_verdicts(plan, ledger.trials(), partial(read_correct, ledger))
-
-
-def frame_of(trials: Sequence[Trial], ledger: Ledger) -> pd.DataFrame:
-    return claim_frame(trials, ledger.trials(), partial(read_correct, ledger))
 
 
 def write(plan: Plan, ledger: Ledger, folder: Path) -> None:
