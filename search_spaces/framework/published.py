@@ -11,7 +11,7 @@ from search_spaces.framework.claims import Value
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """One published test accuracy, of a single run unless its note says otherwise.
+    """One published test accuracy, of a single run unless noted.
 
     Attributes:
         table: the paper's table whose study shows it.

@@ -25,7 +25,7 @@ from search_spaces.framework.scales import SCALES
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One trial that a space asks for.
+    """One trial of a search space.
 
     Attributes:
         cell: value on each scientific axis, as trained; a number in a table.
@@ -57,7 +57,7 @@ class SearchSpace:
         question: one sentence, shown wherever the study is.
         scientific: axes whose values the study compares, in the paper's terms.
         nuisance: axes tuned inside each cell, on validation accuracy averaged over seeds.
-        fixed: values that the study sets itself, against its recipe.
+        fixed: values that override the recipe.
         constraint: named predicate over the typed config at the paper's scale; points for which it is False are left
             out.
         seeds: every cell is trained with each of them.
@@ -253,11 +253,11 @@ def _check_effects(candidates: list[Candidate]) -> None:
 
     The budget may differ: two budgets that compile to the same number of steps are one trial, trained once.
     """
-    first: dict[FineTuneConfig, Candidate] = {}
+    by_effect: dict[FineTuneConfig, Candidate] = {}
     for each in candidates:
-        twin = first.setdefault(without_inactive(each.config), each)
-        if twin.config != each.config:
-            ours, theirs = each.config.flat(), twin.config.flat()
-            differing = [f"{path} {theirs[path]} and {ours[path]}" for path in ours if ours[path] != theirs[path]]
+        first = by_effect.setdefault(without_inactive(each.config), each)
+        if first.config != each.config:
+            old, new = first.config.flat(), each.config.flat()
+            differing = [f"{path} {old[path]} and {new[path]}" for path in old if old[path] != new[path]]
             point = ", ".join(f"{axis} {value}" for axis, value in each.point.items())
             raise InputError(f"{', '.join(differing)} would train the same at {point}: leave one out by `constraint`")

@@ -55,8 +55,8 @@ def test_every_study_is_valid_by_every_recipe_at_every_scale(name: str, recipe: 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("name", studies())
-def test_a_study_with_claims_trains_the_models_that_it_names(name: str, recipe: str) -> None:
-    """Its question and claims are about these, whatever model the recipe trains where none is named."""
+def test_a_study_with_claims_trains_the_models_it_names(name: str, recipe: str) -> None:
+    """A recipe's own model is trained only where a study names none."""
     space = studies()[name]
     assert "model.name" in space.explicit_fields
     if recipe == "paper" or (space.table == 6 and recipe != "authors"):
