@@ -28,7 +28,7 @@ class MissingInputError(InputError):
 
     Args:
         name: of the dataset or the model.
-        searched: where it was looked for.
+        searched: folders that were searched, or names of caches.
         expected: files that would have been accepted there.
         source: where a person gets it.
         is_fetchable: whether `revit.download` or the Hugging Face hub can get it.
@@ -65,7 +65,7 @@ class UnwritableFolderError(InputError):
 
 
 class BrokenImagesError(InputError):
-    """A dataset has images that cannot be decoded, and nobody allowed to leave them out."""
+    """Images of a dataset cannot be decoded, and `skip_broken` is False."""
 
 
 class DivergedError(ArithmeticError):
