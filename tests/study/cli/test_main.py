@@ -65,7 +65,7 @@ WRONG = {
     "a store that is a file": (["run", "quickstart", "--store", str(ROOT / "LICENSE")], "cannot be written"),
     "a cache that is a file": (["run", "quickstart", "--cache-dir", str(ROOT / "LICENSE")], "cannot be written"),
     "a store nested too deep": (["run", "quickstart", "--store", "NESTED"], "cannot be written: it is nested"),
-    "a corrupt store": (["plan", "quickstart", "--store", "CORRUPT"], "no store that MLflow can open"),
+    "a corrupt store": (["plan", "quickstart", "--store", "CORRUPT"], "is not a store that MLflow can open"),
     "a report without a store": (["report", "quickstart"], "there is no store at"),
     "a password in an address": (["plan", "quickstart", "--store", "http://me:pass@127.0.0.1:9"], "TRACKING_PASSWORD"),
     "an unreachable server": (["plan", "quickstart", "--store", "http://127.0.0.1:9"], "http://127.0.0.1:9"),
