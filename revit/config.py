@@ -208,12 +208,8 @@ class FineTuneConfig:
         require(self.resize_factor >= 1, "resize_factor", self.resize_factor, "at least 1")
         require(self.mixup >= 0, "mixup", self.mixup, "at least 0")
         require(self.crop_padding >= 0, "crop_padding", self.crop_padding, "at least 0")
-        require(
-            (self.steps is None) != (self.epochs is None),
-            "steps, epochs",
-            (self.steps, self.epochs),
-            "exactly one of them",
-        )
+        budget = (self.steps, self.epochs)
+        require(budget.count(None) == 1, "steps, epochs", budget, "exactly one of them")
         for name in ("steps", "epochs", "batch_size", "micro_batch", "num_evals"):
             value = getattr(self, name)
             require(value is None or value > 0, name, value, "above 0")

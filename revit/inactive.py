@@ -29,31 +29,25 @@ def without_inactive(config: FineTuneConfig) -> FineTuneConfig:
 
     Configs with the same result train the same weights; the converse does not hold.
     """
-    simpler = config.with_values(
-        {**_simpler_schedule(config), **_simpler_selection(config), **_explicit_normalization(config)}
-    )
+    simpler = config.with_values(_simplify_choices(config))
     defaults = FineTuneConfig(dataset=config.dataset, steps=1).flat()
     return simpler.with_values({path: defaults[path] for path, is_active in ACTIVE.items() if not is_active(simpler)})
 
 
-def _simpler_schedule(config: FineTuneConfig) -> dict[str, object]:
-    """Replace plateau by constant where it has too few evaluations to act.
+def _simplify_choices(config: FineTuneConfig) -> dict[str, object]:
+    """Return simpler values of choices that do the same in this config.
 
-    The first loss is the best so far, more than `plateau_patience` worse ones follow, and the last evaluation comes
-    after the last step.
+    Plateau acts after the first loss, which is the best so far, and more than `plateau_patience` worse ones. The last
+    evaluation comes after the last step.
     """
-    too_few = config.num_evals < config.schedule.plateau_patience + 3
-    return {"schedule.name": "constant"} if config.schedule.name == "plateau" and too_few else {}
-
-
-def _simpler_selection(config: FineTuneConfig) -> dict[str, object]:
-    """Replace best_val by last where there is one evaluation."""
-    return {"selection": "last"} if config.num_evals == 1 else {}
-
-
-def _explicit_normalization(config: FineTuneConfig) -> dict[str, object]:
-    """Name the normalization that all of MODELS were trained with."""
-    return {"normalization": "inception"} if config.normalization == "model" and config.model.name in MODELS else {}
+    values: dict[str, object] = {}
+    if config.schedule.name == "plateau" and config.num_evals < config.schedule.plateau_patience + 3:
+        values["schedule.name"] = "constant"
+    if config.num_evals == 1:
+        values["selection"] = "last"
+    if config.normalization == "model" and config.model.name in MODELS:
+        values["normalization"] = "inception"  # all of MODELS were trained with it
+    return values
 
 
 def _resizes_pos_embed(model: ModelConfig, resolution: int) -> bool:

@@ -177,7 +177,7 @@ def train_step(
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         total += loss.detach()
     limit = math.inf if config.optimizer.max_grad_norm is None else config.optimizer.max_grad_norm
-    grad_norm = nn.utils.clip_grad_norm_(trainable(model), limit)
+    grad_norm = nn.utils.clip_grad_norm_(model.parameters(), limit)
     optimizer.step()
     return total, grad_norm
 
@@ -200,11 +200,6 @@ def _loss(model: nn.Module, batch: Batch, part: slice, config: FineTuneConfig, d
 def evenly_spaced_steps(num_steps: int, count: int) -> set[int]:
     """Return at most `count` evenly spaced steps in [1, num_steps]; the last step is one of them."""
     return {math.ceil(num_steps * i / count) for i in range(1, count + 1)}
-
-
-def trainable(model: nn.Module) -> list[nn.Parameter]:
-    """Return the parameters that are not frozen."""
-    return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
 class Meter:
