@@ -83,9 +83,9 @@ def _finish(folders: Folders) -> None:
         (artifacts / name).touch()
     results = {"test_accuracy": 0.9, "test_loss": 0.3, "selected_val_accuracy": 0.9, "train_time_s": 1.0}
     for trial in trials:
-        recorder.started(trial.identity)
-        recorder.final(trial.identity, {"step": trial.num_steps, **results})
-        recorder.ended(trial.identity, TrialState.FINISHED, message="", artifacts=artifacts, then=lambda state: None)
+        recorder.start_trial(trial.identity)
+        recorder.add_test_row(trial.identity, {"step": trial.num_steps, **results})
+        recorder.end_trial(trial.identity, TrialState.FINISHED, message="", artifacts=artifacts, then=lambda _: None)
     recorder.close(interrupted=False, complete=True)
 
 

@@ -93,9 +93,9 @@ def _finish(trial: Trial, recorder: Recorder, artifacts: Path, *, keep_model: bo
     predictions.to_parquet(artifacts / PREDICTIONS, index=False)
     if keep_model:
         _write_model(trial, len(store.manifest.class_names), artifacts / MODEL)
-    recorder.started(trial.identity)
-    recorder.tags(trial.identity, {"device": "cpu", "precision": "fp32", "torch": "2"})
-    recorder.rows(trial.identity, _rows(trial, accuracy))
+    recorder.start_trial(trial.identity)
+    recorder.add_tags(trial.identity, {"device": "cpu", "precision": "fp32", "torch": "2"})
+    recorder.add_rows(trial.identity, _rows(trial, accuracy))
     train_time_s = trial.candidate.config.resolution / 10
     results = {
         "test_accuracy": accuracy,
@@ -103,8 +103,8 @@ def _finish(trial: Trial, recorder: Recorder, artifacts: Path, *, keep_model: bo
         "selected_val_accuracy": accuracy,
         "train_time_s": train_time_s,
     }
-    recorder.final(trial.identity, {"step": trial.num_steps, **results})
-    recorder.ended(trial.identity, TrialState.FINISHED, message="", artifacts=artifacts, then=lambda state: None)
+    recorder.add_test_row(trial.identity, {"step": trial.num_steps, **results})
+    recorder.end_trial(trial.identity, TrialState.FINISHED, message="", artifacts=artifacts, then=lambda state: None)
 
 
 def _make_up_predictions(trial: Trial, store: ImageStore) -> pd.DataFrame:

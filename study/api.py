@@ -198,7 +198,7 @@ def check_can_run(
         for planned in plans:
             check_uniform(planned, here if planned.to_run else None)
     if new:
-        from study.execution.runner import check_runnable
+        from study.execution.preflight import check_runnable
 
         check_runnable(new, request)
 
@@ -239,7 +239,7 @@ def run(
 
         ledger.retry(lambda: clean_up_idle(ledger), log=log)
         log("nothing to do: every trial is done")
-        result = RunResult(states={}, messages={}, interrupted=False, stopped="")
+        result = RunResult(states={}, messages={}, interrupted=False, stop_reason="")
     ledger.retry(lambda: _tag_study(planned, ledger), log=log)
     return result
 

@@ -147,10 +147,10 @@ def _write_study(store: Ledger, plan: Any, rows: list[dict[str, float]]) -> None
     *curve, final = rows
     last = {name: value for row in curve for name, value in row.items()}
     for trial in plan.to_run:
-        recorder.started(trial.identity)
-        recorder.rows(trial.identity, [last])
-        recorder.final(trial.identity, {"step": last["step"], **final})
-        recorder.ended(trial.identity, TrialState.FINISHED, message="", artifacts=files, then=lambda _: None)
+        recorder.start_trial(trial.identity)
+        recorder.add_rows(trial.identity, [last])
+        recorder.add_test_row(trial.identity, {"step": last["step"], **final})
+        recorder.end_trial(trial.identity, TrialState.FINISHED, message="", artifacts=files, then=lambda _: None)
     recorder.close(interrupted=False, complete=True)
     assert set(recorder.states.values()) == {TrialState.FINISHED}, recorder.messages
 

@@ -267,8 +267,8 @@ def _echo_failures(planned: "Plan", ledger: "Ledger", result: RunResult) -> None
         echo(f"{state}: {trial_label(trial)}: {message}")
         if state == TrialState.FAILED and trial.record is not None and trial.record.failure:
             echo(f"  {trial.missing}; {ledger.artifacts.address(trial.record.run_id, TRACEBACK)}")
-    if result.stopped:
-        echo(result.stopped)
+    if result.stop_reason:
+        echo(result.stop_reason)
 
 
 def _echo_results(planned: "Plan", ledger: "Ledger", records: "Mapping[str, TrialRecord]") -> "list[ClaimVerdict]":

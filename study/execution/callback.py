@@ -1,4 +1,4 @@
-"""What happens to trials while they run: it is recorded and shown, and what fails is judged. Plugs into Ray Tune."""
+"""The reaction to every event of a running trial: record, show, retry or stop. Plugs into Ray Tune."""
 
 import pickle
 import time
@@ -12,19 +12,20 @@ from rich.filesize import decimal
 
 from study.execution.cluster import ray_is_alive
 from study.execution.failures import (
-    MOST_ALIKE,
-    MOST_LOST,
+    MAX_LOSSES,
+    MAX_SAME_FAILURES,
     CodeChangedError,
     FailureClass,
     RayLostError,
     Signature,
     classify,
-    signature,
-    told,
+    signature_of,
+    summarize,
 )
 from study.execution.progress import StudyProgress
 from study.execution.recorder import Recorder
-from study.execution.searcher import Stateless, Stopper, TrialSearcher
+from study.execution.searcher import TrialSearcher
+from study.execution.stopper import Stateless, Stopper
 from study.execution.trainable import clear_work
 from study.execution.trial_task import TrialTask
 from study.labels import trial_label
@@ -36,19 +37,19 @@ from study.plan import Plan
 from study.system.limits import memory_limit, num_killed_for_memory
 
 WORKER_BYTES = 900_000_000
-"""Resident memory of a worker that has no model and images yet, measured: torch and timm."""
-LOOK_AT_RAY_S = 2.0
-"""How often to see whether Ray is alive."""
+"""Resident memory of a worker before it has a model or images, measured: torch and timm."""
+RAY_CHECK_INTERVAL_S = 2.0
+"""Time between checks that Ray is alive."""
 
 
 class TuneCallback(Stateless, tune.Callback):
-    """Hands what Tune sees to the recorder and the progress display, and decides about failures.
+    """Passes events of trials to the recorder and the progress display, and decides about failures.
 
     Args:
         work: folder of all trials' work folders.
 
     Attributes:
-        stopped: why the study was stopped before its end; empty where it was not.
+        stop_reason: why the study was stopped before its end; empty where it was not.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class TuneCallback(Stateless, tune.Callback):
         locks: Locks,
         work: Path,
     ) -> None:
-        self.stopped = ""
+        self.stop_reason = ""
         self._work = work
         self._searcher = searcher
         self._stopper = stopper
@@ -73,66 +74,66 @@ class TuneCallback(Stateless, tune.Callback):
         self._val_accuracy: dict[str, float | None] = {}
         self._last_step: Counter[str] = Counter()
         self._losses: dict[str, _Loss] = {}
-        self._begun: set[str] = set()
+        self._started: set[str] = set()
         self._signatures: Counter[Signature] = Counter()
         self._built = {
             trial.record.built: trial.identity for trial in plan.trials if trial.record and trial.record.built
         }
-        self._ray_seen = time.monotonic()
+        self._ray_checked = time.monotonic()
         self._peak_bytes = 0
         self._num_killed = num_killed_for_memory()
 
     def on_step_begin(self, iteration: int, trials: list[TuneTrial], **_: Any) -> None:
-        """Tune would wait for ever for the workers of a Ray that is no more.
+        """Stop the study where nothing can be recorded any more; detect a dead Ray: Tune would wait for it forever.
 
         Raises:
-            RayLostError: it is no more.
+            RayLostError: Ray is dead.
         """
         if self._locks.is_fenced:
             self.stop(f"the study was stopped: {LocksLostError()}")
-        if fault := self._recorder.fault or self._searcher.fault:
-            self.stop(f"the study was stopped: {fault}")
-        if time.monotonic() - self._ray_seen > LOOK_AT_RAY_S:
+        if error := self._recorder.error or self._searcher.error:
+            self.stop(f"the study was stopped: {error}")
+        if time.monotonic() - self._ray_checked > RAY_CHECK_INTERVAL_S:
             if not ray_is_alive():
                 raise RayLostError
-            self._ray_seen = time.monotonic()
+            self._ray_checked = time.monotonic()
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **_: Any) -> None:
-        """A worker begins a trial."""
+        """Record and show that a worker starts a trial."""
         identity = _identity(trial)
         self._stopper.running.add(identity)
-        self._begin(identity)
-        self._progress.started(identity)
+        self._start(identity)
+        self._progress.start_trial(identity)
 
     def on_trial_result(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **_: Any
     ) -> None:
-        """A worker reported rows, or the end."""
+        """Record and show what a worker reports: tags, rows, or the end of the trial."""
         identity = _identity(trial)
         if "peak_bytes" in result:
             self._peak_bytes = max(self._peak_bytes, result["peak_bytes"])
         if "tags" in result:
-            self._recorder.tags(identity, result["tags"])
-            self._stop_where_a_factor_has_no_effect(identity, result["tags"][BUILT_TAG])
+            self._recorder.add_tags(identity, result["tags"])
+            self._check_built(identity, result["tags"][BUILT_TAG])
         if "rows" in result:
             rows: list[dict[str, float]] = result["rows"]
-            self._recorder.rows(identity, rows)
+            self._recorder.add_rows(identity, rows)
             self._val_accuracy[identity] = rows[-1].get(VAL_ACCURACY, self._val_accuracy.get(identity))
             self._last_step[identity] = int(rows[-1]["step"])
-            log = self._progress.resumed if result["repeated"] else self._progress.stepped
-            log(identity, int(rows[-1]["step"]))
+            show = self._progress.resume_trial if result["is_replay"] else self._progress.update_step
+            show(identity, self._last_step[identity])
             if self._stopper("", result):
                 self._stopper.running.discard(identity)
         if "state" in result:
-            last = self._trials[identity].num_steps
             if "metrics" in result:
-                self._recorder.final(identity, {**result["metrics"], "step": last})
+                last_step = self._trials[identity].num_steps
+                self._recorder.add_test_row(identity, {**result["metrics"], "step": last_step})
             self._any_finished |= result["state"] == TrialState.FINISHED
             self._stopper.running.discard(identity)
             self._end(identity, result["state"], message=result.get("message", ""))
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **_: Any) -> None:
-        """A worker raised, or died: the trial runs again, or has failed."""
+        """Requeue the trial of a worker that raised or died, or record that it failed."""
         identity = _identity(trial)
         self._stopper.running.discard(identity)
         error = _error_of(trial)
@@ -142,98 +143,100 @@ class TuneCallback(Stateless, tune.Callback):
             self._end(identity, TrialState.INTERRUPTED, message="")
             return
         failure = self._class_of(cause)
-        message = self._memory_is_short() if failure == "host out of memory" else told(cause)
+        message = self._out_of_memory_message() if failure == "host out of memory" else summarize(cause)
         if self._stopper.stopping and failure == "lost worker":
-            return  # the signal that stops the study has reached the worker, too: the trial is interrupted
-        if not self._stopper.stopping and self._runs_again(identity, failure):
-            self._progress.again(identity, trial_label(self._trials[identity]), f"{failure}: {message}")
+            return  # the stopping signal has reached the worker, too: the trial is interrupted
+        if not self._stopper.stopping and self._requeue(identity, failure):
+            self._progress.requeue_trial(identity, trial_label(self._trials[identity]), f"{failure}: {message}")
             return
         self._end(identity, TrialState.FAILED, message=message, failure=failure, traceback=str(error))
-        self._stop_where_all_fail_alike(signature(cause, str(error)), str(error))
+        self._count_failure(signature_of(cause, str(error)), str(error))
 
     def _class_of(self, cause: BaseException) -> FailureClass:
-        """Return the class of a failure: that the kernel killed a worker for memory, only the kernel's count tells."""
+        """Return the class of a failure. Only a counter of the kernel shows that it killed a worker for memory."""
         failure = classify(cause)
         if failure != "lost worker" or num_killed_for_memory() <= self._num_killed:
             return failure
         self._num_killed += 1
         return "host out of memory"
 
-    def _memory_is_short(self) -> str:
+    def _out_of_memory_message(self) -> str:
         needed = f"up to {decimal(self._peak_bytes)}" if self._peak_bytes else f"more than {decimal(WORKER_BYTES)}"
         return (
             f"memory is short: {decimal(memory_limit())} here, and a trial takes {needed}; "
             "where trials run side by side, --cpus-per-trial lets fewer run at a time"
         )
 
-    def _runs_again(self, identity: str, failure: FailureClass) -> bool:
+    def _requeue(self, identity: str, failure: FailureClass) -> bool:
+        """Requeue a trial if its failure is worth a retry; return whether it was."""
         if failure == "lost worker":
             step, before = self._last_step[identity], self._losses.get(identity, _Loss(-1, 0))
-            loss = _Loss(step, 1 if step > before.step else before.times_in_a_row + 1)
+            loss = _Loss(step, 1 if step > before.step else before.num_in_a_row + 1)
             self._losses[identity] = loss
-            if loss.times_in_a_row > MOST_LOST:
+            if loss.num_in_a_row > MAX_LOSSES:
                 return False
             self._searcher.requeue(identity)
             return True
-        for_memory = failure in ("device out of memory", "host out of memory")
-        if not for_memory or not self._searcher.can_requeue_exclusively(identity):
+        is_out_of_memory = failure in ("device out of memory", "host out of memory")
+        if not is_out_of_memory or not self._searcher.can_requeue_exclusively(identity):
             return False
         self._searcher.requeue_exclusively(identity)
         return True
 
-    def _stop_where_all_fail_alike(self, alike: Signature, text: str) -> None:
-        self._signatures[alike] += 1
-        if self._signatures[alike] >= MOST_ALIKE and not self._any_finished:
-            self.stop(f"{text}\nthe study was stopped: its first trials all failed alike, as above")
+    def _count_failure(self, signature: Signature, text: str) -> None:
+        """Stop the study where its first trials all fail for the same reason."""
+        self._signatures[signature] += 1
+        if self._signatures[signature] >= MAX_SAME_FAILURES and not self._any_finished:
+            self.stop(f"{text}\nthe study was stopped: its first trials all failed for the same reason, see above")
 
-    def _stop_where_a_factor_has_no_effect(self, identity: str, built: str) -> None:
-        """No two trials may build the same: what tells them apart would be a factor of nothing."""
-        twin = self._built.setdefault(built, identity)
-        if twin != identity:
-            one, other = (self._trials[each].candidate.config.flat() for each in (twin, identity))
+    def _check_built(self, identity: str, built: str) -> None:
+        """Stop the study where two trials built identical training setups: their differing axis has no effect."""
+        duplicate = self._built.setdefault(built, identity)
+        if duplicate != identity:
+            one, other = (self._trials[each].candidate.config.flat() for each in (duplicate, identity))
             differing = [f"{name} {one[name]} and {other[name]}" for name in one if one[name] != other[name]]
             self.stop(
-                f"the study was stopped: two of its trials differ in {', '.join(differing)}, and exactly the same was "
-                "built for both: there it has no effect; leave one of them out with `keep`"
+                f"the study was stopped: two of its trials differ in {', '.join(differing)}, but built identical "
+                "training setups: it has no effect there; leave one of them out with `constraint`"
             )
 
-    def stop(self, why: str) -> None:
-        """Stop the study, and say why at its end."""
-        self.stopped = self.stopped or why
+    def stop(self, reason: str) -> None:
+        """Stop the study, and keep the first reason."""
+        self.stop_reason = self.stop_reason or reason
         self._stopper.stop()
 
-    def _begin(self, identity: str) -> None:
-        self._begun.add(identity)
-        self._recorder.started(identity, self._searcher.found.get(identity))
+    def _start(self, identity: str) -> None:
+        self._started.add(identity)
+        self._recorder.start_trial(identity, self._searcher.records.get(identity))
 
-    def _let_go(self, identity: str, written: TrialState) -> None:
+    def _release(self, identity: str, written: TrialState) -> None:
         if written.is_terminal:
             clear_work(self._work / identity)
         self._locks.release(identity)
 
     def _end(self, identity: str, state: TrialState, *, message: str, failure: str = "", traceback: str = "") -> None:
         work = self._work / identity
-        self._searcher.ended(identity)
-        if identity not in self._begun:  # no worker came to begin it
-            self._begin(identity)
-        self._recorder.ended(
+        self._searcher.end_trial(identity)
+        if identity not in self._started:  # no worker got to start it
+            self._start(identity)
+        self._recorder.end_trial(
             identity,
             state,
             message=message,
             failure=failure,
             traceback=traceback,
             artifacts=work / ARTIFACTS,
-            then=lambda written: self._let_go(identity, written),
+            then=lambda written: self._release(identity, written),
         )
         name = trial_label(self._trials[identity])
-        self._progress.ended(identity, name, state, self._val_accuracy.get(identity))
+        self._progress.end_trial(identity, name, state, self._val_accuracy.get(identity))
 
 
 class _Loss(NamedTuple):
-    """That a trial's worker was lost: after which step, and how often since it came no further."""
+    """Last step before a trial lost its worker, and consecutive losses at that step."""
 
     step: int
-    times_in_a_row: int
+    num_in_a_row: int
 
 
 def _identity(trial: TuneTrial) -> str:
@@ -242,9 +245,9 @@ def _identity(trial: TuneTrial) -> str:
 
 
 def _error_of(trial: TuneTrial) -> BaseException:
-    """What a worker raised: Tune has it on this machine before it is in the study's storage."""
+    """Return what a worker raised: Tune keeps it on this machine before it is in the study's storage."""
     if trial.pickled_error_file is not None:
         with Path(trial.pickled_error_file).open("rb") as file:
             return cast(BaseException, pickle.load(file))
     text = "" if trial.error_file is None else Path(trial.error_file).read_text()
-    return RuntimeError(text or "the worker ended without a word")
+    return RuntimeError(text or "the worker exited without an error message")

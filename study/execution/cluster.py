@@ -1,4 +1,4 @@
-"""Ray: starting one of our own, quiet and closed to others, or joining a cluster; and seeing whether it lives."""
+"""The connection to Ray: a private instance on this machine, or a cluster to join."""
 
 import logging
 import os
@@ -30,36 +30,35 @@ QUIET_RAY = {
     "RAY_prestart_worker_first_driver": "0",  # Tune's workers have an environment of their own: it never uses these
     "RAY_health_check_period_ms": "1000",  # a dead raylet is seen after seconds, not after half a minute
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Stopper listens
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the Stopper handles signals
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",  # the ledger is what a study resumes from
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
 
-
 ADDRESS = "RAY_ADDRESS"
-"""Ray's variable: the cluster that `ray.init` joins, unless told otherwise, and with it whoever can write to it."""
+"""Ray's variable: the cluster that `ray.init` joins by default. Everyone with access to it can run code."""
 TOKEN = "RAY_AUTH_TOKEN"
-"""Ray's variable: the secret of a cluster. Without it Ray keeps one in a file of the home folder."""
+"""Ray's variable: the secret of a cluster. By default Ray keeps one in a file of the home folder."""
 
 CONNECT_TIMEOUT_S = 10.0
-"""How long to wait for a cluster's answer: Ray itself would wait for minutes."""
+"""Maximum time to wait for a cluster to answer: Ray itself would wait for minutes."""
 ESSENTIAL = ("gcs_server", "raylet")
-"""Processes of Ray without which no trial goes on."""
+"""Processes of Ray that every trial needs."""
 MAX_STARTS = 3
-"""How often to try to start Ray: on a busy machine its processes may not find each other in time."""
+"""Attempts to start Ray: on a busy machine its processes may not find each other in time."""
 
 
 def start_ray(address: str | None = None, *, log: Callable[[str], None] = warnings.warn) -> None:
-    """Start a Ray of our own that only this machine can reach, or join a cluster.
+    """Start a private Ray that only this machine can reach, or join a cluster.
 
-    Does nothing where Ray runs in this process already.
+    Does nothing where this process is connected to Ray already.
 
     Args:
         address: HOST:PORT of the cluster to join.
-        tell: called with a line for the user where Ray's variables open it to others, or name a cluster.
+        log: called with a line for the user where Ray's variables expose it to others, or name a cluster.
 
     Raises:
-        InputError: no cluster can be joined at that address, or this machine does not let Ray start.
+        InputError: no cluster can be joined at that address, or Ray cannot be started on this machine.
     """
     os.environ.update(QUIET_RAY)
     if os.environ[RAY_BEYOND_THIS_MACHINE] != "0":
@@ -71,7 +70,7 @@ def start_ray(address: str | None = None, *, log: Callable[[str], None] = warnin
         return
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failed trials are told of by their state
     if address is None:
-        _start_own()
+        _start_private()
     else:
         _join(address)
 
@@ -90,13 +89,13 @@ def _join(address: str) -> None:
         raise InputError(f"--address = {address}: the cluster cannot be joined: {first_line(error)}") from error
 
 
-def _start_own() -> None:
+def _start_private() -> None:
     check_processes()
     os.environ.setdefault(TOKEN, secrets.token_hex())
     for left in reversed(range(MAX_STARTS)):
         try:
             _init("local")
-        except Exception as error:  # whatever Ray raises: its processes did not find each other in time, or died
+        except Exception as error:  # whatever Ray raises where its processes time out or die
             _shut_down_half_started()
             if not left:
                 folder = get_default_ray_temp_dir()  # type: ignore[no-untyped-call]  # Ray leaves it so
@@ -107,7 +106,7 @@ def _start_own() -> None:
 
 
 def _shut_down_half_started() -> None:
-    """End what a start that failed has left, also the processes that Ray itself does not know of yet."""
+    """End the processes of a failed start, also those that Ray itself does not know of yet."""
     ray.shutdown()
     for process in RayProcess.started:
         if process.poll() is None:
@@ -117,9 +116,9 @@ def _shut_down_half_started() -> None:
 
 
 class RayProcess(services.ConsolePopen):
-    """A process of Ray, with those that it starts: signals that ask the study to end do not reach it.
+    """A process of Ray that signals to the study do not reach, nor its children.
 
-    Schedulers signal a whole process group, or every process of a job. The trials are saved only while Ray lives.
+    Schedulers signal a whole process group, or every process of a job. Trials can be saved only while Ray is alive.
     """
 
     started: ClassVar[list["RayProcess"]] = []
@@ -133,22 +132,22 @@ class RayProcess(services.ConsolePopen):
         self.started.append(self)
 
     def terminate(self) -> None:
-        """Kill the process and its group, as it is deaf to SIGTERM."""
+        """Kill the process and its group: SIGTERM is blocked in it."""
         os.killpg(self.pid, signal.SIGKILL)
 
 
 def _init(address: str) -> None:
     with (
         handlers_kept(),
-        _replaced(services, "ConsolePopen", RayProcess),
-        _replaced(ray_utils, "set_sigterm_handler", lambda handler: None),
+        _replace_attribute(services, "ConsolePopen", RayProcess),
+        _replace_attribute(ray_utils, "set_sigterm_handler", lambda handler: None),
     ):
         ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
 
 
 @contextmanager
-def _replaced(module: ModuleType, name: str, value: object) -> Iterator[None]:
-    """While inside, a module has another value of this name: Ray has no option for what we need."""
+def _replace_attribute(module: ModuleType, name: str, value: object) -> Iterator[None]:
+    """Replace a name of a module while the context is open: Ray has no option for what we need."""
     former = getattr(module, name)
     setattr(module, name, value)
     try:
@@ -158,17 +157,17 @@ def _replaced(module: ModuleType, name: str, value: object) -> Iterator[None]:
 
 
 def ray_is_alive() -> bool:
-    """Return whether our own Ray's processes live, or, of a cluster that was joined, any node."""
+    """Return whether the processes of a private Ray are alive, or any node of a joined cluster."""
     node = worker._global_node
     if node is None:
         return False
-    if node.all_processes:  # started here: a GCS that is dead would not answer, and Ray would end this process
+    if node.all_processes:  # private: a dead GCS would not answer, and Ray would end this process
         return not any(kind in ESSENTIAL for kind, _ in node.dead_processes())
     return bool(find_nodes())
 
 
 def find_nodes() -> list[Node]:
-    """Return what each living node of Ray offers; a head node may have no CPUs."""
+    """Return the nodes of Ray that are alive. A head node may have no CPUs."""
     return [
         Node(cpus=node["Resources"].get("CPU", 0.0), gpus=node["Resources"].get("GPU", 0.0))
         for node in ray.nodes()  # type: ignore[no-untyped-call]  # Ray leaves it so

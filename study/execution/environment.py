@@ -1,4 +1,4 @@
-"""The environment of a trial: device, precision, threads, versions. No part of its identity, it decides last bits."""
+"""The environment of a trial: device, precision, threads, versions. It affects last bits, but not the identity."""
 
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def describe(device: "torch.device", *, num_threads: int, compiled: bool) -> dict[str, str]:
-    """Return what a trial on this machine runs on, by the names in ENVIRONMENT_TAGS."""
+    """Return the environment of a trial on this machine, by the names in ENVIRONMENT_TAGS."""
     import timm
     import torch
 
@@ -34,7 +34,7 @@ def describe(device: "torch.device", *, num_threads: int, compiled: bool) -> dic
 
 
 def expected(request: ResourceRequest) -> dict[str, str]:
-    """Return what the next trial on this machine would run on."""
+    """Return the environment of the next trial on this machine."""
     import torch
 
     on_gpu = torch.cuda.is_available() and request.gpus_per_trial != 0

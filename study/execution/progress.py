@@ -1,4 +1,4 @@
-"""What the terminal shows while a study runs: trials done and running, best so far, time left."""
+"""The progress of a study on the terminal."""
 
 import time
 from typing import Any
@@ -14,8 +14,7 @@ class StudyProgress:
     """A live bar on a terminal; elsewhere one line per ended trial.
 
     Args:
-        console: where to show it.
-        trials: those that will run.
+        trials: those to run.
     """
 
     def __init__(self, console: Console, trials: list[Trial]) -> None:
@@ -44,42 +43,46 @@ class StudyProgress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def started(self, identity: str) -> None:
-        """A trial began."""
+    def start_trial(self, identity: str) -> None:
+        """Show that a trial runs."""
         self._started = self._started or time.monotonic()
         self._running.add(identity)
         self._refresh()
 
-    def stepped(self, identity: str, step: int) -> None:
-        """A trial has done its first `step` steps."""
+    def update_step(self, identity: str, step: int) -> None:
+        """Show that a trial has done `step` steps."""
         self._steps_done[identity] = step
         self._refresh()
 
-    def resumed(self, identity: str, step: int) -> None:
-        """A trial goes on from `step`: what came before took no time of this launch."""
+    def resume_trial(self, identity: str, step: int) -> None:
+        """Show that a trial resumes after `step` steps, which took no time of this launch."""
         self._steps_before[identity] = step
-        self.stepped(identity, step)
+        self.update_step(identity, step)
 
-    def again(self, identity: str, name: str, why: str) -> None:
-        """A trial stopped, and will go on by itself."""
+    def requeue_trial(self, identity: str, name: str, reason: str) -> None:
+        """Show that a trial stopped, and will resume by itself."""
         self._running.discard(identity)
-        self._print(f"{self._counts()}  {name}  goes on after: {why}")
+        self._print(f"{self._counts()}  {name}  resumes after: {reason}")
         self._refresh()
 
-    def ended(self, identity: str, name: str, state: TrialState, val_accuracy: float | None) -> None:
-        """A trial is over; its validation accuracy, 0 to 1, where it has one."""
+    def end_trial(self, identity: str, name: str, state: TrialState, val_accuracy: float | None) -> None:
+        """Show that a trial ended.
+
+        Args:
+            val_accuracy: from 0 to 1, None where it has none.
+        """
         self._running.discard(identity)
         self._steps_done[identity] = self._num_steps[identity]
         self._num_ended += 1
         if val_accuracy is not None and (self._best is None or val_accuracy > self._best[0]):
             self._best = (val_accuracy, name)
-        score = "" if val_accuracy is None else f"  val_accuracy {val_accuracy:.4f}"
+        score = "" if val_accuracy is None else f"  val accuracy {_percent(val_accuracy)}"
         line = f"{self._counts()}  {name}  {state}{score}"
         self._print(line if self._console.is_terminal else f"{line}  {self._eta()}")
         self._refresh()
 
     def eta_s(self) -> float | None:
-        """Seconds left, from the share of all steps done so far; None before anything is known."""
+        """Return the seconds left, in proportion to the steps left; None before the first report."""
         done, total = sum(self._steps_done.values()), sum(self._num_steps.values())
         done_here = done - sum(self._steps_before.values())
         if self._started is None or done_here <= 0:
@@ -87,14 +90,14 @@ class StudyProgress:
         return (time.monotonic() - self._started) * (total - done) / done_here
 
     def _print(self, line: str) -> None:
-        """Print a line as it is: a label in it may look like markup."""
+        """Print a line without markup: a label in it may look like markup."""
         self._console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def _refresh(self) -> None:
         self._bar.update(self._task, completed=sum(self._steps_done.values()), **self._fields())
 
     def _fields(self) -> dict[str, Any]:
-        best = "" if self._best is None else f"best val_accuracy {self._best[0]:.4f} ({self._best[1]})"
+        best = "" if self._best is None else f"best val accuracy {_percent(self._best[0])} ({self._best[1]})"
         return {"counts": self._counts(), "eta": self._eta(), "best": best}
 
     def _counts(self) -> str:
@@ -106,3 +109,7 @@ class StudyProgress:
             return "starting"
         minutes, seconds = divmod(round(left), 60)
         return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d} left"
+
+
+def _percent(accuracy: float) -> str:
+    return f"{100 * accuracy:.2f} %"

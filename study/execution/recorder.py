@@ -1,4 +1,4 @@
-"""Writes what happens to the ledger, in order, in one thread, so that no trial waits for a database."""
+"""The writer of a launch: one thread that writes events to the ledger in order. No trial waits for a database."""
 
 import threading
 import time
@@ -20,31 +20,29 @@ from study.ledger.schema import DATASET_TAG, DIGEST_PREFIX, MODEL_TAG, SEED_TAG,
 from study.ledger.states import TrialState
 from study.plan import Trial
 
-WRITE_EVERY_S = 1.0
-"""What a trial tells sooner after it was last written waits for what it tells next, or for its end."""
-"""Metric of the one row that a trial measures when it is over."""
+WRITE_INTERVAL_S = 1.0
+"""Minimum seconds between writes of one trial. Rows in between are batched."""
 
 
 class Recorder:
     """The only writer of one launch. Its methods return at once; `close` waits until all is written.
 
-    What a trial tells in quick succession is written at once: of a short trial, writing is the larger part.
+    Rows in quick succession are written together: writing takes most of the time of a short trial.
 
-    While the disk is full, or a server is away, it waits and writes later what is measured meanwhile: trials go on. A
-    trial of which something can never be written is failed, not finished: its results are not whole.
+    While the disk is full, or a server is unavailable, trials continue, and their rows are written later. A trial whose
+    rows can never be written fails: its results are incomplete.
 
     Args:
-        ledger: where to.
         launch: id of the launch's run.
         study: tags of the study: its name as `study`, its recipe and scale.
         trials: every trial that may start.
-        leases: of the launch; they are confirmed before each write.
-        tell: what to do with a line for the user, on waiting for the store.
+        locks: those of the launch, confirmed before each write.
+        log: called with a line for the user while the store is unavailable.
 
     Attributes:
-        states: how each trial that started has ended, by identity; complete after `close`.
-        messages: why, one line, for each that did not finish and was not interrupted.
-        fault: why nothing can be written any more, one line; empty while all is well.
+        states: final state of each trial that started, by identity; complete after `close`.
+        messages: reason, one line, of each trial that neither finished nor was interrupted.
+        error: why nothing can be written any more, one line; empty while all is well.
     """
 
     def __init__(
@@ -59,7 +57,7 @@ class Recorder:
     ) -> None:
         self.states: dict[str, TrialState] = {}
         self.messages: dict[str, str] = {}
-        self.fault = ""
+        self.error = ""
         self._ledger = ledger
         self._launch = launch
         self._study = study
@@ -69,31 +67,35 @@ class Recorder:
         self._open: dict[str, TrialRecord] = {}
         self._last_step: dict[str, int] = {}
         self._pending: defaultdict[str, TrialUpdate] = defaultdict(TrialUpdate)
-        self._written_s: dict[str, float] = {}
+        self._last_write_s: dict[str, float] = {}
         self._stop_requested = threading.Event()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
 
-    def started(self, identity: str, record: TrialRecord | None = None) -> None:
-        """A trial began, or goes on; of one that is new to this launch, `known` is what the ledger had of it."""
+    def start_trial(self, identity: str, record: TrialRecord | None = None) -> None:
+        """Open the run of a trial that starts or resumes.
+
+        Args:
+            record: what the ledger has of it, where this launch starts it for the first time.
+        """
         self._submit(identity, lambda: self._open_trial(identity, self._open.get(identity, record)))
 
-    def rows(self, identity: str, rows: list[dict[str, float]]) -> None:
-        """A trial measured something. Steps that the ledger has already, from before a resume, are left out."""
+    def add_rows(self, identity: str, rows: list[dict[str, float]]) -> None:
+        """Write rows of metrics. Steps that the ledger has already, from before a resume, are left out."""
         now = now_ms()
-        self._note(identity, lambda update: update.rows.extend(Measurement(row, now) for row in rows))
-        self._submit(identity, lambda: self._write_where_due(identity))
+        self._update(identity, lambda update: update.rows.extend(Measurement(row, now) for row in rows))
+        self._submit(identity, lambda: self._write_if_due(identity))
 
-    def final(self, identity: str, row: dict[str, float]) -> None:
-        """What a finished trial measured at the end, once; it is written with that end."""
+    def add_test_row(self, identity: str, row: dict[str, float]) -> None:
+        """Keep the test metrics of a finished trial until its end is written."""
         measurement = Measurement(row, now_ms())
-        self._note(identity, lambda update: update.rows.append(measurement))
+        self._update(identity, lambda update: update.rows.append(measurement))
 
-    def tags(self, identity: str, tags: dict[str, str]) -> None:
-        """What is known of a trial's surroundings: its device, precision, versions."""
-        self._note(identity, lambda update: update.tags.update(tags))
-        self._submit(identity, lambda: self._write_where_due(identity))
+    def add_tags(self, identity: str, tags: dict[str, str]) -> None:
+        """Write the environment of a trial: device, precision, versions."""
+        self._update(identity, lambda update: update.tags.update(tags))
+        self._submit(identity, lambda: self._write_if_due(identity))
 
-    def ended(
+    def end_trial(
         self,
         identity: str,
         state: TrialState,
@@ -104,11 +106,12 @@ class Recorder:
         artifacts: Path,
         then: Callable[[TrialState], None],
     ) -> None:
-        """A trial is over.
+        """Close the run of a trial.
 
         Args:
-            failure, traceback: the class of its failure and where it came from, empty where it did not fail.
-            artifacts: folder of the files to keep; the traceback joins them.
+            failure: class of its failure, empty where it did not fail.
+            traceback: of its failure, kept among the artifacts.
+            artifacts: folder of the files to keep.
             then: called with the state once all is written.
         """
         if traceback:
@@ -117,12 +120,12 @@ class Recorder:
         self._submit_last(lambda: then(self.states[identity]))
 
     def close(self, *, interrupted: bool, complete: bool) -> None:
-        """Mark as interrupted whatever began and did not end, end the launch, wait until all is written.
+        """End the launch, with every open trial interrupted. Waits until all is written.
 
         Args:
-            interrupted: the user is in a hurry: what cannot be written now is left to the next launch, which has it
-                from the trials' checkpoints.
-            complete: every trial of the launch has been settled, by this launch or another.
+            interrupted: a signal ended the launch: what cannot be written now is left to the next launch, which
+                has it from the checkpoints.
+            complete: every trial of the launch has ended, in this launch or another.
         """
         if interrupted:
             self._stop_requested.set()
@@ -131,33 +134,33 @@ class Recorder:
         self._submit_last(partial(self._close_launch, interrupted, complete))
         self._thread.shutdown(wait=True)
 
-    def _note(self, identity: str, add: Callable[[TrialUpdate], None]) -> None:
+    def _update(self, identity: str, add: Callable[[TrialUpdate], None]) -> None:
         self._thread.submit(lambda: add(self._pending[identity]))
 
     def _submit(self, identity: str, write: Callable[[], None]) -> None:
-        def write_or_note() -> None:
+        def write_or_record_error() -> None:
             try:
                 self._write(write)
-            except InputError as error:  # it holds for every trial
-                self.fault = self.fault or str(error)
+            except InputError as error:  # it affects every trial
+                self.error = self.error or str(error)
                 self.states[identity] = TrialState.INTERRUPTED
-            except Exception as error:  # whatever a store can raise: the trial is then not whole
+            except Exception as error:  # whatever a store can raise: the trial is incomplete
                 self._pending.pop(identity, None)  # it can still be ended
                 self.messages.setdefault(identity, f"not written: {type(error).__name__}: {first_line(error)}")
                 self.states[identity] = TrialState.FAILED
 
-        self._thread.submit(write_or_note)
+        self._thread.submit(write_or_record_error)
 
     def _submit_last(self, write: Callable[[], None]) -> None:
-        """Write what no trial depends on any more; where that fails, the launch is at fault."""
+        """Write something that belongs to the launch: an error is the launch's, not a trial's."""
 
-        def write_or_note() -> None:
+        def write_or_record_error() -> None:
             try:
                 self._write(write)
             except Exception as error:  # as above
-                self.fault = self.fault or first_line(error)
+                self.error = self.error or first_line(error)
 
-        self._thread.submit(write_or_note)
+        self._thread.submit(write_or_record_error)
 
     def _write(self, write: Callable[[], None]) -> None:
         def confirm_and_write() -> None:
@@ -166,7 +169,7 @@ class Recorder:
 
         log = self._log
         self._ledger.retry(
-            confirm_and_write, should_stop=self._stop_requested.is_set, log=lambda line: log(f"{line}; trials go on")
+            confirm_and_write, should_stop=self._stop_requested.is_set, log=lambda line: log(f"{line}; trials continue")
         )
 
     def _open_trial(self, identity: str, record: TrialRecord | None) -> None:
@@ -189,25 +192,25 @@ class Recorder:
         )
         self._open[identity] = record
         self._last_step.setdefault(identity, record.last_step)
-        self._pending[identity] = TrialUpdate(config=config.flat())  # again, too: whoever began it may have died before
-        self._written_s[identity] = time.monotonic()
+        self._pending[identity] = TrialUpdate(config=config.flat())  # on resume, too: it may not be written yet
+        self._last_write_s[identity] = time.monotonic()
 
-    def _write_where_due(self, identity: str) -> None:
-        if time.monotonic() - self._written_s[identity] >= WRITE_EVERY_S:
+    def _write_if_due(self, identity: str) -> None:
+        if time.monotonic() - self._last_write_s[identity] >= WRITE_INTERVAL_S:
             update = self._unwritten(identity)
             self._ledger.log(self._open[identity].run_id, update)
             self._last_step[identity] = max([self._last_step[identity], *(int(row["step"]) for row, _ in update.rows)])
             self._pending[identity] = TrialUpdate()
-            self._written_s[identity] = time.monotonic()
+            self._last_write_s[identity] = time.monotonic()
 
     def _unwritten(self, identity: str) -> TrialUpdate:
-        """What is known of a trial, without what is written from before a resume."""
+        """Return the pending update of a trial, without rows that were written before a resume."""
         update = self._pending[identity]
         return replace(update, rows=[each for each in update.rows if self._is_new(identity, each.row)])
 
     def _is_new(self, identity: str, row: Mapping[str, float]) -> bool:
         if TEST_ACCURACY in row:
-            return TEST_ACCURACY not in self._open[identity].metrics  # else it died between this and its end
+            return TEST_ACCURACY not in self._open[identity].metrics  # resumed after its test
         return row["step"] > self._last_step[identity]
 
     def _close_trial(self, identity: str, state: TrialState, message: str, failure: str, artifacts: Path) -> None:
@@ -249,10 +252,10 @@ class Recorder:
         self._end(self._launch, partial(self._ledger.launches.close, self._launch, state, counts))
 
     def _end(self, run_id: str, end: Callable[[], None]) -> None:
-        """End a run, also where the experiment was deleted and nothing can be written with that.
+        """End a run, also where its experiment was deleted.
 
         Raises:
-            InputError: it was.
+            InputError: the experiment was deleted, and nothing but the end was written.
         """
         try:
             end()

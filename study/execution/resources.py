@@ -1,4 +1,4 @@
-"""Resources of a trial: what the command line requests, and what Ray's nodes grant."""
+"""Resources of a trial: from a request on the command line to a grant of Ray's nodes."""
 
 import math
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ class ResourceGrant:
 
     @property
     def is_shared(self) -> bool:
-        """Whether other trials run at the same time, on one GPU or in one machine's memory."""
+        """True where trials run at the same time, on one GPU or in one machine's memory."""
         return self.max_concurrent_trials > 1
 
     def exclusive(self) -> "ResourceGrant":

@@ -13,10 +13,10 @@ class RunResult:
         states: states of the trials that started, by identity.
         messages: one line for each trial that failed or diverged, by identity.
         interrupted: a signal ended it, such as Ctrl-C.
-        stopped: reason why it stopped early; empty if it did not.
+        stop_reason: reason why it stopped early; empty if it did not.
     """
 
     states: dict[str, TrialState]
     messages: dict[str, str]
     interrupted: bool
-    stopped: str
+    stop_reason: str

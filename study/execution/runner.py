@@ -1,4 +1,4 @@
-"""Runs the trials of a plan on Ray Tune."""
+"""The launch of a plan on Ray Tune."""
 
 import os
 import shutil
@@ -10,19 +10,17 @@ from typing import Any
 import ray
 from ray import tune
 from rich.console import Console
-from rich.filesize import decimal
 
-from revit.config import ModelConfig
 from revit.errors import InputError
-from revit.models.weights import PACKAGED
 from study.execution.callback import TuneCallback
 from study.execution.cluster import find_nodes, ray_is_alive, start_ray
-from study.execution.failures import MOST_LOST, RayLostError
+from study.execution.failures import MAX_LOSSES, RayLostError
 from study.execution.progress import StudyProgress
 from study.execution.recorder import Recorder
 from study.execution.resources import ResourceRequest, grant_resources
 from study.execution.run_result import RunResult
-from study.execution.searcher import Stopper, TrialSearcher
+from study.execution.searcher import TrialSearcher
+from study.execution.stopper import Stopper
 from study.execution.trainable import train_trial
 from study.execution.trial_task import TrialTask, make_task
 from study.layout import LOCKS, STOP_FILE, TUNE, WORK
@@ -30,70 +28,20 @@ from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.orphans import clean_up
 from study.ledger.server_locks import ServerLocks
-from study.model_check import model_key
-from study.plan import Plan, Trial
-
-MIN_RAY_BYTES, MIN_RAY_INODES = 50_000_000, 1_000
-"""Free in Ray's temporary folder, so that its logs and sockets fit."""
-
-
-def check_runnable(trials: list[Trial], request: ResourceRequest) -> None:
-    """Raise InputError for what can be known to fail before Ray starts.
-
-    Models that the project does not ship are built and run once, without memory for their tensors, and their weights
-    held against them.
-    """
-    foreign = {model_key(trial.candidate.config): trial for trial in trials if not _is_shipped(trial)}
-    for trial in foreign.values():
-        from revit.models.build import check_model
-
-        check_model(trial.candidate.config, trial.weights)
-    if request.gpus_per_trial is not None and request.gpus_per_trial > 1:
-        one = "a trial trains on one GPU: ask for 1, or for a fraction of it"
-        raise InputError(f"--gpus-per-trial = {request.gpus_per_trial:g}: {one}")
-    check_temporary_folder()
-    if request.address is not None:
-        return  # what the cluster has is known once it is joined
-    if request.gpus_per_trial:
-        import torch
-
-        there = torch.cuda.device_count()
-        if request.gpus_per_trial > there:
-            raise InputError(f"--gpus-per-trial = {request.gpus_per_trial:g}: this machine has {there}")
-    cpus = os.cpu_count() or 1
-    if request.cpus_per_trial is not None and request.cpus_per_trial > cpus:
-        raise InputError(f"--cpus-per-trial = {request.cpus_per_trial}: this machine has {cpus}")
-
-
-def check_temporary_folder() -> None:
-    """Raise InputError where Ray's temporary folder lacks the space or the inodes for its logs and sockets."""
-    named = next((name for name in ("RAY_TMPDIR", "TMPDIR") if name in os.environ), "")
-    folder = Path(os.environ.get(named, "/tmp"))
-    disk = os.statvfs(next(each for each in (folder, *folder.absolute().parents) if each.exists()))
-    free = disk.f_bavail * disk.f_frsize
-    if free < MIN_RAY_BYTES or (disk.f_files > 0 and disk.f_favail < MIN_RAY_INODES):
-        raise InputError(
-            f"Ray's temporary folder {folder} has {decimal(free)} and {disk.f_favail} inodes left, and needs "
-            f"{decimal(MIN_RAY_BYTES)} and {MIN_RAY_INODES}: free some, or name another with RAY_TMPDIR"
-        )
-
-
-def _is_shipped(trial: Trial) -> bool:
-    plain = ModelConfig(name=trial.candidate.config.model.name)
-    return trial.candidate.config.model == plain and trial.weights is not None and trial.weights.parent == PACKAGED
+from study.plan import Plan
 
 
 def run_plan(plan: Plan, ledger: Ledger, console: Console, request: ResourceRequest, tags: dict[str, str]) -> RunResult:
-    """Train every trial of the plan that is not settled; write all that happens to the ledger.
+    """Train every trial of the plan that has not ended, and record all events in the ledger.
 
-    Other processes may do so on the same store at the same time: each trial is trained by one of them, and each waits
-    for those of its trials that another trains. Trials that fail do not raise: they are in the result.
+    Several processes may run on one store at the same time: each trial is trained by one of them, and each process
+    waits for those of its trials that another one trains. Failed trials do not raise: they are in the result.
 
     Args:
-        tags: of the launch's run, beside its study's name.
+        tags: of the launch's run, beside those of its study.
 
     Raises:
-        InputError: a trial asks for more than Ray finds here.
+        InputError: a trial requests more than Ray's nodes have.
     """
 
     def log(line: str) -> None:
@@ -101,10 +49,10 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, request: ResourceRequ
 
     start_ray(request.address, log=log)
     grant = grant_resources(request, find_nodes())
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(grant.max_concurrent_trials)  # so many workers start at a time
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(grant.max_concurrent_trials)  # workers that may start at a time
     launch, lock, locks = begin_launch(plan.space.name, {**plan.space.tags, **tags}, ledger, log)
     ledger.retry(lambda: clean_up(ledger, locks), log=log)
-    plan = plan.with_records(ledger.retry(ledger.trials, log=log))  # another run may have ended since it was made
+    plan = plan.with_records(ledger.retry(ledger.trials, log=log))  # another launch may have ended trials meanwhile
     folder = ledger.root / TUNE / lock
     work, stop_file = ledger.root / WORK, folder / STOP_FILE
     kept_seed = plan.trials[0].candidate.config.seed
@@ -122,7 +70,7 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, request: ResourceRequ
     try:
         with stopper.handle_signals(), StudyProgress(console, plan.to_run) as progress:
             callback = TuneCallback(recorder, progress, plan, searcher, stopper, locks, work)
-            _run_to_the_end(searcher, callback, stopper, folder, request.address)
+            _run_with_restarts(searcher, callback, stopper, folder, request.address)
     finally:
         searcher.close()
         recorder.close(interrupted=stopper.interrupted or locks.is_fenced, complete=not searcher.num_left)
@@ -132,17 +80,17 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, request: ResourceRequ
         states=recorder.states,
         messages=recorder.messages,
         interrupted=stopper.interrupted,
-        stopped=callback.stopped or recorder.fault,
+        stop_reason=callback.stop_reason or recorder.error,
     )
 
 
 def begin_launch(
     study: str, tags: Mapping[str, str], ledger: Ledger, log: Callable[[str], None]
 ) -> tuple[str, str, Locks]:
-    """Begin a launch, whose lock is held before anybody can see it: a sweep ends what nobody holds.
+    """Begin a launch. It holds its lock before others can see it: a cleanup ends launches without a lock.
 
     Returns:
-        The id of its run, the name of its lock, and its leases: on its server, or on its store's disk.
+        The id of its run, the name of its lock, and its locks: on its server, or on its store's disk.
     """
     folder = ledger.root / LOCKS
     locks = ServerLocks(folder, ledger) if ledger.server else Locks(folder)
@@ -152,14 +100,14 @@ def begin_launch(
     return launch, lock, locks
 
 
-def _run_to_the_end(
+def _run_with_restarts(
     searcher: TrialSearcher, callback: TuneCallback, stopper: Stopper, folder: Path, address: str | None
 ) -> None:
-    """Run Tune until the queue is empty or the study stopped; where Ray itself dies, start it again."""
-    lost_with: list[int] = []
+    """Run Tune until every trial has ended or the study is stopped. Where Ray itself dies, start it again."""
+    num_left_at_deaths: list[int] = []
     while True:
         try:
-            _run_tune(searcher, callback, stopper, folder / str(len(lost_with)))
+            _run_tune(searcher, callback, stopper, folder / str(len(num_left_at_deaths)))
         except Exception as error:
             if not isinstance(error, RayLostError) and ray_is_alive():
                 raise
@@ -168,9 +116,9 @@ def _run_to_the_end(
         stopper.running.clear()
         if stopper.stopping:
             return
-        lost_with.append(searcher.num_left)
-        if lost_with[-MOST_LOST:] == lost_with[-1:] * MOST_LOST:
-            callback.stop(f"the study was stopped: Ray died {MOST_LOST} times, and no trial ended in between")
+        num_left_at_deaths.append(searcher.num_left)
+        if num_left_at_deaths[-MAX_LOSSES:] == num_left_at_deaths[-1:] * MAX_LOSSES:
+            callback.stop(f"the study was stopped: Ray died {MAX_LOSSES} times, and no trial ended in between")
             return
         ray.shutdown()
         try:
@@ -183,10 +131,10 @@ def _run_to_the_end(
 
 def _run_tune(searcher: TrialSearcher, callback: TuneCallback, stopper: Stopper, folder: Path) -> None:
     tuner = tune.Tuner(
-        tune.with_resources(train_trial, _bundle),
+        tune.with_resources(train_trial, _placement_group),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
-            num_samples=-1,  # as many as the queue has
+            num_samples=-1,  # as many as the searcher has
             reuse_actors=True,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
@@ -201,7 +149,7 @@ def _run_tune(searcher: TrialSearcher, callback: TuneCallback, stopper: Stopper,
     tuner.fit()
 
 
-def _bundle(params: dict[str, Any]) -> tune.PlacementGroupFactory:
-    """What Ray reserves for a trial."""
+def _placement_group(params: dict[str, Any]) -> tune.PlacementGroupFactory:
+    """Return the resources that Ray reserves for a trial."""
     task: TrialTask = params["task"]
     return tune.PlacementGroupFactory([{"CPU": task.grant.num_cpus, "GPU": task.grant.num_gpus}])

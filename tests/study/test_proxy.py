@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "MIN_WAIT_S", 0.02)
     monkeypatch.setattr(patience, "MAX_WAIT_S", 0.1)
-    monkeypatch.setattr(queueing, "LEASE_POLL_S", 0.1)
+    monkeypatch.setattr(queueing, "LOCK_POLL_S", 0.1)
 
 
 @pytest.fixture

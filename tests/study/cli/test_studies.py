@@ -49,7 +49,7 @@ def test_each_of_several_studies_starts_with_the_progress_of_all(
         for trial in plan.to_run[:2]:
             record = ledger.open_trial(trial.identity, launch=launch, name="trial", tags={})
             ledger.close_trial(record.run_id, TrialState.FINISHED, update=TrialUpdate())
-        return RunResult(states={}, messages={}, interrupted=False, stopped="")
+        return RunResult(states={}, messages={}, interrupted=False, stop_reason="")
 
     monkeypatch.setattr("study.execution.runner.run_plan", run_two_trials)
     monkeypatch.setattr(studies, "_echo_results", lambda plan, ledger, records: [])

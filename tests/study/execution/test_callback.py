@@ -17,9 +17,10 @@ from revit.config import FineTuneConfig
 from revit.source import SOURCE
 from search_spaces.framework.space import SearchSpace
 from study.execution.callback import TuneCallback
-from study.execution.failures import MOST_LOST, CodeChangedError
+from study.execution.failures import MAX_LOSSES, CodeChangedError
 from study.execution.resources import ResourceGrant
-from study.execution.searcher import Stopper, TrialSearcher
+from study.execution.searcher import TrialSearcher
+from study.execution.stopper import Stopper
 from study.execution.trial_task import make_task
 from study.ledger.locks import Locks
 from study.ledger.states import TrialState
@@ -46,15 +47,15 @@ class Played:
         ledger = SimpleNamespace(find=lambda identity: None)
         self.searcher = TrialSearcher(plan.to_run, grant, task_of, locks, ledger, self.stopper)
         self.ended: list[dict[str, Any]] = []
-        self.begun: list[str] = []
-        quiet = {name: lambda *_: None for name in ("rows", "stepped", "resumed", "again")}
+        self.started: list[str] = []
+        quiet = {name: lambda *_: None for name in ("add_rows", "update_step", "resume_trial", "requeue_trial")}
         self.recorder = recorder = SimpleNamespace(
             **quiet,
-            fault="",
-            started=lambda identity, record: self.begun.append(identity),
-            ended=lambda identity, state, **told: self.ended.append({"state": state, **told}),
+            error="",
+            start_trial=lambda identity, record: self.started.append(identity),
+            end_trial=lambda identity, state, **told: self.ended.append({"state": state, **told}),
         )
-        progress = SimpleNamespace(**quiet, started=lambda *_: None, ended=lambda *_: None)
+        progress = SimpleNamespace(**quiet, start_trial=lambda *_: None, end_trial=lambda *_: None)
         self.events = TuneCallback(recorder, progress, plan, self.searcher, self.stopper, locks, root / "work")
 
     def start(self) -> Any:
@@ -66,7 +67,7 @@ class Played:
         return trial
 
     def reach(self, trial: Any, step: int) -> None:
-        self.events.on_trial_result(0, [], trial, {"rows": [{"step": step}], "repeated": False, "saved": False})
+        self.events.on_trial_result(0, [], trial, {"rows": [{"step": step}], "is_replay": False, "saved": False})
 
     def fail(self, trial: Any, error: BaseException) -> None:
         trial.pickled_error_file = self.root / "error.pkl"
@@ -117,7 +118,7 @@ def test_a_lost_trial_goes_on_as_long_as_it_gets_anywhere(play: Any) -> None:
         played.reach(trial, step)
         played.fail(trial, NodeDiedError("gone"))
     assert played.ended == []
-    for _ in range(MOST_LOST):
+    for _ in range(MAX_LOSSES):
         played.fail(played.start(), NodeDiedError("gone"))
     assert [told["failure"] for told in played.ended] == ["lost worker"]
 
@@ -182,7 +183,7 @@ def test_a_trial_that_no_worker_came_to_begin_is_begun_before_it_is_ended(play: 
     while (params := played.searcher.suggest("")) is None:
         pass
     played.fail(SimpleNamespace(config=params), ValueError("the worker's environment cannot be set up"))
-    assert played.begun == [params["task"].identity]
+    assert played.started == [params["task"].identity]
     [told] = played.ended
     assert (told["state"], told["message"]) == (
         TrialState.FAILED,
@@ -196,7 +197,7 @@ def test_a_worker_with_other_code_stops_the_study_and_its_trial_has_not_failed(p
     played.fail(first, CodeChangedError("1234", 2, "abcd", 1))
     assert played.stopper.stopping
     assert [told["state"] for told in played.ended] == [TrialState.INTERRUPTED]
-    [line] = played.events.stopped.splitlines()
+    [line] = played.events.stop_reason.splitlines()
     assert "source 1234, training version 2" in line
     assert "source abcd, training version 1" in line
     assert not played.stopper.stop_all(), "the other trial saves its state first"
@@ -206,10 +207,10 @@ def test_a_worker_with_other_code_stops_the_study_and_its_trial_has_not_failed(p
 @pytest.mark.parametrize("whose", ["recorder", "searcher"])
 def test_what_no_trial_can_go_on_from_stops_the_study_with_one_line(play: Any, whose: str) -> None:
     played = play(SHARED)
-    getattr(played, whose).fault = "the experiment was deleted"
+    getattr(played, whose).error = "the experiment was deleted"
     played.events.on_step_begin(0, [])
     assert played.stopper.stopping
-    assert played.events.stopped == "the study was stopped: the experiment was deleted"
+    assert played.events.stop_reason == "the study was stopped: the experiment was deleted"
 
 
 def test_tune_s_loop_does_not_wait_for_a_server_that_is_slow_to_give_a_lease(play: Any) -> None:
@@ -232,7 +233,7 @@ def test_tune_s_loop_does_not_wait_for_a_server_that_is_slow_to_give_a_lease(pla
 def test_a_store_that_refuses_a_lease_for_good_is_a_fault_and_one_that_is_away_is_asked_again(
     play: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("study.execution.searcher.LEASE_POLL_S", 0.0)
+    monkeypatch.setattr("study.execution.searcher.LOCK_POLL_S", 0.0)
     played = play(SHARED)
     errors = iter([OSError(errno.ESTALE, "Stale file handle"), ValueError("no such run\nat all")])
 
@@ -240,8 +241,8 @@ def test_a_store_that_refuses_a_lease_for_good_is_a_fault_and_one_that_is_away_i
         raise next(errors)
 
     played.searcher._ledger.find = find
-    while not played.searcher.fault:
+    while not played.searcher.error:
         assert played.searcher.suggest("") is None
-    assert played.searcher.fault == "no trial can be begun: no such run"
+    assert played.searcher.error == "no trial can be started: no such run"
     assert next(errors, None) is None
     assert played.searcher.num_left == 2, "none is taken for done"

@@ -8,7 +8,7 @@ from ray.exceptions import ActorDiedError, NodeDiedError, RayActorError, WorkerC
 from ray.exceptions import OutOfMemoryError as HostOutOfMemoryError
 
 from revit.errors import InputError
-from study.execution.failures import classify, signature, told
+from study.execution.failures import classify, signature_of, summarize
 
 
 def raised(call: object) -> BaseException:
@@ -19,7 +19,7 @@ def raised(call: object) -> BaseException:
     raise AssertionError("it raised nothing")
 
 
-def test_every_class_is_told_by_a_real_error() -> None:
+def test_real_errors_get_their_class() -> None:
     assert classify(raised(lambda: torch.empty(10**15))) == "device out of memory"
     assert classify(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")) == "device out of memory"
     assert classify(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED")) == "device out of memory"
@@ -33,7 +33,7 @@ def test_every_class_is_told_by_a_real_error() -> None:
     assert classify(raised(lambda: torch.zeros(2) @ torch.zeros(3))) == "code"
 
 
-def test_what_a_worker_raised_is_told_by_its_cause(ray_cluster: None) -> None:
+def test_the_error_of_a_worker_is_classified_by_its_cause(ray_cluster: None) -> None:
     @ray.remote
     def fails() -> None:
         torch.empty(10**15)
@@ -50,16 +50,16 @@ TRACEBACK = """ray::train() (pid=1)
 {error}"""
 
 
-def test_failures_are_alike_where_class_type_and_line_are() -> None:
-    def of(line: int, error: BaseException) -> object:
-        return signature(error, TRACEBACK.format(file="fine_tune.py", line=line, code="loss()", error=error))
+def test_failures_have_the_same_signature_where_class_type_and_line_agree() -> None:
+    def make_signature(line: int, error: BaseException) -> object:
+        return signature_of(error, TRACEBACK.format(file="fine_tune.py", line=line, code="loss()", error=error))
 
-    assert of(7, ValueError("3 classes")) == of(7, ValueError("5 classes"))
-    assert of(7, ValueError("3 classes")) != of(8, ValueError("3 classes"))
-    assert of(7, ValueError("3 classes")) != of(7, TypeError("3 classes"))
+    assert make_signature(7, ValueError("3 classes")) == make_signature(7, ValueError("5 classes"))
+    assert make_signature(7, ValueError("3 classes")) != make_signature(8, ValueError("3 classes"))
+    assert make_signature(7, ValueError("3 classes")) != make_signature(7, TypeError("3 classes"))
 
 
-def test_a_failure_is_told_in_one_line() -> None:
-    assert told(ValueError("first\n\nlast\n")) == "ValueError: last"
-    assert told(ValueError("")) == "ValueError:"
-    assert len(told(ValueError("word " * 1000))) <= 240
+def test_a_failure_is_summarized_in_one_line() -> None:
+    assert summarize(ValueError("first\n\nlast\n")) == "ValueError: last"
+    assert summarize(ValueError("")) == "ValueError:"
+    assert len(summarize(ValueError("word " * 1000))) <= 240

@@ -20,69 +20,69 @@ def progress_of(file: io.StringIO, *, terminal: bool) -> StudyProgress:
     return StudyProgress(Console(file=file, width=200, force_terminal=terminal), trials)
 
 
-def test_the_time_left_follows_from_the_share_of_steps_done(clock: SimpleNamespace) -> None:
+def test_the_time_left_is_in_proportion_to_the_steps_left(clock: SimpleNamespace) -> None:
     progress = progress_of(io.StringIO(), terminal=False)
     assert progress.eta_s() is None
-    progress.started("a")
-    progress.started("b")
+    progress.start_trial("a")
+    progress.start_trial("b")
     clock.s += 30
-    progress.stepped("a", 100)
-    progress.stepped("b", 50)
+    progress.update_step("a", 100)
+    progress.update_step("b", 50)
     assert progress.eta_s() == pytest.approx(30 * 250 / 150)
 
 
-def test_steps_from_before_a_resume_took_no_time_of_this_launch(clock: SimpleNamespace) -> None:
+def test_steps_before_a_resume_do_not_count_for_the_time_left(clock: SimpleNamespace) -> None:
     progress = progress_of(io.StringIO(), terminal=False)
-    progress.started("a")
-    progress.resumed("a", 80)
+    progress.start_trial("a")
+    progress.resume_trial("a", 80)
     assert progress.eta_s() is None
     clock.s += 10
-    progress.stepped("a", 100)
+    progress.update_step("a", 100)
     assert progress.eta_s() == pytest.approx(10 * 300 / 20)
 
 
-def test_every_ended_trial_is_a_line_with_counts_outcome_and_score(clock: SimpleNamespace) -> None:
+def test_each_ended_trial_prints_a_line_with_counts_state_and_accuracy_in_percent(clock: SimpleNamespace) -> None:
     file = io.StringIO()
     with progress_of(file, terminal=False) as progress:
-        progress.started("a")
-        progress.started("b")
+        progress.start_trial("a")
+        progress.start_trial("b")
         clock.s += 10
-        progress.ended("a", "lr=0.1 seed=0", TrialState.FINISHED, 0.875)
-        progress.ended("b", "lr=0.2 seed=0", TrialState.DIVERGED, None)
+        progress.end_trial("a", "lr=0.1 seed=0", TrialState.FINISHED, 0.875)
+        progress.end_trial("b", "lr=0.2 seed=0", TrialState.DIVERGED, None)
     first, second = file.getvalue().splitlines()
-    assert first == "1/4 trials, 1 running  lr=0.1 seed=0  finished  val_accuracy 0.8750  0:00:30 left"
+    assert first == "1/4 trials, 1 running  lr=0.1 seed=0  finished  val accuracy 87.50 %  0:00:30 left"
     assert second == "2/4 trials, 0 running  lr=0.2 seed=0  diverged  0:00:10 left"
 
 
-def test_a_terminal_shows_the_best_so_far(clock: SimpleNamespace) -> None:
+def test_a_terminal_shows_the_best_accuracy(clock: SimpleNamespace) -> None:
     file = io.StringIO()
     with progress_of(file, terminal=True) as progress:
         for name, score in (("a", 0.5), ("b", 0.75), ("c", 0.6)):
-            progress.started(name)
-            progress.ended(name, f"trial {name}", TrialState.FINISHED, score)
-    assert "best val_accuracy 0.7500 (trial b)" in file.getvalue()
+            progress.start_trial(name)
+            progress.end_trial(name, f"trial {name}", TrialState.FINISHED, score)
+    assert "best val accuracy 75.00 % (trial b)" in file.getvalue()
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_a_label_that_looks_like_markup_is_shown_as_it_is(clock: SimpleNamespace, *, terminal: bool) -> None:
+def test_a_label_that_looks_like_markup_is_shown_unchanged(clock: SimpleNamespace, *, terminal: bool) -> None:
     file = io.StringIO()
     name = "small [/a] [red]:smile:"
     with progress_of(file, terminal=terminal) as progress:
-        progress.started("a")
-        progress.again("a", name, "lost worker")
-        progress.ended("a", name, TrialState.FINISHED, 0.875)
+        progress.start_trial("a")
+        progress.requeue_trial("a", name, "lost worker")
+        progress.end_trial("a", name, TrialState.FINISHED, 0.875)
     lines = [line for line in file.getvalue().splitlines() if "trials," in line]
     assert len([line for line in lines if name in line]) >= 2
-    assert (f"best val_accuracy 0.8750 ({name})" in file.getvalue()) == terminal
+    assert (f"best val accuracy 87.50 % ({name})" in file.getvalue()) == terminal
 
 
-def test_a_trial_that_goes_on_by_itself_is_one_line_that_says_after_what(clock: SimpleNamespace) -> None:
+def test_a_requeued_trial_prints_a_line_with_the_reason(clock: SimpleNamespace) -> None:
     file = io.StringIO()
     with progress_of(file, terminal=False) as progress:
-        progress.started("a")
-        progress.again("a", "lr=0.1 seed=0", "lost worker: " + "its process died " * 20)
-        progress.started("a")
-        progress.ended("a", "lr=0.1 seed=0", TrialState.FINISHED, 0.875)
-    again, ended = file.getvalue().splitlines()
-    assert again.startswith("0/4 trials, 0 running  lr=0.1 seed=0  goes on after: lost worker: its process died")
+        progress.start_trial("a")
+        progress.requeue_trial("a", "lr=0.1 seed=0", "lost worker: " + "its process died " * 20)
+        progress.start_trial("a")
+        progress.end_trial("a", "lr=0.1 seed=0", TrialState.FINISHED, 0.875)
+    requeued, ended = file.getvalue().splitlines()
+    assert requeued.startswith("0/4 trials, 0 running  lr=0.1 seed=0  resumes after: lost worker: its process died")
     assert ended.startswith("1/4 trials, 0 running")

@@ -57,10 +57,10 @@ class Store:
 
     def finish(self, identity: str) -> None:
         """A trial from its start to its end."""
-        self.recorder.started(identity)
-        self.recorder.rows(identity, [{"step": 5, "lr": 0.1}])
-        self.recorder.final(identity, {"step": 5, "test_accuracy": 0.5})
-        self.recorder.ended(
+        self.recorder.start_trial(identity)
+        self.recorder.add_rows(identity, [{"step": 5, "lr": 0.1}])
+        self.recorder.add_test_row(identity, {"step": 5, "test_accuracy": 0.5})
+        self.recorder.end_trial(
             identity, TrialState.FINISHED, message="", artifacts=self.files, then=self.written_states.append
         )
 
@@ -98,7 +98,7 @@ def test_a_trial_of_which_something_could_not_be_written_is_not_finished(
             raise ValueError("no such column")
         write(*arguments, **options)
 
-    monkeypatch.setattr("study.execution.recorder.WRITE_EVERY_S", 0.0)
+    monkeypatch.setattr("study.execution.recorder.WRITE_INTERVAL_S", 0.0)
     monkeypatch.setattr(owner, name, refuse_once)
     store.finish(first)
     store.finish(second)
@@ -113,9 +113,9 @@ def test_a_trial_of_which_something_could_not_be_written_is_not_finished(
 
 def test_a_trial_with_a_row_that_no_store_takes_is_ended_as_failed(store: Store) -> None:
     identity = store.trials[0].identity
-    store.recorder.started(identity)
-    store.recorder.rows(identity, [{"step": 1, "a|b": 1.0}])
-    store.recorder.ended(
+    store.recorder.start_trial(identity)
+    store.recorder.add_rows(identity, [{"step": 1, "a|b": 1.0}])
+    store.recorder.end_trial(
         identity, TrialState.FINISHED, message="", artifacts=store.files, then=store.written_states.append
     )
     store.recorder.close(interrupted=False, complete=True)
@@ -125,7 +125,7 @@ def test_a_trial_with_a_row_that_no_store_takes_is_ended_as_failed(store: Store)
 
 def test_a_short_trial_is_written_at_once_and_whole(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each write of a database takes as long as some steps of a small model."""
-    monkeypatch.setattr("study.execution.recorder.WRITE_EVERY_S", 1e9)
+    monkeypatch.setattr("study.execution.recorder.WRITE_INTERVAL_S", 1e9)
     written: list[str] = []
     log_batch = store.ledger.runs.client.log_batch
 
@@ -135,12 +135,12 @@ def test_a_short_trial_is_written_at_once_and_whole(store: Store, monkeypatch: p
 
     monkeypatch.setattr(store.ledger.runs.client, "log_batch", noted)
     identity = store.trials[0].identity
-    store.recorder.started(identity)
-    store.recorder.tags(identity, {"device": "cpu"})
+    store.recorder.start_trial(identity)
+    store.recorder.add_tags(identity, {"device": "cpu"})
     for step in range(1, 6):
-        store.recorder.rows(identity, [{"step": step, "lr": 0.1 / step}])
-    store.recorder.final(identity, {"step": 5, "test_accuracy": 0.5})
-    store.recorder.ended(
+        store.recorder.add_rows(identity, [{"step": step, "lr": 0.1 / step}])
+    store.recorder.add_test_row(identity, {"step": 5, "test_accuracy": 0.5})
+    store.recorder.end_trial(
         identity, TrialState.FINISHED, message="", artifacts=store.files, then=store.written_states.append
     )
     store.recorder.close(interrupted=False, complete=True)
@@ -153,11 +153,11 @@ def test_a_short_trial_is_written_at_once_and_whole(store: Store, monkeypatch: p
 
 
 def test_a_longer_trial_is_written_as_it_goes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("study.execution.recorder.WRITE_EVERY_S", 0.0)
+    monkeypatch.setattr("study.execution.recorder.WRITE_INTERVAL_S", 0.0)
     identity = store.trials[0].identity
-    store.recorder.started(identity)
+    store.recorder.start_trial(identity)
     for step in (1, 2):
-        store.recorder.rows(identity, [{"step": step, "lr": 0.1}])
+        store.recorder.add_rows(identity, [{"step": step, "lr": 0.1}])
         store.recorder._thread.submit(lambda: None).result()
         assert store.ledger.find(identity).last_step == step
 
@@ -169,8 +169,8 @@ def test_what_a_dead_launch_had_not_written_is_written_by_the_one_that_goes_on(
     identity = store.trials[0].identity
     first = store.ledger.open_trial(identity, launch=store.launch, name="cut short", tags={})
     store.ledger.log(first.run_id, TrialUpdate(rows=[Measurement({"step": step, "lr": 0.1}, 0) for step in (1, 2)]))
-    store.recorder.started(identity, store.ledger.find(identity))
-    store.recorder.rows(identity, [{"step": step, "lr": 0.2} for step in (1, 2, 3)])
+    store.recorder.start_trial(identity, store.ledger.find(identity))
+    store.recorder.add_rows(identity, [{"step": step, "lr": 0.2} for step in (1, 2, 3)])
     store.recorder.close(interrupted=True, complete=False)
     record = store.ledger.trials()[identity]
     assert record.run_id == first.run_id
@@ -181,7 +181,7 @@ def test_what_a_dead_launch_had_not_written_is_written_by_the_one_that_goes_on(
 def test_a_trial_that_a_launch_begins_anew_keeps_its_run(store: Store) -> None:
     """As after the loss of its worker, when what the launch found first is no longer so."""
     identity = store.trials[0].identity
-    store.recorder.started(identity)
+    store.recorder.start_trial(identity)
     store.finish(identity)
     store.recorder.close(interrupted=False, complete=True)
     assert sorted(store.statuses()) == sorted([identity, "launch"])
@@ -190,8 +190,8 @@ def test_a_trial_that_a_launch_begins_anew_keeps_its_run(store: Store) -> None:
 
 def test_what_began_and_did_not_end_is_interrupted(store: Store) -> None:
     first, second = (trial.identity for trial in store.trials)
-    store.recorder.started(first)
-    store.recorder.started(second)
+    store.recorder.start_trial(first)
+    store.recorder.start_trial(second)
     store.recorder.close(interrupted=True, complete=False)
     assert set(store.statuses().values()) == {"KILLED"}
     assert store.recorder.states == {first: TrialState.INTERRUPTED, second: TrialState.INTERRUPTED}
@@ -199,7 +199,7 @@ def test_what_began_and_did_not_end_is_interrupted(store: Store) -> None:
 
 def test_runs_of_a_launch_that_died_are_closed_by_the_next(store: Store, tmp_path: Path) -> None:
     identity = store.trials[0].identity
-    store.recorder.started(identity)
+    store.recorder.start_trial(identity)
     store.recorder._thread.shutdown(wait=True)  # and then the process dies
     assert store.statuses() == {identity: "RUNNING", "launch": "RUNNING"}
     store.ledger.close_stale_runs(Locks(tmp_path / "locks"))
@@ -241,16 +241,16 @@ def test_on_a_full_disk_nothing_measured_is_lost_and_what_waited_is_written_once
     monkeypatch.setattr(patience, "MIN_WAIT_S", 0.05)
     store = Store(small_disk, cache_dir)
     identity = store.trials[0].identity
-    store.recorder.started(identity)
+    store.recorder.start_trial(identity)
     store.recorder._thread.submit(lambda: None).result()
     filler = small_disk / "filler"
     with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while file.write(bytes(4096)):
             pass
     rows = [{"step": step, **{f"metric_{number}": float(step) for number in range(40)}} for step in range(1, 201)]
-    store.recorder.rows(identity, rows)
-    store.recorder.final(identity, {"step": 200, "test_accuracy": 0.5})
-    store.recorder.ended(
+    store.recorder.add_rows(identity, rows)
+    store.recorder.add_test_row(identity, {"step": 200, "test_accuracy": 0.5})
+    store.recorder.end_trial(
         identity, TrialState.FINISHED, message="", artifacts=store.files, then=store.written_states.append
     )
     while not store.told:
@@ -273,7 +273,7 @@ def test_what_comes_while_the_store_is_read_only_is_written_once_it_is_not(
 ) -> None:
     monkeypatch.setattr(patience, "MIN_WAIT_S", 0.05)
     identity = store.trials[0].identity
-    store.recorder.started(identity)
+    store.recorder.start_trial(identity)
     store.recorder._thread.submit(lambda: None).result()
     engine = store.ledger.runs.client._tracking_client.store.engine
     read_only = [True]
@@ -300,12 +300,12 @@ def test_in_a_hurry_what_cannot_be_written_is_left_to_the_next_launch(
         raise OSError(28, "No space left on device")
 
     identity = store.trials[0].identity
-    store.recorder.started(identity)
+    store.recorder.start_trial(identity)
     store.recorder._thread.submit(lambda: None).result()
     for write in ("log", "close_trial"):
         monkeypatch.setattr(store.ledger, write, full)
     monkeypatch.setattr(store.ledger.launches, "close", full)
-    store.recorder.rows(identity, [{"step": 5, "lr": 0.1}])
+    store.recorder.add_rows(identity, [{"step": 5, "lr": 0.1}])
     store.recorder.close(interrupted=True, complete=False)
     record = store.ledger.trials()[identity]
     assert (record.state, record.last_step) == (TrialState.RUNNING, 0), (
@@ -333,25 +333,25 @@ def test_what_fails_after_a_trial_was_written_is_told(store: Store) -> None:
         raise ValueError("its lease cannot be given back\nas the server says")
 
     identity = store.trials[0].identity
-    store.recorder.started(identity)
-    store.recorder.ended(identity, TrialState.FINISHED, message="", artifacts=store.files, then=release)
+    store.recorder.start_trial(identity)
+    store.recorder.end_trial(identity, TrialState.FINISHED, message="", artifacts=store.files, then=release)
     store.recorder.close(interrupted=False, complete=True)
-    assert store.recorder.fault == "its lease cannot be given back"
+    assert store.recorder.error == "its lease cannot be given back"
     assert store.recorder.states == {identity: TrialState.FINISHED}, "which it is all the same"
 
 
 def test_where_the_experiment_is_deleted_that_is_one_line_and_nothing_is_left_running(store: Store) -> None:
     first, second = (trial.identity for trial in store.trials)
-    store.recorder.started(first)
-    store.recorder.started(second)
+    store.recorder.start_trial(first)
+    store.recorder.start_trial(second)
     store.recorder._thread.submit(lambda: None).result()
     store.client.delete_experiment("1")
-    store.recorder.ended(
+    store.recorder.end_trial(
         first, TrialState.FINISHED, message="", artifacts=store.files, then=store.written_states.append
     )
     store.recorder.close(interrupted=False, complete=True)
-    assert "was deleted in MLflow: restore it there" in store.recorder.fault
-    assert len(store.recorder.fault.splitlines()) == 1
+    assert "was deleted in MLflow: restore it there" in store.recorder.error
+    assert len(store.recorder.error.splitlines()) == 1
     assert {entry.status for entry in store.ledger.run_infos()} == {"KILLED"}
     assert store.written_states == [TrialState.INTERRUPTED], "so that its work folder stays"
     assert store.recorder.messages == {}, "nor is it said of each trial"
@@ -361,17 +361,17 @@ def test_where_the_experiment_is_deleted_that_is_one_line_and_nothing_is_left_ru
 def test_a_run_that_is_deleted_for_good_in_mid_study_is_one_line(store: Store, whose: str) -> None:
     """Deleted, and then removed by `mlflow gc`: it cannot be restored."""
     first, second = (trial.identity for trial in store.trials)
-    store.recorder.started(first)
+    store.recorder.start_trial(first)
     store.recorder._thread.submit(lambda: None).result()
     run_id = store.ledger.find(first).run_id if whose == "trial" else store.launch
     store.ledger.runs.delete(run_id)
     store.ledger.runs.purge(run_id)
-    store.recorder.ended(
+    store.recorder.end_trial(
         first, TrialState.FINISHED, message="", artifacts=store.files, then=store.written_states.append
     )
     store.finish(second)
     store.recorder.close(interrupted=False, complete=True)
-    [line] = (store.recorder.messages[first] if whose == "trial" else store.recorder.fault).splitlines()
+    [line] = (store.recorder.messages[first] if whose == "trial" else store.recorder.error).splitlines()
     assert f"Run with id={run_id} not found" in line
     assert store.statuses()[second] == "FINISHED"
     assert "RUNNING" not in store.statuses().values()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from revit.config import FineTuneConfig
-from study.execution.trainable import _write_model
+from study.execution.trainable import write_model
 from study.maintenance.disk_space import checkpoint_bytes, disk_line, model_bytes
 
 VIT_B = FineTuneConfig(dataset="cifar10", resolution=224, steps=1).with_values({"model.name": "vit_b16_in21k"})
@@ -26,7 +26,7 @@ def test_files_have_the_predicted_size(
     changes = {"optimizer.name": optimizer, "optimizer.lr": 1e-3, "selection": selection, "steps": 2, "num_evals": 1}
     config = small.with_values(changes)
     result, _ = train(config, make_listener(save_at=2, path=tmp_path / "checkpoint.pt"))
-    _write_model(tmp_path / "model.safetensors", result.model)
+    write_model(tmp_path / "model.safetensors", result.model)
     assert (tmp_path / "checkpoint.pt").stat().st_size == pytest.approx(checkpoint_bytes(config), rel=0.1)
     assert (tmp_path / "model.safetensors").stat().st_size == pytest.approx(model_bytes(config), rel=0.1)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from study.execution.searcher import Stopper
+from study.execution.stopper import Stopper
 from study.system.signals import ENDING, handled
 
 

@@ -1,0 +1,69 @@
+"""Reports of a worker to Tune, with the checkpoints that they announce."""
+
+import resource
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ray import tune
+
+from study.system.retry import retry_transient
+
+if TYPE_CHECKING:
+    from revit.training.train_state import Row, TrainState
+
+CHECKPOINT_INTERVAL_S, MAX_CHECKPOINT_INTERVAL_S = 2.0, 300.0
+"""Minimum seconds between checkpoints: at a validation, and at any report. Shorter gaps are cheap to recompute."""
+REPORT_INTERVAL_S = 1.0
+"""Minimum seconds between reports to Tune. Rows in between are batched."""
+
+
+class TrialReporter:
+    """Reports the rows of one trial to Tune, and saves its checkpoint.
+
+    Args:
+        validation_steps: steps after which the trial is validated.
+        is_replay: the trial is resumed, so that its first report repeats earlier rows.
+        should_stop: returns whether the study stops; the next report then saves a checkpoint.
+    """
+
+    def __init__(
+        self, checkpoint: Path, validation_steps: Collection[int], *, is_replay: bool, should_stop: Callable[[], bool]
+    ) -> None:
+        self._checkpoint = checkpoint
+        self._validation_steps = validation_steps
+        self._is_replay = is_replay
+        self._should_stop = should_stop
+        self._pending_rows: list[Row] = []
+        self._saved_s = self._reported_s = time.monotonic()
+
+    def add_rows(self, rows: "list[Row]", state: "TrainState") -> None:
+        """Take rows of metrics; save and report where it is time."""
+        is_saved = self._is_replay or self._save_if_due(state)
+        self._pending_rows.extend(rows)
+        if is_saved or time.monotonic() - self._reported_s > REPORT_INTERVAL_S:
+            self.report({"is_replay": self._is_replay, "saved": is_saved})
+        self._is_replay = False
+
+    def report(self, update: dict[str, Any]) -> None:
+        """Report an update, with pending rows and the peak memory of this process."""
+        if self._pending_rows:
+            update = {"rows": self._pending_rows, "is_replay": False, "saved": False, **update}
+            self._pending_rows = []
+        tune.report({"peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, **update})
+        self._reported_s = time.monotonic()
+
+    def flush(self) -> None:
+        """Report pending rows, if any."""
+        if self._pending_rows:
+            self.report({})
+
+    def _save_if_due(self, state: "TrainState") -> bool:
+        is_validation = state.step in self._validation_steps
+        interval_s = CHECKPOINT_INTERVAL_S if is_validation else MAX_CHECKPOINT_INTERVAL_S
+        if time.monotonic() - self._saved_s <= interval_s and not self._should_stop():
+            return False
+        retry_transient(lambda: state.save(self._checkpoint), should_stop=self._should_stop)
+        self._saved_s = time.monotonic()
+        return True

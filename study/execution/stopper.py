@@ -1,0 +1,68 @@
+"""Stopping a study, at a signal or on demand. Plugs into Ray Tune."""
+
+import signal
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from rich.console import Console
+
+from study.system.signals import handled
+
+
+class Stateless:
+    """A plug-in without state. Tune pickles plug-ins to restore a study; ours is restored from the ledger."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class Stopper(Stateless, tune.Stopper):
+    """Stops the study at Ctrl-C, SIGTERM or SIGHUP, or on demand. A second Ctrl-C exits at once.
+
+    Terminals and schedulers send SIGTERM and SIGHUP more than once: repeated ones are ignored.
+
+    Workers see the stop file, save their state and report that, upon which Tune stops them.
+
+    Args:
+        stop_file: file that is created to stop the workers.
+
+    Attributes:
+        interrupted: a signal stopped the study.
+        stopping: no trial may start, and running trials have to save their state and end.
+        running: identities of the trials that run in a worker.
+    """
+
+    def __init__(self, console: Console, stop_file: Path) -> None:
+        self.interrupted = False
+        self.stopping = False
+        self.running: set[str] = set()
+        self._console = console
+        self._stop_file = stop_file
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Return whether Tune has to stop a trial after this report."""
+        return self.stopping and result.get("saved", False)
+
+    def stop(self) -> None:
+        """Stop the study."""
+        self.stopping = True
+        self._stop_file.parent.mkdir(parents=True, exist_ok=True)
+        self._stop_file.touch()
+
+    def stop_all(self) -> bool:
+        """Return whether Tune has to stop every trial at once: none of them runs."""
+        return self.stopping and not self.running
+
+    def handle_signals(self) -> AbstractContextManager[None]:
+        """Stop the study at a signal that asks this process to end, while the context is open. Main thread only."""
+        return handled(self._on_signal)
+
+    def _on_signal(self, number: int, _: object) -> None:
+        if self.interrupted and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if not self.interrupted:
+            self.interrupted = True
+            self.stop()
+            self._console.print("stopping the trials; press Ctrl-C again to exit at once")

@@ -1,0 +1,33 @@
+"""Tasks of trials, for tests of what a worker does."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from revit.config import FineTuneConfig
+from revit.datasets.image_store import ImageStore
+from revit.identity import TRAINING_VERSION
+from revit.models.weights import find_weights
+from revit.source import SOURCE
+from study.execution.resources import ResourceGrant
+from study.execution.trainable import train_trial
+from study.execution.trial_task import TrialTask
+
+
+class WorkerDiedError(Exception):
+    pass
+
+
+GRANT = ResourceGrant(num_cpus=1, num_gpus=0, max_cpus=1, max_concurrent_trials=1)
+
+
+def task_of(config: FineTuneConfig, images: ImageStore, work: Path, **changes: Any) -> TrialTask:
+    task = TrialTask(
+        identity="i", config=asdict(config), images=images.folder, weights=find_weights(config.model), work=work,
+        stop_file=work / "stop", grant=GRANT, keep_model=False, source=SOURCE, training_version=TRAINING_VERSION,
+    )  # fmt: skip
+    return replace(task, **changes)
+
+
+def train(task: TrialTask) -> None:
+    train_trial({"task": task})

@@ -1,0 +1,140 @@
+"""What one trial reports to Tune, and when it saves its checkpoint."""
+
+import resource
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray import tune
+
+from revit.config import FineTuneConfig
+from revit.datasets.image_store import ImageStore
+from study.layout import CHECKPOINT
+from study.ledger.states import TrialState
+from tests.study.execution.tasks import WorkerDiedError, task_of, train
+
+
+@pytest.fixture
+def report_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("study.execution.reporter.REPORT_INTERVAL_S", -1.0)
+
+
+def test_rows_in_quick_succession_are_reported_together(
+    small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A report waits for the driver; 12 rows within two seconds need few reports."""
+    now = [0.0]
+    reports: list[dict[str, Any]] = []
+    monkeypatch.setattr("study.execution.reporter.time.monotonic", lambda: now.__setitem__(0, now[0] + 0.1) or now[0])
+    monkeypatch.setattr(tune, "report", reports.append)
+    train(task_of(small, digits, tmp_path))
+    began, *rows, end = reports
+    assert set(began) == {"tags", "peak_bytes"}
+    assert 50e6 < began["peak_bytes"] <= end["peak_bytes"] <= 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert 1 <= len(rows) < 6
+    assert end["state"] == TrialState.FINISHED
+    assert [row["step"] for result in (*rows, end) for row in result.get("rows", [])] == list(range(1, 13))
+
+
+def test_rows_from_before_a_failure_are_reported(
+    small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise WorkerDiedError
+
+    reports: list[dict[str, Any]] = []
+    monkeypatch.setattr(tune, "report", reports.append)
+    monkeypatch.setattr("revit.training.fine_tune._test", fail)
+    with pytest.raises(WorkerDiedError):
+        train(task_of(small, digits, tmp_path))
+    assert [row["step"] for result in reports[1:] for row in result.get("rows", [])] == list(range(1, 13))
+
+
+@pytest.mark.usefixtures("report_at_once")
+@pytest.mark.parametrize("val_fraction", [0.0, 0.1])
+def test_a_trial_whose_worker_dies_resumes_from_its_last_validation(
+    small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, val_fraction: float
+) -> None:
+    """With and without validation images; rows from before are reported again, marked as a replay."""
+    monkeypatch.setattr("study.execution.reporter.CHECKPOINT_INTERVAL_S", 0.0)
+    config = small.with_values({"val_fraction": val_fraction})
+    task = task_of(config, digits, tmp_path)
+    reports: list[dict[str, Any]] = []
+
+    def report(result: dict[str, Any]) -> None:
+        reports.append(deepcopy(result))
+        if "rows" in result and result["rows"][-1]["step"] == dies_at:
+            raise WorkerDiedError
+
+    monkeypatch.setattr(tune, "report", report)
+    dies_at: int | None = 9
+    with pytest.raises(WorkerDiedError):
+        train(task)
+    assert (tmp_path / CHECKPOINT).exists(), "validations are after steps 4, 8 and 12"
+    dies_at = None
+    reports.clear()
+    train(task)
+    replay, *rest = [result for result in reports if "rows" in result]
+    assert replay["is_replay"]
+    assert replay["rows"][-1]["step"] == 8
+    assert not any(result["is_replay"] for result in rest)
+    steps = [row["step"] for result in (replay, *rest) for row in result["rows"]]
+    assert steps == list(range(1, 13))
+    assert reports[-1]["state"] == TrialState.FINISHED
+
+
+@pytest.mark.usefixtures("report_at_once")
+def test_no_checkpoint_is_saved_soon_after_the_last(
+    small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Saving takes longer than recomputing."""
+    now = [0.0]
+    monkeypatch.setattr("study.execution.reporter.time.monotonic", lambda: now[0])
+    saved: list[int] = []
+
+    def report(reports: dict[str, Any]) -> None:
+        if reports.get("saved"):
+            saved.append(reports["rows"][-1]["step"])
+        now[0] += 0.3
+
+    monkeypatch.setattr(tune, "report", report)
+    train(task_of(small, digits, tmp_path))
+    assert saved == [8], "validations are after steps 4, 8 and 12: at 1.2, 2.4 and 3.6 s"
+
+
+@pytest.mark.usefixtures("report_at_once")
+def test_a_stopping_study_saves_a_checkpoint_at_the_next_point_of_the_curve(
+    small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two validations, and between two reports: the 12 steps have a point each, and 5 reports are due."""
+    monkeypatch.setattr("revit.training.fine_tune.NUM_REPORTS", 3)
+    reports: list[dict[str, Any]] = []
+    task = task_of(small, digits, tmp_path)
+
+    def report(result: dict[str, Any]) -> None:
+        reports.append(deepcopy(result))
+        if "tags" in result:
+            task.stop_file.touch()
+        elif result["saved"]:
+            raise WorkerDiedError
+
+    monkeypatch.setattr(tune, "report", report)
+    with pytest.raises(WorkerDiedError):
+        train(task)
+    assert [row["step"] for row in reports[-1]["rows"]] == [1]
+    assert (tmp_path / CHECKPOINT).exists()
+
+
+@pytest.mark.usefixtures("report_at_once")
+def test_checkpoints_are_saved_between_distant_validations(
+    small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[int] = []
+    for interval in ("MAX_CHECKPOINT_INTERVAL_S", "CHECKPOINT_INTERVAL_S"):
+        monkeypatch.setattr(f"study.execution.reporter.{interval}", 0.0)
+    monkeypatch.setattr(
+        tune, "report", lambda reports: saved.append(reports["rows"][-1]["step"]) if reports.get("saved") else None
+    )
+    train(task_of(small, digits, tmp_path))
+    assert saved == list(range(1, 13)), "validations are after steps 4, 8 and 12 only"
