@@ -1,4 +1,4 @@
-"""Which Ray a study runs on: real Rays, each in a process of its own."""
+"""Connections to real Rays, each in a process of its own."""
 
 import os
 import re
@@ -34,20 +34,20 @@ try:
     os.environ["RAY_ADDRESS"] = other.address
     start_ray()
     own = ray.get_runtime_context().gcs_address
-    assert own != other.address, "joined without being asked"
+    assert own != other.address, "joined without --address"
     ray.shutdown()
     start_ray(other.address)
     assert ray.get_runtime_context().gcs_address == other.address
     assert ray.cluster_resources()["CPU"] == 3
     ray.shutdown()
-    assert other.list_all_nodes, "the cluster goes on without us"
+    assert other.list_all_nodes, "the cluster stays alive without us"
 finally:
     other.shutdown()
 """
 
 
 @pytest.mark.long
-def test_a_cluster_is_joined_only_where_it_is_asked_for(tmp_path: Path) -> None:
+def test_a_cluster_is_joined_only_by_its_address(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", JOIN_OR_START], capture_output=True, text=True, timeout=240, check=False
     )
@@ -85,7 +85,7 @@ assert ray_is_alive()
 
 
 @pytest.mark.long
-def test_a_gcs_that_is_slow_at_the_start_or_dies_later_ends_no_driver() -> None:
+def test_a_gcs_that_is_slow_to_start_or_dies_does_not_end_the_driver() -> None:
     done = subprocess.run([sys.executable, "-c", BUSY], capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -100,10 +100,10 @@ def test_a_gcs_that_is_slow_at_the_start_or_dies_later_ends_no_driver() -> None:
         ([], [], True),
     ],
 )
-def test_ray_is_alive_as_long_as_its_own_processes_are(
+def test_ray_is_alive_while_its_own_processes_are(
     started: list[str], dead: list[str], alive: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A GCS that is dead is not asked: Ray would end this process. A cluster that was joined is."""
+    """A dead GCS of our own is not called: Ray would end this process. That of a joined cluster is."""
     node = SimpleNamespace(all_processes=started, dead_processes=lambda: [(kind, None) for kind in dead])
     monkeypatch.setattr(cluster.worker, "_global_node", node)
     monkeypatch.setattr(cluster, "find_nodes", lambda: [] if started else [Node(cpus=1, gpus=0)])
@@ -116,7 +116,7 @@ def test_a_ray_that_was_shut_down_is_not_alive(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.long
-def test_a_study_on_a_cluster_that_loses_a_node_and_gets_another_is_done(tmp_path: Path, cache_dir: Path) -> None:
+def test_a_study_finishes_on_a_cluster_that_loses_a_node_and_gets_another(tmp_path: Path, cache_dir: Path) -> None:
     store = tmp_path / "mlruns"
     nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     try:
@@ -146,16 +146,14 @@ def no_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def test_a_cluster_that_ray_would_join_by_itself_is_told_of_and_ignored(
-    no_ray: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_cluster_of_ray_address_is_reported_and_ignored(no_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[str] = []
     monkeypatch.setattr(cluster.ray, "init", lambda address, **_: started.append(address))
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
-    told: list[str] = []
-    cluster.start_ray(log=told.append)
+    lines: list[str] = []
+    cluster.start_ray(log=lines.append)
     assert started == ["local"]
-    assert told == ["RAY_ADDRESS = 10.0.0.1:6379 is ignored: --address 10.0.0.1:6379 joins that cluster"]
+    assert lines == ["RAY_ADDRESS = 10.0.0.1:6379 is ignored: --address 10.0.0.1:6379 joins that cluster"]
     assert "RAY_ADDRESS" not in os.environ, "nor does a library of ours see it"
 
 
@@ -165,23 +163,23 @@ def test_an_address_is_a_host_and_a_port(address: str, no_ray: None) -> None:
         cluster.start_ray(address)
 
 
-def test_a_cluster_that_does_not_answer_is_told_at_once(free_port: int, no_ray: None) -> None:
+def test_a_cluster_that_does_not_answer_is_an_error_at_once(free_port: int, no_ray: None) -> None:
     address = f"127.0.0.1:{free_port}"
     with pytest.raises(InputError, match=f"--address = {address}: no Ray cluster answers there: .*refused"):
         cluster.start_ray(address)
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (RuntimeError("The current node timed out\nsee the logs"), "Ray cannot be started: The current node timed out"),
         (OSError(28, "No space left"), "Ray cannot be started: .*No space left; RAY_TMPDIR names another folder than "),
     ],
 )
-def test_ray_is_started_up_to_three_times_then_it_is_one_line(
-    error: Exception, told: str, no_ray: None, monkeypatch: pytest.MonkeyPatch
+def test_ray_is_started_up_to_three_times_before_it_is_an_error_in_one_line(
+    error: Exception, message: str, no_ray: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A busy machine lets its processes find each other too late."""
+    """On a busy machine its processes may time out."""
     failing: list[Exception] = []
 
     def init(*_: object, **__: object) -> None:
@@ -192,12 +190,12 @@ def test_ray_is_started_up_to_three_times_then_it_is_one_line(
     failing += [error] * (cluster.MAX_STARTS - 1)
     cluster.start_ray()
     failing += [error] * cluster.MAX_STARTS
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         cluster.start_ray()
     assert failing == []
 
 
-def test_processes_of_ray_are_deaf_to_signals_and_a_start_that_fails_leaves_none(
+def test_processes_of_ray_ignore_signals_and_a_failed_start_leaves_none(
     no_ray: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[cluster.RayProcess] = []
@@ -221,28 +219,28 @@ def test_processes_of_ray_are_deaf_to_signals_and_a_start_that_fails_leaves_none
         cluster.start_ray()
     assert len(started) == cluster.MAX_STARTS
     assert {process.poll() for process in started} == {-signal.SIGKILL}
-    while any(map(is_living, children)):  # or this test times out
+    while any(map(is_alive, children)):  # or this test times out
         time.sleep(0.01)
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) & set(ENDING) == set()
 
 
-def is_living(process: psutil.Process) -> bool:
+def is_alive(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
 
-def test_ray_keeps_no_secret_in_a_home_folder(no_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service account has none that can be written."""
+def test_ray_keeps_its_secret_out_of_the_home_folder(no_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The home folder of a service account may be read-only."""
     monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
     monkeypatch.setattr(cluster.ray, "init", lambda *_, **__: None)
     cluster.start_ray()
     assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
 
 
-def test_nodes_are_told_by_what_they_offer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A head node may have no CPUs, and a dead node has none any more."""
+def test_nodes_have_cpus_and_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head node may have no CPUs. Dead nodes are left out."""
     nodes = [
         {"Alive": True, "Resources": {"memory": 1.0}},
         {"Alive": True, "Resources": {"CPU": 8.0, "GPU": 2.0}},

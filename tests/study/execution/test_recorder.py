@@ -19,7 +19,7 @@ from study.ledger.locks import Locks
 from study.ledger.records import Measurement, TrialUpdate
 from study.ledger.states import TrialState
 from study.plan import Folders, Trial, make_plan
-from study.system import retry as patience
+from study.system import retry
 
 SPACE = SearchSpace(
     name="example",
@@ -40,14 +40,14 @@ class Store:
         plan = make_plan(SPACE, SPACE.seeds, Folders(store=folder, data=folder, cache=cache_dir), {})
         self.trials: list[Trial] = list(plan.trials)
         self.launch = self.ledger.launches.open("example", {})
-        self.told: list[str] = []
+        self.lines: list[str] = []
         self.recorder = Recorder(
             self.ledger,
             launch=self.launch,
             study={"study": "example"},
             trials=self.trials,
             locks=Locks(folder / "locks"),
-            log=self.told.append,
+            log=self.lines.append,
         )
         self.files = folder / "files"
         self.files.mkdir()
@@ -56,7 +56,7 @@ class Store:
         self.written_states: list[TrialState] = []
 
     def finish(self, identity: str) -> None:
-        """A trial from its start to its end."""
+        """Record a trial from its start to its end."""
         self.recorder.start_trial(identity)
         self.recorder.add_rows(identity, [{"step": 5, "lr": 0.1}])
         self.recorder.add_test_row(identity, {"step": 5, "test_accuracy": 0.5})
@@ -74,7 +74,7 @@ def store(tmp_path: Path, cache_dir: Path) -> Store:
     return Store(tmp_path, cache_dir)
 
 
-def test_trials_that_finish_are_finished_and_so_is_their_launch(store: Store) -> None:
+def test_finished_trials_end_as_finished_runs_in_a_finished_launch(store: Store) -> None:
     for trial in store.trials:
         store.finish(trial.identity)
     store.recorder.close(interrupted=False, complete=True)
@@ -83,10 +83,10 @@ def test_trials_that_finish_are_finished_and_so_is_their_launch(store: Store) ->
 
 
 @pytest.mark.parametrize("broken", ["log", "close_trial", "runs.close"])
-def test_a_trial_of_which_something_could_not_be_written_is_not_finished(
+def test_a_trial_with_a_failed_write_is_not_finished(
     store: Store, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
-    """The store refuses one write of the first trial; the second is not harmed."""
+    """The store refuses one write of the first trial; the second is not affected."""
     first, second = (trial.identity for trial in store.trials)
     *parents, name = broken.split(".")
     owner = getattr(store.ledger, *parents) if parents else store.ledger
@@ -111,7 +111,7 @@ def test_a_trial_of_which_something_could_not_be_written_is_not_finished(
     )
 
 
-def test_a_trial_with_a_row_that_no_store_takes_is_ended_as_failed(store: Store) -> None:
+def test_a_trial_with_an_invalid_row_ends_as_failed(store: Store) -> None:
     identity = store.trials[0].identity
     store.recorder.start_trial(identity)
     store.recorder.add_rows(identity, [{"step": 1, "a|b": 1.0}])
@@ -123,8 +123,8 @@ def test_a_trial_with_a_row_that_no_store_takes_is_ended_as_failed(store: Store)
     assert "a|b" in store.recorder.messages[identity]
 
 
-def test_a_short_trial_is_written_at_once_and_whole(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each write of a database takes as long as some steps of a small model."""
+def test_a_short_trial_is_written_in_one_batch(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write to a database takes as long as several steps of a small model."""
     monkeypatch.setattr("study.execution.recorder.WRITE_INTERVAL_S", 1e9)
     written: list[str] = []
     log_batch = store.ledger.runs.client.log_batch
@@ -152,7 +152,7 @@ def test_a_short_trial_is_written_at_once_and_whole(store: Store, monkeypatch: p
     assert record.params == {name: str(value) for name, value in store.trials[0].candidate.config.flat().items()}
 
 
-def test_a_longer_trial_is_written_as_it_goes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_longer_trial_is_written_while_it_runs(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("study.execution.recorder.WRITE_INTERVAL_S", 0.0)
     identity = store.trials[0].identity
     store.recorder.start_trial(identity)
@@ -162,10 +162,10 @@ def test_a_longer_trial_is_written_as_it_goes(store: Store, monkeypatch: pytest.
         assert store.ledger.find(identity).last_step == step
 
 
-def test_what_a_dead_launch_had_not_written_is_written_by_the_one_that_goes_on(
+def test_a_resuming_launch_writes_only_the_rows_that_a_dead_one_did_not(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And what it had is not written again, though it is told again."""
+    """Rows from before are reported again, but not written again."""
     identity = store.trials[0].identity
     first = store.ledger.open_trial(identity, launch=store.launch, name="cut short", tags={})
     store.ledger.log(first.run_id, TrialUpdate(rows=[Measurement({"step": step, "lr": 0.1}, 0) for step in (1, 2)]))
@@ -178,8 +178,8 @@ def test_what_a_dead_launch_had_not_written_is_written_by_the_one_that_goes_on(
     assert store.ledger.curve(record.run_id, "lr") == [(1, 0.1), (2, 0.1), (3, 0.2)]
 
 
-def test_a_trial_that_a_launch_begins_anew_keeps_its_run(store: Store) -> None:
-    """As after the loss of its worker, when what the launch found first is no longer so."""
+def test_a_trial_that_is_started_again_keeps_its_run(store: Store) -> None:
+    """As after the loss of its worker, when the record that the launch found is out of date."""
     identity = store.trials[0].identity
     store.recorder.start_trial(identity)
     store.finish(identity)
@@ -188,7 +188,7 @@ def test_a_trial_that_a_launch_begins_anew_keeps_its_run(store: Store) -> None:
     assert len(store.client.search_runs(["1"])) == 2
 
 
-def test_what_began_and_did_not_end_is_interrupted(store: Store) -> None:
+def test_trials_that_started_and_did_not_end_are_interrupted(store: Store) -> None:
     first, second = (trial.identity for trial in store.trials)
     store.recorder.start_trial(first)
     store.recorder.start_trial(second)
@@ -200,14 +200,14 @@ def test_what_began_and_did_not_end_is_interrupted(store: Store) -> None:
 def test_runs_of_a_launch_that_died_are_closed_by_the_next(store: Store, tmp_path: Path) -> None:
     identity = store.trials[0].identity
     store.recorder.start_trial(identity)
-    store.recorder._thread.shutdown(wait=True)  # and then the process dies
+    store.recorder._thread.shutdown(wait=True)  # then the process dies
     assert store.statuses() == {identity: "RUNNING", "launch": "RUNNING"}
     store.ledger.close_stale_runs(Locks(tmp_path / "locks"))
     assert store.statuses() == {identity: "KILLED", "launch": "KILLED"}
     assert store.ledger.trials()[identity].state == TrialState.INTERRUPTED
 
 
-def test_a_trial_has_its_cell_and_its_point_as_tags_and_only_the_point_has_nuisance_values(store: Store) -> None:
+def test_tags_name_the_cell_and_the_point_with_nuisance_values(store: Store) -> None:
     identity = store.trials[1].identity
     store.finish(identity)
     store.recorder.close(interrupted=False, complete=False)
@@ -216,7 +216,7 @@ def test_a_trial_has_its_cell_and_its_point_as_tags_and_only_the_point_has_nuisa
     assert tags["point.example"] == "optimizer.name=adam model.pos_embed=none optimizer.lr=0.1"
 
 
-def test_labels_name_every_axis_and_are_short_where_they_can_be(store: Store) -> None:
+def test_labels_name_every_axis_by_its_last_part(store: Store) -> None:
     trial = store.trials[1]
     assert trial_label(trial) == "optimizer=adam pos_embed=none lr=0.1 seed=0"
 
@@ -235,10 +235,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
-def test_on_a_full_disk_nothing_measured_is_lost_and_what_waited_is_written_once(
+def test_rows_wait_for_a_full_disk_and_are_written_once(
     small_disk: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "MIN_WAIT_S", 0.05)
+    monkeypatch.setattr(retry, "MIN_WAIT_S", 0.05)
     store = Store(small_disk, cache_dir)
     identity = store.trials[0].identity
     store.recorder.start_trial(identity)
@@ -253,25 +253,23 @@ def test_on_a_full_disk_nothing_measured_is_lost_and_what_waited_is_written_once
     store.recorder.end_trial(
         identity, TrialState.FINISHED, message="", artifacts=store.files, then=store.written_states.append
     )
-    while not store.told:
+    while not store.lines:
         time.sleep(0.02)
-    assert "cannot be written for now" in store.told[0]
-    assert "full" in store.told[0]
+    assert "cannot be written for now" in store.lines[0]
+    assert "full" in store.lines[0]
     assert store.written_states == []
     filler.unlink()
     store.recorder.close(interrupted=False, complete=True)
     assert store.written_states == [TrialState.FINISHED]
-    assert "nothing is lost" in store.told[1]
+    assert "nothing is lost" in store.lines[1]
     record = store.ledger.trials()[identity]
     assert (record.state, record.last_step) == (TrialState.FINISHED, 200)
     for metric in ("metric_0", "metric_39"):
         assert store.ledger.curve(record.run_id, metric) == [(step, float(step)) for step in range(1, 201)]
 
 
-def test_what_comes_while_the_store_is_read_only_is_written_once_it_is_not(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(patience, "MIN_WAIT_S", 0.05)
+def test_rows_wait_for_a_read_only_store(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "MIN_WAIT_S", 0.05)
     identity = store.trials[0].identity
     store.recorder.start_trial(identity)
     store.recorder._thread.submit(lambda: None).result()
@@ -283,9 +281,9 @@ def test_what_comes_while_the_store_is_read_only_is_written_once_it_is_not(
         connection.execute(f"PRAGMA query_only = {read_only[0]}")
 
     store.finish(identity)
-    while not store.told:
+    while not store.lines:
         time.sleep(0.02)
-    assert "readonly" in store.told[0]
+    assert "readonly" in store.lines[0]
     assert store.written_states == []
     read_only[0] = False
     store.recorder.close(interrupted=False, complete=True)
@@ -293,7 +291,7 @@ def test_what_comes_while_the_store_is_read_only_is_written_once_it_is_not(
     assert store.statuses() == {identity: "FINISHED", "launch": "FINISHED"}
 
 
-def test_in_a_hurry_what_cannot_be_written_is_left_to_the_next_launch(
+def test_an_interrupted_launch_leaves_failed_writes_to_the_next_one(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:
@@ -308,13 +306,11 @@ def test_in_a_hurry_what_cannot_be_written_is_left_to_the_next_launch(
     store.recorder.add_rows(identity, [{"step": 5, "lr": 0.1}])
     store.recorder.close(interrupted=True, complete=False)
     record = store.ledger.trials()[identity]
-    assert (record.state, record.last_step) == (TrialState.RUNNING, 0), (
-        "it is open, and its checkpoint has what was measured"
-    )
+    assert (record.state, record.last_step) == (TrialState.RUNNING, 0), "it is open, and its checkpoint has the rows"
 
 
 def test_a_trial_that_ends_without_its_files_is_not_finished(store: Store) -> None:
-    """As on a node that does not share the store's disk: it is trained again, and not called damaged for ever."""
+    """As on a node that does not share the store's disk: it is trained again, instead of being damaged forever."""
     lacking, whole = (trial.identity for trial in store.trials)
     (store.files / "predictions.parquet").unlink()
     store.finish(lacking)
@@ -328,19 +324,19 @@ def test_a_trial_that_ends_without_its_files_is_not_finished(store: Store) -> No
     assert (record.state.is_terminal, record.failure) == (False, ""), "no class of failure, as it has no traceback"
 
 
-def test_what_fails_after_a_trial_was_written_is_told(store: Store) -> None:
+def test_an_error_after_a_trial_was_written_is_reported(store: Store) -> None:
     def release(state: str) -> None:
-        raise ValueError("its lease cannot be given back\nas the server says")
+        raise ValueError("its lock cannot be released\nas the server says")
 
     identity = store.trials[0].identity
     store.recorder.start_trial(identity)
     store.recorder.end_trial(identity, TrialState.FINISHED, message="", artifacts=store.files, then=release)
     store.recorder.close(interrupted=False, complete=True)
-    assert store.recorder.error == "its lease cannot be given back"
-    assert store.recorder.states == {identity: TrialState.FINISHED}, "which it is all the same"
+    assert store.recorder.error == "its lock cannot be released"
+    assert store.recorder.states == {identity: TrialState.FINISHED}, "its results are written"
 
 
-def test_where_the_experiment_is_deleted_that_is_one_line_and_nothing_is_left_running(store: Store) -> None:
+def test_a_deleted_experiment_is_one_error_and_no_run_stays_open(store: Store) -> None:
     first, second = (trial.identity for trial in store.trials)
     store.recorder.start_trial(first)
     store.recorder.start_trial(second)
@@ -353,12 +349,12 @@ def test_where_the_experiment_is_deleted_that_is_one_line_and_nothing_is_left_ru
     assert "was deleted in MLflow: restore it there" in store.recorder.error
     assert len(store.recorder.error.splitlines()) == 1
     assert {entry.status for entry in store.ledger.run_infos()} == {"KILLED"}
-    assert store.written_states == [TrialState.INTERRUPTED], "so that its work folder stays"
-    assert store.recorder.messages == {}, "nor is it said of each trial"
+    assert store.written_states == [TrialState.INTERRUPTED], "its work folder is kept"
+    assert store.recorder.messages == {}, "the error is not repeated for each trial"
 
 
 @pytest.mark.parametrize("whose", ["trial", "launch"])
-def test_a_run_that_is_deleted_for_good_in_mid_study_is_one_line(store: Store, whose: str) -> None:
+def test_a_run_that_is_purged_during_a_study_is_one_error(store: Store, whose: str) -> None:
     """Deleted, and then removed by `mlflow gc`: it cannot be restored."""
     first, second = (trial.identity for trial in store.trials)
     store.recorder.start_trial(first)

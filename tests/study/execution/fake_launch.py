@@ -1,0 +1,68 @@
+"""A launch without Tune, for tests of its plug-ins."""
+
+import pickle
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from revit.config import FineTuneConfig
+from search_spaces.framework.space import SearchSpace
+from study.execution.callback import TuneCallback
+from study.execution.resources import ResourceGrant
+from study.execution.searcher import TrialSearcher
+from study.execution.stopper import Stopper
+from study.execution.trial_task import make_task
+from study.ledger.locks import Locks
+from study.plan import Folders, make_plan
+
+SHARED = ResourceGrant(num_cpus=4, num_gpus=0.5, max_cpus=8, max_concurrent_trials=2)
+WHOLE = ResourceGrant(num_cpus=8, num_gpus=1.0, max_cpus=8, max_concurrent_trials=1)
+SPACE = SearchSpace(
+    name="example",
+    question="?",
+    base=FineTuneConfig(dataset="digits", resolution=8, steps=100),
+    scientific={"optimizer.lr": (0.1, 0.2)},
+    seeds=(0,),
+)
+
+
+class FakeLaunch:
+    """A launch without Tune, whose trials may share a GPU. It keeps what the recorder gets at the end of trials."""
+
+    def __init__(self, root: Path, cache_dir: Path, grant: ResourceGrant) -> None:
+        self.root = root
+        plan = make_plan(SPACE, SPACE.seeds, Folders(store=root, data=root, cache=cache_dir), {})
+        self.identities = [trial.identity for trial in plan.to_run]
+        task_of = partial(make_task, work=root / "work", stop_file=root / "stop", kept_seed=0)
+        self.stopper = Stopper(SimpleNamespace(print=print), root / "stop")
+        locks = Locks(root / "locks")
+        ledger = SimpleNamespace(find=lambda identity: None)
+        self.searcher = TrialSearcher(plan.to_run, grant, task_of, locks, ledger, self.stopper)
+        self.ended: list[dict[str, Any]] = []
+        self.started: list[str] = []
+        quiet = {name: lambda *_: None for name in ("add_rows", "update_step", "resume_trial", "requeue_trial")}
+        self.recorder = recorder = SimpleNamespace(
+            **quiet,
+            error="",
+            start_trial=lambda identity, record: self.started.append(identity),
+            end_trial=lambda identity, state, **details: self.ended.append({"state": state, **details}),
+        )
+        progress = SimpleNamespace(**quiet, start_trial=lambda *_: None, end_trial=lambda *_: None)
+        self.callback = TuneCallback(recorder, progress, plan, self.searcher, self.stopper, locks, root / "work")
+
+    def start(self) -> Any:
+        """Let Tune ask for a trial, and a worker start it."""
+        while (params := self.searcher.suggest("")) is None:
+            pass
+        trial = SimpleNamespace(config=params, pickled_error_file=None, error_file=None)
+        self.callback.on_trial_start(0, [], trial)
+        return trial
+
+    def reach(self, trial: Any, step: int) -> None:
+        self.callback.on_trial_result(0, [], trial, {"rows": [{"step": step}], "is_replay": False, "saved": False})
+
+    def fail(self, trial: Any, error: BaseException) -> None:
+        trial.pickled_error_file = self.root / "error.pkl"
+        trial.pickled_error_file.write_bytes(pickle.dumps(error))
+        self.callback.on_trial_error(0, [], trial)
