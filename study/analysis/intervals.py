@@ -18,7 +18,7 @@ from scipy import special
 LEVEL = 0.05
 NEEDS_SEEDS = "needs 3 seeds"
 PRIOR_DF = 4
-"""Weight of the median variance between seeds, in degrees of freedom, beside a cell's own variance."""
+"""Weight of the median variance between seeds, in degrees of freedom, relative to a cell's own variance."""
 MAX_TWO_SEED_WIDTH = 0.2
 """Widest interval (share) of two seeds that is shown."""
 INTERVALS_NOTE = (

@@ -34,7 +34,7 @@ def test_power_is_how_often_later_intervals_exclude_the_bound(effect: float, num
     """The simulation draws what the pilot leaves open, then new seeds, then counts intervals that exclude 0."""
     rng = np.random.default_rng(0)
     size = 20_000
-    true_sd = 0.01 * np.sqrt(6 / rng.chisquare(6, size))  # its own 2 degrees of freedom, and 4 of the usual spread
+    true_sd = 0.01 * np.sqrt(6 / rng.chisquare(6, size))  # its own 2 degrees of freedom, and 4 of the prior
     effect_here = effect + true_sd / math.sqrt(3) * rng.standard_normal(size)  # on these images
     new = effect_here + true_sd * rng.standard_normal((num_seeds - 3, size))
     old = effect + 0.01 * np.array([-1.0, 0.0, 1.0])[:, None] * np.ones(size)

@@ -26,7 +26,7 @@ def test_correct_images_are_in_the_order_of_the_image_store(tmp_path: Path, cach
     folders = Folders(store=tmp_path / "mlruns", data=tmp_path, cache=cache_dir)
     plan, ledger = write_study(SPACE, SPACE.seeds, folders)
     run_id = plan.trials[0].record.run_id
-    path = ledger.artifact(run_id, PREDICTIONS)
+    path = ledger.artifacts.path(run_id, PREDICTIONS)
     predictions = pd.read_parquet(path).sort_values("index")
     expected = (predictions["label"] == predictions["prediction"]).to_numpy()
     assert 0 < expected.mean() < 1
