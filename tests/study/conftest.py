@@ -12,7 +12,7 @@ from study.ledger.database import tracking_uri
 from study.ledger.ledger import Ledger
 from study.ledger.server_locks import ServerLocks
 from study.ledger.states import TrialState
-from tests.study.servers import Server
+from tests.study.servers import Proxy, Server
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +48,7 @@ def machine(server: Server, tmp_path: Path) -> Callable[[str], Ledger]:
 
 @pytest.fixture
 def launched() -> Iterator[Callable[[Ledger], ServerLocks]]:
-    """The leases of a launch that begins there; all are ended with the test."""
+    """Begins a launch there and returns its locks; all are ended with the test."""
     from study.execution.runner import begin_launch
 
     begun: list[tuple[Ledger, str, ServerLocks]] = []
@@ -63,3 +63,21 @@ def launched() -> Iterator[Callable[[Ledger], ServerLocks]]:
     for ledger, launch, locks in begun:
         ledger.launches.close(launch, TrialState.FINISHED, {})
         locks.release_all()
+
+
+@pytest.fixture
+def proxied(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Proxy]]:
+    """Puts a proxy before the server that has these faults."""
+    monkeypatch.setattr("study.system.retry.MIN_WAIT_S", 0.02)
+    monkeypatch.setattr("study.system.retry.MAX_WAIT_S", 0.1)
+    monkeypatch.setattr("study.execution.searcher.LOCK_POLL_S", 0.1)
+    proxies: list[Proxy] = []
+
+    def start(**faults: Iterator[str]) -> Proxy:
+        paths = {name.replace("runs_", "runs/").replace("_", "-"): each for name, each in faults.items()}
+        proxies.append(Proxy(server, paths))
+        return proxies[-1]
+
+    yield start
+    for proxy in proxies:
+        proxy.close()

@@ -1,0 +1,85 @@
+"""study.ledger.artifacts, of a folder or of a server."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from study.ledger.ledger import Ledger
+from study.ledger.states import TrialState
+from tests.study.ledger.trial_runs import opened
+from tests.study.servers import Proxy, Server
+
+
+def test_a_store_that_was_copied_has_its_own_files_and_can_be_relocated(ledger: Ledger, tmp_path: Path) -> None:
+    """It reads and writes no file of the store that it was copied from, and after `relocate` neither does MLflow."""
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "config.json").write_text("{}")
+    run_id = opened(ledger)
+    ledger.close_trial(run_id, TrialState.FINISHED, artifacts=files)
+    there = tmp_path / "copy"
+    there.mkdir()
+    shutil.copy(ledger.root / "mlflow.db", there)
+    shutil.copytree(ledger.root / "artifacts", there / "artifacts")
+    copy = Ledger(there)
+    mine = there / "artifacts" / run_id / "artifacts"
+    assert copy.artifacts.path(run_id, "config.json") == mine / "config.json"
+    assert copy.artifacts.path(run_id, "config.json").read_text() == "{}"
+    assert [entry.artifacts for entry in copy.run_infos() if entry.identity] == [mine]
+    copy.artifacts.relocate()
+    client = MlflowClient(copy.uri)
+    assert client.get_run(run_id).info.artifact_uri == mine.as_uri()
+    assert [file.path for file in client.list_artifacts(run_id)] == ["config.json"]
+    assert Ledger(there).artifacts.folder == there / "artifacts"
+
+
+def test_a_trial_that_is_reopened_loses_its_old_traceback(ledger: Ledger, tmp_path: Path) -> None:
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "traceback.txt").write_text("ValueError")
+    (files / "config.json").write_text("{}")
+    run_id = opened(ledger)
+    ledger.close_trial(run_id, TrialState.FAILED, failure="code", artifacts=files)
+    assert ledger.artifacts.path(run_id, "traceback.txt").exists()
+    assert opened(ledger) == run_id
+    ledger.close_trial(run_id, TrialState.FINISHED)
+    assert not ledger.artifacts.path(run_id, "traceback.txt").exists()
+    assert ledger.artifacts.path(run_id, "config.json").exists()
+
+
+@pytest.mark.slow
+def test_artifacts_go_to_the_server_and_come_from_it_to_another_machine(server: Server, tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "here", server.address)
+    launch = ledger.launches.open("files", {})
+    known = ledger.open_trial("filed", launch=launch, name="filed", tags={})
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "note.txt").write_text("kept")
+    ledger.close_trial(known.run_id, TrialState.FINISHED, artifacts=tmp_path / "files")
+    ledger.launches.close(launch, TrialState.FINISHED, {})
+    elsewhere = Ledger(tmp_path / "there", server.address)
+    assert elsewhere.artifacts.path(known.run_id, "note.txt").read_text() == "kept"
+    assert not elsewhere.artifacts.path(known.run_id, "nothing.txt").exists()
+    assert elsewhere.artifacts.address(known.run_id, "note.txt").startswith(f"{server.address}/#/experiments/")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["refuse", "page"])
+def test_a_file_that_a_proxy_took_in_the_server_s_place_is_sent_again(
+    proxied: Callable[..., Proxy], tmp_path: Path, fault: str
+) -> None:
+    proxy = proxied(**{"note.txt": iter([fault])})
+    ledger = Ledger(tmp_path / "here", proxy.address)
+    launch = ledger.launches.open("files", {})
+    run_id = ledger.open_trial(f"filed {fault}", launch=launch, name="filed", tags={}).run_id
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "note.txt").write_text("kept")
+    logged: list[str] = []
+    ledger.retry(
+        lambda: ledger.close_trial(run_id, TrialState.FINISHED, artifacts=tmp_path / "files"), log=logged.append
+    )
+    ledger.launches.close(launch, TrialState.FINISHED, {})
+    assert ledger.artifacts.path(run_id, "note.txt").read_text() == "kept"
+    assert len(logged) == 2
