@@ -61,6 +61,6 @@ def test_more_trials_add_no_calls_of_mlflow_and_few_bytes(folders: Folders, tmp_
     curves = 2 * (MAX_CURVES - NUM_CELLS)
     assert more_calls - calls == {"get_metric_history": curves}
     page = " ".join((tmp_path / "two" / "report.html").read_text().split())
-    assert "about other seeds on these same test images, and do not generalize to new images" in page
+    assert "for other seeds on the same test images, and do not generalize to new images" in page
     bytes_per_trial = (more_bytes - num_bytes) / NUM_CELLS
     assert num_bytes + bytes_per_trial * (LARGE - NUM_CELLS) < MAX_BYTES
