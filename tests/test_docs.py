@@ -25,7 +25,7 @@ from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.states import TrialState
 from study.plan import Folders, make_plan
-from study.report import page as report
+from study.report import writer
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -128,7 +128,7 @@ def test_what_the_page_on_mlflow_filters_and_groups_by_is_in_a_store(
     known |= {value for run in runs for value in run.data.params.values()}
     known |= {axis for space in spaces for axis in space.scientific} | {space.name for space in spaces}
     known |= COMMANDS.keys()
-    files = {name for module in (layout, report) for name in re.findall(r'"([\w.]+)"', _source(module))}
+    files = {name for module in (layout, writer) for name in re.findall(r'"([\w.]+)"', _source(module))}
     patterns = {name for name in named if name.startswith("^")}
     assert {name for name in named if not name.startswith(("^", "and "))} <= known | files
     assert [sorted(name for name in metrics if re.search(pattern, name)) for pattern in patterns] == [
