@@ -2,7 +2,7 @@
 
     python -m benchmarks.chaos --kills 24 --seed 0
 
-It runs quickstart twice: once in peace, and once while its driver, one of its workers, Ray's raylet or Ray's GCS is
+It runs quickstart twice: as a baseline, and while its driver, one of its workers, Ray's raylet or Ray's GCS is
 killed with SIGKILL, the same command being given again each time. Then it holds the two stores against each other.
 """
 
@@ -29,13 +29,13 @@ from study.ledger.states import TrialState
 
 ROOT = Path(__file__).parent.parent
 NAMES = {"driver": "", "worker": "ray::", "raylet": "raylet", "gcs": "gcs_server"}
-"""By victim, how the command lines of its processes begin; a driver is the process that was started."""
-LONGEST_PEACE_S, LONGEST_PEACE = 15.0, 0.6
-"""Between one kill and the next: seconds, and share of what the whole study takes in peace."""
+"""By target, how the command lines of its processes begin; a driver is the process that was started."""
+MAX_KILL_INTERVAL_S, MAX_KILL_INTERVAL = 15.0, 0.6
+"""Maximum time between two kills: in seconds, and as a fraction of the time of the baseline."""
 PATIENCE_S = 120.0
 """After which a process that should have died with its driver counts as an orphan."""
 LONGEST_S = 1800.0
-"""After which a driver that was left in peace counts as hanging."""
+"""After which a driver without kills counts as hanging."""
 CURVES = ("train_loss", "grad_norm", "lr", "val_loss", "val_accuracy")
 ENDS = ("test_accuracy", "test_loss", "selected_val_accuracy")
 
@@ -83,33 +83,33 @@ class Study:
 def chaos(
     folder: Path, num_kills: int, seed: int, options: Sequence[str] = (), kinds: Sequence[str] = tuple(NAMES)
 ) -> Report:
-    """Run a study in peace and one in chaos, and compare.
+    """Run a baseline study and one with faults, and compare.
 
     Args:
         folder: empty, for both stores.
         num_kills: how many processes to kill, unless the study is finished before.
         options: of `run_study.py run quickstart`.
-        kinds: of victims: one of each is killed before the next of any.
+        kinds: kinds of targets: one of each is killed before the next of any.
     """
-    peace, war = Study(folder / "peace", options), Study(folder / "war", options)
+    baseline, faulted = Study(folder / "baseline", options), Study(folder / "faulted", options)
     begun = time.monotonic()
-    assert peace.start().wait() == 0, peace.log.read_text()
-    longest = min(LONGEST_PEACE_S, LONGEST_PEACE * (time.monotonic() - begun))
+    assert baseline.start().wait() == 0, baseline.log.read_text()
+    longest = min(MAX_KILL_INTERVAL_S, MAX_KILL_INTERVAL * (time.monotonic() - begun))
     report = Report()
-    chance = random.Random(seed)
-    victims: list[str] = []
+    rng = random.Random(seed)
+    targets: list[str] = []
     code = 1
     seen: set[psutil.Process] = set()
     while code != 0 and report.launches < 3 * num_kills + 5:
-        driver = war.start()
+        driver = faulted.start()
         report.launches += 1
-        while report.kills.total() < num_kills and _survives(driver, chance.uniform(1, longest), seen):
-            if not victims:
-                victims = chance.sample(kinds, len(kinds))
-            report.kills[victims[-1]] += _kill(driver, victims.pop(), chance)
+        while report.kills.total() < num_kills and _survives(driver, rng.uniform(1, longest), seen):
+            if not targets:
+                targets = rng.sample(kinds, len(kinds))
+            report.kills[targets[-1]] += _kill(driver, targets.pop(), rng)
         code = _end_of(driver, report, seen)  # the next comes at once: what a dead one left may be dying still
     _count_orphans(report, seen)
-    _compare(peace.store, war.store, report)
+    _compare(baseline.store, faulted.store, report)
     return report
 
 
@@ -123,18 +123,18 @@ def _survives(driver: psutil.Popen, seconds: float, seen: set[psutil.Process]) -
     return driver.poll() is None
 
 
-def _kill(driver: psutil.Popen, victim: str, chance: random.Random) -> bool:
+def _kill(driver: psutil.Popen, target: str, rng: random.Random) -> bool:
     """Kill one process of a study; whether there was one of the kind."""
-    found = [driver] if victim == "driver" else []
+    found = [driver] if target == "driver" else []
     with suppress(psutil.NoSuchProcess):
-        for child in driver.children(recursive=True) if victim != "driver" else []:
+        for child in driver.children(recursive=True) if target != "driver" else []:
             words = child.cmdline() or [""]
-            if Path(words[0]).name.startswith(NAMES[victim]) and "IDLE" not in words[0]:
+            if Path(words[0]).name.startswith(NAMES[target]) and "IDLE" not in words[0]:
                 found.append(child)
     if not found:
         return False
     with suppress(psutil.NoSuchProcess):
-        chance.choice(found).send_signal(signal.SIGKILL)
+        rng.choice(found).send_signal(signal.SIGKILL)
         return True
     return False
 
@@ -157,8 +157,8 @@ def _count_orphans(report: Report, seen: set[psutil.Process]) -> None:
             process.kill()
 
 
-def _compare(peace: Path, war: Path, report: Report) -> None:
-    expected, found = Ledger(peace), Ledger(war)
+def _compare(baseline: Path, faulted: Path, report: Report) -> None:
+    expected, found = Ledger(baseline), Ledger(faulted)
     wanted, there = expected.trials(), found.trials()
     runs = found.run_infos()
     identities = Counter(run.identity for run in runs if run.identity)
@@ -167,7 +167,7 @@ def _compare(peace: Path, war: Path, report: Report) -> None:
     report.doubled = sum(number - 1 for number in identities.values())
     report.unfinished = sum(run.status == "RUNNING" for run in runs)
     report.unfinished += sum(record.state != TrialState.FINISHED for record in there.values())
-    report.left_behind = sum(len(list((war / name).glob("*"))) for name in ("work", "tune", "locks"))
+    report.left_behind = sum(len(list((faulted / name).glob("*"))) for name in ("work", "tune", "locks"))
     for identity in wanted.keys() & there.keys():
         one, other = wanted[identity], there[identity]
         curves = [expected.curve(one.run_id, name) != found.curve(other.run_id, name) for name in CURVES]

@@ -179,7 +179,7 @@ def test_a_cluster_that_does_not_answer_is_an_error_at_once(free_port: int, no_r
 def test_ray_is_started_up_to_three_times_before_it_is_an_error_in_one_line(
     error: Exception, message: str, no_ray: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a busy machine its processes may time out."""
+    """A busy machine: its processes may time out."""
     failing: list[Exception] = []
 
     def init(*_: object, **__: object) -> None:

@@ -1,4 +1,4 @@
-"""What one trial reports to Tune, and when it saves its checkpoint."""
+"""Reports of a trial to Tune, with its checkpoints."""
 
 import resource
 from copy import deepcopy

@@ -1,4 +1,4 @@
-"""The queue of trials, with a real plan, real locks and a stand-in for the ledger."""
+"""The queue of trials, on a real plan with real locks. The ledger is a stand-in."""
 
 import errno
 import threading

@@ -1,12 +1,16 @@
-"""Checked against the trial and the config that the task is made of."""
+"""Tasks, checked against the trial that they are made of."""
 
+import pickle
 from pathlib import Path
+
+import pytest
 
 from revit.config import FineTuneConfig, from_dict
 from revit.identity import TRAINING_VERSION
 from revit.source import SOURCE
 from search_spaces.framework.space import SearchSpace
 from study.execution.resources import ResourceGrant
+from study.execution.trainable import train_trial
 from study.execution.trial_task import make_task
 from study.plan import Folders, make_plan
 
@@ -32,3 +36,26 @@ def test_a_task_names_what_its_trial_reads_and_only_one_seed_keeps_its_model(tmp
         assert (task.identity, task.images, task.weights) == (trial.identity, trial.images, trial.weights)
         assert task.work == tmp_path / "work" / trial.identity
         assert (task.source, task.training_version, task.grant) == (SOURCE, TRAINING_VERSION, GRANT)
+
+
+def test_a_config_is_validated_once_where_it_is_written_and_once_by_the_worker(
+    tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = SearchSpace(
+        name="example",
+        question="?",
+        base=FineTuneConfig(dataset="digits", resolution=8, crop_scale=(0.6, 1.0), batch_size=16, steps=2, num_evals=1),
+        scientific={"optimizer.lr": (0.1,)},
+        seeds=(0,),
+    )
+    validated: list[FineTuneConfig] = []
+    validate = FineTuneConfig.__post_init__
+    monkeypatch.setattr(FineTuneConfig, "__post_init__", lambda config: (validated.append(config), validate(config)))
+    plan = make_plan(space, space.seeds, Folders(store=tmp_path, data=tmp_path, cache=cache_dir), {})
+    assert len(validated) == 1
+    task = make_task(plan.trials[0], GRANT, work=tmp_path / "work", stop_file=tmp_path / "stop", kept_seed=1)
+    assert len(validated) == 1, "a trial's config is valid already"
+    monkeypatch.setattr("study.execution.trainable._train", lambda task, config: None)
+    train_trial({"task": pickle.loads(pickle.dumps(task))})
+    config = plan.trials[0].candidate.config
+    assert validated.count(config) == 2, "the worker validates what it receives"
