@@ -1,6 +1,6 @@
 # make study   run the quickstart study: real images, nothing to download
 # make test    the whole test suite
-# make check   lint, types, import contracts
+# make check   lint, spelling, types, import contracts
 # make clean   remove the environment; results in mlruns/ stay
 
 PYTHON ?= python3
@@ -17,6 +17,7 @@ test: .venv/installed-test
 check: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell *.md docs benchmarks revit search_spaces study tests run_study.py
 	$(BIN)/mypy --cache-dir=/dev/null # mypy 2.4 can crash while it writes a cache
 	$(BIN)/lint-imports
 

@@ -74,7 +74,7 @@ def test_a_command_typed_without_the_environment_says_how_to_activate_it() -> No
     without_packages = [sys.executable, "-S", "run_study.py", "list"]
     done = subprocess.run(without_packages, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == f"error: {sys.executable} has no typer; after `make study`: source .venv/bin/activate\n"
+    assert done.stderr == f"error: {sys.executable} has no typer: `make study`, then `source .venv/bin/activate`\n"
 
 
 def test_a_python_that_is_too_old_is_one_line_before_anything_is_installed(tmp_path: Path) -> None:
