@@ -1,9 +1,9 @@
-"""Kill a study at random moments, again and again, and see that nothing is lost, doubled or different.
+"""Chaos test: kills a study at random moments; no trial may be lost, duplicated or different.
 
     python -m benchmarks.chaos --kills 24 --seed 0
 
-It runs quickstart twice: as a baseline, and while its driver, one of its workers, Ray's raylet or Ray's GCS is
-killed with SIGKILL, the same command being given again each time. Then it holds the two stores against each other.
+It runs quickstart twice: once as a baseline, and once with faults. A fault kills the driver, a worker, Ray's raylet or
+Ray's GCS with SIGKILL; the same command then resumes the study. At the end it compares the two stores.
 """
 
 import argparse
@@ -29,26 +29,26 @@ from study.ledger.states import TrialState
 
 ROOT = Path(__file__).parent.parent
 NAMES = {"driver": "", "worker": "ray::", "raylet": "raylet", "gcs": "gcs_server"}
-"""By target, how the command lines of its processes begin; a driver is the process that was started."""
+"""Start of the command line of a process, by target. The driver is the process that was started."""
 MAX_KILL_INTERVAL_S, MAX_KILL_INTERVAL = 15.0, 0.6
 """Maximum time between two kills: in seconds, and as a fraction of the time of the baseline."""
-PATIENCE_S = 120.0
-"""After which a process that should have died with its driver counts as an orphan."""
-LONGEST_S = 1800.0
-"""After which a driver without kills counts as hanging."""
+ORPHAN_TIMEOUT_S = 120.0
+"""Time after which a process that outlives its driver counts as an orphan."""
+MAX_DRIVER_S = 1800.0
+"""Time after which a driver without kills counts as hanging."""
 CURVES = ("train_loss", "grad_norm", "lr", "val_loss", "val_accuracy")
 ENDS = ("test_accuracy", "test_loss", "selected_val_accuracy")
 
 
 @dataclass
-class Report:
-    """What came of it: counts, each but the first three to be 0."""
+class ChaosReport:
+    """Counts of a chaos test. All but the first three have to be 0."""
 
     kills: Counter[str] = field(default_factory=Counter)
     launches: int = 0
     trials: int = 0
     lost: int = 0
-    doubled: int = 0
+    duplicated: int = 0
     differing: int = 0
     unfinished: int = 0
     orphans: int = 0
@@ -56,16 +56,16 @@ class Report:
 
     @property
     def is_clean(self) -> bool:
-        """Whether all is as if nobody had been killed."""
-        return not any((self.lost, self.doubled, self.differing, self.unfinished, self.orphans, self.left_behind))
+        """True if the faulted store is equal to the baseline."""
+        return not any((self.lost, self.duplicated, self.differing, self.unfinished, self.orphans, self.left_behind))
 
     def __str__(self) -> str:
         counts = {**vars(self), "kills": ", ".join(f"{number} {name}" for name, number in sorted(self.kills.items()))}
         return "\n".join(f"{name:12} {value}" for name, value in counts.items())
 
 
-class Study:
-    """A study as a user runs it: a command, in a process of its own, on a store."""
+class StudyCommand:
+    """Study as a user runs it: a command in its own process, on a store."""
 
     def __init__(self, folder: Path, options: Sequence[str]) -> None:
         self.store = folder / "mlruns"
@@ -74,7 +74,7 @@ class Study:
         self.log = folder / "log.txt"
 
     def start(self) -> psutil.Popen:
-        """Give the command."""
+        """Start the command."""
         self.store.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("a") as log:
             return psutil.Popen(self.command, stdout=log, stderr=log, start_new_session=True)
@@ -82,20 +82,20 @@ class Study:
 
 def chaos(
     folder: Path, num_kills: int, seed: int, options: Sequence[str] = (), kinds: Sequence[str] = tuple(NAMES)
-) -> Report:
+) -> ChaosReport:
     """Run a baseline study and one with faults, and compare.
 
     Args:
-        folder: empty, for both stores.
-        num_kills: how many processes to kill, unless the study is finished before.
+        folder: empty folder for both stores.
+        num_kills: number of processes to kill, unless the study finishes first.
         options: of `run_study.py run quickstart`.
-        kinds: kinds of targets: one of each is killed before the next of any.
+        kinds: kinds of targets. One of each is killed before a second of any.
     """
-    baseline, faulted = Study(folder / "baseline", options), Study(folder / "faulted", options)
+    baseline, faulted = StudyCommand(folder / "baseline", options), StudyCommand(folder / "faulted", options)
     begun = time.monotonic()
     assert baseline.start().wait() == 0, baseline.log.read_text()
     longest = min(MAX_KILL_INTERVAL_S, MAX_KILL_INTERVAL * (time.monotonic() - begun))
-    report = Report()
+    report = ChaosReport()
     rng = random.Random(seed)
     targets: list[str] = []
     code = 1
@@ -107,14 +107,16 @@ def chaos(
             if not targets:
                 targets = rng.sample(kinds, len(kinds))
             report.kills[targets[-1]] += _kill(driver, targets.pop(), rng)
-        code = _end_of(driver, report, seen)  # the next comes at once: what a dead one left may be dying still
+        code = _end_of(
+            driver, report, seen
+        )  # the next driver starts at once, while workers of the last one may still be exiting
     _count_orphans(report, seen)
     _compare(baseline.store, faulted.store, report)
     return report
 
 
 def _survives(driver: psutil.Popen, seconds: float, seen: set[psutil.Process]) -> bool:
-    """Wait; note its processes on the way; whether it still runs."""
+    """Wait, collecting the driver's processes; return whether it still runs."""
     until = time.monotonic() + seconds
     while time.monotonic() < until and driver.poll() is None:
         with suppress(psutil.NoSuchProcess):
@@ -124,7 +126,7 @@ def _survives(driver: psutil.Popen, seconds: float, seen: set[psutil.Process]) -
 
 
 def _kill(driver: psutil.Popen, target: str, rng: random.Random) -> bool:
-    """Kill one process of a study; whether there was one of the kind."""
+    """Kill one process of a study; return whether there was one of this kind."""
     found = [driver] if target == "driver" else []
     with suppress(psutil.NoSuchProcess):
         for child in driver.children(recursive=True) if target != "driver" else []:
@@ -139,32 +141,32 @@ def _kill(driver: psutil.Popen, target: str, rng: random.Random) -> bool:
     return False
 
 
-def _end_of(driver: psutil.Popen, report: Report, seen: set[psutil.Process]) -> int:
-    """Wait until the driver is gone; returns its exit code."""
-    if _survives(driver, LONGEST_S, seen):
+def _end_of(driver: psutil.Popen, report: ChaosReport, seen: set[psutil.Process]) -> int:
+    """Wait until the driver exits; return its exit code."""
+    if _survives(driver, MAX_DRIVER_S, seen):
         report.orphans += 1
         driver.kill()
     code: int = driver.wait()
     return code
 
 
-def _count_orphans(report: Report, seen: set[psutil.Process]) -> None:
-    """Give what the drivers have left its time to die, and count and kill what has not."""
-    _, alive = psutil.wait_procs(list(seen), timeout=PATIENCE_S)
+def _count_orphans(report: ChaosReport, seen: set[psutil.Process]) -> None:
+    """Wait for the drivers' processes to exit; count and kill those that do not."""
+    _, alive = psutil.wait_procs(list(seen), timeout=ORPHAN_TIMEOUT_S)
     report.orphans += len(alive)
     for process in alive:
         with suppress(psutil.NoSuchProcess):
             process.kill()
 
 
-def _compare(baseline: Path, faulted: Path, report: Report) -> None:
+def _compare(baseline: Path, faulted: Path, report: ChaosReport) -> None:
     expected, found = Ledger(baseline), Ledger(faulted)
     wanted, there = expected.trials(), found.trials()
     runs = found.run_infos()
     identities = Counter(run.identity for run in runs if run.identity)
     report.trials = len(wanted)
     report.lost = len(wanted.keys() - there.keys())
-    report.doubled = sum(number - 1 for number in identities.values())
+    report.duplicated = sum(number - 1 for number in identities.values())
     report.unfinished = sum(run.status == "RUNNING" for run in runs)
     report.unfinished += sum(record.state != TrialState.FINISHED for record in there.values())
     report.left_behind = sum(len(list((faulted / name).glob("*"))) for name in ("work", "tune", "locks"))
@@ -178,7 +180,7 @@ def _compare(baseline: Path, faulted: Path, report: Report) -> None:
 
 
 def _same_files(one: Path, other: Path) -> bool:
-    """Whether the artifacts of two trials are equal to the bit."""
+    """Return whether the artifacts of two trials are equal to the bit."""
     if {path.name for path in one.iterdir()} != {path.name for path in other.iterdir()}:
         return False
     answers = [pd.read_parquet(folder / PREDICTIONS) for folder in (one, other)]
@@ -189,15 +191,17 @@ def _same_files(one: Path, other: Path) -> bool:
 
 
 def main() -> None:
-    """Print the report; exit code 1 where it is not clean."""
+    """Print the report; exit with code 1 if it is not clean."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=24)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--seeds", type=int, default=10, help="of the study: 4 trials each")
-    parser.add_argument("--folder", type=Path, help="to keep both stores in; else they are thrown away")
-    given = parser.parse_args()
+    parser.add_argument("--seeds", type=int, default=10, help="seeds of the study, with 4 trials each")
+    parser.add_argument("--folder", type=Path, help="keep both stores in this folder")
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        report = chaos(given.folder or Path(scratch), given.kills, given.seed, ["--seeds", str(given.seeds)])
+        report = chaos(
+            arguments.folder or Path(scratch), arguments.kills, arguments.seed, ["--seeds", str(arguments.seeds)]
+        )
     print(report)
     sys.exit(not report.is_clean)
 

@@ -1,12 +1,11 @@
-"""What one more trial on the same dataset costs in memory.
+"""Memory of one more trial on the same dataset.
 
     python -m benchmarks memory
 
-Two processes train the nano ViT on one image store. Counted is what the second adds to the memory of both, by
-proportional set sizes, in which a page that processes share counts once among them: pages of its own, with model,
-optimizer state, batches and whatever images it keeps to itself, and pages of the image store. Taken off is what a
-process has that imported the same and did no more. The libraries' files are left out, as any process on the machine
-that comes or goes with the same libraries would move their share. Needs Linux.
+Two processes train the nano ViT on one image store. The benchmark counts the memory that the second process adds, by
+proportional set size: a page that processes share counts once. Its own pages hold model, optimizer state, batches and
+private images; the image store is shared. The memory of a process that only imports the same modules is subtracted.
+Pages of library files are excluded: other processes of the machine change their share. Needs Linux.
 """
 
 import tempfile
@@ -30,20 +29,20 @@ from revit.training.train_state import Row, TrainState
 
 ROUNDS = 5
 SIZE, NUM_IMAGES = (500, 600), 334
-"""300 MB of pixels, in two epochs of which a trial touches nearly all."""
+"""300 MB of pixels. A trial of two epochs touches nearly all of them."""
 BATCH_SIZE, EPOCHS = 32, 2
-ALLOWED = 60e6
-"""Bytes beside model and optimizer state."""
+MAX_OTHER_BYTES = 60e6
+"""Bytes besides model and optimizer state."""
 
 
-class Added(NamedTuple):
-    """What a process adds beside one that trains, in bytes.
+class AddedBytes(NamedTuple):
+    """Bytes that a second process adds to one that trains.
 
     Attributes:
-        bare: by one that has only imported.
-        trial: by another that trains on the same images.
-        state: of that, parameters and optimizer state.
-        pixels: of the image store, that it has mapped and that lie in memory.
+        bare: of a process that only imports.
+        trial: of a process that trains on the same images.
+        state: parameters and optimizer state of that process.
+        pixels: mapped pages of the image store that are in memory.
     """
 
     bare: int
@@ -53,16 +52,16 @@ class Added(NamedTuple):
 
 
 def measure(*, tiny: bool) -> list[BenchmarkResult]:
-    """The second trial, in a few rounds."""
+    """Measure the second trial in a few rounds."""
     with tempfile.TemporaryDirectory() as name:
         store = synthetic_images(Path(name), (32, 32) if tiny else SIZE, 8 if tiny else NUM_IMAGES)
         rounds = [_add_processes(store) for _ in range(1 if tiny else ROUNDS)]
-    shares = [(added.trial - added.bare) / (added.state + ALLOWED) for added in rounds]
+    shares = [(added.trial - added.bare) / (added.state + MAX_OTHER_BYTES) for added in rounds]
     own, bare, pixels = (median(getattr(added, name) for added in rounds) / 1e6 for name in ("trial", "bare", "pixels"))
     return [
         BenchmarkResult(
             what="memory of one more trial on the same images, nano ViT",
-            against=f"its model and optimizer state, {rounds[0].state / 1e6:.1f} MB, and {ALLOWED / 1e6:.0f} MB",
+            against=f"model and optimizer state, {rounds[0].state / 1e6:.1f} MB, and {MAX_OTHER_BYTES / 1e6:.0f} MB",
             ratio=median(shares),
             target=1.0,
             at_least=False,
@@ -74,8 +73,8 @@ def measure(*, tiny: bool) -> list[BenchmarkResult]:
     ]
 
 
-def _add_processes(store: ImageStore) -> Added:
-    """Beside a process that trains, start one that does nothing, and, once it is gone, another that trains."""
+def _add_processes(store: ImageStore) -> AddedBytes:
+    """Start a process that trains. Beside it, start an idle one, then another one that trains."""
     images = store.folder / "pixels.bin"
     with _running(_train, store.folder) as (first, _):
         before = _memory(images, first)
@@ -85,12 +84,12 @@ def _add_processes(store: ImageStore) -> Added:
         with _running(_train, store.folder) as (second, state):
             trial = _memory(images, first, second) - before
             pixels = _in_mapping(second, images, "Rss")
-    return Added(bare, trial, state, pixels)
+    return AddedBytes(bare, trial, state, pixels)
 
 
 @contextmanager
 def _running(work: Callable[[Connection, Path], None], images: Path) -> Iterator[tuple[int, int]]:
-    """A fresh process that has done its work and stays as it is: its id, and what it told."""
+    """Yield the id of a new process that has done its work and waits, with the number that it sent."""
     spawn = get_context("spawn")
     here, there = spawn.Pipe()
     process = spawn.Process(target=work, args=(there, images))
@@ -106,13 +105,13 @@ def _running(work: Callable[[Connection, Path], None], images: Path) -> Iterator
 
 
 def _idle(boss: Connection, _: Path) -> None:
-    """Import, by being here, and wait."""
+    """Import this module; wait."""
     boss.send(0)
     boss.recv()
 
 
 def _train(boss: Connection, images: Path) -> None:
-    """Train two epochs; wait at the last report, with all that a trial holds then."""
+    """Train two epochs; wait in the last report, with all of the trial in memory."""
     torch.set_num_threads(1)
     store = ImageStore(images)
     config = FineTuneConfig(
@@ -129,28 +128,28 @@ def _train(boss: Connection, images: Path) -> None:
 
 
 def _bytes_of(state: TrainState) -> int:
-    """Of parameters and optimizer state."""
+    """Return the bytes of parameters and optimizer state."""
     kept = [value for each in state.optimizer.state.values() for value in each.values() if torch.is_tensor(value)]
     return sum(tensor.nbytes for tensor in (*state.model.parameters(), *kept))
 
 
 def _memory(images: Path, *processes: int) -> int:
-    """Bytes that processes have in memory of their own and of a file of images; what they share of it counts once."""
+    """Return the bytes of processes: anonymous memory, plus mapped images; shared pages count once."""
     return sum(_anonymous(each) + _in_mapping(each, images, "Pss") for each in processes)
 
 
 def _anonymous(process: int) -> int:
-    """Bytes of a process's memory that are no file's: its heap, its stacks, and pages of files that it wrote to."""
+    """Return the bytes of a process's anonymous memory: heap, stacks, modified pages of files."""
     return _field(Path(f"/proc/{process}/smaps_rollup").read_text(), "Pss_Anon")
 
 
 def _in_mapping(process: int, file: Path, field: str) -> int:
-    """Bytes, as Linux counts `field`, of a file that a process has mapped; 0 where it has not."""
+    """Return the bytes of a mapped file, as Linux counts `field`; 0 if the process has not mapped it."""
     mappings = Path(f"/proc/{process}/smaps").read_text().split("VmFlags:")
     return sum(_field(mapping, field) for mapping in mappings if str(file) in mapping)
 
 
 def _field(mapping: str, name: str) -> int:
-    """Bytes of a line such as `Pss:    512 kB`."""
+    """Return the bytes of a line such as `Pss:    512 kB`."""
     [line] = [line for line in mapping.splitlines() if line.startswith(f"{name}:")]
     return 1024 * int(line.split()[1])

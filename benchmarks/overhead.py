@@ -1,10 +1,10 @@
-"""What a trial costs beside its training, held against Ray Tune alone: of tiny trials, 200 and then 1,000.
+"""Overhead of a trial: its time without training, as a ratio to Ray Tune alone, for 200 tiny trials, then for 1,000.
 
     python -m benchmarks overhead
 
-Ours is a whole launch, with its queue, leases, events and MLflow; Ray Tune alone trains the same in reused workers and
-keeps what it keeps by default, without MLflow. Both are timed from when Ray is up, each in a process of its own. What
-the training itself takes is measured in Ray's workers and taken off both.
+Ours is a whole launch, with searcher, locks, callback and MLflow. Ray Tune alone trains the same trials in reused
+workers, with its default records and without MLflow. Both are timed from the moment that Ray is up, each in its own
+process. The time of training is measured in Ray's workers and subtracted from both.
 """
 
 import gc
@@ -38,12 +38,11 @@ from study.ledger.ledger import Ledger
 from study.ledger.states import TrialState
 from study.plan import Folders, make_plan
 
-FEW, MANY = 200, 1000
-WARM_AFTER = 100
-"""Trials after which the driver has loaded all that it uses: from then on its memory should stay as it is."""
-MOST_OF_RAY, MOST_OF_FEW = 1.3, 1.2
-MOST_GROWTH = 100e6
-"""Bytes."""
+FEW_TRIALS, MANY_TRIALS = 200, 1000
+NUM_WARMUP_TRIALS = 100
+"""Trials after which the driver has loaded every module: its memory should not grow from then on."""
+MAX_RATIO_TO_RAY, MAX_RATIO_TO_FEW = 1.3, 1.2
+MAX_GROWTH_BYTES = 100e6
 SPACE = SearchSpace(
     name="tiny",
     question="What does a trial cost beside its training?",
@@ -52,43 +51,43 @@ SPACE = SearchSpace(
     ),
     scientific={"optimizer.name": ("sgd",)},
 )
-"""Trials that report five times; their seeds make them many."""
+"""Trials that report five times, one per seed."""
 
 
-class Ours(NamedTuple):
-    """A launch of ours.
+class LaunchTime(NamedTuple):
+    """Time of a launch of this project.
 
     Attributes:
-        seconds: from when Ray is up until all is written and Tune's folders are gone.
-        growth: bytes that the driver had more at the end than after WARM_AFTER trials.
+        seconds: from the moment that Ray is up until everything is written and Tune's folders are removed.
+        growth: bytes by which the driver grew after the warm-up trials.
     """
 
     seconds: float
     growth: int
 
 
-class Alone(NamedTuple):
-    """Ray Tune alone.
+class TuneTime(NamedTuple):
+    """Time of Ray Tune alone.
 
     Attributes:
-        seconds: from when Ray is up until it returns.
-        work_s: seconds of training, over all trials, reports excluded.
-        slots: trials at a time.
+        seconds: from the moment that Ray is up until `fit` returns.
+        work_s: seconds of training in all trials, without reports.
+        num_slots: concurrent trials.
     """
 
     seconds: float
     work_s: float
-    slots: int
+    num_slots: int
 
 
 def measure(*, tiny: bool) -> list[BenchmarkResult]:
-    """Few trials of each, then many of each; tiny, one launch of each passes for both, and in this process."""
-    few, many, warm_after = (4, 4, 2) if tiny else (FEW, MANY, WARM_AFTER)
+    """Measure few trials, then many; if tiny, one launch of each, in this process."""
+    few, many, num_warmup = (4, 4, 2) if tiny else (FEW_TRIALS, MANY_TRIALS, NUM_WARMUP_TRIALS)
     call: Callable[..., Any] = _here if tiny else _apart
-    ours_few, alone_few = call(ours, few, warm_after), call(alone, few)
+    ours_few, alone_few = call(ours, few, num_warmup), call(alone, few)
     ours_many, alone_many = ours_few, alone_few
     if not tiny:
-        alone_many, ours_many = call(alone, many), call(ours, many, warm_after)
+        alone_many, ours_many = call(alone, many), call(ours, many, num_warmup)
     few_s, many_s = _overhead_s(ours_few, alone_few, few), _overhead_s(ours_many, alone_many, many)
     return [
         _against_ray(ours_few, alone_few, few),
@@ -97,14 +96,14 @@ def measure(*, tiny: bool) -> list[BenchmarkResult]:
             what=f"overhead per trial, {many:,} trials",
             against=f"of {few:,} trials",
             ratio=many_s / few_s,
-            target=MOST_OF_FEW,
+            target=MAX_RATIO_TO_FEW,
             at_least=False,
             details=f"{many_s:.3f} s against {few_s:.3f} s; {many:,} trials took {ours_many.seconds:.0f} s",
         ),
         BenchmarkResult(
-            what=f"growth of the driver's memory from trial {warm_after} to {many:,}",
-            against=f"{MOST_GROWTH / 1e6:.0f} MB",
-            ratio=ours_many.growth / MOST_GROWTH,
+            what=f"growth of the driver's memory from trial {num_warmup} to {many:,}",
+            against=f"{MAX_GROWTH_BYTES / 1e6:.0f} MB",
+            ratio=ours_many.growth / MAX_GROWTH_BYTES,
             target=1.0,
             at_least=False,
             details=f"{ours_many.growth / 1e6:.1f} MB",
@@ -112,24 +111,24 @@ def measure(*, tiny: bool) -> list[BenchmarkResult]:
     ]
 
 
-def _against_ray(mine: Ours, other: Alone, count: int) -> BenchmarkResult:
-    """Overhead against overhead, with what it is a trial, and what both are with the training."""
+def _against_ray(mine: LaunchTime, other: TuneTime, count: int) -> BenchmarkResult:
+    """Return the ratio of the overheads, with both in seconds per trial, and with the training."""
     mine_s, other_s = _overhead_s(mine, other, count), _overhead_s(other, other, count)
     with_training = f"{mine.seconds / count:.3f} s against {other.seconds / count:.3f} s"
     return BenchmarkResult(
         what=f"overhead per trial, {count:,} trials, with MLflow",
         against="Ray Tune alone, workers reused, without MLflow",
         ratio=mine_s / other_s,
-        target=MOST_OF_RAY,
+        target=MAX_RATIO_TO_RAY,
         at_least=False,
         details=f"{mine_s:.3f} s against {other_s:.3f} s; with the training {with_training}, "
         f"{mine.seconds / other.seconds:.3g} times",
     )
 
 
-def _overhead_s(timed: Ours | Alone, other: Alone, count: int) -> float:
-    """Seconds per trial beside the training, which takes a slot of so many."""
-    return (timed.seconds - other.work_s / other.slots) / count
+def _overhead_s(timed: LaunchTime | TuneTime, other: TuneTime, count: int) -> float:
+    """Return the seconds per trial without training, which is divided among the slots."""
+    return (timed.seconds - other.work_s / other.num_slots) / count
 
 
 def _here(function: Callable[..., Any], *arguments: object) -> Any:
@@ -137,34 +136,34 @@ def _here(function: Callable[..., Any], *arguments: object) -> Any:
 
 
 def _apart(function: Callable[..., Any], *arguments: object) -> Any:
-    """Call in a process of its own, in which nothing has happened yet, and which takes its Ray with it."""
+    """Call a function in a new process, with its own Ray."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         return process.submit(function, *arguments).result()
 
 
 class _Lines(io.StringIO):
-    """A file for a line per ended trial; notes the memory of this process at one of them."""
+    """File that counts lines, one per finished trial; records the memory of this process at one of them."""
 
-    def __init__(self, note_at: int) -> None:
+    def __init__(self, record_at: int) -> None:
         super().__init__()
-        self.noted = 0
-        self._left = note_at
+        self.recorded_bytes = 0
+        self._left = record_at
 
     def write(self, text: str) -> int:
         self._left -= text.count("\n")
-        if self._left <= 0 and not self.noted:
-            self.noted = _memory()
+        if self._left <= 0 and not self.recorded_bytes:
+            self.recorded_bytes = _memory()
         return len(text)
 
 
 def _memory() -> int:
-    """Bytes of this process that lie in memory."""
+    """Return the resident bytes of this process."""
     size: int = psutil.Process().memory_info().rss
     return size
 
 
-def ours(count: int, warm_after: int) -> Ours:
-    """Launch a study of so many trials on an empty store."""
+def ours(count: int, num_warmup: int) -> LaunchTime:
+    """Run a study of `count` trials on an empty store."""
     start_ray()
     gc.set_threshold(*GC_THRESHOLDS)
     with tempfile.TemporaryDirectory() as name:
@@ -172,21 +171,21 @@ def ours(count: int, warm_after: int) -> Ours:
         folders = Folders(store=folder / "mlruns", data=folder, cache=folder / "cache")
         ledger = Ledger(folders.store)
         plan = make_plan(SPACE, tuple(range(count)), folders, {})
-        lines = _Lines(warm_after)
+        lines = _Lines(num_warmup)
         begun = time.perf_counter()
         result = run_plan(plan, ledger, Console(file=lines), ResourceRequest(), {})
         seconds = time.perf_counter() - begun
-        growth = _memory() - lines.noted
+        growth = _memory() - lines.recorded_bytes
     ended = list(result.states.values())
     if ended != [TrialState.FINISHED] * count:
         raise RuntimeError(f"not all of {count} trials finished: {result}")
-    return Ours(seconds, growth)
+    return LaunchTime(seconds, growth)
 
 
-def alone(count: int) -> Alone:
-    """Train the same trials as Ray's users write it, with workers that are reused."""
+def alone(count: int) -> TuneTime:
+    """Train the same trials with Ray Tune alone, in reused workers."""
 
-    def train(params: dict[str, Any]) -> None:  # in here, so that workers get it by value, and import no more than this
+    def train(params: dict[str, Any]) -> None:  # nested, so that workers receive it by value
         import torch
 
         from revit.config import from_dict
@@ -230,4 +229,4 @@ def alone(count: int) -> Alone:
     if results.num_errors:
         raise RuntimeError(f"{results.num_errors} of {count} trials failed: {results.errors[0]}")
     metrics = [results[place].metrics or {} for place in range(count)]
-    return Alone(seconds, sum(each["work_s"] for each in metrics), slots)
+    return TuneTime(seconds, sum(each["work_s"] for each in metrics), slots)

@@ -1,10 +1,10 @@
-"""How long 16 short trials take, held against the way that Ray's documentation shows.
+"""Time of 16 short trials, as a ratio to the way that Ray's documentation shows.
 
     python -m benchmarks short_trials
 
-Both train the same, about .2 s a trial with 5 reports, on as many slots as there are CPUs, and keep it in MLflow; both
-are timed from the start of the interpreter to its end. Ours is `run_study.py run`. Ray's documentation gives a function
-to Tuner, which starts a process for each trial, and an MLflowLoggerCallback.
+Both train the same trials, of about .2 s with 5 reports, one per CPU at a time, and record them in MLflow. Both are
+timed from the start of the interpreter to its exit. Ours is `run_study.py run`. Ray's documentation passes a function
+to Tuner, which starts a process for each trial, with an MLflowLoggerCallback.
 """
 
 import io
@@ -42,7 +42,7 @@ from benchmarks.short_trials import SPACE
 search_spaces.load = lambda name: SPACE
 run_study.main()
 """
-"""The command line, which finds this study."""
+"""Command line that loads SPACE in place of a study of search_spaces."""
 DOCUMENTED = """
 import sys
 from pathlib import Path
@@ -52,8 +52,8 @@ documented(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
 
 
 def measure(*, tiny: bool) -> "list[BenchmarkResult]":
-    """Both on empty stores, in turns."""
-    from benchmarks.ratios import (  # here, as what is timed imports no torch by it
+    """Measure both on empty stores, interleaved."""
+    from benchmarks.ratios import (  # lazy: the timed processes import this module
         BenchmarkResult,
         format_spread,
         ratios,
@@ -91,7 +91,7 @@ def _documented(count: int, images: Path) -> float:
 
 
 def _seconds(code: str, arguments: Sequence[str]) -> float:
-    """How long Python takes for it, from start to end."""
+    """Return the time of a Python process, from start to exit."""
     from benchmarks.ratios import time_call
 
     command = [sys.executable, "-c", code, *arguments]
@@ -99,17 +99,17 @@ def _seconds(code: str, arguments: Sequence[str]) -> float:
 
 
 def documented(count: int, images: Path, folder: Path) -> None:
-    """Train the trials of SPACE as Ray's guides to Tune and MLflow do it.
+    """Train the trials of SPACE as Ray's guides to Tune and MLflow show.
 
     Args:
-        images: of an image store.
-        folder: for Tune's files and MLflow's.
+        images: folder of the image store.
+        folder: folder for the files of Tune and MLflow.
     """
     import ray
     from ray import tune
     from ray.air.integrations.mlflow import MLflowLoggerCallback
 
-    def train(params: dict[str, Any]) -> None:  # in here, so that workers get it by value, and import no more than this
+    def train(params: dict[str, Any]) -> None:  # nested, so that workers receive it by value
         import torch
 
         from revit.config import from_dict

@@ -1,4 +1,4 @@
-"""Decisions about failures, on a real plan with real locks. Tune, the recorder and the display are stand-ins."""
+"""Decisions about failures, on a real plan with real locks. Tune, the recorder and the display are fakes."""
 
 from dataclasses import replace
 from types import SimpleNamespace

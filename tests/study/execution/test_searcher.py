@@ -1,4 +1,4 @@
-"""The queue of trials, on a real plan with real locks. The ledger is a stand-in."""
+"""The queue of trials, on a real plan with real locks. The ledger is a fake."""
 
 import errno
 import threading

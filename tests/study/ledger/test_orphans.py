@@ -11,19 +11,19 @@ from study.ledger.states import TrialState
 
 
 class Store:
-    """A store with a trial of each kind: settled, interrupted, and running in another process."""
+    """A store with a trial of each kind: finished, interrupted, and running in another process."""
 
     def __init__(self, root: Path) -> None:
         self.ledger = Ledger(root)
         self.launch = self.ledger.launches.open("example", {}, lock="launch")
         self.living = Locks(root / "locks")
         self.runs = {}
-        for identity in ("settled", "stopped", "lives", "died"):
+        for identity in ("finished", "stopped", "lives", "died"):
             record = self.ledger.open_trial(identity, launch=self.launch, name=identity, tags={})
             self.runs[identity] = record.run_id
             (root / "work" / identity).mkdir(parents=True)
             (root / "work" / identity / "checkpoint.pt").touch()
-        self.ledger.close_trial(self.runs["settled"], TrialState.FINISHED)
+        self.ledger.close_trial(self.runs["finished"], TrialState.FINISHED)
         self.ledger.close_trial(self.runs["stopped"], TrialState.INTERRUPTED)
         self.living.acquire("lives")
         (root / "locks" / "died.lock").touch()
@@ -47,7 +47,7 @@ def test_only_what_nobody_needs_and_no_living_process_has_is_removed(store: Stor
     assert store.names("locks") == {"lives.lock", "launch.lock"}
     states = {identity: record.state for identity, record in store.ledger.trials().items()}
     assert states == {
-        "settled": TrialState.FINISHED,
+        "finished": TrialState.FINISHED,
         "stopped": TrialState.INTERRUPTED,
         "lives": TrialState.RUNNING,
         "died": TrialState.INTERRUPTED,
@@ -57,7 +57,7 @@ def test_only_what_nobody_needs_and_no_living_process_has_is_removed(store: Stor
 def test_once_all_are_dead_only_checkpoints_stay(store: Store) -> None:
     store.living.release_all()
     removed = clean_up(store.ledger, Locks(store.ledger.root / "locks"))
-    assert {each.path.name for each in removed} == {"settled", "launch", "another"}
+    assert {each.path.name for each in removed} == {"finished", "launch", "another"}
     assert store.names("work") == {"stopped", "lives", "died"}
     assert store.names("tune") == store.names("locks") == set()
     assert list(find_orphans(store.ledger)) == []
