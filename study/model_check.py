@@ -1,6 +1,6 @@
 """Checks of the timm models that a study names.
 
-Only such models need torch, which takes seconds to import: a study of the project's models is planned without it.
+The project's own models are checked without torch, which takes seconds to import.
 """
 
 from revit.config import FineTuneConfig
@@ -9,7 +9,7 @@ from search_spaces.framework.space import SearchSpace
 
 
 def check_names(space: SearchSpace) -> None:
-    """Raise InputError, with the names that are close, where a study names a model that timm does not have."""
+    """Raise InputError, with close names, if a study names a model that timm does not have."""
     names = {config.model.name for config in _foreign_configs(space)}
     if names:
         from revit.models.timm_models import check_name
@@ -19,9 +19,9 @@ def check_names(space: SearchSpace) -> None:
 
 
 def check_models(space: SearchSpace) -> None:
-    """Raise InputError where a model cannot be built, or takes no images of its config's resolution.
+    """Raise InputError if a model cannot be built, or does not accept images of its config's resolution.
 
-    Nothing is read from disk, and models take no memory.
+    Models are built on the meta device: without files and without memory.
     """
     distinct = {model_key(config): config for config in _foreign_configs(space)}
     for config in distinct.values():
@@ -31,7 +31,7 @@ def check_models(space: SearchSpace) -> None:
 
 
 def model_key(config: FineTuneConfig) -> tuple[object, ...]:
-    """Return what decides whether a config's model can be trained: configs that are equal in it are checked once."""
+    """Return the part of a config that determines whether its model can be trained."""
     return config.model, config.resolution, config.normalization, config.micro_batch is None
 
 

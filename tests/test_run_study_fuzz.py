@@ -15,7 +15,7 @@ import search_spaces
 from revit.models.weights import WEIGHTS_DIR_VARIABLE
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-COMMANDS = ["list", "models", "axes", "plan", "run", "report", "fetch", "ui", "doctor", "prune", "runn", ""]
+COMMANDS = ["list", "models", "axes", "plan", "run", "report", "fetch", "ui", "doctor", "prune", "rnu", ""]
 NAMES = ["quickstart", "resolution", "quikstart", "all", "", " ", ".", "..", "/", "../evil", "../../evil", "evil", "os"]
 NAMES += [
     "space",

@@ -177,8 +177,17 @@ class Runs:
 
 
 def state_of(run: Run) -> TrialState:
-    """Return the state of a trial's run, RUNNING where nobody closed it."""
-    return TrialState(run.data.tags.get(STATE_TAG) or TrialState.RUNNING)
+    """Return the state of a trial's run, RUNNING if it was never closed.
+
+    Raises:
+        InputError: somebody changed its tag to another word.
+    """
+    state = run.data.tags.get(STATE_TAG) or TrialState.RUNNING
+    try:
+        return TrialState(state)
+    except ValueError as error:
+        known = ", ".join(TrialState)
+        raise InputError(f"run {run.info.run_id}: tag {STATE_TAG} = {state!r}: must be one of {known}") from error
 
 
 def precedence(run: Run) -> tuple[bool, float, int, int]:

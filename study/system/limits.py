@@ -1,4 +1,4 @@
-"""Limits on memory or processes by containers, schedulers, users."""
+"""Limits on memory or processes: of the machine, a container, a user."""
 
 import os
 import resource
@@ -16,14 +16,14 @@ RAY_TASKS = 180
 
 
 def memory_limit() -> int:
-    """Return the bytes of memory that this process and its children may use: the machine's, or fewer."""
+    """Return the bytes of memory that this process and its children may use."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     files = [*_cgroup_files("", "memory.max"), *_cgroup_files("memory", "memory.limit_in_bytes")]
     return min([physical, *_numbers(files)])
 
 
 def num_killed_for_memory() -> int:
-    """Return how many processes of our control group, or else of this machine, the kernel has killed for memory."""
+    """Return the number of processes that the kernel killed for memory: of our control group, or of this machine."""
     files = [*_cgroup_files("", "memory.events"), *_cgroup_files("memory", "memory.oom_control")]
     for path in (*files, PROCESSES / "vmstat"):
         for line in _text(path).splitlines():
@@ -34,7 +34,7 @@ def num_killed_for_memory() -> int:
 
 
 def check_processes() -> None:
-    """Raise InputError where so few processes and threads are allowed that Ray cannot start."""
+    """Raise InputError if a limit on processes and threads does not let Ray start."""
     for name, allowed, used in _process_limits():
         if allowed - used < RAY_TASKS:
             needed = f"{used} are in use, and Ray and one trial need about {RAY_TASKS}"
@@ -42,7 +42,7 @@ def check_processes() -> None:
 
 
 def _process_limits() -> Iterator[tuple[str, int, int]]:
-    """Yield each limit's name, how many processes and threads it allows, and how many there are."""
+    """Yield each limit: its name, the number of processes and threads that it allows, the number in use."""
     for controller in ("", "pids"):
         for path in _cgroup_files(controller, "pids.max"):
             for allowed in _numbers([path]):
@@ -64,10 +64,10 @@ def _num_tasks_of_user() -> int:
 
 
 def _cgroup_files(controller: str, name: str) -> list[Path]:
-    """Return the files of this name, of our control group and those that hold it, the innermost first.
+    """Return the files of this name in our control group and its ancestors, innermost first.
 
     Args:
-        controller: of version 1; empty for version 2.
+        controller: controller of cgroup version 1; empty for version 2.
     """
     files = []
     for line in _text(OWN_CGROUPS).splitlines():
@@ -80,7 +80,7 @@ def _cgroup_files(controller: str, name: str) -> list[Path]:
 
 
 def _numbers(files: list[Path]) -> list[int]:
-    """Return what the files say, without those that set no limit."""
+    """Return the numbers in the files, without those that say `max`."""
     return [int(text) for text in map(str.strip, map(_text, files)) if text.isdecimal()]
 
 

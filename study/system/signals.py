@@ -13,9 +13,9 @@ Handler = Callable[[int, FrameType | None], object]
 
 @contextmanager
 def handled(handler: Handler) -> Iterator[None]:
-    """While inside, call a handler at each signal that asks this process to end. Does nothing outside the main thread.
+    """Call a handler at each signal that asks this process to end, while the context is active.
 
-    A hangup that is ignored stays so: nohup sees to that.
+    Does nothing outside the main thread. SIGHUP stays ignored under nohup.
     """
     with handlers_kept():
         if _is_main_thread():
@@ -27,7 +27,7 @@ def handled(handler: Handler) -> Iterator[None]:
 
 @contextmanager
 def handlers_kept() -> Iterator[None]:
-    """Put the handlers of these signals back at the end: libraries install their own, some unseen by Python."""
+    """Restore the handlers of these signals at the end: libraries install their own."""
     before = {number: signal.getsignal(number) for number in ENDING}
     try:
         yield

@@ -1,4 +1,4 @@
-"""Standard streams that never end what prints to them: a terminal that goes away, a full disk, a closed pipe."""
+"""Standard streams whose errors do not end the process: a closed terminal, a full disk, a closed pipe."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ class LossyStream:
     """A text stream that drops what cannot be written.
 
     Args:
-        on_error: called with the first error that is not a pipe whose reader has enough.
+        on_error: called with the first error other than a closed pipe.
     """
 
     def __init__(self, stream: TextIO, on_error: Callable[[OSError], object] = lambda error: None) -> None:
@@ -47,9 +47,9 @@ class LossyStream:
 
 
 def open_closed() -> None:
-    """Open those standard streams that were closed when Python started, on nothing.
+    """Open /dev/null for standard streams that were closed when Python started.
 
-    Python has None in their place, and the next file that is opened takes their number: a child would write into it.
+    Otherwise the next file that is opened gets their descriptor, and a child process would write into it.
     """
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
@@ -57,7 +57,7 @@ def open_closed() -> None:
 
 
 def make_lossy() -> None:
-    """Let printing never raise, from here on. Where stdout cannot be written, stderr says so once."""
+    """Replace stdout and stderr by streams that do not raise. If stdout fails, stderr says so once."""
     errors = cast(TextIO, LossyStream(sys.stderr))
     sys.stderr = errors
     sys.stdout = cast(

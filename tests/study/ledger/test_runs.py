@@ -11,12 +11,12 @@ from study.execution.runner import begin_launch
 from study.ledger.ledger import Ledger
 from study.ledger.orphans import clean_up, clean_up_idle
 from study.ledger.records import TrialUpdate
-from study.ledger.schema import EXPERIMENT
+from study.ledger.schema import EXPERIMENT, STATE_TAG
 from study.ledger.server_locks import ServerLocks
 from study.ledger.states import TrialState
 from study.maintenance.checks.server import check_server
 from study.plan import Folders
-from study.system import retry as patience
+from study.system import retry
 from tests.study.ledger.trial_runs import opened, rows, runs_of
 from tests.study.servers import Proxy, Server
 
@@ -24,7 +24,7 @@ from tests.study.servers import Proxy, Server
 def test_a_run_that_is_deleted_while_it_is_written_is_restored_and_nothing_is_lost(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "MIN_WAIT_S", 0.01)
+    monkeypatch.setattr(retry, "MIN_WAIT_S", 0.01)
     run_id = opened(ledger)
     launch = ledger.trials()["a"].launch
     logged: list[str] = []
@@ -54,6 +54,13 @@ def test_of_a_deleted_experiment_nothing_is_written_and_that_is_one_line(ledger:
     ledger.runs.end_deleted(run_id)
     [run] = [entry for entry in ledger.run_infos() if entry.run_id == run_id]
     assert (run.status, run.deleted) == ("KILLED", True)
+
+
+def test_a_state_that_somebody_wrote_by_hand_is_one_line(ledger: Ledger) -> None:
+    run_id = opened(ledger)
+    ledger.runs.tag(run_id, {STATE_TAG: "done"})
+    with pytest.raises(InputError, match=f"run {run_id}: tag state = 'done': must be one of new, running, finished"):
+        ledger.trials()
 
 
 @pytest.mark.slow
