@@ -6,4 +6,4 @@ RAY_BEYOND_THIS_MACHINE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Ray's variable, whatever its name says: at 0 all its servers listen on 127.0.0.1, at 1 on every address there is."""
 
 os.environ.setdefault(RAY_BEYOND_THIS_MACHINE, "0")  # here, as Ray reads it while it is imported
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # likewise; else MLflow tells its makers how it is used
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read at import, too: MLflow's telemetry

@@ -54,8 +54,8 @@ def test_the_page_of_recipes_tells_where_they_depart_from_their_sources(
     heading: str, departures: tuple[str, ...]
 ) -> None:
     [_, section] = (DOCS / "recipes.md").read_text().split(f"## {heading}\n")
-    told = section.partition("\n## ")[0]
-    assert all(re.search(departure, told) for departure in departures)
+    departed = section.partition("\n## ")[0]
+    assert all(re.search(departure, departed) for departure in departures)
 
 
 def test_the_page_of_datasets_is_the_registrys_with_every_caveat() -> None:

@@ -93,7 +93,7 @@ def test_a_python_that_is_too_old_is_one_line_before_anything_is_installed(tmp_p
 
 
 def test_its_commands_train_seeds_enough_for_a_verdict() -> None:
-    """One seed leaves claims inconclusive, and two hardly tell how much seeds vary."""
+    """One seed leaves claims inconclusive, and two hardly show how much seeds vary."""
     counts = [int(count) for count in re.findall(r"--seeds (\d+)", README)]
     assert all(count >= 3 for count in counts)
     studies = [search_spaces.load(name) for name in search_spaces.names()]

@@ -255,7 +255,7 @@ _SPECS = (
         tiny=True,
         source="skimage.data: cell (Müller and others, 2018), ihc (a stained colon), moon, retina (Häggström, 2014)",
         license="cell and retina CC0-1.0; ihc without known restrictions; moon without a statement",
-        caveat=_TILE_SPLIT + "; two of the four are gray, so color alone tells much",
+        caveat=_TILE_SPLIT + "; two of the four are gray, so color alone separates them well",
     ),
     DatasetSpec(
         name="photos",

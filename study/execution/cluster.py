@@ -68,7 +68,7 @@ def start_ray(address: str | None = None, *, log: Callable[[str], None] = warnin
         log(f"{ADDRESS} = {named} is ignored: --address {named} joins that cluster")
     if ray.is_initialized():
         return
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failed trials are told of by their state
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failed trials are reported by their state
     if address is None:
         _start_private()
     else:

@@ -9,7 +9,7 @@ FORMULA_STARTS = ("=", "+", "-", "@")
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a table; a text that would be a formula gets a leading apostrophe, which marks it as text."""
+    """Write a table; a text that would be a formula gets a leading apostrophe, so that it stays text."""
     table.rename(columns=_as_text).map(_as_text).to_csv(path, index=False)
 
 

@@ -10,7 +10,7 @@ from benchmarks.chaos import chaos
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_nothing_is_lost_doubled_or_different_after_kills(tmp_path: Path) -> None:
-    quick = ("driver", "raylet")  # what a GCS leaves behind takes minutes to die; of a worker, test_runner tells
+    quick = ("driver", "raylet")  # orphans of a GCS take minutes to exit; workers are killed in test_runner
     report = chaos(tmp_path, num_kills=len(quick), seed=0, options=["--seeds", "1"], kinds=quick)
     assert report.kills.total() >= 1, "of two, unless the study was quicker"
     assert report.trials == 4

@@ -9,7 +9,7 @@ from benchmarks.memory import measure
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells proportional set sizes"),
+    pytest.mark.skipif(sys.platform != "linux", reason="only Linux has proportional set sizes"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""What a user is told of a dataset that has broken images, and how they are left out."""
+"""Messages about a dataset with broken images, and how these are left out."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from search_spaces.framework.space import SearchSpace
 def test_broken_images_stop_a_plan_unless_they_are_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The size of what will be decoded is told first, then the trials, and last what was left out."""
+    """The size of the images comes first, then the trials, then what was left out."""
     for name in ("a", "b"):
         for number in range(10):
             path = tmp_path / "images" / name / f"{number}.png"

@@ -77,27 +77,27 @@ def test_a_plan_knows_steps_and_test_images(folders: Folders) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "message"),
     [
         ({"data_fraction": 0.001}, "data_fraction = 0.001"),
         ({"dataset": "folder:/nowhere/at/all"}, "/nowhere/at/all"),
         ({"model.name": "vit_tiny_patch4_none"}, "weights of vit_tiny_patch4_none not found"),
     ],
 )
-def test_what_a_trial_lacks_is_said_while_planning(folders: Folders, values: dict[str, object], told: str) -> None:
-    with pytest.raises(InputError, match=told):
+def test_planning_names_what_is_missing(folders: Folders, values: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         plan_of(folders, base=BASE.with_values(values))
 
 
-def test_what_is_told_of_a_trial_before_its_data_is_here_is_so_once_it_is(folders: Folders) -> None:
+def test_a_preview_without_data_equals_the_plan_with_data(folders: Folders) -> None:
     """Digits are here: the steps from the registry's sizes are those of the real plan."""
     base = BASE.with_values({"steps": None, "epochs": 3.0, "batch_size": 32})
     axes = {"data_fraction": (1.0, 0.5, 0.1), "epoch_images": ("used", "all")}
     space = SearchSpace(name="example", question="?", base=base, scientific=axes, seeds=(0, 1))
-    told = preview(space, space.seeds)
+    previews = preview(space, space.seeds)
     planned = make_plan(space, space.seeds, folders, {})
-    assert [each.candidate for each in told] == [trial.candidate for trial in planned.trials]
-    assert [each.num_steps for each in told] == [trial.num_steps for trial in planned.trials]
+    assert [each.candidate for each in previews] == [trial.candidate for trial in planned.trials]
+    assert [each.num_steps for each in previews] == [trial.num_steps for trial in planned.trials]
 
 
 def test_two_budgets_that_come_to_the_same_are_one_trial(folders: Folders) -> None:
@@ -126,7 +126,7 @@ def test_a_plan_passes_on_what_is_to_be_known_of_its_datasets(folders: Folders, 
 
 
 def finished(trial: Trial, **changes: object) -> TrialRecord:
-    """What the ledger has of a trial of `plan_of` that was finished, some of it otherwise."""
+    """Return the record of a finished trial of `plan_of`, with some tags changed."""
     input_digests = {f"digest.{name}": value for name, value in trial.input_digests.items()}
     tags = {
         "study": "example",

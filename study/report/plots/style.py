@@ -24,7 +24,7 @@ SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
 MAX_COLORED = 6
-"""Cells that a reader can tell apart, from each other and from gray."""
+"""Number of colors that a reader can distinguish, from each other and from gray."""
 
 LINE_CHARS = 44
 """Characters that fit on a line at 390 px."""

@@ -19,7 +19,7 @@ FULL = Path("/dev/full")
 
 @pytest.mark.skipif(not FULL.exists(), reason="no /dev/full on this system")
 def test_what_does_not_fit_is_written_once_there_is_space(tmp_path: Path) -> None:
-    path, told, tries = tmp_path / "link", [], 0
+    path, logged, tries = tmp_path / "link", [], 0
     path.symlink_to(FULL)
 
     def write() -> None:
@@ -29,10 +29,10 @@ def test_what_does_not_fit_is_written_once_there_is_space(tmp_path: Path) -> Non
             path.unlink()  # somebody makes space
         path.write_text("measured")
 
-    retry_transient(write, log=told.append)
+    retry_transient(write, log=logged.append)
     assert path.read_text() == "measured"
     assert tries == 4
-    assert told == [
+    assert logged == [
         "cannot be written for now: [Errno 28] No space left on device",
         "can be written again; nothing is lost",
     ]

@@ -10,7 +10,7 @@ COMMAND = f"{sys.executable} {Path(__file__).parents[3] / 'run_study.py'} list"
 
 
 @pytest.mark.parametrize(
-    ("where", "told"),
+    ("where", "stderr"),
     [
         ("> /dev/full", "what is printed is lost: No space left on device\n"),
         (">&-", ""),
@@ -19,8 +19,8 @@ COMMAND = f"{sys.executable} {Path(__file__).parents[3] / 'run_study.py'} list"
         ("| true", ""),
     ],
 )
-def test_a_command_goes_on_where_it_cannot_print(where: str, told: str) -> None:
+def test_a_command_goes_on_where_it_cannot_print(where: str, stderr: str) -> None:
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", f"{COMMAND} {where}"], capture_output=True, text=True, timeout=60, check=False
     )
-    assert (done.returncode, done.stderr, done.stdout) == (0, told, "")
+    assert (done.returncode, done.stderr, done.stdout) == (0, stderr, "")
