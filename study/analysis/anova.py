@@ -43,9 +43,9 @@ def anova(frame: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
         return pd.DataFrame(columns=COLUMNS)
     table = anova_lm(model, typ=2)
     residual_df = table.loc["Residual", "df"]
-    axis_of = {name: axis for axis, name in names.items()}
+    axis_of = {f"C({name})": axis for axis, name in names.items()}
     effects = table.drop(index="Residual").rename(columns={"PR(>F)": "p"})
-    effects["term"] = [_term_label(str(term), axis_of) for term in effects.index]
+    effects["term"] = [" x ".join(axis_of[part] for part in str(term).split(":")) for term in effects.index]
     effects["effect"] = [effect_size(row.F, row.df, len(data)) for row in effects.itertuples()]
     intervals = [effect_interval(row.F, row.df, residual_df, len(data)) for row in effects.itertuples()]
     effects["low"], effects["high"] = zip(*intervals, strict=True)
@@ -141,7 +141,3 @@ def _estimable_terms(data: pd.DataFrame, names: list[str]) -> list[str]:
 
 def _formula(terms: Sequence[str]) -> str:
     return f"accuracy ~ {' + '.join(terms)}"
-
-
-def _term_label(term: str, axis_of: dict[str, str]) -> str:
-    return " x ".join(axis_of[part.removeprefix("C(").removesuffix(")")] for part in term.split(":"))

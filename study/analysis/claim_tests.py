@@ -53,7 +53,6 @@ class ClaimResult:
         low, high: 95 % interval of the effect, percentage points, not corrected.
         p: two-sided, of this claim alone.
         p_holm: after Holm's correction over the study's claims.
-        test: name of the test.
         num_seeds: seeds that every cell of that contrast has.
         required_seeds: seeds per cell, on the same images, that decide an inconclusive claim with probability POWER;
             None if more than MAX_SEEDS, or unknown.
@@ -97,8 +96,7 @@ def evaluate_published(claims: Sequence[Claim], rows: Iterable[Published]) -> li
     """Test claims on published numbers by the same rules: one run per cell, known by its count of correct images.
 
     Args:
-        claims: of one study.
-        rows: of that study's table, from one source.
+        rows: of the study's table, from one source.
 
     Raises:
         ValueError: two rows have the same cell.
@@ -178,7 +176,7 @@ def _test_statistic(
     except MissingResultError as error:
         return _TestStatistic(claim=claim, missing=str(error))
     if any(contrast.prior is None for contrast in contrasts):
-        limiting = min(contrasts, key=lambda each: _distance_beyond(claim, each.effect))
+        limiting = min(contrasts, key=lambda each: min(side * (each.effect - bound) for bound, side in _bounds(claim)))
         return _TestStatistic(claim=claim, limiting=limiting, missing=UNKNOWN_SEED_VARIANCE)
     p_for = [max(contrast.p_value(*bound) for bound in _bounds(claim)) for contrast in contrasts]
     p_against = [1 - p for p in p_for]
@@ -211,10 +209,6 @@ def _bounds(claim: Claim) -> tuple[tuple[float, int], ...]:
             return ((0.0, 1),)
 
 
-def _distance_beyond(claim: Claim, effect: float) -> float:
-    return min(direction * (effect - bound) for bound, direction in _bounds(claim))
-
-
 def _results(statistics: Sequence[_TestStatistic]) -> list[ClaimResult]:
     """Return verdicts after Holm's correction over all claims that can be tested."""
     tested = {index: statistic for index, statistic in enumerate(statistics) if not statistic.missing}
@@ -222,10 +216,7 @@ def _results(statistics: Sequence[_TestStatistic]) -> list[ClaimResult]:
     inconclusive = [index for index, p in p_holm.items() if p > LEVEL]
     curves = power_by_num_seeds([_inconclusive_claim(tested[index]) for index in inconclusive])
     power = dict(zip(inconclusive, curves, strict=True))
-    return [
-        _tested_result(statistic, p_holm[index], power.get(index)) if index in tested else _untested_result(statistic)
-        for index, statistic in enumerate(statistics)
-    ]
+    return [_result(each, p_holm.get(index), power.get(index)) for index, each in enumerate(statistics)]
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -246,19 +237,17 @@ def _inconclusive_claim(statistic: _TestStatistic) -> InconclusiveClaim:
     )
 
 
-def _untested_result(statistic: _TestStatistic) -> ClaimResult:
-    effect = None if statistic.limiting is None else 100 * statistic.limiting.effect
-    return ClaimResult(claim=statistic.claim, verdict="inconclusive", effect=effect, caveats=statistic.missing)
-
-
-def _tested_result(statistic: _TestStatistic, p_holm: float, curve: NDArray[np.float64] | None) -> ClaimResult:
-    """Return the result of a tested claim.
+def _result(statistic: _TestStatistic, p_holm: float | None, curve: NDArray[np.float64] | None) -> ClaimResult:
+    """Return the result of a claim.
 
     Args:
+        p_holm: None if it cannot be tested.
         curve: power by number of seeds, (MAX_SEEDS + 1,); None if the claim is decided.
     """
     limiting = statistic.limiting
-    assert limiting is not None, "a tested claim has a limiting contrast"
+    if p_holm is None or limiting is None:
+        effect = None if limiting is None else 100 * limiting.effect
+        return ClaimResult(claim=statistic.claim, verdict="inconclusive", effect=effect, caveats=statistic.missing)
     verdict: Verdict = "inconclusive"
     if curve is None:
         verdict = "supported" if statistic.p_for < statistic.p_against else "contradicted"
@@ -291,7 +280,10 @@ def _required_seeds(curve: NDArray[np.float64]) -> tuple[int | None, float | Non
 def _caveats(contrast: ContrastEstimate, verdict: Verdict, required_seeds: int | None, power: float | None) -> str:
     lines = []
     if contrast.num_seeds == 1:
-        lines.append(f"1 seed: {_seed_variance_source(contrast)}")
+        assert contrast.prior is not None, "a tested claim has a variance between seeds"
+        assumed = f"a standard deviation of {100 * ASSUMED_SEED_SD:g} point between seeds is assumed"
+        found = "the variance between seeds is that of other trials of this dataset and model"
+        lines.append(f"1 seed: {assumed if math.isinf(contrast.prior.df) else found}")
     elif verdict == "inconclusive" and contrast.num_seeds < MIN_PILOT_SEEDS:
         lines.append(f"{NEEDS_SEEDS} to estimate the required seeds")
     elif power is not None:
@@ -300,10 +292,3 @@ def _caveats(contrast: ContrastEstimate, verdict: Verdict, required_seeds: int |
     if contrast.excluded_seeds:
         lines.append(f"excluded, not finished in every cell: seeds {', '.join(map(str, contrast.excluded_seeds))}")
     return "; ".join(lines)
-
-
-def _seed_variance_source(contrast: ContrastEstimate) -> str:
-    assert contrast.prior is not None, "a tested claim has a variance between seeds"
-    if math.isinf(contrast.prior.df):
-        return f"a standard deviation of {100 * ASSUMED_SEED_SD:g} point between seeds is assumed"
-    return "the variance between seeds is that of other trials of this dataset and model"

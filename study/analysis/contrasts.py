@@ -20,7 +20,7 @@ usually have. With one seed, an estimate from other trials of the same dataset a
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,7 +65,6 @@ class ContrastEstimate:
         image_variance: of the mean over seeds, between test sets, however many seeds there are.
         cell: accuracy and number of test images, where the sum has one cell.
         num_seeds: seeds that all cells have.
-        test: name of the test.
         excluded_seeds: seeds that only some of the cells have.
     """
 
@@ -105,8 +104,6 @@ class ContrastEstimate:
         return level if side == -direction else 1 - level
 
     def _level_at(self, distance: float, side: int) -> float:
-        """Return the level whose half width is `distance`."""
-
         def root_function(log_level: float) -> float:
             return self.half_width(math.exp(log_level), side) - distance
 
@@ -262,12 +259,11 @@ def paired_variance(weights: Array, correct: NDArray[np.bool_]) -> float:
     return per_image / num_images + float((weights**2).sum()) / 2 / num_images**2
 
 
-def _binomial_variance(trials: Iterable[TrialResult]) -> float:
+def _binomial_variance(trials: Sequence[TrialResult]) -> float:
     """Return the binomial variance of an accuracy whose images are known only by their number.
 
     One correct and one wrong image more keep it above 0 (Agresti & Caffo, The American Statistician 54 (2000)).
     """
-    trials = list(trials)
     num_test = _num_test(trials[0])
     share = (num_test * float(np.mean([trial.accuracy for trial in trials])) + 1) / (num_test + 2)
     return share * (1 - share) / (num_test + 2)

@@ -6,7 +6,6 @@ part of an interval keeps its width. Power is the mean, over what the pilot leav
 ends beyond the claim's bounds.
 """
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,7 +51,6 @@ def power_by_num_seeds(claims: Sequence[InconclusiveClaim]) -> list[Array]:
 
 
 def _power(claim: InconclusiveClaim, num_claims: Array) -> Array:
-    """Return the probability of a verdict by number of seeds, with Holm's correction over so many claims."""
     pilot, power = claim.contrast.num_seeds, np.full(MAX_SEEDS + 1, np.nan)
     if pilot < MIN_PILOT_SEEDS:
         return power
@@ -84,23 +82,14 @@ def _probability_beyond(
     assert contrast.prior is not None, "several seeds"
     pilot, pilot_df, num_new = contrast.num_seeds, contrast.num_seeds - 1, num_seeds - contrast.num_seeds
     expected = (pilot_df * contrast.seed_variance + PRIOR_DF * contrast.prior.variance) / (pilot_df + PRIOR_DF)
-    true = expected * _variance_ratios(pilot_df + PRIOR_DF)
-    difference = _normal_quantiles() * np.sqrt(true * num_seeds / (pilot * num_new))
+    df = pilot_df + PRIOR_DF
+    variance_ratios = df / special.chdtri(df, (np.arange(9) + 0.5) / 9)  # true to sample variance, equally likely
+    normal_quantiles = special.ndtri((np.arange(19) + 0.5) / 19)
+    true = expected * variance_ratios[:, None, None]
+    difference = normal_quantiles[:, None] * np.sqrt(true * num_seeds / (pilot * num_new))
     squares = pilot_df * contrast.seed_variance + (num_new - 1) * true + pilot * num_new / num_seeds * difference**2
     student, normal = special.stdtrit(num_seeds - 1, level), special.ndtri(level)
     floor = variance_floor(contrast.prior.variance, num_seeds)
     by_seed = np.maximum(student**2 * squares / (num_seeds - 1), normal**2 * floor) / num_seeds
     half_width = np.sqrt(by_seed + normal**2 * contrast.image_variance)
     return np.asarray((distance + num_new / num_seeds * difference > half_width).mean((0, 1)))
-
-
-@functools.cache
-def _variance_ratios(df: int) -> Array:
-    """Return equally likely ratios of true to sample variance: (9, 1, 1)."""
-    return np.asarray(df / special.chdtri(df, (np.arange(9) + 0.5) / 9))[:, None, None]
-
-
-@functools.cache
-def _normal_quantiles() -> Array:
-    """Return equally likely values of a standard normal variable: (19, 1)."""
-    return np.asarray(special.ndtri((np.arange(19) + 0.5) / 19))[:, None]

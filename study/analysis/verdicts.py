@@ -1,7 +1,7 @@
 """Verdicts on a study's claims."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,10 +11,11 @@ import pandas as pd
 from search_spaces.framework.claim_axes import restate_claim
 from search_spaces.framework.published import PAPER, published
 from study.analysis.claim_tests import ClaimResult, evaluate_claims, evaluate_published
+from study.analysis.intervals import VarianceEstimate, pooled_variance
 from study.analysis.results import reported_trials
-from study.analysis.seed_variance import pooled_variances
 from study.ledger.records import TrialRecord
-from study.ledger.schema import TEST_ACCURACY
+from study.ledger.schema import DIGEST_PREFIX, TEST_ACCURACY
+from study.ledger.states import TrialState
 from study.plan import Plan, Trial
 
 ReadCorrect = Callable[[str], npt.NDArray[np.bool_]]
@@ -77,3 +78,22 @@ def claim_frame(trials: Sequence[Trial], records: Mapping[str, TrialRecord], rea
             }
         )
     return pd.DataFrame(rows)
+
+
+def pooled_variances(records: Iterable[TrialRecord]) -> dict[tuple[str, str], VarianceEstimate]:
+    """Return the variance of test accuracy between seeds by dataset and model.
+
+    It is pooled over groups of finished trials that differ only by seed. A pair without two such trials is left out.
+    """
+    cells: dict[frozenset[tuple[str, str]], list[TrialRecord]] = {}
+    for record in records:
+        if record.state == TrialState.FINISHED:
+            params = {name: value for name, value in record.params.items() if name != "seed"}
+            digests = {name: value for name, value in record.tags.items() if name.startswith(DIGEST_PREFIX)}
+            cells.setdefault(frozenset({**params, **digests}.items()), []).append(record)
+    by_pair: dict[tuple[str, str], list[list[float]]] = {}
+    for cell in cells.values():
+        pair = cell[0].params["dataset"], cell[0].params["model.name"]
+        by_pair.setdefault(pair, []).append([record.metrics[TEST_ACCURACY] for record in cell])
+    pooled = {pair: pooled_variance(accuracies) for pair, accuracies in by_pair.items()}
+    return {pair: variance for pair, variance in pooled.items() if variance is not None}
