@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,23 +27,8 @@ FILE_CHANNELS = 3
 """Channels of an image that is decoded from a file."""
 
 
-class Written(NamedTuple):
-    """Content of the files of a store.
-
-    Attributes:
-        digest: covers pixels, sizes, labels, splits, class names, which images are encoded, how many are skipped.
-        layout: arrays by name: offsets (n+1,) into the file, sizes (n, 2) as H W, labels (n,), is_test (n,).
-        num_shared: test images whose pixels are also those of a training image.
-        has_encoded: whether any image is kept encoded.
-        skipped: one error message per image that was left out.
-    """
-
-    digest: str
-    channels: int
-    layout: dict[str, npt.NDArray[np.generic]]
-    num_shared: int
-    has_encoded: bool
-    skipped: tuple[str, ...]
+Layout = dict[str, npt.NDArray[Any]]
+"""Arrays by name: offsets (n+1,) into the file of pixels, sizes (n, 2) as H W, labels (n,), is_test (n,)."""
 
 
 def build_store(dataset: str, contents: Contents, cache_dir: Path, *, skip_broken: bool) -> Path:
@@ -51,11 +36,11 @@ def build_store(dataset: str, contents: Contents, cache_dir: Path, *, skip_broke
     class_names, samples = contents
     partial = Path(tempfile.mkdtemp(prefix="building-", dir=cache_dir))
     try:
-        written = write_images(partial / "pixels.bin", dataset, class_names, samples)
-        if written.skipped and not skip_broken:
-            raise BrokenImagesError(f"dataset {dataset} has {list_broken(written.skipped)}")
-        manifest = _manifest(dataset, class_names, written)
-        np.savez(partial / "layout.npz", allow_pickle=False, **written.layout)
+        manifest, layout = write_images(partial / "pixels.bin", dataset, class_names, samples)
+        if manifest.skipped and not skip_broken:
+            raise BrokenImagesError(f"dataset {dataset} has {list_broken(manifest.skipped)}")
+        _check_splits(manifest, layout)
+        np.savez(partial / "layout.npz", allow_pickle=False, **layout)
         manifest.write(partial / "manifest.json")
         label = dataset if dataset.isidentifier() else "folder"
         folder = cache_dir / f"{label}-{manifest.digest[:16]}"
@@ -68,30 +53,23 @@ def build_store(dataset: str, contents: Contents, cache_dir: Path, *, skip_broke
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _manifest(dataset: str, class_names: list[str], written: Written) -> Manifest:
-    labels, is_test = written.layout["labels"], written.layout["is_test"].astype(bool)
-    num_test = int(is_test.sum())
-    manifest = Manifest(
-        dataset=dataset,
-        digest=written.digest,
-        class_names=tuple(class_names),
-        channels=written.channels,
-        num_train=len(labels) - num_test,
-        num_test=num_test,
-        num_shared=written.num_shared,
-        skipped=written.skipped,
-        decoder=decoder() if written.has_encoded else "",
-    )
-    if manifest.num_train == 0 or num_test == 0:
-        raise InputError(f"dataset {dataset} has {manifest.num_train} training and {num_test} test images")
-    lost = set(range(len(class_names))) - set(labels[~is_test].tolist()) if written.skipped else set()
+def _check_splits(manifest: Manifest, layout: Layout) -> None:
+    dataset, num_train, num_test = manifest.dataset, manifest.num_train, manifest.num_test
+    if num_train == 0 or num_test == 0:
+        raise InputError(f"dataset {dataset} has {num_train} training and {num_test} test images")
+    trained = layout["labels"][~layout["is_test"]].tolist()
+    lost = set(range(len(manifest.class_names))) - set(trained) if manifest.skipped else set()
     if lost:
-        raise InputError(f"dataset {dataset}: all training images of class {class_names[min(lost)]} are broken")
-    return manifest
+        name = manifest.class_names[min(lost)]
+        raise InputError(f"dataset {dataset}: all training images of class {name} are broken")
 
 
-def write_images(path: Path, dataset: str, class_names: list[str], samples: Iterator[Sample]) -> Written:
+def write_images(
+    path: Path, dataset: str, class_names: list[str], samples: Iterator[Sample]
+) -> tuple[Manifest, Layout]:
     """Write every image to a file; leave out broken images.
+
+    The digest covers pixels, sizes, labels, splits, class names, which images are encoded, how many are skipped.
 
     Raises:
         InputError: there is no image, or one that cannot be trained on.
@@ -121,23 +99,31 @@ def write_images(path: Path, dataset: str, class_names: list[str], samples: Iter
             labels.append(label)
             splits.append(part)
             lengths.append(len(kept))
-            image_digests.append(_image_digest(height, width, pixels))
+            image_digest = hashlib.sha256(f"{height} {width} ".encode())
+            image_digest.update(pixels)
+            image_digests.append(image_digest.digest())
     if not sizes:
         reason = f": {broken[0]}" if broken else ""
         raise InputError(f"dataset {dataset} has no images{reason}")
-    layout = _layout(np.array(sizes, np.int64), np.array(labels, np.int64), np.array(splits), np.array(lengths))
+    layout = _layout(sizes, labels, splits, lengths)
     for name in sorted(layout):
         content.update(name.encode() + np.ascontiguousarray(layout[name]).tobytes())
     num_skipped = [len(broken)] if broken else []
     content.update(json.dumps([STORE_VERSION, channels, class_names, *num_skipped]).encode())
-    return Written(
+    has_encoded = sum(lengths) < sum(height * width * channels for height, width in sizes)
+    num_test = int(layout["is_test"].sum())
+    manifest = Manifest(
+        dataset=dataset,
         digest=content.hexdigest(),
+        class_names=tuple(class_names),
         channels=channels,
-        layout=layout,
+        num_train=len(labels) - num_test,
+        num_test=num_test,
         num_shared=_count_shared(image_digests, layout["is_test"]),
-        has_encoded=sum(lengths) < sum(height * width * channels for height, width in sizes),
         skipped=tuple(broken),
+        decoder=decoder() if has_encoded else "",
     )
+    return manifest, layout
 
 
 def kept_bytes(samples: Iterable[Sample]) -> int:
@@ -188,27 +174,16 @@ def _check_sample(
         raise InputError(f"dataset {dataset}: image {number} has the shape {image.shape}; must be {right}")
 
 
-def _image_digest(height: int, width: int, pixels: memoryview) -> bytes:
-    digest = hashlib.sha256(f"{height} {width} ".encode())
-    digest.update(pixels)
-    return digest.digest()
-
-
 def _count_shared(image_digests: list[bytes], is_test: npt.NDArray[np.generic]) -> int:
     """Count the test images that equal a training image, given a digest of each image's size and pixels."""
     in_train = {digest for digest, test in zip(image_digests, is_test, strict=True) if not test}
     return sum(digest in in_train for digest, test in zip(image_digests, is_test, strict=True) if test)
 
 
-def _layout(
-    sizes: npt.NDArray[np.int64],
-    labels: npt.NDArray[np.int64],
-    splits: npt.NDArray[np.str_],
-    lengths: npt.NDArray[np.int64],
-) -> dict[str, npt.NDArray[np.generic]]:
-    is_test = splits == "test"
-    unsplit = np.flatnonzero(splits == "unsplit")
+def _layout(sizes: list[tuple[int, int]], labels: list[int], splits: list[str], lengths: list[int]) -> Layout:
+    classes, is_test = np.array(labels, np.int64), np.array(splits) == "test"
+    unsplit = np.flatnonzero(np.array(splits) == "unsplit")
     if len(unsplit):
-        is_test[unsplit[test_indices(labels[unsplit])]] = True
+        is_test[unsplit[test_indices(classes[unsplit])]] = True
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return {"sizes": sizes, "labels": labels, "is_test": is_test, "offsets": offsets}
+    return {"sizes": np.array(sizes, np.int64), "labels": classes, "is_test": is_test, "offsets": offsets}

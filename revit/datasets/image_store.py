@@ -102,9 +102,20 @@ def open_store(dataset: str, *, data_dir: Path, cache_dir: Path, skip_broken: bo
         InputError: a file cannot be read or written.
     """
     try:
-        return _open_or_build(dataset, data_dir, cache_dir, skip_broken)
+        reader = reader_for(dataset)
+        files = reader.find(data_dir)
+        check_writable(cache_dir, "cache")
+        pointer = _pointer_file(dataset, files, cache_dir)
+        pointer.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(pointer.with_suffix(".lock")):
+            folder = _cached_folder(dataset, files, cache_dir)
+            store = None if folder is None else ImageStore(folder)
+            if store is None or not _is_current(store.manifest, skip_broken):
+                store = ImageStore(build_store(dataset, reader.read(files), cache_dir, skip_broken=skip_broken))
+                pointer.write_text(store.folder.name)
     except OSError as error:
         raise InputError(f"dataset {dataset} cannot be decoded into {cache_dir}: {error}") from error
+    return store
 
 
 def bytes_to_write(dataset: str, *, data_dir: Path, cache_dir: Path) -> int:
@@ -122,21 +133,6 @@ def bytes_to_write(dataset: str, *, data_dir: Path, cache_dir: Path) -> int:
         return kept_bytes(samples)
     except OSError as error:
         raise InputError(f"dataset {dataset} cannot be read: {error}") from error
-
-
-def _open_or_build(dataset: str, data_dir: Path, cache_dir: Path, skip_broken: bool) -> ImageStore:
-    reader = reader_for(dataset)
-    files = reader.find(data_dir)
-    check_writable(cache_dir, "cache")
-    pointer = _pointer_file(dataset, files, cache_dir)
-    pointer.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(pointer.with_suffix(".lock")):
-        folder = _cached_folder(dataset, files, cache_dir)
-        store = None if folder is None else ImageStore(folder)
-        if store is None or not _is_current(store.manifest, skip_broken):
-            store = ImageStore(build_store(dataset, reader.read(files), cache_dir, skip_broken=skip_broken))
-            pointer.write_text(store.folder.name)
-    return store
 
 
 def _pointer_file(dataset: str, files: list[Path], cache_dir: Path) -> Path:

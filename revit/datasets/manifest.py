@@ -55,7 +55,19 @@ def store_caveats(manifest: Manifest) -> list[str]:
 
     These are counts that differ from the registry, test images that are training images too, and broken images.
     """
-    caveats = _count_caveats(manifest)
+    caveats = []
+    spec = DATASETS.get(manifest.dataset)
+    if spec is not None:
+        counts = (
+            ("training images", manifest.num_train, spec.num_train),
+            ("test images", manifest.num_test, spec.num_test),
+            ("classes", len(manifest.class_names), spec.num_classes),
+        )
+        caveats += [
+            f"dataset {spec.name} has {found:,} {noun} here; the registry says {expected:,}"
+            for noun, found, expected in counts
+            if found != expected
+        ]
     if manifest.num_shared:
         caveats.append(
             f"dataset {manifest.dataset}: {manifest.num_shared:,} of its {manifest.num_test:,} test images "
@@ -64,22 +76,6 @@ def store_caveats(manifest: Manifest) -> list[str]:
     if manifest.skipped:
         caveats.append(f"dataset {manifest.dataset} is without {list_broken(manifest.skipped)}")
     return caveats
-
-
-def _count_caveats(manifest: Manifest) -> list[str]:
-    spec = DATASETS.get(manifest.dataset)
-    if spec is None:
-        return []
-    counts = (
-        ("training images", manifest.num_train, spec.num_train),
-        ("test images", manifest.num_test, spec.num_test),
-        ("classes", len(manifest.class_names), spec.num_classes),
-    )
-    return [
-        f"dataset {spec.name} has {found:,} {noun} here; the registry says {expected:,}"
-        for noun, found, expected in counts
-        if found != expected
-    ]
 
 
 def list_broken(errors: Sequence[str]) -> str:

@@ -65,6 +65,11 @@ class DatasetSpec:
     caveat: str = ""
 
 
+def _remote_files(url: str, folder: str, md5: dict[str, str]) -> tuple[RemoteFile, ...]:
+    """Return the files of a publisher's URL, by name, in a folder of the dataset directory."""
+    return tuple(RemoteFile(url=f"{url}/{name}", path=f"{folder}{name}", md5=each) for name, each in md5.items())
+
+
 _FASHION_MNIST_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
 _FASHION_MNIST_MD5 = {
     "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
@@ -109,10 +114,7 @@ _SPECS = (
         tiny=True,
         source="https://github.com/zalandoresearch/fashion-mnist (Xiao, Rasul, Vollgraf, 2017)",
         license="MIT",
-        files=tuple(
-            RemoteFile(url=f"{_FASHION_MNIST_URL}/{name}", path=f"FashionMNIST/raw/{name}", md5=md5)
-            for name, md5 in _FASHION_MNIST_MD5.items()
-        ),
+        files=_remote_files(_FASHION_MNIST_URL, "FashionMNIST/raw/", _FASHION_MNIST_MD5),
     ),
     DatasetSpec(
         name="cifar10",
@@ -123,13 +125,7 @@ _SPECS = (
         tiny=True,
         source=f"{_CIFAR_URL}/cifar.html (Krizhevsky, 2009)",
         license=_CIFAR_LICENSE,
-        files=(
-            RemoteFile(
-                url=f"{_CIFAR_URL}/cifar-10-python.tar.gz",
-                path="cifar-10-python.tar.gz",
-                md5="c58f30108f718f92721af3b95e74349a",
-            ),
-        ),
+        files=_remote_files(_CIFAR_URL, "", {"cifar-10-python.tar.gz": "c58f30108f718f92721af3b95e74349a"}),
     ),
     DatasetSpec(
         name="cifar100",
@@ -140,13 +136,7 @@ _SPECS = (
         tiny=True,
         source=f"{_CIFAR_URL}/cifar.html (Krizhevsky, 2009)",
         license=_CIFAR_LICENSE,
-        files=(
-            RemoteFile(
-                url=f"{_CIFAR_URL}/cifar-100-python.tar.gz",
-                path="cifar-100-python.tar.gz",
-                md5="eb9058c3a382ffc7106e4002c42a8d85",
-            ),
-        ),
+        files=_remote_files(_CIFAR_URL, "", {"cifar-100-python.tar.gz": "eb9058c3a382ffc7106e4002c42a8d85"}),
     ),
     DatasetSpec(
         name="flowers102",
@@ -156,10 +146,7 @@ _SPECS = (
         num_test=6149,
         source=f"{_FLOWERS_URL}/ (Nilsback and Zisserman, 2008)",
         license="none stated; for research, the photographs are their owners'",
-        files=tuple(
-            RemoteFile(url=f"{_FLOWERS_URL}/{name}", path=f"flowers-102/{name}", md5=md5)
-            for name, md5 in _FLOWERS_MD5.items()
-        ),
+        files=_remote_files(_FLOWERS_URL, "flowers-102/", _FLOWERS_MD5),
         caveat="validation is carved from the 1,020 training images, as for every dataset here, and the "
         "official 1,020 validation images are left out; published numbers may train on either or on both",
     ),

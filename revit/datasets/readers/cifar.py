@@ -16,13 +16,15 @@ from revit.errors import InputError
 
 
 class Cifar(NamedTuple):
-    """File names and dict keys of one of the two datasets. A batch is a file with a pickled dict."""
+    """File names and dict keys of one of the two datasets.
+
+    A batch is a file with a pickled dict. The last one is the test split.
+    """
 
     name: str
     archive: str
     folder: str
-    train_batches: tuple[str, ...]
-    test_batch: str
+    batches: tuple[str, ...]
     label_key: str
     meta: str
     names_key: str
@@ -30,15 +32,14 @@ class Cifar(NamedTuple):
     @property
     def files(self) -> list[str]:
         """Return the files inside the archive: the batches in order, then the class names."""
-        return [f"{self.folder}/{name}" for name in (*self.train_batches, self.test_batch, self.meta)]
+        return [f"{self.folder}/{name}" for name in (*self.batches, self.meta)]
 
 
 CIFAR10 = Cifar(
     name="cifar10",
     archive="cifar-10-python.tar.gz",
     folder="cifar-10-batches-py",
-    train_batches=tuple(f"data_batch_{number}" for number in range(1, 6)),
-    test_batch="test_batch",
+    batches=(*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"),
     label_key="labels",
     meta="batches.meta",
     names_key="label_names",
@@ -47,8 +48,7 @@ CIFAR100 = Cifar(
     name="cifar100",
     archive="cifar-100-python.tar.gz",
     folder="cifar-100-python",
-    train_batches=("train",),
-    test_batch="test",
+    batches=("train", "test"),
     label_key="fine_labels",
     meta="meta",
     names_key="fine_label_names",
@@ -103,8 +103,8 @@ def _named_contents(cifar: Cifar, files: list[Path]) -> list[tuple[str, bytes]]:
 
 
 def _samples(cifar: Cifar, batches: list[tuple[str, bytes]], num_classes: int) -> Iterator[Sample]:
-    for number, (name, content) in enumerate(batches):
-        split: Split = "train" if number < len(cifar.train_batches) else "test"
+    for number, (name, content) in enumerate(batches, start=1):
+        split: Split = "train" if number < len(batches) else "test"
         images, labels = _batch(load_pickle(content, name), cifar.label_key, name, num_classes)
         for image, label in zip(images, labels, strict=True):
             yield Sample(image, label, split)

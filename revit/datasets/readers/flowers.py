@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -40,12 +40,8 @@ FLOWER_NAMES = [
 ]  # fmt: skip
 
 
-class Flower(NamedTuple):
-    """One photograph: file name, class, split."""
-
-    name: str
-    label: int
-    split: Split
+Flower = tuple[str, int, Split]
+"""One photograph: file name, class, split."""
 
 
 def find_flowers(data_dir: Path) -> list[Path]:
@@ -74,7 +70,7 @@ def read_flowers(files: list[Path]) -> Contents:
 def _flowers(label_file: Path, split_file: Path) -> list[Flower]:
     labels, splits = _load_table(label_file)["labels"].ravel().tolist(), _load_table(split_file)
     return [
-        Flower(f"image_{number:05d}.jpg", labels[number - 1] - 1, split)
+        (f"image_{number:05d}.jpg", labels[number - 1] - 1, split)
         for split, key in SPLIT_KEYS.items()
         for number in splits[key].ravel().tolist()
     ]
@@ -93,14 +89,13 @@ def _load_table(path: Path) -> Mapping[str, npt.NDArray[np.integer]]:
 
 
 def _from_archive(archive: Path, flowers: list[Flower]) -> Iterator[Sample]:
-    contents = read_members(archive, [f"jpg/{flower.name}" for flower in flowers])
+    contents = read_members(archive, [f"jpg/{name}" for name, _, _ in flowers])
     for name, label, split in flowers:
-        member = f"jpg/{name}"
-        yield Sample(ImageFile(f"{archive}: {member}", contents[member]), label, split)
+        yield Sample(ImageFile(f"{archive}: jpg/{name}", contents[f"jpg/{name}"]), label, split)
 
 
 def _from_folder(folder: Path, flowers: list[Flower]) -> Iterator[Sample]:
-    missing = [flower.name for flower in flowers if not (folder / flower.name).is_file()]
+    missing = [name for name, _, _ in flowers if not (folder / name).is_file()]
     if missing:
         raise InputError(f"{folder} lacks {len(missing)} of {len(flowers)} photographs, first {missing[0]}")
     return (Sample(ImageFile(str(folder / name), folder / name), label, split) for name, label, split in flowers)

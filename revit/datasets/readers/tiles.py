@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from revit.datasets.readers.base import Contents, Reader, Sample, package_folder
 from revit.datasets.readers.images import open_image
@@ -19,7 +18,7 @@ TILE_SIDE = 32
 COLUMNS_PER_TEST_COLUMN = 5
 FIRST_TEST_COLUMN = 2
 MIN_SPAN = 8
-"""Gray levels (of 256) that a tile must span. Blank tiles are left out."""
+"""Gray levels (of 256) that a channel of a tile must span. Blank tiles are left out."""
 
 
 class Pictures(NamedTuple):
@@ -103,11 +102,5 @@ def _samples(pictures: Pictures, files: list[Path]) -> Iterator[Sample]:
             square = whole.crop((left, top, left + side, top + side))
             tile = np.asarray(square.resize((TILE_SIDE, TILE_SIDE), Image.Resampling.LANCZOS))
             tile = tile.reshape(TILE_SIDE, TILE_SIDE, -1)
-            if _span(tile) >= MIN_SPAN:
+            if np.ptp(tile, axis=(0, 1)).max() >= MIN_SPAN:
                 yield Sample(tile, label, "test" if is_test else "train")
-
-
-def _span(tile: npt.NDArray[np.uint8]) -> int:
-    """Return the largest range of values of any channel of a tile (H, W, C)."""
-    low, high = tile.min(axis=(0, 1)).astype(int), tile.max(axis=(0, 1)).astype(int)
-    return int((high - low).max())

@@ -51,7 +51,7 @@ def cut(content: bytes, length: int) -> tuple[bytes, bytes]:
 def cifar_contents() -> dict[str, bytes]:
     """A CIFAR-10 of two images a batch, in pickles of today."""
     batch = pickle.dumps({"data": RNG.integers(0, 256, (2, 3072), dtype=np.uint8), "labels": [1, 9]})
-    names = [f"{CIFAR10.folder}/{name}" for name in (*CIFAR10.train_batches, CIFAR10.test_batch)]
+    names = [f"{CIFAR10.folder}/{name}" for name in CIFAR10.batches]
     meta = pickle.dumps({"label_names": [f"class {number}" for number in range(10)]})
     return {**dict.fromkeys(names, batch), f"{CIFAR10.folder}/{CIFAR10.meta}": meta}
 

@@ -58,8 +58,7 @@ def batch_of(cifar: Cifar, name: str) -> dict[str, Any]:
 
 def contents_of(cifar: Cifar) -> dict[str, bytes]:
     """Every file of a small CIFAR."""
-    batches = (*cifar.train_batches, cifar.test_batch)
-    contents = {f"{cifar.folder}/{name}": python2_pickle(batch_of(cifar, name)) for name in batches}
+    contents = {f"{cifar.folder}/{name}": python2_pickle(batch_of(cifar, name)) for name in cifar.batches}
     names = [f"class {number}" for number in range(int(cifar.name.removeprefix("cifar")))]
     contents[f"{cifar.folder}/{cifar.meta}"] = python2_pickle({"num_vis": 3072, cifar.names_key: names})
     return contents
@@ -122,8 +121,7 @@ def test_cifar_is_what_torchvision_reads(
 def test_the_layout_is_torchvisions(cifar: Cifar) -> None:
     oracle = ORACLES[cifar.name]
     assert (cifar.archive, cifar.folder) == (oracle.filename, oracle.base_folder)
-    assert list(cifar.train_batches) == [name for name, _ in oracle.train_list]
-    assert [cifar.test_batch] == [name for name, _ in oracle.test_list]
+    assert list(cifar.batches) == [name for name, _ in (*oracle.train_list, *oracle.test_list)]
     assert (cifar.meta, cifar.names_key) == (oracle.meta["filename"], oracle.meta["key"])
 
 
