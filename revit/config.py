@@ -200,7 +200,10 @@ class FineTuneConfig:
     def __post_init__(self) -> None:
         check_types(self)
         check_dataset(self.dataset)
-        _check_resolution(self.resolution, self.model.name)
+        require(self.resolution > 0, "resolution", self.resolution, "above 0")
+        patch = patch_size(self.model.name) or 1
+        right = f"a multiple of {patch}, the patch size of {self.model.name}"
+        require(self.resolution % patch == 0, "resolution", self.resolution, right)
         require(0 < self.data_fraction <= 1, "data_fraction", self.data_fraction, "above 0 and at most 1")
         require(0 <= self.val_fraction < 1, "val_fraction", self.val_fraction, "at least 0 and below 1")
         smallest, largest = self.crop_scale
@@ -283,11 +286,3 @@ def _group_by_part(owner: Any, values: Mapping[str, object]) -> tuple[dict[str, 
         part, _, name = path.rpartition(".")
         parts.setdefault(part, {})[name] = with_tuples(value)
     return parts.pop("", {}), parts
-
-
-def _check_resolution(resolution: int, model: str) -> None:
-    require(resolution > 0, "resolution", resolution, "above 0")
-    patch = patch_size(model)
-    if patch is not None:
-        right = f"a multiple of {patch}, the patch size of {model}"
-        require(resolution % patch == 0, "resolution", resolution, right)

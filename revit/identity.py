@@ -42,16 +42,7 @@ def identity(config: FineTuneConfig, *, num_steps: int, data_digest: str, weight
         "data": data_digest,
         "weights": weights_digest,
         "num_steps": num_steps,
-        "config": _ints_to_floats(hashed),
+        "config": json.loads(json.dumps(hashed), parse_int=float),  # 1 and 1.0 give one identity
     }
     text = json.dumps(record, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _ints_to_floats(value: object) -> object:
-    """Return a value with every int in it as a float: 1 and 1.0 give one identity. A bool stays a bool."""
-    if isinstance(value, dict):
-        return {name: _ints_to_floats(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_ints_to_floats(each) for each in value]
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -32,7 +32,7 @@ class ModelSpec:
     pretrained: bool = True
     num_params: int
     source: str
-    license: str
+    license: str = "Apache-2.0"
     weight_files: tuple[str, ...] = ()
 
 
@@ -45,7 +45,6 @@ _TABLE = (
         resolution=224,
         num_params=85_806_346,
         source="Dosovitskiy et al. 2021, arXiv:2010.11929; gs://vit_models/imagenet21k/ViT-B_16.npz",
-        license="Apache-2.0",
         weight_files=("ViT-B_16.npz",),
     ),
     ModelSpec(
@@ -56,7 +55,6 @@ _TABLE = (
         resolution=224,
         num_params=85_806_346,
         source="Dosovitskiy et al. 2021, arXiv:2010.11929; gs://vit_models/imagenet21k+imagenet2012",
-        license="Apache-2.0",
     ),
     ModelSpec(
         name="bit_r50x1_in21k",
@@ -66,7 +64,6 @@ _TABLE = (
         resolution=224,
         num_params=23_520_842,
         source="Kolesnikov et al. 2020, arXiv:1912.11370; gs://bit_models/BiT-M-R50x1.npz",
-        license="Apache-2.0",
         weight_files=("BiT-M-R50x1.npz",),
     ),
     ModelSpec(
@@ -77,7 +74,6 @@ _TABLE = (
         pretrained=False,
         num_params=1_013_898,
         source="the paper's ablation model, with the attention output projection that its code leaves out",
-        license="Apache-2.0",
     ),
     ModelSpec(
         name="vit_p16_scratch",
@@ -87,7 +83,6 @@ _TABLE = (
         pretrained=False,
         num_params=1_122_954,
         source="patch and width from the log of the paper's code; the rest, which the log does not state, as for 32 px",
-        license="Apache-2.0",
     ),
     ModelSpec(
         name="vit_nano",
@@ -96,7 +91,6 @@ _TABLE = (
         resolution=28,
         num_params=141_066,
         source="pretrained by this project on Fashion-MNIST (revit/models/pretrained/vit_nano.md)",
-        license="Apache-2.0",
     ),
     ModelSpec(
         name="bit_nano",
@@ -105,7 +99,6 @@ _TABLE = (
         resolution=28,
         num_params=225_066,
         source="pretrained by this project on Fashion-MNIST (revit/models/pretrained/bit_nano.md)",
-        license="Apache-2.0",
     ),
 )
 

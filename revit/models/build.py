@@ -127,7 +127,14 @@ def _read_matching(model: nn.Module, path: Path, pos_embed_resize: str) -> dict[
     given = {name: tensor for name, tensor in read_checkpoint(path).items() if not name.startswith(heads)}
     if isinstance(model, VisionTransformer):
         try:
-            given = _fit_vit(model, given, pos_embed_resize)
+            if "pos_embed" in given:
+                given["pos_embed"] = resize_pos_embed(
+                    given["pos_embed"],
+                    model.patch_embed.num_patches,
+                    num_prefix=model.num_prefix_tokens,
+                    method=pos_embed_resize,
+                )
+            given = checkpoint_filter_fn(given, model)
         except (RuntimeError, IndexError) as error:  # a tensor with other dimensions than a ViT's
             raise InputError(f"{path} holds the weights of another model: {first_line(error)}") from error
     own = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(heads)}
@@ -158,26 +165,15 @@ def _classifiers(model: Any) -> tuple[Any, ...]:
     return classifier if isinstance(classifier, tuple) else (classifier,)
 
 
-def _fit_vit(model: VisionTransformer, given: dict[str, Tensor], pos_embed_resize: str) -> dict[str, Tensor]:
-    if "pos_embed" in given:
-        given = given | {
-            "pos_embed": resize_pos_embed(
-                given["pos_embed"],
-                model.patch_embed.num_patches,
-                num_prefix=model.num_prefix_tokens,
-                method=pos_embed_resize,
-            )
-        }
-    return checkpoint_filter_fn(given, model)
-
-
 def _construct(model: ModelConfig, resolution: int, num_classes: int) -> nn.Module:
     if model.name not in MODELS:
         check_name(model.name)
     if not _is_vit(model.name):
         return _construct_cnn(model, num_classes)
     vit: Any = _construct_vit(model, resolution, num_classes)
-    _check_patches(vit, resolution)
+    patch_side = vit.patch_embed.patch_size[0]
+    if resolution % patch_side:
+        raise InputError(f"resolution = {resolution}: must be a multiple of {patch_side}, the model's patch size")
     if not model.attn_out_proj:
         for block in vit.blocks:
             block.attn.proj = nn.Identity()
@@ -210,12 +206,6 @@ def _construct_vit(model: ModelConfig, resolution: int, num_classes: int) -> Vis
     if model.name in OWN_VITS:
         return VisionTransformer(**OWN_VITS[model.name], **options)
     return cast(VisionTransformer, timm.create_model(timm_name(model.name), **options))
-
-
-def _check_patches(vit: VisionTransformer, resolution: int) -> None:
-    side = vit.patch_embed.patch_size[0]
-    if resolution % side:
-        raise InputError(f"resolution = {resolution}: must be a multiple of {side}, the model's patch size")
 
 
 def _construct_cnn(model: ModelConfig, num_classes: int) -> nn.Module:

@@ -5,8 +5,7 @@ is Worth 16x16 Words" (the ViT paper). Shapes: B images of R x R pixels, cut int
 N tokens, prefix tokens (class, registers) first; D width, L layers, H heads.
 """
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +27,15 @@ def embedding_filters(model: nn.Module) -> Floats:
     Raises:
         InputError: the model is not a VisionTransformer, or its patch embedding does not read RGB pixels.
     """
-    return _to_unit_range(_filters(model))
+    embedding = _vision_transformer(model).patch_embed
+    filters = embedding.proj
+    if not isinstance(filters, nn.Conv2d) or filters.in_channels != 3:
+        kind = type(embedding).__name__
+        raise InputError(f"the model's patch embedding ({kind}) does not read RGB pixels: its filters are not pictures")
+    pictures = filters.weight.detach().permute(0, 2, 3, 1).float().cpu().numpy()
+    low = pictures.min(axis=(1, 2, 3), keepdims=True)
+    spread = pictures.max(axis=(1, 2, 3), keepdims=True) - low
+    return np.where(spread > 0, (pictures - low) / np.where(spread > 0, spread, 1), np.float32(0.5))
 
 
 def pos_embed_similarity(model: nn.Module) -> Floats:
@@ -79,24 +86,6 @@ def _vision_transformer(model: nn.Module) -> VisionTransformer:
     return model
 
 
-def _filters(model: nn.Module) -> Floats:
-    """Return the weights of the patch embedding, (D, 3, P, P), as pictures: (D, P, P, 3)."""
-    embedding = _vision_transformer(model).patch_embed
-    filters = embedding.proj
-    if not isinstance(filters, nn.Conv2d) or filters.in_channels != 3:
-        kind = type(embedding).__name__
-        raise InputError(f"the model's patch embedding ({kind}) does not read RGB pixels: its filters are not pictures")
-    return filters.weight.detach().permute(0, 2, 3, 1).float().cpu().numpy()
-
-
-def _to_unit_range(pictures: Floats) -> Floats:
-    """Scale each of (n, P, P, 3) to 0..1 by its own minimum and maximum; 0.5 where these are equal."""
-    low = pictures.min(axis=(1, 2, 3), keepdims=True)
-    spread = pictures.max(axis=(1, 2, 3), keepdims=True) - low
-    scaled = (pictures - low) / np.where(spread > 0, spread, 1)
-    return np.where(spread > 0, scaled, np.float32(0.5))
-
-
 def _attention_layers(vit: VisionTransformer) -> list[Attention]:
     layers: list[Attention] = []
     for block in vit.blocks:
@@ -111,23 +100,13 @@ def _attention_layers(vit: VisionTransformer) -> list[Attention]:
 def _attention_inputs(vit: VisionTransformer, layers: list[Attention], images: Tensor) -> list[Tensor]:
     """Return the input of each attention layer in one forward pass, each (B, N, D)."""
     inputs: list[Tensor] = []
-    with ExitStack() as hooks, _evaluation_mode(vit):
+    with ExitStack() as cleanup:
+        for module in vit.modules():
+            cleanup.callback(setattr, module, "training", module.training)
         for layer in layers:
-            hooks.enter_context(layer.register_forward_pre_hook(lambda _, args: inputs.append(args[0])))
-        vit.forward_features(images)
+            cleanup.enter_context(layer.register_forward_pre_hook(lambda _, args: inputs.append(args[0])))
+        vit.eval().forward_features(images)
     return inputs
-
-
-@contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Switch to evaluation mode, then restore the mode of each module."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _attention(layer: Attention, x: Tensor) -> Tensor:

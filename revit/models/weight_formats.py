@@ -43,10 +43,6 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{file} is not a readable {file.suffix} file of weights: {first_line(error)}") from error
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    return _from_transformers(load_file(path))
-
-
 def _read_pytorch(path: Path) -> dict[str, Tensor]:
     content = torch.load(path, map_location="cpu", weights_only=True)
     for wrapper in ("state_dict", "model"):
@@ -76,7 +72,7 @@ def _read_npz(path: Path) -> dict[str, Tensor]:
 
 FORMATS: dict[str, Callable[[Path], dict[str, Tensor]]] = {
     ".npz": _read_npz,
-    ".safetensors": _read_safetensors,
+    ".safetensors": lambda path: _from_transformers(load_file(path)),
     ".pth": _read_pytorch,
     ".pt": _read_pytorch,
     ".bin": _read_pytorch,
@@ -86,7 +82,11 @@ FORMATS: dict[str, Callable[[Path], dict[str, Tensor]]] = {
 def _from_jax_vit(arrays: Arrays) -> Iterator[tuple[str, Tensor]]:
     """Convert a ViT in the layout of 2020 or of big_vision, whose class token has no position embedding."""
     yield "cls_token", _tensor(arrays["cls"])
-    yield "pos_embed", _jax_pos_embed(arrays)
+    if "pos_embedding" in arrays:
+        patches = _tensor(arrays["pos_embedding"])
+        yield "pos_embed", torch.cat([torch.zeros_like(patches[:, :1]), patches], dim=1)
+    else:
+        yield "pos_embed", _tensor(arrays["Transformer/posembed_input/pos_embedding"])
     yield "patch_embed.proj.weight", _tensor(arrays["embedding/kernel"]).permute(3, 2, 0, 1).contiguous()
     yield "patch_embed.proj.bias", _tensor(arrays["embedding/bias"])
     yield from _pair("norm", arrays, "Transformer/encoder_norm")
@@ -95,13 +95,6 @@ def _from_jax_vit(arrays: Arrays) -> Iterator[tuple[str, Tensor]]:
         yield "head.bias", _tensor(arrays["head/bias"])
     for layer in range(sum(1 for name in arrays if re.fullmatch(r".*encoderblock_\d+/LayerNorm_0/scale", name))):
         yield from _jax_vit_block(f"blocks.{layer}", arrays, f"Transformer/encoderblock_{layer}")
-
-
-def _jax_pos_embed(arrays: Arrays) -> Tensor:
-    if "pos_embedding" not in arrays:
-        return _tensor(arrays["Transformer/posembed_input/pos_embedding"])
-    patches = _tensor(arrays["pos_embedding"])
-    return torch.cat([torch.zeros_like(patches[:, :1]), patches], dim=1)
 
 
 def _jax_vit_block(block: str, arrays: Arrays, source: str) -> Iterator[tuple[str, Tensor]]:
@@ -155,24 +148,26 @@ def _bit_name(name: str) -> str | None:
 
 
 def _from_transformers(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the tensors of a ViT of Hugging Face transformers as timm does; leave others unchanged."""
+    """Rename the tensors of a ViT of Hugging Face transformers as timm does; leave those of other models unchanged.
+
+    Queries, keys and values are concatenated. The pooler is left out.
+    """
     bare = {name.removeprefix("vit."): tensor for name, tensor in tensors.items()}
     if "embeddings.patch_embeddings.projection.weight" not in bare:
         return tensors
     renamed = {}
     for name, tensor in bare.items():
-        target = _transformers_name(name)
-        if target is not None:
-            renamed[target] = tensor
+        for pattern, target in TRANSFORMERS_NAMES:
+            if found := re.fullmatch(pattern, name):
+                renamed[found.expand(target)] = tensor
     for layer in range(sum(name.endswith("layernorm_before.weight") for name in bare)):
         for leaf in ("weight", "bias"):
-            parts = [bare.get(f"encoder.layer.{layer}.attention.attention.{each}.{leaf}") for each in QKV]
-            if not any(part is None for part in parts):
-                renamed[f"blocks.{layer}.attn.qkv.{leaf}"] = torch.cat([part for part in parts if part is not None])
+            names = [f"encoder.layer.{layer}.attention.attention.{each}.{leaf}" for each in ("query", "key", "value")]
+            if bare.keys() >= set(names):
+                renamed[f"blocks.{layer}.attn.qkv.{leaf}"] = torch.cat([bare[name] for name in names])
     return renamed
 
 
-QKV = ("query", "key", "value")
 TRANSFORMERS_NAMES = (
     (r"embeddings\.cls_token", r"cls_token"),
     (r"embeddings\.position_embeddings", r"pos_embed"),
@@ -185,15 +180,6 @@ TRANSFORMERS_NAMES = (
     (r"layernorm\.(\w+)", r"norm.\1"),
     (r"classifier\.(\w+)", r"head.\1"),
 )
-
-
-def _transformers_name(name: str) -> str | None:
-    """Return timm's name; None for q, k, v, which are concatenated elsewhere, and for the pooler."""
-    for pattern, target in TRANSFORMERS_NAMES:
-        found = re.fullmatch(pattern, name)
-        if found:
-            return found.expand(target)
-    return None
 
 
 def _pair(target: str, arrays: Arrays, source: str) -> Iterator[tuple[str, Tensor]]:

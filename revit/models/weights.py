@@ -29,22 +29,19 @@ def find_weights(model: ModelConfig) -> Path | None:
     if not model.pretrained:
         return None
     try:
-        return _find(model)
+        if model.weights is not None:
+            named = expand_path(Path(model.weights))
+            if named.exists():
+                return named
+            raise InputError(f"model.weights = {short_repr(model.weights)}: there is no such file or folder")
+        published = MODELS[model.name].weight_files if model.name in MODELS else ()
+        for folder in _folders():
+            for name in (*(model.name + suffix for suffix in SUFFIXES), *published, model.name):
+                if (folder / name).exists():
+                    return folder / name
+        cached = _in_hub_cache(model.name)
     except OSError as error:  # a name that is too long, a folder without permission
         raise InputError(f"weights of {short_repr(model.name)} cannot be searched for: {error.strerror}") from error
-
-
-def _find(model: ModelConfig) -> Path:
-    if model.weights is not None:
-        named = expand_path(Path(model.weights))
-        if named.exists():
-            return named
-        raise InputError(f"model.weights = {short_repr(model.weights)}: there is no such file or folder")
-    for folder in _folders():
-        for name in _file_names(model.name):
-            if (folder / name).exists():
-                return folder / name
-    cached = _in_hub_cache(model.name)
     if cached is not None:
         return cached
     raise MissingInputError(
@@ -90,11 +87,6 @@ def use_weights_dir(folder: Path | None) -> None:
 def _folders() -> list[Path]:
     named = os.environ.get(WEIGHTS_DIR_VARIABLE)
     return [Path(named).absolute(), PACKAGED] if named else [PACKAGED]
-
-
-def _file_names(name: str) -> list[str]:
-    published = MODELS[name].weight_files if name in MODELS else ()
-    return [*(name + suffix for suffix in SUFFIXES), *published, name]
 
 
 def _in_hub_cache(name: str) -> Path | None:

@@ -35,6 +35,7 @@ def describe_build(
     Model, optimizer, learning rates and images are read from the objects that train. Batch sizes, clipping,
     normalization and selection are the config's, as no object holds them.
     """
+    plateau = {"factor": schedule.config.plateau_factor, "patience": schedule.config.plateau_patience}
     return {
         "model": _describe_model(model, config.resolution),
         "optimizer": _describe_optimizer(optimizer),
@@ -42,7 +43,7 @@ def describe_build(
         "max_grad_norm": config.optimizer.max_grad_norm,
         "num_steps": schedule.num_steps,
         "schedule": schedule.config.name,
-        "plateau": _describe_plateau(schedule),
+        "plateau": plateau if schedule.config.name == "plateau" else None,
         "lr_at_step": _probe_lr(schedule),
         "data": _describe_data(config, splits, store),
         "batch_size": config.batch_size,
@@ -76,13 +77,6 @@ def _describe_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
         for group in optimizer.param_groups
     ]
     return {"class": type(optimizer).__name__, "groups": groups}
-
-
-def _describe_plateau(schedule: Schedule) -> dict[str, float] | None:
-    config = schedule.config
-    if config.name != "plateau":
-        return None
-    return {"factor": config.plateau_factor, "patience": config.plateau_patience}
 
 
 def _probe_lr(schedule: Schedule) -> dict[str, float]:

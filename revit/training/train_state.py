@@ -4,7 +4,6 @@ import os
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -57,18 +56,14 @@ class TrainState:
         """Load a checkpoint that `save` wrote. Only tensors and plain values are read, never code."""
         record = torch.load(path, map_location="cpu", weights_only=True)
         self.model.load_state_dict(record["model"])
-        self._load_optimizer(record["optimizer"])
+        for group, own in zip(record["optimizer"]["param_groups"], self.optimizer.param_groups, strict=True):
+            group["fused"] = own["fused"]  # this device's choice of a kernel
+        self.optimizer.load_state_dict(record["optimizer"])
         self.schedule.state = record["schedule"]
         self.step = record["step"]
         self.rows = record["rows"]
         self.best_val_accuracy = record["best_val_accuracy"]
         self.best_model = record["best_model"]
-
-    def _load_optimizer(self, saved: dict[str, Any]) -> None:
-        """Load an optimizer's state, but keep this device's choice of a fused kernel."""
-        for group, own in zip(saved["param_groups"], self.optimizer.param_groups, strict=True):
-            group["fused"] = own["fused"]
-        self.optimizer.load_state_dict(saved)
 
 
 def latest_valid_checkpoint(path: Path) -> Path | None:
