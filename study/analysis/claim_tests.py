@@ -210,7 +210,6 @@ def _bounds(claim: Claim) -> tuple[tuple[float, int], ...]:
 
 
 def _results(statistics: Sequence[_TestStatistic]) -> list[ClaimResult]:
-    """Return verdicts after Holm's correction over all claims that can be tested."""
     tested = {index: statistic for index, statistic in enumerate(statistics) if not statistic.missing}
     p_holm = dict(zip(tested, holm([statistic.p for statistic in tested.values()]), strict=True))
     inconclusive = [index for index, p in p_holm.items() if p > LEVEL]

@@ -30,7 +30,6 @@ class InconclusiveClaim:
 
     Attributes:
         contrast: its limiting contrast.
-        num_contrasts: number of contrasts that it rests on.
         bounds: that the effect must lie beyond, each with its direction (1 above, -1 below).
     """
 

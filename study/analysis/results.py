@@ -22,7 +22,19 @@ from study.table_columns import TRIAL_METRICS
 
 def trial_table(plan: Plan) -> pd.DataFrame:
     """Return a row per trial: its axes, seed, identity, state, run_id, num_test and TRIAL_METRICS (or NaN)."""
-    return _frame([_trial_row(trial) for trial in plan.trials], plan)
+    rows = [
+        {
+            **trial.candidate.point,
+            "seed": trial.candidate.config.seed,
+            "state": trial.state.value,
+            "identity": trial.identity,
+            "run_id": None if trial.record is None else trial.record.run_id,
+            "num_test": trial.num_test,
+            **{name: _metric(trial, name) for name in TRIAL_METRICS},
+        }
+        for trial in plan.trials
+    ]
+    return _frame(rows, plan)
 
 
 def cell_table(plan: Plan) -> pd.DataFrame:
@@ -55,23 +67,11 @@ def _selected_by_cell(plan: Plan) -> list[tuple[list[Trial], list[Trial]]]:
     return [(trials, _select_point(trials) if plan.space.nuisance_axes else trials) for trials in cells]
 
 
-def _frame(rows: list[dict[str, object]], plan: Plan) -> pd.DataFrame:
+def _frame(rows: Sequence[Mapping[str, object]], plan: Plan) -> pd.DataFrame:
     """Return a table of rows. Axes keep the types of their values, None and whole numbers included."""
     axes = {*plan.space.scientific, *plan.space.nuisance_axes}
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     return pd.DataFrame({name: pd.Series(v, dtype=object if name in axes else None) for name, v in columns.items()})
-
-
-def _trial_row(trial: Trial) -> dict[str, object]:
-    return {
-        **trial.candidate.point,
-        "seed": trial.candidate.config.seed,
-        "state": trial.state.value,
-        "identity": trial.identity,
-        "run_id": None if trial.record is None else trial.record.run_id,
-        "num_test": trial.num_test,
-        **{name: _metric(trial, name) for name in TRIAL_METRICS},
-    }
 
 
 def _metric(trial: Trial, name: str) -> float:
@@ -94,7 +94,6 @@ def _select_point(trials: list[Trial]) -> list[Trial]:
 
 
 def _median_variances(cells: Iterable[Sequence[Trial]]) -> dict[str, VarianceEstimate]:
-    """Return the median variance between the seeds of a cell, by dataset."""
     by_dataset: dict[str, list[list[float]]] = {}
     for trials in cells:
         if trials:
@@ -114,17 +113,13 @@ def _summary(
     row |= {"n": len(accuracies), "mean": math.nan, "low": math.nan, "high": math.nan, "interval": ""}
     if accuracies:
         prior = priors[selected[0].candidate.config.dataset]
-        row |= {"mean": _mean(accuracies)} | _interval(accuracies, selected[0].num_test, prior)
+        low, high = cell_interval(accuracies, selected[0].num_test, prior)
+        row |= {"mean": _mean(accuracies), "interval": NEEDS_SEEDS}
+        if not is_too_wide(len(accuracies), low, high):
+            row |= {"low": low, "high": high, "interval": interval_scope(len(accuracies))}
     num_diverged = sum(trial.state == TrialState.DIVERGED for trial in trials)
     missing = Counter(trial.missing for trial in trials if trial.missing)
     return row | {"diverged": num_diverged, "missing": ", ".join(f"{num} {label}" for label, num in missing.items())}
-
-
-def _interval(accuracies: Sequence[float], num_test: int, prior: VarianceEstimate) -> dict[str, object]:
-    low, high = cell_interval(accuracies, num_test, prior)
-    if is_too_wide(len(accuracies), low, high):
-        return {"interval": NEEDS_SEEDS}
-    return {"low": low, "high": high, "interval": interval_scope(len(accuracies))}
 
 
 def _mean(values: Sequence[float]) -> float:

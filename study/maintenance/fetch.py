@@ -81,7 +81,10 @@ def _fetch_dataset(dataset: str, data_dir: Path, console: Console) -> Requiremen
         return requirement
     spec = DATASETS[dataset]
     try:
-        _download(spec, data_dir, console)
+        for file in spec.files:
+            _with_progress(file, data_dir, console)
+        if spec.hub is not None:
+            download_from_hub(spec.hub, data_dir / spec.name)
         requirement = _dataset_requirement(dataset, data_dir)
     except InputError as error:
         requirement = replace(requirement, advice=str(error))
@@ -89,13 +92,6 @@ def _fetch_dataset(dataset: str, data_dir: Path, console: Console) -> Requiremen
         return requirement
     manual = "; ".join(_manual_downloads(spec, data_dir))
     return replace(requirement, advice=f"{requirement.advice}\n  manual download: {manual}")
-
-
-def _download(spec: DatasetSpec, data_dir: Path, console: Console) -> None:
-    for file in spec.files:
-        _with_progress(file, data_dir, console)
-    if spec.hub is not None:
-        download_from_hub(spec.hub, data_dir / spec.name)
 
 
 def _manual_downloads(spec: DatasetSpec, data_dir: Path) -> Iterator[str]:

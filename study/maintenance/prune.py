@@ -36,11 +36,6 @@ class Prunable:
     owner: str
     deleted_run: str = ""
 
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return tree_size(self.path)
-
 
 def find_prunable(ledger: Ledger, locks: Locks, studies: Sequence[str], models: Sequence[str] = ()) -> list[Prunable]:
     """Return what can be removed and is not locked by a running process.
@@ -96,7 +91,7 @@ def summarize(found: Sequence[Prunable]) -> Iterator[str]:
     """Yield a line for each path with its size, for each kind with count and size, then the total."""
     sizes: dict[str, list[int]] = defaultdict(list)
     for each in found:
-        size = each.size
+        size = tree_size(each.path)
         sizes[each.kind].append(size)
         yield f"{decimal(size):>10}  {each.path}"
     for kind, all_sizes in sizes.items():

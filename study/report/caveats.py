@@ -74,13 +74,10 @@ def stale_caveats(plan: Plan) -> list[str]:
     for trial in plan.trials:
         if trial.is_stale:
             by_reason[trial.staleness_reason].append(trial_label(trial))
-    return [
-        f"stale: {len(labels)} of {len(plan.trials)} trials have results of an earlier setup: "
-        f"{reason} ({_shorten_list(labels)})"
-        for reason, labels in by_reason.items()
-    ]
-
-
-def _shorten_list(labels: list[str]) -> str:
-    more = [f"{len(labels) - MAX_NAMED} more"] if len(labels) > MAX_NAMED else []
-    return "; ".join([*labels[:MAX_NAMED], *more])
+    lines = []
+    for reason, labels in by_reason.items():
+        more = [f"{len(labels) - MAX_NAMED} more"] if len(labels) > MAX_NAMED else []
+        named = "; ".join([*labels[:MAX_NAMED], *more])
+        count = f"{len(labels)} of {len(plan.trials)}"
+        lines.append(f"stale: {count} trials have results of an earlier setup: {reason} ({named})")
+    return lines

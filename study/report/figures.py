@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from importlib.resources import files
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,6 @@ from study.ledger.schema import (
     VAL_ACCURACY,
 )
 from study.plan import Plan, Trial
-from study.report.authors_curves import load_authors_curves
 from study.report.finished_study import FinishedStudy, finished_table, run_id
 from study.report.image_figures import draw_answers, draw_model_internals, draw_samples
 from study.report.paper_tables import SOURCES, published_of
@@ -131,17 +131,27 @@ def draw_authors_curves(study: FinishedStudy) -> list[go.Figure]:
         for step, accuracy in study.ledger.curve(run_id(trial), TEST_CURVE_ACCURACY)
     ]
     ours = pd.DataFrame(rows, columns=["cell", "seed", "epoch", TEST_CURVE_ACCURACY])
+    configs = [(trial.candidate.config, cell_label(trial)) for trial in trials]
+    cells = {f"{config.optimizer.name}_{config.schedule.name}_": cell for config, cell in configs}
     curves = load_authors_curves()
     arms = [
         curves[(curves["study"] == "param_study") & curves["arm"].str.startswith(arm)].assign(cell=cell)
-        for arm, cell in {_arm_prefix(trial): cell_label(trial) for trial in trials}.items()
+        for arm, cell in cells.items()
     ]
     return [plot_authors_curves(ours, pd.concat(arms), study.color_order)] if arms else []
 
 
-def _arm_prefix(trial: Trial) -> str:
-    """Return how the authors' notebooks name the runs of a trial's arm."""
-    return f"{trial.candidate.config.optimizer.name}_{trial.candidate.config.schedule.name}_"
+def load_authors_curves() -> pd.DataFrame:
+    """Return the curves of the authors' notebooks: columns study, arm, epoch, train_loss, val_loss, val_acc (percent).
+
+    Epochs are passes over the training images, 1 after the first; the notebooks of the position-embedding
+    ablation count from 0 and are shifted here. The epoch is NaN in the row of a whole run.
+    """
+    with (files("search_spaces.framework") / "authors_curves.csv").open() as lines:
+        frame = pd.read_csv(lines)
+    from_zero = frame["study"].str.startswith("ablation")
+    frame["epoch"] = pd.to_numeric(frame["epoch"], errors="coerce") + from_zero
+    return frame
 
 
 def draw_grid(study: FinishedStudy) -> list[go.Figure]:

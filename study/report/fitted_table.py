@@ -19,10 +19,6 @@ class FittedTable:
     table that is still too wide is folded.
 
     Args:
-        headings: one per column.
-        rows: text of each cell.
-        title: text above the table.
-        caption: text below it.
         numbers: headings of columns that are aligned to the right.
         spare: headings of columns that may be dropped, in this order.
     """

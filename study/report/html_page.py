@@ -38,7 +38,6 @@ def render_page(
     Args:
         table: `paper_table` of the plan.
         figures: by the name that a link to them has.
-        command: command that runs the study.
     """
     states = [trial.state for trial in plan.trials]
     return load_template("report.html.j2").render(
@@ -53,7 +52,10 @@ def render_page(
         intervals=INTERVALS_NOTE,
         is_compared=plan.space.scale == "paper" and plan.space.table is not None,
         paper={"title": TITLE, "authors": AUTHORS, "url": URL},
-        claims=[_claim_row(verdict) for verdict in verdicts],
+        claims=verdicts,
+        format_effect=format_effect,
+        format_p=format_p,
+        format_test=format_test,
         assumed_sd=f"{100 * ASSUMED_SEED_SD:g}",
         anova=_render_anova(plan),
         figures=figures,
@@ -80,16 +82,3 @@ def _render_anova(plan: Plan) -> str:
         }
     )
     return flat_to_html(shown, "anova")
-
-
-def _claim_row(verdict: ClaimVerdict) -> dict[str, str]:
-    ours, published = verdict
-    return {
-        "verdict": ours.verdict,
-        "text": str(ours.claim),
-        "quote": ours.claim.quote,
-        "effect": format_effect(ours),
-        "p": format_p(ours.p_holm),
-        "test": format_test(ours),
-        "published": "-" if published is None else published.verdict,
-    }

@@ -1,7 +1,6 @@
 """Figures from test images, predictions or weights: answers, model internals, samples."""
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,9 +39,9 @@ def draw_answers(study: FinishedStudy) -> list[go.Figure]:
         np.add.at(counts, (true, predicted), 1)
         figures.append(plot_confusion_matrix(counts, classes, str(cell)))
         if trial.images is not None:
-            images = _LazyImages(ImageStore(trial.images), answers["index"].to_numpy())
+            read_image, positions = ImageStore(trial.images).image, answers["index"].to_numpy()
             confidence = answers["confidence"].to_numpy()
-            figures.append(plot_mistakes(images, true, predicted, confidence, classes, str(cell)))
+            figures.append(plot_mistakes(read_image, positions, true, predicted, confidence, classes, str(cell)))
     return figures
 
 
@@ -79,19 +78,6 @@ def draw_samples(study: FinishedStudy) -> list[go.Figure]:
     return [plot_samples(sets)] if sets else []
 
 
-class _LazyImages(Sequence[npt.NDArray[np.uint8]]):
-    """Images at some positions of a store, each read when it is indexed."""
-
-    def __init__(self, store: ImageStore, positions: npt.NDArray[np.int64]) -> None:
-        self._store, self._positions = store, positions
-
-    def __len__(self) -> int:
-        return len(self._positions)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._store.image(int(self._positions[index]))
-
-
 def _load_samples(store: ImageStore) -> dict[str, list[npt.NDArray[np.uint8]]]:
     samples: dict[str, list[npt.NDArray[np.uint8]]] = {}
     for number, name in enumerate(store.manifest.class_names):
@@ -101,7 +87,6 @@ def _load_samples(store: ImageStore) -> dict[str, list[npt.NDArray[np.uint8]]]:
 
 
 def _load_tested_model(trial: Trial, ledger: Ledger) -> Any:
-    """Return the network that the trial was tested with."""
     from safetensors.torch import load_file
 
     from revit.models.build import build_model

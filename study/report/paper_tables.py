@@ -50,12 +50,10 @@ def paper_table(plan: Plan) -> pd.DataFrame:
     published value, with our difference from it in percentage points at the paper's scale.
     """
     space = plan.space
-    first: dict[tuple[Any, ...], Candidate] = {}
-    for trial in plan.trials:
-        first.setdefault(tuple(trial.candidate.cell.values()), trial.candidate)
+    candidates = {tuple(trial.candidate.cell.values()): trial.candidate for trial in reversed(plan.trials)}
     rows = []
     for cell in cell_table(plan).to_dict("records"):
-        candidate = first[tuple(cell[axis] for axis in space.scientific)]
+        candidate = candidates[tuple(cell[axis] for axis in space.scientific)]
         labels = {axis: format_value(cell[axis]) for axis in space.scientific}
         selected = [f"{axis} {format_value(cell[axis])}, tuned" for axis in space.nuisance_axes if cell["n"]]
         own = [*cell_lines(cell, is_stacked=bool(space.columns)), *selected, *filter(None, [format_status(cell)])]

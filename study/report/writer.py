@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from revit.paths import check_writable
@@ -25,12 +26,13 @@ from study.report.figures import draw_figures
 from study.report.html_page import render_page
 from study.report.paper_tables import paper_table
 from study.report.report_folder import REPORT, TRIALS, check_loses_nothing
-from study.report.spreadsheet import write_csv
 from study.report.study_setup import describe_setup
 from study.report.table_markup import escape_markdown, to_latex, to_markdown
 
 MAX_NAME_CHARS = 100
 """Characters of a figure's file name."""
+FORMULA_STARTS = ("=", "+", "-", "@")
+"""First characters of a formula (https://owasp.org/www-community/attacks/CSV_Injection)."""
 
 
 def write_report(
@@ -43,8 +45,6 @@ def write_report(
 
     Args:
         folder: folder of this study's report (`folder_name`).
-        command: command that runs the study.
-        verdicts: verdicts on its claims.
 
     Raises:
         InputError: the folder cannot be written.
@@ -73,6 +73,15 @@ def write_report(
     return [*paths, folder / "figures"]
 
 
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table; a text that would be a formula gets a leading apostrophe, so that it stays text."""
+    table.rename(columns=_as_text).map(_as_text).to_csv(path, index=False)
+
+
+def _as_text(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
+
+
 def name_figures(figures: Iterable[go.Figure]) -> dict[str, go.Figure]:
     """Return figures by file name: the title in a-z, 0-9 and hyphens, with -2 behind a name that is taken."""
     named: dict[str, go.Figure] = {}
@@ -94,7 +103,6 @@ def _write_figures(figures: Mapping[str, go.Figure], folder: Path) -> list[Path]
 
 
 def _summarize(plan: Plan, verdicts: Sequence[ClaimVerdict]) -> dict[str, Any]:
-    """Return question, progress and verdicts as plain values."""
     states = [trial.state for trial in plan.trials]
     return {
         **plan.space.tags,

@@ -51,21 +51,17 @@ def _fault(folder: Path) -> str:
 
 
 def _idle_s(folder: Path) -> float:
-    """Return the seconds since anything in a folder was written."""
     return time.time() - max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
 
 
 def _is_decoding(cache: Path) -> bool:
-    """Return True if a process decodes a dataset into this cache."""
-    return any(_is_held(path) for path in (cache / "sources").glob("*.lock"))
-
-
-def _is_held(path: Path) -> bool:
-    try:
-        with FileLock(path, blocking=False):
-            return False
-    except Timeout:
-        return True
+    for path in (cache / "sources").glob("*.lock"):
+        try:
+            with FileLock(path, blocking=False):
+                pass
+        except Timeout:
+            return True
+    return False
 
 
 def check_weights() -> Iterator[CheckResult]:

@@ -64,7 +64,8 @@ def check_limits() -> Iterator[CheckResult]:
 def check_disks(folders: Mapping[str, Path]) -> Iterator[CheckResult]:
     """Check the free space of each folder, given by its option, and of shared memory."""
     for option, folder in folders.items():
-        free = shutil.disk_usage(_existing(folder)).free
+        existing = next(each for each in (folder, *folder.parents) if each.exists())
+        free = shutil.disk_usage(existing).free
         if free < MIN_FREE_DISK_BYTES:
             advice = f"free some, or name another folder with {option}"
             yield CheckResult("warn", f"disks: only {decimal(free)} free for {folder}: {advice}")
@@ -75,7 +76,3 @@ def check_disks(folders: Mapping[str, Path]) -> Iterator[CheckResult]:
         if size < MIN_SHARED_MEMORY_BYTES:
             advice = "start the container with --shm-size=2g"
             yield CheckResult("warn", f"disks: {SHARED_MEMORY} has only {decimal(size)}: {advice}")
-
-
-def _existing(folder: Path) -> Path:
-    return next(each for each in (folder, *folder.parents) if each.exists())

@@ -19,13 +19,15 @@ def plot_accuracy(frame: pd.DataFrame, axis: str, *, log_x: bool = False) -> go.
     Args:
         frame: columns `axis`, series, mean, low, high (0 to 1; low and high of a 95 % interval, NaN for none),
             published (whether the point is a published value) and source (shown on hovering).
-        log_x: whether the axis is logarithmic.
     """
     quantity = quantity_of(axis)
     order = {name: index for index, name in enumerate(frame["series"].unique())}
     lines = list(frame.sort_values(axis).groupby(["published", "series", "source"], sort=False))
     lines.sort(key=lambda line: (line[0][0], order[line[0][1]]))
-    names = [_line_name(str(series), str(source) if published else "") for (published, series, source), _ in lines]
+    names = [
+        ", ".join(filter(None, (str(series), str(source) if published else ""))) or "this study"
+        for (published, series, source), _ in lines
+    ]
     caption = f"Bars: {INTERVALS_NOTE} Hollow markers on dotted lines: published values."
     fig = style.new_figure(f"Test accuracy by {quantity.title}", caption, legend=names)
     for name, ((published, series, _), line) in zip(names, lines, strict=True):
@@ -36,10 +38,6 @@ def plot_accuracy(frame: pd.DataFrame, axis: str, *, log_x: bool = False) -> go.
         fig.update_xaxes(tickvals=values.tolist(), ticktext=[format_value(value) for value in values.tolist()])
     fig.update_yaxes(title_text=ACCURACY_LABEL)
     return fig
-
-
-def _line_name(series: str, published_by: str) -> str:
-    return ", ".join(part for part in (series, published_by) if part) or "this study"
 
 
 def _add_line(fig: go.Figure, line: pd.DataFrame, axis: str, name: str, index: int, *, published: bool) -> None:

@@ -1,6 +1,6 @@
 """Figures of a trial's predictions on test images: confusion matrix, most confident mistakes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,6 @@ def plot_confusion_matrix(matrix: npt.NDArray[np.int64], class_names: Sequence[s
     Args:
         matrix: (K, K) number of test images, by true class (rows) and predicted class (columns).
         class_names: K.
-        cell: name of the cell.
     """
     is_named = len(class_names) <= MAX_CLASS_NAMES
     is_counted = len(class_names) <= MAX_COUNTS
@@ -84,7 +83,8 @@ def most_confident_mistakes(
 
 
 def plot_mistakes(
-    images: Sequence[Pixels],
+    read_image: Callable[[int], Pixels],
+    positions: npt.NDArray[np.int64],
     labels: npt.NDArray[np.int64],
     predictions: npt.NDArray[np.int64],
     confidences: npt.NDArray[np.floating],
@@ -94,12 +94,12 @@ def plot_mistakes(
     """Draw the images that were classified wrong with the highest confidence.
 
     Args:
-        images: n of (H, W, 1 or 3) uint8, of any sizes. Only those drawn are read.
+        read_image: returns the image at a position, (H, W, 1 or 3) uint8, of any size. Only those drawn are read.
+        positions: (n,) of the test images.
         labels: (n,) true class.
         predictions: (n,) predicted class.
         confidences: (n,) probability of the predicted class, 0 to 1.
         class_names: K.
-        cell: name of the cell.
     """
     worst = most_confident_mistakes(labels, predictions, confidences, NUM_MISTAKES)
     num_wrong = int((labels != predictions).sum())
@@ -114,16 +114,17 @@ def plot_mistakes(
         return fig
     tiles = np.zeros((len(worst), TILE_PX + TEXT_PX, TILE_PX, 4), np.uint8)
     for tile, index in zip(tiles, worst, strict=True):
-        tile[:TILE_PX, :, :3] = make_thumbnail(images[index], TILE_PX)
+        tile[:TILE_PX, :, :3] = make_thumbnail(read_image(int(positions[index])), TILE_PX)
         tile[:TILE_PX, :, 3] = 255
     gap = 10
+    names = [style.shorten(name, 14) for name in class_names]
     fig.add_trace(make_picture(make_mosaic(tiles, NUM_COLUMNS, gap)))
     rows, columns = np.divmod(np.arange(len(worst)), NUM_COLUMNS)
     fig.add_scatter(
         x=columns * (TILE_PX + gap) + TILE_PX / 2,
         y=rows * (TILE_PX + TEXT_PX + gap) + TILE_PX + 1,
         text=[
-            _format_mistake(class_names[labels[at]], class_names[predictions[at]], float(confidences[at]))
+            f"{names[labels[at]]}<br><i>{names[predictions[at]]}</i><br>{100 * float(confidences[at]):.0f} %"
             for at in worst
         ],
         mode="text",
@@ -134,7 +135,3 @@ def plot_mistakes(
         showlegend=False,
     )
     return fig
-
-
-def _format_mistake(label: str, prediction: str, confidence: float) -> str:
-    return f"{style.shorten(label, 14)}<br><i>{style.shorten(prediction, 14)}</i><br>{100 * confidence:.0f} %"

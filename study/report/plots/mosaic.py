@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 from PIL import Image
+from skimage.util import montage
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -17,15 +18,10 @@ MAX_SHARP_PX = 360
 
 def make_mosaic(tiles: Pixels, num_columns: int, gap: int = 1) -> Pixels:
     """Return tiles (n, h, w, 3 or 4) row by row as one picture (H, W, 4), `gap` transparent pixels between them."""
-    _, height, width, num_channels = tiles.shape
-    num_rows = -(-len(tiles) // num_columns)
-    canvas = np.zeros((num_rows * (height + gap) - gap, num_columns * (width + gap) - gap, 4), np.uint8)
-    for index, tile in enumerate(tiles):
-        row, column = divmod(index, num_columns)
-        top, left = row * (height + gap), column * (width + gap)
-        canvas[top : top + height, left : left + width, 3] = 255
-        canvas[top : top + height, left : left + width, :num_channels] = tile
-    return canvas
+    opaque = np.pad(tiles, [*[(0, 0)] * 3, (0, 4 - tiles.shape[3])], constant_values=255)
+    shape = (-(-len(tiles) // num_columns), num_columns)
+    canvas: Pixels = montage(opaque, fill=(0, 0, 0, 0), grid_shape=shape, padding_width=gap, channel_axis=-1)
+    return canvas[gap:-gap, gap:-gap]
 
 
 def make_thumbnail(image: Pixels, size: int) -> Pixels:

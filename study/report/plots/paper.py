@@ -60,7 +60,7 @@ def plot_filters(panels: Mapping[str, Floats]) -> go.Figure:
 def _filter_mosaic(pictures: Floats) -> Pixels:
     """Return all filters in rows, about twice as wide as high."""
     num_columns = 2 ** round(np.log2(sqrt(2 * len(pictures))))
-    return make_mosaic(_to_bytes(pictures), num_columns, gap=max(1, pictures.shape[1] // 6))
+    return make_mosaic((pictures * 255).round().astype(np.uint8), num_columns, gap=max(1, pictures.shape[1] // 6))
 
 
 def plot_similarity(maps: Floats) -> go.Figure:
@@ -106,14 +106,9 @@ def plot_attention(maps: Floats, image: Pixels) -> go.Figure:
     fig.add_trace(make_picture(make_mosaic(shown[None], 1)), row=1, col=1)
     lit = (shown[None] * brightness[..., None]).round().astype(np.uint8)
     fig.add_trace(make_picture(make_mosaic(lit, num_heads, gap=2)), row=2, col=1)
-    step = grid * patch_px
-    ticks = {"showticklabels": True, "row": 2, "col": 1}
-    fig.update_xaxes(
-        tickvals=_centers(num_heads, step, 2), ticktext=list(range(1, num_heads + 1)), title_text="head", **ticks
-    )
-    fig.update_yaxes(
-        tickvals=_centers(num_layers, step, 2), ticktext=list(range(1, num_layers + 1)), title_text="layer", **ticks
-    )
+    for name, count, update in (("head", num_heads, fig.update_xaxes), ("layer", num_layers, fig.update_yaxes)):
+        ticks = {"tickvals": _centers(count, grid * patch_px, 2), "ticktext": list(range(1, count + 1))}
+        update(**ticks, title_text=name, showticklabels=True, row=2, col=1)
     return fig
 
 
@@ -160,10 +155,4 @@ def _stack_panels(titles: Sequence[str], title: str, caption: str, heights: Sequ
 
 
 def _centers(count: int, size: int, gap: int = 1) -> list[float]:
-    """Return the centers of tiles."""
     return [index * (size + gap) + (size - 1) / 2 for index in range(count)]
-
-
-def _to_bytes(unit: Floats) -> Pixels:
-    """Convert 0..1 to 0..255."""
-    return (unit * 255).round().astype(np.uint8)

@@ -95,11 +95,7 @@ def _wrap(text: object) -> list[str]:
 
 
 def assign_colors(order: Sequence[str]) -> dict[str, int]:
-    """Return the index of the color of each cell that has one: the first MAX_COLORED.
-
-    Args:
-        order: cells in the order of their colors.
-    """
+    """Return the index of the color of each cell that has one: the first MAX_COLORED in the order of colors."""
     return {cell: index for index, cell in enumerate(dict.fromkeys(order)) if index < MAX_COLORED}
 
 

@@ -9,7 +9,7 @@ from search_spaces.framework.space import SearchSpace
 from study.analysis.results import reported_trials
 from study.ledger.ledger import Ledger
 from study.plan import Plan
-from study.report.figures import FIGURES, MAX_INTERACTIONS, draw_figures, draw_grid
+from study.report.figures import FIGURES, MAX_INTERACTIONS, draw_figures, draw_grid, load_authors_curves
 from study.report.finished_study import FinishedStudy
 from tests.study.report.small_study import finish
 
@@ -44,3 +44,14 @@ def test_without_images_the_figures_that_show_them_are_left_out(finished: tuple[
     left_out = [title for title in here if title.startswith(("Most confident mistakes", "Attention"))]
     assert len(left_out) == 7
     assert there == [title for title in here if title not in left_out]
+
+
+def test_the_authors_curves_are_complete() -> None:
+    authors = load_authors_curves()
+    assert len(authors) == 1119
+    cosine = authors[authors["arm"].str.startswith("sgd_cosine")]
+    assert cosine["epoch"].tolist() == list(range(1, 11))
+    assert cosine["val_acc"].max() == 98.72
+    from_zero = authors[authors["study"] == "ablation_224_p16_unreported"]
+    assert set(from_zero["epoch"]) == set(range(1, 21)), "the first pass is 1 in every study"
+    assert authors[authors["study"] == "ablation_32_p4_test"]["epoch"].isna().all()

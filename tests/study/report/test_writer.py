@@ -1,5 +1,6 @@
 """Files of a report against the trials that went in."""
 
+import csv
 import html
 import math
 import platform
@@ -22,7 +23,7 @@ from study.plan import Folders, Plan, make_plan
 from study.report.figures import draw_figures
 from study.report.report_folder import TRIALS, ReportKeptError
 from study.report.table_markup import LATEX, LATEX_VERBATIM
-from study.report.writer import name_figures
+from study.report.writer import name_figures, write_csv
 from tests.study.report.small_study import COMMAND, write
 
 
@@ -132,3 +133,14 @@ def test_file_names_of_figures_are_safe_and_differ() -> None:
     assert names[:-1] == ["of-up-a", "of-c-up", "of-up-a-2", "of-up-a-2-2", "of", "of-2"]
     assert re.fullmatch("of(-long)+(-lo)?", names[-1])
     assert len(names[-1]) <= 100
+
+
+def test_text_that_would_be_a_formula_is_marked_as_text_and_numbers_are_not(tmp_path: Path) -> None:
+    labels = ["=HYPERLINK(1)", "+1", "-x", "@SUM(A1)", "plain", "a=b", -1.5, None]
+    table = pd.DataFrame({"=axis": pd.Series(labels, dtype=object), "mean": [-0.5] * len(labels)})
+    write_csv(table, tmp_path / "cells.csv")
+    heading, *rows = csv.reader((tmp_path / "cells.csv").read_text().splitlines())
+    assert heading == ["'=axis", "mean"]
+    shown = [row[0] for row in rows]
+    assert shown == ["'=HYPERLINK(1)", "'+1", "'-x", "'@SUM(A1)", "plain", "a=b", "-1.5", ""]
+    assert {row[1] for row in rows} == {"-0.5"}

@@ -21,6 +21,6 @@ def test_the_most_confident_mistakes_come_first() -> None:
     confidences = np.array([0.6, 0.99, 0.9, 0.7])
     assert most_confident_mistakes(labels, predictions, confidences, 2).tolist() == [2, 3]
     images = [np.full((4, 4, 1), 60 * index, np.uint8) for index in range(4)]
-    figure = plot_mistakes(images, labels, predictions, confidences, ["cat", NASTY], "lr=0.1")
+    figure = plot_mistakes(images.__getitem__, np.arange(4), labels, predictions, confidences, ["cat", NASTY], "lr=0.1")
     assert (picture_in(figure)[0, 0, :3] == 120).all(), "the third image is shown first"
     assert "The 3 most confident of 3 wrong predictions on 4 test images" in figure.layout.meta["caption"]

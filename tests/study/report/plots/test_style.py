@@ -35,7 +35,7 @@ def test_names_are_shown_letter_by_letter() -> None:
         plot_interaction(grid, NASTY, "c"),
         plot_interaction(grid, "c", NASTY),
         plot_confusion_matrix(np.eye(2, dtype=int), [NASTY, "b"], NASTY),
-        plot_mistakes(images, np.array([0]), np.array([1]), np.array([0.9]), [NASTY, NASTY], NASTY),
+        plot_mistakes(images.__getitem__, *np.array([[0], [0], [1], [1]]), [NASTY, NASTY], NASTY),
         plot_filters({NASTY: np.zeros((4, 2, 2, 3))}),
         plot_samples({NASTY: {NASTY: images}}),
     ]
