@@ -25,29 +25,21 @@ ACTIVE: Mapping[str, Callable[[FineTuneConfig], bool]] = {
 
 
 def without_inactive(config: FineTuneConfig) -> FineTuneConfig:
-    """Return an equivalent config, with every inactive field at its default.
+    """Return an equivalent config, with every inactive field at its default, and the simplest of equal choices.
 
     Configs with the same result train the same weights; the converse does not hold.
     """
-    simpler = config.with_values(_simplify_choices(config))
-    defaults = FineTuneConfig(dataset=config.dataset, steps=1).flat()
-    return simpler.with_values({path: defaults[path] for path, is_active in ACTIVE.items() if not is_active(simpler)})
-
-
-def _simplify_choices(config: FineTuneConfig) -> dict[str, object]:
-    """Return simpler values of choices that do the same in this config.
-
-    Plateau acts after the first loss, which is the best so far, and more than `plateau_patience` worse ones. The last
-    evaluation comes after the last step.
-    """
     values: dict[str, object] = {}
     if config.schedule.name == "plateau" and config.num_evals < config.schedule.plateau_patience + 3:
+        # it acts after the first loss, which is the best so far, and more than `plateau_patience` worse ones
         values["schedule.name"] = "constant"
     if config.num_evals == 1:
-        values["selection"] = "last"
+        values["selection"] = "last"  # the last evaluation comes after the last step
     if config.normalization == "model" and config.model.name in MODELS:
         values["normalization"] = "inception"  # all of MODELS were trained with it
-    return values
+    simpler = config.with_values(values)
+    defaults = FineTuneConfig(dataset=config.dataset, steps=1).flat()
+    return simpler.with_values({path: defaults[path] for path, is_active in ACTIVE.items() if not is_active(simpler)})
 
 
 def _resizes_pos_embed(model: ModelConfig, resolution: int) -> bool:

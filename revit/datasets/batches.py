@@ -91,9 +91,14 @@ def eval_batches(
     store: ImageStore, indices: Indices, resolution: int, batch_size: int, num_threads: int = 1, *, pin: bool = False
 ) -> Iterator[Batch]:
     """Yield the images of `indices` in order, each resized whole to the resolution, pinned on request."""
+
+    def make(part: Indices) -> Batch:
+        images = resize_images(_images(store, part), store.sizes[part], resolution)
+        return Batch(images, torch.from_numpy(store.labels[part]))
+
     parts = [indices[start : start + batch_size] for start in range(0, len(indices), batch_size)]
     num_ahead = num_prefetched(_batch_bytes(store, resolution, batch_size), num_threads)
-    return _prefetch(lambda part: _eval_batch(store, part, resolution), parts, num_threads, num_ahead, pin)
+    return _prefetch(make, parts, num_threads, num_ahead, pin)
 
 
 def num_prefetched(batch_bytes: int, num_threads: int) -> int:
@@ -108,11 +113,6 @@ def num_prefetched(batch_bytes: int, num_threads: int) -> int:
 
 def _batch_bytes(store: ImageStore, resolution: int, batch_size: int) -> int:
     return batch_size * store.manifest.channels * resolution**2
-
-
-def _eval_batch(store: ImageStore, indices: Indices, resolution: int) -> Batch:
-    images = resize_images(_images(store, indices), store.sizes[indices], resolution)
-    return Batch(images, torch.from_numpy(store.labels[indices]))
 
 
 def _images(store: ImageStore, indices: Indices) -> Iterator[npt.NDArray[np.uint8]]:

@@ -46,18 +46,13 @@ class _DropoutCalls(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        p = _probability(func, kwargs)
+        p = 0.0
+        if func is F.dropout and kwargs["training"]:
+            p = float(kwargs["p"])
+        elif func is F.scaled_dot_product_attention:
+            p = float(kwargs.get("dropout_p", 0.0))
         if p > 0:
             innermost = max(self._tracker.parents, key=len).partition(".")[2]
             key = re.sub(r"\b\d+\b", "*", innermost), p
             self.counts[key] = self.counts.get(key, 0) + 1
         return func(*args, **kwargs)
-
-
-def _probability(func: Callable[..., Any], kwargs: dict[str, Any]) -> float:
-    """Return the dropout probability of a call of a torch function; 0 for other functions."""
-    if func is F.dropout and kwargs["training"]:
-        return float(kwargs["p"])
-    if func is F.scaled_dot_product_attention:
-        return float(kwargs.get("dropout_p", 0.0))
-    return 0.0

@@ -1,6 +1,5 @@
 """Training of one trial: one config, one seed, one device."""
 
-import copy
 import math
 import time
 from collections.abc import Callable
@@ -254,25 +253,23 @@ class Meter:
 
 
 def _validate(config: FineTuneConfig, data: TrialData, state: TrainState, device: torch.device) -> Row:
-    """Evaluate on the validation split, if there is one, and with `test_curve` on the test split."""
+    """Evaluate on the validation split, if there is one, and with `test_curve` on the test split.
+
+    The validation updates the plateau schedule and the best weights.
+    """
     row: Row = {}
     if len(data.splits.val):
         val = _predict(config, data, data.splits.val, state, device)
-        _update_selection(config, state, val)
+        state.schedule.update_plateau(val.mean_loss)
+        if val.accuracy > state.best_val_accuracy:
+            state.best_val_accuracy = val.accuracy
+            if config.selection == "best_val":
+                state.best_model = {name: tensor.cpu().clone() for name, tensor in state.model.state_dict().items()}
         row |= {"val_loss": val.mean_loss, "val_accuracy": val.accuracy}
     if config.test_curve:
         test = _predict(config, data, data.splits.test, state, device)
         row |= {"test_curve_loss": test.mean_loss, "test_curve_accuracy": test.accuracy}
     return row
-
-
-def _update_selection(config: FineTuneConfig, state: TrainState, val: Predictions) -> None:
-    """Update the plateau schedule and the best weights with a validation."""
-    state.schedule.update_plateau(val.mean_loss)
-    if val.accuracy > state.best_val_accuracy:
-        state.best_val_accuracy = val.accuracy
-        if config.selection == "best_val":
-            state.best_model = copy.deepcopy({name: tensor.cpu() for name, tensor in state.model.state_dict().items()})
 
 
 def _test(

@@ -25,16 +25,12 @@ def find_fashion_mnist(data_dir: Path) -> list[Path]:
     """Return the four idx files, compressed or not, from torchvision's folder or Debian's package."""
     folders = [data_dir / "FashionMNIST" / "raw", DEBIAN_FASHION_MNIST]
     for folder in folders:
-        found = [_compressed_or_not(folder / name) for name in FASHION_MNIST_FILES]
+        choices = [(folder / name, folder / f"{name}.gz") for name in FASHION_MNIST_FILES]
+        found = [next(filter(Path.is_file, each), None) for each in choices]
         present = [path for path in found if path is not None]
         if len(present) == len(FASHION_MNIST_FILES):
             return present
     raise missing_dataset("fashion_mnist", folders, source="Debian's package dataset-fashion-mnist")
-
-
-def _compressed_or_not(path: Path) -> Path | None:
-    choices = (path, path.with_name(path.name + ".gz"))
-    return next((choice for choice in choices if choice.is_file()), None)
 
 
 def read_fashion_mnist(files: list[Path]) -> Contents:

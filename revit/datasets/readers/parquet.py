@@ -1,7 +1,7 @@
 """Parquet tables of images as on the Hugging Face hub: a struct `image` with bytes, an integer `label`."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -34,7 +34,7 @@ def find_tables(folder: Path) -> dict[Split, list[Path]]:
 
 
 def read_tables(tables: dict[Split, list[Path]]) -> Contents:
-    """Read every row. Class names come from the tables' metadata, or else are numbers.
+    """Read every row. Class names come from the tables' metadata, or else are numbers, at most one per row.
 
     Raises:
         InputError: a file is not such a table, or its labels do not fit its classes; names it.
@@ -42,20 +42,15 @@ def read_tables(tables: dict[Split, list[Path]]) -> Contents:
     files = [(path, split) for split, paths in tables.items() for path in paths]
     heads = {path: _head(path) for path, _ in files}
     first = files[0][0]
-    class_names = heads[first].class_names or _numbered(heads)
+    highest = max(max(head.labels) for head in heads.values())
+    num_rows = sum(len(head.labels) for head in heads.values())
+    class_names = heads[first].class_names or [str(label) for label in range(min(highest + 1, num_rows))]
     for path, head in heads.items():
         if head.class_names != heads[first].class_names:
             raise InputError(f"{path} names other classes than {first}")
         if min(head.labels) < 0 or max(head.labels) >= len(class_names):
             raise InputError(f"{path}: its labels are not all from 0 to {len(class_names) - 1}")
     return class_names, _samples(files, heads)
-
-
-def _numbered(heads: Mapping[Path, "_Head"]) -> list[str]:
-    """Return numbers as class names, at most one per row."""
-    highest = max(max(head.labels) for head in heads.values())
-    num_rows = sum(len(head.labels) for head in heads.values())
-    return [str(label) for label in range(min(highest + 1, num_rows))]
 
 
 class _Head(NamedTuple):
