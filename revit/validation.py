@@ -18,11 +18,7 @@ MAX_REPR_CHARS = 200
 
 
 def check_types(record: Any, exclude: Collection[str] = ()) -> None:
-    """Raise InputError unless every field of a dataclass has its declared type, and every number is finite.
-
-    Args:
-        exclude: fields that are not checked.
-    """
+    """Raise InputError unless every field but `exclude` has its declared type, and every number is finite."""
     owner: Any = type(record)
     for name, hint in field_types(owner).items():
         if name in exclude:

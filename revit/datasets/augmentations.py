@@ -206,7 +206,6 @@ def _resize_columns(columns: npt.NDArray[np.uint8], height: int) -> npt.NDArray[
 
 
 def _group_indices(sizes: Sequence[int]) -> dict[int, list[int]]:
-    """Return the indices of each size."""
     groups = defaultdict(list)
     for index, size in enumerate(sizes):
         groups[size].append(index)

@@ -153,19 +153,13 @@ def _decoded(image: npt.NDArray[np.uint8] | ImageFile) -> tuple[npt.NDArray[np.u
 
 
 def _stays_encoded(num_decoded: int, num_encoded: int) -> bool:
-    """Return whether an image with so many bytes, decoded and encoded, is kept encoded."""
     return MAX_DECODED_BYTES < num_decoded > num_encoded
 
 
 def _check_sample(
     dataset: str, number: int, image: npt.NDArray[np.uint8], label: int, num_classes: int, channels: int
 ) -> None:
-    """Raise InputError unless an image can be trained on.
-
-    Args:
-        number: of the image, from 0.
-        channels: of the images before it, 0 for the first.
-    """
+    """Raise InputError unless image `number` can be trained on; `channels` is of those before it, 0 for the first."""
     if not 0 <= label < num_classes:
         raise InputError(f"dataset {dataset}: image {number} is of class {label}; there are 0 to {num_classes - 1}")
     usable = image.ndim == 3 and min(image.shape) > 0 and image.shape[2] in ({1, 3} if channels == 0 else {channels})

@@ -92,7 +92,6 @@ def open_store(dataset: str, *, data_dir: Path, cache_dir: Path, skip_broken: bo
 
     Args:
         dataset: a registered name or `folder:PATH`.
-        data_dir: the dataset directory.
         cache_dir: the directory of stores, on a local disk.
         skip_broken: leave out images that cannot be decoded; the manifest lists them.
 
@@ -145,7 +144,6 @@ def _pointer_file(dataset: str, files: list[Path], cache_dir: Path) -> Path:
 
 
 def _cached_folder(dataset: str, files: list[Path], cache_dir: Path) -> Path | None:
-    """Return the folder of the store of these files; None if it is not cached."""
     pointer = _pointer_file(dataset, files, cache_dir)
     folder = cache_dir / pointer.read_text(errors="replace") if pointer.exists() else None
     return folder if folder is not None and (folder / "manifest.json").exists() else None

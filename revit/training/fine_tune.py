@@ -94,10 +94,7 @@ def fine_tune(
     was interrupted and resumed.
 
     Args:
-        config: config of the trial.
-        data: its images, splits and weights.
         report: called about NUM_REPORTS times, and at every validation.
-        device: device to train on.
         resume: checkpoint that `TrainState.save` wrote for the same config; its rows are reported again.
         compile_model: train with torch.compile. The numbers differ by rounding, so it is not part of the trial's
             identity. Evaluation uses the model without compilation.

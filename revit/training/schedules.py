@@ -51,9 +51,7 @@ class Schedule:
     that it remembers.
 
     Args:
-        config: name, warmup and the schedule's own values.
         peak_lr: learning rate that the factors multiply.
-        num_steps: optimizer steps of the run.
         steps_per_epoch: optimizer steps for which a schedule that is updated by the epoch keeps its value.
     """
 

@@ -41,14 +41,7 @@ def images_in(part: Path) -> list[Path]:
 
 
 def _files_below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """Yield every file in a folder or below it.
-
-    Args:
-        above: its parents, with links resolved.
-
-    Raises:
-        InputError: a link leads to one of its parents.
-    """
+    """Yield every file in a folder or below it; raise InputError if a link leads to one of its parents, `above`."""
     real = folder.resolve()
     if real in above:
         raise InputError(f"dataset folder {folder} is a link to a folder that holds it: remove the link")
@@ -92,7 +85,6 @@ def read_image_folder(folder: Path, files: list[Path]) -> Contents:
 
 
 def _split_and_class(parts: dict[Split, Path], path: Path) -> tuple[Split, str]:
-    """Return the split and the class of an image, from its path."""
     for split, part in parts.items():
         if path.is_relative_to(part):
             return split, path.relative_to(part).parts[0]
