@@ -18,9 +18,10 @@ err = Console(stderr=True, soft_wrap=True, markup=False, emoji=False, highlight=
 # Without markup: labels, questions and paths may look like it.
 
 
-def echo(text: str) -> None:
-    """Print text unchanged, without colors or line breaks, so that commands can be copied."""
-    out.print(text, highlight=False, soft_wrap=True)
+def echo(*texts: str) -> None:
+    """Print each text unchanged, without colors or line breaks, so that commands can be copied."""
+    for text in texts:
+        out.print(text, highlight=False, soft_wrap=True)
 
 
 def echo_error(text: str) -> None:

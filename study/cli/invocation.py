@@ -29,8 +29,10 @@ def next_command(context: typer.Context, name: str, **values: str) -> str:
 
 
 def _words(command: Any, context: typer.Context, replaced: dict[str, str] | None = None) -> Iterator[str]:
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    typed = {name: context.params[name] for name, source in sources.items() if source and source.name == "COMMANDLINE"}
     for parameter in command.params:
-        value = {**_typed(context), **(replaced or {})}.get(parameter.name)
+        value = {**typed, **(replaced or {})}.get(parameter.name)
         if value is None:
             continue
         values = value if isinstance(value, list | tuple) else [value]
@@ -42,24 +44,14 @@ def _words(command: Any, context: typer.Context, replaced: dict[str, str] | None
             yield from (word for each in values for word in (parameter.opts[0], str(each)))
 
 
-def _typed(context: typer.Context) -> dict[str, Any]:
-    """Return the parameters given on the command line."""
-    sources = {name: context.get_parameter_source(name) for name in context.params}
-    return {name: context.params[name] for name, source in sources.items() if source and source.name == "COMMANDLINE"}
-
-
 def _command_line(*words: str | None) -> str:
-    """Return words quoted for a shell; bytes that are not text are escaped."""
-    line = shlex.join([*_program(), *filter(None, words)])
-    return line.encode(errors="backslashreplace").decode()
-
-
-def _program() -> list[str]:
-    """Return the call of this program: its console script, or an interpreter with a file."""
+    """Return words quoted for a shell, after this program; bytes that are not text are escaped."""
     program = Path(sys.argv[0])
     if program.suffix == ".py":
-        return [_shortest(Path(sys.executable)), _relative(program)]
-    return [_shortest(program.absolute())]
+        called = [_shortest(Path(sys.executable)), _relative(program)]
+    else:
+        called = [_shortest(program.absolute())]
+    return shlex.join([*called, *filter(None, words)]).encode(errors="backslashreplace").decode()
 
 
 def _shortest(program: Path) -> str:

@@ -21,9 +21,7 @@ MAX_TEXT_WIDTH = 100
 
 def list_studies() -> None:
     """Show the studies: name, number of trials, question."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("study", "trials", "question"):
-        table.add_column(heading)
+    table = Table("study", "trials", "question", box=None, pad_edge=False)
     for name in search_spaces.names():
         try:
             space = search_spaces.load(name)

@@ -19,48 +19,19 @@ from study.cli.stores import doctor, prune, ui
 from study.cli.studies import fetch, plan, report, run
 from study.system.streams import make_lossy
 
-COMMANDS: dict[str, Callable[..., None]] = {
-    "list": list_studies,
-    "models": models,
-    "axes": axes,
-    "plan": plan,
-    "fetch": fetch,
-    "run": run,
-    "report": report,
-    "ui": ui,
-    "doctor": doctor,
-    "prune": prune,
+COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
+    "list": (list_studies, ("list",)),
+    "models": (models, ("models",)),
+    "axes": (axes, ("axes",)),
+    "plan": (plan, ("plan quickstart", "plan resolution --recipe authors")),
+    "fetch": (fetch, ("fetch resolution", "fetch all --data-dir /data")),
+    "run": (run, ("run quickstart", "run all --scale nano --seeds 3", "run resolution --gpus-per-trial .5")),
+    "report": (report, ("report quickstart", "report all --scale nano --reports /tmp/reports")),
+    "ui": (ui, ("ui --port 5001",)),
+    "doctor": (doctor, ("doctor --fix",)),
+    "prune": (prune, ("prune", "prune quickstart --yes")),
 }
-
-EXAMPLES: dict[str, tuple[str, ...]] = {
-    "list": ("python run_study.py list",),
-    "models": ("python run_study.py models",),
-    "axes": ("python run_study.py axes",),
-    "plan": (
-        "python run_study.py plan quickstart",
-        "python run_study.py plan resolution --recipe authors",
-    ),
-    "fetch": (
-        "python run_study.py fetch resolution",
-        "python run_study.py fetch all --data-dir /data",
-    ),
-    "run": (
-        "python run_study.py run quickstart",
-        "python run_study.py run all --scale nano --seeds 3",
-        "python run_study.py run resolution --gpus-per-trial .5",
-    ),
-    "report": (
-        "python run_study.py report quickstart",
-        "python run_study.py report all --scale nano --reports /tmp/reports",
-    ),
-    "ui": ("python run_study.py ui --port 5001",),
-    "doctor": ("python run_study.py doctor --fix",),
-    "prune": (
-        "python run_study.py prune",
-        "python run_study.py prune quickstart --yes",
-    ),
-}
-"""Example lines in the help of each command."""
+"""Each command, with the example lines of its help."""
 
 GC_THRESHOLDS = 100_000, 50, 100
 """Python's default of 700, 10, 10 makes a report of 1,000 trials a quarter slower: long-lived objects make collections
@@ -73,8 +44,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Fine-tuning studies of vision transformers: name a question, run every trial, read the answer.",
 )
-for name, command in COMMANDS.items():
-    app.command(name, epilog="\n".join(["\b", "Examples:", *(f"  {line}" for line in EXAMPLES[name])]))(command)
+for name, (command, examples) in COMMANDS.items():
+    lines = (f"  python run_study.py {line}" for line in examples)
+    app.command(name, epilog="\n".join(["\b", "Examples:", *lines]))(command)
 
 
 def _show_version(is_requested: bool) -> None:
@@ -105,16 +77,12 @@ def main() -> None:
         echo_error(with_advice(error))
         sys.exit(EXIT_WRONG_INPUT)
     except Exception as error:
-        if not _is_transient(error):
+        if "study.ledger.ledger" not in sys.modules:
+            raise
+        from study.ledger.transient import is_transient
+
+        if not is_transient(error):
             raise
         echo_error(f"storage temporarily unavailable: {first_line(error)}")
         err.print("nothing is lost: repeat the command later")
         sys.exit(EXIT_SOME_FAILED)
-
-
-def _is_transient(error: Exception) -> bool:
-    if "study.ledger.ledger" not in sys.modules:
-        return False
-    from study.ledger.transient import is_transient
-
-    return is_transient(error)

@@ -20,23 +20,12 @@ if TYPE_CHECKING:
     from study.plan import Folders
 
 
-def study_names() -> list[str]:
-    """Return the completions of STUDY."""
-    return [*search_spaces.names(), api.ALL]
-
-
 StudyName = Annotated[
     str,
     typer.Argument(
         metavar="STUDY",
-        autocompletion=study_names,
+        autocompletion=lambda: [*search_spaces.names(), api.ALL],
         help="Name of a study (see `list`), or `all` of the paper's.",
-    ),
-]
-Seeds = Annotated[
-    int | None,
-    typer.Option(
-        "--seeds", min=1, max=1000, help="Train every cell with this many seeds: 0, 1, ... [default: the study's]"
     ),
 ]
 ScaleName = Annotated[
@@ -74,24 +63,24 @@ CacheFolder = Annotated[
 ]
 
 
-SkipBroken = Annotated[
-    bool, typer.Option("--skip-broken", help="Leave out images that cannot be decoded; they are counted and named.")
-]
-
-
 @dataclass(frozen=True, kw_only=True)
 class StudyOptions:
     """The options of every command that reads a study's results."""
 
     study: StudyName
-    seeds: Seeds = None
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, max=1000, help="Train every cell with this many seeds: 0, 1, ... [default: the study's]"),
+    ] = None
     scale: ScaleName = None
     recipe: RecipeName = None
     store: StoreAddress = api.DEFAULT_STORE
     data_dir: DataFolder = api.DEFAULT_DATA
     weights_dir: WeightsFolder = None
     cache_dir: CacheFolder = api.DEFAULT_CACHE
-    skip_broken: SkipBroken = False
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Leave out images that cannot be decoded; they are counted and named.")
+    ] = False
 
     def folders(self) -> "Folders":
         """Return the folders that the options name."""

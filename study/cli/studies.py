@@ -58,6 +58,7 @@ def plan(context: typer.Context, options: StudyOptions) -> None:
     from study.maintenance.fetch import find_missing
     from study.model_check import check_models
     from study.plan import is_registered
+    from study.report.caveats import plan_caveats
     from study.report.terminal_tables import plan_table
 
     folders = options.folders()
@@ -70,15 +71,14 @@ def plan(context: typer.Context, options: StudyOptions) -> None:
         if missing:
             _echo_outline(space, options.seeds, missing, next_command(context, "fetch"))
             continue
-        for line in image_lines(space, folders):
-            echo(line)
+        echo(*image_lines(space, folders))
         planned = api.plan(space, folders, num_seeds=options.seeds, records=records)
         out.print(plan_table(planned))
         out.print(f"{len(planned.trials)} trials, {len(planned.to_run)} to run")
         if planned.to_run:
             configs = [trial.candidate.config for trial in planned.to_run]
             echo(disk_line(configs, planned.trials[0].candidate.config.seed))
-        _echo_caveats(planned)
+        echo(*plan_caveats(planned))
 
 
 def _echo_outline(
@@ -95,11 +95,9 @@ def _echo_outline(
     out.print(preview_table(space, trials))
     echo(disk_line(configs, configs[0].seed))
     echo(f"{len(trials)} trials; their states are unknown, as some of what they need is missing:")
-    for requirement in missing:
-        echo(f"  {requirement.name}: {requirement.advice}")
+    echo(*(f"  {requirement.name}: {requirement.advice}" for requirement in missing))
     echo(f"get it with\n  {fetch_command}")
-    for line in (*space_caveats(space), *caveats(dict.fromkeys(config.dataset for config in configs))):
-        echo(line)
+    echo(*space_caveats(space), *caveats(dict.fromkeys(config.dataset for config in configs)))
 
 
 @with_study_options
@@ -220,8 +218,7 @@ def report(
         command = next_command(context, "run", study=space.name)
         try:
             *paths, _ = api.report(planned, ledger, expand_path(reports), command=command, verdicts=verdicts)
-            for path in paths:
-                echo(f"wrote {path}")
+            echo(*(f"wrote {path}" for path in paths))
         except ReportKeptError as error:
             echo(str(error))
             code = EXIT_SOME_FAILED
@@ -273,20 +270,13 @@ def _echo_failures(planned: "Plan", ledger: "Ledger", result: RunResult) -> None
 
 def _echo_results(planned: "Plan", ledger: "Ledger", records: "Mapping[str, TrialRecord]") -> "list[ClaimVerdict]":
     """Print a study's table, its caveats, the verdicts on its claims; return the verdicts."""
+    from study.report.caveats import plan_caveats
     from study.report.claim_list import to_lines
     from study.report.terminal_tables import terminal_table
 
     out.print()
     out.print(terminal_table(planned))
-    _echo_caveats(planned)
+    echo(*plan_caveats(planned))
     verdicts = api.evaluate(planned, ledger, records)
-    for line in to_lines(verdicts):
-        echo(line)
+    echo(*to_lines(verdicts))
     return verdicts
-
-
-def _echo_caveats(planned: "Plan") -> None:
-    from study.report.caveats import plan_caveats
-
-    for line in plan_caveats(planned):
-        echo(line)
