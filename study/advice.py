@@ -8,19 +8,16 @@ FOLDER_OPTIONS = {"store": "--store", "cache": "--cache-dir", "reports": "--repo
 
 def with_advice(error: InputError) -> str:
     """Return an error's message, with what to do about it where a command or an option helps."""
-    advice = _advice(error)
-    return f"{error}; {advice}" if advice else str(error)
-
-
-def _advice(error: InputError) -> str:
     match error:
         case UnwritableFolderError():
-            return f"name another folder with {FOLDER_OPTIONS[error.role]}"
+            advice = f"name another folder with {FOLDER_OPTIONS[error.role]}"
         case BrokenImagesError():
-            return "leave them out with --skip-broken"
+            advice = "leave them out with --skip-broken"
         case MissingInputError():
-            return missing_advice(error)
-    return ""
+            advice = missing_advice(error)
+        case _:
+            advice = ""
+    return f"{error}; {advice}" if advice else str(error)
 
 
 def missing_advice(error: MissingInputError) -> str:

@@ -222,8 +222,7 @@ def run(
     Raises:
         InputError: the request fits no node.
     """
-    console = console or _quiet_console()
-    log = _line_logger(console)
+    console, log = _console_with_log(console)
     num_trials = len({trial.identity for trial in planned.trials})
     log(f"{planned.space.name}: {planned.space.question}")
     log(f"{num_trials} trials, {num_trials - len(planned.to_run)} done, {len(planned.to_run)} to run")
@@ -249,7 +248,7 @@ def _tag_study(planned: "Plan", ledger: "Ledger") -> None:
     from study.ledger.records import study_tags
 
     for trial in planned.trials:
-        if trial.record is not None and trial.is_terminal:
+        if trial.record is not None and trial.state.is_terminal:
             candidate = trial.candidate
             tags = study_tags(planned.space.name, cell=candidate.cell, point=candidate.point)
             ledger.tag_study(trial.record, tags)
@@ -297,8 +296,7 @@ def fetch(
     """Download the datasets and weights of studies; return each of them, present or missing."""
     from study.maintenance import fetch as fetching
 
-    console = console or _quiet_console()
-    log = _line_logger(console)
+    console, log = _console_with_log(console)
     requirements = []
     for each in fetching.fetch(spaces, expand_path(data_dir), console):
         state = "present" if each.is_present else "missing"
@@ -307,11 +305,9 @@ def fetch(
     return requirements
 
 
-def _quiet_console() -> "Console":
+def _console_with_log(console: "Console | None") -> "tuple[Console, Callable[[str], None]]":
+    """Return the console, a quiet one for None, with a function that prints a line on it."""
     from rich.console import Console
 
-    return Console(quiet=True)
-
-
-def _line_logger(console: "Console") -> Callable[[str], None]:
-    return partial(console.print, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    console = console or Console(quiet=True)
+    return console, partial(console.print, highlight=False, markup=False, emoji=False, soft_wrap=True)

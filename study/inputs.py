@@ -1,7 +1,7 @@
 """Inputs of trials: images, weights, from this machine or from records of the ledger."""
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,9 +53,7 @@ class Inputs:
     def __init__(self, *, data: Path, cache_dir: Path, skip_broken: bool, recorded: Sequence[TrialRecord] = ()) -> None:
         self._recorded = [record for record in recorded if set(SIZES) <= record.tags.keys()]
         self._unreadable: dict[str, str] = {}  # by dataset: why
-        self._open = cache(
-            lambda dataset: open_store(dataset, data_dir=data, cache_dir=cache_dir, skip_broken=skip_broken)
-        )
+        self._open = partial(open_store, data_dir=data, cache_dir=cache_dir, skip_broken=skip_broken)
         self._digest = cache(weights_digest)
         self._store = cache(self._store_or_none)
         self.weights = cache(self._weights)

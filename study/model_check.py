@@ -10,12 +10,10 @@ from search_spaces.framework.space import SearchSpace
 
 def check_names(space: SearchSpace) -> None:
     """Raise InputError, with close names, if a study names a model that timm does not have."""
-    names = {config.model.name for config in _foreign_configs(space)}
-    if names:
+    for name in sorted({config.model.name for config in _foreign_configs(space)}):
         from revit.models.timm_models import check_name
 
-        for name in sorted(names):
-            check_name(name)
+        check_name(name)
 
 
 def check_models(space: SearchSpace) -> None:

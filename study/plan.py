@@ -11,9 +11,8 @@ from search_spaces.framework.space import Candidate, SearchSpace
 from study.inputs import Inputs
 from study.layout import DATABASE
 from study.ledger.records import TrialRecord, request_key, study_tags
-from study.ledger.schema import SEED_TAG
+from study.ledger.schema import DIGEST_PREFIX, SEED_TAG
 from study.ledger.states import TrialState
-from study.staleness import staleness_reason
 from study.table_columns import check_axis_names
 
 
@@ -83,11 +82,6 @@ class Trial:
     sizes: Mapping[str, int] = field(default_factory=dict)
 
     @property
-    def is_terminal(self) -> bool:
-        """True if it is not trained again."""
-        return self.state.is_terminal
-
-    @property
     def is_stale(self) -> bool:
         """True if the study has trained its point with its seed, before something changed."""
         return self.record is None and bool(self.staleness_reason)
@@ -122,7 +116,7 @@ class Plan:
     @property
     def to_run(self) -> list[Trial]:
         """Trials that are not completed, each identity once."""
-        return list({trial.identity: trial for trial in self.trials if not trial.is_terminal}.values())
+        return list({trial.identity: trial for trial in self.trials if not trial.state.is_terminal}.values())
 
     def with_records(self, records: Mapping[str, TrialRecord]) -> "Plan":
         """Return the plan with other records of the ledger, by identity."""
@@ -225,3 +219,21 @@ def _request_tags(space: SearchSpace, candidate: Candidate) -> dict[str, str]:
         SEED_TAG: str(candidate.config.seed),
         **study_tags(space.name, cell=candidate.cell, point=candidate.point),
     }
+
+
+def staleness_reason(record: TrialRecord, config: Mapping[str, object], input_digests: Mapping[str, str]) -> str:
+    """Return what has changed between a recorded trial and the one that a study now asks for in its place.
+
+    Args:
+        config: flat config of the new trial.
+        input_digests: its `revit.identity.input_digests`.
+    """
+    reasons = [f"{name} was {was}" for name, was in _changed(record.params, config)]
+    reasons += [f"{name} changed" for name, _ in _changed(record.tags, input_digests, DIGEST_PREFIX)]
+    return ", ".join(reasons)
+
+
+def _changed(before: Mapping[str, str], now: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
+    """Return names and former values of what was recorded and is different now."""
+    recorded = [(name, before[prefix + name]) for name in now if prefix + name in before]
+    return [(name, was) for name, was in recorded if was != str(now[name])]

@@ -22,10 +22,7 @@ def points_of(axes: Mapping[str, Axis]) -> Iterator[tuple[dict[str, Value], dict
     """Yield the crossing of the axes: for each point a label per axis, and the config fields that its labels set."""
     for combination in itertools.product(*(levels_of(name, axis) for name, axis in axes.items())):
         labels = {name: label for name, (label, _) in zip(axes, combination, strict=True)}
-        values: dict[str, object] = {}
-        for _, fields in combination:
-            values.update(fields)
-        yield labels, values
+        yield labels, {path: value for _, fields in combination for path, value in fields.items()}
 
 
 def first_repeated(values: Sequence[Value]) -> Value:

@@ -76,7 +76,7 @@ class Gap(BetterThan):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_positive("at_least", self.at_least)
+        require(self.at_least > 0, "at_least", self.at_least, "above 0 percentage points")
 
     def _sentence(self) -> str:
         return f"{super()._sentence()} by at least {self.at_least:g} pp"
@@ -195,7 +195,7 @@ class NoDifference(_Claim):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_several("among", self.among)
-        _check_positive("margin", self.margin)
+        require(self.margin > 0, "margin", self.margin, "above 0 percentage points")
 
     @property
     def contrasts(self) -> tuple[Contrast, ...]:
@@ -225,8 +225,9 @@ class Matches(_Claim):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_percent("published", self.published)
-        _check_positive("margin", self.margin)
+        if not self.published or not all(1 < accuracy <= 100 for accuracy in self.published.values()):
+            raise InputError(f"published = {dict(self.published)}: must be one accuracy or more, in percent, 1 to 100")
+        require(self.margin > 0, "margin", self.margin, "above 0 percentage points")
 
     @property
     def contrasts(self) -> tuple[Contrast, ...]:
@@ -249,16 +250,6 @@ def _check_several(name: str, values: tuple[Value, ...]) -> None:
 def _check_differ(names: str, one: object, other: object) -> None:
     if one == other:
         raise InputError(f"{names} = {one!r}: must differ")
-
-
-def _check_positive(name: str, points: float) -> None:
-    if not points > 0:
-        raise InputError(f"{name} = {points}: must be above 0 percentage points")
-
-
-def _check_percent(name: str, accuracies: Mapping[Value, float]) -> None:
-    if not accuracies or not all(1 < accuracy <= 100 for accuracy in accuracies.values()):
-        raise InputError(f"{name} = {dict(accuracies)}: must be one accuracy or more, in percent, 1 to 100")
 
 
 def as_list(values: tuple[Value, ...]) -> str:

@@ -1,10 +1,11 @@
 """Published accuracies: the rows of `published.csv`, each with its source."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from search_spaces.framework.claims import Value
 
@@ -97,18 +98,15 @@ _EXTRA_VALUES: Mapping[int, Mapping[str, Value]] = {
 """Values of a table's experiment on axes that its study adds to the paper's."""
 
 
-def _row(fields: Mapping[str, str]) -> Published:
-    return Published(
-        table=int(fields["table"]),
-        dataset=fields["dataset"],
-        model=fields["model"],
-        resolution=int(fields["resolution"]),
-        data_fraction=float(fields["data_fraction"]),
-        optimizer=fields["optimizer"],
-        schedule=fields["schedule"],
-        pos_embed=fields["pos_embed"],
-        accuracy_pct=float(fields["accuracy_pct"]),
-        num_test=int(fields["n_test"]) if fields["n_test"] else None,
-        source=fields["source"],
-        note=fields["note"],
-    )
+_NUMBERS: Mapping[str, Callable[[str], Any]] = {
+    "table": int,
+    "resolution": int,
+    "data_fraction": float,
+    "accuracy_pct": float,
+}
+
+
+def _row(fields: dict[str, str]) -> Published:
+    num_test = fields.pop("n_test")
+    values = {name: _NUMBERS.get(name, str)(text) for name, text in fields.items()}
+    return Published(**values, num_test=int(num_test) if num_test else None)

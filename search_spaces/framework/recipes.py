@@ -126,7 +126,7 @@ def paper(context: RecipeContext) -> Values:
     if context.table == 5:
         values |= {"model.name": VIT_IN1K, "model.dropout": 0.1, "resolution": 224, "batch_size": 32, **PARAMETER_STUDY}
     if context.table == 6:
-        values |= _from_scratch(context) | {"model.dropout": 0.1}
+        values |= _from_scratch(context)
     return values
 
 
@@ -168,8 +168,7 @@ def _authors_budget(context: RecipeContext) -> Values:
     """Return the budget: steps for Tables 1 and 2, epochs for Tables 3 and 4, 10 epochs for Table 5."""
     if context.table == 5:
         return epochs(10)
-    by_steps = context.table in (None, 1, 2) and context.dataset in CIFAR + FLOWERS_SPLITS
-    if by_steps:
+    if context.table in (None, 1, 2) and context.dataset in CIFAR + FLOWERS_SPLITS:
         return steps(2500 if context.dataset in CIFAR else 500)
     return epochs(_authors_epochs(context))
 
@@ -206,7 +205,7 @@ def _authors_ablation(context: RecipeContext) -> Values:
         "sampling": "with_replacement",
         "normalization": "cifar10",
     }
-    values = _from_scratch(context) | {"model.dropout": 0.1, "test_curve": True}
+    values = {**_from_scratch(context), "test_curve": True}
     return values if context.model == SCRATCH_224 else values | unpublished_in_text  # no script for 224 px
 
 
@@ -238,6 +237,7 @@ def _from_scratch(context: RecipeContext) -> Values:
     return {
         "model.name": model,
         "model.pretrained": False,
+        "model.dropout": 0.1,
         "model.head_init": "trunc_normal",
         "optimizer.name": "adam",
         "optimizer.max_grad_norm": None,

@@ -10,12 +10,14 @@ from revit.errors import InputError
 from search_spaces.framework.claims import BetterThan
 from search_spaces.framework.space import SearchSpace
 from study.ledger.records import TrialRecord, study_tags
+from study.ledger.schema import DIGEST_PREFIX
 from study.ledger.states import TrialState
-from study.plan import Folders, Plan, Trial, make_plan, preview
+from study.plan import Folders, Plan, Trial, make_plan, preview, staleness_reason
 from study.report.caveats import duplicate_caveats
 from study.report.terminal_tables import plan_table
 
 BASE = FineTuneConfig(dataset="digits", resolution=8, steps=5)
+DIGESTS = {"data": "d1", "weights": "w1", "training_version": "2"}
 
 
 @pytest.fixture
@@ -199,3 +201,29 @@ def test_what_was_begun_otherwise_and_never_done_is_only_new(folders: Folders) -
     }
     after = plan_of(folders, begun, base=BASE.with_values({"batch_size": 64}))
     assert {trial.staleness_reason for trial in after.trials} == {""}
+
+
+def record_with(config: FineTuneConfig, digests: dict[str, str]) -> TrialRecord:
+    return TrialRecord(
+        run_id="r",
+        identity="i",
+        state=TrialState.FINISHED,
+        last_step=5,
+        metrics={},
+        params={name: str(value) for name, value in config.flat().items()},
+        tags={f"{DIGEST_PREFIX}{name}": digest for name, digest in digests.items()},
+    )
+
+
+def test_what_was_recorded_the_same_is_not_a_reason() -> None:
+    assert staleness_reason(record_with(BASE, DIGESTS), BASE.flat(), DIGESTS) == ""
+
+
+def test_each_changed_field_is_named_with_its_former_value_then_each_changed_digest() -> None:
+    before = BASE.with_values({"optimizer.lr": 0.5, "batch_size": 7})
+    reason = staleness_reason(record_with(before, {**DIGESTS, "data": "d0"}), BASE.flat(), DIGESTS)
+    assert reason == "optimizer.lr was 0.5, batch_size was 7, data changed"
+
+
+def test_what_only_one_side_has_is_not_compared() -> None:
+    assert staleness_reason(record_with(BASE, {"data": "d1"}), {**BASE.flat(), "new": 1}, DIGESTS) == ""
