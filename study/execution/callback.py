@@ -1,6 +1,7 @@
 """The reaction to every event of a running trial: record, show, retry or stop. Plugs into Ray Tune."""
 
 import pickle
+import shutil
 import time
 from collections import Counter
 from pathlib import Path
@@ -17,7 +18,6 @@ from study.execution.failures import (
     CodeChangedError,
     FailureClass,
     RayLostError,
-    Signature,
     classify,
     signature_of,
     summarize,
@@ -26,7 +26,6 @@ from study.execution.progress import StudyProgress
 from study.execution.recorder import Recorder
 from study.execution.searcher import TrialSearcher
 from study.execution.stopper import Stateless, Stopper
-from study.execution.trainable import clear_work
 from study.execution.trial_task import TrialTask
 from study.labels import trial_label
 from study.layout import ARTIFACTS
@@ -75,7 +74,7 @@ class TuneCallback(Stateless, tune.Callback):
         self._last_step: Counter[str] = Counter()
         self._losses: dict[str, _Loss] = {}
         self._started: set[str] = set()
-        self._signatures: Counter[Signature] = Counter()
+        self._signatures: Counter[tuple[str, ...]] = Counter()
         self._built = {
             trial.record.built: trial.identity for trial in plan.trials if trial.record and trial.record.built
         }
@@ -150,7 +149,10 @@ class TuneCallback(Stateless, tune.Callback):
             self._progress.requeue_trial(identity, trial_label(self._trials[identity]), f"{failure}: {message}")
             return
         self._end(identity, TrialState.FAILED, message=message, failure=failure, traceback=str(error))
-        self._count_failure(signature_of(cause, str(error)), str(error))
+        signature = signature_of(cause, str(error))
+        self._signatures[signature] += 1
+        if self._signatures[signature] >= MAX_SAME_FAILURES and not self._any_finished:
+            self.stop(f"{error}\nthe study was stopped: its first trials all failed for the same reason, see above")
 
     def _class_of(self, cause: BaseException) -> FailureClass:
         """Return the class of a failure. Only a counter of the kernel shows that it killed a worker for memory."""
@@ -178,16 +180,7 @@ class TuneCallback(Stateless, tune.Callback):
             self._searcher.requeue(identity)
             return True
         is_out_of_memory = failure in ("device out of memory", "host out of memory")
-        if not is_out_of_memory or not self._searcher.can_requeue_exclusively(identity):
-            return False
-        self._searcher.requeue_exclusively(identity)
-        return True
-
-    def _count_failure(self, signature: Signature, text: str) -> None:
-        """Stop the study where its first trials all fail for the same reason."""
-        self._signatures[signature] += 1
-        if self._signatures[signature] >= MAX_SAME_FAILURES and not self._any_finished:
-            self.stop(f"{text}\nthe study was stopped: its first trials all failed for the same reason, see above")
+        return is_out_of_memory and self._searcher.requeue_exclusively(identity)
 
     def _check_built(self, identity: str, built: str) -> None:
         """Stop the study where two trials built identical training setups: their differing axis has no effect."""
@@ -211,11 +204,10 @@ class TuneCallback(Stateless, tune.Callback):
 
     def _release(self, identity: str, written: TrialState) -> None:
         if written.is_terminal:
-            clear_work(self._work / identity)
+            shutil.rmtree(self._work / identity, ignore_errors=True)
         self._locks.release(identity)
 
     def _end(self, identity: str, state: TrialState, *, message: str, failure: str = "", traceback: str = "") -> None:
-        work = self._work / identity
         self._searcher.end_trial(identity)
         if identity not in self._started:  # no worker got to start it
             self._start(identity)
@@ -225,7 +217,7 @@ class TuneCallback(Stateless, tune.Callback):
             message=message,
             failure=failure,
             traceback=traceback,
-            artifacts=work / ARTIFACTS,
+            artifacts=self._work / identity / ARTIFACTS,
             then=lambda written: self._release(identity, written),
         )
         name = trial_label(self._trials[identity])

@@ -1,7 +1,6 @@
 """Classes of trial failures. They decide which trials are retried."""
 
 import textwrap
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -90,23 +89,14 @@ class WorkFolderLostError(Exception):
         return f"{self.args[0]} was removed while its trial ran"
 
 
-@dataclass(frozen=True)
-class Signature:
-    """The reason of a failure: its class, the type of the exception, and the line that raised it."""
-
-    failure: FailureClass
-    exception: str
-    line: str
-
-
-def signature_of(error: BaseException, text: str) -> Signature:
-    """Return the signature of a failure.
+def signature_of(error: BaseException, text: str) -> tuple[str, ...]:
+    """Return the reason of a failure: its class, the type of the exception, and the line that raised it.
 
     Args:
         text: traceback that the worker reported; any text for a worker that died.
     """
     lines = [line.strip() for line in text.splitlines() if line.strip().startswith('File "')]
-    return Signature(classify(error), type(error).__qualname__, lines[-1] if lines else "")
+    return classify(error), type(error).__qualname__, lines[-1] if lines else ""
 
 
 def summarize(error: BaseException) -> str:

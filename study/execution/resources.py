@@ -48,11 +48,6 @@ class ResourceGrant:
         """`cuda` or `cpu`."""
         return "cuda" if self.num_gpus else "cpu"
 
-    @property
-    def is_shared(self) -> bool:
-        """True where trials run at the same time, on one GPU or in one machine's memory."""
-        return self.max_concurrent_trials > 1
-
     def exclusive(self) -> "ResourceGrant":
         """Return the grant of a trial that has its GPU, or its node, to itself."""
         return replace(self, num_cpus=self.max_cpus, num_gpus=math.ceil(self.num_gpus))

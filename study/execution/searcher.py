@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any, NamedTuple
+from typing import Any
 
 from ray.tune.search import Searcher
 
@@ -60,7 +60,7 @@ class TrialSearcher(Stateless, Searcher):
         self._stopper = stopper
         self._next_poll_s = 0.0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="locks")
-        self._search: Future[_Acquired] | None = None
+        self._search: Future[tuple[Trial | None, list[str]]] | None = None
 
     @property
     def num_left(self) -> int:
@@ -99,28 +99,26 @@ class TrialSearcher(Stateless, Searcher):
         self._waiting = deque(each for each in self._waiting if each.identity not in gone)
         return trial
 
-    def _acquire_first(self, waiting: list[Trial]) -> "_Acquired":
+    def _acquire_first(self, waiting: list[Trial]) -> tuple[Trial | None, list[str]]:
         """Acquire the lock of the first trial that no other launch trains or has finished.
 
         Runs in a thread: a server may hang.
+
+        Returns:
+            The trial, None for none, and the identities of those before it that other launches have finished.
         """
         finished: list[str] = []
         for trial in waiting:
             if not self._locks.acquire(trial.identity):
                 continue
-            if not self._is_finished(trial):
-                return _Acquired(trial, finished)
+            record = self._ledger.find(trial.identity)
+            if record is not None:
+                self.records[trial.identity] = record
+            if record is None or not record.state.is_terminal:
+                return trial, finished
             self._locks.release(trial.identity)
             finished.append(trial.identity)
-        return _Acquired(None, finished)
-
-    def _is_finished(self, trial: Trial) -> bool:
-        """Return whether another launch finished the trial since the plan was made."""
-        record = self._ledger.find(trial.identity)
-        if record is None:
-            return False
-        self.records[trial.identity] = record
-        return record.state.is_terminal
+        return None, finished
 
     def close(self) -> None:
         """Acquire no further lock."""
@@ -135,32 +133,20 @@ class TrialSearcher(Stateless, Searcher):
         for identity in list(self._running):
             self.requeue(identity)
 
-    def can_requeue_exclusively(self, identity: str) -> bool:
-        """Return whether a trial ran beside others, and can have its GPU or its node to itself."""
-        return self._grant.is_shared and identity not in self._exclusive
-
-    def requeue_exclusively(self, identity: str) -> None:
-        """Run a trial again that was running, with its GPU or its node to itself."""
+    def requeue_exclusively(self, identity: str) -> bool:
+        """Run a trial again with its GPU or node to itself; return False if it had that already."""
+        if self._grant.max_concurrent_trials == 1 or identity in self._exclusive:
+            return False
         self._exclusive.add(identity)
         self.requeue(identity)
+        return True
 
     def end_trial(self, identity: str) -> None:
         """Drop a trial that has ended."""
         self._running.pop(identity, None)
-
-    def set_search_properties(self, *_: Any, **__: Any) -> bool:
-        """Accept any metric and mode: neither is used."""
-        return True
 
     def on_trial_complete(self, *_: Any, **__: Any) -> None:
         """Ignore results: no suggestion depends on a result."""
 
     def save(self, checkpoint_path: str) -> None:
         """Save nothing: a study resumes from the ledger."""
-
-
-class _Acquired(NamedTuple):
-    """The trial whose lock was acquired, and the identities of trials that other launches have finished."""
-
-    trial: Trial | None
-    finished: list[str]

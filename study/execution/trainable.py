@@ -166,11 +166,6 @@ def _free_memory() -> None:
     torch.cuda.empty_cache()
 
 
-def clear_work(work: Path) -> None:
-    """Remove the work folder of a trial that has ended."""
-    shutil.rmtree(work, ignore_errors=True)
-
-
 def _write_json(path: Path, record: object) -> None:
     path.write_text(json.dumps(record, indent=1) + "\n")
 

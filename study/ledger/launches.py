@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from uuid import uuid4
 
-from mlflow.entities import Metric, Run
+from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
 from study.ledger.artifacts import Artifacts
@@ -58,7 +58,17 @@ class Launches:
     def running(self) -> dict[str, RunningLaunch]:
         """Return the launches that nobody has ended, by the ids of their runs."""
         runs = self._runs.search(f"attributes.status = 'RUNNING' and tags.{KIND_TAG} = '{LAUNCH}'")
-        return {run.info.run_id: _running_launch(run) for run in runs}
+        return {
+            run.info.run_id: RunningLaunch(
+                run_id=run.info.run_id,
+                lock=owner_of(run.info.run_id, run.data.tags),
+                heartbeat=run.data.tags.get(HEARTBEAT_TAG, ""),
+                held_locks=frozenset(
+                    tag.removeprefix(HELD_LOCK_PREFIX) for tag in run.data.tags if tag.startswith(HELD_LOCK_PREFIX)
+                ),
+            )
+            for run in runs
+        }
 
     def lock(self, launch: str, name: str) -> None:
         """Write that a launch holds a lock."""
@@ -100,13 +110,3 @@ class Launches:
         newest = next(self._runs.search(" and ".join(conditions)), None)
         if newest is not None:
             self._artifacts.upload_to(newest.info.run_id, paths, folder)
-
-
-def _running_launch(run: Run) -> RunningLaunch:
-    tags = run.data.tags
-    return RunningLaunch(
-        run_id=run.info.run_id,
-        lock=owner_of(run.info.run_id, tags),
-        heartbeat=tags.get(HEARTBEAT_TAG, ""),
-        held_locks=frozenset(tag.removeprefix(HELD_LOCK_PREFIX) for tag in tags if tag.startswith(HELD_LOCK_PREFIX)),
-    )

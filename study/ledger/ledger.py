@@ -135,20 +135,20 @@ class Ledger:
 
     def run_infos(self) -> list[RunInfo]:
         """Return all runs of the database, also deleted ones and those of other experiments."""
-        return [self._run_info(run) for run in self.runs.search_everywhere()]
-
-    def _run_info(self, run: Run) -> RunInfo:
-        return RunInfo(
-            run_id=run.info.run_id,
-            name=run.info.run_name,
-            status=run.info.status,
-            deleted=run.info.lifecycle_stage == LifecycleStage.DELETED,
-            is_ours=run.info.experiment_id == self.runs.experiment_id,
-            artifacts=local_path(self.artifacts.current_uri(run.info.artifact_uri)),
-            began_ms=run.info.start_time,
-            metrics=run.data.metrics,
-            tags=run.data.tags,
-        )
+        return [
+            RunInfo(
+                run_id=run.info.run_id,
+                name=run.info.run_name,
+                status=run.info.status,
+                deleted=run.info.lifecycle_stage == LifecycleStage.DELETED,
+                is_ours=run.info.experiment_id == self.runs.experiment_id,
+                artifacts=local_path(self.artifacts.current_uri(run.info.artifact_uri)),
+                began_ms=run.info.start_time,
+                metrics=run.data.metrics,
+                tags=run.data.tags,
+            )
+            for run in self.runs.search_everywhere()
+        ]
 
     def open_trial(
         self, identity: str, record: TrialRecord | None = None, *, launch: str, name: str, tags: Mapping[str, str]

@@ -8,7 +8,6 @@ Each launch sends heartbeats. A launch without one for GRACE_PERIOD_S is evicted
 import threading
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks, LocksLostError
@@ -22,13 +21,6 @@ MAX_HEARTBEAT_GAP_S = 3 * HEARTBEAT_INTERVAL_S
 """Gap between our own heartbeats after which we may have missed others', and others ours."""
 
 
-class _LastHeartbeat(NamedTuple):
-    """Last heartbeat of another launch, and since when (monotonic seconds) it has not changed."""
-
-    heartbeat: str
-    since_s: float
-
-
 class ServerLocks(Locks):
     """Locks on a server. Each is also a file lock, by which dead processes of this machine are noticed at once.
 
@@ -40,7 +32,7 @@ class ServerLocks(Locks):
         super().__init__(folder)
         self._ledger = ledger
         self._num_heartbeats = 0
-        self._last_heartbeats: dict[str, _LastHeartbeat] = {}
+        self._seen_s: dict[tuple[str, str], float] = {}
         self._heartbeat_lock = threading.Lock()
         self._closed = threading.Event()
 
@@ -136,13 +128,12 @@ class ServerLocks(Locks):
             running = self._ledger.launches.running()
             now_s = time.monotonic()
             if now_s - self._last_heartbeat_s > MAX_HEARTBEAT_GAP_S:
-                self._last_heartbeats.clear()
+                self._seen_s.clear()
             self._last_heartbeat_s = now_s
-            for run_id, launch in running.items():
-                last = self._last_heartbeats.get(run_id)
-                if last is None or last.heartbeat != launch.heartbeat:
-                    self._last_heartbeats[run_id] = _LastHeartbeat(launch.heartbeat, now_s)
-                elif run_id != self._launch and now_s - last.since_s > GRACE_PERIOD_S:
+            last_heartbeats = [(run_id, launch.heartbeat) for run_id, launch in running.items()]
+            self._seen_s = {last: self._seen_s.get(last, now_s) for last in last_heartbeats}
+            for (run_id, _), since_s in self._seen_s.items():
+                if run_id != self._launch and now_s - since_s > GRACE_PERIOD_S:
                     self._ledger.launches.evict(run_id)
 
 

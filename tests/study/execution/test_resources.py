@@ -26,7 +26,6 @@ def test_a_trial_is_granted_its_part_of_the_nodes(options: dict, nodes: list[Nod
     """Expected: CPUs, GPUs, CPUs of the largest node, concurrent trials: by hand."""
     grant = grant_resources(ResourceRequest(**options), nodes)
     assert (grant.num_cpus, grant.num_gpus, grant.max_cpus, grant.max_concurrent_trials) == expected
-    assert grant.is_shared == (grant.max_concurrent_trials > 1)
     exclusive = grant.exclusive()
     assert any(node.max_concurrent_trials(exclusive.num_cpus, exclusive.num_gpus) for node in nodes), "it fits a node"
 

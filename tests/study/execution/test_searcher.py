@@ -32,12 +32,12 @@ def test_each_trial_is_suggested_once_until_it_is_requeued(make_launch: Any) -> 
 def test_only_shared_resources_can_be_made_exclusive_and_only_once(make_launch: Any) -> None:
     launch = make_launch(SHARED)
     identity = launch.start().config["task"].identity
-    assert launch.searcher.can_requeue_exclusively(identity)
-    launch.searcher.requeue_exclusively(identity)
-    assert not launch.searcher.can_requeue_exclusively(identity)
+    assert launch.searcher.requeue_exclusively(identity)
     task = launch.start().config["task"]
     assert (task.identity, task.grant) == (identity, SHARED.exclusive())
-    assert not make_launch(WHOLE).searcher.can_requeue_exclusively(identity)
+    assert not launch.searcher.requeue_exclusively(identity)
+    alone = make_launch(WHOLE)
+    assert not alone.searcher.requeue_exclusively(alone.start().config["task"].identity)
 
 
 def test_a_trial_that_another_launch_has_finished_is_not_suggested(make_launch: Any) -> None:

@@ -165,9 +165,7 @@ def test_after_an_outage_nobody_is_evicted_for_heartbeats_that_nobody_could_send
         locks._heartbeat_thread.join()
     ours._heartbeat()
     ours._last_heartbeat_s -= 1000
-    ours._last_heartbeats = {
-        run_id: last._replace(since_s=last.since_s - 1000) for run_id, last in ours._last_heartbeats.items()
-    }
+    ours._seen_s = {last: since_s - 1000 for last, since_s in ours._seen_s.items()}
     ours._heartbeat()
     assert len(ours._ledger.launches.running()) == 2
     theirs.confirm()
