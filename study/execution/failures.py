@@ -1,7 +1,6 @@
 """Classes of trial failures. They decide which trials are retried."""
 
 import textwrap
-from pathlib import Path
 from typing import Literal
 
 from revit.errors import MAX_MESSAGE_CHARS
@@ -59,34 +58,11 @@ class RayLostError(Exception):
 
 
 class CodeChangedError(Exception):
-    """A worker imported other code than its launch began with: its numbers would be recorded as that code's.
-
-    Args:
-        source: digest of the worker's source files, empty where they changed while it read them.
-        version: training version of the worker.
-        launch_source, launch_version: those of the launch.
-    """
-
-    def __init__(self, source: str, version: int, launch_source: str, launch_version: int) -> None:
-        super().__init__(source, version, launch_source, launch_version)
-        self._worker = f"source {source or 'changing'}, training version {version}"
-        self._launch = f"source {launch_source}, training version {launch_version}"
-
-    def __str__(self) -> str:
-        return (
-            f"a worker found other code in revit/ ({self._worker}) than this launch began with ({self._launch}): "
-            "it was changed meanwhile, or machines differ; run the same command again"
-        )
+    """A worker imported other code than its launch began with: its numbers would be recorded as that code's."""
 
 
 class WorkFolderLostError(Exception):
     """The work folder of a trial was removed while it ran."""
-
-    def __init__(self, work: Path) -> None:
-        super().__init__(work)
-
-    def __str__(self) -> str:
-        return f"{self.args[0]} was removed while its trial ran"
 
 
 def signature_of(error: BaseException, text: str) -> tuple[str, ...]:

@@ -4,18 +4,14 @@ import time
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 from study.ledger.states import TrialState
 from study.plan import Trial
 
 
 class StudyProgress:
-    """A live bar on a terminal; elsewhere one line per ended trial.
-
-    Args:
-        trials: those to run.
-    """
+    """A live bar of the trials to run on a terminal; elsewhere one line per ended trial."""
 
     def __init__(self, console: Console, trials: list[Trial]) -> None:
         self._console = console
@@ -34,7 +30,7 @@ class StudyProgress:
             disable=not console.is_terminal,
             transient=True,
         )
-        self._task: TaskID = self._bar.add_task("", total=sum(self._num_steps.values()), **self._fields())
+        self._task = self._bar.add_task("", total=sum(self._num_steps.values()), **self._fields())
 
     def __enter__(self) -> "StudyProgress":
         self._bar.start()

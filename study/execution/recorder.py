@@ -111,7 +111,6 @@ class Recorder:
         Args:
             failure: class of its failure, empty where it did not fail.
             traceback: of its failure, kept among the artifacts.
-            artifacts: folder of the files to keep.
             then: called with the state once all is written.
         """
         if traceback:

@@ -15,7 +15,6 @@ class ResourceRequest:
     Attributes:
         cpus_per_trial: CPU threads; None for 1, or a GPU's part of its node's CPUs.
         gpus_per_trial: GPUs, may be fractional; None for 1 where a node has any, else 0.
-        compiled: compile the models.
         address: HOST:PORT of the Ray cluster to join; None to start Ray on this machine.
     """
 
@@ -30,8 +29,7 @@ class ResourceGrant:
     """Resources that one trial gets of Ray's nodes.
 
     Attributes:
-        num_cpus: CPU threads of the trial.
-        num_gpus: GPUs reserved for it, may be fractional.
+        num_gpus: GPUs reserved for the trial, may be fractional.
         max_cpus: CPUs of the largest node that can run a trial.
         max_concurrent_trials: trials that run at a time, over all nodes.
         compiled: compile the model; changes nothing but the time.

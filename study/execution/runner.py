@@ -150,6 +150,5 @@ def _run_tune(searcher: TrialSearcher, callback: TuneCallback, stopper: Stopper,
 
 
 def _placement_group(params: dict[str, Any]) -> tune.PlacementGroupFactory:
-    """Return the resources that Ray reserves for a trial."""
     task: TrialTask = params["task"]
     return tune.PlacementGroupFactory([{"CPU": task.grant.num_cpus, "GPU": task.grant.num_gpus}])

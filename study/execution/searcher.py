@@ -29,8 +29,6 @@ class TrialSearcher(Stateless, Searcher):
     """Suggests one trial at a time to Tune: each whose lock it acquires, and that no other launch has finished.
 
     Args:
-        trials: those to run.
-        grant: what each of them gets of Ray's nodes.
         make_task: returns the task of a trial with a grant.
 
     Attributes:

@@ -50,16 +50,21 @@ def train_trial(params: dict[str, Any]) -> None:
         except FileNotFoundError as error:
             if (task.work / ARTIFACTS).is_dir():
                 raise
-            raise WorkFolderLostError(task.work) from error
+            raise WorkFolderLostError(f"{task.work} was removed while its trial ran") from error
         finally:
             if task.grant.device == "cuda":
                 _free_memory()  # while this worker is idle, others may share the GPU
 
 
 def _check_code(task: TrialTask) -> None:
-    own, launch = (_import_all(), TRAINING_VERSION), (task.source, task.training_version)
-    if own != launch:
-        raise CodeChangedError(*own, *launch)
+    source = _import_all()  # empty where files changed while they were read
+    if (source, TRAINING_VERSION) != (task.source, task.training_version):
+        worker = f"source {source or 'changing'}, training version {TRAINING_VERSION}"
+        launch = f"source {task.source}, training version {task.training_version}"
+        raise CodeChangedError(
+            f"a worker found other code in revit/ ({worker}) than this launch began with ({launch}): "
+            "it was changed meanwhile, or machines differ; run the same command again"
+        )
 
 
 _micro_batches: dict[tuple[object, ...], int] = {}

@@ -21,7 +21,6 @@ class Artifacts:
 
     Args:
         folder_uri: URI of the folder that has them; with a server, unused.
-        tracking_uri: URI of the store.
         server: address of the tracking server that has them instead; empty for none.
     """
 

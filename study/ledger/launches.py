@@ -107,6 +107,5 @@ class Launches:
             folder: where to put them among the artifacts of the launch.
         """
         conditions = [f"tags.{name} = '{value}'" for name, value in {KIND_TAG: LAUNCH, **tags}.items()]
-        newest = next(self._runs.search(" and ".join(conditions)), None)
-        if newest is not None:
-            self._artifacts.upload_to(newest.info.run_id, paths, folder)
+        if launches := self._runs.search(" and ".join(conditions)):
+            self._artifacts.upload_to(launches[0].info.run_id, paths, folder)

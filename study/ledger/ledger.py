@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import LifecycleStage, Metric, Param, Run, RunTag
+from mlflow.entities import LifecycleStage, Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
@@ -67,11 +67,6 @@ class Ledger:
     Args:
         root: the folder, usually `mlruns/`; with a server, it is not created before a launch needs it.
         server: address of the tracking server that has runs and artifacts; empty where the folder has them.
-
-    Attributes:
-        runs: its MLflow runs.
-        artifacts: files of its runs.
-        launches: its launches.
 
     Raises:
         InputError: the folder cannot be written, MLflow could not find it, or the server does not answer.
@@ -135,6 +130,7 @@ class Ledger:
 
     def run_infos(self) -> list[RunInfo]:
         """Return all runs of the database, also deleted ones and those of other experiments."""
+        experiment_ids = [str(each.experiment_id) for each in self.runs.client.search_experiments(ViewType.ALL)]
         return [
             RunInfo(
                 run_id=run.info.run_id,
@@ -147,7 +143,7 @@ class Ledger:
                 metrics=run.data.metrics,
                 tags=run.data.tags,
             )
-            for run in self.runs.search_everywhere()
+            for run in self.runs.search("", experiment_ids=experiment_ids, view=ViewType.ALL)
         ]
 
     def open_trial(

@@ -42,11 +42,7 @@ class Locks:
         return name if Locks.acquire(self, name) else self.acquire_new()  # a cleanup may have been faster
 
     def begin(self, launch: str) -> None:
-        """Start to hold locks for a launch. File locks need nothing.
-
-        Args:
-            launch: id of its run.
-        """
+        """Start to hold locks for the launch of this run. File locks need nothing."""
 
     def confirm(self) -> None:
         """Raise LocksLostError if another launch may hold these locks. File locks are never lost."""

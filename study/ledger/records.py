@@ -42,7 +42,6 @@ class TrialUpdate:
     Attributes:
         config: the flat config, which becomes the run's params; empty once it is written.
         rows: what was measured, in the order of steps.
-        tags: further tags.
     """
 
     config: Mapping[str, object] = field(default_factory=dict)
@@ -59,7 +58,6 @@ class TrialRecord:
         last_step: the last optimizer step whose metrics are written, 0 for none.
         metrics: last value of each metric.
         params: its flat config, each value as text.
-        tags: all its tags.
     """
 
     run_id: str

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.utils import get_results_from_paginated_fn
 
 from revit.errors import InputError
 from study.ledger.schema import (
@@ -36,8 +37,6 @@ class Runs:
         artifact_location: URI of the folder for artifacts of a new experiment; None leaves it to the server.
 
     Attributes:
-        client: MLflow's client.
-        experiment_id: id of the experiment.
         artifact_location: URI of the folder for artifacts that the experiment was created with.
         artifact_uris: by run id, as far as runs were read: asking for one at a time is slow.
 
@@ -69,27 +68,18 @@ class Runs:
 
     def search(
         self, condition: str, *, experiment_ids: list[str] | None = None, view: int = ViewType.ACTIVE_ONLY
-    ) -> Iterator[Run]:
-        """Yield the runs that match a condition in MLflow's search syntax, the newest first."""
-        token: str | None = None
-        while True:
-            page = self.client.search_runs(
-                experiment_ids or [self.experiment_id], condition, view, max_results=PAGE_SIZE, page_token=token
-            )
-            self.artifact_uris |= {run.info.run_id: run.info.artifact_uri for run in page}
-            yield from page
-            token = page.token
-            if not token:
-                return
-
-    def search_everywhere(self) -> Iterator[Run]:
-        """Yield all runs of all experiments, deleted ones included."""
-        experiment_ids = [str(each.experiment_id) for each in self.client.search_experiments(ViewType.ALL)]
-        return self.search("", experiment_ids=experiment_ids, view=ViewType.ALL)
+    ) -> list[Run]:
+        """Return the runs that match a condition in MLflow's search syntax, the newest first."""
+        ids = experiment_ids or [self.experiment_id]
+        runs: list[Run] = get_results_from_paginated_fn(  # type: ignore[no-untyped-call]  # untyped in MLflow
+            lambda size, token: self.client.search_runs(ids, condition, view, size, page_token=token), PAGE_SIZE
+        )
+        self.artifact_uris |= {run.info.run_id: run.info.artifact_uri for run in runs}
+        return runs
 
     def with_tag(self, tag: str, value: str) -> list[Run]:
         """Return the runs with a value of a tag."""
-        return list(self.search(f"tags.{tag} = '{value}'"))
+        return self.search(f"tags.{tag} = '{value}'")
 
     def by_tag(self, tag: str) -> dict[str, list[Run]]:
         """Return the runs that have a tag, by its value."""
@@ -173,7 +163,8 @@ class Runs:
                 raise
             self.check_experiment()
             self.client.restore_run(run_id)
-            raise RunRestoredError(run_id) from error
+            message = f"run {run_id} was deleted in MLflow while it was written; it is restored"
+            raise RunRestoredError(message) from error
 
 
 def state_of(run: Run) -> TrialState:

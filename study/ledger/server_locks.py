@@ -22,11 +22,7 @@ MAX_HEARTBEAT_GAP_S = 3 * HEARTBEAT_INTERVAL_S
 
 
 class ServerLocks(Locks):
-    """Locks on a server. Each is also a file lock, by which dead processes of this machine are noticed at once.
-
-    Args:
-        folder: folder of this machine's lock files.
-    """
+    """Locks on a server. Each is also a file lock, by which dead processes of this machine are noticed at once."""
 
     def __init__(self, folder: Path, ledger: Ledger) -> None:
         super().__init__(folder)
@@ -42,11 +38,7 @@ class ServerLocks(Locks):
         return name if Locks.acquire(self, _machine_lock(name)) else self.acquire_new()
 
     def begin(self, launch: str) -> None:
-        """Start the heartbeats of a launch.
-
-        Args:
-            launch: id of its run.
-        """
+        """Start the heartbeats of the launch of this run."""
         self._launch = launch
         self._last_heartbeat_s = time.monotonic()
         self._heartbeat_thread = threading.Thread(target=self._send_heartbeats, name="heartbeat", daemon=True)

@@ -24,9 +24,6 @@ TRANSIENT_STATUSES = frozenset({401, 407, 408, 429})
 class RunRestoredError(Exception):
     """A run was deleted in MLflow while it was written. It is restored, and the write can be repeated."""
 
-    def __init__(self, run_id: str) -> None:
-        super().__init__(f"run {run_id} was deleted in MLflow while it was written; it is restored")
-
 
 def is_transient(error: BaseException) -> bool:
     """Return whether a call that raised this error may succeed later."""
@@ -40,7 +37,6 @@ def is_transient(error: BaseException) -> bool:
 
 
 def _http_status(error: BaseException) -> int | None:
-    """Return the HTTP status that an error reports, None where it reports none."""
     if isinstance(error, RestException):
         return int(error.get_http_status_code())  # type: ignore[no-untyped-call]  # untyped in MLflow
     if isinstance(error, HTTPError) and error.response is not None:

@@ -8,11 +8,9 @@ from types import FrameType
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-Handler = Callable[[int, FrameType | None], object]
-
 
 @contextmanager
-def handled(handler: Handler) -> Iterator[None]:
+def handled(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
     """Call a handler at each signal that asks this process to end, while the context is active.
 
     Does nothing outside the main thread. SIGHUP stays ignored under nohup.
