@@ -257,9 +257,8 @@ def _tag_study(planned: "Plan", ledger: "Ledger") -> None:
 def evaluate(planned: "Plan", ledger: "Ledger", records: "Mapping[str, TrialRecord]") -> "list[ClaimVerdict]":
     """Return the verdicts on a study's claims."""
     from study.analysis.verdicts import claim_verdicts
-    from study.ledger.predictions import read_correct
 
-    return claim_verdicts(planned, records, partial(read_correct, ledger))
+    return claim_verdicts(planned, records, ledger.artifacts.read_correct)
 
 
 def report(

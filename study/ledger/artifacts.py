@@ -6,12 +6,16 @@ import weakref
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.file_utils import local_file_uri_to_path
 
+from study.layout import PREDICTIONS
 from study.ledger.database import relocate_artifacts
 from study.ledger.runs import Runs
 
@@ -48,6 +52,17 @@ class Artifacts:
             experiment = f"{self._server}/#/experiments/{self._runs.experiment_id}"
             return f"{experiment}/runs/{run_id}/artifacts/{name}"
         return str(self.path(run_id, name))
+
+    def read_correct(self, run_id: str) -> npt.NDArray[np.bool_]:
+        """Return which test images a finished trial classified correctly, (num_test,), in the order of its image store.
+
+        Reads by pyarrow: pandas takes seven times as long for a file of this size, and there is one per trial.
+        """
+        with pq.ParquetFile(self.path(run_id, PREDICTIONS)) as file:
+            columns = file.read(columns=["index", "label", "prediction"], use_threads=False)
+        index, label, prediction = (column.to_numpy() for column in columns.itercolumns())
+        is_correct: npt.NDArray[np.bool_] = (label == prediction)[np.argsort(index)]
+        return is_correct
 
     def upload(self, run_id: str, files: Path) -> None:
         """Keep the files of a folder with a run.

@@ -1,7 +1,6 @@
 """Growth of a report with its trials, measured on the benchmark's study with few seeds."""
 
 from collections import Counter
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ import pytest
 from benchmarks.report import MAX_BYTES, SPACE, write_study
 from study.analysis.verdicts import claim_verdicts
 from study.ledger.ledger import Ledger
-from study.ledger.predictions import read_correct
 from study.ledger.states import TrialState
 from study.plan import Folders, make_plan
 from study.report.finished_study import MAX_CURVES
@@ -50,7 +48,7 @@ def report(folders: Folders, seeds: tuple[int, ...], to: Path) -> tuple[Counter[
     records = ledger.trials()
     plan = make_plan(SPACE, seeds, folders, records)
     client = ledger.runs.client = CountingClient(ledger.runs.client)
-    judged = claim_verdicts(plan, records, partial(read_correct, ledger))
+    judged = claim_verdicts(plan, records, ledger.artifacts.read_correct)
     write_report(plan, ledger, to, "", judged)
     return client.calls, sum(path.stat().st_size for path in to.rglob("*") if path.is_file())
 

@@ -1,7 +1,6 @@
 """Verdicts on a study's claims, read from a store of made-up results."""
 
 import math
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from search_spaces.framework.space import SearchSpace
 from study.analysis.results import reported_trials
 from study.analysis.verdicts import claim_frame, claim_verdicts, pooled_variances
 from study.ledger.ledger import Ledger
-from study.ledger.predictions import read_correct
 from study.ledger.records import TrialRecord
 from study.ledger.states import TrialState
 from study.plan import Folders, Plan
@@ -42,7 +40,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> tuple
 def test_a_row_has_the_predictions_of_its_trial(finished: tuple[Plan, Ledger]) -> None:
     plan, ledger = finished
     trials = reported_trials(plan)
-    frame = claim_frame(trials, ledger.trials(), partial(read_correct, ledger))
+    frame = claim_frame(trials, ledger.trials(), ledger.artifacts.read_correct)
     assert len(frame) == 8
     for trial, row in zip(trials, frame.to_dict("records"), strict=True):
         assert {axis: row[axis] for axis in AXES} == trial.candidate.point
@@ -53,7 +51,7 @@ def test_a_row_has_the_predictions_of_its_trial(finished: tuple[Plan, Ledger]) -
 
 def test_one_seed_has_the_variance_pooled_over_the_ledger(finished: tuple[Plan, Ledger]) -> None:
     plan, ledger = finished
-    trials, records, read = reported_trials(plan), ledger.trials(), partial(read_correct, ledger)
+    trials, records, read = reported_trials(plan), ledger.trials(), ledger.artifacts.read_correct
     one_seed = claim_frame([trial for trial in trials if trial.candidate.config.seed == 0], records, read)
     variance_by_cell = claim_frame(trials, records, read).groupby(AXES)["test_accuracy"].var()
     assert len(one_seed) == 4
@@ -63,7 +61,7 @@ def test_one_seed_has_the_variance_pooled_over_the_ledger(finished: tuple[Plan, 
 
 def test_the_effect_of_a_claim_is_the_difference_of_its_means(finished: tuple[Plan, Ledger]) -> None:
     plan, ledger = finished
-    [(ours, published)] = claim_verdicts(plan, ledger.trials(), partial(read_correct, ledger))
+    [(ours, published)] = claim_verdicts(plan, ledger.trials(), ledger.artifacts.read_correct)
     rows = [(trial.candidate.config.resolution, trial.record.metrics["test_accuracy"]) for trial in plan.trials]
     means = pd.DataFrame(rows, columns=["resolution", "accuracy"]).groupby("resolution")["accuracy"].mean()
     assert ours.effect == pytest.approx(100 * (means[28] - means[8]))

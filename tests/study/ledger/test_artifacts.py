@@ -4,13 +4,28 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
+from benchmarks.report import write_study
+from revit.config import FineTuneConfig
+from search_spaces.framework.space import SearchSpace
+from study.layout import PREDICTIONS
 from study.ledger.ledger import Ledger
 from study.ledger.states import TrialState
+from study.plan import Folders
 from tests.study.ledger.trial_runs import opened
 from tests.study.servers import Proxy, Server
+
+SPACE = SearchSpace(
+    name="example",
+    question="?",
+    base=FineTuneConfig(dataset="digits", resolution=8, crop_scale=(0.6, 1.0), hflip=False, batch_size=32, steps=5),
+    scientific={"optimizer.lr": (0.1,)},
+    seeds=(0,),
+)
 
 
 def test_a_store_that_was_copied_has_its_own_files_and_can_be_relocated(ledger: Ledger, tmp_path: Path) -> None:
@@ -83,3 +98,16 @@ def test_a_file_that_a_proxy_took_in_the_server_s_place_is_sent_again(
     ledger.launches.close(launch, TrialState.FINISHED, {})
     assert ledger.artifacts.path(run_id, "note.txt").read_text() == "kept"
     assert len(logged) == 2
+
+
+def test_correct_images_are_in_the_order_of_the_image_store(tmp_path: Path, cache_dir: Path) -> None:
+    """Rows of the file in another order change nothing."""
+    folders = Folders(store=tmp_path / "mlruns", data=tmp_path, cache=cache_dir)
+    plan, ledger = write_study(SPACE, SPACE.seeds, folders)
+    run_id = plan.trials[0].record.run_id
+    path = ledger.artifacts.path(run_id, PREDICTIONS)
+    predictions = pd.read_parquet(path).sort_values("index")
+    expected = (predictions["label"] == predictions["prediction"]).to_numpy()
+    assert 0 < expected.mean() < 1
+    predictions.sample(frac=1, random_state=0).to_parquet(path, index=False)
+    np.testing.assert_array_equal(ledger.artifacts.read_correct(run_id), expected)

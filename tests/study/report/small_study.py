@@ -1,7 +1,6 @@
 """Helpers for tests of reports: a small study, plans whose results are made up."""
 
 from collections.abc import Iterable, Sequence
-from functools import partial
 from pathlib import Path
 
 from revit.config import FineTuneConfig
@@ -9,7 +8,6 @@ from search_spaces.framework.claims import BetterThan, Trend
 from search_spaces.framework.space import SearchSpace
 from study.analysis.verdicts import ClaimVerdict, claim_verdicts
 from study.ledger.ledger import Ledger
-from study.ledger.predictions import read_correct
 from study.ledger.records import TrialRecord
 from study.ledger.states import TrialState
 from study.plan import Plan, Trial
@@ -36,7 +34,7 @@ COMMAND = "python run_study.py run looks"
 
 
 def verdicts_of(plan: Plan, ledger: Ledger) -> list[ClaimVerdict]:
-    return claim_verdicts(plan, ledger.trials(), partial(read_correct, ledger))
+    return claim_verdicts(plan, ledger.trials(), ledger.artifacts.read_correct)
 
 
 def write(plan: Plan, ledger: Ledger, folder: Path) -> None:
