@@ -5,7 +5,7 @@ import shutil
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
@@ -72,7 +72,7 @@ class TuneCallback(Stateless, tune.Callback):
         self._progress = progress
         self._val_accuracy: dict[str, float | None] = {}
         self._last_step: Counter[str] = Counter()
-        self._losses: dict[str, _Loss] = {}
+        self._losses: dict[str, tuple[int, int]] = {}  # step of the last lost worker, and losses in a row there
         self._started: set[str] = set()
         self._signatures: Counter[tuple[str, ...]] = Counter()
         self._built = {
@@ -172,10 +172,10 @@ class TuneCallback(Stateless, tune.Callback):
     def _requeue(self, identity: str, failure: FailureClass) -> bool:
         """Requeue a trial if its failure is worth a retry; return whether it was."""
         if failure == "lost worker":
-            step, before = self._last_step[identity], self._losses.get(identity, _Loss(-1, 0))
-            loss = _Loss(step, 1 if step > before.step else before.num_in_a_row + 1)
-            self._losses[identity] = loss
-            if loss.num_in_a_row > MAX_LOSSES:
+            step, (lost_step, num_in_a_row) = self._last_step[identity], self._losses.get(identity, (-1, 0))
+            num_in_a_row = 1 if step > lost_step else num_in_a_row + 1
+            self._losses[identity] = step, num_in_a_row
+            if num_in_a_row > MAX_LOSSES:
                 return False
             self._searcher.requeue(identity)
             return True
@@ -222,13 +222,6 @@ class TuneCallback(Stateless, tune.Callback):
         )
         name = trial_label(self._trials[identity])
         self._progress.end_trial(identity, name, state, self._val_accuracy.get(identity))
-
-
-class _Loss(NamedTuple):
-    """Last step before a trial lost its worker, and consecutive losses at that step."""
-
-    step: int
-    num_in_a_row: int
 
 
 def _identity(trial: TuneTrial) -> str:

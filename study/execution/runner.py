@@ -29,6 +29,7 @@ from study.ledger.locks import Locks
 from study.ledger.orphans import clean_up
 from study.ledger.server_locks import ServerLocks
 from study.plan import Plan
+from study.system.signals import handled
 
 
 def run_plan(plan: Plan, ledger: Ledger, console: Console, request: ResourceRequest, tags: dict[str, str]) -> RunResult:
@@ -68,7 +69,7 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, request: ResourceRequ
     task_of = partial(make_task, work=work, stop_file=stop_file, kept_seed=kept_seed)
     searcher = TrialSearcher(plan.to_run, grant, task_of, locks, ledger, stopper)
     try:
-        with stopper.handle_signals(), StudyProgress(console, plan.to_run) as progress:
+        with handled(stopper.handle_signal), StudyProgress(console, plan.to_run) as progress:
             callback = TuneCallback(recorder, progress, plan, searcher, stopper, locks, work)
             _run_with_restarts(searcher, callback, stopper, folder, request.address)
     finally:

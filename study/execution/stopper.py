@@ -1,14 +1,11 @@
 """Stopping a study, at a signal or on demand. Plugs into Ray Tune."""
 
 import signal
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 from rich.console import Console
-
-from study.system.signals import handled
 
 
 class Stateless:
@@ -55,11 +52,8 @@ class Stopper(Stateless, tune.Stopper):
         """Return whether Tune has to stop every trial at once: none of them runs."""
         return self.stopping and not self.running
 
-    def handle_signals(self) -> AbstractContextManager[None]:
-        """Stop the study at a signal that asks this process to end, while the context is open. Main thread only."""
-        return handled(self._on_signal)
-
-    def _on_signal(self, number: int, _: object) -> None:
+    def handle_signal(self, number: int, _: object) -> None:
+        """Stop the study at a signal that asks this process to end."""
         if self.interrupted and number == signal.SIGINT:
             raise KeyboardInterrupt
         if not self.interrupted:

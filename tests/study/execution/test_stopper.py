@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from study.execution.stopper import Stopper
+from study.system.signals import handled
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def test_only_a_trial_that_has_saved_its_state_is_stopped(stopper: Stopper, tmp_
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_the_study_and_only_a_second_ctrl_c_ends_it_at_once(stopper: Stopper, number: int) -> None:
-    with stopper.handle_signals():
+    with handled(stopper.handle_signal):
         os.kill(os.getpid(), number)
         assert stopper.interrupted
         assert stopper.stopping

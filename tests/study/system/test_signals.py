@@ -25,7 +25,7 @@ def as_before() -> Iterator[None]:
 @pytest.mark.parametrize("number", ENDING)
 def test_each_signal_that_asks_for_the_end_stops_the_study(number: signal.Signals, tmp_path: Path) -> None:
     stopper = Stopper(Console(quiet=True), tmp_path / "stop")
-    with stopper.handle_signals():
+    with handled(stopper.handle_signal):
         assert not stopper.interrupted
         os.kill(os.getpid(), number)
         assert stopper.interrupted
