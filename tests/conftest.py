@@ -1,4 +1,4 @@
-"""What tests share: small trials, decoded digits, one Ray for the whole run."""
+"""Fixtures of all tests: small trials, decoded digits, one Ray for the whole run."""
 
 import socket
 import threading
@@ -47,7 +47,7 @@ def fuzz(request: pytest.FixtureRequest) -> Callable[..., None]:
 
 @pytest.fixture
 def damaged() -> Callable[[bytes], st.SearchStrategy[bytes]]:
-    """What may become of a file: cut short, bytes changed, zeroed, put in or lost; nothing; something else."""
+    """Damage of a file: cut short, bytes changed, zeroed, put in or lost; nothing; something else."""
 
     @st.composite
     def changes(draw: st.DrawFn, whole: bytes) -> bytes:

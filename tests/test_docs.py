@@ -1,4 +1,4 @@
-"""What the pages in docs/ say is so."""
+"""The pages in docs/ are true."""
 
 import re
 import sys

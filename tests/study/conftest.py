@@ -1,4 +1,4 @@
-"""What tests of many trials share: stores that cost little to make, a tracking server that can be killed."""
+"""Fixtures of tests of many trials: stores that cost little to make, a tracking server that can be killed."""
 
 import shutil
 import socket

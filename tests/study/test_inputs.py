@@ -68,7 +68,7 @@ def folders(tmp_path: Path) -> Folders:
 
 @pytest.fixture
 def records(here: Path, space: SearchSpace, folders: Folders) -> Mapping[str, TrialRecord]:
-    """What was recorded where images and weights are; they are gone now."""
+    """Records made while images and weights were present; they are missing now."""
     trials = make_plan(space, space.seeds, folders, {}).trials
     shutil.rmtree(here)
     shutil.rmtree(folders.cache)
