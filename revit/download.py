@@ -106,4 +106,4 @@ def silence_hub() -> None:
     """Silence the hub's client, which logs every retry; the last error is raised."""
     from huggingface_hub.utils import logging
 
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # untyped in huggingface_hub

@@ -106,6 +106,7 @@ class Launches:
             tags: the study, its recipe and scale.
             folder: where to put them among the artifacts of the launch.
         """
-        conditions = [f"tags.{name} = '{value}'" for name, value in {KIND_TAG: LAUNCH, **tags}.items()]
-        if launches := self._runs.search(" and ".join(conditions)):
-            self._artifacts.upload_to(launches[0].info.run_id, paths, folder)
+        condition = " and ".join(f"tags.{name} = '{value}'" for name, value in {KIND_TAG: LAUNCH, **tags}.items())
+        newest_first = ["attributes.start_time DESC"]
+        for newest in self._runs.client.search_runs([self._runs.experiment_id], condition, 1, 1, newest_first):
+            self._artifacts.upload_to(newest.info.run_id, paths, folder)

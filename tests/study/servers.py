@@ -74,7 +74,7 @@ class Proxy:
             def answer(self) -> None:
                 proxy.answer(self)
 
-            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815 - names that http.server calls
 
             def log_message(self, *_: object) -> None:
                 pass

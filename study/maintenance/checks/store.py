@@ -63,10 +63,11 @@ def check_store(root: Path, *, fix: bool) -> Iterator[CheckResult]:
 
 
 def _check_integrity(database: Path) -> None:
-    """Raise InputError if SQLite finds the database damaged."""
+    """Raise InputError if SQLite finds the database damaged, or without MLflow's tables."""
     try:
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
             [result, *_] = [text for (text,) in connection.execute("PRAGMA integrity_check")]
+            connection.execute("SELECT version_num FROM alembic_version")  # else MLflow would create its tables
     except sqlite3.Error as error:
         raise InputError(f"{database} cannot be read: {error}; restore a backup") from error
     if result != "ok":

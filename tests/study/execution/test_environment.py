@@ -6,44 +6,20 @@ import pytest
 import timm
 import torch
 
-from revit.config import FineTuneConfig
 from revit.errors import InputError
-from search_spaces.framework.space import SearchSpace
 from study.analysis.mixed_environments import check_uniform
 from study.execution.environment import describe, expected
 from study.execution.resources import ResourceRequest
-from study.ledger.records import TrialRecord
 from study.ledger.schema import ENVIRONMENT_TAGS
-from study.ledger.states import TrialState
-from study.plan import Folders, Plan, make_plan
-
-SPACE = SearchSpace(
-    name="example",
-    question="?",
-    base=FineTuneConfig(dataset="digits", resolution=8, steps=5),
-    scientific={"optimizer.lr": (0.1, 0.2)},
-    seeds=(0, 1),
-)
+from study.plan import Plan
+from tests.study.example_plan import make_example, with_all_but_last_finished
 
 
 @pytest.fixture
 def plan(tmp_path: Path, cache_dir: Path) -> Plan:
     """A plan of which all trials but the last ran on this machine, with one thread."""
-    plan = make_plan(SPACE, SPACE.seeds, Folders(store=tmp_path, data=tmp_path, cache=cache_dir), {})
     here = describe(torch.device("cpu"), num_threads=1, compiled=False)
-    done = [
-        TrialRecord(
-            run_id="r",
-            identity=trial.identity,
-            state=TrialState.FINISHED,
-            last_step=5,
-            metrics={},
-            params={},
-            tags=here,
-        )
-        for trial in plan.trials[:-1]
-    ]
-    return plan.with_records({record.identity: record for record in done})
+    return with_all_but_last_finished(make_example(tmp_path, cache_dir), here)
 
 
 def test_the_expected_environment_is_that_of_this_machine() -> None:

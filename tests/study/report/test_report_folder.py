@@ -7,39 +7,22 @@ from pathlib import Path
 import pytest
 
 import search_spaces
-from revit.config import FineTuneConfig
-from search_spaces.framework.space import SearchSpace
 from study.analysis.results import trial_table
-from study.ledger.records import TrialRecord, study_tags
-from study.ledger.states import TrialState
+from study.ledger.records import study_tags
 from study.plan import Folders, Plan, make_plan
 from study.report.caveats import plan_caveats, stale_caveats
 from study.report.report_folder import REPORT, TRIALS, ReportKeptError, check_loses_nothing, folder_name, write_index
-
-SPACE = SearchSpace(
-    name="example",
-    question="?",
-    base=FineTuneConfig(dataset="digits", resolution=8, steps=5),
-    scientific={"optimizer.lr": (0.1, 0.2)},
-    seeds=(0, 1),
-)
-
-
-def record(identity: str, tags: dict[str, str]) -> TrialRecord:
-    metrics = {"test_accuracy": 0.5, "selected_val_accuracy": 0.5}
-    return TrialRecord(
-        run_id="r", identity=identity, state=TrialState.FINISHED, last_step=5, metrics=metrics, params={}, tags=tags
-    )
+from tests.study.example_plan import SPACE, finished_record, make_example
 
 
 @pytest.fixture
 def plan(tmp_path: Path, cache_dir: Path) -> Plan:
-    return make_plan(SPACE, SPACE.seeds, Folders(store=tmp_path, data=tmp_path, cache=cache_dir), {})
+    return make_example(tmp_path, cache_dir)
 
 
 @pytest.fixture
 def finished(plan: Plan) -> Plan:
-    return plan.with_records({trial.identity: record(trial.identity, {}) for trial in plan.trials})
+    return plan.with_records({trial.identity: finished_record(trial.identity, {}) for trial in plan.trials})
 
 
 def test_each_recipe_scale_and_number_of_seeds_has_a_folder_of_its_own(plan: Plan) -> None:
@@ -72,7 +55,7 @@ def test_a_report_from_before_the_data_changed_is_kept_with_the_reason(
     plan: Plan, finished: Plan, tmp_path: Path, cache_dir: Path
 ) -> None:
     before = {
-        f"other{number}": record(f"other{number}", {
+        f"other{number}": finished_record(f"other{number}", {
             **study_tags("example", cell=trial.candidate.cell, point=trial.candidate.point),
             "seed": str(trial.candidate.config.seed), "digest.data": "before",
         })

@@ -89,6 +89,13 @@ def test_a_healthy_store_is_left_unchanged(store: Store) -> None:
     assert files_in(store.root) == before
 
 
+def test_an_empty_database_is_an_error_and_gets_no_tables(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").touch()
+    [result] = check_store(tmp_path, fix=False)
+    assert (result.level, "no such table" in result.text) == ("error", True)
+    assert (tmp_path / "mlflow.db").stat().st_size == 0
+
+
 def test_no_store_yet_is_healthy_and_none_is_created(tmp_path: Path) -> None:
     [result] = check_store(tmp_path / "mlruns", fix=True)
     assert (result.level, "no store yet" in result.text) == ("ok", True)
