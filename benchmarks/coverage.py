@@ -16,15 +16,14 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
 from search_spaces.framework.claims import Best, BetterThan, Claim, Gap, Interaction, Matches, NoDifference, Trend
 from study.analysis.claim_tests import evaluate_claims
+from study.analysis.contrasts import TrialResult
 from study.analysis.intervals import VarianceEstimate, cell_interval, median_variance, pooled_variance
 from study.analysis.power import MAX_SEEDS
 
@@ -139,28 +138,37 @@ NULL: Mapping[str, Cells] = {
 
 def study(
     rng: np.random.Generator, truth: Mapping[str, Cells], agreement: Agreement, num_test: int, num_seeds: int
-) -> pd.DataFrame:
+) -> list[TrialResult]:
     """Draw a study with a dataset for each claim; the variance of a single seed comes from other cells."""
-    rows: list[tuple[Any, ...]] = []
+    results = []
     for dataset, cells in truth.items():
         expected = [BASE + each for each in cells.values()]
         correct, _ = Images.draw(rng, expected, num_test, agreement).test(rng, num_seeds)
         prior = variance_elsewhere(rng, agreement, num_test) if num_seeds == 1 else None
-        rows += [
-            (dataset, *cell, seed, correct[c, seed].mean(), num_test, correct[c, seed], prior)
-            for c, cell in enumerate(cells)
-            for seed in range(num_seeds)
+        results += [
+            result_of({"dataset": dataset, "arm": arm, "level": level}, seed, images, prior)
+            for (arm, level), by_seed in zip(cells, correct, strict=True)
+            for seed, images in enumerate(by_seed)
         ]
-    return pd.DataFrame(rows, columns=["dataset", "arm", "level", "seed", *MEASURED])
+    return results
+
+
+def result_of(point: Mapping[str, object], seed: int, correct: Bools, prior: VarianceEstimate | None) -> TrialResult:
+    """Return the result of a trial, from which of its test images are correct: (num_test,)."""
+    return TrialResult(
+        point=point,
+        seed=seed,
+        accuracy=correct.mean(),
+        num_test=len(correct),
+        correct=correct,
+        prior_variance=prior,
+    )
 
 
 def variance_elsewhere(rng: np.random.Generator, agreement: Agreement, num_test: int) -> VarianceEstimate | None:
     """Estimate the variance between seeds from four other cells of three seeds each."""
     correct, _ = Images.draw(rng, [BASE] * 4, num_test, agreement).test(rng, 3)
     return pooled_variance(correct.mean(-1))
-
-
-MEASURED = ("test_accuracy", "num_test", "correct", "prior_variance")
 
 
 def false_verdicts(
@@ -201,10 +209,10 @@ def power(rng: np.random.Generator, agreement: Agreement, num_test: int, num_stu
         expected = list(np.clip(BASE + scale * rng.standard_normal(4), 0.6, 0.99))
         images = Images.draw(rng, expected, num_test, agreement)
         correct, _ = images.test(rng, PILOT)
-        for index, pilot in enumerate(evaluate_claims(PLANNED, _frame(correct))):
+        for index, pilot in enumerate(evaluate_claims(PLANNED, _results(correct))):
             if pilot.power is not None:
                 more, _ = images.test(rng, (pilot.required_seeds or MAX_SEEDS) - PILOT)
-                later = evaluate_claims(PLANNED, _frame(np.concatenate([correct, more], axis=1)))[index]
+                later = evaluate_claims(PLANNED, _results(np.concatenate([correct, more], axis=1)))[index]
                 found[pilot.required_seeds is not None].append((pilot.power, later.verdict != "inconclusive"))
     up_to_max, above_max = (
         Power(len(each), *map(float, np.mean(each, axis=0))) for each in (found[True], found[False])
@@ -212,13 +220,12 @@ def power(rng: np.random.Generator, agreement: Agreement, num_test: int, num_stu
     return up_to_max, above_max
 
 
-def _frame(correct: Bools) -> pd.DataFrame:
-    rows = [
-        (arm, seed, images.mean(), len(images), images, None)
+def _results(correct: Bools) -> list[TrialResult]:
+    return [
+        result_of({"arm": arm}, seed, images, None)
         for arm, by_seed in enumerate(correct)
         for seed, images in enumerate(by_seed)
     ]
-    return pd.DataFrame(rows, columns=["arm", "seed", *MEASURED])
 
 
 # The command

@@ -12,10 +12,9 @@ with several seeds. Without these the claim stays inconclusive.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from search_spaces.framework.claims import Claim, Gap, Matches, NoDifference
@@ -29,7 +28,6 @@ from study.analysis.contrasts import (
 )
 from study.analysis.intervals import LEVEL, NEEDS_SEEDS, VarianceEstimate
 from study.analysis.power import MAX_SEEDS, MIN_PILOT_SEEDS, POWER, InconclusiveClaim, power_by_num_seeds
-from study.ledger.schema import TEST_ACCURACY
 
 Verdict = Literal["supported", "contradicted", "inconclusive"]
 
@@ -74,22 +72,19 @@ class ClaimResult:
     caveats: str = ""
 
 
-def evaluate_claims(claims: Sequence[Claim], frame: pd.DataFrame, *, comparable: bool = True) -> list[ClaimResult]:
+def evaluate_claims(
+    claims: Sequence[Claim], trials: Sequence[TrialResult], *, comparable: bool = True
+) -> list[ClaimResult]:
     """Test a study's claims, in their order.
 
     Args:
         claims: of one study: Holm's correction is over them.
-        frame: a row per finished trial: the study's scientific axes, in the claims' terms, and `seed`,
-            `test_accuracy` (0 to 1), `num_test`, `correct` (None, or bool of shape (num_test,): which test images are
-            correct, in the same order in all trials of a `dataset`), and `prior_variance` (None, or the
-            VarianceEstimate between seeds from other trials of its dataset and model).
+        trials: its finished trials, each cell and seed once; their points are in the claims' terms.
         comparable: whether the trials are of the paper's scale. If not, Matches stays inconclusive, and is left out
             of Holm's correction.
-
-    Raises:
-        ValueError: two rows have the same cell and seed.
     """
-    return _evaluate(claims, [_trial_result(row) for row in frame.to_dict("records")], comparable)
+    variances = median_variances(trials)
+    return _results([_test_statistic(claim, trials, variances, comparable) for claim in claims])
 
 
 def evaluate_published(claims: Sequence[Claim], rows: Iterable[Published]) -> list[ClaimResult]:
@@ -97,9 +92,6 @@ def evaluate_published(claims: Sequence[Claim], rows: Iterable[Published]) -> li
 
     Args:
         rows: of the study's table, from one source.
-
-    Raises:
-        ValueError: two rows have the same cell.
     """
     assumed = VarianceEstimate(ASSUMED_SEED_SD**2, math.inf)
     trials = [
@@ -113,7 +105,7 @@ def evaluate_published(claims: Sequence[Claim], rows: Iterable[Published]) -> li
         )
         for row in rows
     ]
-    return _evaluate(claims, trials, comparable=True)
+    return evaluate_claims(claims, trials)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,38 +131,13 @@ class _TestStatistic:
         return min(1.0, 2 * min(self.p_for, self.p_against))
 
 
-def _trial_result(row: Mapping[Any, Any]) -> TrialResult:
-    correct, prior_variance = row["correct"], row["prior_variance"]
-    return TrialResult(
-        point={axis: value for axis, value in row.items() if axis not in _NOT_AXES},
-        seed=row["seed"],
-        accuracy=row[TEST_ACCURACY],
-        num_test=row["num_test"],
-        correct=correct if isinstance(correct, np.ndarray) else None,
-        prior_variance=prior_variance if isinstance(prior_variance, VarianceEstimate) else None,
-    )
-
-
-_NOT_AXES = ("seed", TEST_ACCURACY, "num_test", "correct", "prior_variance")
-
-
-def _evaluate(claims: Sequence[Claim], trials: Sequence[TrialResult], comparable: bool) -> list[ClaimResult]:
-    seen: set[object] = set()
-    for trial in trials:
-        key = (frozenset(trial.point.items()), trial.seed)
-        if key in seen:
-            raise ValueError(f"two results of one cell and seed: {dict(trial.point)}, seed {trial.seed}")
-        seen.add(key)
-    variances = median_variances(trials)
-    return _results([_test_statistic(claim, trials, variances, comparable) for claim in claims])
-
-
 def _test_statistic(
     claim: Claim, trials: Sequence[TrialResult], variances: Mapping[object, VarianceEstimate], comparable: bool
 ) -> _TestStatistic:
     if isinstance(claim, Matches) and not comparable:
         return _TestStatistic(claim=claim, missing="published accuracies are of the paper's scale: not comparable")
-    pairs = zip(claim.contrasts, _published(claim), strict=True)
+    published = [share / 100 for share in claim.published.values()] if isinstance(claim, Matches) else None
+    pairs = zip(claim.contrasts, published or [0.0] * len(claim.contrasts), strict=True)
     try:
         contrasts = [estimate_contrast(contrast, published, trials, variances) for contrast, published in pairs]
     except MissingResultError as error:
@@ -189,15 +156,6 @@ def _test_statistic(
     )
 
 
-def _published(claim: Claim) -> tuple[float, ...]:
-    """Return the published accuracy (share) to subtract from each of a claim's contrasts."""
-    match claim:
-        case Matches(published=published):
-            return tuple(accuracy / 100 for accuracy in published.values())
-        case _:
-            return (0.0,) * len(claim.contrasts)
-
-
 def _bounds(claim: Claim) -> tuple[tuple[float, int], ...]:
     """Return the bounds (share) that an effect must lie beyond, each with its direction: 1 above, -1 below."""
     match claim:
@@ -213,8 +171,12 @@ def _results(statistics: Sequence[_TestStatistic]) -> list[ClaimResult]:
     tested = {index: statistic for index, statistic in enumerate(statistics) if not statistic.missing}
     p_holm = dict(zip(tested, holm([statistic.p for statistic in tested.values()]), strict=True))
     inconclusive = [index for index, p in p_holm.items() if p > LEVEL]
-    curves = power_by_num_seeds([_inconclusive_claim(tested[index]) for index in inconclusive])
-    power = dict(zip(inconclusive, curves, strict=True))
+    planned = [
+        InconclusiveClaim(contrast=each.limiting, num_contrasts=each.num_contrasts, bounds=_bounds(each.claim))
+        for each in map(tested.__getitem__, inconclusive)
+        if each.limiting is not None  # never: it is tested
+    ]
+    power = dict(zip(inconclusive, power_by_num_seeds(planned), strict=True))
     return [_result(each, p_holm.get(index), power.get(index)) for index, each in enumerate(statistics)]
 
 
@@ -227,13 +189,6 @@ def holm(p: Sequence[float]) -> list[float]:
     corrected = np.empty(len(p))
     corrected[order] = np.minimum(np.maximum.accumulate(np.sort(p) * np.arange(len(p), 0, -1)), 1.0)
     return corrected.tolist()
-
-
-def _inconclusive_claim(statistic: _TestStatistic) -> InconclusiveClaim:
-    assert statistic.limiting is not None, "a tested claim has a limiting contrast"
-    return InconclusiveClaim(
-        contrast=statistic.limiting, num_contrasts=statistic.num_contrasts, bounds=_bounds(statistic.claim)
-    )
 
 
 def _result(statistic: _TestStatistic, p_holm: float | None, curve: NDArray[np.float64] | None) -> ClaimResult:

@@ -86,13 +86,10 @@ class ContrastEstimate:
         """
         assert self.prior is not None, "checked before"
         seeds = seed_half_width(self.seed_variance, self.num_seeds, self.prior, level)
-        return math.hypot(seeds, self._image_half_width(level, side))
-
-    def _image_half_width(self, level: float, side: int) -> float:
         if self.cell is None:
-            return float(-special.ndtri(level)) * math.sqrt(self.image_variance)
+            return math.hypot(seeds, float(special.ndtri(level)) * math.sqrt(self.image_variance))
         below, above = image_half_widths(*self.cell, level)
-        return above if side > 0 else below
+        return math.hypot(seeds, above if side > 0 else below)
 
     def p_value(self, bound: float, direction: int) -> float:
         """Return the one-sided p value of the effect being above (direction 1) or below (-1) a bound.
@@ -100,19 +97,17 @@ class ContrastEstimate:
         It is the level at which the limit that faces the bound reaches it.
         """
         distance, side = abs(bound - self.effect), 1 if bound > self.effect else -1
-        level = self._level_at(distance, side)
-        return level if side == -direction else 1 - level
 
-    def _level_at(self, distance: float, side: int) -> float:
         def root_function(log_level: float) -> float:
             return self.half_width(math.exp(log_level), side) - distance
 
-        lowest, highest = math.log(MIN_LEVEL), math.log(MAX_LEVEL)
-        if root_function(highest) >= 0:
-            return MAX_LEVEL
-        if root_function(lowest) <= 0:
-            return MIN_LEVEL
-        return math.exp(optimize.brentq(root_function, lowest, highest))
+        if root_function(math.log(MAX_LEVEL)) >= 0:
+            level = MAX_LEVEL
+        elif root_function(math.log(MIN_LEVEL)) <= 0:
+            level = MIN_LEVEL
+        else:
+            level = math.exp(optimize.brentq(root_function, math.log(MIN_LEVEL), math.log(MAX_LEVEL)))
+        return level if side == -direction else 1 - level
 
 
 class MissingResultError(Exception):

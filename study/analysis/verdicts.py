@@ -1,16 +1,16 @@
 """Verdicts on a study's claims."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from search_spaces.framework.claim_axes import restate_claim
 from search_spaces.framework.published import PAPER, published
 from study.analysis.claim_tests import ClaimResult, evaluate_claims, evaluate_published
+from study.analysis.contrasts import TrialResult
 from study.analysis.intervals import VarianceEstimate, pooled_variance
 from study.analysis.results import reported_trials
 from study.ledger.records import TrialRecord
@@ -46,38 +46,44 @@ def claim_verdicts(plan: Plan, records: Mapping[str, TrialRecord], read_correct:
         return []
     trained_values = plan.space.trained_values
     trials = reported_trials(plan)
-    frame = claim_frame(trials, records, read_correct)
-    for axis in trained_values:
-        frame[axis] = [trial.candidate.cell[axis] for trial in trials]
+    results = trial_results(trials, records, read_correct, trained_values)
     stated = [restate_claim(claim, trained_values) for claim in claims]
-    ours = evaluate_claims(stated, frame, comparable=plan.space.scale == "paper")
+    ours = evaluate_claims(stated, results, comparable=plan.space.scale == "paper")
     rows = [row for row in published() if row.table == plan.space.table and row.source == PAPER]
     theirs = evaluate_published(claims, rows)
     return [ClaimVerdict(own, None if their.effect is None else their) for own, their in zip(ours, theirs, strict=True)]
 
 
-def claim_frame(trials: Sequence[Trial], records: Mapping[str, TrialRecord], read_correct: ReadCorrect) -> pd.DataFrame:
-    """Return the frame that `evaluate_claims` takes: a row per finished trial.
+def trial_results(
+    trials: Sequence[Trial],
+    records: Mapping[str, TrialRecord],
+    read_correct: ReadCorrect,
+    trained_axes: Collection[str] = (),
+) -> list[TrialResult]:
+    """Return the results that `evaluate_claims` takes.
 
     Where a cell has one seed, the variance between seeds comes from other records of the same dataset and model.
+
+    Args:
+        trained_axes: axes whose values are those that were trained, not those that the study requests.
     """
     num_seeds = Counter(tuple(trial.candidate.requested_values.items()) for trial in trials)
     variances = pooled_variances(records.values()) if 1 in num_seeds.values() else {}
-    rows = []
+    results = []
     for trial in trials:
         assert trial.record is not None, "a finished trial has its record"
-        config = trial.candidate.config
-        rows.append(
-            {
-                **trial.candidate.requested_values,
-                "seed": config.seed,
-                TEST_ACCURACY: trial.record.metrics[TEST_ACCURACY],
-                "num_test": trial.num_test,
-                "correct": read_correct(trial.record.run_id),
-                "prior_variance": variances.get((config.dataset, config.model.name)),
-            }
+        candidate, config = trial.candidate, trial.candidate.config
+        results.append(
+            TrialResult(
+                point={**candidate.requested_values, **{axis: candidate.cell[axis] for axis in trained_axes}},
+                seed=config.seed,
+                accuracy=trial.record.metrics[TEST_ACCURACY],
+                num_test=trial.num_test,
+                correct=read_correct(trial.record.run_id),
+                prior_variance=variances.get((config.dataset, config.model.name)),
+            )
         )
-    return pd.DataFrame(rows)
+    return results
 
 
 def pooled_variances(records: Iterable[TrialRecord]) -> dict[tuple[str, str], VarianceEstimate]:

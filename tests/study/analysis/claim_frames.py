@@ -1,13 +1,15 @@
-"""Frames of claims' trials, as `evaluate_claims` takes them."""
+"""Frames of claims' trials: a row each, with the fields of a TrialResult and its value on every other axis."""
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 
 import numpy as np
 import pandas as pd
 
 from search_spaces.framework.claims import BetterThan, Claim, Matches
 from study.analysis.claim_tests import ClaimResult, evaluate_claims
+from study.analysis.contrasts import TrialResult
 from study.analysis.intervals import VarianceEstimate
 
 A, B = {"arm": "a"}, {"arm": "b"}
@@ -27,7 +29,7 @@ def table(accuracies: Mapping[str, Sequence[float]], num_test: int = MANY, **mor
         {
             "arm": arm,
             "seed": seed,
-            "test_accuracy": accuracy,
+            "accuracy": accuracy,
             "num_test": num_test,
             "correct": None,
             "prior_variance": None,
@@ -41,7 +43,7 @@ def table(accuracies: Mapping[str, Sequence[float]], num_test: int = MANY, **mor
 def predicted(right: Mapping[str, np.ndarray], **more: object) -> pd.DataFrame:
     """Return a frame of arms with their correct images, (S seeds, n images) each."""
     rows = [
-        {"arm": arm, "seed": seed, "test_accuracy": images.mean(), "num_test": len(images), "correct": images}
+        {"arm": arm, "seed": seed, "accuracy": images.mean(), "num_test": len(images), "correct": images}
         for arm, by_seed in right.items()
         for seed, images in enumerate(by_seed)
     ]
@@ -56,8 +58,19 @@ def discordant(only_a: int, only_b: int, num_test: int) -> pd.DataFrame:
     return predicted({"a": a, "b": b}, prior_variance=STEADY)
 
 
+def trial_results(frame: pd.DataFrame) -> list[TrialResult]:
+    names = {field.name for field in fields(TrialResult)} - {"point"}
+    return [
+        TrialResult(
+            point={axis: value for axis, value in row.items() if axis not in names},
+            **{name: None if row[name] is np.nan else row[name] for name in names},
+        )
+        for row in frame.to_dict("records")
+    ]
+
+
 def evaluate_one(claim: Claim, frame: pd.DataFrame) -> ClaimResult:
-    (result,) = evaluate_claims((claim,), frame)
+    (result,) = evaluate_claims((claim,), trial_results(frame))
     return result
 
 

@@ -16,6 +16,7 @@ from tests.study.analysis.claim_frames import (
     matches,
     predicted,
     table,
+    trial_results,
 )
 
 
@@ -47,11 +48,11 @@ def test_one_seed_against_a_published_number_is_the_test_of_one_proportion() -> 
 
 def test_published_numbers_of_another_scale_are_neither_tested_nor_corrected_for() -> None:
     family = (A_BETTER, matches(a=94.8, b=90.3, c=85.1))
-    order, match = evaluate_claims(family, table(CLEAR), comparable=False)
+    order, match = evaluate_claims(family, trial_results(table(CLEAR)), comparable=False)
     assert (match.verdict, match.p, match.p_holm, match.effect) == ("inconclusive", None, None, None)
     assert match.caveats == "published accuracies are of the paper's scale: not comparable"
     assert order == evaluate_one(A_BETTER, table(CLEAR))
-    assert evaluate_claims(family, table(CLEAR))[0].p_holm > order.p_holm
+    assert evaluate_claims(family, trial_results(table(CLEAR)))[0].p_holm > order.p_holm
 
 
 def test_a_cell_against_a_published_number_has_the_interval_of_its_table() -> None:

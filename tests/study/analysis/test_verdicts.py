@@ -14,7 +14,7 @@ from revit.config import FineTuneConfig
 from search_spaces.framework.claims import BetterThan
 from search_spaces.framework.space import SearchSpace
 from study.analysis.results import reported_trials
-from study.analysis.verdicts import claim_frame, claim_verdicts, pooled_variances
+from study.analysis.verdicts import claim_verdicts, pooled_variances, trial_results
 from study.ledger.ledger import Ledger
 from study.ledger.records import TrialRecord
 from study.ledger.states import TrialState
@@ -37,25 +37,26 @@ def finished(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> tuple
     return write_study(SPACE, SPACE.seeds, Folders(store=root / "mlruns", data=root, cache=cache_dir))
 
 
-def test_a_row_has_the_predictions_of_its_trial(finished: tuple[Plan, Ledger]) -> None:
+def test_a_result_has_the_predictions_of_its_trial(finished: tuple[Plan, Ledger]) -> None:
     plan, ledger = finished
     trials = reported_trials(plan)
-    frame = claim_frame(trials, ledger.trials(), ledger.artifacts.read_correct)
-    assert len(frame) == 8
-    for trial, row in zip(trials, frame.to_dict("records"), strict=True):
-        assert {axis: row[axis] for axis in AXES} == trial.candidate.point
-        assert len(row["correct"]) == row["num_test"] == 359
-        assert row["correct"].mean() == pytest.approx(row["test_accuracy"])
-        assert row["prior_variance"] is None, "two seeds have a variance of their own"
+    results = trial_results(trials, ledger.trials(), ledger.artifacts.read_correct)
+    assert len(results) == 8
+    for trial, result in zip(trials, results, strict=True):
+        assert result.point == trial.candidate.point
+        assert len(result.correct) == result.num_test == 359
+        assert result.correct.mean() == pytest.approx(result.accuracy)
+        assert result.prior_variance is None, "two seeds have a variance of their own"
 
 
 def test_one_seed_has_the_variance_pooled_over_the_ledger(finished: tuple[Plan, Ledger]) -> None:
     plan, ledger = finished
     trials, records, read = reported_trials(plan), ledger.trials(), ledger.artifacts.read_correct
-    one_seed = claim_frame([trial for trial in trials if trial.candidate.config.seed == 0], records, read)
-    variance_by_cell = claim_frame(trials, records, read).groupby(AXES)["test_accuracy"].var()
+    one_seed = trial_results([trial for trial in trials if trial.candidate.config.seed == 0], records, read)
+    rows = [(*each.point.values(), each.accuracy) for each in trial_results(trials, records, read)]
+    variance_by_cell = pd.DataFrame(rows, columns=[*AXES, "accuracy"]).groupby(AXES)["accuracy"].var()
     assert len(one_seed) == 4
-    [prior] = set(one_seed["prior_variance"])
+    [prior] = {result.prior_variance for result in one_seed}
     assert prior == pytest.approx((variance_by_cell.mean(), 4))
 
 
