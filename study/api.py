@@ -23,7 +23,6 @@ from revit.paths import check_writable, expand_path
 from study.execution.resources import ResourceRequest
 from study.execution.run_result import RunResult
 from study.model_check import check_names
-from study.table_columns import check_axis_names
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,13 +40,6 @@ DEFAULT_STORE, DEFAULT_DATA, DEFAULT_CACHE = "mlruns", Path("data"), Path("~/.ca
 SERVERS = ("http://", "https://")
 
 
-class MissingRequirementsError(InputError):
-    """Datasets or weights are missing, all of which `fetch` can download."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        super().__init__(f"missing: {', '.join(names)}")
-
-
 def load_studies(study: str, *, scale: str | None = None, recipe: str | None = None) -> "list[SearchSpace]":
     """Return a study by its name, or all of the paper's.
 
@@ -61,7 +53,6 @@ def load_studies(study: str, *, scale: str | None = None, recipe: str | None = N
     spaces = [search_spaces.load(name) for name in names]
     chosen = [space.variant(scale=scale, recipe=recipe) for space in spaces if study != ALL or space.base is None]
     for space in chosen:
-        check_axis_names(space)
         check_names(space)
     return chosen
 
@@ -142,37 +133,15 @@ def plan(
         for_report: trials are planned from their records if their images or weights are missing.
 
     Raises:
-        MissingRequirementsError: datasets or weights are missing.
-        InputError: the study is wrong, or an image cannot be decoded.
+        InputError: the study is wrong, a dataset or weights are missing, or an image cannot be decoded.
     """
-    spaces = load_studies(study) if isinstance(study, str) else [study]
-    return plan_all(spaces, folders, num_seeds=num_seeds, records=records, for_report=for_report)[0]
-
-
-def plan_all(
-    spaces: "Sequence[SearchSpace]",
-    folders: "Folders",
-    *,
-    num_seeds: int | None = None,
-    records: "Mapping[str, TrialRecord] | None" = None,
-    for_report: bool = False,
-) -> "list[Plan]":
-    """Return the plans of several studies; the error names what any of them misses. See `plan`."""
-    from study.maintenance.fetch import find_missing
     from study.plan import make_plan
 
+    if isinstance(study, str):
+        [study] = load_studies(study)
     if records is None:
         records = open_ledger(folders).trials() if folders.has_store else {}
-    try:
-        return [
-            make_plan(space, choose_seeds(space, num_seeds), folders, records, for_report=for_report)
-            for space in spaces
-        ]
-    except InputError as error:
-        missing = {each.name: each for space in spaces for each in find_missing(space, folders.data)}
-        if not missing or not all(each.is_fetchable for each in missing.values()):
-            raise
-        raise MissingRequirementsError(list(missing)) from error
+    return make_plan(study, choose_seeds(study, num_seeds), folders, records, for_report=for_report)
 
 
 def choose_seeds(space: "SearchSpace", num_seeds: int | None) -> tuple[int, ...]:
@@ -254,13 +223,6 @@ def _tag_study(planned: "Plan", ledger: "Ledger") -> None:
             ledger.tag_study(trial.record, tags)
 
 
-def evaluate(planned: "Plan", ledger: "Ledger", records: "Mapping[str, TrialRecord]") -> "list[ClaimVerdict]":
-    """Return the verdicts on a study's claims."""
-    from study.analysis.verdicts import claim_verdicts
-
-    return claim_verdicts(planned, records, ledger.artifacts.read_correct)
-
-
 def report(
     planned: "Plan",
     ledger: "Ledger",
@@ -273,18 +235,19 @@ def report(
 
     Args:
         command: shown in the report, to run what is missing.
-        verdicts: from `evaluate`; None to read the ledger again and evaluate the claims.
+        verdicts: from `claim_verdicts`; None to read the ledger again and test the claims.
 
     Raises:
         ReportKeptError: the report in that folder has results that this one would lack.
     """
+    from study.analysis.verdicts import claim_verdicts
     from study.report.report_folder import folder_name, write_index
     from study.report.writer import write_report
 
     if verdicts is None:
         records = ledger.trials()
         planned = planned.with_records(records)
-        verdicts = evaluate(planned, ledger, records)
+        verdicts = claim_verdicts(planned, records, ledger.artifacts.read_correct)
     paths = write_report(planned, ledger, reports / folder_name(planned), command, verdicts)
     return [*paths, write_index(reports)]
 

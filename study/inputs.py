@@ -1,12 +1,12 @@
 """Inputs of trials: images, weights, from this machine or from records of the ledger."""
 
-from collections.abc import Sequence
-from functools import cache, partial
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from revit.config import FineTuneConfig, ModelConfig
-from revit.datasets.image_store import ImageStore, open_store
+from revit.datasets.image_store import ImageStore
 from revit.datasets.manifest import store_caveats
 from revit.errors import InputError
 from revit.models.weights import find_weights, weights_digest
@@ -45,15 +45,15 @@ class Inputs:
     """Images or weights of trials, each looked up once.
 
     Args:
-        data, cache_dir, skip_broken: as in `study.plan.Folders`.
+        open_images: opens the image store of a dataset.
         recorded: trials of the ledger, the newest first, that stand in for inputs not on this machine. Without any,
             all inputs have to be on it.
     """
 
-    def __init__(self, *, data: Path, cache_dir: Path, skip_broken: bool, recorded: Sequence[TrialRecord] = ()) -> None:
+    def __init__(self, open_images: Callable[[str], ImageStore], recorded: Sequence[TrialRecord]) -> None:
         self._recorded = [record for record in recorded if set(SIZES) <= record.tags.keys()]
         self._unreadable: dict[str, str] = {}  # by dataset: why
-        self._open = partial(open_store, data_dir=data, cache_dir=cache_dir, skip_broken=skip_broken)
+        self._open = open_images
         self._digest = cache(weights_digest)
         self._store = cache(self._store_or_none)
         self.weights = cache(self._weights)

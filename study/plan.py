@@ -2,18 +2,35 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from revit.config import FineTuneConfig
+from revit.datasets.image_store import open_store
 from revit.datasets.registry import DATASETS, caveats
+from revit.errors import InputError
 from revit.identity import identity, input_digests
 from search_spaces.framework.space import Candidate, SearchSpace
 from study.inputs import Inputs
 from study.layout import DATABASE
 from study.ledger.records import TrialRecord, request_key, study_tags
-from study.ledger.schema import DIGEST_PREFIX, SEED_TAG
+from study.ledger.schema import (
+    DIGEST_PREFIX,
+    SEED_TAG,
+    SELECTED_VAL_ACCURACY,
+    TEST_ACCURACY,
+    TEST_LOSS,
+    TRAIN_TIME_S,
+)
 from study.ledger.states import TrialState
-from study.table_columns import check_axis_names
+
+TRIAL_METRICS = (SELECTED_VAL_ACCURACY, TEST_ACCURACY, TEST_LOSS, TRAIN_TIME_S)
+"""Metrics of a trial that tables show."""
+TABLE_COLUMNS = frozenset(
+    {"seed", "state", "identity", "run_id", "num_test", "n", "mean", "low", "high", "interval", "diverged", "missing"}
+    | {"test accuracy, %", "lines", "right", *TRIAL_METRICS}
+)
+"""Columns of result tables that are not axes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +82,6 @@ class Trial:
         record: its record in the ledger, None if there is none.
         input_digests: its `revit.identity.input_digests`.
         staleness_reason: what changed since the study trained its point with its seed; empty if it is not stale.
-        former_run: id of the run of that trial.
         sizes: numbers of its images (`study.inputs.SIZES`).
     """
 
@@ -78,7 +94,6 @@ class Trial:
     record: TrialRecord | None
     input_digests: Mapping[str, str]
     staleness_reason: str = ""
-    former_run: str = ""
     sizes: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -163,13 +178,17 @@ def make_plan(
         InputError: a dataset or weights are missing, an image cannot be decoded, or a fraction leaves a
             class empty.
     """
-    check_axis_names(space)
-    inputs = Inputs(
-        data=folders.data,
-        cache_dir=folders.cache,
-        skip_broken=folders.skip_broken,
-        recorded=list(records.values()) if for_report else (),
-    )
+    for axis in sorted({*space.scientific, *space.nuisance_axes} & TABLE_COLUMNS):
+        raise InputError(
+            f"search space {space.name}: axis {axis}: tables have a column of that name; name it differently"
+        )
+    opened = partial(open_store, data_dir=folders.data, cache_dir=folders.cache, skip_broken=folders.skip_broken)
+    inputs = Inputs(opened, list(records.values()) if for_report else ())
+    done = {
+        request_key(record.tags, space.name): record
+        for record in records.values()
+        if record.state.is_terminal and space.name in record.studies
+    }
 
     def trial_of(candidate: Candidate) -> Trial:
         config = candidate.config
@@ -177,6 +196,9 @@ def make_plan(
         weights, weights_digest = inputs.weights(config.model)
         num_steps = config.num_steps(images.num_train, images.num_all)
         name = identity(config, num_steps=num_steps, data_digest=images.digest, weights_digest=weights_digest)
+        digests = input_digests(images.digest, weights_digest)
+        requested = study_tags(space.name, cell=candidate.cell, point=candidate.point)
+        former = done.get(request_key({**space.tags, **requested, SEED_TAG: str(config.seed)}, space.name))
         return Trial(
             candidate=candidate,
             identity=name,
@@ -185,40 +207,17 @@ def make_plan(
             num_steps=num_steps,
             num_test=images.num_test,
             record=records.get(name),
-            input_digests=input_digests(images.digest, weights_digest),
+            input_digests=digests,
+            staleness_reason=""
+            if former is None or name in records
+            else staleness_reason(former, config.flat(), digests),
             sizes=images.sizes,
         )
 
     trials = [trial_of(candidate) for candidate in space.candidates(seeds)]
     datasets = list(dict.fromkeys(trial.candidate.config.dataset for trial in trials))
     found = [line for dataset in datasets for line in inputs.caveats(dataset)]
-    return Plan(space=space, trials=_with_staleness(trials, space, records), caveats=[*caveats(datasets), *found])
-
-
-def _with_staleness(trials: Sequence[Trial], space: SearchSpace, records: Mapping[str, TrialRecord]) -> list[Trial]:
-    """Return the trials, with the reason for each that is stale."""
-    requested = {trial.identity for trial in trials}
-    outdated = [record for record in records.values() if record.state.is_terminal and record.identity not in requested]
-    done = {request_key(record.tags, space.name): record for record in outdated if space.name in record.studies}
-    keys = [request_key(_request_tags(space, trial.candidate), space.name) for trial in trials]
-    return [
-        replace(
-            trial,
-            staleness_reason=staleness_reason(done[key], trial.candidate.config.flat(), trial.input_digests),
-            former_run=done[key].run_id,
-        )
-        if trial.record is None and key in done
-        else trial
-        for trial, key in zip(trials, keys, strict=True)
-    ]
-
-
-def _request_tags(space: SearchSpace, candidate: Candidate) -> dict[str, str]:
-    return {
-        **space.tags,
-        SEED_TAG: str(candidate.config.seed),
-        **study_tags(space.name, cell=candidate.cell, point=candidate.point),
-    }
+    return Plan(space=space, trials=trials, caveats=[*caveats(datasets), *found])
 
 
 def staleness_reason(record: TrialRecord, config: Mapping[str, object], input_digests: Mapping[str, str]) -> str:

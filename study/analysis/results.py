@@ -16,8 +16,7 @@ from study.analysis.intervals import (
 )
 from study.ledger.schema import SELECTED_VAL_ACCURACY, TEST_ACCURACY
 from study.ledger.states import TrialState
-from study.plan import Plan, Trial
-from study.table_columns import TRIAL_METRICS
+from study.plan import TRIAL_METRICS, Plan, Trial
 
 
 def trial_table(plan: Plan) -> pd.DataFrame:

@@ -10,10 +10,9 @@ from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.fields import list_fields
 from revit.models.architectures import MODELS
+from study import api
 from study.cli.console import echo, out
-from study.model_check import check_names
 from study.report.fitted_table import FittedTable
-from study.table_columns import check_axis_names
 
 MAX_TEXT_WIDTH = 100
 """Columns of running text."""
@@ -24,9 +23,7 @@ def list_studies() -> None:
     table = Table("study", "trials", "question", box=None, pad_edge=False)
     for name in search_spaces.names():
         try:
-            space = search_spaces.load(name)
-            check_axis_names(space)
-            check_names(space)
+            [space] = api.load_studies(name)
             table.add_row(name, str(len(space.candidates(space.seeds[:1])) * len(space.seeds)), space.question)
         except InputError as error:
             table.add_row(name, "-", Text(str(error), style="red"))

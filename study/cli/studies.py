@@ -2,15 +2,13 @@
 
 import os
 import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from revit.datasets.registry import caveats
-from revit.errors import InputError
 from revit.models.weights import use_weights_dir
 from revit.paths import expand_path
 from study import api
@@ -37,7 +35,7 @@ if TYPE_CHECKING:
     from study.ledger.ledger import Ledger
     from study.ledger.records import TrialRecord
     from study.maintenance.fetch import Requirement
-    from study.plan import Plan, Trial
+    from study.plan import Plan
 
 StrictEnvironment = Annotated[
     bool,
@@ -154,16 +152,14 @@ def _run(context: typer.Context, options: StudyOptions, request: ResourceRequest
     echo_store(folders)
     ledger = api.open_ledger(folders, create=True)
     records = ledger.trials()
-    with _advise_fetch(context):
-        plans = api.plan_all(spaces, folders, num_seeds=options.seeds, records=records)
+    plans = [api.plan(space, folders, num_seeds=options.seeds, records=records) for space in spaces]
     api.check_can_run(plans, request, strict_environment=strict_environment)
-    new = [trial for planned in plans for trial in planned.to_run]
     code = EXIT_FINISHED
     for number, planned in enumerate(plans, start=1):
         if len(plans) > 1:
-            echo(f"\nstudy {number} of {len(plans)}, {_progress(new, records)}")
+            echo(f"\nstudy {number} of {len(plans)}")
         result = api.run(planned.with_records(records), ledger, request, console=out, command=this_command(context))
-        if new:
+        if planned.to_run:
             records = ledger.retry(ledger.trials, log=echo)
         planned = planned.with_records(records)
         _echo_failures(planned, ledger, result)
@@ -172,13 +168,6 @@ def _run(context: typer.Context, options: StudyOptions, request: ResourceRequest
             return EXIT_INTERRUPTED
         code = max(code, EXIT_SOME_FAILED if planned.to_run else EXIT_FINISHED)
     return code
-
-
-def _progress(new: "list[Trial]", records: "Mapping[str, TrialRecord]") -> str:
-    """Return how many of the trials that a command set out to train are done, each identity once."""
-    identities = {trial.identity for trial in new}
-    num_done = sum(identity in records and records[identity].state.is_terminal for identity in identities)
-    return f"{num_done} of {len(identities)} trials of this command done"
 
 
 @with_study_options
@@ -210,8 +199,7 @@ def report(
     records = ledger.trials()
     code = EXIT_FINISHED
     for space in spaces:
-        with _advise_fetch(context):
-            planned = api.plan(space, folders, num_seeds=options.seeds, records=records, for_report=True)
+        planned = api.plan(space, folders, num_seeds=options.seeds, records=records, for_report=True)
         if strict_environment:
             check_uniform(planned)
         verdicts = _echo_results(planned, ledger, records)
@@ -245,15 +233,6 @@ def fetch(
     raise typer.Exit(EXIT_FINISHED if is_complete else EXIT_SOME_FAILED)
 
 
-@contextmanager
-def _advise_fetch(context: typer.Context) -> Iterator[None]:
-    """Add the `fetch` command to an error about missing datasets or weights."""
-    try:
-        yield
-    except api.MissingRequirementsError as error:
-        raise InputError(f"{error}; get them with `{next_command(context, 'fetch')}`") from error
-
-
 def _echo_failures(planned: "Plan", ledger: "Ledger", result: RunResult) -> None:
     from study.labels import trial_label
     from study.layout import TRACEBACK
@@ -270,6 +249,7 @@ def _echo_failures(planned: "Plan", ledger: "Ledger", result: RunResult) -> None
 
 def _echo_results(planned: "Plan", ledger: "Ledger", records: "Mapping[str, TrialRecord]") -> "list[ClaimVerdict]":
     """Print a study's table, its caveats, the verdicts on its claims; return the verdicts."""
+    from study.analysis.verdicts import claim_verdicts
     from study.report.caveats import plan_caveats
     from study.report.claim_list import to_lines
     from study.report.terminal_tables import terminal_table
@@ -277,6 +257,6 @@ def _echo_results(planned: "Plan", ledger: "Ledger", records: "Mapping[str, Tria
     out.print()
     out.print(terminal_table(planned))
     echo(*plan_caveats(planned))
-    verdicts = api.evaluate(planned, ledger, records)
+    verdicts = claim_verdicts(planned, records, ledger.artifacts.read_correct)
     echo(*to_lines(verdicts))
     return verdicts

@@ -44,7 +44,7 @@ def preview_table(space: SearchSpace, trials: Sequence[TrialPreview]) -> FittedT
 
 
 def _state(trial: Trial) -> str:
-    return f"{trial.state}: {trial.staleness_reason} (run {trial.former_run})" if trial.is_stale else trial.state.value
+    return f"{trial.state}: {trial.staleness_reason}" if trial.is_stale else trial.state.value
 
 
 def _trial_cells(trial: Trial | TrialPreview) -> tuple[str, ...]:

@@ -63,16 +63,7 @@ def test_the_number_of_seeds_replaces_the_seeds_of_a_study(tmp_path: Path, cache
     assert seeds == [0, 1, 2, 0, 1, 2] or seeds == [0, 0, 1, 1, 2, 2]
 
 
-def test_missing_requirements_of_all_studies_are_named(tmp_path: Path, cache_dir: Path) -> None:
-    folders = api.make_folders(str(tmp_path / "mlruns"), tmp_path, cache_dir=cache_dir)
-    spaces = [
-        SearchSpace(
-            name=name, question="?", base=FineTuneConfig(dataset=name, steps=1), scientific={"optimizer.lr": (0.1,)}
-        )
-        for name in ("cifar10", "cifar100")
-    ]
-    with pytest.raises(api.MissingRequirementsError, match=r"missing: dataset cifar10, .*dataset cifar100"):
-        api.plan_all(spaces, folders)
+def test_the_requirements_of_a_study_are_fetched(tmp_path: Path) -> None:
     *_, fetched = api.fetch([SPACE], tmp_path)
     assert fetched.is_present
 

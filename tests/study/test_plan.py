@@ -9,10 +9,11 @@ from revit.datasets.registry import DATASETS
 from revit.errors import InputError
 from search_spaces.framework.claims import BetterThan
 from search_spaces.framework.space import SearchSpace
+from study.analysis.results import cell_table, trial_table
 from study.ledger.records import TrialRecord, study_tags
 from study.ledger.schema import DIGEST_PREFIX
 from study.ledger.states import TrialState
-from study.plan import Folders, Plan, Trial, make_plan, preview, staleness_reason
+from study.plan import TABLE_COLUMNS, Folders, Plan, Trial, make_plan, preview, staleness_reason
 from study.report.caveats import duplicate_caveats
 from study.report.terminal_tables import plan_table
 
@@ -158,7 +159,7 @@ def test_a_trial_that_was_done_otherwise_is_new_and_it_is_said_what_has_changed(
     after = plan_of(folders, records, base=BASE.with_values({"batch_size": 64, "optimizer.momentum": 0.5}))
     assert {trial.state for trial in after.trials} == {TrialState.NEW}
     assert {trial.staleness_reason for trial in after.trials} == {"optimizer.momentum was 0.9, batch_size was 128"}
-    assert "batch_size was 128 (run r1)" in " ".join(row[-3] for row in plan_table(after).rows)
+    assert "batch_size was 128" in " ".join(row[-3] for row in plan_table(after).rows)
     assert {trial.missing for trial in after.trials} == {"stale"}
     done = {trial.identity: finished(trial) for trial in after.trials}
     assert {trial.missing for trial in after.with_records(done).trials} == {""}
@@ -227,3 +228,21 @@ def test_each_changed_field_is_named_with_its_former_value_then_each_changed_dig
 
 def test_what_only_one_side_has_is_not_compared() -> None:
     assert staleness_reason(record_with(BASE, {"data": "d1"}), {**BASE.flat(), "new": 1}, DIGESTS) == ""
+
+
+def space_with_levels(axis: str) -> SearchSpace:
+    levels = {"short": {"steps": 10}, "long": {"steps": 20}}
+    return SearchSpace(name="example", question="Does it?", base=BASE, scientific={axis: levels})
+
+
+@pytest.mark.parametrize("axis", ["state", "lines", "test accuracy, %", "test_loss"])
+def test_an_axis_with_the_name_of_a_column_is_refused(axis: str, folders: Folders) -> None:
+    message = f"search space example: axis {axis}: tables have a column of that name; name it differently"
+    with pytest.raises(InputError, match=message):
+        make_plan(space_with_levels(axis), (0,), folders, {})
+
+
+def test_tables_have_only_the_axes_and_these_columns(folders: Folders) -> None:
+    space = space_with_levels("pace")
+    plan = make_plan(space, (0,), folders, {})
+    assert {*trial_table(plan).columns, *cell_table(plan).columns} - {"pace"} <= TABLE_COLUMNS

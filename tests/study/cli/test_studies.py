@@ -27,7 +27,7 @@ from study.plan import Plan
 from tests.command_line import ROOT, call, where
 
 
-def test_each_of_several_studies_starts_with_the_progress_of_all(
+def test_each_of_several_studies_starts_with_its_number(
     tmp_path: Path,
     cache_dir: Path,
     new_ledger: Callable[[Path], Ledger],
@@ -61,8 +61,8 @@ def test_each_of_several_studies_starts_with_the_progress_of_all(
     assert stop.value.code == 1, "not all trials are done"
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("study ")]
     assert lines == [
-        "study 1 of 2, 0 of 4 trials of this command done",
-        "study 2 of 2, 2 of 4 trials of this command done",
+        "study 1 of 2",
+        "study 2 of 2",
     ]
 
 

@@ -37,12 +37,12 @@ def test_trials_without_a_result_are_counted_by_status() -> None:
     assert [row[-1] for row in table.rows] == ["2 diverged, 1 not run", "1 not run"]
 
 
-def test_a_stale_trial_shows_its_reason_and_former_run() -> None:
+def test_a_stale_trial_shows_its_reason() -> None:
     plan = finish(SPACE, (0,), itertools.repeat(0.9))
-    stale = replace(plan.trials[0], record=None, staleness_reason="data changed", former_run="abc")
+    stale = replace(plan.trials[0], record=None, staleness_reason="data changed")
     table = plan_table(replace(plan, trials=[stale, *plan.trials[1:]]))
     assert table.headings == ["optimizer.lr", "seed", "steps", "state", "identity", "run"]
-    assert [row[3] for row in table.rows] == ["new: data changed (run abc)", "finished"]
+    assert [row[3] for row in table.rows] == ["new: data changed", "finished"]
     assert table.rows[1] == ["1e-05", "0", "2500", "finished", "0000000000000001", "00000000000000010000000000000001"]
 
 
