@@ -7,7 +7,7 @@ a folder        of Hugging Face transformers: config.json with model.safetensors
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -19,8 +19,6 @@ from torch import Tensor
 
 from revit.errors import InputError, first_line
 from revit.paths import check_regular
-
-Arrays = Mapping[str, npt.NDArray[np.floating]]
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
@@ -57,17 +55,12 @@ def _read_pytorch(path: Path) -> dict[str, Tensor]:
 def _read_npz(path: Path) -> dict[str, Tensor]:
     with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
         arrays = {name.removeprefix("params/"): file[name] for name in file.files}
+    if not arrays.keys() & {"embedding/kernel", "resnet/root_block/standardized_conv2d/kernel"}:
+        raise InputError(f"{path} holds neither a ViT nor a BiT as Google published them")
     for name, array in arrays.items():
         if array.ndim > 0 and array.dtype.kind != "f":
             raise InputError(f"{path}: {name} holds {array.dtype}; must be floating-point numbers")
-    try:
-        if "embedding/kernel" in arrays:
-            return dict(_from_jax_vit(arrays))
-        if "resnet/root_block/standardized_conv2d/kernel" in arrays:
-            return dict(_from_jax_bit(arrays))
-    except KeyError as error:
-        raise InputError(f"{path} is an incomplete ViT or BiT: {first_line(error)}") from error
-    raise InputError(f"{path} holds neither a ViT nor a BiT as Google published them")
+    return _renamed({_pytorch_name(name): _from_jax(name, array) for name, array in arrays.items()}, JAX_NAMES)
 
 
 FORMATS: dict[str, Callable[[Path], dict[str, Tensor]]] = {
@@ -79,99 +72,76 @@ FORMATS: dict[str, Callable[[Path], dict[str, Tensor]]] = {
 }
 
 
-def _from_jax_vit(arrays: Arrays) -> Iterator[tuple[str, Tensor]]:
-    """Convert a ViT in the layout of 2020 or of big_vision, whose class token has no position embedding."""
-    yield "cls_token", _tensor(arrays["cls"])
-    if "pos_embedding" in arrays:
-        patches = _tensor(arrays["pos_embedding"])
-        yield "pos_embed", torch.cat([torch.zeros_like(patches[:, :1]), patches], dim=1)
-    else:
-        yield "pos_embed", _tensor(arrays["Transformer/posembed_input/pos_embedding"])
-    yield "patch_embed.proj.weight", _tensor(arrays["embedding/kernel"]).permute(3, 2, 0, 1).contiguous()
-    yield "patch_embed.proj.bias", _tensor(arrays["embedding/bias"])
-    yield from _pair("norm", arrays, "Transformer/encoder_norm")
-    if "head/kernel" in arrays:
-        yield "head.weight", _tensor(arrays["head/kernel"]).T.contiguous()
-        yield "head.bias", _tensor(arrays["head/bias"])
-    for layer in range(sum(1 for name in arrays if re.fullmatch(r".*encoderblock_\d+/LayerNorm_0/scale", name))):
-        yield from _jax_vit_block(f"blocks.{layer}", arrays, f"Transformer/encoderblock_{layer}")
+def _from_jax(name: str, array: npt.NDArray[np.floating]) -> Tensor:
+    """Return an array as PyTorch stores it: linear weights transposed, convolutions OIHW, heads flattened."""
+    tensor = torch.from_numpy(np.asarray(array, dtype=np.float32))
+    if name == "pos_embedding":  # of big_vision: without the class token
+        return torch.cat([torch.zeros_like(tensor[:, :1]), tensor], dim=1)
+    if re.search("/(query|key|value)/", name):
+        tensor = tensor.flatten(-2)
+    if name.endswith("/out/kernel"):
+        tensor = tensor.flatten(0, 1)
+    if name.endswith("/kernel"):
+        return (tensor.permute(3, 2, 0, 1) if tensor.ndim == 4 else tensor.mT).contiguous()
+    return tensor
 
 
-def _jax_vit_block(block: str, arrays: Arrays, source: str) -> Iterator[tuple[str, Tensor]]:
-    is_old = f"{source}/MultiHeadDotProductAttention_1/query/kernel" in arrays
-    attention = f"{source}/" + ("MultiHeadDotProductAttention_1" if is_old else "MultiHeadDotProductAttention_0")
-    mlp = f"{source}/" + ("MlpBlock_3" if is_old else "MlpBlock_0")
-    width = arrays[f"{source}/LayerNorm_0/scale"].shape[0]
-    qkv = [_tensor(arrays[f"{attention}/{name}/kernel"]).reshape(width, -1).T for name in ("query", "key", "value")]
-    qkv_bias = [_tensor(arrays[f"{attention}/{name}/bias"]).flatten() for name in ("query", "key", "value")]
-    yield f"{block}.attn.qkv.weight", torch.cat(qkv)
-    yield f"{block}.attn.qkv.bias", torch.cat(qkv_bias)
-    yield f"{block}.attn.proj.weight", _tensor(arrays[f"{attention}/out/kernel"]).reshape(-1, width).T.contiguous()
-    yield f"{block}.attn.proj.bias", _tensor(arrays[f"{attention}/out/bias"])
-    yield from _pair(f"{block}.norm1", arrays, f"{source}/LayerNorm_0")
-    yield from _pair(f"{block}.norm2", arrays, f"{source}/" + ("LayerNorm_2" if is_old else "LayerNorm_1"))
-    for number in (0, 1):
-        yield f"{block}.mlp.fc{number + 1}.weight", _tensor(arrays[f"{mlp}/Dense_{number}/kernel"]).T.contiguous()
-        yield f"{block}.mlp.fc{number + 1}.bias", _tensor(arrays[f"{mlp}/Dense_{number}/bias"])
-
-
-def _from_jax_bit(arrays: Arrays) -> Iterator[tuple[str, Tensor]]:
-    """Convert a BiT ResNet: convolutions HWIO become OIHW."""
-    for name, array in arrays.items():
-        target = _bit_name(name.removeprefix("resnet/"))
-        if target is not None:
-            tensor = _tensor(array)
-            yield target, tensor.permute(3, 2, 0, 1).contiguous() if tensor.ndim == 4 else tensor
-
-
-def _bit_name(name: str) -> str | None:
-    """Return timm's name of a BiT array; None for arrays that timm does not have, such as a training step."""
-    whole = {
-        "root_block/standardized_conv2d/kernel": "stem.conv.weight",
-        "group_norm/gamma": "norm.weight",
-        "group_norm/beta": "norm.bias",
-        "head/conv2d/kernel": "head.fc.weight",
-        "head/conv2d/bias": "head.fc.bias",
-    }
-    in_unit = re.fullmatch(r"block(\d+)/unit(\d+)/(a|b|c)/(.+)", name)
-    if in_unit is None:
-        return whole.get(name)
-    block, unit, letter, rest = in_unit.groups()
-    number = "abc".index(letter) + 1
-    leaf = {
-        "standardized_conv2d/kernel": f"conv{number}.weight",
-        "proj/standardized_conv2d/kernel": "downsample.conv.weight",
-        "group_norm/gamma": f"norm{number}.weight",
-        "group_norm/beta": f"norm{number}.bias",
-    }.get(rest)
-    return None if leaf is None else f"stages.{int(block) - 1}.blocks.{int(unit) - 1}.{leaf}"
+def _pytorch_name(name: str) -> str:
+    """Return a JAX name with PyTorch's leaves, and a BiT's stage and block counted from 0."""
+    name = re.sub("/(kernel|scale|gamma)$", "/weight", name).replace("/beta", "/bias")
+    return re.sub(r"block(\d+)/unit(\d+)", lambda found: f"stages.{int(found[1]) - 1}.blocks.{int(found[2]) - 1}", name)
 
 
 def _from_transformers(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the tensors of a ViT of Hugging Face transformers as timm does; leave those of other models unchanged.
-
-    Queries, keys and values are concatenated. The pooler is left out.
-    """
+    """Rename the tensors of a ViT of Hugging Face transformers as timm does; leave those of other models unchanged."""
     bare = {name.removeprefix("vit."): tensor for name, tensor in tensors.items()}
     if "embeddings.patch_embeddings.projection.weight" not in bare:
         return tensors
+    return _renamed(bare, TRANSFORMERS_NAMES)
+
+
+def _renamed(tensors: dict[str, Tensor], names: Iterable[tuple[str, str]]) -> dict[str, Tensor]:
+    """Rename tensors; leave out those without a name in timm, such as a pooler; concatenate query, key and value."""
     renamed = {}
-    for name, tensor in bare.items():
-        for pattern, target in TRANSFORMERS_NAMES:
+    for name, tensor in tensors.items():
+        for pattern, target in names:
             if found := re.fullmatch(pattern, name):
                 renamed[found.expand(target)] = tensor
-    for layer in range(sum(name.endswith("layernorm_before.weight") for name in bare)):
-        for leaf in ("weight", "bias"):
-            names = [f"encoder.layer.{layer}.attention.attention.{each}.{leaf}" for each in ("query", "key", "value")]
-            if bare.keys() >= set(names):
-                renamed[f"blocks.{layer}.attn.qkv.{leaf}"] = torch.cat([bare[name] for name in names])
+    for query in [name for name in renamed if ".query." in name]:
+        parts = [renamed.pop(query.replace("query", part)) for part in ("query", "key", "value")]
+        renamed[query.replace("query", "qkv")] = torch.cat(parts)
     return renamed
 
+
+JAX_NAMES = (
+    ("cls", "cls_token"),
+    ("(Transformer/posembed_input/)?pos_embedding", "pos_embed"),
+    (r"embedding/(\w+)", r"patch_embed.proj.\1"),
+    (r"Transformer/encoder_norm/(\w+)", r"norm.\1"),
+    (r"head/(\w+)", r"head.\1"),
+    (
+        r".*encoderblock_(\d+)/MultiHeadDotProductAttention_\d/(query|key|value)/(\w+)",
+        r"blocks.\1.attn.\2.\3",
+    ),
+    (r".*encoderblock_(\d+)/MultiHeadDotProductAttention_\d/out/(\w+)", r"blocks.\1.attn.proj.\2"),
+    (r".*encoderblock_(\d+)/LayerNorm_0/(\w+)", r"blocks.\1.norm1.\2"),
+    (r".*encoderblock_(\d+)/LayerNorm_[12]/(\w+)", r"blocks.\1.norm2.\2"),
+    (r".*encoderblock_(\d+)/MlpBlock_\d/Dense_0/(\w+)", r"blocks.\1.mlp.fc1.\2"),
+    (r".*encoderblock_(\d+)/MlpBlock_\d/Dense_1/(\w+)", r"blocks.\1.mlp.fc2.\2"),
+    (r"resnet/root_block/standardized_conv2d/weight", "stem.conv.weight"),
+    (r"resnet/group_norm/(\w+)", r"norm.\1"),
+    (r"resnet/head/conv2d/(\w+)", r"head.fc.\1"),
+    (r"resnet/(stages\S+)/a/proj/standardized_conv2d/weight", r"\1.downsample.conv.weight"),
+    *((rf"resnet/(stages\S+)/{x}/standardized_conv2d/weight", rf"\1.conv{n}.weight") for n, x in enumerate("abc", 1)),
+    *((rf"resnet/(stages\S+)/{x}/group_norm/(\w+)", rf"\1.norm{n}.\2") for n, x in enumerate("abc", 1)),
+)
+"""Patterns of JAX's names, after `_pytorch_name`, with timm's names: ViT in both layouts, BiT."""
 
 TRANSFORMERS_NAMES = (
     (r"embeddings\.cls_token", r"cls_token"),
     (r"embeddings\.position_embeddings", r"pos_embed"),
     (r"embeddings\.patch_embeddings\.projection\.(\w+)", r"patch_embed.proj.\1"),
+    (r"encoder\.layer\.(\d+)\.attention\.attention\.(query|key|value)\.(\w+)", r"blocks.\1.attn.\2.\3"),
     (r"encoder\.layer\.(\d+)\.attention\.output\.dense\.(\w+)", r"blocks.\1.attn.proj.\2"),
     (r"encoder\.layer\.(\d+)\.layernorm_before\.(\w+)", r"blocks.\1.norm1.\2"),
     (r"encoder\.layer\.(\d+)\.layernorm_after\.(\w+)", r"blocks.\1.norm2.\2"),
@@ -180,12 +150,3 @@ TRANSFORMERS_NAMES = (
     (r"layernorm\.(\w+)", r"norm.\1"),
     (r"classifier\.(\w+)", r"head.\1"),
 )
-
-
-def _pair(target: str, arrays: Arrays, source: str) -> Iterator[tuple[str, Tensor]]:
-    yield f"{target}.weight", _tensor(arrays[f"{source}/scale"])
-    yield f"{target}.bias", _tensor(arrays[f"{source}/bias"])
-
-
-def _tensor(array: npt.NDArray[np.floating]) -> Tensor:
-    return torch.from_numpy(np.asarray(array, dtype=np.float32))
