@@ -12,8 +12,8 @@ where it has only a table.
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 from revit.errors import InputError
 from revit.validation import check_types, require
@@ -108,7 +108,7 @@ class Best(_Claim):
         return tuple(((1.0, best), (-1.0, {**self.where, self.axis: other})) for other in others)
 
     def _sentence(self) -> str:
-        return f"{self.axis} {self.value} is the best of {as_list(self.among)}"
+        return f"{self.axis} {self.value} is the best of {_as_list(self.among)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +139,7 @@ class Trend(_Claim):
 
     def _sentence(self) -> str:
         change = {"increasing": "increases", "decreasing": "decreases"}[self.direction]
-        return f"accuracy {change} over {self.axis} {as_list(self.values)}"
+        return f"accuracy {change} over {self.axis} {_as_list(self.values)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +204,7 @@ class NoDifference(_Claim):
         return tuple(((1.0, one), (-1.0, other)) for one, other in itertools.combinations(cells, 2))
 
     def _sentence(self) -> str:
-        return f"{self.axis} {as_list(self.among)} are equal within {self.margin:g} pp"
+        return f"{self.axis} {_as_list(self.among)} are equal within {self.margin:g} pp"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,11 +235,56 @@ class Matches(_Claim):
         return tuple(((1.0, {**self.where, self.axis: value}),) for value in self.published)
 
     def _sentence(self) -> str:
-        published = f"{as_list((*self.published,))} are as published, {as_list((*self.published.values(),))}"
+        published = f"{_as_list((*self.published,))} are as published, {_as_list((*self.published.values(),))}"
         return f"{self.axis} {published}, within {self.margin:g} pp"
 
 
 Claim = Best | BetterThan | Gap | Trend | Interaction | NoDifference | Matches
+
+_AXIS_FIELD = {
+    **dict.fromkeys(("value", "values", "among", "low", "high", "published"), "axis"),
+    **dict.fromkeys(("larger", "smaller"), "moderator"),
+}
+"""The field that names the axis, for each field of a claim that holds values."""
+
+
+def check_claim(claim: Claim, axes: Mapping[str, tuple[Value, ...]]) -> None:
+    """Check that a claim names only axes and values of its study.
+
+    Raises:
+        InputError: names the axis or value, and those that the study has.
+    """
+    for contrast in claim.contrasts:
+        for _, cell in contrast:
+            for axis, value in cell.items():
+                if axis not in axes:
+                    raise InputError(f"claim '{claim}': {axis} is not a scientific axis; they are {_as_list((*axes,))}")
+                if value not in axes[axis]:
+                    raise InputError(f"claim '{claim}': axis {axis} has no {value!r}; it has {_as_list(axes[axis])}")
+
+
+def restate_claim(claim: Claim, replacements: Mapping[str, Mapping[Value, Value]]) -> Claim:
+    """Return the same claim about other values.
+
+    Args:
+        replacements: by axis, the new value for each that is replaced.
+    """
+
+    def replaced(axis: str, given: Any) -> Any:
+        if isinstance(given, tuple):
+            return tuple(replaced(axis, each) for each in given)
+        if isinstance(given, Mapping):
+            return {replaced(axis, value): accuracy for value, accuracy in given.items()}
+        return replacements.get(axis, {}).get(given, given)
+
+    parts: dict[str, Any] = {part.name: getattr(claim, part.name) for part in fields(claim)}
+    for name in ("better", "worse", "where"):
+        if name in parts:
+            parts[name] = {axis: replaced(axis, value) for axis, value in parts[name].items()}
+    for name, axis in _AXIS_FIELD.items():
+        if name in parts:
+            parts[name] = replaced(parts[axis], parts[name])
+    return type(claim)(**parts)
 
 
 def _check_several(name: str, values: tuple[Value, ...]) -> None:
@@ -252,8 +297,7 @@ def _check_differ(names: str, one: object, other: object) -> None:
         raise InputError(f"{names} = {one!r}: must differ")
 
 
-def as_list(values: tuple[Value, ...]) -> str:
-    """Return values as text, separated by commas."""
+def _as_list(values: tuple[Value, ...]) -> str:
     return ", ".join(map(str, values))
 
 

@@ -1,53 +1,32 @@
 """Published accuracies: the rows of `published.csv`, each with its source."""
 
 import csv
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
 
 from search_spaces.framework.claims import Value
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Published:
     """One published test accuracy, of a single run unless noted.
 
     Attributes:
         table: the paper's table whose study shows it.
-        dataset: a name of the registry, or `flowers` for Flowers-102 in any of its splits.
+        point: value on every axis that this study compares; dataset `flowers` is Flowers-102 in any of its splits.
         accuracy_pct: in percent.
         num_test: images it was tested on; None where the source does not say.
         source: who measured it; `re_vit` is the paper.
     """
 
     table: int
-    dataset: str
-    model: str
-    resolution: int
-    data_fraction: float
-    optimizer: str
-    schedule: str
-    pos_embed: str
+    point: Mapping[str, Value]
     accuracy_pct: float
     num_test: int | None
     source: str
     note: str
-
-    @property
-    def point(self) -> Mapping[str, Value]:
-        """Value on every axis that the study of its table compares."""
-        return {
-            "dataset": self.dataset,
-            "model.name": self.model,
-            "resolution": self.resolution,
-            "data_fraction": self.data_fraction,
-            "optimizer.name": self.optimizer,
-            "schedule.name": self.schedule,
-            "model.pos_embed": self.pos_embed,
-            **_EXTRA_VALUES.get(self.table, {}),
-        }
 
     @property
     def identifying_axes(self) -> frozenset[str]:
@@ -98,15 +77,22 @@ _EXTRA_VALUES: Mapping[int, Mapping[str, Value]] = {
 """Values of a table's experiment on axes that its study adds to the paper's."""
 
 
-_NUMBERS: Mapping[str, Callable[[str], Any]] = {
-    "table": int,
-    "resolution": int,
-    "data_fraction": float,
-    "accuracy_pct": float,
-}
-
-
 def _row(fields: dict[str, str]) -> Published:
-    num_test = fields.pop("n_test")
-    values = {name: _NUMBERS.get(name, str)(text) for name, text in fields.items()}
-    return Published(**values, num_test=int(num_test) if num_test else None)
+    table = int(fields["table"])
+    return Published(
+        table=table,
+        point={
+            "dataset": fields["dataset"],
+            "model.name": fields["model"],
+            "resolution": int(fields["resolution"]),
+            "data_fraction": float(fields["data_fraction"]),
+            "optimizer.name": fields["optimizer"],
+            "schedule.name": fields["schedule"],
+            "model.pos_embed": fields["pos_embed"],
+            **_EXTRA_VALUES.get(table, {}),
+        },
+        accuracy_pct=float(fields["accuracy_pct"]),
+        num_test=int(fields["n_test"]) if fields["n_test"] else None,
+        source=fields["source"],
+        note=fields["note"],
+    )

@@ -17,8 +17,7 @@ from revit.errors import InputError
 from revit.inactive import without_inactive
 from revit.validation import check_types, require_one_line, with_tuples
 from search_spaces.framework.axes import Axis, check_axes, first_repeated, levels_of, points_of
-from search_spaces.framework.claim_axes import check_claim
-from search_spaces.framework.claims import Claim, Value
+from search_spaces.framework.claims import Claim, Value, check_claim
 from search_spaces.framework.recipes import FLOWERS, RECIPES, RecipeContext
 from search_spaces.framework.scales import SCALES
 

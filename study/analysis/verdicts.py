@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from search_spaces.framework.claim_axes import restate_claim
+from search_spaces.framework.claims import restate_claim
 from search_spaces.framework.published import PAPER, published
 from study.analysis.claim_tests import ClaimResult, evaluate_claims, evaluate_published
 from study.analysis.contrasts import TrialResult

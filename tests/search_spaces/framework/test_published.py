@@ -11,7 +11,7 @@ def test_published_values_are_facts_of_the_tables() -> None:
     rows = published()
     assert len(rows) == 58
     paper = {
-        (row.table, row.dataset, row.model, row.resolution, row.data_fraction): row
+        (row.table, *(row.point[axis] for axis in ("dataset", "model.name", "resolution", "data_fraction"))): row
         for row in rows
         if row.source == "re_vit"
     }
@@ -24,7 +24,9 @@ def test_published_values_are_facts_of_the_tables() -> None:
 def test_what_a_replication_is_to_match_is_what_table_1_quotes() -> None:
     (claim,) = search_spaces.load("replication").claims
     assert isinstance(claim, Matches)
-    quoted = {row.dataset: row.accuracy_pct for row in published() if row.table == 1 and row.source == "vit_2021"}
+    quoted = {
+        row.point["dataset"]: row.accuracy_pct for row in published() if row.table == 1 and row.source == "vit_2021"
+    }
     assert claim.published == quoted
 
 
