@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from study.analysis.anova import anova
 from study.analysis.results import cell_table, reported_trials
-from study.labels import cell_label, format_value, label
+from study.labels import cell_label, label
 from study.ledger.ledger import Ledger
 from study.ledger.schema import (
     DEVICE_TAG,
@@ -21,7 +21,7 @@ from study.ledger.schema import (
     TRAIN_TIME_S,
     VAL_ACCURACY,
 )
-from study.plan import Plan, Trial
+from study.plan import Plan
 from study.report.finished_study import FinishedStudy, finished_table, run_id
 from study.report.image_figures import draw_answers, draw_model_internals, draw_samples
 from study.report.paper_tables import SOURCES, published_of
@@ -89,33 +89,19 @@ def draw_learning_curves(study: FinishedStudy) -> list[go.Figure]:
     """Draw the curves of the accuracies that were measured during training, and of the training loss."""
     measured = {name for trial in study.trials if trial.record is not None for name in trial.record.metrics}
     metrics = [name for name in (VAL_ACCURACY, TEST_CURVE_ACCURACY) if name in measured]
-    return [plot_learning_curves(study.curves(name), name, study.color_order) for name in (*metrics, TRAIN_LOSS)]
+    return [plot_learning_curves(study.curves(name), name, study.colors) for name in (*metrics, TRAIN_LOSS)]
 
 
 def draw_schedules(study: FinishedStudy) -> list[go.Figure]:
-    """Draw the learning rate of a trial of each schedule, by optimizer.
-
-    An optimizer's schedules are compared at one peak learning rate: at that with which most of them were run.
-    """
+    """Draw the learning rate of the first trial with each schedule."""
     if "schedule.name" not in study.plan.space.scientific:
         return []
-    by_peak: dict[str, dict[float, dict[str, Trial]]] = {}
-    for trial in study.trials:
-        config = trial.candidate.config
-        same_peak = by_peak.setdefault(config.optimizer.name, {}).setdefault(config.optimizer.lr, {})
-        same_peak.setdefault(config.schedule.name, trial)
-    figures = []
-    for optimizer, peaks in by_peak.items():
-        lr, by_schedule = max(peaks.items(), key=lambda peak: len(peak[1]))
-        rows = [
-            (cell_label(trial), f"schedule={name}", step, rate)
-            for name, trial in by_schedule.items()
-            for step, rate in study.ledger.curve(run_id(trial), LEARNING_RATE)
-        ]
-        frame = pd.DataFrame(rows, columns=["cell", "schedule", "step", "lr"])
-        setting = f"optimizer={optimizer} lr={format_value(lr)}"
-        figures.append(plot_schedules(frame, setting, study.color_order))
-    return figures
+    rows = [
+        (name, step, rate / trial.candidate.config.optimizer.lr)
+        for name, trial in study.first_trials(lambda trial: trial.candidate.config.schedule.name).items()
+        for step, rate in study.ledger.curve(run_id(trial), LEARNING_RATE)
+    ]
+    return [plot_schedules(pd.DataFrame(rows, columns=["schedule", "step", "lr"]))]
 
 
 def draw_authors_curves(study: FinishedStudy) -> list[go.Figure]:
@@ -134,24 +120,15 @@ def draw_authors_curves(study: FinishedStudy) -> list[go.Figure]:
     configs = [(trial.candidate.config, cell_label(trial)) for trial in trials]
     cells = {f"{config.optimizer.name}_{config.schedule.name}_": cell for config, cell in configs}
     curves = load_authors_curves()
-    arms = [
-        curves[(curves["study"] == "param_study") & curves["arm"].str.startswith(arm)].assign(cell=cell)
-        for arm, cell in cells.items()
-    ]
-    return [plot_authors_curves(ours, pd.concat(arms), study.color_order)] if arms else []
+    arms = [curves[curves["arm"].str.startswith(arm)].assign(cell=cell) for arm, cell in cells.items()]
+    return [plot_authors_curves(ours, pd.concat(arms), study.colors)] if arms else []
 
 
 def load_authors_curves() -> pd.DataFrame:
-    """Return the curves of the authors' notebooks: columns study, arm, epoch, train_loss, val_loss, val_acc (percent).
-
-    Epochs are passes over the training images, 1 after the first; the notebooks of the position-embedding
-    ablation count from 0 and are shifted here. The epoch is NaN in the row of a whole run.
-    """
+    """Return the authors' curves of Table 5: among others columns arm, epoch (from 1), val_acc in percent."""
     with (files("search_spaces.framework") / "authors_curves.csv").open() as lines:
         frame = pd.read_csv(lines)
-    from_zero = frame["study"].str.startswith("ablation")
-    frame["epoch"] = pd.to_numeric(frame["epoch"], errors="coerce") + from_zero
-    return frame
+    return frame[frame["study"] == "param_study"].astype({"epoch": int})
 
 
 def draw_grid(study: FinishedStudy) -> list[go.Figure]:
@@ -171,13 +148,12 @@ def draw_grid(study: FinishedStudy) -> list[go.Figure]:
 def draw_training_time(study: FinishedStudy) -> list[go.Figure]:
     """Draw mean training time and test accuracy of each cell; the Pareto frontier only of one kind of GPU."""
     records = [(cell_label(trial), trial.record) for trial in study.trials if trial.record is not None]
-    rows = [(cell, record.metrics.get(TRAIN_TIME_S, np.nan), record.metrics[TEST_ACCURACY]) for cell, record in records]
+    rows = [(cell, record.metrics[TRAIN_TIME_S], record.metrics[TEST_ACCURACY]) for cell, record in records]
     columns = ["cell", TRAIN_TIME_S, "mean"]
     by_cell = pd.DataFrame(rows, columns=columns).groupby("cell", sort=False, as_index=False).mean()
     devices = {record.environment.get(DEVICE_TAG, "") for _, record in records}
     has_frontier = len(devices) == 1 and "cpu" not in devices
-    device = "CPU" if devices == {"cpu"} else "GPU" if "cpu" not in devices else "device"
-    return [plot_training_time(by_cell, device=device, has_frontier=has_frontier, order=study.color_order)]
+    return [plot_training_time(by_cell, study.colors, has_frontier=has_frontier)]
 
 
 FIGURES: tuple[Callable[[FinishedStudy], list[go.Figure]], ...] = (

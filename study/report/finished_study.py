@@ -24,13 +24,14 @@ class FinishedStudy(NamedTuple):
     trials: Sequence[Trial]
 
     @property
-    def color_order(self) -> list[str]:
-        """Names of the cells in the order of their colors, the same in all figures: of many, the best first."""
+    def colors(self) -> dict[str, int]:
+        """Index of the color of each cell that has one, the same in all figures: of many cells, the best."""
         cells = cell_table(self.plan)
         if len(cells) > MAX_COLORED:
-            cells = cells.sort_values("mean", ascending=False, kind="stable")
+            cells = cells.nlargest(MAX_COLORED, "mean")
         axes = list(self.plan.space.scientific)
-        return [label({axis: cell[axis] for axis in axes}) for cell in cells.to_dict("records")]
+        names = [label({axis: cell[axis] for axis in axes}) for cell in cells.to_dict("records")]
+        return {name: index for index, name in enumerate(names)}
 
     def first_trials(self, key: Callable[[Trial], Hashable]) -> dict[Hashable, Trial]:
         """Return the first trial for each value of a key."""
@@ -40,11 +41,12 @@ class FinishedStudy(NamedTuple):
         return first
 
     def curves(self, metric: str) -> pd.DataFrame:
-        """Return columns cell, seed, step and the metric, of at most MAX_CURVES trials."""
-        by_seed = sorted(self.trials, key=lambda trial: trial.candidate.config.seed)[:MAX_CURVES]
+        """Return columns cell, seed, step and the metric, of at most MAX_CURVES trials of the cells with a color."""
+        colors = self.colors
+        colored = [trial for trial in self.trials if cell_label(trial) in colors]
         rows = [
             (cell_label(trial), trial.candidate.config.seed, step, value)
-            for trial in by_seed
+            for trial in sorted(colored, key=lambda trial: trial.candidate.config.seed)[:MAX_CURVES]
             for step, value in self.ledger.curve(run_id(trial), metric)
         ]
         return pd.DataFrame(rows, columns=["cell", "seed", "step", metric])

@@ -11,7 +11,7 @@ from study.analysis.verdicts import claim_verdicts
 from study.ledger.ledger import Ledger
 from study.ledger.states import TrialState
 from study.plan import Folders, make_plan
-from study.report.finished_study import MAX_CURVES
+from study.report.plots.style import MAX_COLORED
 from study.report.writer import write_report
 
 NUM_CELLS = len(SPACE.candidates((0,)))
@@ -56,7 +56,7 @@ def report(folders: Folders, seeds: tuple[int, ...], to: Path) -> tuple[Counter[
 def test_more_trials_add_no_calls_of_mlflow_and_few_bytes(folders: Folders, tmp_path: Path) -> None:
     calls, num_bytes = report(folders, (0,), tmp_path / "one")
     more_calls, more_bytes = report(folders, (0, 1), tmp_path / "two")
-    curves = 2 * (MAX_CURVES - NUM_CELLS)
+    curves = 2 * MAX_COLORED
     assert more_calls - calls == {"get_metric_history": curves}
     page = " ".join((tmp_path / "two" / "report.html").read_text().split())
     assert "for other seeds on the same test images, and do not generalize to new images" in page

@@ -1,11 +1,10 @@
 """Mosaics: many small pictures as a single PNG in a figure instead of hundreds of subplots."""
 
-import base64
-import io
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import plotly.express as px
 import plotly.graph_objects as go
 from PIL import Image
 from skimage.util import montage
@@ -25,14 +24,13 @@ def make_mosaic(tiles: Pixels, num_columns: int, gap: int = 1) -> Pixels:
 
 
 def make_thumbnail(image: Pixels, size: int) -> Pixels:
-    """Return an image (H, W, 1 or 3) resized to (size, size, 3) without keeping its aspect ratio.
+    """Return an image (H, W, 1 or 3) resized to (size, size, 4) without keeping its aspect ratio.
 
     An enlarged image shows its pixels.
     """
-    rgb = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
-    smaller = max(image.shape[:2]) > size
-    resized = Image.fromarray(rgb).resize((size, size), Image.Resampling.BOX if smaller else Image.Resampling.NEAREST)
-    return np.asarray(resized)
+    method = Image.Resampling.BOX if max(image.shape[:2]) > size else Image.Resampling.NEAREST
+    picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+    return np.asarray(picture.convert("RGBA").resize((size, size), method))
 
 
 def make_picture(pixels: Pixels) -> go.Image:
@@ -40,8 +38,6 @@ def make_picture(pixels: Pixels) -> go.Image:
 
     A picture that fits a narrow page keeps its pixels square; a wider one is shrunk smoothly.
     """
-    encoded = io.BytesIO()
-    Image.fromarray(pixels).save(encoded, "PNG", optimize=True)
-    source = "data:image/png;base64," + base64.b64encode(encoded.getvalue()).decode()
+    [picture] = px.imshow(pixels, binary_compression_level=9).data
     smooth: Literal["fast", False] = "fast" if pixels.shape[1] > MAX_SHARP_PX else False
-    return go.Image(source=source, zsmooth=smooth, hoverinfo="skip")
+    return picture.update(zsmooth=smooth, hoverinfo="skip", hovertemplate=None)

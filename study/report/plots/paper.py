@@ -100,7 +100,7 @@ def plot_attention(maps: Floats, image: Pixels) -> go.Figure:
     weights = weights / weights.max(axis=(1, 2), keepdims=True)
     patch_px = max(1, TILE_PX // grid)
     brightness = MIN_BRIGHTNESS + (1 - MIN_BRIGHTNESS) * weights.repeat(patch_px, axis=1).repeat(patch_px, axis=2)
-    shown = make_thumbnail(image, grid * patch_px)
+    shown = make_thumbnail(image, grid * patch_px)[..., :3]
     height = 110 + round(420 * max(0.4, min(1.5, num_layers / num_heads)))
     fig = _stack_panels(["input", ""], "Attention in every layer and head", ATTENTION_CAPTION, [90, height - 90])
     fig.add_trace(make_picture(make_mosaic(shown[None], 1)), row=1, col=1)
@@ -125,8 +125,7 @@ def plot_samples(sets: Mapping[str, Mapping[str, Sequence[Pixels]]]) -> go.Figur
         tiles = np.zeros((len(classes), num_columns, SAMPLE_PX, SAMPLE_PX, 4), np.uint8)
         for line, images in zip(tiles, classes.values(), strict=True):
             for tile, image in zip(line, images, strict=False):
-                tile[..., :3] = make_thumbnail(image, SAMPLE_PX)
-                tile[..., 3] = 255
+                tile[:] = make_thumbnail(image, SAMPLE_PX)
         pixels = make_mosaic(tiles.reshape(-1, SAMPLE_PX, SAMPLE_PX, 4), num_columns, gap=3)
         fig.add_trace(make_picture(pixels), row=row, col=1)
         names = [style.shorten(name, 14) for name in classes]

@@ -6,7 +6,7 @@ that a page has to set.
 
 import html
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,6 @@ MUTED = "rgba(128, 128, 128, 0.55)"
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
 """Okabe and Ito's colors that show on white and on black (2008, jfly.uni-koeln.de/color); gray for their black."""
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x")
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
 MAX_COLORED = 6
 """Number of colors that a reader can distinguish, from each other and from gray."""
@@ -94,30 +93,14 @@ def _wrap(text: object) -> list[str]:
     return textwrap.wrap(str(text), LINE_CHARS) or [""]
 
 
-def assign_colors(order: Sequence[str]) -> dict[str, int]:
-    """Return the index of the color of each cell that has one: the first MAX_COLORED in the order of colors."""
-    return {cell: index for index, cell in enumerate(dict.fromkeys(order)) if index < MAX_COLORED}
-
-
 def color(index: int) -> str:
     """Return the color of series `index`."""
     return COLORS[index % len(COLORS)]
 
 
-def translucent(index: int, alpha: float) -> str:
-    """Return the color of series `index` with an opacity of 0 to 1."""
-    red, green, blue = (int(color(index)[at : at + 2], 16) for at in (1, 3, 5))
-    return f"rgba({red}, {green}, {blue}, {alpha})"
-
-
 def symbol(index: int) -> str:
     """Return the marker of series `index`: shifted by one whenever colors repeat, so that 49 series differ."""
     return SYMBOLS[(index + index // len(COLORS)) % len(SYMBOLS)]
-
-
-def dash(index: int) -> str:
-    """Return the line style of series `index`."""
-    return DASHES[index % len(DASHES)]
 
 
 def as_float32(values: npt.ArrayLike) -> npt.NDArray[np.float32]:

@@ -1,9 +1,8 @@
 """Figure of training time against test accuracy."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -15,73 +14,56 @@ FRONTIER = "Line: Pareto frontier, the cells that no other cell dominates in bot
 NO_FRONTIER = "No Pareto frontier: on a CPU, or on several kinds of device, training times are not comparable."
 
 
-def pareto_frontier(cost: npt.NDArray[np.float64], accuracy: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Return the indices of the points that no other point dominates, the cheapest first."""
-    frontier: list[int] = []
-    for index in np.lexsort((-accuracy, cost)):
-        if not frontier or accuracy[index] > accuracy[frontier[-1]]:
-            frontier.append(int(index))
-    return np.array(frontier, np.int64)
+def pareto_frontier(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells that no other dominates in training time and accuracy, the cheapest first."""
+    cheapest = frame.sort_values([TRAIN_TIME_S, "mean"], ascending=[True, False])
+    return cheapest[cheapest["mean"] > cheapest["mean"].cummax().shift(fill_value=-np.inf)]
 
 
-def plot_training_time(frame: pd.DataFrame, *, device: str, has_frontier: bool, order: Sequence[str] = ()) -> go.Figure:
+def plot_training_time(frame: pd.DataFrame, colors: Mapping[str, int], *, has_frontier: bool) -> go.Figure:
     """Draw seconds of training against test accuracy, a point per cell.
 
     Args:
-        frame: columns cell, train_time_s and mean (0 to 1); a row per cell. Rows with a NaN are left out.
-        device: device that the seconds were measured on, as in `CPU`.
+        frame: columns cell, train_time_s and mean (0 to 1); a row per cell.
+        colors: index of the color of each cell that has one; the others are gray.
         has_frontier: whether to draw the Pareto frontier: where the seconds of the cells are comparable.
-        order: cells in the order of their colors; by default that of the frame.
     """
-    measured = frame.dropna(subset=[TRAIN_TIME_S, "mean"])
-    cost, accuracy = measured[TRAIN_TIME_S].to_numpy(float), measured["mean"].to_numpy(float) * 100
-    cells = [str(cell) for cell in measured["cell"]]
-    colors = style.assign_colors(order or cells)
-    colored = [cells.index(cell) for cell in colors if cell in cells]
     caption = FRONTIER if has_frontier else NO_FRONTIER
-    if len(colored) < len(cells):
-        caption += f" In color: the {len(colored)} cells with the highest test accuracy; in gray: the others."
-    title = "Training time and test accuracy"
-    fig = style.new_figure(title, caption, legend=[cells[index] for index in colored])
-    others = np.setdiff1d(np.arange(len(cells)), colored)
+    caption += f" In color: the {style.MAX_COLORED} cells with the highest test accuracy; in gray: any others."
+    colored = frame[frame["cell"].isin(list(colors))]
+    fig = style.new_figure("Training time and test accuracy", caption, legend=colored["cell"])
+    others = frame.drop(colored.index)
     fig.add_scatter(
-        x=style.as_float32(cost[others]),
-        y=style.as_float32(accuracy[others]),
-        text=[style.shorten(cells[index], 100) for index in others],
+        x=style.as_float32(others[TRAIN_TIME_S]),
+        y=style.as_float32(100 * others["mean"]),
+        text=[style.shorten(cell, 100) for cell in others["cell"]],
         mode="markers",
         marker={"color": style.MUTED, "size": 7},
         hovertemplate="%{text}<br>%{x:.3g} s, %{y:.2f} %<extra></extra>",
         showlegend=False,
     )
     if has_frontier:
-        frontier = pareto_frontier(cost, accuracy)
+        frontier = pareto_frontier(frame)
         fig.add_scatter(
-            x=style.as_float32(cost[frontier]),
-            y=style.as_float32(accuracy[frontier]),
+            x=style.as_float32(frontier[TRAIN_TIME_S]),
+            y=style.as_float32(100 * frontier["mean"]),
             mode="lines",
             line={"color": style.TEXT, "width": 1.5, "shape": "hv"},
             hoverinfo="skip",
             showlegend=False,
         )
-    for index in colored:
-        place = colors[cells[index]]
+    for cell, point in colored.groupby("cell", sort=False):
+        index = colors[str(cell)]
         fig.add_scatter(
-            x=style.as_float32(cost[[index]]),
-            y=style.as_float32(accuracy[[index]]),
-            name=style.wrap(cells[index]),
+            x=style.as_float32(point[TRAIN_TIME_S]),
+            y=style.as_float32(100 * point["mean"]),
+            name=style.wrap(cell),
             mode="markers",
-            marker={"color": style.color(place), "symbol": style.symbol(place), "size": 12},
+            marker={"color": style.color(index), "symbol": style.symbol(index), "size": 12},
             hovertemplate="%{x:.3g} s, %{y:.2f} %",
         )
-    fig.update_xaxes(title_text=f"training time, {style.escape(device)}-seconds")
-    if len(cost) > 0 and cost.min() > 0 and cost.max() > 10 * cost.min():
-        ticks = _log_ticks(cost.min(), cost.max())
-        fig.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
+    fig.update_xaxes(title_text="training time, s")
+    if frame[TRAIN_TIME_S].max() > 10 * frame[TRAIN_TIME_S].min() > 0:
+        fig.update_xaxes(type="log", dtick=np.log10(2), tickformat="~g")
     fig.update_yaxes(title_text=ACCURACY_LABEL)
     return fig
-
-
-def _log_ticks(low: float, high: float) -> npt.NDArray[np.float64]:
-    """Return 1 and 3 times each power of ten around a range; plotly would label 3 of each decade alone."""
-    powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.floor(np.log10(high)) + 1)
-    return np.outer(powers, (1, 3)).ravel()

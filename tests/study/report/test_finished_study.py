@@ -22,8 +22,8 @@ def study_of(num_cells: int, tmp_path: Path) -> FinishedStudy:
 
 
 def test_few_cells_have_colors_in_the_order_of_the_study_many_the_best_first(tmp_path: Path) -> None:
-    assert study_of(3, tmp_path).color_order == ["lr=1", "lr=2", "lr=3"]
-    assert study_of(8, tmp_path).color_order == [f"lr={rate}" for rate in range(8, 0, -1)]
+    assert study_of(3, tmp_path).colors == {"lr=1": 0, "lr=2": 1, "lr=3": 2}
+    assert study_of(8, tmp_path).colors == {f"lr={8 - index}": index for index in range(6)}
 
 
 def test_curves_are_those_of_the_ledger(finished: tuple[Plan, Ledger]) -> None:

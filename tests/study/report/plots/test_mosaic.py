@@ -17,8 +17,8 @@ def test_every_tile_of_a_mosaic_is_whole_and_in_its_place() -> None:
     assert (picture[4:6, :, 3] == 0).all(), "gaps are transparent"
 
 
-def test_a_thumbnail_of_gray_is_gray_rgb() -> None:
-    assert (make_thumbnail(np.full((4, 6, 1), 9, np.uint8), 8) == np.full((8, 8, 3), 9)).all()
+def test_a_thumbnail_of_gray_is_gray_and_opaque() -> None:
+    assert (make_thumbnail(np.full((4, 6, 1), 9, np.uint8), 8) == np.full((8, 8, 4), [9, 9, 9, 255])).all()
 
 
 def test_a_picture_holds_its_pixels() -> None:

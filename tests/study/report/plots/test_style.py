@@ -21,16 +21,16 @@ def test_names_are_shown_letter_by_letter() -> None:
     frame = random_curves(1, 2, 3).assign(cell=NASTY, epoch=1.0, schedule=NASTY, lr=0.1, test_curve_accuracy=0.5)
     grid = pd.DataFrame({NASTY: [NASTY, "b"] * 2, "c": [1, 1, 2, 2], "test_accuracy": [0.1, 0.2, 0.3, 0.5]})
     points = pd.DataFrame({NASTY: [1.0], "series": NASTY, "mean": 0.5, "low": 0.4, "high": 0.6})
-    cost = pd.DataFrame({"cell": [NASTY, NASTY], "train_time_s": [1.0, 2.0], "mean": [0.5, 0.4]})
+    cost = pd.DataFrame({"cell": [NASTY, "b"], "train_time_s": [1.0, 2.0], "mean": [0.5, 0.4]})
     authors = pd.DataFrame({"cell": [NASTY], "arm": NASTY, "epoch": 1.0, "val_acc": 90.0})
     images = [np.zeros((4, 4, 1), np.uint8)]
     figures = [
-        plot_learning_curves(frame, "val_accuracy"),
-        plot_schedules(frame, NASTY),
-        plot_authors_curves(frame, authors),
+        plot_learning_curves(frame, "val_accuracy", {NASTY: 0}),
+        plot_schedules(frame),
+        plot_authors_curves(frame, authors, {}),
         plot_accuracy(points.assign(published=True, source=NASTY), NASTY),
         plot_parallel_coordinates(grid, [NASTY, "c"]),
-        plot_training_time(cost, device=NASTY, has_frontier=True),
+        plot_training_time(cost, {NASTY: 0}, has_frontier=True),
         plot_main_effects(grid, [NASTY, "c"]),
         plot_interaction(grid, NASTY, "c"),
         plot_interaction(grid, "c", NASTY),
@@ -61,19 +61,16 @@ def texts_in(part: Any) -> Iterator[str]:
 
 def test_a_cell_has_one_color_in_all_figures() -> None:
     """Also where a figure has them in another order, or only some of them; of many cells the first are colored."""
-    order = [f"cell {number}" for number in (3, 1, 7, 0, 2, 5, 4, 6)]
+    colors = {f"cell {number}": index for index, number in enumerate((3, 1, 7, 0, 2, 5))}
     cost = pd.DataFrame({"cell": [f"cell {n}" for n in range(8)], "train_time_s": np.arange(8) + 1.0, "mean": 0.5})
-    rates = pd.DataFrame({"cell": ["cell 4", "cell 7"], "schedule": ["a", "b"], "step": 1, "lr": 0.1})
     authors = pd.DataFrame({"cell": ["cell 1"], "arm": "arm", "epoch": 1.0, "val_acc": 90.0})
     ours = pd.DataFrame({"cell": ["cell 7", "cell 1"], "seed": 0, "epoch": 1.0, "test_curve_accuracy": 0.5})
-    expected = {cell: style.color(index) for index, cell in enumerate(order[: style.MAX_COLORED])}
-    curves = plot_learning_curves(random_curves(8, 1, 3), "val_accuracy", order).data
-    assert {trace.name: trace.line.color for trace in curves if trace.name in order} == expected
-    points = plot_training_time(cost, device="GPU", has_frontier=True, order=order).data
+    expected = {cell: style.color(index) for cell, index in colors.items()}
+    curves = plot_learning_curves(random_curves(8, 1, 3), "val_accuracy", colors).data
+    assert {trace.name: trace.line.color for trace in curves if trace.name} == expected
+    points = plot_training_time(cost, colors, has_frontier=True).data
     assert {trace.name: trace.marker.color for trace in points if trace.name} == expected
-    schedules = plot_schedules(rates, "", order).data
-    assert [trace.line.color for trace in schedules] == [style.TEXT, expected["cell 7"]]
-    drawn = {trace.name: trace.line.color for trace in plot_authors_curves(ours, authors, order).data if trace.name}
+    drawn = {trace.name: trace.line.color for trace in plot_authors_curves(ours, authors, colors).data if trace.name}
     assert drawn == {"cell 7": expected["cell 7"], "cell 1": expected["cell 1"], "authors: arm": expected["cell 1"]}
 
 
