@@ -46,23 +46,9 @@ def _words(command: Any, context: typer.Context, replaced: dict[str, str] | None
 
 def _command_line(*words: str | None) -> str:
     """Return words quoted for a shell, after this program; bytes that are not text are escaped."""
-    program = Path(sys.argv[0])
-    if program.suffix == ".py":
-        called = [_shortest(Path(sys.executable)), _relative(program)]
+    script = Path(sys.argv[0])
+    if script.suffix == ".py":
+        called = [sys.orig_argv[0], str(script)]
     else:
-        called = [_shortest(program.absolute())]
+        called = [script.name if shutil.which(script.name) == str(script) else str(script.absolute())]
     return shlex.join([*called, *filter(None, words)]).encode(errors="backslashreplace").decode()
-
-
-def _shortest(program: Path) -> str:
-    """Return a program's name if the shell finds it by name, else its path."""
-    for name in ("python", program.name) if program == Path(sys.executable) else (program.name,):
-        found = shutil.which(name)
-        if found is not None and Path(found) == program:
-            return name
-    return _relative(program)
-
-
-def _relative(path: Path) -> str:
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -59,6 +59,7 @@ def words(line: str) -> list[str]:
 @pytest.fixture(autouse=True)
 def called(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["run_study.py"])
+    monkeypatch.setattr(sys, "orig_argv", [sys.executable, "run_study.py"])
     monkeypatch.delenv("REVIT_STORE", raising=False)
 
 
