@@ -43,9 +43,6 @@ SERVERS = ("http://", "https://")
 def load_studies(study: str, *, scale: str | None = None, recipe: str | None = None) -> "list[SearchSpace]":
     """Return a study by its name, or all of the paper's.
 
-    Args:
-        scale, recipe: replace the study's own.
-
     Raises:
         InputError: there is no such study, scale, recipe, or a study names a model that timm does not have.
     """
@@ -71,11 +68,17 @@ def make_folders(
         store: a folder, or the address of an MLflow tracking server.
         weights_dir: folder of pretrained weights; set for the whole process.
         skip_broken: leave out images that cannot be decoded.
+
+    Raises:
+        InputError: the address holds a password, which would be printed, and kept with every launch.
     """
     from study.plan import Folders
 
     use_weights_dir(weights_dir)
-    server = store.rstrip("/") if is_server(store) else ""
+    server = store.rstrip("/") if store.startswith(SERVERS) else ""
+    if server and "@" in store.split("/")[2]:
+        variables = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        raise InputError(f"the address of the store has a user or password: set {variables} instead")
     return Folders(
         store=expand_path(Path(DEFAULT_STORE if server else store)),
         data=expand_path(data_dir),
@@ -85,25 +88,8 @@ def make_folders(
     )
 
 
-def is_server(store: str) -> bool:
-    """Return whether a store is the address of a tracking server, not a folder.
-
-    Raises:
-        InputError: the address holds a password, which would be printed, and kept with every launch.
-    """
-    if not store.startswith(SERVERS):
-        return False
-    if "@" in store.split("/")[2]:
-        variables = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-        raise InputError(f"the address of the store has a user or password: set {variables} instead")
-    return True
-
-
 def open_ledger(folders: "Folders", *, create: bool = False) -> "Ledger":
     """Return the ledger of a store.
-
-    Args:
-        create: make a new store if there is none.
 
     Raises:
         InputError: there is no store, or it cannot be opened.
@@ -185,7 +171,6 @@ def run(
     Failed trials do not raise: they are in the result. Call `check_can_run` first to fail before anything starts.
 
     Args:
-        request: resources of a trial.
         command: kept with the launch in MLflow; must hold no password.
 
     Raises:

@@ -19,14 +19,8 @@ from numpy.typing import NDArray
 
 from search_spaces.framework.claims import Claim, Gap, Matches, NoDifference
 from search_spaces.framework.published import Published
-from study.analysis.contrasts import (
-    ContrastEstimate,
-    MissingResultError,
-    TrialResult,
-    estimate_contrast,
-    median_variances,
-)
-from study.analysis.intervals import LEVEL, NEEDS_SEEDS, VarianceEstimate
+from study.analysis.contrasts import ContrastEstimate, MissingResultError, TrialResult, estimate_contrast, select
+from study.analysis.intervals import LEVEL, NEEDS_SEEDS, VarianceEstimate, median_variances
 from study.analysis.power import MAX_SEEDS, MIN_PILOT_SEEDS, POWER, InconclusiveClaim, power_by_num_seeds
 
 Verdict = Literal["supported", "contradicted", "inconclusive"]
@@ -83,7 +77,8 @@ def evaluate_claims(
         comparable: whether the trials are of the paper's scale. If not, Matches stays inconclusive, and is left out
             of Holm's correction.
     """
-    variances = median_variances(trials)
+    cells = [[*by_seed.values()] for by_seed in select({}, trials).values()]
+    variances = median_variances((cell[0].point.get("dataset"), [trial.accuracy for trial in cell]) for cell in cells)
     return _results([_test_statistic(claim, trials, variances, comparable) for claim in claims])
 
 

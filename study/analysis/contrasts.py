@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy import optimize, special
 
 from search_spaces.framework.claims import Cell, Contrast
-from study.analysis.intervals import VarianceEstimate, image_half_widths, median_variance, seed_half_width
+from study.analysis.intervals import VarianceEstimate, image_half_widths, seed_half_width
 
 Array = NDArray[np.float64]
 MIN_LEVEL, MAX_LEVEL = 1e-12, 0.5
@@ -114,17 +114,6 @@ class MissingResultError(Exception):
     """A contrast cannot be estimated; the message names what is missing."""
 
 
-def median_variances(trials: Sequence[TrialResult]) -> dict[object, VarianceEstimate]:
-    """Return the median variance between the seeds of a study's cells, by dataset."""
-    cells: dict[frozenset[tuple[str, Any]], list[TrialResult]] = {}
-    for trial in trials:
-        cells.setdefault(frozenset(trial.point.items()), []).append(trial)
-    by_dataset: dict[object, list[list[float]]] = {}
-    for cell in cells.values():
-        by_dataset.setdefault(cell[0].point.get("dataset"), []).append([trial.accuracy for trial in cell])
-    return {dataset: median_variance(accuracies) for dataset, accuracies in by_dataset.items()}
-
-
 def estimate_contrast(
     contrast: Contrast,
     published: float,
@@ -135,7 +124,7 @@ def estimate_contrast(
 
     Args:
         published: share, 0 for none.
-        variances: `median_variances` of the study.
+        variances: between the seeds of the study's cells, by dataset.
 
     Raises:
         MissingResultError: a cell has no finished trial, no seed is in all cells, or a test count is unknown.
@@ -188,7 +177,7 @@ def _prior(
 
 def _weighted_cells(contrast: Contrast, trials: Sequence[TrialResult]) -> list[tuple[float, dict[int, TrialResult]]]:
     """Return each cell's weight in a contrast, and its trials by seed; averaged over axes that are not selected."""
-    found = [_select(cell, trials) for _, cell in contrast]
+    found = [select(cell, trials) for _, cell in contrast]
     others = set().union(*found) or {frozenset[tuple[str, Any]]()}
     weighted = []
     for (weight, cell), selected in zip(contrast, found, strict=True):
@@ -200,7 +189,7 @@ def _weighted_cells(contrast: Contrast, trials: Sequence[TrialResult]) -> list[t
     return weighted
 
 
-def _select(cell: Cell, trials: Sequence[TrialResult]) -> dict[frozenset[tuple[str, Any]], dict[int, TrialResult]]:
+def select(cell: Cell, trials: Sequence[TrialResult]) -> dict[frozenset[tuple[str, Any]], dict[int, TrialResult]]:
     """Return the trials that have a cell's values: by their values on the other axes, then by seed."""
     selected: dict[frozenset[tuple[str, Any]], dict[int, TrialResult]] = {}
     for trial in trials:

@@ -19,8 +19,6 @@ LEVEL = 0.05
 NEEDS_SEEDS = "needs 3 seeds"
 PRIOR_DF = 4
 """Weight of the median variance between seeds, in degrees of freedom, relative to a cell's own variance."""
-MAX_TWO_SEED_WIDTH = 0.2
-"""Widest interval (share) of two seeds that is shown."""
 INTERVALS_NOTE = (
     "95 % intervals are over seeds and test images: another seed, tested on other images of the same kind. "
     "With 1 seed they are over test images only: that one trained model, tested on other images."
@@ -41,6 +39,14 @@ def pooled_variance(cells: Iterable[Sequence[float]]) -> VarianceEstimate | None
     df = sum(len(cell) - 1 for cell in several)
     squares = sum(float(np.var(cell)) * len(cell) for cell in several)
     return VarianceEstimate(squares / df, df) if several else None
+
+
+def median_variances(cells: Iterable[tuple[object, Sequence[float]]]) -> dict[object, VarianceEstimate]:
+    """Return the `median_variance` of the cells on each dataset, given each cell's dataset and accuracies."""
+    by_dataset: dict[object, list[Sequence[float]]] = {}
+    for dataset, accuracies in cells:
+        by_dataset.setdefault(dataset, []).append(accuracies)
+    return {dataset: median_variance(found) for dataset, found in by_dataset.items()}
 
 
 def median_variance(cells: Iterable[Sequence[float]]) -> VarianceEstimate:
@@ -103,13 +109,3 @@ def cell_interval(accuracies: Sequence[float], num_test: int, prior: VarianceEst
         return mean - below, mean + above
     seeds = seed_half_width(float(np.var(accuracies, ddof=1)), len(accuracies), prior, LEVEL / 2)
     return max(0.0, mean - math.hypot(seeds, below)), min(1.0, mean + math.hypot(seeds, above))
-
-
-def is_too_wide(num_seeds: int, low: float, high: float) -> bool:
-    """Return whether an interval (share) of two seeds is too wide to be shown."""
-    return num_seeds == 2 and high - low > MAX_TWO_SEED_WIDTH
-
-
-def interval_scope(num_seeds: int) -> str:
-    """Return what the interval of a cell with this many seeds is over."""
-    return "over test images, 1 seed" if num_seeds == 1 else "over seeds and test images"

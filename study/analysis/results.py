@@ -2,21 +2,17 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
-from study.analysis.intervals import (
-    NEEDS_SEEDS,
-    VarianceEstimate,
-    cell_interval,
-    interval_scope,
-    is_too_wide,
-    median_variance,
-)
+from study.analysis.intervals import NEEDS_SEEDS, VarianceEstimate, cell_interval, median_variances
 from study.ledger.schema import SELECTED_VAL_ACCURACY, TEST_ACCURACY
 from study.ledger.states import TrialState
 from study.plan import TRIAL_METRICS, Plan, Trial
+
+MAX_TWO_SEED_WIDTH = 0.2
+"""Widest interval (share) of two seeds that is shown."""
 
 
 def trial_table(plan: Plan) -> pd.DataFrame:
@@ -45,7 +41,8 @@ def cell_table(plan: Plan) -> pd.DataFrame:
     has the states of the cell's other trials.
     """
     cells = _selected_by_cell(plan)
-    priors = _median_variances(selected for _, selected in cells)
+    by_seed = [(each[0].candidate.config.dataset, _accuracies(each)) for _, each in cells if each]
+    priors = median_variances(by_seed)
     nuisance_axes = list(plan.space.nuisance_axes)
     rows = [
         {**trials[0].candidate.cell, **_summary(trials, selected, priors, nuisance_axes)} for trials, selected in cells
@@ -92,20 +89,12 @@ def _select_point(trials: list[Trial]) -> list[Trial]:
     return max(complete, key=lambda point: _mean([_metric(t, SELECTED_VAL_ACCURACY) for t in point]), default=[])
 
 
-def _median_variances(cells: Iterable[Sequence[Trial]]) -> dict[str, VarianceEstimate]:
-    by_dataset: dict[str, list[list[float]]] = {}
-    for trials in cells:
-        if trials:
-            by_dataset.setdefault(trials[0].candidate.config.dataset, []).append(_accuracies(trials))
-    return {dataset: median_variance(accuracies) for dataset, accuracies in by_dataset.items()}
-
-
 def _accuracies(trials: Sequence[Trial]) -> list[float]:
     return [_metric(trial, TEST_ACCURACY) for trial in trials if trial.state == TrialState.FINISHED]
 
 
 def _summary(
-    trials: list[Trial], selected: list[Trial], priors: Mapping[str, VarianceEstimate], nuisance_axes: list[str]
+    trials: list[Trial], selected: list[Trial], priors: Mapping[object, VarianceEstimate], nuisance_axes: list[str]
 ) -> dict[str, object]:
     accuracies = _accuracies(selected)
     row: dict[str, object] = {**dict.fromkeys(nuisance_axes), **(selected[0].candidate.nuisance if selected else {})}
@@ -114,8 +103,9 @@ def _summary(
         prior = priors[selected[0].candidate.config.dataset]
         low, high = cell_interval(accuracies, selected[0].num_test, prior)
         row |= {"mean": _mean(accuracies), "interval": NEEDS_SEEDS}
-        if not is_too_wide(len(accuracies), low, high):
-            row |= {"low": low, "high": high, "interval": interval_scope(len(accuracies))}
+        if len(accuracies) != 2 or high - low <= MAX_TWO_SEED_WIDTH:
+            scope = "over test images, 1 seed" if len(accuracies) == 1 else "over seeds and test images"
+            row |= {"low": low, "high": high, "interval": scope}
     num_diverged = sum(trial.state == TrialState.DIVERGED for trial in trials)
     missing = Counter(trial.missing for trial in trials if trial.missing)
     return row | {"diverged": num_diverged, "missing": ", ".join(f"{num} {label}" for label, num in missing.items())}

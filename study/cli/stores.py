@@ -2,24 +2,16 @@
 
 import os
 import socket
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from revit.errors import InputError
-from revit.paths import expand_path
 from study import api
 from study.cli.console import EXIT_FINISHED, EXIT_SOME_FAILED, echo, out
 from study.cli.invocation import this_command
-from study.cli.options import (
-    CacheFolder,
-    DataFolder,
-    StoreAddress,
-    WeightsFolder,
-    echo_store,
-)
-from study.layout import DATABASE, LOCKS
+from study.cli.options import CacheFolder, DataFolder, StoreAddress, WeightsFolder, echo_store
+from study.layout import LOCKS
 
 LOOPBACK = "127.0.0.1"
 
@@ -68,19 +60,15 @@ def prune(
     These are checkpoints of completed trials, superseded models and reports, and runs deleted in MLflow. Results stay,
     and so does anything that a running process uses.
     """
-    if api.is_server(store):
+    folders = api.make_folders(store)
+    if folders.server:
         raise InputError(f"--store = {store}: prune needs the folder of a store, not a server")
-    folder = expand_path(Path(store))
     names = sorted({space.name for study in studies or () for space in api.load_studies(study)})
-    if not (folder / DATABASE).exists():
-        echo(f"no store yet at {folder}")
-        return
-    from study.ledger.ledger import Ledger
+    ledger = api.open_ledger(folders)
     from study.ledger.locks import Locks
     from study.maintenance.prune import find_prunable, remove, summarize
 
-    echo(f"store: {folder}")
-    ledger = Ledger(folder)
+    echo_store(folders)
     locks = Locks(ledger.root / LOCKS)
     found = find_prunable(ledger, locks, names, models or ())
     for line in summarize(found):
@@ -104,18 +92,18 @@ def ui(
     It is at http://127.0.0.1:PORT. For a server, only its address is printed.
     """
     from study.ledger.database import ui_command
-    from study.ledger.ledger import Ledger
 
-    if api.is_server(store):
-        out.print(f"{store.rstrip('/')}{Ledger(expand_path(Path(api.DEFAULT_STORE)), store).ui_path()}", soft_wrap=True)
+    folders = api.make_folders(store)
+    ledger = api.open_ledger(folders)
+    if folders.server:
+        out.print(f"{folders.server}{ledger.ui_path()}", soft_wrap=True)
         return
-    folder = expand_path(Path(store))
-    command = ui_command(folder, host, port)
     _check_free(host, port)
-    echo(f"store: {folder}")
+    echo_store(folders)
     if host != LOOPBACK:
         echo(f"warning: whoever reaches {host}:{port} can read, change and delete every result")
-    out.print(f"http://{host}:{port}{Ledger(folder).ui_path()}   (Ctrl-C ends it)", soft_wrap=True)
+    out.print(f"http://{host}:{port}{ledger.ui_path()}   (Ctrl-C ends it)", soft_wrap=True)
+    command = ui_command(folders.store, host, port)
     os.execv(command[0], command)
 
 

@@ -51,12 +51,6 @@ def relocate_artifacts(engine: Engine, old_uri: str, new_uri: str) -> None:
 
 
 def ui_command(root: Path, host: str, port: int) -> list[str]:
-    """Return the command that serves MLflow's UI on a store folder.
-
-    Raises:
-        InputError: there is no store yet.
-    """
-    if not (root / DATABASE).exists():
-        raise InputError(f"the store {root} has no {DATABASE}: run a study first, or name another with --store")
+    """Return the command that serves MLflow's UI on a store folder."""
     address = ["--host", host, "--port", str(port)]
     return [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracking_uri(root), *address]

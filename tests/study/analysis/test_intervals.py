@@ -10,8 +10,6 @@ from statsmodels.stats.weightstats import DescrStatsW
 from study.analysis.intervals import (
     VarianceEstimate,
     cell_interval,
-    interval_scope,
-    is_too_wide,
     median_variance,
     pooled_variance,
     seed_half_width,
@@ -25,14 +23,12 @@ MANY = 10**12
 def test_without_image_variance_it_is_students_t_interval() -> None:
     accuracies = [0.81, 0.84, 0.80, 0.86]
     assert cell_interval(accuracies, MANY, NOTHING) == pytest.approx(DescrStatsW(accuracies).tconfint_mean(), abs=1e-6)
-    assert interval_scope(4) == "over seeds and test images"
 
 
 @pytest.mark.parametrize("count", [0, 1, 914, 1019, 1020])
 def test_one_seed_has_the_exact_interval_of_its_count(count: int) -> None:
     expected = proportion_confint(count, 1020, method="beta")
     assert cell_interval([count / 1020], 1020, NOTHING) == pytest.approx(expected)
-    assert interval_scope(1) == "over test images, 1 seed"
 
 
 def test_seed_and_image_parts_add_in_squares() -> None:
@@ -80,9 +76,3 @@ def test_seeds_that_agree_by_chance_have_the_prior_variance() -> None:
     prior = VarianceEstimate(0.02**2, math.inf)
     assert seed_half_width(0.0, 4, prior, 0.025) == pytest.approx(1.96 * 0.02 / 2 * (4 / 7) ** 0.5, rel=1e-4)
     assert seed_half_width(0.1**2, 4, prior, 0.025) == seed_half_width(0.1**2, 4, NOTHING, 0.025)
-
-
-def test_a_wide_interval_of_two_seeds_is_not_shown() -> None:
-    assert is_too_wide(2, 0.0, 1.0)
-    assert not is_too_wide(2, 0.9, 0.95)
-    assert not is_too_wide(3, 0.0, 1.0)

@@ -4,9 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from revit.errors import InputError
 from study.ledger.database import tracking_uri, ui_command
 from study.ledger.ledger import Ledger
 
@@ -33,9 +30,7 @@ Ledger(Path(sys.argv[1]))
     assert {path.name for path in tmp_path.iterdir()} == {"mlflow.db", "open.lock"}
 
 
-def test_the_ui_needs_a_store(ledger: Ledger, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="run a study first"):
-        ui_command(tmp_path / "none", "127.0.0.1", 5000)
+def test_the_ui_is_served_on_the_database_of_the_store(tmp_path: Path) -> None:
     command = ui_command(tmp_path, "127.0.0.1", 5001)
     assert command[command.index("--host") + 1] == "127.0.0.1"
     assert tracking_uri(tmp_path) in command
