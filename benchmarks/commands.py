@@ -17,7 +17,7 @@ from statistics import median
 import search_spaces
 from benchmarks.ratios import BenchmarkResult, format_spread, ratios, time_call, time_interleaved
 from study.execution.recorder import Recorder
-from study.layout import ARTIFACTS, LOCKS, NEEDED_FILES
+from study.layout import ARTIFACTS, LOCKS, NEEDED_FILES, WORK
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.states import TrialState
@@ -77,15 +77,15 @@ def _finish(folders: Folders) -> None:
     launch = ledger.launches.open(STUDY, {})
     locks = Locks(folders.store / LOCKS)
     recorder = Recorder(ledger, launch=launch, study=space.tags, trials=trials, locks=locks, log=print)
-    artifacts = folders.data / ARTIFACTS
-    artifacts.mkdir()
-    for name in NEEDED_FILES:
-        (artifacts / name).touch()
     results = {"test_accuracy": 0.9, "test_loss": 0.3, "selected_val_accuracy": 0.9, "train_time_s": 1.0}
     for trial in trials:
+        artifacts = folders.store / WORK / trial.identity / ARTIFACTS
+        artifacts.mkdir(parents=True)
+        for name in NEEDED_FILES:
+            (artifacts / name).touch()
         recorder.start_trial(trial.identity)
-        recorder.add_test_row(trial.identity, {"step": trial.num_steps, **results})
-        recorder.end_trial(trial.identity, TrialState.FINISHED, message="", artifacts=artifacts, then=lambda _: None)
+        recorder.add_rows(trial.identity, [{"step": trial.num_steps, **results}])
+        recorder.end_trial(trial.identity, TrialState.FINISHED)
     recorder.close(interrupted=False, complete=True)
 
 

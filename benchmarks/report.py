@@ -25,7 +25,7 @@ from revit.datasets.image_store import ImageStore
 from search_spaces.framework.claims import BetterThan, Trend
 from search_spaces.framework.space import SearchSpace
 from study.execution.recorder import Recorder
-from study.layout import BUILT, LOCKS, MODEL, NEEDED_FILES, PREDICTIONS
+from study.layout import ARTIFACTS, BUILT, LOCKS, MODEL, NEEDED_FILES, PREDICTIONS, WORK
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.states import TrialState
@@ -72,10 +72,10 @@ def write_study(space: SearchSpace, seeds: tuple[int, ...], folders: Folders) ->
     launch = ledger.launches.open(space.name, {})
     locks = Locks(folders.store / LOCKS)
     recorder = Recorder(ledger, launch=launch, study=space.tags, trials=plan.to_run, locks=locks, log=print)
-    with tempfile.TemporaryDirectory() as scratch:
-        for trial in plan.trials:
-            _finish(trial, recorder, Path(scratch) / trial.identity, keep_model=trial.candidate.config.seed == seeds[0])
-        recorder.close(interrupted=False, complete=True)
+    for trial in plan.trials:
+        artifacts = folders.store / WORK / trial.identity / ARTIFACTS
+        _finish(trial, recorder, artifacts, keep_model=trial.candidate.config.seed == seeds[0])
+    recorder.close(interrupted=False, complete=True)
     return plan.with_records(ledger.trials()), ledger
 
 
@@ -85,7 +85,7 @@ def _finish(trial: Trial, recorder: Recorder, artifacts: Path, *, keep_model: bo
     store = ImageStore(trial.images)
     predictions = _make_up_predictions(trial, store)
     accuracy = float((predictions["label"] == predictions["prediction"]).mean())
-    artifacts.mkdir()
+    artifacts.mkdir(parents=True)
     for name in NEEDED_FILES:
         (artifacts / name).touch()
     built = {"data": {"class_names": store.manifest.class_names}}
@@ -103,8 +103,8 @@ def _finish(trial: Trial, recorder: Recorder, artifacts: Path, *, keep_model: bo
         "selected_val_accuracy": accuracy,
         "train_time_s": train_time_s,
     }
-    recorder.add_test_row(trial.identity, {"step": trial.num_steps, **results})
-    recorder.end_trial(trial.identity, TrialState.FINISHED, message="", artifacts=artifacts, then=lambda state: None)
+    recorder.add_rows(trial.identity, [{"step": trial.num_steps, **results}])
+    recorder.end_trial(trial.identity, TrialState.FINISHED)
 
 
 def _make_up_predictions(trial: Trial, store: ImageStore) -> pd.DataFrame:

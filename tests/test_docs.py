@@ -140,17 +140,16 @@ def _write_study(store: Ledger, plan: Any, rows: list[dict[str, float]]) -> None
     launch = store.launches.open(plan.space.name, plan.space.tags)
     locks = Locks(store.root / "locks")
     recorder = Recorder(store, launch=launch, study=plan.space.tags, trials=plan.to_run, locks=locks, log=print)
-    files = store.root / "files"
-    files.mkdir(exist_ok=True)
-    for name in layout.NEEDED_FILES:
-        (files / name).touch()
     *curve, final = rows
     last = {name: value for row in curve for name, value in row.items()}
     for trial in plan.to_run:
+        files = store.root / layout.WORK / trial.identity / layout.ARTIFACTS
+        files.mkdir(parents=True)
+        for name in layout.NEEDED_FILES:
+            (files / name).touch()
         recorder.start_trial(trial.identity)
-        recorder.add_rows(trial.identity, [last])
-        recorder.add_test_row(trial.identity, {"step": last["step"], **final})
-        recorder.end_trial(trial.identity, TrialState.FINISHED, message="", artifacts=files, then=lambda _: None)
+        recorder.add_rows(trial.identity, [last, {"step": last["step"], **final}])
+        recorder.end_trial(trial.identity, TrialState.FINISHED)
     recorder.close(interrupted=False, complete=True)
     assert set(recorder.states.values()) == {TrialState.FINISHED}, recorder.messages
 

@@ -1,7 +1,6 @@
 """The reaction to every event of a running trial: record, show, retry or stop. Plugs into Ray Tune."""
 
 import pickle
-import shutil
 import time
 from collections import Counter
 from pathlib import Path
@@ -27,8 +26,6 @@ from study.execution.recorder import Recorder
 from study.execution.searcher import TrialSearcher
 from study.execution.stopper import Stateless, Stopper
 from study.execution.trial_task import TrialTask
-from study.labels import trial_label
-from study.layout import ARTIFACTS
 from study.ledger.locks import Locks, LocksLostError
 from study.ledger.schema import BUILT_TAG, VAL_ACCURACY
 from study.ledger.states import TrialState
@@ -44,9 +41,6 @@ RAY_CHECK_INTERVAL_S = 2.0
 class TuneCallback(Stateless, tune.Callback):
     """Passes events of trials to the recorder and the progress display, and decides about failures.
 
-    Args:
-        work: folder of all trials' work folders.
-
     Attributes:
         stop_reason: why the study was stopped before its end; empty where it was not.
     """
@@ -59,10 +53,8 @@ class TuneCallback(Stateless, tune.Callback):
         searcher: TrialSearcher,
         stopper: Stopper,
         locks: Locks,
-        work: Path,
     ) -> None:
         self.stop_reason = ""
-        self._work = work
         self._searcher = searcher
         self._stopper = stopper
         self._locks = locks
@@ -73,7 +65,6 @@ class TuneCallback(Stateless, tune.Callback):
         self._val_accuracy: dict[str, float | None] = {}
         self._last_step: Counter[str] = Counter()
         self._losses: dict[str, tuple[int, int]] = {}  # step of the last lost worker, and losses in a row there
-        self._started: set[str] = set()
         self._signatures: Counter[tuple[str, ...]] = Counter()
         self._built = {
             trial.record.built: trial.identity for trial in plan.trials if trial.record and trial.record.built
@@ -101,7 +92,7 @@ class TuneCallback(Stateless, tune.Callback):
         """Record and show that a worker starts a trial."""
         identity = _identity(trial)
         self._stopper.running.add(identity)
-        self._start(identity)
+        self._recorder.start_trial(identity)
         self._progress.start_trial(identity)
 
     def on_trial_result(
@@ -117,16 +108,13 @@ class TuneCallback(Stateless, tune.Callback):
         if "rows" in result:
             rows: list[dict[str, float]] = result["rows"]
             self._recorder.add_rows(identity, rows)
-            self._val_accuracy[identity] = rows[-1].get(VAL_ACCURACY, self._val_accuracy.get(identity))
+            for row in rows:
+                self._val_accuracy[identity] = row.get(VAL_ACCURACY, self._val_accuracy.get(identity))
             self._last_step[identity] = int(rows[-1]["step"])
-            show = self._progress.resume_trial if result["is_replay"] else self._progress.update_step
-            show(identity, self._last_step[identity])
+            self._progress.update_step(identity, self._last_step[identity], is_replay=result["is_replay"])
             if self._stopper("", result):
                 self._stopper.running.discard(identity)
         if "state" in result:
-            if "metrics" in result:
-                last_step = self._trials[identity].num_steps
-                self._recorder.add_test_row(identity, {**result["metrics"], "step": last_step})
             self._any_finished |= result["state"] == TrialState.FINISHED
             self._stopper.running.discard(identity)
             self._end(identity, result["state"], message=result.get("message", ""))
@@ -139,14 +127,14 @@ class TuneCallback(Stateless, tune.Callback):
         cause: BaseException = getattr(error, "cause", None) or error
         if isinstance(cause, CodeChangedError):
             self.stop(f"the study was stopped: {cause}")
-            self._end(identity, TrialState.INTERRUPTED, message="")
+            self._end(identity, TrialState.INTERRUPTED)
             return
         failure = self._class_of(cause)
         message = self._out_of_memory_message() if failure == "host out of memory" else summarize(cause)
         if self._stopper.stopping and failure == "lost worker":
             return  # the stopping signal has reached the worker, too: the trial is interrupted
         if not self._stopper.stopping and self._requeue(identity, failure):
-            self._progress.requeue_trial(identity, trial_label(self._trials[identity]), f"{failure}: {message}")
+            self._progress.requeue_trial(identity, f"{failure}: {message}")
             return
         self._end(identity, TrialState.FAILED, message=message, failure=failure, traceback=str(error))
         signature = signature_of(cause, str(error))
@@ -198,30 +186,10 @@ class TuneCallback(Stateless, tune.Callback):
         self.stop_reason = self.stop_reason or reason
         self._stopper.stop()
 
-    def _start(self, identity: str) -> None:
-        self._started.add(identity)
-        self._recorder.start_trial(identity, self._searcher.records.get(identity))
-
-    def _release(self, identity: str, written: TrialState) -> None:
-        if written.is_terminal:
-            shutil.rmtree(self._work / identity, ignore_errors=True)
-        self._locks.release(identity)
-
-    def _end(self, identity: str, state: TrialState, *, message: str, failure: str = "", traceback: str = "") -> None:
+    def _end(self, identity: str, state: TrialState, **details: str) -> None:
         self._searcher.end_trial(identity)
-        if identity not in self._started:  # no worker got to start it
-            self._start(identity)
-        self._recorder.end_trial(
-            identity,
-            state,
-            message=message,
-            failure=failure,
-            traceback=traceback,
-            artifacts=self._work / identity / ARTIFACTS,
-            then=lambda written: self._release(identity, written),
-        )
-        name = trial_label(self._trials[identity])
-        self._progress.end_trial(identity, name, state, self._val_accuracy.get(identity))
+        self._recorder.end_trial(identity, state, **details)
+        self._progress.end_trial(identity, state, self._val_accuracy.get(identity))
 
 
 def _identity(trial: TuneTrial) -> str:

@@ -1,6 +1,6 @@
 """The writer of a launch: one thread that writes events to the ledger in order. No trial waits for a database."""
 
-import threading
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from revit.errors import InputError, first_line
 from study.labels import trial_label
-from study.layout import NEEDED_FILES, TRACEBACK
+from study.layout import ARTIFACTS, NEEDED_FILES, TRACEBACK, WORK
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.orphans import merge_duplicates
@@ -36,7 +36,7 @@ class Recorder:
         launch: id of the launch's run.
         study: tags of the study: its name as `study`, its recipe and scale.
         trials: every trial that may start.
-        locks: those of the launch, confirmed before each write.
+        locks: those of the launch, confirmed before each write; a trial's is released once its end is written.
         log: called with a line for the user while the store is unavailable.
 
     Attributes:
@@ -68,55 +68,37 @@ class Recorder:
         self._last_step: dict[str, int] = {}
         self._pending: defaultdict[str, TrialUpdate] = defaultdict(TrialUpdate)
         self._last_write_s: dict[str, float] = {}
-        self._stop_requested = threading.Event()
+        self._stop_requested = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
 
-    def start_trial(self, identity: str, record: TrialRecord | None = None) -> None:
-        """Open the run of a trial that starts or resumes.
-
-        Args:
-            record: what the ledger has of it, where this launch starts it for the first time.
-        """
-        self._submit(identity, lambda: self._open_trial(identity, self._open.get(identity, record)))
+    def start_trial(self, identity: str) -> None:
+        """Open the run of a trial that starts or resumes."""
+        self._submit(lambda: self._open_trial(identity), identity)
 
     def add_rows(self, identity: str, rows: list[dict[str, float]]) -> None:
         """Write rows of metrics. Steps that the ledger has already, from before a resume, are left out."""
         now = now_ms()
         self._update(identity, lambda update: update.rows.extend(Measurement(row, now) for row in rows))
-        self._submit(identity, lambda: self._write_if_due(identity))
-
-    def add_test_row(self, identity: str, row: dict[str, float]) -> None:
-        """Keep the test metrics of a finished trial until its end is written."""
-        measurement = Measurement(row, now_ms())
-        self._update(identity, lambda update: update.rows.append(measurement))
+        self._submit(lambda: self._write_if_due(identity), identity)
 
     def add_tags(self, identity: str, tags: dict[str, str]) -> None:
         """Write the environment of a trial: device, precision, versions."""
         self._update(identity, lambda update: update.tags.update(tags))
-        self._submit(identity, lambda: self._write_if_due(identity))
+        self._submit(lambda: self._write_if_due(identity), identity)
 
     def end_trial(
-        self,
-        identity: str,
-        state: TrialState,
-        *,
-        message: str,
-        failure: str = "",
-        traceback: str = "",
-        artifacts: Path,
-        then: Callable[[TrialState], None],
+        self, identity: str, state: TrialState, *, message: str = "", failure: str = "", traceback: str = ""
     ) -> None:
-        """Close the run of a trial.
+        """Close the run of a trial, with the artifacts in its work folder. A trial that is done loses that folder.
 
         Args:
             failure: class of its failure, empty where it did not fail.
             traceback: of its failure, kept among the artifacts.
-            then: called with the state once all is written.
         """
         if traceback:
-            self._submit(identity, lambda: _write_traceback(artifacts, traceback))
-        self._submit(identity, lambda: self._close_trial(identity, state, message, failure, artifacts))
-        self._submit_last(lambda: then(self.states[identity]))
+            self._submit(lambda: self._write_traceback(identity, traceback), identity)
+        self._submit(lambda: self._close_trial(identity, state, message, failure), identity)
+        self._submit(lambda: self._release(identity))
 
     def close(self, *, interrupted: bool, complete: bool) -> None:
         """End the launch, with every open trial interrupted. Waits until all is written.
@@ -126,38 +108,28 @@ class Recorder:
                 has it from the checkpoints.
             complete: every trial of the launch has ended, in this launch or another.
         """
-        if interrupted:
-            self._stop_requested.set()
+        self._stop_requested = interrupted
         for identity in self._trials:
-            self._submit(identity, partial(self._close_interrupted, identity))
-        self._submit_last(partial(self._close_launch, interrupted, complete))
+            self._submit(partial(self._close_interrupted, identity), identity)
+        self._submit(lambda: self._close_launch(interrupted, complete))
         self._thread.shutdown(wait=True)
 
     def _update(self, identity: str, add: Callable[[TrialUpdate], None]) -> None:
         self._thread.submit(lambda: add(self._pending[identity]))
 
-    def _submit(self, identity: str, write: Callable[[], None]) -> None:
+    def _submit(self, write: Callable[[], None], identity: str = "") -> None:
+        """Write something of a trial, or of the launch where no identity is given."""
+
         def write_or_record_error() -> None:
             try:
                 self._write(write)
-            except InputError as error:  # it affects every trial
-                self.error = self.error or str(error)
-                self.states[identity] = TrialState.INTERRUPTED
-            except Exception as error:  # whatever a store can raise: the trial is incomplete
+            except Exception as error:  # whatever a store can raise
+                if not identity or isinstance(error, InputError):  # it affects every trial
+                    self.error = self.error or first_line(error)
+                    return
                 self._pending.pop(identity, None)  # it can still be ended
                 self.messages.setdefault(identity, f"not written: {type(error).__name__}: {first_line(error)}")
                 self.states[identity] = TrialState.FAILED
-
-        self._thread.submit(write_or_record_error)
-
-    def _submit_last(self, write: Callable[[], None]) -> None:
-        """Write something that belongs to the launch: an error is the launch's, not a trial's."""
-
-        def write_or_record_error() -> None:
-            try:
-                self._write(write)
-            except Exception as error:  # as above
-                self.error = self.error or first_line(error)
 
         self._thread.submit(write_or_record_error)
 
@@ -166,17 +138,18 @@ class Recorder:
             self._locks.confirm()
             write()
 
-        log = self._log
         self._ledger.retry(
-            confirm_and_write, should_stop=self._stop_requested.is_set, log=lambda line: log(f"{line}; trials continue")
+            confirm_and_write,
+            should_stop=lambda: self._stop_requested,
+            log=lambda line: self._log(f"{line}; trials continue"),
         )
 
-    def _open_trial(self, identity: str, record: TrialRecord | None) -> None:
+    def _open_trial(self, identity: str) -> None:
         trial = self._trials[identity]
         config = trial.candidate.config
         record = self._ledger.open_trial(
             identity,
-            record,
+            self._ledger.find(identity),
             launch=self._launch,
             name=trial_label(trial),
             tags={
@@ -190,7 +163,7 @@ class Recorder:
             },
         )
         self._open[identity] = record
-        self._last_step.setdefault(identity, record.last_step)
+        self._last_step[identity] = record.last_step
         self._pending[identity] = TrialUpdate(config=config.flat())  # on resume, too: it may not be written yet
         self._last_write_s[identity] = time.monotonic()
 
@@ -204,21 +177,18 @@ class Recorder:
 
     def _unwritten(self, identity: str) -> TrialUpdate:
         """Return the pending update of a trial, without rows that were written before a resume."""
-        update = self._pending[identity]
-        return replace(update, rows=[each for each in update.rows if self._is_new(identity, each.row)])
+        update, last_step = self._pending[identity], self._last_step[identity]
+        rows = [each for each in update.rows if each.row["step"] > last_step or TEST_ACCURACY in each.row]
+        return replace(update, rows=rows)
 
-    def _is_new(self, identity: str, row: Mapping[str, float]) -> bool:
-        if TEST_ACCURACY in row:
-            return TEST_ACCURACY not in self._open[identity].metrics  # resumed after its test
-        return row["step"] > self._last_step[identity]
-
-    def _close_trial(self, identity: str, state: TrialState, message: str, failure: str, artifacts: Path) -> None:
-        missing = (
-            [name for name in NEEDED_FILES if not (artifacts / name).is_file()] if state == TrialState.FINISHED else []
-        )
+    def _close_trial(self, identity: str, state: TrialState, message: str, failure: str) -> None:
+        if identity not in self._open:  # no worker got to start it
+            self._open_trial(identity)
+        artifacts = self._work_folder(identity) / ARTIFACTS
+        missing = [name for name in NEEDED_FILES if not (artifacts / name).is_file()]
         if self.states.get(identity) == TrialState.FAILED:
             state, message = TrialState.FAILED, self.messages[identity]
-        elif missing:
+        elif missing and state == TrialState.FINISHED:
             state = TrialState.FAILED
             message = f"{', '.join(missing)} missing in {artifacts}: every node needs the same store folder"
         self._ledger.close_trial(
@@ -239,7 +209,7 @@ class Recorder:
             state = self.states.setdefault(identity, TrialState.INTERRUPTED)
             message = self.messages.get(identity, "stopped before its last step")
             run_id, update = self._open[identity].run_id, self._unwritten(identity)
-            self._end(run_id, partial(self._ledger.close_trial, run_id, state, update=update, message=message))
+            self._ledger.close_trial(run_id, state, update=update, message=message)
 
     def _close_launch(self, interrupted: bool, complete: bool) -> None:
         ended = list(self.states.values())
@@ -248,21 +218,17 @@ class Recorder:
         state = TrialState.INTERRUPTED if interrupted else TrialState.FINISHED if done else TrialState.FAILED
         if not interrupted:
             merge_duplicates(self._ledger, self._locks)
-        self._end(self._launch, partial(self._ledger.launches.close, self._launch, state, counts))
+        self._ledger.launches.close(self._launch, state, counts)
 
-    def _end(self, run_id: str, end: Callable[[], None]) -> None:
-        """End a run, also where its experiment was deleted.
+    def _release(self, identity: str) -> None:
+        if self.states.get(identity, TrialState.INTERRUPTED).is_terminal:
+            shutil.rmtree(self._work_folder(identity), ignore_errors=True)
+        self._locks.release(identity)
 
-        Raises:
-            InputError: the experiment was deleted, and nothing but the end was written.
-        """
-        try:
-            end()
-        except InputError:
-            self._ledger.runs.end_deleted(run_id)
-            raise
+    def _write_traceback(self, identity: str, traceback: str) -> None:
+        artifacts = self._work_folder(identity) / ARTIFACTS
+        artifacts.mkdir(parents=True, exist_ok=True)
+        (artifacts / TRACEBACK).write_text(traceback)
 
-
-def _write_traceback(artifacts: Path, traceback: str) -> None:
-    artifacts.mkdir(parents=True, exist_ok=True)
-    (artifacts / TRACEBACK).write_text(traceback)
+    def _work_folder(self, identity: str) -> Path:
+        return self._ledger.root / WORK / identity

@@ -2,7 +2,7 @@
 
 import resource
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,18 +46,14 @@ class TrialReporter:
             self.report({"is_replay": self._is_replay, "saved": is_saved})
         self._is_replay = False
 
-    def report(self, update: dict[str, Any]) -> None:
-        """Report an update, with pending rows and the peak memory of this process."""
+    def report(self, update: dict[str, Any], rows: "Sequence[Row]" = ()) -> None:
+        """Report an update, with rows, those that are pending, and the peak memory of this process."""
+        self._pending_rows.extend(rows)
         if self._pending_rows:
             update = {"rows": self._pending_rows, "is_replay": False, "saved": False, **update}
             self._pending_rows = []
         tune.report({"peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, **update})
         self._reported_s = time.monotonic()
-
-    def flush(self) -> None:
-        """Report pending rows, if any."""
-        if self._pending_rows:
-            self.report({})
 
     def _save_if_due(self, state: "TrainState") -> bool:
         is_validation = state.step in self._validation_steps

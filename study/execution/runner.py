@@ -55,7 +55,7 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, request: ResourceRequ
     ledger.retry(lambda: clean_up(ledger, locks), log=log)
     plan = plan.with_records(ledger.retry(ledger.trials, log=log))  # another launch may have ended trials meanwhile
     folder = ledger.root / TUNE / lock
-    work, stop_file = ledger.root / WORK, folder / STOP_FILE
+    stop_file = folder / STOP_FILE
     kept_seed = plan.trials[0].candidate.config.seed
     stopper = Stopper(console, stop_file)
     recorder = Recorder(
@@ -66,11 +66,11 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, request: ResourceRequ
         locks=locks,
         log=log,
     )
-    task_of = partial(make_task, work=work, stop_file=stop_file, kept_seed=kept_seed)
+    task_of = partial(make_task, work=ledger.root / WORK, stop_file=stop_file, kept_seed=kept_seed)
     searcher = TrialSearcher(plan.to_run, grant, task_of, locks, ledger, stopper)
     try:
         with handled(stopper.handle_signal), StudyProgress(console, plan.to_run) as progress:
-            callback = TuneCallback(recorder, progress, plan, searcher, stopper, locks, work)
+            callback = TuneCallback(recorder, progress, plan, searcher, stopper, locks)
             _run_with_restarts(searcher, callback, stopper, folder, request.address)
     finally:
         searcher.close()

@@ -15,7 +15,6 @@ from study.execution.stopper import Stateless, Stopper
 from study.execution.trial_task import TrialTask
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
-from study.ledger.records import TrialRecord
 from study.ledger.transient import is_transient
 from study.plan import Trial
 
@@ -32,7 +31,6 @@ class TrialSearcher(Stateless, Searcher):
         make_task: returns the task of a trial with a grant.
 
     Attributes:
-        records: what the ledger had of a trial when its lock was acquired, by identity.
         error: why no further lock can be acquired, one line; empty while all is well.
     """
 
@@ -46,7 +44,6 @@ class TrialSearcher(Stateless, Searcher):
         stopper: Stopper,
     ) -> None:
         super().__init__()
-        self.records: dict[str, TrialRecord] = {}
         self.error = ""
         self._grant = grant
         self._make_task = make_task
@@ -110,8 +107,6 @@ class TrialSearcher(Stateless, Searcher):
             if not self._locks.acquire(trial.identity):
                 continue
             record = self._ledger.find(trial.identity)
-            if record is not None:
-                self.records[trial.identity] = record
             if record is None or not record.state.is_terminal:
                 return trial, finished
             self._locks.release(trial.identity)

@@ -156,12 +156,12 @@ def _train(task: TrialTask, config: FineTuneConfig) -> None:
         reporter.report({"state": TrialState.DIVERGED, "message": str(error)})
         return
     except Exception:
-        reporter.flush()
+        reporter.report({})
         raise
     write(artifacts / PREDICTIONS, write_predictions, asdict(result.predictions))
     if task.keep_model:
         write(artifacts / MODEL, write_model, result.model)
-    reporter.report({"state": TrialState.FINISHED, "metrics": result.metrics})
+    reporter.report({"state": TrialState.FINISHED}, [{**result.metrics, "step": num_steps}])
 
 
 def _free_memory() -> None:

@@ -142,12 +142,6 @@ class Runs:
         """Remove a deleted run from the database for good. Its files stay."""
         self.client._tracking_client.store._hard_delete_run(run_id)  # of `mlflow gc`, which would remove more
 
-    def end_deleted(self, run_id: str) -> None:
-        """End a run of a deleted experiment, so that it is not RUNNING once somebody restores the experiment."""
-        self.client.restore_run(run_id)
-        self.client.set_terminated(run_id, TrialState.INTERRUPTED.mlflow_status)
-        self.client.delete_run(run_id)
-
     @contextmanager
     def restored(self, run_id: str) -> Iterator[None]:
         """Restore a run if writing to it fails because it was deleted.

@@ -40,16 +40,14 @@ class FakeLaunch:
         ledger = SimpleNamespace(find=lambda identity: None)
         self.searcher = TrialSearcher(plan.to_run, grant, task_of, locks, ledger, self.stopper)
         self.ended: list[dict[str, Any]] = []
-        self.started: list[str] = []
-        quiet = {name: lambda *_: None for name in ("add_rows", "update_step", "resume_trial", "requeue_trial")}
+        quiet = {name: lambda *_, **__: None for name in ("add_rows", "start_trial", "update_step", "requeue_trial")}
         self.recorder = recorder = SimpleNamespace(
             **quiet,
             error="",
-            start_trial=lambda identity, record: self.started.append(identity),
             end_trial=lambda identity, state, **details: self.ended.append({"state": state, **details}),
         )
-        progress = SimpleNamespace(**quiet, start_trial=lambda *_: None, end_trial=lambda *_: None)
-        self.callback = TuneCallback(recorder, progress, plan, self.searcher, self.stopper, locks, root / "work")
+        progress = SimpleNamespace(**quiet, end_trial=lambda *_: None)
+        self.callback = TuneCallback(recorder, progress, plan, self.searcher, self.stopper, locks)
 
     def start(self) -> Any:
         """Let Tune ask for a trial, and a worker start it."""

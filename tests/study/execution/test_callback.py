@@ -109,13 +109,11 @@ def test_a_trial_whose_worker_the_stopping_signal_reached_is_interrupted(make_la
     assert launch.stopper.stop_all()
 
 
-def test_a_trial_that_no_worker_started_is_started_before_it_is_ended(make_launch: Any) -> None:
-    """Otherwise its end could not be written, and that would hide the error of the worker."""
+def test_a_trial_that_no_worker_started_is_ended_with_the_error_of_its_worker(make_launch: Any) -> None:
     launch = make_launch(WHOLE)
     while (params := launch.searcher.suggest("")) is None:
         pass
     launch.fail(SimpleNamespace(config=params), ValueError("the worker's environment cannot be set up"))
-    assert launch.started == [params["task"].identity]
     [end] = launch.ended
     assert (end["state"], end["message"]) == (
         TrialState.FAILED,

@@ -13,7 +13,7 @@ from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 from study.execution.recorder import Recorder
 from study.labels import trial_label
-from study.layout import NEEDED_FILES
+from study.layout import ARTIFACTS, NEEDED_FILES, TRACEBACK, WORK
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.records import Measurement, TrialUpdate
@@ -49,20 +49,22 @@ class Store:
             locks=Locks(folder / "locks"),
             log=self.lines.append,
         )
-        self.files = folder / "files"
-        self.files.mkdir()
-        for name in NEEDED_FILES:
-            (self.files / name).touch()
-        self.written_states: list[TrialState] = []
+        self.files = {trial.identity: folder / WORK / trial.identity / ARTIFACTS for trial in self.trials}
+        for files in self.files.values():
+            files.mkdir(parents=True)
+            for name in NEEDED_FILES:
+                (files / name).touch()
 
     def finish(self, identity: str) -> None:
         """Record a trial from its start to its end."""
         self.recorder.start_trial(identity)
         self.recorder.add_rows(identity, [{"step": 5, "lr": 0.1}])
-        self.recorder.add_test_row(identity, {"step": 5, "test_accuracy": 0.5})
-        self.recorder.end_trial(
-            identity, TrialState.FINISHED, message="", artifacts=self.files, then=self.written_states.append
-        )
+        self.recorder.add_rows(identity, [{"step": 5, "test_accuracy": 0.5}])
+        self.recorder.end_trial(identity, TrialState.FINISHED)
+
+    def kept(self) -> list[str]:
+        """Return the trials whose work folders are there."""
+        return [identity for identity, files in self.files.items() if files.exists()]
 
     def statuses(self) -> dict[str, str]:
         runs = self.client.search_runs(["1"])
@@ -79,7 +81,7 @@ def test_finished_trials_end_as_finished_runs_in_a_finished_launch(store: Store)
         store.finish(trial.identity)
     store.recorder.close(interrupted=False, complete=True)
     assert set(store.statuses().values()) == {"FINISHED"}
-    assert store.written_states == [TrialState.FINISHED, TrialState.FINISHED]
+    assert store.kept() == []
 
 
 @pytest.mark.parametrize("broken", ["log", "close_trial", "runs.close"])
@@ -106,18 +108,14 @@ def test_a_trial_with_a_failed_write_is_not_finished(
     assert store.recorder.states == {first: TrialState.FAILED, second: TrialState.FINISHED}
     assert "no such column" in store.recorder.messages[first]
     assert store.statuses() == {first: "FAILED", second: "FINISHED", "launch": "FAILED"}
-    assert store.written_states in ([TrialState.FAILED, TrialState.FINISHED], [TrialState.FINISHED]), (
-        "its work folder is kept"
-    )
+    assert store.kept() == [first]
 
 
 def test_a_trial_with_an_invalid_row_ends_as_failed(store: Store) -> None:
     identity = store.trials[0].identity
     store.recorder.start_trial(identity)
     store.recorder.add_rows(identity, [{"step": 1, "a|b": 1.0}])
-    store.recorder.end_trial(
-        identity, TrialState.FINISHED, message="", artifacts=store.files, then=store.written_states.append
-    )
+    store.recorder.end_trial(identity, TrialState.FINISHED)
     store.recorder.close(interrupted=False, complete=True)
     assert store.statuses()[identity] == "FAILED"
     assert "a|b" in store.recorder.messages[identity]
@@ -139,10 +137,8 @@ def test_a_short_trial_is_written_in_one_batch(store: Store, monkeypatch: pytest
     store.recorder.add_tags(identity, {"device": "cpu"})
     for step in range(1, 6):
         store.recorder.add_rows(identity, [{"step": step, "lr": 0.1 / step}])
-    store.recorder.add_test_row(identity, {"step": 5, "test_accuracy": 0.5})
-    store.recorder.end_trial(
-        identity, TrialState.FINISHED, message="", artifacts=store.files, then=store.written_states.append
-    )
+    store.recorder.add_rows(identity, [{"step": 5, "test_accuracy": 0.5}])
+    store.recorder.end_trial(identity, TrialState.FINISHED)
     store.recorder.close(interrupted=False, complete=True)
     record = store.ledger.trials()[identity]
     assert written == [record.run_id, store.launch]
@@ -169,7 +165,7 @@ def test_a_resuming_launch_writes_only_the_rows_that_a_dead_one_did_not(
     identity = store.trials[0].identity
     first = store.ledger.open_trial(identity, launch=store.launch, name="cut short", tags={})
     store.ledger.log(first.run_id, TrialUpdate(rows=[Measurement({"step": step, "lr": 0.1}, 0) for step in (1, 2)]))
-    store.recorder.start_trial(identity, store.ledger.find(identity))
+    store.recorder.start_trial(identity)
     store.recorder.add_rows(identity, [{"step": step, "lr": 0.2} for step in (1, 2, 3)])
     store.recorder.close(interrupted=True, complete=False)
     record = store.ledger.trials()[identity]
@@ -179,7 +175,7 @@ def test_a_resuming_launch_writes_only_the_rows_that_a_dead_one_did_not(
 
 
 def test_a_trial_that_is_started_again_keeps_its_run(store: Store) -> None:
-    """As after the loss of its worker, when the record that the launch found is out of date."""
+    """As after the loss of its worker."""
     identity = store.trials[0].identity
     store.recorder.start_trial(identity)
     store.finish(identity)
@@ -249,18 +245,16 @@ def test_rows_wait_for_a_full_disk_and_are_written_once(
             pass
     rows = [{"step": step, **{f"metric_{number}": float(step) for number in range(40)}} for step in range(1, 201)]
     store.recorder.add_rows(identity, rows)
-    store.recorder.add_test_row(identity, {"step": 200, "test_accuracy": 0.5})
-    store.recorder.end_trial(
-        identity, TrialState.FINISHED, message="", artifacts=store.files, then=store.written_states.append
-    )
+    store.recorder.add_rows(identity, [{"step": 200, "test_accuracy": 0.5}])
+    store.recorder.end_trial(identity, TrialState.FINISHED)
     while not store.lines:
         time.sleep(0.02)
     assert "cannot be written for now" in store.lines[0]
     assert "full" in store.lines[0]
-    assert store.written_states == []
+    assert identity in store.kept()
     filler.unlink()
     store.recorder.close(interrupted=False, complete=True)
-    assert store.written_states == [TrialState.FINISHED]
+    assert identity not in store.kept()
     assert "nothing is lost" in store.lines[1]
     record = store.ledger.trials()[identity]
     assert (record.state, record.last_step) == (TrialState.FINISHED, 200)
@@ -284,10 +278,10 @@ def test_rows_wait_for_a_read_only_store(store: Store, monkeypatch: pytest.Monke
     while not store.lines:
         time.sleep(0.02)
     assert "readonly" in store.lines[0]
-    assert store.written_states == []
+    assert identity in store.kept()
     read_only[0] = False
     store.recorder.close(interrupted=False, complete=True)
-    assert store.written_states == [TrialState.FINISHED]
+    assert identity not in store.kept()
     assert store.statuses() == {identity: "FINISHED", "launch": "FINISHED"}
 
 
@@ -312,45 +306,52 @@ def test_an_interrupted_launch_leaves_failed_writes_to_the_next_one(
 def test_a_trial_that_ends_without_its_files_is_not_finished(store: Store) -> None:
     """As on a node that does not share the store's disk: it is trained again, instead of being damaged forever."""
     lacking, whole = (trial.identity for trial in store.trials)
-    (store.files / "predictions.parquet").unlink()
+    (store.files[lacking] / "predictions.parquet").unlink()
     store.finish(lacking)
-    store.recorder._thread.submit(lambda: None).result()
-    (store.files / "predictions.parquet").touch()
     store.finish(whole)
     store.recorder.close(interrupted=False, complete=True)
     assert store.recorder.states == {lacking: TrialState.FAILED, whole: TrialState.FINISHED}
-    assert store.recorder.messages[lacking].startswith(f"predictions.parquet missing in {store.files}")
+    assert store.recorder.messages[lacking].startswith(f"predictions.parquet missing in {store.files[lacking]}")
     record = store.ledger.trials()[lacking]
     assert (record.state.is_terminal, record.failure) == (False, ""), "no class of failure, as it has no traceback"
 
 
-def test_an_error_after_a_trial_was_written_is_reported(store: Store) -> None:
-    def release(state: str) -> None:
+def test_an_error_after_a_trial_was_written_is_reported(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def release(identity: str) -> None:
         raise ValueError("its lock cannot be released\nas the server says")
 
     identity = store.trials[0].identity
     store.recorder.start_trial(identity)
-    store.recorder.end_trial(identity, TrialState.FINISHED, message="", artifacts=store.files, then=release)
+    monkeypatch.setattr(store.recorder._locks, "release", release)
+    store.recorder.end_trial(identity, TrialState.FINISHED)
     store.recorder.close(interrupted=False, complete=True)
     assert store.recorder.error == "its lock cannot be released"
     assert store.recorder.states == {identity: TrialState.FINISHED}, "its results are written"
 
 
-def test_a_deleted_experiment_is_one_error_and_no_run_stays_open(store: Store) -> None:
+def test_a_deleted_experiment_is_one_error(store: Store) -> None:
     first, second = (trial.identity for trial in store.trials)
     store.recorder.start_trial(first)
     store.recorder.start_trial(second)
     store.recorder._thread.submit(lambda: None).result()
     store.client.delete_experiment("1")
-    store.recorder.end_trial(
-        first, TrialState.FINISHED, message="", artifacts=store.files, then=store.written_states.append
-    )
+    store.recorder.end_trial(first, TrialState.FINISHED)
     store.recorder.close(interrupted=False, complete=True)
     assert "was deleted in MLflow: restore it there" in store.recorder.error
     assert len(store.recorder.error.splitlines()) == 1
-    assert {entry.status for entry in store.ledger.run_infos()} == {"KILLED"}
-    assert store.written_states == [TrialState.INTERRUPTED], "its work folder is kept"
+    assert store.kept() == [first, second]
     assert store.recorder.messages == {}, "the error is not repeated for each trial"
+
+
+def test_a_trial_that_no_worker_started_gets_a_run_with_its_traceback(store: Store) -> None:
+    """Otherwise its end could not be written, and that would hide the error of the worker."""
+    identity = store.trials[0].identity
+    store.recorder.end_trial(identity, TrialState.FAILED, message="no worker", failure="code", traceback="at line 1")
+    store.recorder.close(interrupted=False, complete=False)
+    record = store.ledger.trials()[identity]
+    assert (record.state, record.failure, record.tags["message"]) == (TrialState.FAILED, "code", "no worker")
+    assert store.ledger.artifacts.path(record.run_id, TRACEBACK).read_text() == "at line 1"
+    assert identity in store.kept()
 
 
 @pytest.mark.parametrize("whose", ["trial", "launch"])
@@ -362,9 +363,7 @@ def test_a_run_that_is_purged_during_a_study_is_one_error(store: Store, whose: s
     run_id = store.ledger.find(first).run_id if whose == "trial" else store.launch
     store.ledger.runs.delete(run_id)
     store.ledger.runs.purge(run_id)
-    store.recorder.end_trial(
-        first, TrialState.FINISHED, message="", artifacts=store.files, then=store.written_states.append
-    )
+    store.recorder.end_trial(first, TrialState.FINISHED)
     store.finish(second)
     store.recorder.close(interrupted=False, complete=True)
     [line] = (store.recorder.messages[first] if whose == "trial" else store.recorder.error).splitlines()

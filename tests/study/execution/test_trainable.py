@@ -98,7 +98,7 @@ def test_out_of_memory_halves_the_micro_batch_once_with_the_same_result(
     assert halved[-1] < 256
     assert again == halved[-1]
     assert all(half * 2 == whole for whole, half in itertools.pairwise(halved))
-    plenty, little = (reports[spare][-1]["metrics"] for spare in (64_000, 500))
+    plenty, little = (reports[spare][-1]["rows"][-1] for spare in (64_000, 500))
     assert little["test_loss"] == pytest.approx(plenty["test_loss"], rel=1e-4), "the same gradient"
 
 
@@ -122,7 +122,7 @@ def test_code_that_changes_during_a_study_is_refused_by_new_workers_only(
     train(tasks[0])
     (sources / "training" / "fine_tune.py").write_text("raise RuntimeError")
     train(tasks[1])
-    before, after = [each["metrics"]["test_loss"] for each in reports if "metrics" in each]
+    before, after = [each["rows"][-1]["test_loss"] for each in reports if "state" in each]
     assert before == after
     trainable._import_all.cache_clear()  # as a worker that is started now
     with pytest.raises(CodeChangedError, match=f"other code .* began with .source {SOURCE}") as refused:
@@ -156,8 +156,9 @@ def test_a_trial_whose_work_folder_is_removed_starts_over_with_the_same_numbers(
         train(task)
     assert classify(lost.value) == "lost worker", "it runs again"
     removing = False
-    first = [row["train_loss"] for result in reports for row in result.get("rows", [])]
+    first = [row for result in reports for row in result.get("rows", [])]
     reports.clear()
     train(task)
-    assert [row["train_loss"] for result in reports for row in result.get("rows", [])][: len(first)] == first
+    again = [row for result in reports for row in result.get("rows", [])][: len(first)]
+    assert [row["train_loss"] for row in again] == [row["train_loss"] for row in first]
     assert (tmp_path / "work" / ARTIFACTS / "predictions.parquet").exists()
