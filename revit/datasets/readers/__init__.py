@@ -4,12 +4,13 @@ A reader is two functions: `find` returns the files, `read` yields every image o
 them, once per machine.
 """
 
+from functools import partial
 from pathlib import Path
 
-from revit.datasets.readers.base import Reader
-from revit.datasets.readers.cifar import CIFAR10, CIFAR100, cifar_reader
+from revit.datasets.readers.base import Reader, downloaded_reader
+from revit.datasets.readers.cifar import CIFAR10, CIFAR100, read_cifar
 from revit.datasets.readers.fashion_mnist import find_fashion_mnist, read_fashion_mnist
-from revit.datasets.readers.flowers import find_flowers, read_flowers
+from revit.datasets.readers.flowers import read_flowers
 from revit.datasets.readers.hub_sets import published_reader
 from revit.datasets.readers.image_folders import find_image_folder, read_image_folder
 from revit.datasets.readers.packaged import packaged_reader, read_digits, read_faces, read_mnist_5k
@@ -20,9 +21,9 @@ from revit.paths import expand_path
 READERS: dict[str, Reader] = {
     "digits": packaged_reader("sklearn", "datasets/data/digits.csv.gz", read_digits),
     "fashion_mnist": Reader(find_fashion_mnist, read_fashion_mnist),
-    "cifar10": cifar_reader(CIFAR10),
-    "cifar100": cifar_reader(CIFAR100),
-    "flowers102": Reader(find_flowers, read_flowers),
+    "cifar10": downloaded_reader("cifar10", partial(read_cifar, CIFAR10)),
+    "cifar100": downloaded_reader("cifar100", partial(read_cifar, CIFAR100)),
+    "flowers102": downloaded_reader("flowers102", read_flowers),
     "flowers102_nelorth": published_reader("flowers102_nelorth"),
     "brain_tumor_mri": published_reader("brain_tumor_mri"),
     "plant_health": published_reader("plant_health"),

@@ -1,6 +1,7 @@
 """The interface of a reader, with the helpers that all readers share."""
 
-from collections.abc import Callable, Iterator
+import tarfile
+from collections.abc import Callable, Collection, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -10,7 +11,8 @@ import numpy.typing as npt
 
 from revit.datasets.readers.images import ImageFile
 from revit.datasets.registry import DATASETS
-from revit.errors import MissingInputError
+from revit.download import md5_of
+from revit.errors import InputError, MissingInputError
 
 Split = Literal["train", "test", "unsplit"]
 
@@ -37,6 +39,38 @@ class Reader(NamedTuple):
 
     find: Callable[[Path], list[Path]]
     read: Callable[[list[Path]], Contents]
+
+
+def downloaded_reader(name: str, read: Callable[[list[Path]], Contents]) -> Reader:
+    """Return the reader of files that `revit.download` gets, of which only the published ones reach `read`."""
+
+    def find(data_dir: Path) -> list[Path]:
+        files = [data_dir / file.path for file in DATASETS[name].files]
+        if not all(path.is_file() for path in files):
+            raise missing_dataset(name, files)
+        return files
+
+    def read_published(files: list[Path]) -> Contents:
+        for path, published in zip(files, DATASETS[name].files, strict=True):
+            digest = md5_of(path)
+            if digest != published.md5:
+                raise InputError(
+                    f"{path} has the MD5 {digest}; must be {published.md5}, as published: download it again"
+                )
+        return read(files)
+
+    return Reader(find, read_published)
+
+
+def read_members(archive: Path, names: Collection[str]) -> dict[str, bytes]:
+    """Return the content of the named files of a .tar.gz, in memory: nothing is unpacked to disk."""
+    contents = {}
+    with tarfile.open(archive, "r:gz") as tar:
+        for member in tar:
+            file = tar.extractfile(member) if member.name in names else None
+            if file is not None:
+                contents[member.name] = file.read()
+    return contents
 
 
 def package_folder(package: str) -> Path:

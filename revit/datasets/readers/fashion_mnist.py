@@ -3,12 +3,13 @@
 import gzip
 import zlib
 from collections.abc import Iterator
+from gzip import GzipFile
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
 
-from revit.datasets.readers.archives import read_whole
 from revit.datasets.readers.base import Contents, Sample, Split, missing_dataset
 from revit.errors import InputError
 
@@ -19,6 +20,10 @@ FASHION_MNIST_CLASSES = [
 FASHION_MNIST_FILES = (
     "train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte",
 )  # fmt: skip
+
+MAX_UNPACKED_BYTES = 1 << 30
+"""A file that unpacks to more is refused: it is a mistake, or made to fill the memory."""
+CHUNK_BYTES = 1 << 20
 
 
 def find_fashion_mnist(data_dir: Path) -> list[Path]:
@@ -56,7 +61,7 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            content = read_whole(file)
+            content = _read_whole(file)
         if content[:3] != b"\0\0\x08":
             raise ValueError("its header is not that of an idx file of bytes")
         rank = content[3]
@@ -64,3 +69,17 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
         return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape)
     except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
         raise InputError(f"{path} is not a readable idx file: {error}") from error
+
+
+def _read_whole(file: IO[bytes] | GzipFile) -> bytes:
+    """Read the rest of an open file, unpacking it if it is compressed.
+
+    Raises:
+        ValueError: there is more than MAX_UNPACKED_BYTES.
+    """
+    content = bytearray()
+    while chunk := file.read(CHUNK_BYTES):
+        content += chunk
+        if len(content) > MAX_UNPACKED_BYTES:
+            raise ValueError(f"it unpacks to more than {MAX_UNPACKED_BYTES:,} bytes")
+    return bytes(content)

@@ -1,25 +1,16 @@
 """Oxford Flowers-102 in its own files: an archive of photographs with two MATLAB tables."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
-from io import BytesIO
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
-from revit.datasets.readers.archives import read_members
-from revit.datasets.readers.base import Contents, Sample, Split, missing_dataset
+from revit.datasets.readers.base import Contents, Sample, Split, read_members
 from revit.datasets.readers.images import ImageFile
-from revit.datasets.registry import DATASETS
-from revit.errors import InputError
 
-FOLDER, ARCHIVE, LABELS, SPLITS = "flowers-102", "102flowers.tgz", "imagelabels.mat", "setid.mat"
 SPLIT_KEYS: dict[Split, str] = {"train": "trnid", "test": "tstid"}
 """The official validation images, `valid`, are left out: validation is carved from training everywhere."""
-
-PUBLISHED_MD5 = {Path(file.path).name: file.md5 for file in DATASETS["flowers102"].files}
 
 FLOWER_NAMES = [
     "pink primrose", "hard-leaved pocket orchid", "canterbury bells", "sweet pea", "english marigold", "tiger lily",
@@ -40,62 +31,19 @@ FLOWER_NAMES = [
 ]  # fmt: skip
 
 
-Flower = tuple[str, int, Split]
-"""One photograph: file name, class, split."""
-
-
-def find_flowers(data_dir: Path) -> list[Path]:
-    """Return the two tables, then the archive, or else every photograph in torchvision's `jpg/`."""
-    folder = data_dir / FOLDER
-    tables = [folder / LABELS, folder / SPLITS]
-    images = [folder / ARCHIVE] if (folder / ARCHIVE).is_file() else sorted((folder / "jpg").glob("image_*.jpg"))
-    if not images or not all(table.is_file() for table in tables):
-        raise missing_dataset("flowers102", [*tables, folder / ARCHIVE])
-    return [*tables, *images]
-
-
 def read_flowers(files: list[Path]) -> Contents:
-    """Read the official training images, then the official test images, in the order of the table.
-
-    Raises:
-        InputError: a table is not the published one, or a photograph is missing.
-    """
-    labels, splits, *images = files
-    flowers = _flowers(labels, splits)
-    if images[0].name == ARCHIVE:
-        return FLOWER_NAMES, _from_archive(images[0], flowers)
-    return FLOWER_NAMES, _from_folder(images[0].parent, flowers)
-
-
-def _flowers(label_file: Path, split_file: Path) -> list[Flower]:
-    labels, splits = _load_table(label_file)["labels"].ravel().tolist(), _load_table(split_file)
-    return [
-        (f"image_{number:05d}.jpg", labels[number - 1] - 1, split)
-        for split, key in SPLIT_KEYS.items()
-        for number in splits[key].ravel().tolist()
-    ]
-
-
-def _load_table(path: Path) -> Mapping[str, npt.NDArray[np.integer]]:
-    """Return the arrays of a MATLAB file. Only the published files reach SciPy, which a damaged one may crash."""
+    """Read the official training images, then the official test images, in the order of the table."""
     from scipy.io import loadmat
 
-    content = path.read_bytes()
-    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if digest != PUBLISHED_MD5[path.name]:
-        right = f"{PUBLISHED_MD5[path.name]}, as published: download it again"
-        raise InputError(f"{path} has the MD5 {digest}; must be {right}")
-    return cast(Mapping[str, npt.NDArray[np.integer]], loadmat(BytesIO(content)))
+    archive, labels, splits = files
+    return FLOWER_NAMES, _samples(archive, loadmat(labels)["labels"].ravel().tolist(), loadmat(splits))
 
 
-def _from_archive(archive: Path, flowers: list[Flower]) -> Iterator[Sample]:
-    contents = read_members(archive, [f"jpg/{name}" for name, _, _ in flowers])
-    for name, label, split in flowers:
-        yield Sample(ImageFile(f"{archive}: jpg/{name}", contents[f"jpg/{name}"]), label, split)
-
-
-def _from_folder(folder: Path, flowers: list[Flower]) -> Iterator[Sample]:
-    missing = [name for name, _, _ in flowers if not (folder / name).is_file()]
-    if missing:
-        raise InputError(f"{folder} lacks {len(missing)} of {len(flowers)} photographs, first {missing[0]}")
-    return (Sample(ImageFile(str(folder / name), folder / name), label, split) for name, label, split in flowers)
+def _samples(archive: Path, labels: list[int], splits: Mapping[str, npt.NDArray[np.integer]]) -> Iterator[Sample]:
+    numbers = {split: splits[key].ravel().tolist() for split, key in SPLIT_KEYS.items()}
+    names = {number: f"jpg/image_{number:05d}.jpg" for part in numbers.values() for number in part}
+    contents = read_members(archive, set(names.values()))
+    for split, part in numbers.items():
+        for number in part:
+            image = ImageFile(f"{archive}: {names[number]}", contents[names[number]])
+            yield Sample(image, labels[number - 1] - 1, split)

@@ -1,6 +1,5 @@
 """Fixtures of dataset tests: a folder of images, a reader under limited memory."""
 
-import hashlib
 import resource
 import shutil
 from collections.abc import Callable, Iterator
@@ -10,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from revit.datasets.image_store import ImageStore, open_store
-from revit.datasets.readers.flowers import PUBLISHED_MD5
 from revit.errors import InputError
-from tests.revit.datasets.sample_files import flowers_contents, write_image
+from tests.revit.datasets.sample_files import cifar_contents, flowers_contents, publish, write_image
 
 MAX_ALLOCATED_BYTES = 1 << 30
 """Maximum memory that a reader may allocate for a damaged file."""
@@ -34,8 +32,8 @@ def limited_memory() -> Iterator[None]:
 def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ImageStore | None]:
     """Open a dataset of the given files; return its store, with every image checked, or None if it is refused."""
     monkeypatch.setattr("revit.datasets.readers.fashion_mnist.DEBIAN_FASHION_MNIST", tmp_path / "nowhere")
-    for path, content in flowers_contents().items():
-        monkeypatch.setitem(PUBLISHED_MD5, Path(path).name, hashlib.md5(content).hexdigest())
+    publish(monkeypatch, "cifar10", cifar_contents())
+    publish(monkeypatch, "flowers102", flowers_contents())
 
     def run(dataset: str, contents: dict[str, bytes]) -> ImageStore | None:
         box = tmp_path / "box"

@@ -1,17 +1,20 @@
 """Small files in the real formats, for tests that read or damage them."""
 
 import gzip
+import hashlib
 import io
 import json
 import pickle
 import struct
 import tarfile
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from PIL import Image
 from pyarrow import parquet
 from scipy.io import savemat
@@ -19,6 +22,7 @@ from scipy.io import savemat
 from revit.datasets.readers.cifar import CIFAR10
 from revit.datasets.readers.fashion_mnist import FASHION_MNIST_FILES
 from revit.datasets.readers.flowers import SPLIT_KEYS
+from revit.datasets.registry import DATASETS
 
 RNG = np.random.default_rng(0)
 KINDS = ("png", "jpeg", "gif", "bmp", "tiff", "webp")
@@ -48,12 +52,20 @@ def cut(content: bytes, length: int) -> tuple[bytes, bytes]:
     return content[:length], content[length:]
 
 
+@cache
 def cifar_contents() -> dict[str, bytes]:
     """A CIFAR-10 of two images a batch, in pickles of today."""
     batch = pickle.dumps({"data": RNG.integers(0, 256, (2, 3072), dtype=np.uint8), "labels": [1, 9]})
-    names = [f"{CIFAR10.folder}/{name}" for name in CIFAR10.batches]
     meta = pickle.dumps({"label_names": [f"class {number}" for number in range(10)]})
-    return {**dict.fromkeys(names, batch), f"{CIFAR10.folder}/{CIFAR10.meta}": meta}
+    *batches, names = CIFAR10.files
+    return {"cifar-10-python.tar.gz": packed(tar_of({**dict.fromkeys(batches, batch), names: meta}))}
+
+
+def publish(monkeypatch: pytest.MonkeyPatch, dataset: str, contents: dict[str, bytes]) -> None:
+    """Let these be the published files of a dataset."""
+    spec = DATASETS[dataset]
+    files = tuple(replace(file, md5=hashlib.md5(contents[file.path]).hexdigest()) for file in spec.files)
+    monkeypatch.setitem(DATASETS, dataset, replace(spec, files=files))
 
 
 def idx_of(array: np.ndarray) -> bytes:

@@ -283,7 +283,7 @@ def test_missing_requirements_are_returned_without_a_download(tmp_path: Path, mo
     absent = find_missing(space_of("cifar10", name="vit_b16_in21k"), tmp_path)
     assert [each.name for each in absent] == ["dataset cifar10", "weights of vit_b16_in21k"]
     assert not any(each.is_present for each in absent)
-    assert absent[0].advice.startswith(f"searched {tmp_path}/cifar-10-batches-py and "), "and not its name once more"
+    assert absent[0].advice.startswith(f"searched {tmp_path}/cifar-10-python.tar.gz"), "and not its name once more"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -88,7 +88,7 @@ def test_a_damaged_idx_file_is_read_or_refused(
 def test_a_decompression_bomb_is_refused(
     read: Callable[..., ImageStore | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("revit.datasets.readers.archives.MAX_UNPACKED_BYTES", 1 << 24)
+    monkeypatch.setattr("revit.datasets.readers.fashion_mnist.MAX_UNPACKED_BYTES", 1 << 24)
     name, *_ = whole = fashion_contents()
     rest = {each: content for each, content in whole.items() if each != name}
     bomb = packed(idx_of(np.zeros((1 << 15, 28, 28), np.uint8)))
