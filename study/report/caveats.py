@@ -1,6 +1,6 @@
 """Caveats shown beside a study's results, a line each."""
 
-from collections import defaultdict
+from collections import Counter
 from itertools import combinations
 
 from revit.datasets.registry import DATASETS
@@ -8,11 +8,8 @@ from search_spaces.framework.claims import Value
 from search_spaces.framework.scales import SCALES
 from search_spaces.framework.space import SearchSpace
 from study.analysis.mixed_environments import environment_caveats
-from study.labels import format_value, trial_label
+from study.labels import format_value
 from study.plan import Plan
-
-MAX_NAMED = 3
-"""Trials that a line names."""
 
 
 def plan_caveats(plan: Plan) -> list[str]:
@@ -70,14 +67,8 @@ def duplicate_caveats(plan: Plan) -> list[str]:
 
 def stale_caveats(plan: Plan) -> list[str]:
     """Return a line for each reason for which trials are stale."""
-    by_reason = defaultdict(list)
-    for trial in plan.trials:
-        if trial.is_stale:
-            by_reason[trial.staleness_reason].append(trial_label(trial))
-    lines = []
-    for reason, labels in by_reason.items():
-        more = [f"{len(labels) - MAX_NAMED} more"] if len(labels) > MAX_NAMED else []
-        named = "; ".join([*labels[:MAX_NAMED], *more])
-        count = f"{len(labels)} of {len(plan.trials)}"
-        lines.append(f"stale: {count} trials have results of an earlier setup: {reason} ({named})")
-    return lines
+    counts = Counter(trial.staleness_reason for trial in plan.trials if trial.is_stale)
+    return [
+        f"stale: {count} of {len(plan.trials)} trials have results of an earlier setup: {reason}; plan lists them"
+        for reason, count in counts.items()
+    ]

@@ -48,11 +48,7 @@ def draw_accuracy(study: FinishedStudy) -> list[go.Figure]:
     """Draw accuracy along every numeric axis, a line for each combination of the others."""
     cells = cell_table(study.plan)
     return [
-        plot_accuracy(
-            pd.concat([_own_points(cells, study.plan, axis), _published_points(study.plan, axis)]),
-            axis,
-            log_x=axis != "resolution",
-        )
+        plot_accuracy(pd.concat([_own_points(cells, study.plan, axis), _published_points(study.plan, axis)]), axis)
         for axis in study.plan.space.scientific
         if _is_numeric(cells[axis])
     ]

@@ -1,7 +1,8 @@
 """Tables that fit a terminal: rows stay one line each, as the least important columns go first."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -12,32 +13,24 @@ UNBOUNDED_WIDTH = 10_000
 """Width at which every table fits."""
 
 
+@dataclass(frozen=True)
 class FittedTable:
     """A table as wide as its rows, or narrower to fit.
 
     It drops the spare columns one by one, then breaks headings between words, then drops the lines between columns. A
     table that is still too wide is folded.
 
-    Args:
+    Attributes:
         numbers: headings of columns that are aligned to the right.
         spare: headings of columns that may be dropped, in this order.
     """
 
-    def __init__(
-        self,
-        headings: Sequence[str],
-        rows: Iterable[Sequence[str]],
-        *,
-        title: str = "",
-        caption: str = "",
-        numbers: Sequence[str] = (),
-        spare: Sequence[str] = (),
-    ) -> None:
-        self.headings, self.rows = list(headings), [list(row) for row in rows]
-        self.title, self.caption = title, caption
-        self._numbers = numbers
-        last = {heading: column for column, heading in enumerate(headings)}  # an axis of the same name is further left
-        self._spare = [last[heading] for heading in spare if heading in last]
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    title: str = ""
+    caption: str = ""
+    numbers: Sequence[str] = ()
+    spare: Sequence[str] = ()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the widest form that fits, or the narrowest of all."""
@@ -49,10 +42,12 @@ class FittedTable:
         yield from [Text(self.caption, style="table.caption")] if self.caption else []
 
     def _forms(self) -> Iterator[Table]:
-        for num_dropped in range(len(self._spare) + 1):
-            yield self._table(self._spare[:num_dropped])
-        yield self._table(self._spare, breaks=True)
-        yield self._table(self._spare, breaks=True, lines=False)
+        last = {heading: column for column, heading in enumerate(self.headings)}  # an axis of that name is further left
+        spare = [last[heading] for heading in self.spare if heading in last]
+        for num_dropped in range(len(spare) + 1):
+            yield self._table(spare[:num_dropped])
+        yield self._table(spare, breaks=True)
+        yield self._table(spare, breaks=True, lines=False)
 
     def _table(self, dropped: Sequence[int], *, breaks: bool = False, lines: bool = True) -> Table:
         style = box.HEAVY_HEAD if lines else box.SIMPLE_HEAD
@@ -61,7 +56,7 @@ class FittedTable:
         for column in kept:
             heading = self.headings[column]
             shown = re.sub(r"(?<=[._ ])(?=\w)", "\n", heading) if breaks else heading
-            table.add_column(shown, justify="right" if heading in self._numbers else "left", overflow="fold")
+            table.add_column(shown, justify="right" if heading in self.numbers else "left", overflow="fold")
         for row in self.rows:
             table.add_row(*(row[column] for column in kept))
         return table

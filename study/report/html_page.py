@@ -1,7 +1,6 @@
 """The HTML page of a report: one file that opens without network."""
 
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 
 import jinja2
 import pandas as pd
@@ -25,9 +24,8 @@ from study.report.table_markup import flat_to_html, to_html
 
 def load_template(name: str) -> jinja2.Template:
     """Return a template of this folder; it escapes every value."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.globals["style"] = files(__package__).joinpath("page.css").read_text(encoding="utf-8")
-    return environment.from_string(files(__package__).joinpath(name).read_text(encoding="utf-8"))
+    loader = jinja2.PackageLoader("study.report", "")
+    return jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined).get_template(name)
 
 
 def render_page(

@@ -15,8 +15,6 @@ from study.report.caveats import stale_caveats
 from study.report.html_page import load_template
 
 TRIALS, REPORT, INDEX = "trials.parquet", "report.json", "index.html"
-SUMMARIZED = {"question", "num_trials", "num_finished", "claims"}
-"""Keys of a report that the index needs."""
 
 
 class ReportKeptError(InputError):
@@ -70,9 +68,8 @@ def write_index(reports: Path) -> Path:
     return index
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Path) -> Any:
     try:
-        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # a broken file is not listed
         return None
-    return summary if summary.keys() >= SUMMARIZED else None

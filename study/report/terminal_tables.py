@@ -1,7 +1,7 @@
 """Tables that a terminal shows: the trials of a plan, the cells of a study."""
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from search_spaces.framework.space import SearchSpace
@@ -25,14 +25,14 @@ def terminal_table(plan: Plan) -> FittedTable:
     numbers = ["mean", "95 % interval", "seeds"]
     headings = [*axes, *numbers, *(["status"] if any(statuses) else [])]
     title = f"{plan.space.name}: test accuracy, %"
-    shown = (row[: len(headings)] for row in rows)
+    shown = [row[: len(headings)] for row in rows]
     return FittedTable(headings, shown, title=title, caption=INTERVALS_NOTE, numbers=numbers)
 
 
 def plan_table(plan: Plan) -> FittedTable:
     """Return a row per trial: axes, seed, steps, state (why, if it is stale), identity, run."""
     rows = [
-        (*_trial_cells(trial), _state(trial), trial.identity, "" if trial.record is None else trial.record.run_id)
+        [*_trial_cells(trial), _state(trial), trial.identity, "" if trial.record is None else trial.record.run_id]
         for trial in plan.trials
     ]
     return _trials_table(plan.space, ("state", "identity", "run"), rows)
@@ -47,13 +47,13 @@ def _state(trial: Trial) -> str:
     return f"{trial.state}: {trial.staleness_reason}" if trial.is_stale else trial.state.value
 
 
-def _trial_cells(trial: Trial | TrialPreview) -> tuple[str, ...]:
+def _trial_cells(trial: Trial | TrialPreview) -> list[str]:
     labels, seed = trial.candidate.point.values(), trial.candidate.config.seed
-    return tuple(map(format_value, (*labels, seed, trial.num_steps)))
+    return list(map(format_value, (*labels, seed, trial.num_steps)))
 
 
-def _trials_table(space: SearchSpace, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> FittedTable:
-    columns = (*space.scientific, *space.nuisance_axes, "seed", "steps", *headings)
+def _trials_table(space: SearchSpace, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> FittedTable:
+    columns = [*space.scientific, *space.nuisance_axes, "seed", "steps", *headings]
     return FittedTable(columns, rows, title=f"{space.name}: {space.question}", spare=("run", "identity"))
 
 

@@ -1,13 +1,11 @@
 """Files of a study's report: a page, tables for a paper, the numbers, the figures."""
 
-import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import plotly.graph_objects as go
 
 from revit.paths import check_writable
@@ -31,8 +29,6 @@ from study.report.table_markup import escape_markdown, to_latex, to_markdown
 
 MAX_NAME_CHARS = 100
 """Characters of a figure's file name."""
-FORMULA_STARTS = ("=", "+", "-", "@")
-"""First characters of a formula (https://owasp.org/www-community/attacks/CSV_Injection)."""
 
 
 def write_report(
@@ -65,7 +61,7 @@ def write_report(
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
-    write_csv(cell_table(plan), folder / "cells.csv")
+    cell_table(plan).to_csv(folder / "cells.csv", index=False)
     trial_table(plan).to_parquet(folder / TRIALS, index=False)
     paths = [folder / name for name in (*texts, "cells.csv", TRIALS)]
     ledger.launches.attach(plan.space.tags, paths, REPORT_FOLDER)
@@ -73,23 +69,11 @@ def write_report(
     return [*paths, folder / "figures"]
 
 
-def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a table; a text that would be a formula gets a leading apostrophe, so that it stays text."""
-    table.rename(columns=_as_text).map(_as_text).to_csv(path, index=False)
-
-
-def _as_text(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
-
-
-def name_figures(figures: Iterable[go.Figure]) -> dict[str, go.Figure]:
-    """Return figures by file name: the title in a-z, 0-9 and hyphens, with -2 behind a name that is taken."""
-    named: dict[str, go.Figure] = {}
-    for figure in figures:
-        title = re.sub("[^a-z0-9]+", "-", figure.layout.meta["title"].lower())[:MAX_NAME_CHARS].strip("-")
-        names = itertools.chain([title], (f"{title}-{number}" for number in itertools.count(2)))
-        named[next(name for name in names if name not in named)] = figure
-    return named
+def name_figures(figures: Sequence[go.Figure]) -> dict[str, go.Figure]:
+    """Return figures by file name: number and title in a-z, 0-9 and hyphens."""
+    titles = [re.sub("[^a-z0-9]+", "-", figure.layout.meta["title"].lower()) for figure in figures]
+    names = [f"{number:02}-{title}"[:MAX_NAME_CHARS].strip("-") for number, title in enumerate(titles, start=1)]
+    return dict(zip(names, figures, strict=True))
 
 
 def _write_figures(figures: Mapping[str, go.Figure], folder: Path) -> list[Path]:

@@ -5,15 +5,11 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from study.analysis.intervals import INTERVALS_NOTE
-from study.labels import format_value
 from study.report.plots import style
 from study.report.plots.quantities import ACCURACY_LABEL, quantity_of
 
-MAX_TICKS = 12
-"""Values of an axis that each get a tick; plotly chooses the ticks of more."""
 
-
-def plot_accuracy(frame: pd.DataFrame, axis: str, *, log_x: bool = False) -> go.Figure:
+def plot_accuracy(frame: pd.DataFrame, axis: str) -> go.Figure:
     """Draw test accuracy against a numeric axis, a line per series; published points are hollow and dotted.
 
     Args:
@@ -22,8 +18,7 @@ def plot_accuracy(frame: pd.DataFrame, axis: str, *, log_x: bool = False) -> go.
     """
     quantity = quantity_of(axis)
     order = {name: index for index, name in enumerate(frame["series"].unique())}
-    lines = list(frame.sort_values(axis).groupby(["published", "series", "source"], sort=False))
-    lines.sort(key=lambda line: (line[0][0], order[line[0][1]]))
+    lines = list(frame.groupby(["published", "series", "source"], sort=False))
     names = [
         ", ".join(filter(None, (str(series), str(source) if published else ""))) or "this study"
         for (published, series, source), _ in lines
@@ -31,11 +26,14 @@ def plot_accuracy(frame: pd.DataFrame, axis: str, *, log_x: bool = False) -> go.
     caption = f"Bars: {INTERVALS_NOTE} Hollow markers on dotted lines: published values."
     fig = style.new_figure(f"Test accuracy by {quantity.title}", caption, legend=names)
     for name, ((published, series, _), line) in zip(names, lines, strict=True):
-        _add_line(fig, line, axis, name, order[series], published=bool(published))
-    values = np.unique(frame[axis].to_numpy(float)) * quantity.factor
-    fig.update_xaxes(title_text=style.escape(quantity.label), type="log" if log_x else "linear")
-    if len(values) <= MAX_TICKS:
-        fig.update_xaxes(tickvals=values.tolist(), ticktext=[format_value(value) for value in values.tolist()])
+        _add_line(fig, line.sort_values(axis), axis, name, order[series], published=bool(published))
+    values = frame[axis].unique().tolist()
+    fig.update_xaxes(
+        title_text=style.escape(quantity.label),
+        type="log" if frame[axis].min() > 0 else "linear",
+        tickvals=[value * quantity.factor for value in values],
+        ticktext=list(map(quantity.format, values)),
+    )
     fig.update_yaxes(title_text=ACCURACY_LABEL)
     return fig
 

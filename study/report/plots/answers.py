@@ -35,7 +35,7 @@ def plot_confusion_matrix(matrix: npt.NDArray[np.int64], class_names: Sequence[s
         zmin=0,
         zmax=100,
         colorscale="Blues",
-        colorbar=style.color_bar("row-normalized (recall), %"),
+        colorbar_title_text="row-normalized (recall), %",
         texttemplate="%{text}" if is_named else "",
         hovertemplate="true: %{y}<br>predicted: %{x}<br>%{text} images, %{z:.2f} %<extra></extra>",
     )

@@ -8,7 +8,6 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from study.analysis.anova import adjusted_means
-from study.labels import format_value
 from study.ledger.schema import TEST_ACCURACY
 from study.report.plots import style
 from study.report.plots.quantities import ACCURACY_LABEL, quantity_of
@@ -16,10 +15,6 @@ from study.report.plots.quantities import ACCURACY_LABEL, quantity_of
 ROW_PX = 26
 """Height of a setting in the figure of main effects."""
 MEANS = "Marginal means (least squares): as if each setting had been run with every setting of the other factors."
-MAX_TICKS = 12
-"""Settings of an axis that each get a tick."""
-MAX_ROOMY_AXES = 4
-"""Axes beside the result that leave room for names in the usual size on a narrow page."""
 SPREAD = 0.35
 """Width of a bundle of lines, in steps from one setting to the next."""
 COLOR_SCALE = [[0, "rgb(0, 114, 178)"], [0.5, "rgb(150, 150, 150)"], [1, "rgb(213, 94, 0)"]]
@@ -46,7 +41,7 @@ def plot_parallel_coordinates(frame: pd.DataFrame, axes: Sequence[str]) -> go.Fi
         dimensions=[*(_dimension(frame[axis], axis, accuracy) for axis in axes), result],
         line={"color": style.as_float32(accuracy), "colorscale": COLOR_SCALE},
         domain={"x": [0.07, 0.93]},
-        labelfont={"size": 12 if len(axes) <= MAX_ROOMY_AXES else 10},
+        labelfont={"size": 10},
     )
     room = 3 * style.LINE_PX
     fig.update_layout(height=fig.layout.height + room, margin_t=fig.layout.margin.t + room)
@@ -55,17 +50,13 @@ def plot_parallel_coordinates(frame: pd.DataFrame, axes: Sequence[str]) -> go.Fi
 
 def _dimension(values: pd.Series, axis: str, accuracy: pd.Series) -> dict[str, Any]:
     """Return an axis of parallel coordinates whose settings stand 1 apart."""
-    is_numeric = {type(value) for value in values} <= {int, float}
-    levels = sorted(set(values)) if is_numeric else list(dict.fromkeys(values))
-    codes = values.map(levels.index).astype(int)
-    factor = quantity_of(axis).factor if is_numeric else 1
-    ticks = range(0, len(levels), -(-len(levels) // MAX_TICKS))
+    codes, levels = pd.factorize(values)
     return {
         "label": _stack(quantity_of(axis).label),
         "values": style.as_float32(codes + SPREAD * (accuracy.groupby(codes).rank(pct=True) - 0.5)),
         "range": [-SPREAD, len(levels) - 1 + SPREAD],
-        "tickvals": list(ticks),
-        "ticktext": [format_value(levels[at] * factor if is_numeric else levels[at])[:20] for at in ticks],
+        "tickvals": list(range(len(levels))),
+        "ticktext": [quantity_of(axis).format(level)[:20] for level in levels],
     }
 
 
@@ -87,10 +78,10 @@ def plot_main_effects(frame: pd.DataFrame, axes: Sequence[str]) -> go.Figure:
     fig = style.new_figure(title, caption, height=ROW_PX * num_values + 60)
     for index, axis in enumerate(axes):
         means = adjusted_means(frame, [axis], [other for other in axes if other != axis])
-        name = style.shorten(quantity_of(axis).title, 24)
+        name = style.shorten(quantity_of(axis).label, 24)
         fig.add_scatter(
             x=style.as_float32(100 * means["mean"]),
-            y=[f"{name}: {setting}" for setting in _settings(frame[axis], means[axis], 1)],
+            y=[f"{name}: {setting}" for setting in _settings(axis, frame, means)],
             error_x={
                 "type": "data",
                 "array": style.as_float32(100 * (means["high"] - means["mean"]).fillna(0)),
@@ -114,13 +105,13 @@ def plot_interaction(frame: pd.DataFrame, axis: str, by: str, others: Sequence[s
         others: the grid's other axes, adjusted for.
     """
     means = adjusted_means(frame, [by, axis], others)
-    names = dict(zip(means[by], _settings(frame[by], means[by], 1), strict=True))
+    names = dict(zip(means[by], _settings(by, frame, means), strict=True))
     title = f"Interaction of {quantity_of(axis).title} and {quantity_of(by).title}"
     caption = f"{MEANS} Parallel lines: no interaction."
-    fig = style.new_figure(title, caption, legend=[quantity_of(by).title, *names])
+    fig = style.new_figure(title, caption, legend=[quantity_of(by).label, *names])
     for index, (value, line) in enumerate(means.groupby(by, sort=False)):
         fig.add_scatter(
-            x=_settings(frame[axis], line[axis], quantity_of(axis).factor),
+            x=_settings(axis, frame, line),
             y=style.as_float32(100 * line["mean"]),
             name=names[value],
             mode="lines+markers",
@@ -128,13 +119,13 @@ def plot_interaction(frame: pd.DataFrame, axis: str, by: str, others: Sequence[s
             marker={"symbol": style.symbol(index), "size": 9},
             hovertemplate="%{x}: %{y:.2f} %",
         )
-    fig.update_layout(legend_title={"text": style.escape(quantity_of(by).title), "font": {"size": 12}, "side": "top"})
+    fig.update_layout(legend_title={"text": style.escape(quantity_of(by).label), "font": {"size": 12}, "side": "top"})
     fig.update_xaxes(title_text=style.escape(quantity_of(axis).label), type="category")
     fig.update_yaxes(title_text=ACCURACY_LABEL)
     return fig
 
 
-def _settings(values: pd.Series, texts: pd.Series, factor: float) -> list[str]:
-    """Return the values that have these texts (as `adjusted_means` names them) as they are shown, times a factor."""
-    shown = {str(value): format_value(value if factor == 1 else value * factor) for value in values}
-    return [style.shorten(shown[text], 20) for text in texts]
+def _settings(axis: str, frame: pd.DataFrame, means: pd.DataFrame) -> list[str]:
+    """Return the settings of an axis, which `adjusted_means` names by their text, as they are shown."""
+    shown = {str(value): quantity_of(axis).format(value) for value in frame[axis]}
+    return [style.shorten(shown[text], 20) for text in means[axis]]

@@ -9,7 +9,7 @@ from math import isqrt, sqrt
 import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
-from plotly.colors import sample_colorscale, unlabel_rgb
+from skimage.util import montage
 
 from study.report.plots import style
 from study.report.plots.mosaic import Pixels, make_mosaic, make_picture, make_thumbnail
@@ -71,14 +71,14 @@ def plot_similarity(maps: Floats) -> go.Figure:
     """
     grid = len(maps)
     fig = style.new_figure("Similarity of position embeddings", SIMILARITY_CAPTION, height=440)
-    scale = sample_colorscale("RdBu_r", np.linspace(0, 1, 256).tolist())
-    palette = np.array([unlabel_rgb(each) for each in scale]).round().astype(np.uint8)
-    shades = palette[((maps.reshape(-1, grid, grid) + 1) / 2 * 255).round().clip(0, 255).astype(int)]
-    fig.add_trace(make_picture(make_mosaic(shades, grid)))
-    marker = {"color": [0], "cmin": -1, "cmax": 1, "colorscale": "RdBu_r", "showscale": True, "opacity": 0}
-    bar = style.color_bar("cosine similarity")
-    fig.add_scatter(
-        x=[0], y=[0], mode="markers", marker={**marker, "colorbar": bar}, hoverinfo="skip", showlegend=False
+    tiles = montage(maps.reshape(-1, grid, grid), fill=np.nan, grid_shape=(grid, grid), padding_width=1)
+    fig.add_heatmap(
+        z=style.as_float32(tiles[1:-1, 1:-1]),
+        zmin=-1,
+        zmax=1,
+        colorscale="RdBu_r",
+        colorbar_title_text="cosine similarity",
+        hovertemplate="%{z:.2f}<extra></extra>",
     )
     style.add_picture_axes(fig)
     ticks = {"showticklabels": True, "tickvals": _centers(grid, grid), "ticktext": list(range(grid))}

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from study.labels import format_value
 from study.ledger.schema import TEST_CURVE_ACCURACY, TRAIN_LOSS, VAL_ACCURACY
 
 
@@ -17,6 +18,10 @@ class Quantity(NamedTuple):
     title: str
     label: str
     factor: float
+
+    def format(self, value: object) -> str:
+        """Return a value in that unit, as it is shown everywhere."""
+        return format_value(value * self.factor if isinstance(value, float) else value)
 
 
 ACCURACY_LABEL = "test accuracy, %"

@@ -29,6 +29,18 @@ LINE_CHARS = 44
 """Characters that fit on a line at 390 px."""
 TITLE_PX, LINE_PX, ENTRY_GAP_PX = 20, 16, 8
 
+COLOR_BAR = {
+    "title": {"side": "bottom"},
+    "orientation": "h",
+    "yref": "container",
+    "y": 0,
+    "yanchor": "bottom",
+    "thickness": 10,
+    "len": 0.6,
+    "outlinewidth": 0,
+}
+"""Color bar below the plot, where it takes no width from a narrow page."""
+
 TEMPLATE = go.layout.Template(
     layout={
         "font": {"color": TEXT, "size": 12},
@@ -46,7 +58,8 @@ TEMPLATE = go.layout.Template(
             "title": {"standoff": 8},
         },
         "hoverlabel": {"namelength": -1},
-    }
+    },
+    data={"heatmap": [{"colorbar": COLOR_BAR}]},
 )
 
 
@@ -61,7 +74,7 @@ def new_figure(title: str, caption: str, *, height: int = 320, legend: Iterable[
     """
     lines = textwrap.wrap(title, LINE_CHARS)
     top = TITLE_PX * len(lines) + 20
-    bottom = sum(LINE_PX * len(_wrap(entry)) + ENTRY_GAP_PX for entry in legend)
+    bottom = sum(LINE_PX * len(textwrap.wrap(entry, LINE_CHARS)) + ENTRY_GAP_PX for entry in legend)
     return go.Figure(
         layout={
             "template": TEMPLATE,
@@ -86,11 +99,7 @@ def shorten(text: object, max_chars: int) -> str:
 
 def wrap(text: object) -> str:
     """Return a text, escaped, in lines that fit a narrow page: a name in a legend."""
-    return "<br>".join(map(escape, _wrap(text)))
-
-
-def _wrap(text: object) -> list[str]:
-    return textwrap.wrap(str(text), LINE_CHARS) or [""]
+    return "<br>".join(map(escape, textwrap.wrap(str(text), LINE_CHARS)))
 
 
 def color(index: int) -> str:
@@ -106,20 +115,6 @@ def symbol(index: int) -> str:
 def as_float32(values: npt.ArrayLike) -> npt.NDArray[np.float32]:
     """Return values as plotly stores them smallest: 4 bytes each, more exact than any screen."""
     return np.asarray(values, np.float32)
-
-
-def color_bar(title: str) -> dict[str, object]:
-    """Return a color bar below the plot, where it takes no width from a narrow page."""
-    return {
-        "title": {"text": title, "side": "bottom"},
-        "orientation": "h",
-        "yref": "container",
-        "y": 0,
-        "yanchor": "bottom",
-        "thickness": 10,
-        "len": 0.6,
-        "outlinewidth": 0,
-    }
 
 
 def add_picture_axes(fig: go.Figure, *, row: int | None = None, col: int | None = None) -> None:

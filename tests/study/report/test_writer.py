@@ -1,6 +1,5 @@
 """Files of a report against the trials that went in."""
 
-import csv
 import html
 import math
 import platform
@@ -23,7 +22,7 @@ from study.plan import Folders, Plan, make_plan
 from study.report.figures import draw_figures
 from study.report.report_folder import TRIALS, ReportKeptError
 from study.report.table_markup import LATEX, LATEX_VERBATIM
-from study.report.writer import name_figures, write_csv
+from study.report.writer import name_figures
 from tests.study.report.small_study import COMMAND, write
 
 
@@ -104,13 +103,13 @@ def test_every_figure_of_the_page_is_a_file_that_plotly_opens(finished: tuple[Pl
     assert {path.name for path in (folder / "figures").iterdir()} == {f"{name}.json" for name in ids}
     for name, figure in zip(ids, drawn, strict=True):
         assert plotly.io.read_json(folder / "figures" / f"{name}.json") == figure
-    assert "most-confident-mistakes-resolution-8-pos-embed-none" in ids
+    assert "08-most-confident-mistakes-resolution-8-pos-embed-none" in ids
 
 
 def test_figures_of_an_earlier_report_are_deleted(finished: tuple[Plan, Ledger], tmp_path: Path) -> None:
     plan, ledger = finished
     write(plan, ledger, tmp_path)
-    assert (tmp_path / "figures" / "training-loss-during-training.json").exists()
+    assert (tmp_path / "figures" / "03-training-loss-during-training.json").exists()
     (tmp_path / TRIALS).unlink()
     write(plan.with_records({}), ledger, tmp_path)
     assert list((tmp_path / "figures").iterdir()) == []
@@ -128,19 +127,8 @@ def test_a_report_of_an_empty_store_does_not_replace_one_with_results(
 
 
 def test_file_names_of_figures_are_safe_and_differ() -> None:
-    titles = ["Of ../up/a", "Of C:\\up", "Of UP A", "Of up a 2", "Of 猫", "Of 犬", f"Of {'long ' * 99}"]
-    names = list(name_figures(go.Figure(layout_meta={"title": title}) for title in titles))
-    assert names[:-1] == ["of-up-a", "of-c-up", "of-up-a-2", "of-up-a-2-2", "of", "of-2"]
-    assert re.fullmatch("of(-long)+(-lo)?", names[-1])
+    titles = ["Of ../up/a", "Of C:\\up", "Of UP A", "Of 猫", f"Of {'long ' * 99}"]
+    names = list(name_figures([go.Figure(layout_meta={"title": title}) for title in titles]))
+    assert names[:-1] == ["01-of-up-a", "02-of-c-up", "03-of-up-a", "04-of"]
+    assert re.fullmatch("05-of(-long)+(-lo)?", names[-1])
     assert len(names[-1]) <= 100
-
-
-def test_text_that_would_be_a_formula_is_marked_as_text_and_numbers_are_not(tmp_path: Path) -> None:
-    labels = ["=HYPERLINK(1)", "+1", "-x", "@SUM(A1)", "plain", "a=b", -1.5, None]
-    table = pd.DataFrame({"=axis": pd.Series(labels, dtype=object), "mean": [-0.5] * len(labels)})
-    write_csv(table, tmp_path / "cells.csv")
-    heading, *rows = csv.reader((tmp_path / "cells.csv").read_text().splitlines())
-    assert heading == ["'=axis", "mean"]
-    shown = [row[0] for row in rows]
-    assert shown == ["'=HYPERLINK(1)", "'+1", "'-x", "'@SUM(A1)", "plain", "a=b", "-1.5", ""]
-    assert {row[1] for row in rows} == {"-0.5"}

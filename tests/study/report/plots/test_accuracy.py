@@ -31,7 +31,7 @@ def test_published_points_are_hollow_and_name_their_source() -> None:
 def test_an_axis_with_a_unit_is_drawn_in_it() -> None:
     points = {"series": "", "mean": 0.5, "low": np.nan, "high": np.nan, "published": False, "source": "ours"}
     frame = pd.DataFrame({"data_fraction": [0.1, 0.25, 1.0]}).assign(**points)
-    figure = plot_accuracy(frame, "data_fraction", log_x=True)
+    figure = plot_accuracy(frame, "data_fraction")
     assert figure.layout.xaxis.title.text == "training data used, %"
     assert list(figure.layout.xaxis.ticktext) == ["10", "25", "100"]
     assert np.allclose(figure.data[0].x, [10, 25, 100])

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from study.report.plots.grids import MAX_TICKS, plot_interaction, plot_main_effects, plot_parallel_coordinates
+from study.report.plots.grids import plot_interaction, plot_main_effects, plot_parallel_coordinates
 
 NUM_SEEDS = 4
 
@@ -27,8 +27,8 @@ def test_a_trial_crosses_every_axis_at_its_setting() -> None:
     )
     [trace] = plot_parallel_coordinates(frame, ["resolution", "optimizer"]).data
     resolution, optimizer, result = trace.dimensions
-    assert list(resolution.ticktext) == ["64", "224", "512"]
-    assert np.round(resolution.values).tolist() == [2, 0, 1]
+    assert list(resolution.ticktext) == ["512", "64", "224"]
+    assert np.round(resolution.values).tolist() == [0, 1, 2]
     assert list(optimizer.ticktext) == ["sgd", "adam"]
     assert np.round(optimizer.values).tolist() == [0, 1, 0]
     assert np.allclose(result.values, [90, 10, 50])
@@ -43,15 +43,6 @@ def test_lines_through_a_setting_are_spread_in_the_order_of_accuracy() -> None:
     assert (spread.argsort() == frame["test_accuracy"][sgd].to_numpy().argsort()).all()
     assert len(set(spread)) == 3 * NUM_SEEDS
     assert np.abs(spread).max() < 0.2, "nearer to its own setting than to the next"
-
-
-def test_an_axis_of_many_settings_has_few_ticks_each_formatted_alike() -> None:
-    rates = [float(f"1e{power}") for power in range(-5, 30)]
-    frame = pd.DataFrame({"lr": rates, "test_accuracy": np.linspace(0, 1, 35)})
-    [lr, _] = plot_parallel_coordinates(frame, ["lr"]).data[0].dimensions
-    assert np.round(lr.values).tolist() == list(range(35))
-    assert len(lr.ticktext) <= MAX_TICKS
-    assert lr.ticktext[0] == "1e-05"
 
 
 def test_a_thousand_trials_stay_small() -> None:
