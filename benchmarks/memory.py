@@ -119,7 +119,7 @@ def _train(boss: Connection, images: Path) -> None:
     )
 
     def report(_: list[Row], state: TrainState) -> None:
-        if state.step == state.schedule.num_steps:
+        if state.step == state.schedule.budget.num_steps:
             boss.send(_bytes_of(state))
             boss.recv()
 

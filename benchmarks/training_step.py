@@ -134,7 +134,7 @@ def _ours(config: FineTuneConfig, data: TrialData) -> Elapsed:
 
     def report(new: list[Row], state: TrainState) -> None:
         rows.extend(new)
-        if state.step == state.schedule.num_steps:
+        if state.step == state.schedule.budget.num_steps:
             raise TrainedError
 
     try:

@@ -5,18 +5,26 @@
 
 Every value is validated when the config is built: an invalid trial fails where it is written. Nothing here imports
 torch, so that thousands of trials are planned in an instant.
+
+Each field declares its part in the identity of a trial beside its default: `neutral`, `always`, `derived` or
+`without_effect` (see `revit.fields`).
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, is_dataclass, replace
 from operator import attrgetter
 from typing import Any, Literal
 
 from revit.datasets.registry import check_dataset
+from revit.durations import check_duration
 from revit.errors import InputError
-from revit.fields import did_you_mean, field_paths
+from revit.fields import always, derived, did_you_mean, fields_by_path, neutral, without_effect
 from revit.models.architectures import MODELS, patch_size
-from revit.validation import check_types, field_types, require, short_repr, with_tuples
+from revit.validation import ImportPath, check_types, field_types, require, short_repr, with_tuples
+
+MAX_MAGNITUDE = 30
+"""Largest `randaugment_magnitude`; torchvision has 31 magnitudes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +32,8 @@ class ModelConfig:
     """The network, its initialization and its dropout.
 
     Attributes:
-        name: a key of `revit.models.architectures.MODELS`, or the name of any timm classification model.
+        name: a key of `revit.models.architectures.MODELS`, the name of any timm classification model, or the import
+            path of a function (`package.module:function`, see `revit.functions`).
         pretrained: load pretrained weights; False for random initialization.
         weights: file or folder of the weights; None to look it up by the model's name. The identity of a trial has
             the digest of its content, not its path.
@@ -41,24 +50,41 @@ class ModelConfig:
             timm's (.02 and 1e-6).
         linear_init: initialization of the linear layers of an untrained ViT, except the head: `timm` (truncated
             normal, .02) or `torch` (uniform up to 1 / sqrt(inputs), bias included).
+        drop_path: largest rate of stochastic depth (Huang et al. 2016, arXiv:1603.09382); it grows linearly with
+            depth.
+        trained: part of the network that is trained, beside the head: `all`, `head` (nothing else), `attention` or
+            `mlp` (these layers of every block; Touvron et al. 2022, arXiv:2203.09795), `norms`, or `biases` (Ben Zaken
+            et al. 2022, arXiv:2106.10199).
+        frozen: part that stays as it is: `none`, `embedding` (patch, position and class embedding; Kumar et al. 2024,
+            arXiv:2211.09359), or `first_N` (the embedding and the first N blocks).
+        adapter: how the linear layers of the `trained` part are trained: `none` for in full; `lora` (Hu et al. 2022,
+            arXiv:2106.09685), `dora` (Liu et al. 2024, arXiv:2402.09353) or `ia3` (Liu et al. 2022, arXiv:2205.05638)
+            for an adapter beside each, with all else but the head frozen.
+        adapter_rank, adapter_alpha: rank of `lora` and `dora`; the adapter's output is scaled by alpha / rank.
     """
 
-    name: str = "vit_nano"
-    pretrained: bool = True
-    weights: str | None = None
-    pos_embed: Literal["learned", "none"] = "learned"
-    pos_embed_resize: Literal["timm", "jax", "hf"] = "timm"
-    head_init: Literal["zeros", "trunc_normal", "normal", "torch"] = "zeros"
-    dropout: float = 0.0
-    attn_dropout: float = 0.0
-    head_dropout: float = 0.0
-    attn_out_proj: bool = True
-    embed_std: float | None = None
-    linear_init: Literal["timm", "torch"] = "timm"
+    name: str = derived("vit_nano")
+    pretrained: bool = derived(True)
+    weights: str | None = derived(None)
+    pos_embed: Literal["learned", "none"] = neutral("learned")
+    pos_embed_resize: Literal["timm", "jax", "hf"] = neutral("timm")
+    head_init: Literal["zeros", "trunc_normal", "normal", "torch"] = neutral("zeros")
+    dropout: float = neutral(0.0)
+    attn_dropout: float = neutral(0.0)
+    head_dropout: float = neutral(0.0)
+    attn_out_proj: bool = neutral(True)
+    embed_std: float | None = neutral(None)
+    linear_init: Literal["timm", "torch"] = neutral("timm")
+    drop_path: float = neutral(0.0)
+    trained: Literal["all", "head", "attention", "mlp", "norms", "biases"] = neutral("all")
+    frozen: str = neutral("none")
+    adapter: Literal["none", "lora", "dora", "ia3"] = neutral("none")
+    adapter_rank: int = always(8)
+    adapter_alpha: float = always(16.0)
 
     def __post_init__(self) -> None:
         check_types(self)
-        for name in ("dropout", "attn_dropout", "head_dropout"):
+        for name in ("dropout", "attn_dropout", "head_dropout", "drop_path"):
             require(0 <= getattr(self, name) < 1, f"model.{name}", getattr(self, name), "at least 0 and below 1")
         require(self.embed_std is None or self.embed_std > 0, "model.embed_std", self.embed_std, "above 0, or None")
         has_weights = self.weights is not None or self.name not in MODELS or MODELS[self.name].pretrained
@@ -69,6 +95,13 @@ class ModelConfig:
         changed = not self.attn_out_proj or self.embed_std is not None or self.linear_init != "timm"
         right = "False where attn_out_proj, embed_std or linear_init differ from the pretrained model"
         require(not (self.pretrained and changed), "model.pretrained", self.pretrained, right)
+        is_part = re.fullmatch("none|embedding|first_[1-9][0-9]{0,3}", self.frozen) is not None
+        require(is_part, "model.frozen", self.frozen, "none, embedding, or first_N with N blocks")
+        has_layers = self.adapter == "none" or self.trained in ("all", "attention", "mlp")
+        right = f"none: an adapter needs linear layers, and trained is {self.trained}"
+        require(has_layers, "model.adapter", self.adapter, right)
+        require(self.adapter_rank > 0, "model.adapter_rank", self.adapter_rank, "above 0")
+        require(self.adapter_alpha > 0, "model.adapter_alpha", self.adapter_alpha, "above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,24 +109,36 @@ class OptimizerConfig:
     """Optimizer hyperparameters.
 
     Attributes:
-        name: a key of `revit.training.optimizers.OPTIMIZERS`.
+        name: a key of `revit.training.optimizers.OPTIMIZERS`, the name of any optimizer of timm
+            (`timm.optim.list_optimizers`), or the import path of a function (see `revit.functions`).
         lr: peak learning rate; the schedule multiplies it.
-        momentum: of SGD; Adam keeps PyTorch's betas, .9 and .999.
+        momentum: of the optimizers that have it; Adam has betas.
+        betas: of the optimizers that have them; None for the optimizer's own.
+        eps: of the optimizers that have it; None for the optimizer's own.
         weight_decay: on matrices only, not on biases, norms, class token or position embedding.
+        layer_decay: factor of the learning rate from each block to the one before it; 1 for the same rate everywhere
+            (Clark et al. 2020, arXiv:2003.10555).
         max_grad_norm: global L2 norm to which gradients are clipped; None for no clipping.
     """
 
-    name: Literal["sgd", "adam", "adamw"] = "sgd"
-    lr: float = 0.03
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    max_grad_norm: float | None = 1.0
+    name: str = always("sgd")
+    lr: float = always(0.03)
+    momentum: float = neutral(0.0, default=0.9)
+    betas: tuple[float, float] | None = neutral(None)
+    eps: float | None = neutral(None)
+    weight_decay: float = neutral(0.0)
+    layer_decay: float = neutral(1.0)
+    max_grad_norm: float | None = neutral(None, default=1.0)
 
     def __post_init__(self) -> None:
         check_types(self)
         require(self.lr > 0, "optimizer.lr", self.lr, "above 0")
         require(0 <= self.momentum < 1, "optimizer.momentum", self.momentum, "at least 0 and below 1")
+        in_range = all(0 <= beta < 1 for beta in self.betas or ())
+        require(in_range, "optimizer.betas", self.betas, "two numbers, at least 0 and below 1")
+        require(self.eps is None or self.eps > 0, "optimizer.eps", self.eps, "above 0, or None")
         require(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "at least 0")
+        require(0 < self.layer_decay <= 1, "optimizer.layer_decay", self.layer_decay, "above 0 and at most 1")
         norm = self.max_grad_norm
         require(norm is None or norm > 0, "optimizer.max_grad_norm", norm, "above 0, or None")
 
@@ -105,7 +150,8 @@ class ScheduleConfig:
     Attributes:
         name: a key of `revit.training.schedules.SCHEDULES`.
         update: move the rate at every `step`, or at every `epoch` to the value of its first step.
-        warmup_steps: optimizer steps of linear warmup, before the schedule.
+        warmup: linear warmup before the schedule: optimizer steps, or a duration such as "2 epochs", "50000 images"
+            or "5 percent" of all steps (see `revit.durations`).
         t_max: optimizer steps in which `cosine` falls from its peak to zero, as T_max of PyTorch's
             CosineAnnealingLR; it then rises and falls again. None for all steps.
         milestones: fractions of all steps, warmup included, after each of which `multistep` divides the rate by ten.
@@ -115,18 +161,18 @@ class ScheduleConfig:
         plateau_patience: evaluations without a lower validation loss that `plateau` tolerates.
     """
 
-    name: Literal["cosine", "linear", "exponential", "multistep", "plateau", "constant"] = "cosine"
-    update: Literal["step", "epoch"] = "step"
-    warmup_steps: int = 0
-    t_max: float | None = None
-    milestones: tuple[float, ...] = (0.3, 0.6, 0.9)
-    end_factor: float = 0.01
-    plateau_factor: float = 0.5
-    plateau_patience: int = 1
+    name: Literal["cosine", "linear", "exponential", "multistep", "plateau", "constant"] = always("cosine")
+    update: Literal["step", "epoch"] = neutral("step")
+    warmup: int | str = derived(0)
+    t_max: float | None = neutral(None)
+    milestones: tuple[float, ...] = always((0.3, 0.6, 0.9))
+    end_factor: float = always(0.01)
+    plateau_factor: float = always(0.5)
+    plateau_patience: int = always(1)
 
     def __post_init__(self) -> None:
         check_types(self)
-        require(self.warmup_steps >= 0, "schedule.warmup_steps", self.warmup_steps, "at least 0")
+        check_duration("schedule.warmup", self.warmup)
         t_max = self.t_max
         require(t_max is None or t_max > 0, "schedule.t_max", t_max, "above 0, or None")
         increasing = all(0 < each < 1 for each in self.milestones) and list(self.milestones) == sorted(self.milestones)
@@ -155,6 +201,18 @@ class FineTuneConfig:
         hflip: flip training images horizontally with probability .5.
         mixup: alpha of mixup's Beta distribution, drawn once per batch (Zhang et al. 2018, arXiv:1710.09412); 0 for
             none.
+        cutmix: alpha of CutMix's Beta distribution, drawn once per batch (Yun et al. 2019, arXiv:1905.04899); 0 for
+            none. With mixup, each batch gets one of them, with equal probability.
+        augmentation: a key of `revit.datasets.policies.AUGMENTATIONS`, applied to cropped training images, or the
+            import path of a function (see `revit.functions`).
+        randaugment_num_ops, randaugment_magnitude: operations per image, and their strength from 0 to 30, of
+            `randaugment`.
+        random_erasing: probability that a rectangle of a training image is set to zero after normalization (Zhong et
+            al. 2017, arXiv:1708.04896).
+        loss: a key of `revit.training.losses.LOSSES`, or the import path of a function (see `revit.functions`).
+        label_smoothing: probability that is spread over all classes (Szegedy et al. 2016, arXiv:1512.00567).
+        ema_decay: decay per step of the exponential moving average of the weights, which is evaluated and tested in
+            their place; 0 for none.
         normalization: mean and standard deviation of the pixels: `model`, those that the model was trained with;
             `inception`, .5 and .5, which gives [-1, 1]; `imagenet` or `cifar10`, those of that dataset's channels.
         sampling: order of an epoch's images: `shuffled`, each once; or drawn `with_replacement`.
@@ -165,37 +223,48 @@ class FineTuneConfig:
         micro_batch: images per forward pass, accumulated to `batch_size`; None for all at once. Changes memory and
             time. The gradient stays the same (with dropout, in expectation): it is not part of a trial's identity.
         num_evals: evaluations per run on the validation split, evenly spaced, the last one after the last step.
+        eval_every: optimizer steps between evaluations, or a duration such as "1 epoch" (see `revit.durations`), in
+            the place of `num_evals`; the last evaluation is after the last step, too.
         test_curve: evaluate on the test split, too, at each of them; for plots beside published curves, never for
             selection.
         selection: weights that are tested: the `last`, or those with the best validation accuracy (`best_val`).
         seed: of initialization, data order, crops, flips and dropout.
     """
 
-    dataset: str
-    resolution: int = 28
-    data_fraction: float = 1.0
-    subset_seed: int = 0
-    val_fraction: float = 0.1
-    train_crop: Literal["random_resized", "resized", "padded", "none"] = "random_resized"
-    crop_scale: tuple[float, float] = (0.08, 1.0)
-    resize_factor: float = 1.25
-    crop_padding: int = 2
-    hflip: bool = True
-    mixup: float = 0.0
-    normalization: Literal["model", "inception", "imagenet", "cifar10"] = "model"
-    sampling: Literal["shuffled", "with_replacement"] = "shuffled"
+    dataset: str = derived()
+    resolution: int = always(28)
+    data_fraction: float = derived(1.0)
+    subset_seed: int = derived(0)
+    val_fraction: float = derived(0.1)
+    train_crop: Literal["random_resized", "resized", "padded", "none"] = neutral("none", default="random_resized")
+    crop_scale: tuple[float, float] = always((0.08, 1.0))
+    resize_factor: float = always(1.25)
+    crop_padding: int = always(2)
+    hflip: bool = neutral(False, default=True)
+    mixup: float = neutral(0.0)
+    cutmix: float = neutral(0.0)
+    augmentation: Literal["none", "randaugment", "trivialaugment"] | ImportPath = neutral("none")
+    randaugment_num_ops: int = always(2)
+    randaugment_magnitude: int = always(9)
+    random_erasing: float = neutral(0.0)
+    loss: Literal["cross_entropy", "binary_cross_entropy"] | ImportPath = neutral("cross_entropy")
+    label_smoothing: float = neutral(0.0)
+    ema_decay: float = neutral(0.0)
+    normalization: Literal["model", "inception", "imagenet", "cifar10"] = derived("model")
+    sampling: Literal["shuffled", "with_replacement"] = neutral("shuffled")
     model: ModelConfig = field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    steps: int | None = None
-    epochs: float | None = None
-    epoch_images: Literal["used", "all"] = "used"
-    batch_size: int = 128
-    micro_batch: int | None = None
-    num_evals: int = 5
-    test_curve: bool = False
-    selection: Literal["last", "best_val"] = "last"
-    seed: int = 0
+    steps: int | None = derived(None)
+    epochs: float | None = derived(None)
+    epoch_images: Literal["used", "all"] = derived("used")
+    batch_size: int = always(128)
+    micro_batch: int | None = without_effect(None)
+    num_evals: int = derived(5)
+    eval_every: int | str | None = derived(None)
+    test_curve: bool = neutral(False)
+    selection: Literal["last", "best_val"] = neutral("last")
+    seed: int = always(0)
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -209,7 +278,16 @@ class FineTuneConfig:
         smallest, largest = self.crop_scale
         require(0 < smallest <= largest <= 1, "crop_scale", self.crop_scale, "0 < smallest <= largest <= 1")
         require(self.resize_factor >= 1, "resize_factor", self.resize_factor, "at least 1")
-        require(self.mixup >= 0, "mixup", self.mixup, "at least 0")
+        for name in ("mixup", "cutmix"):
+            require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+        for name in ("label_smoothing", "ema_decay"):
+            require(0 <= getattr(self, name) < 1, name, getattr(self, name), "at least 0 and below 1")
+        require(0 <= self.random_erasing <= 1, "random_erasing", self.random_erasing, "from 0 to 1")
+        magnitude = self.randaugment_magnitude
+        require(0 <= magnitude <= MAX_MAGNITUDE, "randaugment_magnitude", magnitude, f"from 0 to {MAX_MAGNITUDE}")
+        require(self.randaugment_num_ops > 0, "randaugment_num_ops", self.randaugment_num_ops, "above 0")
+        if self.eval_every is not None:
+            check_duration("eval_every", self.eval_every)
         require(self.crop_padding >= 0, "crop_padding", self.crop_padding, "at least 0")
         budget = (self.steps, self.epochs)
         require(budget.count(None) == 1, "steps, epochs", budget, "exactly one of them")
@@ -234,7 +312,7 @@ class FineTuneConfig:
     def flat(self) -> dict[str, Any]:
         """Return every value by its dotted path, in the order of the fields."""
         owner: Any = type(self)
-        return {path: attrgetter(path)(self) for path in field_paths(owner)}
+        return {path: attrgetter(path)(self) for path in fields_by_path(owner)}
 
     def num_steps(self, num_used: int, num_all: int) -> int:
         """Return the optimizer steps of the budget.
@@ -278,11 +356,11 @@ def from_dict(record: Mapping[str, Any]) -> FineTuneConfig:
 
 def _group_by_part(owner: Any, values: Mapping[str, object]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """Return values by dotted path as keyword arguments: the config's own, and those of each part."""
-    paths = field_paths(owner)
+    paths = fields_by_path(owner)
     parts: dict[str, dict[str, Any]] = {}
     for path, value in values.items():
         if path not in paths:
-            raise InputError(f"{short_repr(path)} is not a config field{did_you_mean(str(path), paths)}")
+            raise InputError(f"{short_repr(path)} is not a config field{did_you_mean(str(path), list(paths))}")
         part, _, name = path.rpartition(".")
         parts.setdefault(part, {})[name] = with_tuples(value)
     return parts.pop("", {}), parts

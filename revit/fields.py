@@ -1,4 +1,15 @@
-"""The fields of a config class: path, type, default, meaning."""
+"""The fields of a config class: path, type, default, meaning, part in the identity of a trial.
+
+A field is declared by one of four functions, which say how it enters the identity:
+
+    mixup: float = neutral(0.0)                 # hashed unless it has the value at which it changes nothing
+    lr: float = always(0.03)                    # hashed
+    steps: int | None = derived(None)           # hashed as what follows from it: a number of steps, a digest
+    micro_batch: int | None = without_effect(None)
+
+So a new field with a neutral default renames no trial. The neutral value of a field never changes once it is released;
+its default may.
+"""
 
 import dataclasses
 import difflib
@@ -6,13 +17,45 @@ import inspect
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from enum import StrEnum
 from functools import cache
 from typing import Any
 
+from revit.errors import InputError
 from revit.validation import describe_type, field_types
 
 MEANING = re.compile(r"    (\w+(?:, \w+)*): (.+)")
 """First line of an entry of a docstring's section `Attributes`: names and meaning."""
+
+
+class IdentityRole(StrEnum):
+    """Role of a field in the identity of a trial."""
+
+    NEUTRAL = "neutral"
+    ALWAYS = "always"
+    DERIVED = "derived"
+    WITHOUT_EFFECT = "without effect"
+
+
+def neutral(value: object, *, default: object = dataclasses.MISSING) -> Any:
+    """Declare a field that enters the identity unless it has its neutral value, by default also its default."""
+    start = value if default is dataclasses.MISSING else default
+    return dataclasses.field(default=start, metadata={"role": IdentityRole.NEUTRAL, "neutral": value})
+
+
+def always(default: object) -> Any:
+    """Declare a field that has no neutral value: it enters the identity wherever it is active."""
+    return dataclasses.field(default=default, metadata={"role": IdentityRole.ALWAYS})
+
+
+def derived(default: object = dataclasses.MISSING) -> Any:
+    """Declare a field that enters the identity as a value that follows from it; required unless it has a default."""
+    return dataclasses.field(default=default, metadata={"role": IdentityRole.DERIVED})
+
+
+def without_effect(default: object) -> Any:
+    """Declare a field that has no effect on the result of a trial."""
+    return dataclasses.field(default=default, metadata={"role": IdentityRole.WITHOUT_EFFECT})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,30 +67,46 @@ class FieldInfo:
         kind: its type, in words.
         default: as text; empty for a required field.
         meaning: its entry in the docstring of its class.
+        role: how it enters the identity.
+        neutral: its neutral value, where it has one.
     """
 
     path: str
     kind: str
     default: str
     meaning: str
+    role: IdentityRole
+    neutral: object
 
 
 def list_fields(owner: Any, prefix: str = "") -> Iterator[FieldInfo]:
-    """Yield every field of a config class; those of a nested config take its place."""
+    """Yield every field of a config class; those of a nested config take its place.
+
+    Raises:
+        InputError: a field is not declared by a function of this module.
+    """
     meanings = attribute_docs(owner)
     for field in dataclasses.fields(owner):
         hint, path = field_types(owner)[field.name], f"{prefix}{field.name}"
         if dataclasses.is_dataclass(hint):
             yield from list_fields(hint, f"{path}.")
         else:
-            default = "" if field.default is dataclasses.MISSING else str(field.default)
-            yield FieldInfo(path=path, kind=describe_type(hint), default=default, meaning=meanings[field.name])
+            if "role" not in field.metadata:
+                raise InputError(f"{owner.__name__}.{field.name} declares no neutral value (see revit/fields.py)")
+            yield FieldInfo(
+                path=path,
+                kind=describe_type(hint),
+                default="" if field.default is dataclasses.MISSING else str(field.default),
+                meaning=meanings[field.name],
+                role=field.metadata["role"],
+                neutral=field.metadata.get("neutral"),
+            )
 
 
 @cache
-def field_paths(owner: Any) -> tuple[str, ...]:
-    """Return the dotted path of every field, in order."""
-    return tuple(each.path for each in list_fields(owner))
+def fields_by_path(owner: Any) -> dict[str, FieldInfo]:
+    """Return every field of a config class by its dotted path, in order."""
+    return {each.path: each for each in list_fields(owner)}
 
 
 def attribute_docs(owner: type) -> dict[str, str]:

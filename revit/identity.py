@@ -1,48 +1,87 @@
-"""The identity of a trial: the hash of everything that determines its result."""
+"""The identity of a trial: the hash of everything that determines its result.
+
+Hashed are TRAINING_VERSION, the digests of images, splits, weights and of the user's own functions, the compiled
+budget, the normalization, and of the other config fields those that are active and do not have their neutral value.
+So a new field with a neutral value renames no trial, and an inactive field does not split one trial in two.
+"""
 
 import hashlib
 import json
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
+from revit.active_fields import effective_values
+from revit.budget import Budget
 from revit.config import FineTuneConfig
+from revit.fields import IdentityRole, fields_by_path
+from revit.functions import is_import_path, source_digest
+from revit.models.architectures import architecture
 from revit.models.normalization import normalization_of
 
-TRAINING_VERSION = 2
-"""Raised by hand when the numerics of training change, which the golden trace of the tests detects."""
-
-NON_IDENTITY_FIELDS = ("dataset", "micro_batch", "steps", "epochs", "epoch_images")
-"""Fields excluded from the hash: no effect on the result, or covered by a digest or num_steps."""
+TRAINING_VERSION = 3
+"""Raised by hand when the numerics of training change, which the golden traces of the tests detect."""
 
 
-def input_digests(data_digest: str, weights_digest: str | None) -> dict[str, str]:
-    """Return the inputs of a trial beside its config, by name, so that a later change of one can be named."""
-    return {
-        "data": data_digest,
-        "weights": "none" if weights_digest is None else weights_digest,
-        "training version": str(TRAINING_VERSION),
-    }
+@dataclass(frozen=True, kw_only=True)
+class InputDigests:
+    """Digests of what a trial is trained on.
+
+    Attributes:
+        data: digest of the decoded images and their labels (`Manifest.digest`).
+        splits: digest of the indices of its training, validation and test images (`Splits.digest`).
+        weights: digest of the pretrained weights; None for random initialization.
+        has_val: whether there are validation images.
+    """
+
+    data: str
+    splits: str
+    weights: str | None
+    has_val: bool
+
+    def by_name(self) -> dict[str, str]:
+        """Return what may change beside the config, by name, so that a later change can be named."""
+        return {
+            "data": self.data,
+            "splits": self.splits,
+            "weights": self.weights or "none",
+            "training version": str(TRAINING_VERSION),
+        }
 
 
-def identity(config: FineTuneConfig, *, num_steps: int, data_digest: str, weights_digest: str | None) -> str:
+def identity(config: FineTuneConfig, budget: Budget, digests: InputDigests) -> str:
     """Return the identity of a trial: 16 hexadecimal digits, the same on every machine and in every study.
 
     Args:
         config: config of the trial, with its seed. Dataset and weights count by content, not by name.
-        num_steps: optimizer steps of the budget; budgets with the same steps are the same trial.
-        data_digest: digest of the decoded images, labels and splits (`ImageStore.digest`).
-        weights_digest: digest of the pretrained weights; None for random initialization.
+        budget: its compiled budget; budgets with the same steps are the same trial.
+
+    Raises:
+        InputError: a function of the user does not exist, or a field declares no neutral value.
     """
-    hashed = asdict(config)
-    for name in NON_IDENTITY_FIELDS:
-        del hashed[name]
-    del hashed["model"]["weights"]
-    hashed["normalization"] = normalization_of(config)
+    owner: Any = type(config)
+    roles = {path: each.role for path, each in fields_by_path(owner).items()}
+    values = effective_values(config, len(budget.eval_steps) if digests.has_val else 0)
     record = {
         "training_version": TRAINING_VERSION,
-        "data": data_digest,
-        "weights": weights_digest,
-        "num_steps": num_steps,
-        "config": json.loads(json.dumps(hashed), parse_int=float),  # 1 and 1.0 give one identity
+        "data": digests.data,
+        "splits": digests.splits,
+        "weights": digests.weights,
+        "architecture": architecture(config.model.name),
+        "normalization": normalization_of(config),
+        "num_steps": budget.num_steps,
+        "config": {path: value for path, value in values.items() if roles[path] is not IdentityRole.DERIVED},
+        "functions": {path: source_digest(name) for path, name in _names(values) if is_import_path(name)},
+        **({"num_warmup": budget.num_warmup} if budget.num_warmup else {}),
+        **({"val_steps": budget.eval_steps} if digests.has_val else {}),
+        **({"test_steps": budget.eval_steps} if config.test_curve else {}),
     }
-    text = json.dumps(record, sort_keys=True)
+    text = json.dumps(json.loads(json.dumps(record), parse_int=float), sort_keys=True)  # 1 and 1.0 are one identity
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _names(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield the fields that may name a function of the user, with their values."""
+    for path in ("model.name", "optimizer.name", "augmentation", "loss"):
+        if path in values:
+            yield path, str(values[path])

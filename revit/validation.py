@@ -9,6 +9,10 @@ from functools import cache
 from typing import Any, Literal
 
 from revit.errors import InputError
+from revit.functions import is_import_path
+
+ImportPath = typing.NewType("ImportPath", str)
+"""Type of a field that names a function by its import path (see `revit.functions`)."""
 
 MAX_NUMBER = 2**63
 """Exclusive upper bound on numbers: they must fit int64."""
@@ -84,6 +88,8 @@ def _fits(hint: Any, value: object) -> bool:
         return isinstance(value, Mapping) and all(_fits(inner[0], k) and _fits(inner[1], v) for k, v in value.items())
     if origin is Callable:
         return callable(value)
+    if hint is ImportPath:
+        return isinstance(value, str) and is_import_path(value)
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if hint is int:
@@ -123,4 +129,5 @@ _KIND_IN_WORDS: dict[Any, str] = {
     bool: "True or False",
     object: "anything",
     types.NoneType: "None",
+    ImportPath: "a function as MODULE:FUNCTION",
 }

@@ -16,6 +16,7 @@ from study.ledger.schema import DIGEST_PREFIX, NUM_ALL_TAG, NUM_TEST_TAG, NUM_TR
 
 SIZES = (NUM_TRAIN_TAG, NUM_ALL_TAG, NUM_TEST_TAG)
 """Tags with the numbers of images: trained on, of how many these are a fraction, tested on."""
+UNKNOWN_SPLITS = "unknown"
 SPLIT_FIELDS = ("dataset", "val_fraction", "data_fraction", "subset_seed")
 """Config fields that determine these images."""
 
@@ -25,11 +26,16 @@ class Images(NamedTuple):
 
     Attributes:
         digest: digest of the image store.
+        splits: digest of the indices of its training, validation and test images; UNKNOWN_SPLITS for images that are
+            neither on this machine nor recorded.
+        has_val: whether there are validation images.
         num_train, num_all, num_test: as in SIZES.
         folder: folder of the image store; None if it is not on this machine.
     """
 
     digest: str
+    splits: str
+    has_val: bool
     num_train: int
     num_all: int
     num_test: int
@@ -69,7 +75,15 @@ class Inputs:
             return self._recorded_images(config)
         splits = store.split(config.val_fraction, config.data_fraction, config.subset_seed)
         manifest = store.manifest
-        return Images(manifest.digest, len(splits.train), splits.num_all, manifest.num_test, store.folder)
+        return Images(
+            digest=manifest.digest,
+            splits=splits.digest,
+            has_val=bool(len(splits.val)),
+            num_train=len(splits.train),
+            num_all=splits.num_all,
+            num_test=manifest.num_test,
+            folder=store.folder,
+        )
 
     def caveats(self, dataset: str) -> list[str]:
         """Return the caveats of a dataset, a line each."""
@@ -96,11 +110,20 @@ class Inputs:
         same = (each for each in alike if all(each.params[name] == str(flat[name]) for name in SPLIT_FIELDS))
         if (record := next(same, None)) is not None:
             num_train, num_all, num_test = (int(record.tags[name]) for name in SIZES)
+            splits = record.tags[f"{DIGEST_PREFIX}splits"]
         else:
-            record = alike[0]
+            record, splits = alike[0], UNKNOWN_SPLITS
             num_all, num_test = (int(record.tags[name]) for name in SIZES[1:])
             num_train = max(1, round(config.data_fraction * num_all))
-        return Images(record.tags[f"{DIGEST_PREFIX}data"], num_train, num_all, num_test, None)
+        return Images(
+            digest=record.tags[f"{DIGEST_PREFIX}data"],
+            splits=splits,
+            has_val=config.val_fraction > 0,
+            num_train=num_train,
+            num_all=num_all,
+            num_test=num_test,
+            folder=None,
+        )
 
     def _weights(self, model: ModelConfig) -> tuple[Path | None, str | None]:
         """Return the path of a model's weights, None if missing or not needed, with their digest."""

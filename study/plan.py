@@ -4,12 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from revit.budget import compile_budget
 from revit.config import FineTuneConfig
 from revit.datasets.image_store import open_store
 from revit.datasets.registry import DATASETS, caveats
 from revit.errors import InputError
-from revit.identity import identity, input_digests
+from revit.fields import IdentityRole, fields_by_path
+from revit.identity import InputDigests, identity
 from search_spaces.framework.space import Candidate, SearchSpace
 from study.inputs import Inputs
 from study.layout import DATABASE
@@ -80,7 +83,7 @@ class Trial:
         num_steps: optimizer steps that its budget compiles to.
         num_test: images it is tested on.
         record: its record in the ledger, None if there is none.
-        input_digests: its `revit.identity.input_digests`.
+        input_digests: its `revit.identity.InputDigests.by_name`.
         staleness_reason: what changed since the study trained its point with its seed; empty if it is not stale.
         sizes: numbers of its images (`study.inputs.SIZES`).
     """
@@ -194,9 +197,9 @@ def make_plan(
         config = candidate.config
         images = inputs.images(config)
         weights, weights_digest = inputs.weights(config.model)
-        num_steps = config.num_steps(images.num_train, images.num_all)
-        name = identity(config, num_steps=num_steps, data_digest=images.digest, weights_digest=weights_digest)
-        digests = input_digests(images.digest, weights_digest)
+        budget = compile_budget(config, images.num_train, images.num_all)
+        digests = InputDigests(data=images.digest, splits=images.splits, weights=weights_digest, has_val=images.has_val)
+        name = identity(config, budget, digests)
         requested = study_tags(space.name, cell=candidate.cell, point=candidate.point)
         former = done.get(request_key({**space.tags, **requested, SEED_TAG: str(config.seed)}, space.name))
         return Trial(
@@ -204,13 +207,13 @@ def make_plan(
             identity=name,
             images=images.folder,
             weights=weights,
-            num_steps=num_steps,
+            num_steps=budget.num_steps,
             num_test=images.num_test,
             record=records.get(name),
-            input_digests=digests,
+            input_digests=digests.by_name(),
             staleness_reason=""
             if former is None or name in records
-            else staleness_reason(former, config.flat(), digests),
+            else staleness_reason(former, config, digests.by_name()),
             sizes=images.sizes,
         )
 
@@ -220,19 +223,24 @@ def make_plan(
     return Plan(space=space, trials=trials, caveats=[*caveats(datasets), *found])
 
 
-def staleness_reason(record: TrialRecord, config: Mapping[str, object], input_digests: Mapping[str, str]) -> str:
+def staleness_reason(record: TrialRecord, config: FineTuneConfig, input_digests: Mapping[str, str]) -> str:
     """Return what has changed between a recorded trial and the one that a study now asks for in its place.
 
     Args:
-        config: flat config of the new trial.
-        input_digests: its `revit.identity.input_digests`.
+        config: config of the new trial.
+        input_digests: its `revit.identity.InputDigests.by_name`.
     """
-    reasons = [f"{name} was {was}" for name, was in _changed(record.params, config)]
-    reasons += [f"{name} changed" for name, _ in _changed(record.tags, input_digests, DIGEST_PREFIX)]
+    owner: Any = type(config)
+    fields, values = fields_by_path(owner), config.flat()
+    reasons: list[str] = []
+    for path in [*fields, *(each for each in record.params if each not in fields)]:
+        if path not in fields:
+            reasons.append(f"{path} was {record.params[path]}, and is no longer a field")
+        elif path not in record.params:
+            if fields[path].role is IdentityRole.NEUTRAL and values[path] != fields[path].neutral:
+                reasons.append(f"{path} is {values[path]}, and was not a field")
+        elif fields[path].role is not IdentityRole.WITHOUT_EFFECT and record.params[path] != str(values[path]):
+            reasons.append(f"{path} was {record.params[path]}")
+    recorded = {name: record.tags.get(f"{DIGEST_PREFIX}{name}") for name in input_digests}
+    reasons += [f"{name} changed" for name, digest in recorded.items() if digest != input_digests[name]]
     return ", ".join(reasons)
-
-
-def _changed(before: Mapping[str, str], now: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
-    """Return names and former values of what was recorded and is different now."""
-    recorded = [(name, before[prefix + name]) for name in now if prefix + name in before]
-    return [(name, was) for name, was in recorded if was != str(now[name])]

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 
-from revit.training.fine_tune import evenly_spaced_steps
+from revit.budget import evenly_spaced_steps
 from study.ledger.database import tracking_uri
 from study.ledger.ledger import Ledger
 from study.ledger.states import TrialState

@@ -7,6 +7,8 @@ timm name.
 import re
 from dataclasses import dataclass
 
+from revit.functions import is_import_path
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
@@ -114,3 +116,11 @@ def patch_size(name: str) -> int | None:
         return MODELS[name].patch_size
     stated = re.search(r"patch([1-9]\d{0,3})", name)
     return int(stated.group(1)) if stated else None
+
+
+def architecture(name: str) -> str:
+    """Return the name of a model without what its weights add: timm's name without its tag."""
+    if is_import_path(name):
+        return name
+    spec = MODELS.get(name)
+    return ((spec and spec.timm_name) or name).partition(".")[0]

@@ -41,7 +41,7 @@ def describe_build(
         "optimizer": _describe_optimizer(optimizer),
         "normalization": {name: list(values) for name, values in normalization_of(config)._asdict().items()},
         "max_grad_norm": config.optimizer.max_grad_norm,
-        "num_steps": schedule.num_steps,
+        "num_steps": schedule.budget.num_steps,
         "schedule": schedule.config.name,
         "plateau": plateau if schedule.config.name == "plateau" else None,
         "lr_at_step": _probe_lr(schedule),
@@ -49,7 +49,7 @@ def describe_build(
         "batch_size": config.batch_size,
         "micro_batch": config.micro_batch or config.batch_size,
         "selection": config.selection,
-        "num_evals": config.num_evals,
+        "eval_steps": list(schedule.budget.eval_steps),
         "test_curve": config.test_curve,
     }
 
@@ -80,7 +80,7 @@ def _describe_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
 
 
 def _probe_lr(schedule: Schedule) -> dict[str, float]:
-    last = schedule.num_steps - 1
+    last = schedule.budget.num_steps - 1
     steps = sorted({0, *(round(last * i / (NUM_LR_PROBES - 1)) for i in range(NUM_LR_PROBES))})
     return {str(step): schedule.lr(step) for step in steps}
 

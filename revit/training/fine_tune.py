@@ -12,7 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from revit.config import FineTuneConfig, steps_per_epoch
+from revit.budget import compile_budget, evenly_spaced_steps
+from revit.config import FineTuneConfig
 from revit.datasets.augmentations import DROPOUT_STREAM
 from revit.datasets.batches import Batch, eval_batches, to_input, train_batches
 from revit.datasets.image_store import ImageStore
@@ -105,26 +106,24 @@ def fine_tune(
         DivergedError: a training, validation or test loss was not finite.
         InputError: model or weights cannot be used.
     """
-    num_train = len(data.splits.train)
-    num_steps = config.num_steps(num_train, data.splits.num_all)
+    budget = compile_budget(config, len(data.splits.train), data.splits.num_all)
     model = to_device(build_model(config, len(data.store.manifest.class_names), data.weights), device)
     optimizer = build_optimizer(model, config.optimizer)
-    epoch_steps = steps_per_epoch(num_train, config.batch_size)
-    schedule = Schedule(config.schedule, config.optimizer.lr, num_steps, epoch_steps)
+    schedule = Schedule(config.schedule, config.optimizer.lr, budget)
     on_built(describe_build(config, data.splits, data.store, model, optimizer, schedule))
     state = TrainState(model, optimizer, schedule)
     if resume is not None:
         state.load(resume)
         report(state.rows, state)
 
-    validate_at = evenly_spaced_steps(num_steps, config.num_evals)
-    report_at = evenly_spaced_steps(num_steps, NUM_REPORTS) | validate_at
-    row_at = evenly_spaced_steps(num_steps, NUM_ROWS) | report_at
+    validate_at = set(budget.eval_steps)
+    report_at = evenly_spaced_steps(budget.num_steps, NUM_REPORTS) | validate_at
+    row_at = evenly_spaced_steps(budget.num_steps, NUM_ROWS) | report_at
     num_reported = len(state.rows)
     meter = Meter()
     model.train()
     network = compile_network(model) if compile_model else model
-    steps, pin = range(state.step, num_steps), device.type == "cuda"
+    steps, pin = range(state.step, budget.num_steps), device.type == "cuda"
     for batch in train_batches(config, data.store, data.splits.train, steps, data.num_threads, pin=pin):
         lr = schedule.lr(state.step)
         _seed_dropout(config.seed, state.step, device)
@@ -191,11 +190,6 @@ def _loss(model: nn.Module, batch: Batch, part: slice, config: FineTuneConfig, d
     own_loss = nn.functional.cross_entropy(logits, labels, reduction="sum")
     other_loss = nn.functional.cross_entropy(logits, batch.labels[partner], reduction="sum")
     return lam * own_loss + (1 - lam) * other_loss
-
-
-def evenly_spaced_steps(num_steps: int, count: int) -> set[int]:
-    """Return at most `count` evenly spaced steps in [1, num_steps]; the last step is one of them."""
-    return {math.ceil(num_steps * i / count) for i in range(1, count + 1)}
 
 
 class Meter:

@@ -33,7 +33,7 @@ def _nano_config(model: str, epochs: int) -> FineTuneConfig:
         crop_scale=(0.6, 1.0),
         model=ModelConfig(name=model, pretrained=False, head_init="trunc_normal"),
         optimizer=OptimizerConfig(name="adamw", lr=2e-3, weight_decay=0.05),
-        schedule=ScheduleConfig(name="cosine", warmup_steps=500),
+        schedule=ScheduleConfig(name="cosine", warmup=500),
         epochs=epochs,
         num_evals=epochs,
     )

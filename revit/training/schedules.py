@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+from revit.budget import Budget
 from revit.config import ScheduleConfig
 
 PLATEAU_THRESHOLD = 1e-4
@@ -52,24 +53,23 @@ class Schedule:
 
     Args:
         peak_lr: learning rate that the factors multiply.
-        steps_per_epoch: optimizer steps for which a schedule that is updated by the epoch keeps its value.
+        budget: steps, of which a schedule that is updated by the epoch keeps its value for an epoch.
     """
 
-    def __init__(self, config: ScheduleConfig, peak_lr: float, num_steps: int, steps_per_epoch: int) -> None:
+    def __init__(self, config: ScheduleConfig, peak_lr: float, budget: Budget) -> None:
         self.config = config
         self.peak_lr = peak_lr
-        self.num_steps = num_steps
-        self.steps_per_epoch = steps_per_epoch
+        self.budget = budget
         self.state: dict[str, float] = {"factor": 1.0, "best_loss": math.inf, "num_bad": 0}
 
     def lr(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0."""
-        warmup = self.config.warmup_steps
+        warmup = self.budget.num_warmup
         if step < warmup:
             return self.peak_lr * (step + 1) / warmup
         if self.config.update == "epoch":
-            step = max(warmup, step - step % self.steps_per_epoch)
-        factor = SCHEDULES[self.config.name](ScheduleStep(step, warmup, self.num_steps), self.config)
+            step = max(warmup, step - step % self.budget.steps_per_epoch)
+        factor = SCHEDULES[self.config.name](ScheduleStep(step, warmup, self.budget.num_steps), self.config)
         return self.peak_lr * factor * self.state["factor"]
 
     def update_plateau(self, val_loss: float) -> None:

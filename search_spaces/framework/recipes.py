@@ -114,7 +114,7 @@ def _vit(context: RecipeContext) -> Values:
         "crop_scale": (0.05, 1.0),
         **_sgd(context, lr=0.01, max_grad_norm=1.0),
         "schedule.name": "cosine",
-        "schedule.warmup_steps": 0,
+        "schedule.warmup": 0,
         "val_fraction": 0.02 if context.dataset in CIFAR else 0.1,
         "selection": "last",
     }
@@ -254,7 +254,7 @@ def vit_2021(context: RecipeContext) -> Values:
     lengths: dict[str, int] = {**dict.fromkeys(CIFAR, 10_000), **dict.fromkeys(FLOWERS_SPLITS, 500)}
     length = lengths.get(context.dataset, 2500)  # of VTAB, for datasets that the paper does not fine-tune on
     warmup_steps = 100 if length == 500 else 500
-    return {**_vit(context), "schedule.warmup_steps": warmup_steps, "batch_size": 512, **steps(length)}
+    return {**_vit(context), "schedule.warmup": warmup_steps, "batch_size": 512, **steps(length)}
 
 
 def bit_hyperrule(context: RecipeContext) -> Values:
@@ -265,8 +265,8 @@ def bit_hyperrule(context: RecipeContext) -> Values:
     spec = DATASETS[context.dataset]
     is_small = spec.num_train * context.data_fraction < 20_000
     length = {
-        True: {**steps(500), "schedule.warmup_steps": 100, "schedule.milestones": (0.4, 0.6, 0.8), "mixup": 0.0},
-        False: {**steps(10_000), "schedule.warmup_steps": 500, "schedule.milestones": (0.3, 0.6, 0.9), "mixup": 0.1},
+        True: {**steps(500), "schedule.warmup": 100, "schedule.milestones": (0.4, 0.6, 0.8), "mixup": 0.0},
+        False: {**steps(10_000), "schedule.warmup": 500, "schedule.milestones": (0.3, 0.6, 0.9), "mixup": 0.1},
     }[is_small]
     tiny_images = {"resolution": 128, "resize_factor": 160 / 128}
     larger_images = {"resolution": 480, "resize_factor": 512 / 480}

@@ -71,6 +71,7 @@ def nano(config: FineTuneConfig) -> FineTuneConfig:
             "batch_size": 32,
             "val_fraction": 0.1 if config.val_fraction else 0.0,
             "num_evals": min(config.num_evals, 10),
+            "eval_every": None,
             **({"model.head_init": "trunc_normal"} if from_scratch and config.model.head_init == "zeros" else {}),
         }
     )
@@ -85,9 +86,11 @@ def _nano_length(config: FineTuneConfig) -> dict[str, object]:
     if config.steps is None:
         assert config.epochs is not None
         from_scratch = not config.model.pretrained
-        return {"epochs": 3.0 if from_scratch else config.epochs / 7, "schedule.warmup_steps": 0}
+        return {"epochs": 3.0 if from_scratch else config.epochs / 7, "schedule.warmup": 0}
     num_steps = max(1, round(1.6 * config.steps**0.5))
-    return {"steps": num_steps, "schedule.warmup_steps": round(config.schedule.warmup_steps / config.steps * num_steps)}
+    warmup = config.schedule.warmup
+    scaled = round(warmup / config.steps * num_steps) if isinstance(warmup, int) else warmup
+    return {"steps": num_steps, "schedule.warmup": scaled}
 
 
 def _proxy(name: str, table: Mapping[Any, object], value: object) -> object:

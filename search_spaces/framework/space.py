@@ -12,9 +12,9 @@ import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from revit.active_fields import effective_values
 from revit.config import FineTuneConfig
 from revit.errors import InputError
-from revit.inactive import without_inactive
 from revit.validation import check_types, require_one_line, with_tuples
 from search_spaces.framework.axes import Axis, check_axes, first_repeated, levels_of, points_of
 from search_spaces.framework.claims import Claim, Value, check_claim
@@ -252,9 +252,10 @@ def _check_effects(candidates: list[Candidate]) -> None:
 
     The budget may differ: two budgets that compile to the same number of steps are one trial, trained once.
     """
-    by_effect: dict[FineTuneConfig, Candidate] = {}
+    by_effect: dict[str, Candidate] = {}
     for each in candidates:
-        first = by_effect.setdefault(without_inactive(each.config), each)
+        effect = str(effective_values(each.config, each.config.num_evals))
+        first = by_effect.setdefault(effect, each)
         if first.config != each.config:
             old, new = first.config.flat(), each.config.flat()
             differing = [f"{path} {old[path]} and {new[path]}" for path in old if old[path] != new[path]]

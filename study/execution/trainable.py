@@ -110,9 +110,10 @@ def _train_or_shrink(task: TrialTask, config: FineTuneConfig) -> FineTuneConfig 
 def _train(task: TrialTask, config: FineTuneConfig) -> None:
     import torch
 
+    from revit.budget import compile_budget
     from revit.datasets.image_store import ImageStore
     from revit.training.built import built_digest
-    from revit.training.fine_tune import TrialData, evenly_spaced_steps, fine_tune
+    from revit.training.fine_tune import TrialData, fine_tune
     from revit.training.train_state import latest_valid_checkpoint
 
     checkpoint, artifacts = task.work / CHECKPOINT, task.work / ARTIFACTS
@@ -122,11 +123,11 @@ def _train(task: TrialTask, config: FineTuneConfig) -> None:
     torch.set_num_threads(task.grant.num_cpus if device.type == "cpu" else 1)
 
     data = TrialData.from_store(config, ImageStore(task.images), task.weights, task.grant.num_cpus)
-    num_steps = config.num_steps(len(data.splits.train), data.splits.num_all)
+    budget = compile_budget(config, len(data.splits.train), data.splits.num_all)
     resume = latest_valid_checkpoint(checkpoint)
     reporter = TrialReporter(
         checkpoint,
-        evenly_spaced_steps(num_steps, config.num_evals),
+        set(budget.eval_steps),
         is_replay=resume is not None,
         should_stop=task.stop_file.exists,
     )

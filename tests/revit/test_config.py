@@ -38,7 +38,7 @@ INVALID = {
     "validation only": ({"val_fraction": 1.0}, "val_fraction = 1.0", "below 1"),
     "a crop above the image": ({"crop_scale": (0.5, 1.2)}, "crop_scale = (0.5, 1.2)", "largest <= 1"),
     "a crop that is a number": ({"crop_scale": 0.5}, "crop_scale = 0.5", "(a number, a number)"),
-    "an unknown optimizer": ({"optimizer.name": "lion"}, "name = 'lion'", "sgd, adam, adamw"),
+    "an unknown loss": ({"loss": "hinge"}, "loss = 'hinge'", "one of cross_entropy"),
     "an unknown schedule": ({"schedule.name": "step"}, "name = 'step'", "cosine"),
     "an unknown axis": (
         {"optimizer.learning_rate": 1.0},

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from revit.config import FineTuneConfig, from_dict
 from revit.errors import InputError
-from revit.identity import identity
 from revit.models.weights import find_weights
+from tests.identities import identity_of
 
 BASE = FineTuneConfig(dataset="digits", steps=10)
 PATHS = list(BASE.flat())
@@ -56,10 +56,6 @@ def check_config(make: Callable[[], FineTuneConfig]) -> None:
     assert again == config
     assert identity_of(again) == identity_of(config)
     assert config.num_steps(50_000, 60_000) > 0
-
-
-def identity_of(config: FineTuneConfig) -> str:
-    return identity(config, num_steps=config.num_steps(500, 1000), data_digest="d", weights_digest="w")
 
 
 def test_any_value_of_a_field_is_accepted_or_refused(fuzz: Callable[..., None]) -> None:

@@ -9,12 +9,12 @@ import pytest
 
 import search_spaces
 from revit.datasets.registry import DATASETS
-from revit.identity import identity
 from revit.models.architectures import MODELS
 from revit.models.cost import forward_gflops
 from search_spaces.framework.published import published
 from search_spaces.framework.space import SearchSpace
 from study.plan import TrialPreview, preview
+from tests.identities import identity_of
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 PASSES = 3
@@ -36,8 +36,10 @@ def distinct_trials(space: SearchSpace) -> list[TrialPreview]:
     by_identity = {}
     for each in preview(space, space.seeds):
         config = each.candidate.config
-        digests = {"data_digest": config.dataset, "weights_digest": config.model.name}
-        by_identity[identity(config, num_steps=each.num_steps, **digests)] = each
+        num_all = round((1 - config.val_fraction) * DATASETS[config.dataset].num_train)
+        num_used = round(config.data_fraction * num_all)
+        digests = {"data": config.dataset, "splits": str(num_used), "weights": config.model.name}
+        by_identity[identity_of(config, num_used, num_all, **digests)] = each
     return list(by_identity.values())
 
 

@@ -10,10 +10,10 @@ from timm.data import constants, resolve_data_config
 
 from revit.config import FineTuneConfig
 from revit.errors import InputError
-from revit.identity import identity
 from revit.models.architectures import MODELS
 from revit.models.build import timm_name
 from revit.models.normalization import NORMALIZATIONS, Normalization, normalization_of
+from tests.identities import identity_of
 
 BACKBONES = [
     "deit_small_patch16_224.fb_in1k", "deit3_small_patch16_224.fb_in22k_ft_in1k", "vit_small_patch14_dinov2.lvd142m",
@@ -70,15 +70,12 @@ def test_a_model_without_stated_normalization_needs_a_configured_one() -> None:
 
 
 def test_equal_normalizations_give_one_identity() -> None:
-    def name_of(config: FineTuneConfig) -> str:
-        return identity(config, num_steps=1, data_digest="d", weights_digest=None)
-
     for model, same, other in (
         ("vit_nano", "inception", "imagenet"),
         ("deit_tiny_patch16_224", "imagenet", "inception"),
     ):
-        assert name_of(config_of(model)) == name_of(config_of(model, normalization=same))
-        assert name_of(config_of(model)) != name_of(config_of(model, normalization=other))
+        assert identity_of(config_of(model)) == identity_of(config_of(model, normalization=same))
+        assert identity_of(config_of(model)) != identity_of(config_of(model, normalization=other))
 
 
 def test_training_validation_and_test_use_the_same_normalization(train: Callable) -> None:

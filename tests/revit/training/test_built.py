@@ -34,10 +34,10 @@ FACTORS: dict[str, tuple[object, set[str]]] = {
     "optimizer.weight_decay": (0.1, {"optimizer.groups.0.num_tensors", "optimizer.groups.1.num_tensors",
                                      "optimizer.groups.1.momentum", "optimizer.groups.1.weight_decay"}),
     "optimizer.max_grad_norm": (None, {"max_grad_norm"}),
-    "schedule.warmup_steps": (3, {f"lr_at_step.{step}" for step in (0, 1, 3, 4, 6, 7, 8, 10, 11)}),
+    "schedule.warmup": (3, {f"lr_at_step.{step}" for step in (0, 1, 3, 4, 6, 7, 8, 10, 11)}),
     "batch_size": (8, {"batch_size", "micro_batch", "data.first_batch", "data.first_boxes"}),
     "micro_batch": (4, {"micro_batch"}),
-    "num_evals": (2, {"num_evals"}),
+    "num_evals": (2, {"eval_steps.0", "eval_steps.1", "eval_steps.2"}),
     "selection": ("best_val", {"selection"}),
 }  # fmt: skip
 

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from revit.budget import Budget
 from revit.config import FineTuneConfig
 from revit.datasets import batches as loader
 from revit.datasets.augmentations import Mixup
@@ -83,13 +84,14 @@ def test_a_checkpoint_of_another_device_keeps_this_devices_kernel(tmp_path: Path
     """Saved on a CPU, loaded where the kernel is fused, as on a GPU."""
     config = config_of("bit_nano", optimizer)
     path = tmp_path / "checkpoint.pt"
+    schedule = Schedule(config.schedule, 0.1, Budget(2, 1, 0, (2,)))
     saved, loaded = (build_model(config, 10, None) for _ in range(2))
-    before = TrainState(saved, build_optimizer(saved, config.optimizer), Schedule(config.schedule, 0.1, 2, 1))
+    before = TrainState(saved, build_optimizer(saved, config.optimizer), schedule)
     batch = Batch(torch.randint(0, 256, (8, 1, 28, 28), dtype=torch.uint8), torch.arange(8))
     train_step(saved, before.optimizer, batch, 0.1, config.with_values({"mixup": 0.0}), CPU)
     before.save(path)
 
-    after = TrainState(loaded, build_optimizer(loaded, config.optimizer), Schedule(config.schedule, 0.1, 2, 1))
+    after = TrainState(loaded, build_optimizer(loaded, config.optimizer), schedule)
     for group in after.optimizer.param_groups:
         group["fused"] = True
     after.load(path)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from revit.budget import evenly_spaced_steps
 from revit.config import FineTuneConfig
 from revit.datasets.batches import eval_batches, train_batch
 from revit.datasets.image_store import ImageStore
@@ -17,7 +18,7 @@ from revit.models.build import build_model
 from revit.models.normalization import NORMALIZATIONS
 from revit.models.weights import find_weights
 from revit.training.evaluation import evaluate
-from revit.training.fine_tune import TrialData, evenly_spaced_steps, fine_tune, train_step
+from revit.training.fine_tune import TrialData, fine_tune, train_step
 from revit.training.optimizers import build_optimizer
 
 CPU = torch.device("cpu")
@@ -161,7 +162,7 @@ def test_without_clipping_the_gradient_is_unchanged(digits: ImageStore) -> None:
 
 
 def test_the_reported_learning_rate_is_the_schedules(small: FineTuneConfig, train: Callable) -> None:
-    config = small.with_values({"schedule.warmup_steps": 4, "schedule.name": "linear"})
+    config = small.with_values({"schedule.warmup": 4, "schedule.name": "linear"})
     _, seen = train(config)
     expected = [0.03 * (step + 1) / 4 if step < 4 else 0.03 * (1 - (step - 4) / 8) for step in range(12)]
     assert [value for _, value in seen.curve("lr")] == pytest.approx(expected)
@@ -259,7 +260,7 @@ def test_golden_trace(train: Callable) -> None:
     """Raise TRAINING_VERSION when these numbers change on purpose."""
     config = FineTuneConfig(dataset="digits", resolution=16, batch_size=16, steps=6, num_evals=2).with_values(
         {"model.pretrained": False, "model.head_init": "trunc_normal", "model.dropout": 0.1,
-         "optimizer.name": "adamw", "optimizer.lr": 2e-3, "optimizer.weight_decay": 0.1, "schedule.warmup_steps": 2,
+         "optimizer.name": "adamw", "optimizer.lr": 2e-3, "optimizer.weight_decay": 0.1, "schedule.warmup": 2,
          "data_fraction": 0.25}
     )  # fmt: skip
     result, seen = train(config)

@@ -7,6 +7,7 @@ from typing import get_args, get_type_hints
 import pytest
 import torch
 
+from revit.budget import Budget
 from revit.config import ScheduleConfig
 from revit.training.schedules import SCHEDULES, Schedule
 
@@ -20,6 +21,10 @@ CLOSED_FORMS: dict[str, Callable[[float], float]] = {
 }
 
 
+def budget_of(num_steps: int, steps_per_epoch: int, num_warmup: int = 0) -> Budget:
+    return Budget(num_steps, steps_per_epoch, num_warmup, (num_steps,))
+
+
 def test_table_and_config_have_the_same_schedules() -> None:
     assert SCHEDULES.keys() == set(get_args(get_type_hints(ScheduleConfig)["name"])) == CLOSED_FORMS.keys()
 
@@ -28,8 +33,8 @@ def test_table_and_config_have_the_same_schedules() -> None:
 @pytest.mark.parametrize("warmup", [0, 7])
 @pytest.mark.parametrize("peak", [0.1, 3e-5])
 def test_every_schedule_equals_its_closed_form(name: str, warmup: int, peak: float) -> None:
-    config = ScheduleConfig(name=name, warmup_steps=warmup, end_factor=0.25, milestones=())
-    schedule = Schedule(config, peak, 50, 10)
+    config = ScheduleConfig(name=name, end_factor=0.25, milestones=())
+    schedule = Schedule(config, peak, budget_of(50, 10, warmup))
     for step in range(50):
         expected = (step + 1) / warmup if step < warmup else CLOSED_FORMS[name]((step - warmup) / (50 - warmup))
         assert schedule.lr(step) == pytest.approx(peak * expected, rel=1e-12)
@@ -46,7 +51,7 @@ def test_every_schedule_equals_its_closed_form(name: str, warmup: int, peak: flo
 def test_schedules_equal_pytorchs_stepped_every_step(name: str, make: Callable[..., object]) -> None:
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
     oracle = make(optimizer, 40)
-    schedule = Schedule(ScheduleConfig(name=name), 0.1, 40, 10)
+    schedule = Schedule(ScheduleConfig(name=name), 0.1, budget_of(40, 10))
     for step in range(40):
         assert schedule.lr(step) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-6)
         optimizer.step()
@@ -65,7 +70,7 @@ def test_schedules_updated_by_the_epoch_equal_pytorchs_stepped_every_epoch(
 ) -> None:
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1e-3)
     oracle = make(optimizer, 10)
-    schedule = Schedule(ScheduleConfig(name=name, update="epoch", end_factor=0.9**10), 1e-3, 10 * 7, 7)
+    schedule = Schedule(ScheduleConfig(name=name, update="epoch", end_factor=0.9**10), 1e-3, budget_of(10 * 7, 7))
     for step in range(10 * 7):
         assert schedule.lr(step) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-6)
         optimizer.step()
@@ -78,7 +83,7 @@ def test_schedules_updated_by_the_epoch_equal_pytorchs_stepped_every_epoch(
 def test_cosine_with_t_max_equals_pytorchs_stepped_by_every_process(t_max: int, num_processes: int) -> None:
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.01)
     oracle = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=t_max)
-    schedule = Schedule(ScheduleConfig(t_max=t_max / num_processes), 0.01, 200, 50)
+    schedule = Schedule(ScheduleConfig(t_max=t_max / num_processes), 0.01, budget_of(200, 50))
     for step in range(200):
         assert schedule.lr(step) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-8)
         optimizer.step()
@@ -92,10 +97,8 @@ def test_cosine_with_t_max_equals_pytorchs_stepped_by_every_process(t_max: int, 
 def test_multistep_divides_by_ten_after_each_milestone(
     num_steps: int, warmup: int, milestones: tuple[int, ...]
 ) -> None:
-    config = ScheduleConfig(
-        name="multistep", warmup_steps=warmup, milestones=tuple(each / num_steps for each in milestones)
-    )
-    schedule = Schedule(config, 0.003, num_steps, 10)
+    config = ScheduleConfig(name="multistep", milestones=tuple(each / num_steps for each in milestones))
+    schedule = Schedule(config, 0.003, budget_of(num_steps, 10, warmup))
     for step in range(warmup, num_steps):
         rate = 0.003
         for milestone in milestones:
@@ -110,7 +113,7 @@ def test_plateau_equals_pytorchs(factor: float, patience: int) -> None:
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
     oracle = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=factor, patience=patience, eps=0)
     config = ScheduleConfig(name="plateau", plateau_factor=factor, plateau_patience=patience)
-    schedule = Schedule(config, 0.1, 100, 10)
+    schedule = Schedule(config, 0.1, budget_of(100, 10))
     for loss in losses:
         schedule.update_plateau(loss)
         oracle.step(loss)
@@ -119,7 +122,7 @@ def test_plateau_equals_pytorchs(factor: float, patience: int) -> None:
 
 def test_only_plateau_depends_on_validation() -> None:
     for name in SCHEDULES.keys() - {"plateau"}:
-        schedule = Schedule(ScheduleConfig(name=name, plateau_patience=0), 0.1, 10, 5)
+        schedule = Schedule(ScheduleConfig(name=name, plateau_patience=0), 0.1, budget_of(10, 5))
         before = schedule.lr(5)
         for loss in (1.0, 2.0, 3.0):
             schedule.update_plateau(loss)

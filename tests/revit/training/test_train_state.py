@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from revit.budget import Budget
 from revit.config import ScheduleConfig
 from revit.training.schedules import Schedule
 from revit.training.train_state import TrainState, latest_valid_checkpoint
@@ -15,7 +16,7 @@ from revit.training.train_state import TrainState, latest_valid_checkpoint
 def state() -> TrainState:
     model = nn.Linear(64, 64)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    return TrainState(model, optimizer, Schedule(ScheduleConfig(), 0.1, 10, 5))
+    return TrainState(model, optimizer, Schedule(ScheduleConfig(), 0.1, Budget(10, 5, 0, (10,))))
 
 
 def save(state: TrainState, path: Path, step: int) -> None:

@@ -5,9 +5,9 @@ import math
 import pytest
 
 import search_spaces
+from revit.budget import compile_budget, evenly_spaced_steps
 from revit.config import FineTuneConfig
 from revit.errors import InputError
-from revit.training.fine_tune import evenly_spaced_steps
 from revit.training.schedules import Schedule
 from search_spaces.framework.recipes import RECIPES, RecipeContext, cycling_cosine
 from search_spaces.framework.scales import SCALES
@@ -18,10 +18,10 @@ NELORTH, OFFICIAL = "flowers102_nelorth", "flowers102"
 
 SGD = {"optimizer.name": "sgd", "optimizer.momentum": 0.9, "optimizer.weight_decay": 0.0}
 PAPER = {**SGD, "optimizer.lr": 0.01, "optimizer.max_grad_norm": 1.0, "batch_size": 128, "resolution": 384,
-         "schedule.name": "cosine", "schedule.t_max": None, "schedule.warmup_steps": 0, "model.name": VIT,
+         "schedule.name": "cosine", "schedule.t_max": None, "schedule.warmup": 0, "model.name": VIT,
          "model.head_init": "zeros", "selection": "last", "test_curve": False}  # fmt: skip
 AUTHORS = {**SGD, "optimizer.lr": 0.01, "optimizer.max_grad_norm": 1.0, "batch_size": 128, "resolution": 384,
-           "schedule.name": "cosine", "schedule.warmup_steps": 0, "model.name": VIT, "model.dropout": 0.0,
+           "schedule.name": "cosine", "schedule.warmup": 0, "model.name": VIT, "model.dropout": 0.0,
            "model.head_init": "trunc_normal", "model.pos_embed_resize": "hf", "crop_scale": (0.08, 1.0), "hflip": True,
            "train_crop": "random_resized", "val_fraction": 0.0, "test_curve": True}  # fmt: skip
 AUTHORS_5 = {**SGD, "optimizer.lr": 1e-3, "optimizer.max_grad_norm": 1.0, "batch_size": 32, "resolution": 224,
@@ -81,15 +81,15 @@ EXPECTED: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
     "authors, the unreported run": ("authors", {"table": 6, "dataset": "cifar10", "model.name": "vit_p16_scratch"},
         {"resolution": 224, "optimizer.name": "adam", "optimizer.lr": 1e-3, "batch_size": 32, "epochs": 20}),
     "vit_2021, CIFAR": ("vit_2021", {"table": 1, "dataset": "cifar10"},
-        {**VIT_2021, "steps": 10_000, "schedule.warmup_steps": 500, "val_fraction": 0.02}),
+        {**VIT_2021, "steps": 10_000, "schedule.warmup": 500, "val_fraction": 0.02}),
     "vit_2021, Flowers": ("vit_2021", {"table": 1, "dataset": "flowers"},
-        {**VIT_2021, "dataset": OFFICIAL, "steps": 500, "schedule.warmup_steps": 100, "val_fraction": 0.1}),
+        {**VIT_2021, "dataset": OFFICIAL, "steps": 500, "schedule.warmup": 100, "val_fraction": 0.1}),
     "vit_2021, elsewhere": ("vit_2021", {"table": 4, "dataset": "weapons"}, {**VIT_2021, "steps": 2500}),
     "bit_hyperrule, CIFAR": ("bit_hyperrule", {"table": 3, "dataset": "cifar100"},
-        {**BIT_RULE, "steps": 10_000, "schedule.warmup_steps": 500, "schedule.milestones": (0.3, 0.6, 0.9),
+        {**BIT_RULE, "steps": 10_000, "schedule.warmup": 500, "schedule.milestones": (0.3, 0.6, 0.9),
          "mixup": 0.1, "resolution": 128, "resize_factor": 160 / 128}),
     "bit_hyperrule, little CIFAR": ("bit_hyperrule", {"table": 3, "dataset": "cifar100", "data_fraction": 0.25},
-        {**BIT_RULE, "steps": 500, "schedule.warmup_steps": 100, "schedule.milestones": (0.4, 0.6, 0.8), "mixup": 0.0}),
+        {**BIT_RULE, "steps": 500, "schedule.warmup": 100, "schedule.milestones": (0.4, 0.6, 0.8), "mixup": 0.0}),
     "bit_hyperrule, Flowers": ("bit_hyperrule", {"table": 3, "dataset": "flowers"},
         {**BIT_RULE, "dataset": OFFICIAL, "steps": 500, "resolution": 480, "resize_factor": 512 / 480}),
     "bit_hyperrule, many tiny images": ("bit_hyperrule", {"table": None, "dataset": "fashion_mnist"},
@@ -125,7 +125,7 @@ def test_a_recipe_has_the_values_of_its_source(case: str) -> None:
 def rates(config: FineTuneConfig, num_used: int, num_steps: int | None = None) -> list[float]:
     """The learning rate at every step of a trial on `num_used` images."""
     total = config.num_steps(num_used, num_used)
-    schedule = Schedule(config.schedule, config.optimizer.lr, total, -(-num_used // config.batch_size))
+    schedule = Schedule(config.schedule, config.optimizer.lr, compile_budget(config, num_used, num_used))
     return [schedule.lr(step) for step in range(num_steps or total)]
 
 
@@ -182,7 +182,7 @@ def test_plateau_validates_every_epoch_of_table_5_and_halves_as_the_authors_did(
     [config] = [each.config for each in space.candidates((0,)) if each.requested_values == wanted]
     num_steps = config.num_steps(3600, 3600)
     assert len(evenly_spaced_steps(num_steps, config.num_evals)) == len(AUTHORS_PLATEAU)
-    schedule = Schedule(config.schedule, 1e-3, num_steps, -(-3600 // config.batch_size))
+    schedule = Schedule(config.schedule, 1e-3, compile_budget(config, 3600, 3600))
     rates = []
     for loss in AUTHORS_PLATEAU:
         rates.append(schedule.lr(0))

@@ -23,9 +23,9 @@ def test_the_nano_scale_needs_no_download(name: str, recipe: str) -> None:
 
 @pytest.mark.parametrize(("steps", "num_steps"), [(500, 36), (2500, 80), (10_000, 160)])
 def test_nano_steps_shrink_and_warmup_keeps_its_share(steps: int, num_steps: int) -> None:
-    small = nano(PAPER.with_values({"steps": steps, "schedule.warmup_steps": steps // 10}))
+    small = nano(PAPER.with_values({"steps": steps, "schedule.warmup": steps // 10}))
     assert small.steps == num_steps
-    assert small.schedule.warmup_steps == round(num_steps / 10)
+    assert small.schedule.warmup == round(num_steps / 10)
 
 
 def test_nano_learning_rates_grow_where_a_trial_fine_tunes() -> None:

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from revit.config import FineTuneConfig
 from revit.errors import InputError
-from revit.identity import identity
 from search_spaces.framework.claims import Best, BetterThan, Gap, Interaction, Matches, NoDifference, Trend
 from search_spaces.framework.recipes import RECIPES
 from search_spaces.framework.scales import SCALES
 from search_spaces.framework.space import SearchSpace
+from tests.identities import identity_of
 
 BASE = FineTuneConfig(dataset="digits", steps=10)
 plain = (
@@ -80,8 +80,7 @@ def test_any_study_is_accepted_or_refused_in_one_line(fuzz: Callable[..., None])
             )
         )
         for candidate in [] if space is None else space.candidates(space.seeds):
-            steps = candidate.config.num_steps(500, 1000)
-            assert len(identity(candidate.config, num_steps=steps, data_digest="d", weights_digest=None)) == 16
+            assert len(identity_of(candidate.config)) == 16
 
     fixed = st.lists(fields, max_size=3).map(dict) | st.just({"dataset": "cifar10"}) | anything
     tables = st.none() | st.integers(1, 6)
