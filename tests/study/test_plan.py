@@ -217,17 +217,24 @@ def record_with(config: FineTuneConfig, digests: dict[str, str]) -> TrialRecord:
 
 
 def test_what_was_recorded_the_same_is_not_a_reason() -> None:
-    assert staleness_reason(record_with(BASE, DIGESTS), BASE.flat(), DIGESTS) == ""
+    assert staleness_reason(record_with(BASE, DIGESTS), BASE, DIGESTS) == ""
 
 
 def test_each_changed_field_is_named_with_its_former_value_then_each_changed_digest() -> None:
     before = BASE.with_values({"optimizer.lr": 0.5, "batch_size": 7})
-    reason = staleness_reason(record_with(before, {**DIGESTS, "data": "d0"}), BASE.flat(), DIGESTS)
+    reason = staleness_reason(record_with(before, {**DIGESTS, "data": "d0"}), BASE, DIGESTS)
     assert reason == "optimizer.lr was 0.5, batch_size was 7, data changed"
 
 
-def test_what_only_one_side_has_is_not_compared() -> None:
-    assert staleness_reason(record_with(BASE, {"data": "d1"}), {**BASE.flat(), "new": 1}, DIGESTS) == ""
+def test_what_only_one_side_has_is_named() -> None:
+    record = record_with(BASE, {"data": "d1"})
+    before = {name: value for name, value in record.params.items() if name != "mixup"}
+    record = replace(record, params={**before, "old": "3"})
+    assert staleness_reason(record, BASE.with_values({"mixup": 0.5}), DIGESTS) == (
+        "mixup is 0.5, and was not a field, old was 3, and is no longer a field, "
+        "weights changed, training_version changed"
+    )
+    assert staleness_reason(replace(record, params=before), BASE, {"data": "d1"}) == "", "a new field that is neutral"
 
 
 def space_with_levels(axis: str) -> SearchSpace:

@@ -55,10 +55,14 @@ def test_a_report_from_before_the_data_changed_is_kept_with_the_reason(
     plan: Plan, finished: Plan, tmp_path: Path, cache_dir: Path
 ) -> None:
     before = {
-        f"other{number}": finished_record(f"other{number}", {
-            **study_tags("example", cell=trial.candidate.cell, point=trial.candidate.point),
-            "seed": str(trial.candidate.config.seed), "digest.data": "before",
-        })
+        f"other{number}": replace(
+            finished_record(f"other{number}", {
+                **study_tags("example", cell=trial.candidate.cell, point=trial.candidate.point),
+                **{f"digest.{name}": digest for name, digest in trial.input_digests.items()},
+                "seed": str(trial.candidate.config.seed), "digest.data": "before",
+            }),
+            params={path: str(value) for path, value in trial.candidate.config.flat().items()},
+        )
         for number, trial in enumerate(plan.trials)
     }  # fmt: skip
     after = make_plan(SPACE, SPACE.seeds, Folders(store=tmp_path, data=tmp_path, cache=cache_dir), before)
