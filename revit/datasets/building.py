@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,6 @@ STORE_VERSION = 1
 
 MAX_DECODED_BYTES = 4 * 2**20
 """An image with more bytes of pixels (1.4 megapixels in color) is kept encoded, if that is smaller."""
-
-FILE_CHANNELS = 3
-"""Channels of an image that is decoded from a file."""
-
 
 Layout = dict[str, npt.NDArray[Any]]
 """Arrays by name: offsets (n+1,) into the file of pixels, sizes (n, 2) as H W, labels (n,), is_test (n,)."""
@@ -126,34 +122,13 @@ def write_images(
     return manifest, layout
 
 
-def kept_bytes(samples: Iterable[Sample]) -> int:
-    """Return how many bytes `write_images` will write, without decoding an image."""
-    return sum(_kept_bytes(sample.image) for sample in samples)
-
-
-def _kept_bytes(image: npt.NDArray[np.uint8] | ImageFile) -> int:
-    if not isinstance(image, ImageFile):
-        return image.nbytes
-    try:
-        num_decoded = FILE_CHANNELS * image.num_pixels()
-    except InputError:  # a broken image is left out
-        return 0
-    num_encoded = image.num_bytes()
-    return num_encoded if _stays_encoded(num_decoded, num_encoded) else num_decoded
-
-
 def _decoded(image: npt.NDArray[np.uint8] | ImageFile) -> tuple[npt.NDArray[np.uint8], bytes]:
     """Return an image (H, W, C), and the content of its file if it is kept encoded."""
     if not isinstance(image, ImageFile):
         return image, b""
     content = image.read()
-    image.num_pixels()
     pixels = decode_image(content, image.name)
-    return pixels, content if _stays_encoded(pixels.nbytes, len(content)) else b""
-
-
-def _stays_encoded(num_decoded: int, num_encoded: int) -> bool:
-    return MAX_DECODED_BYTES < num_decoded > num_encoded
+    return pixels, content if MAX_DECODED_BYTES < pixels.nbytes > len(content) else b""
 
 
 def _check_sample(

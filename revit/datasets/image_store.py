@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
-from revit.datasets.building import STORE_VERSION, build_store, kept_bytes
+from revit.datasets.building import STORE_VERSION, build_store
 from revit.datasets.manifest import MANIFEST_VERSION, Manifest, read_manifest
 from revit.datasets.readers import reader_for
 from revit.datasets.readers.images import decode_image, decoder
@@ -107,31 +107,14 @@ def open_store(dataset: str, *, data_dir: Path, cache_dir: Path, skip_broken: bo
         pointer = _pointer_file(dataset, files, cache_dir)
         pointer.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(pointer.with_suffix(".lock")):
-            folder = _cached_folder(dataset, files, cache_dir)
-            store = None if folder is None else ImageStore(folder)
+            folder = cache_dir / pointer.read_text(errors="replace") if pointer.exists() else None
+            store = ImageStore(folder) if folder is not None and (folder / "manifest.json").exists() else None
             if store is None or not _is_current(store.manifest, skip_broken):
                 store = ImageStore(build_store(dataset, reader.read(files), cache_dir, skip_broken=skip_broken))
                 pointer.write_text(store.folder.name)
     except OSError as error:
         raise InputError(f"dataset {dataset} cannot be decoded into {cache_dir}: {error}") from error
     return store
-
-
-def bytes_to_write(dataset: str, *, data_dir: Path, cache_dir: Path) -> int:
-    """Return how many bytes `open_store` would write into the cache; 0 if the dataset is cached.
-
-    Raises:
-        InputError: the dataset is missing, or cannot be read.
-    """
-    try:
-        reader = reader_for(dataset)
-        files = reader.find(data_dir)
-        if _cached_folder(dataset, files, cache_dir) is not None:
-            return 0
-        _, samples = reader.read(files)
-        return kept_bytes(samples)
-    except OSError as error:
-        raise InputError(f"dataset {dataset} cannot be read: {error}") from error
 
 
 def _pointer_file(dataset: str, files: list[Path], cache_dir: Path) -> Path:
@@ -141,12 +124,6 @@ def _pointer_file(dataset: str, files: list[Path], cache_dir: Path) -> Path:
         status = path.stat() if path.exists() else path.lstat()  # a dangling link: a broken image
         digest.update(os.fsencode(f"\0{path} {status.st_size} {status.st_mtime_ns}"))
     return cache_dir / "sources" / f"{digest.hexdigest()[:32]}.txt"
-
-
-def _cached_folder(dataset: str, files: list[Path], cache_dir: Path) -> Path | None:
-    pointer = _pointer_file(dataset, files, cache_dir)
-    folder = cache_dir / pointer.read_text(errors="replace") if pointer.exists() else None
-    return folder if folder is not None and (folder / "manifest.json").exists() else None
 
 
 def _is_current(manifest: Manifest, skip_broken: bool) -> bool:

@@ -52,7 +52,7 @@ def plan(context: typer.Context, options: StudyOptions) -> None:
 
     If a dataset or weights are missing, the trials are shown without their states.
     """
-    from study.maintenance.disk_space import disk_line, image_lines
+    from study.maintenance.disk_space import disk_line
     from study.maintenance.fetch import find_missing
     from study.model_check import check_models
     from study.plan import is_registered
@@ -69,7 +69,6 @@ def plan(context: typer.Context, options: StudyOptions) -> None:
         if missing:
             _echo_outline(space, options.seeds, missing, next_command(context, "fetch"))
             continue
-        echo(*image_lines(space, folders))
         planned = api.plan(space, folders, num_seeds=options.seeds, records=records)
         out.print(plan_table(planned))
         out.print(f"{len(planned.trials)} trials, {len(planned.to_run)} to run")

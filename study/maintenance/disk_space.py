@@ -1,16 +1,11 @@
 """Disk space that a study will need."""
 
-from collections.abc import Iterable, Iterator
-from shutil import disk_usage
+from collections.abc import Iterable
 
 from rich.filesize import decimal
 
 from revit.config import FineTuneConfig
-from revit.datasets.image_store import bytes_to_write
 from revit.models.architectures import MODELS
-from revit.paths import check_writable
-from search_spaces.framework.space import SearchSpace
-from study.plan import Folders
 
 FLOAT32_BYTES = 4
 """Weights and moments are stored in float32."""
@@ -44,13 +39,3 @@ def disk_line(configs: Iterable[FineTuneConfig], first_seed: int) -> str:
     unknown = sorted({config.model.name for config in configs if not model_bytes(config)})
     line = f"disk: {decimal(sum(kept))} for {len(kept)} models, and up to {decimal(checkpoints)} per running trial"
     return f"{line}; not counting {', '.join(unknown)} of unknown size" if unknown else line
-
-
-def image_lines(space: SearchSpace, folders: Folders) -> Iterator[str]:
-    """Yield the space that each dataset not decoded yet will need in the cache, a line each."""
-    for dataset in dict.fromkeys(candidate.config.dataset for candidate in space.candidates(space.seeds[:1])):
-        num_bytes = bytes_to_write(dataset, data_dir=folders.data, cache_dir=folders.cache)
-        if num_bytes:
-            check_writable(folders.cache, "cache")
-            free = decimal(disk_usage(folders.cache).free)
-            yield f"disk: {decimal(num_bytes)} for the images of {dataset} in {folders.cache} ({free} free)"

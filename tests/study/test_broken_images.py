@@ -14,7 +14,6 @@ from search_spaces.framework.space import SearchSpace
 def test_broken_images_stop_a_plan_unless_they_are_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The size of the images comes first, then the trials, then what was left out."""
     for name in ("a", "b"):
         for number in range(10):
             path = tmp_path / "images" / name / f"{number}.png"
@@ -37,6 +36,4 @@ def test_broken_images_stop_a_plan_unless_they_are_skipped(
     assert (code, "has 1 broken images: " in printed, "with --skip-broken" in printed) == (2, True, True)
     code, printed = plan("--skip-broken")
     assert code == 0
-    assert printed.index("disk: 3.8 kB for the images of") < printed.index("is without 1 broken images: ")
-    _, printed = plan("--skip-broken")
-    assert "for the images of" not in printed
+    assert "is without 1 broken images: " in printed

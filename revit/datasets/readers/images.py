@@ -38,33 +38,12 @@ class ImageFile(NamedTuple):
             InputError: there is no content, it cannot be read, or it is not a regular file.
         """
         with _named_errors(self.name):
-            file = self._file()
-            return file.read_bytes() if isinstance(file, Path) else file.getvalue()
-
-    def num_bytes(self) -> int:
-        """Return the size of the file, without reading it."""
-        return self.source.stat().st_size if isinstance(self.source, Path) else len(self.source or b"")
-
-    def num_pixels(self) -> int:
-        """Return the number of pixels that the file's header states, without decoding it.
-
-        Raises:
-            InputError: it cannot be read, or states more than PIL's limit for decompression bombs.
-        """
-        from PIL import Image
-
-        with _named_errors(self.name), warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with open_image(self._file()) as image:
-                return image.width * image.height
-
-    def _file(self) -> Path | BytesIO:
-        if self.source is None:
-            raise InputError(f"the image {self.name} has no bytes")
-        if isinstance(self.source, bytes):
-            return BytesIO(self.source)
-        check_regular(self.source)
-        return self.source
+            if self.source is None:
+                raise InputError(f"the image {self.name} has no bytes")
+            if isinstance(self.source, bytes):
+                return self.source
+            check_regular(self.source)
+            return self.source.read_bytes()
 
 
 def decode_image(content: bytes, name: str) -> npt.NDArray[np.uint8]:
@@ -74,13 +53,15 @@ def decode_image(content: bytes, name: str) -> npt.NDArray[np.uint8]:
         name: of the file, for errors.
 
     Raises:
-        InputError: it cannot be decoded.
+        InputError: it cannot be decoded, or states more pixels than PIL's limit for decompression bombs.
     """
-    from PIL import ImageOps
+    from PIL import Image, ImageOps
 
-    with _named_errors(name), open_image(BytesIO(content)) as image:
-        ImageOps.exif_transpose(image, in_place=True)
-        return _to_rgb(image)
+    with _named_errors(name), warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with open_image(BytesIO(content)) as image:
+            ImageOps.exif_transpose(image, in_place=True)
+            return _to_rgb(image)
 
 
 def decoder() -> str:

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from revit.config import FineTuneConfig
 from revit.datasets.batches import eval_batches, train_batch
-from revit.datasets.image_store import ImageStore, bytes_to_write, open_store
+from revit.datasets.image_store import ImageStore, open_store
 from revit.datasets.manifest import store_caveats
 from revit.errors import InputError
 
@@ -104,14 +104,6 @@ def test_a_batch_of_encoded_images_is_decoded_one_by_one(large: Path, tmp_path: 
         assert largest < tracemalloc.get_traced_memory()[1] < 5 * largest
     finally:
         tracemalloc.stop()
-
-
-def test_the_predicted_size_is_the_written_size(large: Path, decoded: Path, tmp_path: Path) -> None:
-    for folder in (large, decoded, write_classes(tmp_path / "small")):
-        where = {"data_dir": tmp_path, "cache_dir": tmp_path / "cache"}
-        predicted = bytes_to_write(f"folder:{folder}", **where)
-        assert (opened(folder, tmp_path).folder / "pixels.bin").stat().st_size == predicted > 0
-        assert bytes_to_write(f"folder:{folder}", **where) == 0, "it is there now"
 
 
 def test_broken_images_are_named_or_skipped(tmp_path: Path) -> None:

@@ -28,13 +28,11 @@ def written(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def decoded(content: bytes, tmp_path: Path) -> np.ndarray:
-    """Through a file and from memory: both must state as many pixels as there are."""
+    """Decode through a file, which must have what memory has."""
     (tmp_path / "image").write_bytes(content)
     in_file, in_memory = ImageFile("file", tmp_path / "image"), ImageFile("memory", content)
     assert in_file.read() == in_memory.read() == content
-    assert in_file.num_bytes() == in_memory.num_bytes() == len(content)
     image = decode_image(content, "memory")
-    assert in_file.num_pixels() == in_memory.num_pixels() == image.shape[0] * image.shape[1]
     assert image.dtype == np.uint8
     return image
 
@@ -143,7 +141,7 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded() -> None:
     with pytest.raises(
         InputError, match=rf"^the image bomb cannot be decoded: Image size \({side**2} pixels\) exceeds"
     ):
-        ImageFile("bomb", bomb).num_pixels()
+        decode_image(bomb, "bomb")
 
 
 def test_only_regular_files_are_read(tmp_path: Path) -> None:
@@ -156,9 +154,8 @@ def test_only_regular_files_are_read(tmp_path: Path) -> None:
         ("away", "No such file"),
     ):
         image = ImageFile(name, tmp_path / f"{name}.png")
-        for look in (image.read, image.num_pixels):
-            with pytest.raises(InputError, match=reason):
-                look()
+        with pytest.raises(InputError, match=reason):
+            image.read()
 
 
 @pytest.mark.parametrize("kind", KINDS)
