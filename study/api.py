@@ -226,8 +226,8 @@ def report(
         ReportKeptError: the report in that folder has results that this one would lack.
     """
     from study.analysis.verdicts import claim_verdicts
-    from study.report.report_folder import folder_name, write_index
-    from study.report.writer import write_report
+    from study.report.report_folder import folder_name
+    from study.report.writer import write_index, write_report
 
     if verdicts is None:
         records = ledger.trials()

@@ -189,7 +189,8 @@ def report(
     Exit code: 0 written, 1 an earlier report was kept, 2 wrong input.
     """
     from study.analysis.mixed_environments import check_uniform
-    from study.report.report_folder import ReportKeptError, write_index
+    from study.report.report_folder import ReportKeptError
+    from study.report.writer import write_index
 
     folders = options.folders()
     spaces = options.load_studies()

@@ -1,8 +1,6 @@
-"""Folders of reports: their names, their index, when an earlier report is kept."""
+"""Folders of reports: their names, when an earlier report is kept."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -12,9 +10,8 @@ from study.analysis.results import trial_table
 from study.ledger.states import TrialState
 from study.plan import Plan
 from study.report.caveats import stale_caveats
-from study.report.html_page import load_template
 
-TRIALS, REPORT, INDEX = "trials.parquet", "report.json", "index.html"
+TRIALS, REPORT = "trials.parquet", "report.json"
 
 
 class ReportKeptError(InputError):
@@ -58,18 +55,3 @@ def _finished(trials: pd.DataFrame, keys: list[str]) -> set[tuple[str, ...]]:
 
 def _rows(trials: pd.DataFrame, keys: list[str]) -> set[tuple[str, ...]]:
     return set(trials[keys].astype(str).itertuples(index=False, name=None))
-
-
-def write_index(reports: Path) -> Path:
-    """Write the page that lists every report in a folder with its verdicts; return its path."""
-    found = {path.parent.name: summary for path in sorted(reports.glob(f"*/{REPORT}")) if (summary := _read(path))}
-    index = reports / INDEX
-    index.write_text(load_template("index.html.j2").render(reports=found), encoding="utf-8")
-    return index
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # a broken file is not listed
-        return None

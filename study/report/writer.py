@@ -1,32 +1,41 @@
-"""Files of a study's report: a page, tables for a paper, the numbers, the figures."""
+"""Files of reports: a page, tables for a paper, the numbers, the figures, an index of all reports."""
 
 import json
+import platform
 import re
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import jinja2
+import pandas as pd
 import plotly.graph_objects as go
+from plotly.offline import get_plotlyjs
 
+from revit.identity import TRAINING_VERSION
 from revit.paths import check_writable
 from search_spaces.framework.published import AUTHORS, TITLE, URL
+from study.analysis.anova import anova
+from study.analysis.claim_tests import ASSUMED_SEED_SD
 from study.analysis.intervals import INTERVALS_NOTE
 from study.analysis.results import cell_table, trial_table
 from study.analysis.verdicts import ClaimVerdict
 from study.layout import REPORT_FOLDER
 from study.ledger.ledger import Ledger
+from study.ledger.schema import ENVIRONMENT_TAGS
 from study.ledger.states import TrialState
 from study.plan import Plan
 from study.report.caveats import plan_caveats
+from study.report.claim_list import format_effect, format_p, format_test, to_records
 from study.report.claim_list import to_markdown as claims_to_markdown
-from study.report.claim_list import to_records
-from study.report.figures import draw_figures
-from study.report.html_page import render_page
+from study.report.figures import MIN_GRID_AXES, draw_figures
+from study.report.finished_study import finished_table
 from study.report.paper_tables import paper_table
 from study.report.report_folder import REPORT, TRIALS, check_loses_nothing
-from study.report.study_setup import describe_setup
-from study.report.table_markup import escape_markdown, to_latex, to_markdown
+from study.report.table_markup import escape_markdown, flat_to_html, to_html, to_latex, to_markdown
 
+INDEX = "index.html"
 MAX_NAME_CHARS = 100
 """Characters of a figure's file name."""
 
@@ -48,16 +57,14 @@ def write_report(
     """
     check_writable(folder, "reports")
     check_loses_nothing(plan, folder)
-    table = paper_table(plan)
-    title = f"{plan.space.name}: {plan.space.question}"
-    figures = name_figures(draw_figures(plan, ledger))
-    setup = "; ".join(f"{name}: {value}" for name, value in describe_setup(plan).items())
-    footer = _markdown_footer(plan, verdicts, command)
+    table, figures = paper_table(plan), name_figures(draw_figures(plan, ledger))
+    context = _context(plan, table, verdicts, figures, command)
+    setup = "; ".join(f"{name}: {value}" for name, value in context["setup"].items())
     texts = {
-        "report.html": render_page(plan, table, verdicts, figures, command),
+        "report.html": _load_template("report.html.j2").render(context),
         REPORT: json.dumps(_summarize(plan, verdicts), indent=1) + "\n",
-        "tables.md": f"# {escape_markdown(title)}\n\n{to_markdown(table)}\n\n{footer}\n",
-        "tables.tex": to_latex(table, title, [INTERVALS_NOTE, *plan_caveats(plan), setup], command),
+        "tables.md": _load_template("tables.md.j2").render(context),
+        "tables.tex": to_latex(table, context["title"], [*context["notes"], setup], command),
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -67,6 +74,38 @@ def write_report(
     ledger.launches.attach(plan.space.tags, paths, REPORT_FOLDER)
     ledger.launches.attach(plan.space.tags, _write_figures(figures, folder / "figures"), f"{REPORT_FOLDER}/figures")
     return [*paths, folder / "figures"]
+
+
+def _context(
+    plan: Plan, table: pd.DataFrame, verdicts: Sequence[ClaimVerdict], figures: Mapping[str, go.Figure], command: str
+) -> dict[str, Any]:
+    """Return what the templates show."""
+    space, caveats = plan.space, plan_caveats(plan)
+    return {
+        **_summarize(plan, verdicts),
+        "title": f"{space.name}: {space.question}",
+        "num_diverged": [trial.state for trial in plan.trials].count(TrialState.DIVERGED),
+        "caveats": caveats,
+        "notes": [INTERVALS_NOTE, *caveats],
+        "results": to_html(table, "results"),
+        "markdown": to_markdown(table),
+        "intervals": INTERVALS_NOTE,
+        "is_compared": space.scale == "paper" and space.table is not None,
+        "paper": {"title": TITLE, "authors": AUTHORS, "url": URL},
+        "verdicts": verdicts,
+        "markdown_claims": claims_to_markdown(verdicts),
+        "format_effect": format_effect,
+        "format_p": format_p,
+        "format_test": format_test,
+        "escape_markdown": escape_markdown,
+        "assumed_sd": f"{100 * ASSUMED_SEED_SD:g}",
+        "anova": _render_anova(plan),
+        "figures": figures,
+        "plotly": get_plotlyjs(),
+        "setup": describe_setup(plan),
+        "is_complete": not plan.to_run,
+        "command": command,
+    }
 
 
 def name_figures(figures: Sequence[go.Figure]) -> dict[str, go.Figure]:
@@ -98,12 +137,66 @@ def _summarize(plan: Plan, verdicts: Sequence[ClaimVerdict]) -> dict[str, Any]:
     }
 
 
-def _markdown_footer(plan: Plan, verdicts: Sequence[ClaimVerdict], command: str) -> str:
-    """Return caveats, verdicts and setup, for below a table."""
-    paragraphs = [f"{escape_markdown(line)}\n" for line in (INTERVALS_NOTE, *plan_caveats(plan))]
-    if plan.space.table is not None:
-        paragraphs.append(f"This is Table {plan.space.table} of the paper: [{TITLE}]({URL}), by {AUTHORS}.\n")
-    if verdicts:
-        paragraphs.append(f"## Claims\n\n{claims_to_markdown(verdicts)}\n")
-    setup = [f"- {name}: {escape_markdown(value)}" for name, value in describe_setup(plan).items()]
-    return "\n".join([*paragraphs, "## Setup\n", *setup, f"- command: `{command}`"])
+def _load_template(name: str) -> jinja2.Template:
+    """Return a template of this folder; of a page, it escapes every value."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("study.report", ""),
+        autoescape=jinja2.select_autoescape(["html.j2"]),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(name)
+
+
+def _render_anova(plan: Plan) -> str:
+    """Return the ANOVA table of a crossed grid; empty where there is none."""
+    axes = list(plan.space.scientific)
+    finished = finished_table(plan)
+    table = anova(finished, axes) if len(axes) >= MIN_GRID_AXES and len(finished) else pd.DataFrame()
+    if table.empty:
+        return ""
+    shown = pd.DataFrame(
+        {
+            "factor": table["term"],
+            "partial ω²": [f"{row.effect:.2f} [{row.low:.2f}, {row.high:.2f}]" for row in table.itertuples()],
+            "F (df)": [f"{row.F:.1f} ({row.df:.0f})" for row in table.itertuples()],
+            "p": [format_p(p) for p in table["p"].astype(float)],
+        }
+    )
+    return flat_to_html(shown, "anova")
+
+
+def describe_setup(plan: Plan) -> dict[str, str]:
+    """Return recipe, scale, seeds, steps, environment and versions of a study, by name."""
+    space = plan.space
+    records = [trial.record for trial in plan.trials if trial.record is not None and trial.state == TrialState.FINISHED]
+    steps = sorted({trial.num_steps for trial in plan.trials})
+    recipe = {} if space.base is not None else {"recipe": space.recipe, "scale": space.scale}
+    environment = {
+        name: ", ".join(sorted({record.environment[name] for record in records if name in record.environment})) or "-"
+        for name in ENVIRONMENT_TAGS
+    }
+    return {
+        **recipe,
+        "seeds": ", ".join(map(str, sorted({trial.candidate.config.seed for trial in plan.trials}))),
+        "steps": str(steps[0]) if len(steps) == 1 else f"{steps[0]} to {steps[-1]}",
+        **environment,
+        "test images": ", ".join(sorted({f"{trial.num_test:,}" for trial in plan.trials})),
+        "training-code version": str(TRAINING_VERSION),
+        "written with": f"Python {platform.python_version()}, timm {version('timm')}",
+    }
+
+
+def write_index(reports: Path) -> Path:
+    """Write the page that lists every report in a folder with its verdicts; return its path."""
+    found = {path.parent.name: summary for path in sorted(reports.glob(f"*/{REPORT}")) if (summary := _read(path))}
+    index = reports / INDEX
+    index.write_text(_load_template("index.html.j2").render(reports=found), encoding="utf-8")
+    return index
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # a broken file is not listed
+        return None

@@ -1,6 +1,5 @@
-"""Folders of reports: their names, their index, no loss of results."""
+"""Folders of reports: their names, no loss of results."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from study.analysis.results import trial_table
 from study.ledger.records import study_tags
 from study.plan import Folders, Plan, make_plan
 from study.report.caveats import plan_caveats, stale_caveats
-from study.report.report_folder import REPORT, TRIALS, ReportKeptError, check_loses_nothing, folder_name, write_index
+from study.report.report_folder import TRIALS, ReportKeptError, check_loses_nothing, folder_name
 from tests.study.example_plan import SPACE, finished_record, make_example
 
 
@@ -72,18 +71,3 @@ def test_a_report_from_before_the_data_changed_is_kept_with_the_reason(
     trial_table(finished).to_parquet(tmp_path / TRIALS)
     with pytest.raises(ReportKeptError, match=r"stale: 4 of 4 trials .* data changed"):
         check_loses_nothing(after, tmp_path)
-
-
-def test_the_index_links_every_report_and_shows_its_verdicts(tmp_path: Path) -> None:
-    claim = {"verdict": "supported", "claim": "<b> is better"}
-    for name, claims in (("one", [claim]), ("other", [])):
-        (tmp_path / name).mkdir()
-        summary = {"question": f"{name} & all?", "num_trials": 4, "num_finished": 3, "claims": claims}
-        (tmp_path / name / REPORT).write_text(json.dumps(summary))
-    (tmp_path / "torn").mkdir()
-    (tmp_path / "torn" / REPORT).write_text("{")
-    page = write_index(tmp_path).read_text()
-    assert [f'href="{name}/report.html"' in page for name in ("one", "other", "torn")] == [True, True, False]
-    assert page.count("3 of 4") == 2
-    assert "one &amp; all?" in page
-    assert 'class="supported">supported</span>: &lt;b&gt; is better' in page

@@ -1,9 +1,13 @@
-"""Files of a report against the trials that went in."""
+"""Files of reports against the trials that went in; the page read as text or opened in a browser."""
 
 import html
+import itertools
+import json
 import math
 import platform
 import re
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -13,17 +17,22 @@ import pytest
 import timm
 import torch
 from mlflow import MlflowClient
+from playwright.sync_api import Browser, sync_playwright
 
 import search_spaces
 from revit.datasets.registry import DATASETS
 from revit.identity import TRAINING_VERSION
+from study.analysis.intervals import INTERVALS_NOTE
 from study.ledger.ledger import Ledger
 from study.plan import Folders, Plan, make_plan
 from study.report.figures import draw_figures
-from study.report.report_folder import TRIALS, ReportKeptError
+from study.report.report_folder import REPORT, TRIALS, ReportKeptError
 from study.report.table_markup import LATEX, LATEX_VERBATIM
-from study.report.writer import name_figures
-from tests.study.report.small_study import COMMAND, write
+from study.report.writer import describe_setup, name_figures, write_index
+from tests.study.report.small_study import COMMAND, finish, write
+
+OVERFLOW = "(box => box.scrollWidth - box.clientWidth)"
+TEXTS = ".gtitle, .xtick text, .ytick text, .xtitle, .ytitle, .legendtext, .annotation-text"
 
 
 def test_all_files_are_written_and_attached_to_the_launch(finished: tuple[Plan, Ledger], folder: Path) -> None:
@@ -132,3 +141,142 @@ def test_file_names_of_figures_are_safe_and_differ() -> None:
     assert names[:-1] == ["01-of-up-a", "02-of-c-up", "03-of-up-a", "04-of"]
     assert re.fullmatch("05-of(-long)+(-lo)?", names[-1])
     assert len(names[-1]) <= 100
+
+
+def test_a_setup_names_recipe_scale_seeds_steps_and_versions() -> None:
+    space = search_spaces.load("resolution").variant(scale="nano", recipe="authors")
+    setup = describe_setup(finish(space, (0, 2), itertools.repeat(0.9)))
+    expected = {
+        "recipe": "authors", "scale": "nano", "seeds": "0, 2", "steps": "2500", "device": "-",
+        "training-code version": str(TRAINING_VERSION),
+    }  # fmt: skip
+    assert expected.items() <= setup.items()
+
+
+def test_the_index_links_every_report_and_shows_its_verdicts(tmp_path: Path) -> None:
+    claim = {"verdict": "supported", "claim": "<b> is better"}
+    for name, claims in (("one", [claim]), ("other", [])):
+        (tmp_path / name).mkdir()
+        summary = {"question": f"{name} & all?", "num_trials": 4, "num_finished": 3, "claims": claims}
+        (tmp_path / name / REPORT).write_text(json.dumps(summary))
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / REPORT).write_text("{")
+    page = write_index(tmp_path).read_text()
+    assert [f'href="{name}/report.html"' in page for name in ("one", "other", "torn")] == [True, True, False]
+    assert page.count("3 of 4") == 2
+    assert "one &amp; all?" in page
+    assert 'class="supported">supported</span>: &lt;b&gt; is better' in page
+
+
+def test_the_page_needs_no_network_and_has_plotly_once(folder: Path) -> None:
+    page = (folder / "report.html").read_text()
+    assert page.count("plotly.js v") == 1
+    assert len(page) < 10_000_000
+    outside_scripts = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert not re.findall(r'(?:src|href)="(?!data:)[^"#]', outside_scripts)
+
+
+def test_every_table_explains_its_intervals(finished: tuple[Plan, Ledger], folder: Path) -> None:
+    for name in ("report.html", "tables.md", "tables.tex"):
+        text = html.unescape((folder / name).read_text())
+        assert (INTERVALS_NOTE.translate(LATEX) if name == "tables.tex" else INTERVALS_NOTE) in text
+    metas = [figure.layout.meta for figure in draw_figures(*finished)]
+    [caption] = [meta["caption"] for meta in metas if meta["title"].startswith("Test accuracy by")]
+    assert INTERVALS_NOTE in caption
+
+
+def test_html_in_names_is_escaped(folder: Path) -> None:
+    page = (folder / "report.html").read_text()
+    assert "<script>alert" not in page
+    assert "<b>bold" not in page
+    assert page.count("&lt;script&gt;alert") >= 2, "the question and the quote"
+    markdown = (folder / "tables.md").read_text()
+    assert "<script>" not in markdown
+    assert "&lt;script&gt;alert" in markdown
+
+
+def test_a_custom_study_has_no_column_of_published_verdicts(folder: Path) -> None:
+    page = html.unescape((folder / "report.html").read_text())
+    assert page.count('data-label="effect, pp"') == 2
+    assert "the paper" not in re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL).lower()
+
+
+def test_a_study_without_results_shows_the_status_of_its_trials(finished: tuple[Plan, Ledger], tmp_path: Path) -> None:
+    plan, ledger = finished
+    nothing = plan.with_records({})
+    assert draw_figures(nothing, ledger) == []
+    write(nothing, ledger, tmp_path / "looks")
+    page = (tmp_path / "looks" / "report.html").read_text()
+    assert page.count("2 not run") == 6
+    assert "Run the missing trials with:" in page
+    assert page.count('class="inconclusive"') >= 2
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("Chromium is not installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_a_browser_draws_every_figure_without_errors_or_requests(folder: Path, browser: Browser, width: int) -> None:
+    errors: list[str] = []
+    requests: list[str] = []
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto((folder / "report.html").as_uri())
+    page.wait_for_function("document.querySelectorAll('figure .main-svg').length > 0")
+    num_figures = page.locator("figure").count()
+    drawn = page.locator("figure:has(.main-svg)").count()
+    overflow = page.evaluate(f"{OVERFLOW}(document.documentElement)")
+    tables = page.locator(".wide").evaluate_all(f"all => all.map({OVERFLOW})")
+    claims = page.locator(".wide:has(.claims)").evaluate(OVERFLOW)
+    table = page.locator("table.results").inner_text()
+    page.close()
+    assert errors == []
+    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert drawn == num_figures > 10
+    assert overflow <= 0, "the page does not scroll sideways"
+    assert claims <= 0
+    assert width == 390 or max(tables) <= 0
+    for cell in pd.read_csv(folder / "cells.csv").itertuples():
+        assert f"{100 * cell.mean:.2f}\n" in table
+
+
+@pytest.mark.parametrize(("first", "then"), [("light", "dark"), ("dark", "light")])
+def test_text_of_figures_is_readable_in_both_color_schemes_and_after_a_switch(
+    folder: Path, browser: Browser, first: str, then: str
+) -> None:
+    page = browser.new_page(color_scheme=first)
+    page.goto((folder / "report.html").as_uri())
+    for scheme in (first, then):
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_timeout(500)
+        fills = page.locator(TEXTS).evaluate_all("all => all.map(each => getComputedStyle(each).fill)")
+        behind = page.locator("body").evaluate("body => getComputedStyle(body).backgroundColor")
+        assert len(fills) > 100
+        assert (luminance(behind) < 0.2) == (scheme == "dark")
+        assert min(contrast(fill, behind) for fill in set(fills)) >= 4.5
+    page.close()
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast of two colors, 1 to 21, as WCAG 2 defines it."""
+    darker, lighter = sorted([luminance(one), luminance(other)])
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def luminance(color: str) -> float:
+    """Return the luminance of `rgb(r, g, b)`, 0 to 1."""
+    shares = [int(part) / 255 for part in re.findall(r"\d+", color)]
+    linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+    return sum(weight * each for weight, each in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
