@@ -11,7 +11,7 @@ with several seeds. Without these the claim stays inconclusive.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -21,7 +21,7 @@ from search_spaces.framework.claims import Claim, Gap, Matches, NoDifference
 from search_spaces.framework.published import Published
 from study.analysis.contrasts import ContrastEstimate, MissingResultError, TrialResult, estimate_contrast, select
 from study.analysis.intervals import LEVEL, NEEDS_SEEDS, VarianceEstimate, median_variances
-from study.analysis.power import MAX_SEEDS, MIN_PILOT_SEEDS, POWER, InconclusiveClaim, power_by_num_seeds
+from study.analysis.power import MAX_SEEDS, MIN_PILOT_SEEDS, POWER, ClaimContrast, power_by_num_seeds
 
 Verdict = Literal["supported", "contradicted", "inconclusive"]
 
@@ -104,21 +104,16 @@ def evaluate_published(claims: Sequence[Claim], rows: Iterable[Published]) -> li
 
 
 @dataclass(frozen=True, kw_only=True)
-class _TestStatistic:
-    """Test statistic of a claim, or what is missing for one.
+class _TestStatistic(ClaimContrast):
+    """Test statistic of a claim.
 
     Attributes:
-        limiting: the contrast that supports the claim least.
         p_for, p_against: one-sided: small where the claim, or its opposite, is true.
-        missing: why the claim cannot be tested; its effect may be known all the same.
     """
 
     claim: Claim
-    limiting: ContrastEstimate | None = None
-    num_contrasts: int = 0
-    p_for: float = 1.0
-    p_against: float = 1.0
-    missing: str = ""
+    p_for: float
+    p_against: float
 
     @property
     def p(self) -> float:
@@ -128,24 +123,28 @@ class _TestStatistic:
 
 def _test_statistic(
     claim: Claim, trials: Sequence[TrialResult], variances: Mapping[object, VarianceEstimate], comparable: bool
-) -> _TestStatistic:
+) -> _TestStatistic | ClaimResult:
+    """Return the test statistic of a claim, or its result if it cannot be tested."""
+    untested = ClaimResult(claim=claim, verdict="inconclusive")
     if isinstance(claim, Matches) and not comparable:
-        return _TestStatistic(claim=claim, missing="published accuracies are of the paper's scale: not comparable")
+        return replace(untested, caveats="published accuracies are of the paper's scale: not comparable")
     published = [share / 100 for share in claim.published.values()] if isinstance(claim, Matches) else None
     pairs = zip(claim.contrasts, published or [0.0] * len(claim.contrasts), strict=True)
     try:
         contrasts = [estimate_contrast(contrast, published, trials, variances) for contrast, published in pairs]
     except MissingResultError as error:
-        return _TestStatistic(claim=claim, missing=str(error))
+        return replace(untested, caveats=str(error))
+    bounds = _bounds(claim)
     if any(contrast.prior is None for contrast in contrasts):
-        limiting = min(contrasts, key=lambda each: min(side * (each.effect - bound) for bound, side in _bounds(claim)))
-        return _TestStatistic(claim=claim, limiting=limiting, missing=UNKNOWN_SEED_VARIANCE)
-    p_for = [max(contrast.p_value(*bound) for bound in _bounds(claim)) for contrast in contrasts]
+        limiting = min(contrasts, key=lambda each: min(side * (each.effect - bound) for bound, side in bounds))
+        return replace(untested, effect=100 * limiting.effect, caveats=UNKNOWN_SEED_VARIANCE)
+    p_for = [max(contrast.p_value(*bound) for bound in bounds) for contrast in contrasts]
     p_against = [1 - p for p in p_for]
     return _TestStatistic(
         claim=claim,
-        limiting=max(zip(p_for, p_against, contrasts, strict=True), key=lambda each: (each[0], -each[1]))[2],
+        contrast=max(zip(p_for, p_against, contrasts, strict=True), key=lambda each: (each[0], -each[1]))[2],
         num_contrasts=len(contrasts),
+        bounds=bounds,
         p_for=max(p_for),
         p_against=min(1.0, len(contrasts) * min(p_against)),
     )
@@ -162,17 +161,15 @@ def _bounds(claim: Claim) -> tuple[tuple[float, int], ...]:
             return ((0.0, 1),)
 
 
-def _results(statistics: Sequence[_TestStatistic]) -> list[ClaimResult]:
-    tested = {index: statistic for index, statistic in enumerate(statistics) if not statistic.missing}
-    p_holm = dict(zip(tested, holm([statistic.p for statistic in tested.values()]), strict=True))
-    inconclusive = [index for index, p in p_holm.items() if p > LEVEL]
-    planned = [
-        InconclusiveClaim(contrast=each.limiting, num_contrasts=each.num_contrasts, bounds=_bounds(each.claim))
-        for each in map(tested.__getitem__, inconclusive)
-        if each.limiting is not None  # never: it is tested
+def _results(statistics: Sequence[_TestStatistic | ClaimResult]) -> list[ClaimResult]:
+    tested = {index: each for index, each in enumerate(statistics) if isinstance(each, _TestStatistic)}
+    p_holm = dict(zip(tested, holm([each.p for each in tested.values()]), strict=True))
+    inconclusive = {index: each for index, each in tested.items() if p_holm[index] > LEVEL}
+    curves = dict(zip(inconclusive, power_by_num_seeds([*inconclusive.values()]), strict=True))
+    return [
+        each if isinstance(each, ClaimResult) else _result(each, p_holm[index], curves.get(index))
+        for index, each in enumerate(statistics)
     ]
-    power = dict(zip(inconclusive, power_by_num_seeds(planned), strict=True))
-    return [_result(each, p_holm.get(index), power.get(index)) for index, each in enumerate(statistics)]
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -186,17 +183,13 @@ def holm(p: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
-def _result(statistic: _TestStatistic, p_holm: float | None, curve: NDArray[np.float64] | None) -> ClaimResult:
+def _result(statistic: _TestStatistic, p_holm: float, curve: NDArray[np.float64] | None) -> ClaimResult:
     """Return the result of a claim.
 
     Args:
-        p_holm: None if it cannot be tested.
         curve: power by number of seeds, (MAX_SEEDS + 1,); None if the claim is decided.
     """
-    limiting = statistic.limiting
-    if p_holm is None or limiting is None:
-        effect = None if limiting is None else 100 * limiting.effect
-        return ClaimResult(claim=statistic.claim, verdict="inconclusive", effect=effect, caveats=statistic.missing)
+    limiting = statistic.contrast
     verdict: Verdict = "inconclusive"
     if curve is None:
         verdict = "supported" if statistic.p_for < statistic.p_against else "contradicted"

@@ -25,11 +25,11 @@ MIN_PILOT_SEEDS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class InconclusiveClaim:
-    """A claim that the study's seeds leave inconclusive.
+class ClaimContrast:
+    """A claim's limiting contrast, with the bounds that decide it.
 
     Attributes:
-        contrast: its limiting contrast.
+        contrast: the limiting one, which supports the claim least.
         bounds: that the effect must lie beyond, each with its direction (1 above, -1 below).
     """
 
@@ -38,8 +38,8 @@ class InconclusiveClaim:
     bounds: Sequence[tuple[float, int]]
 
 
-def power_by_num_seeds(claims: Sequence[InconclusiveClaim]) -> list[Array]:
-    """Return the probability of a verdict on each claim, either way, by number of seeds: (MAX_SEEDS + 1,).
+def power_by_num_seeds(claims: Sequence[ClaimContrast]) -> list[Array]:
+    """Return the probability of a verdict on each inconclusive claim, either way, by number of seeds: (MAX_SEEDS + 1,).
 
     Holm's correction is over the claims that are still inconclusive with so many seeds: first all of them, then the
     number that this leaves inconclusive on average. NaN where a claim cannot be planned, and up to the seeds there are.
@@ -49,7 +49,7 @@ def power_by_num_seeds(claims: Sequence[InconclusiveClaim]) -> list[Array]:
     return [_power(claim, num_inconclusive + np.nan_to_num(power)) for claim, power in zip(claims, first, strict=True)]
 
 
-def _power(claim: InconclusiveClaim, num_claims: Array) -> Array:
+def _power(claim: ClaimContrast, num_claims: Array) -> Array:
     pilot, power = claim.contrast.num_seeds, np.full(MAX_SEEDS + 1, np.nan)
     if pilot < MIN_PILOT_SEEDS:
         return power

@@ -1,7 +1,7 @@
 """Verdicts on a study's claims."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from study.analysis.results import reported_trials
 from study.ledger.records import TrialRecord
 from study.ledger.schema import DIGEST_PREFIX, TEST_ACCURACY
 from study.ledger.states import TrialState
-from study.plan import Plan, Trial
+from study.plan import Plan
 
 ReadCorrect = Callable[[str], npt.NDArray[np.bool_]]
 """Function of a run id that returns which test images the trial classified correctly, (num_test,)."""
@@ -45,28 +45,19 @@ def claim_verdicts(plan: Plan, records: Mapping[str, TrialRecord], read_correct:
     if not claims:
         return []
     trained_values = plan.space.trained_values
-    trials = reported_trials(plan)
-    results = trial_results(trials, records, read_correct, trained_values)
     stated = [restate_claim(claim, trained_values) for claim in claims]
-    ours = evaluate_claims(stated, results, comparable=plan.space.scale == "paper")
+    ours = evaluate_claims(stated, trial_results(plan, records, read_correct), comparable=plan.space.scale == "paper")
     rows = [row for row in published() if row.table == plan.space.table and row.source == PAPER]
     theirs = evaluate_published(claims, rows)
     return [ClaimVerdict(own, None if their.effect is None else their) for own, their in zip(ours, theirs, strict=True)]
 
 
-def trial_results(
-    trials: Sequence[Trial],
-    records: Mapping[str, TrialRecord],
-    read_correct: ReadCorrect,
-    trained_axes: Collection[str] = (),
-) -> list[TrialResult]:
-    """Return the results that `evaluate_claims` takes.
+def trial_results(plan: Plan, records: Mapping[str, TrialRecord], read_correct: ReadCorrect) -> list[TrialResult]:
+    """Return the results that `evaluate_claims` takes, with trained values for those that a study requests.
 
     Where a cell has one seed, the variance between seeds comes from other records of the same dataset and model.
-
-    Args:
-        trained_axes: axes whose values are those that were trained, not those that the study requests.
     """
+    trials, trained_axes = reported_trials(plan), plan.space.trained_values
     num_seeds = Counter(tuple(trial.candidate.requested_values.items()) for trial in trials)
     variances = pooled_variances(records.values()) if 1 in num_seeds.values() else {}
     results = []

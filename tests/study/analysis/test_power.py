@@ -8,7 +8,7 @@ from scipy import stats
 
 from study.analysis.contrasts import ContrastEstimate
 from study.analysis.intervals import VarianceEstimate
-from study.analysis.power import MAX_SEEDS, InconclusiveClaim, power_by_num_seeds
+from study.analysis.power import MAX_SEEDS, ClaimContrast, power_by_num_seeds
 
 
 def pilot(effect: float, image_sd: float = 0.005, num_seeds: int = 3, seed_sd: float = 0.01) -> ContrastEstimate:
@@ -24,8 +24,8 @@ def pilot(effect: float, image_sd: float = 0.005, num_seeds: int = 3, seed_sd: f
     )
 
 
-def better(contrast: ContrastEstimate) -> InconclusiveClaim:
-    return InconclusiveClaim(contrast=contrast, num_contrasts=1, bounds=[(0.0, 1)])
+def better(contrast: ContrastEstimate) -> ClaimContrast:
+    return ClaimContrast(contrast=contrast, num_contrasts=1, bounds=[(0.0, 1)])
 
 
 @pytest.mark.parametrize("effect", [0.0, 0.01, 0.02])
@@ -74,6 +74,6 @@ def test_a_pilot_without_variance_has_a_power() -> None:
 
 
 def test_equivalence_needs_both_bounds() -> None:
-    claim = InconclusiveClaim(contrast=pilot(0.0), num_contrasts=1, bounds=[(0.02, -1), (-0.02, 1)])
+    claim = ClaimContrast(contrast=pilot(0.0), num_contrasts=1, bounds=[(0.02, -1), (-0.02, 1)])
     [power] = power_by_num_seeds([claim])
     assert 0.5 < power[20] < power[MAX_SEEDS] <= 1

@@ -40,7 +40,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> tuple
 def test_a_result_has_the_predictions_of_its_trial(finished: tuple[Plan, Ledger]) -> None:
     plan, ledger = finished
     trials = reported_trials(plan)
-    results = trial_results(trials, ledger.trials(), ledger.artifacts.read_correct)
+    results = trial_results(plan, ledger.trials(), ledger.artifacts.read_correct)
     assert len(results) == 8
     for trial, result in zip(trials, results, strict=True):
         assert result.point == trial.candidate.point
@@ -51,9 +51,10 @@ def test_a_result_has_the_predictions_of_its_trial(finished: tuple[Plan, Ledger]
 
 def test_one_seed_has_the_variance_pooled_over_the_ledger(finished: tuple[Plan, Ledger]) -> None:
     plan, ledger = finished
-    trials, records, read = reported_trials(plan), ledger.trials(), ledger.artifacts.read_correct
-    one_seed = trial_results([trial for trial in trials if trial.candidate.config.seed == 0], records, read)
-    rows = [(*each.point.values(), each.accuracy) for each in trial_results(trials, records, read)]
+    records, read = ledger.trials(), ledger.artifacts.read_correct
+    first_seed = [trial for trial in plan.trials if trial.candidate.config.seed == 0]
+    one_seed = trial_results(Plan(space=plan.space, trials=first_seed), records, read)
+    rows = [(*each.point.values(), each.accuracy) for each in trial_results(plan, records, read)]
     variance_by_cell = pd.DataFrame(rows, columns=[*AXES, "accuracy"]).groupby(AXES)["accuracy"].var()
     assert len(one_seed) == 4
     [prior] = {result.prior_variance for result in one_seed}
