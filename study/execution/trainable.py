@@ -162,7 +162,7 @@ def _train(task: TrialTask, config: FineTuneConfig) -> None:
     write(artifacts / PREDICTIONS, write_predictions, asdict(result.predictions))
     if task.keep_model:
         write(artifacts / MODEL, write_model, result.model)
-    reporter.report({"state": TrialState.FINISHED}, [{**result.metrics, "step": num_steps}])
+    reporter.report({"state": TrialState.FINISHED}, [{**result.metrics, "step": budget.num_steps}])
 
 
 def _free_memory() -> None:
