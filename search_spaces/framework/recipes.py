@@ -87,14 +87,6 @@ def _sgd(context: RecipeContext, *, lr: float, max_grad_norm: float | None) -> V
     }
 
 
-def cycling_cosine(t_max: int, num_processes: int) -> Values:
-    """Return the schedule of the authors' code: CosineAnnealingLR(T_max=epochs), stepped every batch by every process.
-
-    The learning rate does not decay: it oscillates during the whole run, with T_max / N steps from peak to zero.
-    """
-    return {"schedule.name": "cosine", "schedule.t_max": t_max / num_processes}
-
-
 PARAMETER_STUDY: Values = {
     "schedule.end_factor": 0.9**10,  # gamma .9 after each of 10 epochs
     "schedule.plateau_factor": 0.5,
@@ -133,6 +125,9 @@ def paper(context: RecipeContext) -> Values:
 def authors(context: RecipeContext) -> Values:
     """Return values of the authors' code, except that nothing is selected on test images.
 
+    Their cosine, CosineAnnealingLR(T_max=epochs), is stepped every batch by each of N processes: the learning rate does
+    not decay, it oscillates, with T_max / N steps from peak to zero.
+
     Their code evaluated and selected on the test split. Here the test split is evaluated as often, as `test_curve`;
     where they selected an epoch, or lowered the learning rate, a part of the training split replaces it.
     """
@@ -154,7 +149,8 @@ def authors(context: RecipeContext) -> Values:
         "selection": "last",
         "test_curve": True,
         "num_evals": t_max if context.table in (3, 4) else 5,
-        **cycling_cosine(t_max, NUM_PROCESSES.get(model, 1)),
+        "schedule.name": "cosine",
+        "schedule.t_max": t_max / NUM_PROCESSES.get(model, 1),
         **_authors_budget(context),
     }
 

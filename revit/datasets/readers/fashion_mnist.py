@@ -3,9 +3,7 @@
 import gzip
 import zlib
 from collections.abc import Iterator
-from gzip import GzipFile
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -18,23 +16,21 @@ FASHION_MNIST_CLASSES = [
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 ]  # fmt: skip
 FASHION_MNIST_FILES = (
-    "train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte",
+    "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz",
 )  # fmt: skip
 
-MAX_UNPACKED_BYTES = 1 << 30
-"""A file that unpacks to more is refused: it is a mistake, or made to fill the memory."""
-CHUNK_BYTES = 1 << 20
+MAX_UNPACKED_BYTES = 1 << 26
+"""A file that unpacks to more is refused: the largest of the published ones has 47 MB."""
 
 
 def find_fashion_mnist(data_dir: Path) -> list[Path]:
-    """Return the four idx files, compressed or not, from torchvision's folder or Debian's package."""
+    """Return the four idx files from torchvision's folder or Debian's package."""
     folders = [data_dir / "FashionMNIST" / "raw", DEBIAN_FASHION_MNIST]
     for folder in folders:
-        choices = [(folder / name, folder / f"{name}.gz") for name in FASHION_MNIST_FILES]
-        found = [next(filter(Path.is_file, each), None) for each in choices]
-        present = [path for path in found if path is not None]
-        if len(present) == len(FASHION_MNIST_FILES):
-            return present
+        files = [folder / name for name in FASHION_MNIST_FILES]
+        if all(path.is_file() for path in files):
+            return files
     raise missing_dataset("fashion_mnist", folders, source="Debian's package dataset-fashion-mnist")
 
 
@@ -60,8 +56,10 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
         InputError: the file is damaged, or is not an idx file of bytes.
     """
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            content = _read_whole(file)
+        with gzip.open(path) as file:
+            content = file.read(MAX_UNPACKED_BYTES + 1)
+        if len(content) > MAX_UNPACKED_BYTES:
+            raise ValueError(f"it unpacks to more than {MAX_UNPACKED_BYTES:,} bytes")
         if content[:3] != b"\0\0\x08":
             raise ValueError("its header is not that of an idx file of bytes")
         rank = content[3]
@@ -69,17 +67,3 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
         return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape)
     except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
         raise InputError(f"{path} is not a readable idx file: {error}") from error
-
-
-def _read_whole(file: IO[bytes] | GzipFile) -> bytes:
-    """Read the rest of an open file, unpacking it if it is compressed.
-
-    Raises:
-        ValueError: there is more than MAX_UNPACKED_BYTES.
-    """
-    content = bytearray()
-    while chunk := file.read(CHUNK_BYTES):
-        content += chunk
-        if len(content) > MAX_UNPACKED_BYTES:
-            raise ValueError(f"it unpacks to more than {MAX_UNPACKED_BYTES:,} bytes")
-    return bytes(content)

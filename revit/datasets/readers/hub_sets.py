@@ -1,18 +1,12 @@
 """Published datasets in the folder of their name: Parquet tables, or train/CLASS with test/CLASS."""
 
 import os
-from functools import partial
 from pathlib import Path
 
-from revit.datasets.readers.base import Contents, Reader, Split, missing_dataset
+from revit.datasets.readers.base import Contents, Split, missing_dataset
 from revit.datasets.readers.image_folders import images_in, read_image_folder, split_folders
 from revit.datasets.readers.parquet import find_tables, read_tables
 from revit.datasets.registry import DATASETS
-
-
-def published_reader(name: str) -> Reader:
-    """Return the reader of the dataset in the folder of this name."""
-    return Reader(find=partial(find_published, name), read=read_published)
 
 
 def find_published(name: str, data_dir: Path) -> list[Path]:

@@ -12,7 +12,6 @@ from revit.errors import InputError, first_line
 from revit.paths import check_regular
 
 if TYPE_CHECKING:
-    from pyarrow import StructType
     from pyarrow.parquet import ParquetFile
 
 BATCH_ROWS = 64
@@ -37,19 +36,16 @@ def read_tables(tables: dict[Split, list[Path]]) -> Contents:
     """Read every row. Class names come from the tables' metadata, or else are numbers, at most one per row.
 
     Raises:
-        InputError: a file is not such a table, or its labels do not fit its classes; names it.
+        InputError: a file is not such a table, or names other classes than the first; names it.
     """
     files = [(path, split) for split, paths in tables.items() for path in paths]
     heads = {path: _head(path) for path, _ in files}
     first = files[0][0]
-    highest = max(max(head.labels) for head in heads.values())
-    num_rows = sum(len(head.labels) for head in heads.values())
-    class_names = heads[first].class_names or [str(label) for label in range(min(highest + 1, num_rows))]
     for path, head in heads.items():
         if head.class_names != heads[first].class_names:
             raise InputError(f"{path} names other classes than {first}")
-        if min(head.labels) < 0 or max(head.labels) >= len(class_names):
-            raise InputError(f"{path}: its labels are not all from 0 to {len(class_names) - 1}")
+    labels = [label for head in heads.values() for label in head.labels]
+    class_names = heads[first].class_names or [str(label) for label in range(min(max(labels) + 1, len(labels)))]
     return class_names, _samples(files, heads)
 
 
@@ -62,25 +58,21 @@ class _Head(NamedTuple):
 
 def _head(path: Path) -> _Head:
     import pyarrow
+    from pyarrow.types import is_binary, is_integer, is_large_binary, is_struct
 
     with _open(path) as table:
         schema = table.schema_arrow
-        image = schema.field("image").type if "image" in schema.names else None
-        if image is None or not pyarrow.types.is_struct(image) or not _holds_bytes(image):
-            raise InputError(f"{path} has no column 'image' of bytes; its columns are {', '.join(schema.names)}")
-        if "label" not in schema.names or not pyarrow.types.is_integer(schema.field("label").type):
-            raise InputError(f"{path} has no column 'label' of numbers; its columns are {', '.join(schema.names)}")
+        types = {each.name: each.type for each in schema}
+        image = types.get("image", pyarrow.null())
+        parts = {each.name: each.type for each in image} if is_struct(image) else {}
+        has_bytes = "bytes" in parts and (is_binary(parts["bytes"]) or is_large_binary(parts["bytes"]))
+        if not has_bytes or "label" not in types or not is_integer(types["label"]):
+            right = "'image' of bytes, 'label' of whole numbers"
+            raise InputError(f"{path} has the columns {', '.join(types)}; must have {right}")
         labels = table.read(columns=["label"]).column("label").to_pylist()
     if not labels or None in labels:
         raise InputError(f"{path} has no rows, or rows without a label")
     return _Head(labels, _class_names((schema.metadata or {}).get(b"huggingface", b"{}")))
-
-
-def _holds_bytes(image: "StructType") -> bool:
-    from pyarrow.types import is_binary, is_large_binary
-
-    index = image.get_field_index("bytes")
-    return index >= 0 and any(is_such(image.field(index).type) for is_such in (is_binary, is_large_binary))
 
 
 def _class_names(metadata: bytes) -> list[str]:

@@ -5,13 +5,12 @@ grid, so that no pixel is in both splits.
 """
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from revit.datasets.readers.base import Contents, Reader, Sample, package_folder
+from revit.datasets.readers.base import Reader, Sample, package_folder
 from revit.datasets.readers.images import open_image
 
 TILE_SIDE = 32
@@ -66,18 +65,11 @@ class Square(NamedTuple):
 
 
 def tiles_reader(pictures: Pictures) -> Reader:
-    """Return the reader of a dataset of tiles."""
-    return Reader(find=partial(find_pictures, pictures), read=partial(read_tiles, pictures))
-
-
-def find_pictures(pictures: Pictures, _: Path) -> list[Path]:
-    """Return the pictures inside the installed packages."""
-    return [package_folder(package) / path for package, path in pictures.paths]
-
-
-def read_tiles(pictures: Pictures, files: list[Path]) -> Contents:
-    """Read 32x32 tiles, picture by picture, row by row."""
-    return [path.stem for path in files], _samples(pictures, files)
+    """Return the reader of 32x32 tiles, picture by picture, row by row."""
+    return Reader(
+        find=lambda _: [package_folder(package) / path for package, path in pictures.paths],
+        read=lambda files: ([path.stem for path in files], _samples(pictures, files)),
+    )
 
 
 def cut_squares(width: int, height: int, max_tiles: int) -> list[Square]:

@@ -76,7 +76,7 @@ def fashion_contents() -> dict[str, bytes]:
     images, labels = RNG.integers(0, 256, (4, 28, 28), dtype=np.uint8), np.arange(4, dtype=np.uint8)
     images_of, labels_of, test_images, test_labels = FASHION_MNIST_FILES
     names = {images_of: images, labels_of: labels, test_images: images, test_labels: labels}
-    return {raw(name): idx_of(array) for name, array in names.items()}
+    return {raw(name): packed(idx_of(array)) for name, array in names.items()}
 
 
 def raw(name: str) -> str:

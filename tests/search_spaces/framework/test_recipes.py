@@ -9,7 +9,7 @@ from revit.budget import compile_budget, evenly_spaced_steps
 from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.training.schedules import Schedule
-from search_spaces.framework.recipes import RECIPES, RecipeContext, cycling_cosine
+from search_spaces.framework.recipes import RECIPES, RecipeContext
 from search_spaces.framework.scales import SCALES
 from search_spaces.framework.space import SearchSpace
 
@@ -147,7 +147,7 @@ def test_the_authors_cosine_oscillates() -> None:
 def test_the_cycling_cosine_depends_on_the_number_of_processes(
     t_max: int, num_processes: int, num_values: int, step: int, rate: float
 ) -> None:
-    fixed = {"dataset": "cifar10", "steps": 2500, **cycling_cosine(t_max, num_processes)}
+    fixed = {"dataset": "cifar10", "steps": 2500, "schedule.t_max": t_max / num_processes}
     trace = rates(config_of("authors", 1, fixed), 50_000)
     assert len({round(value, 7) for value in trace}) == num_values
     assert 1e3 * trace[step - 1] == pytest.approx(rate, abs=0.006)

@@ -48,11 +48,9 @@ def test_a_missing_dataset_names_the_folders_searched_and_a_source(
         opened(tmp_path / "empty", tmp_path)
 
 
-@pytest.mark.parametrize("packing", ["as it is", "in its archive"])
-def test_undamaged_files_are_read(read: Callable[..., ImageStore | None], packing: str) -> None:
+def test_undamaged_files_are_read(read: Callable[..., ImageStore | None]) -> None:
     assert read("cifar10", cifar_contents())
-    fashion = fashion_contents()
-    assert read("fashion_mnist", {f"{n}.gz": packed(c) for n, c in fashion.items()} if packing[0] == "i" else fashion)
+    assert read("fashion_mnist", fashion_contents())
     assert read("flowers102", flowers_contents())
     assert read("weapons", tables(table_of()))
     assert all(read("folder:DATA", folder_contents(kind)) for kind in KINDS)

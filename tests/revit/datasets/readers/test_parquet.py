@@ -93,14 +93,12 @@ NO_IMAGE = pa.array([{"bytes": None, "path": "here.png"}] * 2, pa.struct([("byte
 @pytest.mark.parametrize(
     ("columns", "names", "message"),
     [
-        ({"image": None}, NAMES, "has no column 'image' of bytes; its columns are label"),
-        ({"image": pa.array(["a.png", "b.png"])}, NAMES, "has no column 'image' of bytes"),
-        ({"image": NO_BYTES}, NAMES, "has no column 'image' of bytes"),
-        ({"label": None}, NAMES, "has no column 'label' of numbers; its columns are image"),
-        ({"label": pa.array(["a", "b"])}, NAMES, "has no column 'label' of numbers"),
+        ({"image": None}, NAMES, "has the columns label; must have 'image' of bytes"),
+        ({"image": pa.array(["a.png", "b.png"])}, NAMES, "has the columns image, label; must have 'image' of bytes"),
+        ({"image": NO_BYTES}, NAMES, "has the columns image, label; must have 'image' of bytes"),
+        ({"label": None}, NAMES, "has the columns image; must have .*'label' of whole"),
+        ({"label": pa.array(["a", "b"])}, NAMES, "has the columns image, label; must have .*'label' of whole"),
         ({"label": pa.array([0, None])}, NAMES, "rows without a label"),
-        ({"label": pa.array([0, 2])}, NAMES, "its labels are not all from 0 to 1"),
-        ({"label": pa.array([0, -1])}, NAMES, "its labels are not all from 0 to 1"),
         ({}, ["tulip", "rose"], "names other classes than"),
         ({"image": DAMAGED_IMAGE}, NAMES, "row 1 cannot be decoded"),
         ({"image": NO_IMAGE}, NAMES, "row 0 has no bytes"),
@@ -113,6 +111,14 @@ def test_a_table_that_does_not_fit_is_named(
     write_table(folder / "train-0.parquet", [0, 1])
     write_table(folder / "test-0.parquet", [2, 3], names=names, **columns)
     with pytest.raises(InputError, match=rf"test-0\.parquet,? [^\n]*{message}|test-0\.parquet:? {message}"):
+        opened("weapons", tmp_path)
+
+
+@pytest.mark.parametrize("label", [2, -1])
+def test_a_label_without_a_class_is_named(tmp_path: Path, label: int) -> None:
+    write_table(tmp_path / "data/weapons/train-0.parquet", [0, 1])
+    write_table(tmp_path / "data/weapons/test-0.parquet", [2, 3], label=pa.array([0, label]))
+    with pytest.raises(InputError, match=f"^dataset weapons: image 3 is of class {label}; there are 0 to 1$"):
         opened("weapons", tmp_path)
 
 

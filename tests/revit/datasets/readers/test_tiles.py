@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from revit.datasets.image_store import ImageStore, open_store
-from revit.datasets.readers import tiles
+from revit.datasets.readers import READERS, tiles
 
 
 def opened(name: str, cache_dir: Path) -> ImageStore:
@@ -44,7 +44,7 @@ def test_squares_lie_inside_and_never_overlap(width: int, height: int, max_tiles
 
 @pytest.mark.parametrize("name", TILES)
 def test_no_pixel_column_of_a_picture_is_in_both_splits(name: str) -> None:
-    for path in tiles.find_pictures(TILES[name], Path()):
+    for path in READERS[name].find(Path()):
         height, width = picture_of(path, "L").shape
         squares = tiles.cut_squares(width, height, TILES[name].max_tiles)
         columns = {
@@ -61,7 +61,7 @@ def test_tiles_are_the_squares_that_vary(name: str, cache_dir: Path) -> None:
     """Cut anew by numpy where squares are not shrunk; where they are, means agree."""
     store, pictures = opened(name, cache_dir), TILES[name]
     index = 0
-    for label, path in enumerate(tiles.find_pictures(pictures, Path())):
+    for label, path in enumerate(READERS[name].find(Path())):
         picture = picture_of(path, pictures.mode)
         for left, top, side, is_test in tiles.cut_squares(picture.shape[1], picture.shape[0], pictures.max_tiles):
             square = picture[top : top + side, left : left + side].reshape(side, side, -1)
