@@ -17,14 +17,7 @@ from search_spaces.framework.space import Candidate, SearchSpace
 from study.inputs import Inputs
 from study.layout import DATABASE
 from study.ledger.records import TrialRecord, request_key, study_tags
-from study.ledger.schema import (
-    DIGEST_PREFIX,
-    SEED_TAG,
-    SELECTED_VAL_ACCURACY,
-    TEST_ACCURACY,
-    TEST_LOSS,
-    TRAIN_TIME_S,
-)
+from study.ledger.schema import DIGEST_PREFIX, SEED_TAG, SELECTED_VAL_ACCURACY, TEST_ACCURACY, TEST_LOSS, TRAIN_TIME_S
 from study.ledger.states import TrialState
 
 TRIAL_METRICS = (SELECTED_VAL_ACCURACY, TEST_ACCURACY, TEST_LOSS, TRAIN_TIME_S)

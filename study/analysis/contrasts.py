@@ -1,7 +1,6 @@
 """Contrasts: weighted sums of accuracies, with the parts of their variance.
 
-A result varies for two reasons: training (its seed) and the test set (which images are in it). A claim is about both:
-it should hold for other seeds and for other images of the same kind. So neither many images nor many seeds suffice
+A claim should hold for other seeds and for other images of the same kind. So neither many images nor many seeds suffice
 alone. The variance of a contrast has a part of each:
 
     seeds    Trials of a seed are paired over the cells: a seed sets the order of the images, the crops and the new head
@@ -14,9 +13,6 @@ Dorfman, Berbaum & Metz, Investigative Radiology 27 (1992) 723-731. Each part is
 t for the few seeds and the normal for the many images (Banerjee, Sankhya 22 (1960) 359-376), so that an interval covers
 at least as often as it states, whatever the parts are. Without the image part this is the paired t test over seeds. A
 contrast of one cell has that cell's interval (`study.analysis.intervals`).
-
-A few seeds may agree by chance. The variance between them is therefore at least what the study's cells on a dataset
-usually have. With one seed, an estimate from other trials of the same dataset and model takes its place.
 """
 
 import math

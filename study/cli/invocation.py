@@ -20,11 +20,7 @@ def this_command(context: typer.Context, *extra: str) -> str:
 
 
 def next_command(context: typer.Context, name: str, **values: str) -> str:
-    """Return another command with those of the current options that it has.
-
-    Args:
-        values: parameters that replace current ones.
-    """
+    """Return another command with those of the current options that it has; `values` replace their parameters."""
     return _command_line(name, *_words(context.find_root().command.commands[name], context, values))  # type: ignore[attr-defined]  # the root is a group
 
 

@@ -14,9 +14,6 @@ from study import api
 from study.cli.console import echo, out
 from study.report.fitted_table import FittedTable
 
-MAX_TEXT_WIDTH = 100
-"""Columns of running text."""
-
 
 def list_studies() -> None:
     """Show the studies: name, number of trials, question."""
@@ -36,7 +33,7 @@ def axes() -> None:
     An axis is a field of a trial's config. The defaults apply to a study with its own config (`base=`); a recipe has
     its own, see docs/recipes.md. The seed is not an axis.
     """
-    width = min(out.width, MAX_TEXT_WIDTH)
+    width = min(out.width, 100)
     for each in list_fields(FineTuneConfig):
         if each.path != "seed":
             echo(f"{each.path}: {each.kind}" + (f" [default: {each.default}]" if each.default else ""))

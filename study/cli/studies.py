@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from revit.datasets.registry import caveats
 from revit.models.weights import use_weights_dir
 from revit.paths import expand_path
 from study import api
@@ -30,11 +29,9 @@ from study.ledger.states import TrialState
 from study.system.signals import handled
 
 if TYPE_CHECKING:
-    from search_spaces.framework.space import SearchSpace
     from study.analysis.verdicts import ClaimVerdict
     from study.ledger.ledger import Ledger
     from study.ledger.records import TrialRecord
-    from study.maintenance.fetch import Requirement
     from study.plan import Plan
 
 StrictEnvironment = Annotated[
@@ -55,9 +52,9 @@ def plan(context: typer.Context, options: StudyOptions) -> None:
     from study.maintenance.disk_space import disk_line
     from study.maintenance.fetch import find_missing
     from study.model_check import check_models
-    from study.plan import is_registered
+    from study.plan import is_registered, preview
     from study.report.caveats import plan_caveats
-    from study.report.terminal_tables import plan_table
+    from study.report.terminal_tables import plan_table, preview_table
 
     folders = options.folders()
     spaces = options.load_studies()
@@ -67,7 +64,11 @@ def plan(context: typer.Context, options: StudyOptions) -> None:
         check_models(space)
         missing = find_missing(space, folders.data) if is_registered(space) else []
         if missing:
-            _echo_outline(space, options.seeds, missing, next_command(context, "fetch"))
+            trials = preview(space, api.choose_seeds(space, options.seeds))
+            out.print(preview_table(space, trials))
+            echo(f"{len(trials)} trials; their states are unknown, as some of what they need is missing:")
+            echo(*(f"  {requirement.name}: {requirement.advice}" for requirement in missing))
+            echo(f"get it with\n  {next_command(context, 'fetch')}")
             continue
         planned = api.plan(space, folders, num_seeds=options.seeds, records=records)
         out.print(plan_table(planned))
@@ -76,25 +77,6 @@ def plan(context: typer.Context, options: StudyOptions) -> None:
             configs = [trial.candidate.config for trial in planned.to_run]
             echo(disk_line(configs, planned.trials[0].candidate.config.seed))
         echo(*plan_caveats(planned))
-
-
-def _echo_outline(
-    space: "SearchSpace", num_seeds: int | None, missing: "list[Requirement]", fetch_command: str
-) -> None:
-    """Print the trials of a study whose datasets or weights are missing."""
-    from study.maintenance.disk_space import disk_line
-    from study.plan import preview
-    from study.report.caveats import space_caveats
-    from study.report.terminal_tables import preview_table
-
-    trials = preview(space, api.choose_seeds(space, num_seeds))
-    configs = [trial.candidate.config for trial in trials]
-    out.print(preview_table(space, trials))
-    echo(disk_line(configs, configs[0].seed))
-    echo(f"{len(trials)} trials; their states are unknown, as some of what they need is missing:")
-    echo(*(f"  {requirement.name}: {requirement.advice}" for requirement in missing))
-    echo(f"get it with\n  {fetch_command}")
-    echo(*space_caveats(space), *caveats(dict.fromkeys(config.dataset for config in configs)))
 
 
 @with_study_options

@@ -11,7 +11,6 @@ import pytest
 from rich.console import Console
 
 from revit.config import FineTuneConfig
-from revit.datasets.registry import DATASETS
 from search_spaces.framework.space import SearchSpace
 from study import api
 from study.cli import studies
@@ -87,13 +86,9 @@ def test_a_study_at_paper_scale_can_be_planned_before_anything_is_fetched(tmp_pa
         row = ("cifar100", "vit_b16_in21k", fraction, "matched epochs", "0", steps[recipe, fraction])
         assert row in rows
     assert "their states are unknown" in done.stdout
-    assert re.search(
-        r"^disk: \d+\.\d GB for \d+ models, and up to 2\.1 GB per running trial", done.stdout, re.MULTILINE
-    )
     for absent in ("dataset cifar100", "dataset flowers102_nelorth", "weights of vit_b16_in21k", "bit_r50x1_in21k"):
         assert absent in done.stdout
     assert f"run_study.py fetch data_fraction --scale paper --recipe {recipe}" in done.stdout
-    assert f"dataset flowers102_nelorth: {DATASETS['flowers102_nelorth'].caveat}" in done.stdout
 
 
 def test_fetch_without_network_shows_every_manual_download(tmp_path: Path) -> None:
