@@ -13,38 +13,40 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.utils.file_utils import local_file_uri_to_path
+from mlflow.utils.uri import append_to_uri_path
+from sqlalchemy import text
 
-from study.layout import PREDICTIONS
-from study.ledger.database import relocate_artifacts
+from study.layout import ARTIFACTS, PREDICTIONS
 from study.ledger.runs import Runs
 
 
 class Artifacts:
     """Files of the runs of a store.
 
+    A copied or moved store still has the URIs that it was created with, so those of its files are made from its folder.
+
     Args:
-        folder_uri: URI of the folder that has them; with a server, unused.
+        folder: folder that has them; with a server, unused.
         server: address of the tracking server that has them instead; empty for none.
     """
 
-    def __init__(self, runs: Runs, folder_uri: str, tracking_uri: str, server: str) -> None:
+    def __init__(self, runs: Runs, folder: Path, server: str) -> None:
         self._runs = runs
-        self._folder_uri = folder_uri
-        self._tracking_uri = tracking_uri
+        self._folder = folder
         self._server = server
+        self._location = runs.artifact_location if server else folder.as_uri()
         self._copies: Path | None = None
 
     @property
-    def folder(self) -> Path:
-        """Folder of all artifacts as MLflow has it: where the store was when it was created or last relocated."""
-        return local_path(self._runs.client.get_experiment(self._runs.experiment_id).artifact_location)
+    def was_moved(self) -> bool:
+        """True if MLflow looks for the files elsewhere."""
+        return self._runs.artifact_location != self._location
 
     def path(self, run_id: str, name: str) -> Path:
         """Return the path of a file on this machine. From a server, a temporary copy that is deleted at exit."""
         if self._server:
             return self._download(run_id, name)
-        return local_path(self.uri(run_id)) / name
+        return self._folder / run_id / ARTIFACTS / name
 
     def address(self, run_id: str, name: str) -> str:
         """Return where a reader finds a file: its path, or its page in the server's UI."""
@@ -65,10 +67,7 @@ class Artifacts:
         return is_correct
 
     def upload(self, run_id: str, files: Path) -> None:
-        """Keep the files of a folder with a run.
-
-        Reads the run's URI once, unlike the client's `log_artifacts`, which also keeps a repository for each run.
-        """
+        """Keep the files of a folder with a run."""
         repository = self._repository(run_id)
         repository.log_artifacts(str(files))  # type: ignore[no-untyped-call]  # untyped in MLflow
         if self._server:
@@ -84,25 +83,17 @@ class Artifacts:
         """Delete a file of a run."""
         self._repository(run_id).delete_artifacts(name)  # type: ignore[no-untyped-call]  # untyped in MLflow
 
-    def uri(self, run_id: str) -> str:
-        """Return the URI of the files of a run."""
-        if run_id not in self._runs.artifact_uris:
-            self._runs.artifact_uris[run_id] = self._runs.client.get_run(run_id).info.artifact_uri
-        return self.current_uri(self._runs.artifact_uris[run_id])
-
-    def current_uri(self, uri: str) -> str:
-        """Return the URI where files are now: a copied or moved store still has the URIs it was created with."""
-        return uri if self._server else uri.replace(f"{self._runs.artifact_location}/", f"{self._folder_uri}/", 1)
-
     def relocate(self) -> None:
-        """Let MLflow look for artifacts in this folder, after the store was copied or moved."""
-        engine = self._runs.client._tracking_client.store.engine
-        relocate_artifacts(engine, self._runs.artifact_location, self._folder_uri)
-        self._runs.artifact_location = self._folder_uri
-        self._runs.artifact_uris.clear()
+        """Let MLflow look for the files in this folder. It has no function for it."""
+        moved = {"uri": self._location, "folder": ARTIFACTS, "id": self._runs.experiment_id}
+        of_run = "UPDATE runs SET artifact_uri = :uri || '/' || run_uuid || '/' || :folder WHERE experiment_id = :id"
+        with self._runs.client._tracking_client.store.engine.begin() as connection:
+            connection.execute(text("UPDATE experiments SET artifact_location = :uri WHERE experiment_id = :id"), moved)
+            connection.execute(text(of_run), moved)
 
     def _repository(self, run_id: str) -> ArtifactRepository:
-        return get_artifact_repository(self.uri(run_id), tracking_uri=self._tracking_uri)
+        uri = append_to_uri_path(self._location, run_id, ARTIFACTS)  # type: ignore[no-untyped-call]  # untyped in MLflow
+        return get_artifact_repository(uri, tracking_uri=self._runs.client.tracking_uri)
 
     def _download(self, run_id: str, name: str) -> Path:
         if self._copies is None:
@@ -114,11 +105,6 @@ class Artifacts:
         if not (folder / name).exists() and name in {file.path for file in client.list_artifacts(run_id)}:
             client.download_artifacts(run_id, name, str(folder))
         return folder / name
-
-
-def local_path(uri: str) -> Path:
-    """Return the path of a file URI."""
-    return Path(local_file_uri_to_path(uri))  # type: ignore[no-untyped-call]  # untyped in MLflow
 
 
 def _check_uploaded(files: Path, repository: ArtifactRepository) -> None:

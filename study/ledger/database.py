@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from mlflow.store.db.utils import _initialize_tables
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import create_engine
 
 from revit.errors import InputError
 from study.layout import DATABASE
@@ -34,20 +34,6 @@ def create_database(path: Path) -> None:
     engine.dispose()
     (unfinished / path.name).rename(path)
     unfinished.rmdir()
-
-
-def relocate_artifacts(engine: Engine, old_uri: str, new_uri: str) -> None:
-    """Replace the start of every artifact URI. MLflow has no function for it.
-
-    Args:
-        old_uri, new_uri: of the folder that holds the artifacts of all runs.
-    """
-    uris = {"old": old_uri, "new": new_uri}
-    with engine.begin() as connection:
-        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
-            moved = f"{column} = :new || substr({column}, length(:old) + 1)"
-            starts_alike = f"substr({column}, 1, length(:old)) = :old"
-            connection.execute(text(f"UPDATE {table} SET {moved} WHERE {starts_alike}"), uris)
 
 
 def ui_command(root: Path, host: str, port: int) -> list[str]:

@@ -9,8 +9,8 @@ from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
 from study.ledger.artifacts import Artifacts
-from study.ledger.records import RunningLaunch, now_ms, owner_of
-from study.ledger.runs import Runs
+from study.ledger.records import RunInfo, now_ms
+from study.ledger.runs import Runs, run_info
 from study.ledger.schema import (
     EVICTED_TAG,
     HEARTBEAT_TAG,
@@ -18,7 +18,6 @@ from study.ledger.schema import (
     KIND_TAG,
     LAUNCH,
     LOCK_TAG,
-    STATE_TAG,
     STUDY_TAG,
     YES,
 )
@@ -55,20 +54,10 @@ class Launches:
             self._runs.client.log_batch(launch, metrics=metrics)
         self._runs.close(launch, state)
 
-    def running(self) -> dict[str, RunningLaunch]:
+    def running(self) -> dict[str, RunInfo]:
         """Return the launches that nobody has ended, by the ids of their runs."""
         runs = self._runs.search(f"attributes.status = 'RUNNING' and tags.{KIND_TAG} = '{LAUNCH}'")
-        return {
-            run.info.run_id: RunningLaunch(
-                run_id=run.info.run_id,
-                lock=owner_of(run.info.run_id, run.data.tags),
-                heartbeat=run.data.tags.get(HEARTBEAT_TAG, ""),
-                held_locks=frozenset(
-                    tag.removeprefix(HELD_LOCK_PREFIX) for tag in run.data.tags if tag.startswith(HELD_LOCK_PREFIX)
-                ),
-            )
-            for run in runs
-        }
+        return {run.info.run_id: run_info(run) for run in runs}
 
     def lock(self, launch: str, name: str) -> None:
         """Write that a launch holds a lock."""
@@ -85,9 +74,9 @@ class Launches:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # as where a proxy sends the request twice
                 raise
 
-    def lock_holders(self, name: str) -> list[RunningLaunch]:
-        """Return the running launches that hold a lock, or whose own lock it is."""
-        return [each for each in self.running().values() if name in each.held_locks or name == each.lock]
+    def lock_holders(self, name: str) -> list[RunInfo]:
+        """Return the running launches that hold a lock."""
+        return [each for each in self.running().values() if each.holds(name)]
 
     def heartbeat(self, launch: str, count: int) -> bool:
         """Write that a launch lives, and return whether no other launch has evicted it."""
@@ -96,8 +85,8 @@ class Launches:
 
     def evict(self, launch: str) -> None:
         """End a launch whose process seems dead, and free its locks. If the process lives, it stops."""
-        self._runs.tag(launch, {EVICTED_TAG: YES, STATE_TAG: TrialState.INTERRUPTED})
-        self._runs.close(launch, TrialState.INTERRUPTED)
+        self._runs.tag(launch, {EVICTED_TAG: YES})
+        self._runs.interrupt(launch)
 
     def attach(self, tags: Mapping[str, str], paths: Iterable[Path], folder: str) -> None:
         """Keep files with the newest launch that has these tags; do nothing if there is none.

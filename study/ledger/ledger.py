@@ -17,21 +17,18 @@ from typing import TypeVar
 
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import LifecycleStage, Metric, Param, Run, RunTag, ViewType
+from mlflow.entities import Metric, Param, Run, ViewType
 from mlflow.exceptions import MlflowException
-from mlflow.utils.credentials import get_default_host_creds
-from mlflow.utils.rest_utils import http_request
 from sqlalchemy.exc import SQLAlchemyError
 
 from revit.errors import InputError
 from revit.paths import check_writable
 from study.layout import ARTIFACTS, DATABASE, OPEN_LOCK, TRACEBACK
-from study.ledger.artifacts import Artifacts, local_path
+from study.ledger.artifacts import Artifacts
 from study.ledger.database import create_database, tracking_uri
 from study.ledger.launches import Launches
-from study.ledger.locks import Locks
-from study.ledger.records import RunInfo, TrialRecord, TrialUpdate, owner_of
-from study.ledger.runs import Runs, precedence, state_of
+from study.ledger.records import RunInfo, TrialRecord, TrialUpdate
+from study.ledger.runs import Runs, precedence, run_info, state_of
 from study.ledger.schema import (
     FAILURE_TAG,
     IDENTITY_TAG,
@@ -48,8 +45,6 @@ from study.system.retry import retry_transient
 
 T = TypeVar("T")
 
-MAX_METRICS = 800
-"""Metrics in one `log_batch`: MLflow takes 1,000 entries, of which 100 may be params and 100 tags."""
 MAX_MESSAGE_CHARS = 5000
 """Length of a tag that MLflow takes."""
 
@@ -81,18 +76,18 @@ class Ledger:
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # else it logs every table it creates
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # else it logs errors it raises, too
         os.environ.update(SERVER_SETTINGS if server else {})
-        artifacts_uri = (self.root / ARTIFACTS).as_uri()
+        artifacts = self.root / ARTIFACTS
         try:
             # two processes that create the same tables at once break them
             with nullcontext() if server else FileLock(self.root / OPEN_LOCK):
                 if not server:
                     create_database(self.root / DATABASE)
-                self.runs = Runs(MlflowClient(self.uri), server or str(self.root), None if server else artifacts_uri)
+                self.runs = Runs(MlflowClient(self.uri), None if server else artifacts.as_uri())
         except (MlflowException, SQLAlchemyError, OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
             what = server or self.root / DATABASE
             raise InputError(f"{what} is not a store that MLflow can open: {reason}") from error
-        self.artifacts = Artifacts(self.runs, artifacts_uri, self.uri, server)
+        self.artifacts = Artifacts(self.runs, artifacts, server)
         self.launches = Launches(self.runs, self.artifacts)
 
     def retry(
@@ -129,22 +124,8 @@ class Ledger:
         return sorted((point.step, point.value) for point in self.runs.client.get_metric_history(run_id, metric))
 
     def run_infos(self) -> list[RunInfo]:
-        """Return all runs of the database, also deleted ones and those of other experiments."""
-        experiment_ids = [str(each.experiment_id) for each in self.runs.client.search_experiments(ViewType.ALL)]
-        return [
-            RunInfo(
-                run_id=run.info.run_id,
-                name=run.info.run_name,
-                status=run.info.status,
-                deleted=run.info.lifecycle_stage == LifecycleStage.DELETED,
-                is_ours=run.info.experiment_id == self.runs.experiment_id,
-                artifacts=local_path(self.artifacts.current_uri(run.info.artifact_uri)),
-                began_ms=run.info.start_time,
-                metrics=run.data.metrics,
-                tags=run.data.tags,
-            )
-            for run in self.runs.search("", experiment_ids=experiment_ids, view=ViewType.ALL)
-        ]
+        """Return all runs, also deleted ones, the newest first."""
+        return [run_info(run) for run in self.runs.search("", view=ViewType.ALL)]
 
     def open_trial(
         self, identity: str, record: TrialRecord | None = None, *, launch: str, name: str, tags: Mapping[str, str]
@@ -173,12 +154,9 @@ class Ledger:
             if name != "step"
         ]
         params = [Param(key, str(value)) for key, value in update.config.items()]
-        tags = [RunTag(key, value) for key, value in update.tags.items()]
         with self.runs.restored(run_id):
-            while len(metrics) > MAX_METRICS:
-                self.runs.client.log_batch(run_id, metrics[:MAX_METRICS])
-                metrics = metrics[MAX_METRICS:]
-            self.runs.client.log_batch(run_id, metrics, params, tags)
+            self.runs.client.log_batch(run_id, metrics, params)
+        self.runs.tag(run_id, update.tags)
 
     def close_trial(
         self,
@@ -209,21 +187,6 @@ class Ledger:
         """Let a trial that another study ran be found from a study, by its `study_tags`."""
         if not tags.items() <= record.tags.items():
             self.runs.tag(record.run_id, tags)
-
-    def close_stale_runs(self, locks: Locks) -> None:
-        """End every run whose process died before it ended the run: nobody holds its lock."""
-        for run in self.runs.search("attributes.status = 'RUNNING'"):
-            owner = owner_of(run.info.run_id, run.data.tags)
-            if locks.acquire_if_free(owner):
-                self.runs.client.log_batch(run.info.run_id, tags=[RunTag(STATE_TAG, TrialState.INTERRUPTED)])
-                self.runs.close(run.info.run_id, TrialState.INTERRUPTED)
-                locks.release(owner)
-
-    def server_version(self) -> str:
-        """Return the version of MLflow that the server runs."""
-        credentials = get_default_host_creds(self.server)  # type: ignore[no-untyped-call]  # untyped in MLflow
-        response = http_request(credentials, "/version", "GET")  # type: ignore[no-untyped-call]  # untyped in MLflow
-        return str(response.text)
 
     def ui_path(self) -> str:
         """Return the path, below the UI's address, of the page that lists the runs."""

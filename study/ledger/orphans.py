@@ -1,57 +1,60 @@
 """Orphans: runs, folders, locks of dead launches."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from study.layout import LOCKS, TUNE, WORK
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
+from study.ledger.runs import run_info
 from study.ledger.server_locks import end_if_dead_here
 
 
 @dataclass(frozen=True)
 class Orphan:
-    """Folder or file of a process that died before it removed it.
+    """What a process left that died before it ended or removed it.
 
     Attributes:
         owner: name of the lock under which it was made.
         why: what it is.
+        path: folder or lock file; None for runs.
+        remove: removes it, or ends the runs; called only with that lock.
     """
 
-    path: Path
     owner: str
     why: str
+    path: Path | None
+    remove: Callable[[], None]
 
 
 def find_orphans(ledger: Ledger) -> Iterator[Orphan]:
-    """Yield what may be removed from a store unless its owner lives."""
+    """Yield what may be removed from a store unless its owner lives, each after those before it were removed."""
+    for name in ledger.runs.duplicates():
+        yield Orphan(name, "duplicate runs of a trial or launch", None, partial(ledger.runs.merge_duplicates, name))
+    for run in map(run_info, ledger.runs.search("attributes.status = 'RUNNING'")):
+        yield Orphan(run.owner, "RUNNING run of a dead process", None, partial(ledger.runs.interrupt, run.run_id))
     work = inside(ledger.root / WORK)
     records = ledger.trials() if work else {}
     for folder in work:
         if folder.name in records and records[folder.name].state.is_terminal:
-            yield Orphan(folder, folder.name, "work folder of a completed trial")
+            yield _path_orphan(folder, "work folder of a completed trial")
     for folder in inside(ledger.root / TUNE):
-        yield Orphan(folder, folder.name, "folder of a dead launch")
+        yield _path_orphan(folder, "folder of a dead launch")
     for lock in inside(ledger.root / LOCKS):
-        yield Orphan(lock, lock.stem, "lock of a dead process")
+        yield _path_orphan(lock, "lock of a dead process")
+
+
+def _path_orphan(path: Path, why: str) -> Orphan:
+    """Return a folder, or a lock: its file is removed when it is released."""
+    return Orphan(path.name.removesuffix(".lock"), why, path, partial(shutil.rmtree, path, ignore_errors=True))
 
 
 def clean_up(ledger: Ledger, locks: Locks) -> list[Orphan]:
-    """End the runs of dead processes, remove orphans, and return these. Nothing of a living process is touched."""
-    merge_duplicates(ledger, locks)
-    ledger.close_stale_runs(locks)
+    """Remove orphans, and return them. Nothing of a living process is touched."""
     return [each for each in find_orphans(ledger) if _remove(each, locks)]
-
-
-def merge_duplicates(ledger: Ledger, locks: Locks) -> list[str]:
-    """Merge duplicate runs that no process holds the lock of, and return their names."""
-    free = [name for name in ledger.runs.duplicates() if locks.acquire_if_free(name)]
-    for name in free:
-        ledger.runs.merge_duplicates(name)
-        locks.release(name)
-    return free
 
 
 def merge_idle_duplicates(ledger: Ledger) -> list[str]:
@@ -84,9 +87,8 @@ def is_dead(owner: str, locks: Locks) -> bool:
 def _remove(orphan: Orphan, locks: Locks) -> bool:
     if not locks.acquire_if_free(orphan.owner):
         return False
-    if orphan.path.is_dir():
-        shutil.rmtree(orphan.path, ignore_errors=True)
-    locks.release(orphan.owner)  # which removes the lock file itself
+    orphan.remove()
+    locks.release(orphan.owner)
     return True
 
 

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 from study.ledger.schema import (
@@ -11,6 +10,7 @@ from study.ledger.schema import (
     CELL_PREFIX,
     ENVIRONMENT_TAGS,
     FAILURE_TAG,
+    HELD_LOCK_PREFIX,
     IDENTITY_TAG,
     KIND_TAG,
     LAUNCH,
@@ -94,39 +94,18 @@ class TrialRecord:
         return self.tags.get(BUILT_TAG, "")
 
 
-class RunningLaunch(NamedTuple):
-    """A launch that nobody has ended.
-
-    Attributes:
-        lock: name of the lock that it holds on its own machine.
-        heartbeat: its last heartbeat, empty before the first.
-        held_locks: names of the locks that it holds on a server.
-    """
-
-    run_id: str
-    lock: str
-    heartbeat: str
-    held_locks: frozenset[str]
-
-
 @dataclass(frozen=True, kw_only=True)
 class RunInfo:
-    """Any run of the database: of a launch or trial, deleted, or of another experiment.
+    """Any run: of a launch or trial, perhaps deleted.
 
     Attributes:
         deleted: it can be restored in the UI.
-        is_ours: it belongs to the experiment that holds the studies.
-        artifacts: folder of its files, on this machine's disk.
-        began_ms: start time, milliseconds since 1970.
     """
 
     run_id: str
     name: str
     status: str
     deleted: bool
-    is_ours: bool
-    artifacts: Path
-    began_ms: int
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
 
@@ -147,8 +126,12 @@ class RunInfo:
 
     @property
     def owner(self) -> str:
-        """Name of the lock under which it is written."""
-        return owner_of(self.run_id, self.tags)
+        """Name of the lock under which it is written: its trial's identity, or its launch's own."""
+        return self.identity or self.tags.get(LOCK_TAG) or self.run_id
+
+    def holds(self, lock: str) -> bool:
+        """Return whether a launch holds a lock on its server, or on its own machine."""
+        return lock == self.owner or f"{HELD_LOCK_PREFIX}{lock}" in self.tags
 
     @property
     def is_finished(self) -> bool:
@@ -182,11 +165,6 @@ def request_key(tags: Mapping[str, str], study: str) -> tuple[str | None, ...]:
     Trials of one key differ in what has changed since: config fields that are not axes, data, weights, training code.
     """
     return tuple(tags.get(name) for name in (RECIPE_TAG, SCALE_TAG, f"{POINT_PREFIX}{study}", SEED_TAG))
-
-
-def owner_of(run_id: str, tags: Mapping[str, str]) -> str:
-    """Return the name of the lock under which a run is written: its trial's identity, or its launch's own."""
-    return tags.get(IDENTITY_TAG) or tags.get(LOCK_TAG) or run_id
 
 
 def _studies(tags: Mapping[str, str]) -> frozenset[str]:

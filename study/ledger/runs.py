@@ -10,6 +10,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils import get_results_from_paginated_fn
 
 from revit.errors import InputError
+from study.ledger.records import RunInfo
 from study.ledger.schema import (
     CELL_PREFIX,
     EXPERIMENT,
@@ -33,21 +34,17 @@ class Runs:
     """Runs of the experiment of a store, which is created if necessary.
 
     Args:
-        store: name of the store for error messages.
         artifact_location: URI of the folder for artifacts of a new experiment; None leaves it to the server.
 
     Attributes:
-        artifact_location: URI of the folder for artifacts that the experiment was created with.
-        artifact_uris: by run id, as far as runs were read: asking for one at a time is slow.
+        artifact_location: URI of the folder for artifacts that MLflow has.
 
     Raises:
         ValueError: the experiment is deleted.
     """
 
-    def __init__(self, client: MlflowClient, store: str, artifact_location: str | None) -> None:
+    def __init__(self, client: MlflowClient, artifact_location: str | None) -> None:
         self.client = client
-        self.store = store
-        self.artifact_uris: dict[str, str] = {}
         found = client.get_experiment_by_name(EXPERIMENT)
         if found is None:
             with suppress(MlflowException):  # another machine may have created it; other errors show below
@@ -61,20 +58,15 @@ class Runs:
     def check_experiment(self) -> None:
         """Raise InputError if the experiment was deleted since it was opened."""
         if self.client.get_experiment(self.experiment_id).lifecycle_stage == LifecycleStage.DELETED:
-            raise InputError(
-                f"the experiment {EXPERIMENT} of {self.store} was deleted in MLflow: restore it there, "
-                "and give the same command again"
-            )
+            advice = "restore it there, and give the same command again"
+            raise InputError(f"the experiment {EXPERIMENT} was deleted in MLflow: {advice}")
 
-    def search(
-        self, condition: str, *, experiment_ids: list[str] | None = None, view: int = ViewType.ACTIVE_ONLY
-    ) -> list[Run]:
+    def search(self, condition: str, *, view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
         """Return the runs that match a condition in MLflow's search syntax, the newest first."""
-        ids = experiment_ids or [self.experiment_id]
+        ids = [self.experiment_id]
         runs: list[Run] = get_results_from_paginated_fn(  # type: ignore[no-untyped-call]  # untyped in MLflow
             lambda size, token: self.client.search_runs(ids, condition, view, size, page_token=token), PAGE_SIZE
         )
-        self.artifact_uris |= {run.info.run_id: run.info.artifact_uri for run in runs}
         return runs
 
     def with_tag(self, tag: str, value: str) -> list[Run]:
@@ -116,9 +108,7 @@ class Runs:
         kept = max(runs, key=precedence)
         for run in runs:
             if run is not kept:
-                missing = {tag: value for tag, value in _study_tags(run).items() if tag not in kept.data.tags}
-                if missing:
-                    self.tag(kept.info.run_id, missing)
+                self.tag(kept.info.run_id, {**_study_tags(run), **_study_tags(kept)})
                 if run.info.status == "RUNNING":
                     self.close(run.info.run_id, TrialState.INTERRUPTED)
                 self.delete(run.info.run_id)
@@ -133,6 +123,11 @@ class Runs:
         """End a run with the MLflow status of a state. Does not write the state's tag."""
         with self.restored(run_id):
             self.client.set_terminated(run_id, status=state.mlflow_status)
+
+    def interrupt(self, run_id: str) -> None:
+        """End a run whose process seems dead."""
+        self.tag(run_id, {STATE_TAG: TrialState.INTERRUPTED})
+        self.close(run_id, TrialState.INTERRUPTED)
 
     def delete(self, run_id: str) -> None:
         """Delete a run as MLflow's UI does: it can be restored there."""
@@ -173,6 +168,18 @@ def state_of(run: Run) -> TrialState:
     except ValueError as error:
         known = ", ".join(TrialState)
         raise InputError(f"run {run.info.run_id}: tag {STATE_TAG} = {state!r}: must be one of {known}") from error
+
+
+def run_info(run: Run) -> RunInfo:
+    """Return the plain values of a run."""
+    return RunInfo(
+        run_id=run.info.run_id,
+        name=run.info.run_name,
+        status=run.info.status,
+        deleted=run.info.lifecycle_stage == LifecycleStage.DELETED,
+        metrics=run.data.metrics,
+        tags=run.data.tags,
+    )
 
 
 def precedence(run: Run) -> tuple[bool, float, int, int]:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks, LocksLostError
-from study.ledger.records import RunningLaunch
+from study.ledger.records import RunInfo
+from study.ledger.schema import HEARTBEAT_TAG
 
 HEARTBEAT_INTERVAL_S = 5.0
 """Seconds between heartbeats; each also reads those of other launches."""
@@ -71,7 +72,7 @@ class ServerLocks(Locks):
             return False
         return True
 
-    def _other_holders(self, name: str) -> list[RunningLaunch]:
+    def _other_holders(self, name: str) -> list[RunInfo]:
         """Return the other launches that hold a lock, and end those among them that died on this machine."""
         others = [each for each in self._ledger.launches.lock_holders(name) if each.run_id != self._launch]
         return [each for each in others if not end_if_dead_here(each, self, self._ledger)]
@@ -122,16 +123,16 @@ class ServerLocks(Locks):
             if now_s - self._last_heartbeat_s > MAX_HEARTBEAT_GAP_S:
                 self._seen_s.clear()
             self._last_heartbeat_s = now_s
-            last_heartbeats = [(run_id, launch.heartbeat) for run_id, launch in running.items()]
+            last_heartbeats = [(run_id, launch.tags.get(HEARTBEAT_TAG, "")) for run_id, launch in running.items()]
             self._seen_s = {last: self._seen_s.get(last, now_s) for last in last_heartbeats}
             for (run_id, _), since_s in self._seen_s.items():
                 if run_id != self._launch and now_s - since_s > GRACE_PERIOD_S:
                     self._ledger.launches.evict(run_id)
 
 
-def end_if_dead_here(launch: RunningLaunch, locks: Locks, ledger: Ledger) -> bool:
+def end_if_dead_here(launch: RunInfo, locks: Locks, ledger: Ledger) -> bool:
     """End a launch whose process died on this machine, and return whether it did."""
-    lock = _machine_lock(launch.lock)
+    lock = _machine_lock(launch.owner)
     if not locks.acquire_stale(lock):
         return False
     ledger.launches.evict(launch.run_id)

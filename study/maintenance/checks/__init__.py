@@ -18,3 +18,8 @@ class CheckResult:
     def is_healthy(self) -> bool:
         """True if there is nothing left to do."""
         return self.level in ("ok", "fixed")
+
+
+def fixable(text: str, *, fixed: bool) -> CheckResult:
+    """Return a problem that `doctor --fix` repairs, or has repaired."""
+    return CheckResult("fixed" if fixed else "fixable", text)

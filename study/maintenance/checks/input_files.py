@@ -17,7 +17,7 @@ from revit.models.weights import find_weights, weights_digest
 from search_spaces.framework.scales import SCALES
 from search_spaces.framework.space import SearchSpace
 from study.ledger.orphans import inside, tree_size
-from study.maintenance.checks import CheckResult
+from study.maintenance.checks import CheckResult, fixable
 
 IMAGE_STORE = re.compile(".+-[0-9a-f]{16}")
 """Folder name of a decoded dataset."""
@@ -39,7 +39,7 @@ def check_datasets(cache: Path, *, fix: bool) -> Iterator[CheckResult]:
             for folder in abandoned:
                 shutil.rmtree(folder)
         text = f"images: {len(abandoned)} abandoned build folders in {cache} ({size})"
-        yield CheckResult("fixed" if fix else "fixable", text)
+        yield fixable(text, fixed=fix)
 
 
 def _fault(folder: Path) -> str:

@@ -1,18 +1,17 @@
 """Checks of an MLflow tracking server."""
 
 from collections.abc import Iterator
-from importlib.metadata import version
 
 from revit.errors import InputError
 from study.ledger.ledger import Ledger
 from study.ledger.orphans import merge_idle_duplicates
 from study.ledger.states import TrialState
-from study.maintenance.checks import CheckResult
+from study.maintenance.checks import CheckResult, fixable
 from study.plan import Folders
 
 
 def check_server(folders: Folders, *, fix: bool) -> Iterator[CheckResult]:
-    """Check the server's version and its runs.
+    """Check that the server answers, and its runs.
 
     `fix` only merges duplicate runs: the next launch ends the runs of a dead one.
     """
@@ -21,15 +20,13 @@ def check_server(folders: Folders, *, fix: bool) -> Iterator[CheckResult]:
     except InputError as error:
         yield CheckResult("error", f"store: {error}")
         return
-    theirs, ours = ledger.server_version(), version("mlflow")
-    text = f"store: {folders.server} answers; it runs MLflow {theirs}, installed here is {ours}"
-    yield CheckResult("ok" if theirs == ours else "warn", text)
+    yield CheckResult("ok", f"store: {folders.server} answers")
     running = ledger.launches.running()
     yield CheckResult("ok", f"store: {len(running)} running launches: {', '.join(running) or '-'}")
     duplicates = merge_idle_duplicates(ledger) if fix else ledger.runs.duplicates()
     if duplicates:
         text = f"store: {len(duplicates)} trials or launches have duplicate runs: {', '.join(duplicates)}"
-        yield CheckResult("fixed" if fix else "fixable", text)
+        yield fixable(text, fixed=fix)
     orphans = [
         trial.run_id
         for trial in ledger.trials().values()

@@ -16,6 +16,7 @@ from study.labels import trial_label
 from study.layout import ARTIFACTS, NEEDED_FILES, TRACEBACK, WORK
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
+from study.ledger.orphans import clean_up
 from study.ledger.records import Measurement, TrialUpdate
 from study.ledger.states import TrialState
 from study.plan import Folders, Trial, make_plan
@@ -198,7 +199,7 @@ def test_runs_of_a_launch_that_died_are_closed_by_the_next(store: Store, tmp_pat
     store.recorder.start_trial(identity)
     store.recorder._thread.shutdown(wait=True)  # then the process dies
     assert store.statuses() == {identity: "RUNNING", "launch": "RUNNING"}
-    store.ledger.close_stale_runs(Locks(tmp_path / "locks"))
+    clean_up(store.ledger, Locks(tmp_path / "locks"))
     assert store.statuses() == {identity: "KILLED", "launch": "KILLED"}
     assert store.ledger.trials()[identity].state == TrialState.INTERRUPTED
 

@@ -1,6 +1,6 @@
 """study.ledger.records."""
 
-from study.ledger.records import owner_of, request_key, study_tags
+from study.ledger.records import RunInfo, request_key, study_tags
 
 SPACE = {"recipe": "paper", "scale": "nano", "seed": "0"}
 
@@ -32,5 +32,6 @@ def test_seed_recipe_and_scale_are_part_of_a_request() -> None:
 
 
 def test_a_run_is_owned_by_its_identity_then_by_its_lock_then_by_itself() -> None:
-    found = [owner_of("run", each) for each in ({"identity": "a", "lock": "b"}, {"lock": "b"}, {})]
+    known = {"run_id": "run", "name": "", "status": "RUNNING", "deleted": False, "metrics": {}}
+    found = [RunInfo(**known, tags=each).owner for each in ({"identity": "a", "lock": "b"}, {"lock": "b"}, {})]
     assert found == ["a", "b", "run"]

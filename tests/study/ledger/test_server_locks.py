@@ -14,7 +14,7 @@ import pytest
 from study.ledger import server_locks
 from study.ledger.ledger import Ledger
 from study.ledger.locks import LocksLostError
-from study.ledger.orphans import clean_up_idle
+from study.ledger.orphans import clean_up, clean_up_idle
 from study.ledger.server_locks import ServerLocks
 from tests.study.servers import Server
 
@@ -40,7 +40,7 @@ def test_the_launch_of_another_machine_is_alive(
     ours, theirs = machine("one"), machine("other")
     locks = launched(ours)
     launched(theirs)
-    ours.close_stale_runs(locks)
+    clean_up(ours, locks)
     assert len(ours.launches.running()) == 2, "neither its own launch nor the other is ended"
 
 
