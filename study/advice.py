@@ -14,15 +14,10 @@ def with_advice(error: InputError) -> str:
         case BrokenImagesError():
             advice = "leave them out with --skip-broken"
         case MissingInputError():
-            advice = missing_advice(error)
+            ways = ["get it with `run_study.py fetch`"] if error.is_fetchable else []
+            if error.kind == "weights":
+                ways += ["name a folder of weights with --weights-dir", "set model.pretrained to False"]
+            advice = ", or ".join(ways)
         case _:
             advice = ""
     return f"{error}; {advice}" if advice else str(error)
-
-
-def missing_advice(error: MissingInputError) -> str:
-    """Return how to get a missing dataset or missing weights."""
-    ways = ["get it with `run_study.py fetch`"] if error.is_fetchable else []
-    if error.kind == "weights":
-        ways += ["name a folder of weights with --weights-dir", "set model.pretrained to False"]
-    return ", or ".join(ways)

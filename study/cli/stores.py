@@ -66,7 +66,7 @@ def prune(
     names = sorted({space.name for study in studies or () for space in api.load_studies(study)})
     ledger = api.open_ledger(folders)
     from study.ledger.locks import Locks
-    from study.maintenance.prune import find_prunable, remove, summarize
+    from study.maintenance.prune import find_prunable, summarize
 
     echo_store(folders)
     locks = Locks(ledger.root / LOCKS)
@@ -74,7 +74,8 @@ def prune(
     for line in summarize(found):
         echo(line)
     if yes:
-        remove(found, ledger, locks)
+        for each in found:
+            each.remove_if_free(locks)
         echo("removed")
     elif found:
         echo(f"remove it with\n  {this_command(context, '--yes')}")

@@ -14,47 +14,58 @@ from study.ledger.server_locks import end_if_dead_here
 
 
 @dataclass(frozen=True)
-class Orphan:
-    """What a process left that died before it ended or removed it.
+class Removable:
+    """Runs to end, or a folder or file to remove, unless the owner lives.
 
     Attributes:
         owner: name of the lock under which it was made.
-        why: what it is.
-        path: folder or lock file; None for runs.
+        kind: what it is.
+        path: folder or file; None for runs.
         remove: removes it, or ends the runs; called only with that lock.
     """
 
     owner: str
-    why: str
+    kind: str
     path: Path | None
     remove: Callable[[], None]
 
+    def remove_if_free(self, locks: Locks) -> bool:
+        """Remove it unless a process holds its lock, and return whether it is removed."""
+        if not locks.acquire_if_free(self.owner):
+            return False
+        self.remove()
+        locks.release(self.owner)
+        return True
 
-def find_orphans(ledger: Ledger) -> Iterator[Orphan]:
+
+def find_orphans(ledger: Ledger) -> Iterator[Removable]:
     """Yield what may be removed from a store unless its owner lives, each after those before it were removed."""
     for name in ledger.runs.duplicates():
-        yield Orphan(name, "duplicate runs of a trial or launch", None, partial(ledger.runs.merge_duplicates, name))
+        yield Removable(name, "duplicate runs of a trial or launch", None, partial(ledger.runs.merge_duplicates, name))
     for run in map(run_info, ledger.runs.search("attributes.status = 'RUNNING'")):
-        yield Orphan(run.owner, "RUNNING run of a dead process", None, partial(ledger.runs.interrupt, run.run_id))
+        yield Removable(run.owner, "RUNNING run of a dead process", None, partial(ledger.runs.interrupt, run.run_id))
+    yield from find_completed_work(ledger)
+    for folder in inside(ledger.root / TUNE):
+        remove = partial(shutil.rmtree, folder, ignore_errors=True)
+        yield Removable(folder.name, "folder of a dead launch", folder, remove)
+
+
+def find_completed_work(ledger: Ledger) -> Iterator[Removable]:
+    """Yield the work folders of trials that are not trained again."""
     work = inside(ledger.root / WORK)
     records = ledger.trials() if work else {}
     for folder in work:
         if folder.name in records and records[folder.name].state.is_terminal:
-            yield _path_orphan(folder, "work folder of a completed trial")
-    for folder in inside(ledger.root / TUNE):
-        yield _path_orphan(folder, "folder of a dead launch")
-    for lock in inside(ledger.root / LOCKS):
-        yield _path_orphan(lock, "lock of a dead process")
+            remove = partial(shutil.rmtree, folder, ignore_errors=True)
+            yield Removable(folder.name, "work folder of a completed trial", folder, remove)
 
 
-def _path_orphan(path: Path, why: str) -> Orphan:
-    """Return a folder, or a lock: its file is removed when it is released."""
-    return Orphan(path.name.removesuffix(".lock"), why, path, partial(shutil.rmtree, path, ignore_errors=True))
-
-
-def clean_up(ledger: Ledger, locks: Locks) -> list[Orphan]:
+def clean_up(ledger: Ledger, locks: Locks) -> list[Removable]:
     """Remove orphans, and return them. Nothing of a living process is touched."""
-    return [each for each in find_orphans(ledger) if _remove(each, locks)]
+    removed = [each for each in find_orphans(ledger) if each.remove_if_free(locks)]
+    for lock in inside(ledger.root / LOCKS):
+        is_dead(lock.stem, locks)  # removes the file if so
+    return removed
 
 
 def merge_idle_duplicates(ledger: Ledger) -> list[str]:
@@ -77,19 +88,11 @@ def clean_up_idle(ledger: Ledger) -> None:
 
 
 def is_dead(owner: str, locks: Locks) -> bool:
-    """Return whether no process holds this lock."""
+    """Return whether no process holds this lock; remove the file that a dead one left."""
     is_free = locks.acquire_if_free(owner)
     if is_free:
         locks.release(owner)
     return is_free
-
-
-def _remove(orphan: Orphan, locks: Locks) -> bool:
-    if not locks.acquire_if_free(orphan.owner):
-        return False
-    orphan.remove()
-    locks.release(orphan.owner)
-    return True
 
 
 def inside(folder: Path) -> list[Path]:

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from study.maintenance.checks import CheckResult
 from study.maintenance.checks.input_files import check_datasets, check_weights
 from study.maintenance.checks.machine import check_devices, check_disks, check_limits, check_versions
-from study.maintenance.checks.server import check_server
-from study.maintenance.checks.store import check_store
+from study.maintenance.checks.store import check_server, check_store
 from study.plan import Folders
 
 

@@ -1,7 +1,7 @@
 """Download of what a study needs before it runs: nodes with GPUs are often offline."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
@@ -16,7 +16,6 @@ from revit.download import download, download_from_hub, silence_hub
 from revit.errors import InputError, MissingInputError, first_line
 from revit.models.weights import HUB_FILES, WEIGHTS_DIR_VARIABLE, find_weights, hub_repo, weights_digest
 from search_spaces.framework.space import SearchSpace
-from study.advice import missing_advice
 
 SHA256 = re.compile("[0-9a-f]{64}")
 
@@ -26,15 +25,18 @@ class Requirement:
     """A dataset or weights that a study needs.
 
     Attributes:
-        is_present: it is on this machine now.
         is_fetchable: `fetch` can download it.
-        advice: if it is missing, the places searched, or the manual download.
+        advice: the places searched, or the manual download; empty if it is on this machine.
     """
 
     name: str
-    is_present: bool
     is_fetchable: bool
-    advice: str = ""
+    advice: str
+
+    @property
+    def is_present(self) -> bool:
+        """True if it is on this machine."""
+        return not self.advice
 
 
 def fetch(spaces: Iterable[SearchSpace], data_dir: Path, console: Console) -> Iterator[Requirement]:
@@ -65,14 +67,19 @@ def _find_inputs(spaces: Iterable[SearchSpace]) -> tuple[list[str], list[ModelCo
 
 
 def _dataset_requirement(dataset: str, data_dir: Path) -> Requirement:
-    found = Requirement(name=f"dataset {dataset}", is_present=True, is_fetchable=dataset in DATASETS)
+    advice = _fault(lambda: reader_for(dataset).find(data_dir))
+    return Requirement(name=f"dataset {dataset}", is_fetchable=dataset in DATASETS, advice=advice)
+
+
+def _fault(find: Callable[[], object]) -> str:
+    """Return why something is not found, empty if it is."""
     try:
-        reader_for(dataset).find(data_dir)
+        find()
     except MissingInputError as error:
-        return replace(found, is_present=False, advice=error.details)
+        return error.details
     except (InputError, OSError) as error:
-        return replace(found, is_present=False, advice=str(error))
-    return found
+        return str(error)
+    return ""
 
 
 def _fetch_dataset(dataset: str, data_dir: Path, console: Console) -> Requirement:
@@ -80,18 +87,17 @@ def _fetch_dataset(dataset: str, data_dir: Path, console: Console) -> Requiremen
     if requirement.is_present or not requirement.is_fetchable:
         return requirement
     spec = DATASETS[dataset]
-    try:
+
+    def download_and_find() -> None:
         for file in spec.files:
             _with_progress(file, data_dir, console)
         if spec.hub is not None:
             download_from_hub(spec.hub, data_dir / spec.name)
-        requirement = _dataset_requirement(dataset, data_dir)
-    except InputError as error:
-        requirement = replace(requirement, advice=str(error))
-    if requirement.is_present:
-        return requirement
+        reader_for(dataset).find(data_dir)
+
+    fault = _fault(download_and_find)
     manual = "; ".join(_manual_downloads(spec, data_dir))
-    return replace(requirement, advice=f"{requirement.advice}\n  manual download: {manual}")
+    return replace(requirement, advice=f"{fault}\n  manual download: {manual}" if fault else "")
 
 
 def _manual_downloads(spec: DatasetSpec, data_dir: Path) -> Iterator[str]:
@@ -113,14 +119,8 @@ def _with_progress(file: RemoteFile, data_dir: Path, console: Console) -> None:
 
 def _weights_requirement(model: ModelConfig) -> Requirement:
     is_fetchable = model.weights is None and hub_repo(model.name) is not None
-    found = Requirement(name=f"weights of {model.name}", is_present=True, is_fetchable=is_fetchable)
-    try:
-        weights_digest(find_weights(model))
-    except MissingInputError as error:
-        return replace(found, is_present=False, advice=f"{error.details}; {missing_advice(error)}")
-    except InputError as error:
-        return replace(found, is_present=False, advice=str(error))
-    return found
+    advice = _fault(lambda: weights_digest(find_weights(model)))
+    return Requirement(name=f"weights of {model.name}", is_fetchable=is_fetchable, advice=advice)
 
 
 def _fetch_weights(model: ModelConfig) -> Requirement:
@@ -138,7 +138,7 @@ def _fetch_weights(model: ModelConfig) -> Requirement:
         url = hf_hub_url(repo, HUB_FILES[0])
         target = f"{model.name}.safetensors in the folder of --weights-dir ({WEIGHTS_DIR_VARIABLE})"
         return replace(requirement, advice=f"{first_line(error)}\n  manual download: {url} -> {target}")
-    return replace(requirement, is_present=True, advice="")
+    return replace(requirement, advice="")
 
 
 def _check_blob(path: Path) -> None:

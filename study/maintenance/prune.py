@@ -8,36 +8,21 @@ make them again.
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.filesize import decimal
 
 from revit.errors import InputError
-from study.layout import ARTIFACTS, MODEL, REPORT_FOLDER, WORK
+from study.layout import ARTIFACTS, MODEL, REPORT_FOLDER
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
-from study.ledger.orphans import find_orphans, is_dead, tree_size
+from study.ledger.orphans import Removable, find_completed_work, is_dead, tree_size
 from study.ledger.records import RunInfo, request_key
 from study.ledger.schema import RECIPE_TAG, SCALE_TAG, STUDY_TAG
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prunable:
-    """A folder or file that can be removed.
-
-    Attributes:
-        owner: name of the lock under which it is written.
-        deleted_run: id of the run to remove with it; empty for none.
-    """
-
-    kind: str
-    path: Path
-    owner: str
-    deleted_run: str = ""
-
-
-def find_prunable(ledger: Ledger, locks: Locks, studies: Sequence[str], models: Sequence[str] = ()) -> list[Prunable]:
+def find_prunable(ledger: Ledger, locks: Locks, studies: Sequence[str], models: Sequence[str] = ()) -> list[Removable]:
     """Return what can be removed and is not locked by a running process.
 
     Args:
@@ -52,7 +37,7 @@ def find_prunable(ledger: Ledger, locks: Locks, studies: Sequence[str], models: 
     _check_known(models, active)
     selected = {run.owner for run in runs if not studies or run.studies & set(studies)}
     found = [
-        *_checkpoints(ledger),
+        *find_completed_work(ledger),
         *_models(active, set(models), ledger),
         *_reports(active, ledger),
         *_deleted_runs(runs, ledger),
@@ -67,39 +52,19 @@ def _check_known(models: Sequence[str], runs: Sequence[RunInfo]) -> None:
             raise InputError(f"--models = {study}: the store has trials of these studies: {', '.join(known) or 'none'}")
 
 
-def summarize(found: Sequence[Prunable]) -> Iterator[str]:
+def summarize(found: Sequence[Removable]) -> Iterator[str]:
     """Yield a line for each path with its size, for each kind with count and size, then the total."""
     sizes: dict[str, list[int]] = defaultdict(list)
     for each in found:
-        size = tree_size(each.path)
+        size = tree_size(each.path) if each.path else 0
         sizes[each.kind].append(size)
         yield f"{decimal(size):>10}  {each.path}"
     for kind, all_sizes in sizes.items():
-        yield f"{decimal(sum(all_sizes)):>10}  {len(all_sizes)} {kind}"
+        yield f"{decimal(sum(all_sizes)):>10}  {len(all_sizes)} x {kind}"
     yield f"{decimal(sum(map(sum, sizes.values()))):>10}  total"
 
 
-def remove(found: Sequence[Prunable], ledger: Ledger, locks: Locks) -> None:
-    """Remove it; skip anything locked since it was found."""
-    for each in found:
-        if locks.acquire(each.owner):
-            if each.path.is_dir():
-                shutil.rmtree(each.path)
-            else:
-                each.path.unlink(missing_ok=True)
-            if each.deleted_run:  # last: a run without files can be pruned again, files without a run cannot
-                ledger.runs.purge(each.deleted_run)
-            locks.release(each.owner)
-
-
-def _checkpoints(ledger: Ledger) -> Iterator[Prunable]:
-    work = ledger.root / WORK
-    for each in find_orphans(ledger):
-        if each.path is not None and each.path.parent == work:
-            yield Prunable(kind="checkpoints of completed trials", path=each.path, owner=each.owner)
-
-
-def _models(runs: Sequence[RunInfo], named: set[str], ledger: Ledger) -> Iterator[Prunable]:
+def _models(runs: Sequence[RunInfo], named: set[str], ledger: Ledger) -> Iterator[Removable]:
     """Yield the models superseded by a newer trial of the same settings, and those that only named studies use."""
     kept: set[tuple[str | None, ...]] = set()
     for trial in runs:
@@ -107,9 +72,9 @@ def _models(runs: Sequence[RunInfo], named: set[str], ledger: Ledger) -> Iterato
         if trial.is_finished and path.is_file():
             settings = _settings(trial)
             if settings <= kept:
-                yield Prunable(kind="superseded models", path=path, owner=trial.owner)
+                yield Removable(trial.owner, "superseded model", path, path.unlink)
             elif trial.studies <= named:
-                yield Prunable(kind="models of studies named by --models", path=path, owner=trial.owner)
+                yield Removable(trial.owner, "model of a study named by --models", path, path.unlink)
             kept |= settings
 
 
@@ -118,7 +83,7 @@ def _settings(trial: RunInfo) -> set[tuple[str | None, ...]]:
     return {(study, *request_key(trial.tags, study)) for study in trial.studies}
 
 
-def _reports(runs: Sequence[RunInfo], ledger: Ledger) -> Iterator[Prunable]:
+def _reports(runs: Sequence[RunInfo], ledger: Ledger) -> Iterator[Removable]:
     """Yield all reports but the newest of each study, recipe, scale."""
     kept = set()
     for launch in runs:
@@ -126,12 +91,19 @@ def _reports(runs: Sequence[RunInfo], ledger: Ledger) -> Iterator[Prunable]:
         if launch.is_launch and path.is_dir():
             settings = tuple(launch.tags.get(name) for name in (STUDY_TAG, RECIPE_TAG, SCALE_TAG))
             if settings in kept:
-                yield Prunable(kind="superseded reports", path=path, owner=launch.owner)
+                yield Removable(launch.owner, "superseded report", path, partial(shutil.rmtree, path))
             kept.add(settings)
 
 
-def _deleted_runs(runs: Sequence[RunInfo], ledger: Ledger) -> Iterator[Prunable]:
+def _deleted_runs(runs: Sequence[RunInfo], ledger: Ledger) -> Iterator[Removable]:
     for run in runs:
         if run.deleted:
             folder = ledger.root / ARTIFACTS / run.run_id
-            yield Prunable(kind="runs deleted in MLflow", path=folder, owner=run.owner, deleted_run=run.run_id)
+            yield Removable(run.owner, "run deleted in MLflow", folder, partial(_purge, run.run_id, folder, ledger))
+
+
+def _purge(run_id: str, folder: Path, ledger: Ledger) -> None:
+    """Remove a run with its files, these first: those of a run that is gone would not be found again."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    ledger.runs.purge(run_id)

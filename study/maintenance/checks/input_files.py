@@ -10,12 +10,9 @@ from filelock import FileLock, Timeout
 from rich.filesize import decimal
 
 import search_spaces
-from revit.config import ModelConfig
 from revit.datasets.image_store import ImageStore
-from revit.errors import InputError
+from revit.errors import InputError, MissingInputError
 from revit.models.weights import find_weights, weights_digest
-from search_spaces.framework.scales import SCALES
-from search_spaces.framework.space import SearchSpace
 from study.ledger.orphans import inside, tree_size
 from study.maintenance.checks import CheckResult, fixable
 
@@ -66,31 +63,22 @@ def _is_decoding(cache: Path) -> bool:
 
 def check_weights() -> Iterator[CheckResult]:
     """Check that the pretrained weights of the studies can be read, if they are present."""
-    models: dict[ModelConfig, None] = {}
+    models = {}
     for name in search_spaces.names():
         try:
-            models |= dict.fromkeys(_models(search_spaces.load(name)))
+            found = [candidate.config.model for candidate in search_spaces.load(name).candidates((0,))]
         except InputError as error:
             yield CheckResult("error", f"studies: {error}")
+        else:
+            models |= {(model.name, model.weights): model for model in found if model.pretrained}
     num_read, missing = 0, []
-    for model in models:
+    for model in models.values():
         try:
-            path = find_weights(model)
-        except InputError:
-            missing.append(model.name)
-            continue
-        try:
-            weights_digest(path)
+            weights_digest(find_weights(model))
             num_read += 1
+        except MissingInputError:
+            missing.append(model.name)
         except InputError as error:
             yield CheckResult("error", f"weights: {error}")
     advice = f"; {len(missing)} missing, get them with `fetch`: {', '.join(missing)}" if missing else ""
     yield CheckResult("ok", f"weights: {num_read} models present{advice}")
-
-
-def _models(space: SearchSpace) -> list[ModelConfig]:
-    """Return the pretrained models that a study names, at any scale."""
-    spaces = [space] if space.base is not None else [space.variant(scale=scale) for scale in SCALES]
-    configs = [candidate.config for each in spaces for candidate in each.candidates(each.seeds[:1])]
-    models = (config.model for config in configs if config.model.pretrained)
-    return [ModelConfig(name=model.name, weights=model.weights) for model in models]

@@ -1,4 +1,4 @@
-"""Checks of a store folder: its database, trials, files."""
+"""Checks of a store: the database, trials, files of a folder, or the runs of a server."""
 
 import json
 import sqlite3
@@ -14,10 +14,28 @@ from revit.errors import InputError
 from study.layout import ARTIFACTS, BUILT, CONFIG, DATABASE, LOCKS, NEEDED_FILES, PREDICTIONS
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
-from study.ledger.orphans import clean_up, find_orphans, is_dead
+from study.ledger.orphans import clean_up, find_orphans, is_dead, merge_idle_duplicates
 from study.ledger.records import TrialRecord
 from study.ledger.states import TrialState
 from study.maintenance.checks import CheckResult, fixable
+from study.plan import Folders
+
+
+def check_server(folders: Folders, *, fix: bool) -> Iterator[CheckResult]:
+    """Check that a tracking server answers, and has one run per trial.
+
+    The next launch ends the runs of a dead one.
+    """
+    try:
+        ledger = Ledger(folders.store, folders.server)
+    except InputError as error:
+        yield CheckResult("error", f"store: {error}")
+        return
+    yield CheckResult("ok", f"store: {folders.server} answers")
+    duplicates = merge_idle_duplicates(ledger) if fix else ledger.runs.duplicates()
+    if duplicates:
+        text = f"store: {len(duplicates)} trials or launches have duplicate runs: {', '.join(duplicates)}"
+        yield fixable(text, fixed=fix)
 
 
 def check_store(root: Path, *, fix: bool) -> Iterator[CheckResult]:
@@ -57,13 +75,9 @@ def _check_location(ledger: Ledger, _: Locks, fix: bool) -> Iterator[CheckResult
 
 
 def _check_orphans(ledger: Ledger, locks: Locks, fix: bool) -> Iterator[CheckResult]:
-    if fix:
-        orphans = clean_up(ledger, locks)
-    else:
-        dead = [each for each in find_orphans(ledger) if is_dead(each.owner, locks)]
-        orphans = [each for each in dead if each.path is None or each.path.exists()]  # `is_dead` removes lock files
-    for why, count in Counter(each.why for each in orphans).items():
-        yield fixable(f"store: {count} x {why}", fixed=fix)
+    orphans = clean_up(ledger, locks) if fix else [each for each in find_orphans(ledger) if is_dead(each.owner, locks)]
+    for kind, count in Counter(each.kind for each in orphans).items():
+        yield fixable(f"store: {count} x {kind}", fixed=fix)
 
 
 def _check_finished_trials(ledger: Ledger, locks: Locks, fix: bool) -> Iterator[CheckResult]:

@@ -62,8 +62,8 @@ def test_the_doctor_reports_and_repairs_problems(tmp_path: Path) -> None:
     assert "no store yet" in call("doctor", *folders).stdout
     Ledger(tmp_path / "mlruns").launches.open("example", {})
     unhealthy, repaired, healthy = (call("doctor", *folders, *fix) for fix in ([], ["--fix"], []))
-    assert re.search("^fixable  store: 1 orphaned RUNNING runs", unhealthy.stdout, re.MULTILINE)
-    assert re.search("^fixed    store: 1 orphaned RUNNING runs", repaired.stdout, re.MULTILINE)
+    assert re.search("^fixable  store: 1 x RUNNING run", unhealthy.stdout, re.MULTILINE)
+    assert re.search("^fixed    store: 1 x RUNNING run", repaired.stdout, re.MULTILINE)
     assert (unhealthy.returncode, repaired.returncode, healthy.returncode) == (1, 0, 0)
 
 
@@ -77,7 +77,7 @@ def test_prune_removes_only_with_yes(tmp_path: Path) -> None:
     assert "total" in shown.stdout
     assert "deleted in MLflow" not in shown.stdout, "`all` does not name quickstart"
     shown = call("prune", "quickstart", "--store", str(store))
-    assert "1 runs deleted in MLflow" in shown.stdout
+    assert "1 x run deleted in MLflow" in shown.stdout
     assert re.search(r"remove it with\n  .*run_study.py prune quickstart --store \S+ --yes", shown.stdout)
     assert str(ledger.artifacts.path(launch, "").parent) in shown.stdout, "each path is named"
     assert len(ledger.run_infos()) == 1

@@ -57,7 +57,7 @@ def test_only_what_nobody_needs_and_no_living_process_has_is_removed(store: Stor
 def test_once_all_are_dead_only_checkpoints_stay(store: Store) -> None:
     store.living.release_all()
     removed = clean_up(store.ledger, Locks(store.ledger.root / "locks"))
-    assert [each.why for each in removed] == [
+    assert [each.kind for each in removed] == [
         *["RUNNING run of a dead process"] * 3,
         "work folder of a completed trial",
         *["folder of a dead launch"] * 2,

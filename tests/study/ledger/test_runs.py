@@ -14,7 +14,7 @@ from study.ledger.records import TrialUpdate
 from study.ledger.schema import EXPERIMENT, STATE_TAG
 from study.ledger.server_locks import ServerLocks
 from study.ledger.states import TrialState
-from study.maintenance.checks.server import check_server
+from study.maintenance.checks.store import check_server
 from study.plan import Folders
 from study.system import retry
 from tests.study.ledger.trial_runs import opened, rows, runs_of

@@ -14,14 +14,15 @@ from revit.errors import InputError
 from study.layout import MODEL, NEEDED_FILES
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
+from study.ledger.orphans import Removable
 from study.ledger.records import Measurement, TrialUpdate, study_tags
 from study.ledger.states import TrialState
-from study.maintenance.prune import Prunable, find_prunable, remove, summarize
+from study.maintenance.prune import find_prunable, summarize
 
 CONFIG = FineTuneConfig(dataset="digits", steps=1)
-CHECKPOINTS, MODELS = "checkpoints of completed trials", "superseded models"
-NAMED = "models of studies named by --models"
-REPORTS, DELETED = "superseded reports", "runs deleted in MLflow"
+CHECKPOINTS, MODELS = "work folder of a completed trial", "superseded model"
+NAMED = "model of a study named by --models"
+REPORTS, DELETED = "superseded report", "run deleted in MLflow"
 
 
 class Store:
@@ -72,7 +73,7 @@ class Store:
         MlflowClient(self.ledger.uri).log_artifact(launch, str(page), "report")
         return self.ledger.artifacts.path(launch, "report")
 
-    def found(self, *studies: str, models: tuple[str, ...] = ()) -> list[Prunable]:
+    def found(self, *studies: str, models: tuple[str, ...] = ()) -> list[Removable]:
         return find_prunable(self.ledger, self.locks, studies, models)
 
     def names(self, *studies: str, models: tuple[str, ...] = ()) -> dict[str, set[str]]:
@@ -82,7 +83,7 @@ class Store:
         return owners
 
     def prune(self, *, models: tuple[str, ...] = ()) -> None:
-        remove(self.found(models=models), self.ledger, self.locks)
+        remove(self.found(models=models), self.locks)
 
     def model(self, identity: str) -> Path:
         return self.ledger.artifacts.path(self.runs[identity], MODEL)
@@ -91,6 +92,11 @@ class Store:
         """Change the database behind MLflow's back."""
         with closing(sqlite3.connect(self.ledger.root / "mlflow.db")) as database, database:
             assert database.execute(statement, values).rowcount == 1
+
+
+def remove(found: list[Removable], locks: Locks) -> None:
+    for each in found:
+        each.remove_if_free(locks)
 
 
 @pytest.fixture
@@ -181,7 +187,7 @@ def test_anything_locked_since_it_was_found_is_skipped(store: Store) -> None:
     found = store.found()
     store.living.acquire("plain")
     store.living.acquire("deleted")
-    remove(found, store.ledger, store.locks)
+    remove(found, store.locks)
     assert store.ledger.artifacts.path(store.runs["plain"], MODEL).exists()
     assert store.runs["deleted"] in {each.run_id for each in store.ledger.run_infos()}
 
@@ -211,7 +217,7 @@ def test_pruning_a_copy_leaves_the_original_unchanged(store: Store, tmp_path: Pa
     shutil.copytree(store.ledger.root, tmp_path / "copy")
     copied = Ledger(tmp_path / "copy")
     locks = Locks(copied.root / "locks")
-    remove(find_prunable(copied, locks, ()), copied, locks)
+    remove(find_prunable(copied, locks, ()), locks)
     assert store.names().keys() == {CHECKPOINTS, MODELS, DELETED}
     assert store.runs["deleted"] not in {each.run_id for each in copied.run_infos()}, "the copy has files of its own"
     assert store.runs["deleted"] in {each.run_id for each in store.ledger.run_infos()}
@@ -228,9 +234,9 @@ def test_the_summary_lists_paths_then_kinds_then_the_total(store: Store) -> None
         f"    4.0 kB  {store.ledger.root / 'artifacts' / store.runs['deleted']}",
     ]
     assert lines[7:] == [
-        "   25.0 kB  5 checkpoints of completed trials",
-        "    1.0 kB  1 superseded models",
-        "    4.0 kB  1 runs deleted in MLflow",
+        "   25.0 kB  5 x work folder of a completed trial",
+        "    1.0 kB  1 x superseded model",
+        "    4.0 kB  1 x run deleted in MLflow",
         "   30.0 kB  total",
     ]
     assert list(summarize([])) == ["   0 bytes  total"]

@@ -17,7 +17,9 @@ from study.ledger.locks import Locks
 from study.ledger.records import Measurement, TrialUpdate
 from study.ledger.states import TrialState
 from study.maintenance.checks import CheckResult
-from study.maintenance.checks.store import CHECKS, check_store
+from study.maintenance.checks.store import CHECKS, check_server, check_store
+from study.plan import Folders
+from tests.study.servers import Server
 
 CONFIG = FineTuneConfig(dataset="digits", steps=2)
 
@@ -220,6 +222,14 @@ def test_what_only_the_user_can_decide_is_reported_and_left_unchanged(case: str,
         [problem] = [each for each in store.check(fix=fix) if not each.is_healthy]
         assert problem.level == "error"
         assert text in problem.text
+
+
+def test_a_healthy_server_is_only_read(server: Server, tmp_path: Path) -> None:
+    folders = Folders(store=tmp_path / "here", data=tmp_path, cache=tmp_path, server=server.address)
+    [answer] = check_server(folders, fix=False)
+    assert not folders.store.exists()
+    assert answer.level == "ok"
+    assert server.address in answer.text
 
 
 def test_a_copied_store_is_reported_then_repaired_and_has_its_own_files(store: Store, tmp_path: Path) -> None:
