@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, ViewType
+from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -45,6 +45,8 @@ from study.system.retry import retry_transient
 
 T = TypeVar("T")
 
+MAX_METRICS = 800
+"""Metrics beside params and tags: MLflow writes 1,000 entries at once, of which 100 may be params and 100 tags."""
 MAX_MESSAGE_CHARS = 5000
 """Length of a tag that MLflow takes."""
 
@@ -154,9 +156,10 @@ class Ledger:
             if name != "step"
         ]
         params = [Param(key, str(value)) for key, value in update.config.items()]
+        tags = [RunTag(key, value) for key, value in update.tags.items()]
         with self.runs.restored(run_id):
-            self.runs.client.log_batch(run_id, metrics, params)
-        self.runs.tag(run_id, update.tags)
+            self.runs.client.log_batch(run_id, metrics[:-MAX_METRICS])
+            self.runs.client.log_batch(run_id, metrics[-MAX_METRICS:], params, tags)
 
     def close_trial(
         self,

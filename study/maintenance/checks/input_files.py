@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 from rich.filesize import decimal
 
 import search_spaces
+from revit.config import ModelConfig
 from revit.datasets.image_store import ImageStore
 from revit.errors import InputError, MissingInputError
 from revit.models.weights import find_weights, weights_digest
@@ -63,7 +64,7 @@ def _is_decoding(cache: Path) -> bool:
 
 def check_weights() -> Iterator[CheckResult]:
     """Check that the pretrained weights of the studies can be read, if they are present."""
-    models = {}
+    models: dict[tuple[str, str | None], ModelConfig] = {}
     for name in search_spaces.names():
         try:
             found = [candidate.config.model for candidate in search_spaces.load(name).candidates((0,))]

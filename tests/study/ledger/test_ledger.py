@@ -112,11 +112,11 @@ def test_how_a_trial_ended_is_written_after_all_else(ledger: Ledger, monkeypatch
     """A process that dies in between leaves no trial that looks finished and is not whole."""
     run_id = opened(ledger)
     batches = []
-    monkeypatch.setattr(ledger.runs.client, "log_batch", lambda run_id, *a, **named: batches.append(named))
+    monkeypatch.setattr(ledger.runs.client, "log_batch", lambda *arguments: batches.append(arguments))
     many = TrialUpdate(rows=rows(*({"step": step, "lr": 0.1} for step in range(1, 1001))))
     ledger.close_trial(run_id, TrialState.FINISHED, update=many)
-    assert ["tags" in batch for batch in batches] == [False, True]
-    assert "state" in {tag.key for tag in batches[-1]["tags"]}
+    assert [len(batch) for batch in batches] == [2, 4]
+    assert "state" in {tag.key for tag in batches[-1][3]}
 
 
 def test_rows_written_twice_are_there_once(ledger: Ledger) -> None:
