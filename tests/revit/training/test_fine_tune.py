@@ -254,21 +254,3 @@ def test_steps_are_evenly_spaced_and_end_at_the_last_step(steps: int, count: int
     assert len(chosen) == min(steps, count)
     gaps = np.diff([0, *chosen])
     assert gaps.max() - gaps.min() <= 1
-
-
-def test_golden_trace(train: Callable) -> None:
-    """Raise TRAINING_VERSION when these numbers change on purpose."""
-    config = FineTuneConfig(dataset="digits", resolution=16, batch_size=16, steps=6, num_evals=2).with_values(
-        {"model.pretrained": False, "model.head_init": "trunc_normal", "model.dropout": 0.1,
-         "optimizer.name": "adamw", "optimizer.lr": 2e-3, "optimizer.weight_decay": 0.1, "schedule.warmup": 2,
-         "data_fraction": 0.25}
-    )  # fmt: skip
-    result, seen = train(config)
-    assert [value for _, value in seen.curve("train_loss")] == pytest.approx(GOLDEN_LOSSES, rel=2e-4)
-    assert [value for _, value in seen.curve("grad_norm")] == pytest.approx(GOLDEN_NORMS, rel=2e-3)
-    assert result.metrics["test_loss"] == pytest.approx(GOLDEN_TEST_LOSS, rel=2e-4)
-
-
-GOLDEN_LOSSES = [2.294991, 2.417883, 2.297399, 2.357955, 2.335841, 2.246399]
-GOLDEN_NORMS = [5.42553, 3.54536, 2.13731, 2.04659, 1.76196, 2.49339]
-GOLDEN_TEST_LOSS = 2.345777
