@@ -1,0 +1,161 @@
+"""Metrics of a trial, by name. Imports no torch, so that a search space can name one.
+
+A metric of predictions is a function of `Predictions` and of weights (B, n) of their n images, and returns (B,) values.
+All weights 1 give the metric itself; counts of images that are drawn with replacement give its bootstrap replicates.
+torchmetrics and scikit-learn give the same values (tests/revit/training/test_metrics.py); the former takes seconds to
+import in each trial, and neither has the replicates in one call.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+NUM_BINS = 15
+"""Equal bins of confidence of the expected calibration error (Guo et al. 2017, arXiv:1706.04599)."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions of a model on a split, one per image, each (n,).
+
+    Attributes:
+        index: index in the image store.
+        label: true class.
+        prediction: predicted class.
+        confidence: probability of the predicted class, 0 to 1.
+        loss: cross-entropy in nats.
+        rank: number of classes that are more probable than the true one.
+    """
+
+    index: npt.NDArray[np.int64]
+    label: npt.NDArray[np.int64]
+    prediction: npt.NDArray[np.int64]
+    confidence: npt.NDArray[np.float32]
+    loss: npt.NDArray[np.float32]
+    rank: npt.NDArray[np.int64]
+
+    @property
+    def is_correct(self) -> npt.NDArray[np.bool_]:
+        """Which predictions are correct, (n,)."""
+        return np.asarray(self.label == self.prediction)
+
+
+PredictionMetric = Callable[[Predictions, Array], Array]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """What a study can be about.
+
+    Attributes:
+        title: as tables and figures name it.
+        unit: of the shown value; "%" for a share, which is shown times 100.
+        direction: in which it is better.
+        of_predictions: its value; None for a metric that is measured while training.
+    """
+
+    title: str
+    unit: str
+    direction: Literal["maximize", "minimize"]
+    of_predictions: PredictionMetric | None = None
+
+
+def accuracy(predictions: Predictions, weights: Array) -> Array:
+    """Return the share of correct predictions."""
+    return _mean(predictions.is_correct, weights)
+
+
+def top5_accuracy(predictions: Predictions, weights: Array) -> Array:
+    """Return the share of images whose class is among the five most probable."""
+    return _mean(predictions.rank < 5, weights)
+
+
+def balanced_accuracy(predictions: Predictions, weights: Array) -> Array:
+    """Return the mean over classes of the share of their images that are predicted correctly.
+
+    Classes without images are left out (Brodersen et al., ICPR 2010).
+    """
+    num_images = _sum_by(predictions.label, weights)
+    num_correct = _sum_by(predictions.label, weights * predictions.is_correct)
+    recall = np.divide(num_correct, num_images, out=np.zeros_like(num_images), where=num_images > 0)
+    return np.asarray(recall.sum(1) / (num_images > 0).sum(1))
+
+
+def macro_f1(predictions: Predictions, weights: Array) -> Array:
+    """Return the mean over classes of F1, the harmonic mean of precision and recall.
+
+    Classes that neither occur nor are predicted are left out.
+    """
+    num_classes = int(max(predictions.label.max(), predictions.prediction.max())) + 1
+    num_images = _sum_by(predictions.label, weights, num_classes)
+    num_predicted = _sum_by(predictions.prediction, weights, num_classes)
+    num_correct = _sum_by(predictions.label, weights * predictions.is_correct, num_classes)
+    total = num_images + num_predicted
+    f1 = np.divide(2 * num_correct, total, out=np.zeros_like(total), where=total > 0)
+    return np.asarray(f1.sum(1) / (total > 0).sum(1))
+
+
+def negative_log_likelihood(predictions: Predictions, weights: Array) -> Array:
+    """Return the mean cross-entropy in nats."""
+    return _mean(predictions.loss, weights)
+
+
+def calibration_error(predictions: Predictions, weights: Array) -> Array:
+    """Return the expected calibration error: the mean distance of confidence from accuracy, over NUM_BINS bins."""
+    bins = np.clip(np.ceil(predictions.confidence * NUM_BINS).astype(np.int64) - 1, 0, NUM_BINS - 1)
+    gaps = _sum_by(bins, weights * (predictions.confidence - predictions.is_correct), NUM_BINS)
+    return np.asarray(np.abs(gaps).sum(1) / weights.sum(1))
+
+
+METRICS: dict[str, Metric] = {
+    "accuracy": Metric(title="accuracy", unit="%", direction="maximize", of_predictions=accuracy),
+    "top5_accuracy": Metric(title="top-5 accuracy", unit="%", direction="maximize", of_predictions=top5_accuracy),
+    "balanced_accuracy": Metric(
+        title="balanced accuracy", unit="%", direction="maximize", of_predictions=balanced_accuracy
+    ),
+    "macro_f1": Metric(title="macro F1", unit="%", direction="maximize", of_predictions=macro_f1),
+    "nll": Metric(
+        title="negative log-likelihood", unit="nats", direction="minimize", of_predictions=negative_log_likelihood
+    ),
+    "calibration_error": Metric(
+        title="expected calibration error", unit="%", direction="minimize", of_predictions=calibration_error
+    ),
+    "peak_memory_bytes": Metric(title="peak memory", unit="bytes", direction="minimize"),
+    "images_per_s": Metric(title="training speed", unit="images/s", direction="maximize"),
+    "train_time_s": Metric(title="training time", unit="s", direction="minimize"),
+    "num_trained": Metric(title="trained parameters", unit="parameters", direction="minimize"),
+}
+
+
+def value_of(name: str, predictions: Predictions) -> float:
+    """Return the value of a metric of predictions."""
+    function = METRICS[name].of_predictions
+    assert function is not None, f"{name} is measured while training"
+    return float(function(predictions, np.ones((1, len(predictions.label))))[0])
+
+
+def bootstrap(name: str, predictions: Predictions, num_replicates: int, seed: int) -> Array:
+    """Return bootstrap replicates of a metric of predictions over their images, (num_replicates,).
+
+    Trials on as many images draw the same ones under one seed, so that differences are paired by image.
+    """
+    function = METRICS[name].of_predictions
+    assert function is not None, f"{name} is measured while training"
+    num_images = len(predictions.label)
+    rng = np.random.default_rng(seed)
+    counts = rng.multinomial(num_images, np.full(num_images, 1 / num_images), num_replicates)
+    return function(predictions, counts.astype(np.float64))
+
+
+def _mean(values: npt.NDArray[np.generic], weights: Array) -> Array:
+    return np.asarray(weights @ values.astype(np.float64) / weights.sum(1))
+
+
+def _sum_by(groups: npt.NDArray[np.int64], weights: Array, num_groups: int | None = None) -> Array:
+    """Return the sums of weights (B, n) by group of the images (n,): (B, num_groups)."""
+    count = int(groups.max()) + 1 if num_groups is None else num_groups
+    return np.asarray(weights @ np.eye(count)[groups])
