@@ -40,7 +40,7 @@ class Predictions:
 
     @property
     def is_correct(self) -> npt.NDArray[np.bool_]:
-        """Which predictions are correct, (n,)."""
+        """Return which predictions are correct, (n,)."""
         return np.asarray(self.label == self.prediction)
 
 
@@ -49,7 +49,7 @@ PredictionMetric = Callable[[Predictions, Array], Array]
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """What a study can be about.
+    """Metric that a study can be about.
 
     Attributes:
         title: as tables and figures name it.
