@@ -93,13 +93,13 @@ def download_from_hub(hub: HubDataset, folder: Path) -> None:
         partial = folder.with_name(f"{folder.name}.{commit}.partial")
         partial.mkdir(parents=True, exist_ok=True)
         api.snapshot_download(
-            hub.repo, repo_type="dataset", revision=commit, local_dir=partial, allow_patterns=hub.pattern
+            hub.repo, repo_type="dataset", revision=commit, local_dir=partial, allow_patterns="*.parquet"
         )
         checked = api.verify_repo_checksums(hub.repo, repo_type="dataset", revision=commit, local_dir=partial)
     except (HTTPError, OSError) as error:
         raise InputError(f"{hub.repo} cannot be fetched: {first_line(error)}") from error
     if checked.checked_count == 0:
-        raise InputError(f"{hub.repo} has no files {hub.pattern} on {hub.revision}")
+        raise InputError(f"{hub.repo} has no files *.parquet on {hub.revision}")
     for wrong in checked.mismatches:
         (partial / wrong["path"]).unlink()
         digests = f"{wrong['algorithm']} {wrong['actual']}, not {wrong['expected']}"

@@ -50,8 +50,7 @@ class ImageStore:
             mapped = np.memmap(folder / "pixels.bin", dtype=np.uint8, mode="c")
             self._pixels: npt.NDArray[np.uint8] = np.asarray(mapped)  # slicing an np.memmap is four times as slow
             decoded = self.sizes.prod(axis=1) * self.manifest.channels
-            is_encoded = np.diff(self._offsets) < decoded
-            self._encoded: npt.NDArray[np.bool_] | None = is_encoded if is_encoded.any() else None
+            self._is_encoded: npt.NDArray[np.bool_] = np.diff(self._offsets) < decoded
             if len(self._pixels) != self._offsets[-1]:
                 raise ValueError("pixels.bin has another length than layout.npz states")
         except OSError:
@@ -70,7 +69,7 @@ class ImageStore:
         """Return image `index` as (H, W, C) uint8: a private view of the mapped file, or decoded from it."""
         height, width = self.sizes[index]
         kept = self._pixels[self._offsets[index] : self._offsets[index + 1]]
-        if self._encoded is not None and self._encoded[index]:
+        if self._is_encoded[index]:
             return decode_image(kept.tobytes(), f"{index} of {self.folder}")
         return kept.reshape(height, width, self.manifest.channels)
 

@@ -24,17 +24,15 @@ class RemoteFile:
 
 @dataclass(frozen=True, kw_only=True)
 class HubDataset:
-    """Files to download from a dataset repository of the Hugging Face hub.
+    """Parquet tables to download from a dataset repository of the Hugging Face hub.
 
     Attributes:
         repo: owner/name.
-        pattern: glob of the files; `*` matches `/`, too.
         revision: branch. The hub keeps every public dataset on `refs/convert/parquet`, too, in the splits that its
             viewer shows and `load_dataset` returns.
     """
 
     repo: str
-    pattern: str = "*.parquet"
     revision: str = "main"
 
 

@@ -53,7 +53,7 @@ class BetterThan(_Claim):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_differ("better and worse", self.better, self.worse)
+        require(self.better != self.worse, "better and worse", self.better, "different")
 
     @property
     def contrasts(self) -> tuple[Contrast, ...]:
@@ -97,8 +97,7 @@ class Best(_Claim):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_several("among", self.among)
-        if self.value not in self.among:
-            raise InputError(f"value = {self.value!r}: must be one of among = {self.among}")
+        require(self.value in self.among, "value", self.value, f"one of among = {self.among}")
 
     @property
     def contrasts(self) -> tuple[Contrast, ...]:
@@ -165,8 +164,8 @@ class Interaction(_Claim):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_differ("low and high", self.low, self.high)
-        _check_differ("larger and smaller", self.larger, self.smaller)
+        require(self.low != self.high, "low and high", self.low, "different")
+        require(self.larger != self.smaller, "larger and smaller", self.larger, "different")
 
     @property
     def contrasts(self) -> tuple[Contrast, ...]:
@@ -225,8 +224,8 @@ class Matches(_Claim):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.published or not all(1 < accuracy <= 100 for accuracy in self.published.values()):
-            raise InputError(f"published = {dict(self.published)}: must be one accuracy or more, in percent, 1 to 100")
+        fits = bool(self.published) and all(1 < accuracy <= 100 for accuracy in self.published.values())
+        require(fits, "published", self.published, "one accuracy or more, in percent, 1 to 100")
         require(self.margin > 0, "margin", self.margin, "above 0 percentage points")
 
     @property
@@ -288,13 +287,7 @@ def restate_claim(claim: Claim, replacements: Mapping[str, Mapping[Value, Value]
 
 
 def _check_several(name: str, values: tuple[Value, ...]) -> None:
-    if len(set(values)) < 2 or len(set(values)) < len(values):
-        raise InputError(f"{name} = {values}: must be two or more values that differ")
-
-
-def _check_differ(names: str, one: object, other: object) -> None:
-    if one == other:
-        raise InputError(f"{names} = {one!r}: must differ")
+    require(2 <= len(set(values)) == len(values), name, values, "two or more values that differ")
 
 
 def _as_list(values: tuple[Value, ...]) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from revit.active_fields import effective_values
 from revit.config import FineTuneConfig
 from revit.errors import InputError
-from revit.validation import check_types, require_one_line, with_tuples
+from revit.validation import check_types, require, require_one_line, with_tuples
 from search_spaces.framework.axes import Axis, check_axes, first_repeated, levels_of, points_of
 from search_spaces.framework.claims import Claim, Value, check_claim
 from search_spaces.framework.recipes import FLOWERS, RECIPES, RecipeContext
@@ -99,8 +99,8 @@ class SearchSpace:
         check_types(self, exclude=("scientific", "nuisance"))
         require_one_line("name", self.name)
         require_one_line("question", self.question)
-        _check_key("recipe", self.recipe, RECIPES)
-        _check_key("scale", self.scale, SCALES)
+        require(self.recipe in RECIPES, "recipe", self.recipe, f"one of {', '.join(RECIPES)}")
+        require(self.scale in SCALES, "scale", self.scale, f"one of {', '.join(SCALES)}")
         check_axes(self.scientific, self.nuisance)
         labels = {name: tuple(label for label, _ in levels_of(name, axis)) for name, axis in self.scientific.items()}
         for claim in self.claims:
@@ -108,8 +108,7 @@ class SearchSpace:
         for axis in self.columns:
             if axis not in self.scientific:
                 raise InputError(f"columns has {axis!r}, which is not a scientific axis")
-        if len(set(self.seeds)) < len(self.seeds):
-            raise InputError(f"seeds = {self.seeds}: must differ")
+        require(len(set(self.seeds)) == len(self.seeds), "seeds", self.seeds, "different")
 
     def _check_candidates(self) -> None:
         candidates = self.candidates(self.seeds[:1])
@@ -240,11 +239,6 @@ _CONTEXT_PATHS = {
 def _effective_labels(labels: Mapping[str, Value], flat: Mapping[str, Value]) -> dict[str, Value]:
     """Return axis values as the config has them, after recipe and scale; named levels keep their names."""
     return {name: flat.get(name, label) for name, label in labels.items()}
-
-
-def _check_key(name: str, key: str, table: Mapping[str, object]) -> None:
-    if key not in table:
-        raise InputError(f"{name} = {key!r}: known are {', '.join(table)}")
 
 
 def _check_effects(candidates: list[Candidate]) -> None:

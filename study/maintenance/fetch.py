@@ -106,7 +106,7 @@ def _manual_downloads(spec: DatasetSpec, data_dir: Path) -> Iterator[str]:
         yield f"{file.url} -> {data_dir / file.path}"
     if spec.hub is not None:
         page = f"https://huggingface.co/datasets/{spec.hub.repo}/tree/{quote(spec.hub.revision, safe='')}"
-        yield f"{page}, its files {spec.hub.pattern} in their folders -> {data_dir / spec.name}"
+        yield f"{page}, its files *.parquet in their folders -> {data_dir / spec.name}"
     if spec.page:
         yield f"{spec.page} (after a login), unpacked -> {data_dir / spec.name}"
 

@@ -105,8 +105,8 @@ def test_a_claim_reads_as_a_sentence(claim: Claim, sentence: str) -> None:
         (lambda: Matches(axis="d", published={"a": 90, "b": 101}, margin=1, quote=""), "'b': 101}: .* in percent"),
         (lambda: Matches(axis="d", published={"a": 0.9}, margin=1, quote=""), "'a': 0.9}: .* in percent"),
         (lambda: Gap(better={"r": 1}, worse={"r": 2}, at_least=-1, quote=""), "at_least = -1"),
-        (lambda: Gap(better={"r": 1}, worse={"r": 1}, at_least=1, quote=""), "must differ"),
-        (lambda: BetterThan(better={"r": 1}, worse={"r": 1}, quote=""), "must differ"),
+        (lambda: Gap(better={"r": 1}, worse={"r": 1}, at_least=1, quote=""), "must be different"),
+        (lambda: BetterThan(better={"r": 1}, worse={"r": 1}, quote=""), "must be different"),
         (
             lambda: Interaction(axis="f", low=1, high=1, moderator="m", larger="v", smaller="b", quote=""),
             "low and high",

@@ -134,9 +134,9 @@ def test_the_paper_config_of_a_cell_has_its_requested_values() -> None:
 
 def test_an_unknown_scale_or_recipe_is_refused() -> None:
     space = search_spaces.load("resolution")
-    with pytest.raises(InputError, match="scale = 'huge': known are paper, nano"):
+    with pytest.raises(InputError, match="scale = 'huge': must be one of paper, nano"):
         space.variant(scale="huge")
-    with pytest.raises(InputError, match="recipe = 'own': known are paper, authors, vit_2021, bit_hyperrule"):
+    with pytest.raises(InputError, match="recipe = 'own': must be one of paper, authors, vit_2021, bit_hyperrule"):
         space.variant(recipe="own")
     with pytest.raises(InputError, match="quickstart starts from a config of its own"):
         search_spaces.load("quickstart").variant(scale="nano")
