@@ -3,7 +3,6 @@
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -68,20 +67,10 @@ class Artifacts:
 
     def upload(self, run_id: str, files: Path) -> None:
         """Keep the files of a folder with a run."""
-        repository = self._repository(run_id)
+        repository = self.repository(run_id)
         repository.log_artifacts(str(files))  # type: ignore[no-untyped-call]  # untyped in MLflow
         if self._server:
             _check_uploaded(files, repository)
-
-    def upload_to(self, run_id: str, paths: Iterable[Path], folder: str) -> None:
-        """Keep files with a run, in a folder there."""
-        repository = self._repository(run_id)
-        for path in paths:
-            repository.log_artifact(str(path), folder)  # type: ignore[no-untyped-call]  # untyped in MLflow
-
-    def delete(self, run_id: str, name: str) -> None:
-        """Delete a file of a run."""
-        self._repository(run_id).delete_artifacts(name)  # type: ignore[no-untyped-call]  # untyped in MLflow
 
     def relocate(self) -> None:
         """Let MLflow look for the files in this folder. It has no function for it."""
@@ -91,7 +80,8 @@ class Artifacts:
             connection.execute(text("UPDATE experiments SET artifact_location = :uri WHERE experiment_id = :id"), moved)
             connection.execute(text(of_run), moved)
 
-    def _repository(self, run_id: str) -> ArtifactRepository:
+    def repository(self, run_id: str) -> ArtifactRepository:
+        """Return what reads and writes the files of a run."""
         uri = append_to_uri_path(self._location, run_id, ARTIFACTS)  # type: ignore[no-untyped-call]  # untyped in MLflow
         return get_artifact_repository(uri, tracking_uri=self._runs.client.tracking_uri)
 

@@ -65,11 +65,8 @@ class Launches:
 
     def unlock(self, launch: str, name: str) -> None:
         """Write that a launch no longer holds a lock."""
-        tag = f"{HELD_LOCK_PREFIX}{name}"
-        if tag not in self._runs.client.get_run(launch).data.tags:
-            return
         try:
-            self._runs.client.delete_tag(launch, tag)
+            self._runs.client.delete_tag(launch, f"{HELD_LOCK_PREFIX}{name}")
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # as where a proxy sends the request twice
                 raise
@@ -98,4 +95,6 @@ class Launches:
         condition = " and ".join(f"tags.{name} = '{value}'" for name, value in {KIND_TAG: LAUNCH, **tags}.items())
         newest_first = ["attributes.start_time DESC"]
         for newest in self._runs.client.search_runs([self._runs.experiment_id], condition, 1, 1, newest_first):
-            self._artifacts.upload_to(newest.info.run_id, paths, folder)
+            repository = self._artifacts.repository(newest.info.run_id)
+            for path in paths:
+                repository.log_artifact(str(path), folder)  # type: ignore[no-untyped-call]  # untyped in MLflow

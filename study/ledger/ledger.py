@@ -141,7 +141,8 @@ class Ledger:
         if record is None:
             return _record(self.runs.create_once(IDENTITY_TAG, identity, name, all_tags))
         if record.failure:
-            self.artifacts.delete(record.run_id, TRACEBACK)
+            repository = self.artifacts.repository(record.run_id)
+            repository.delete_artifacts(TRACEBACK)  # type: ignore[no-untyped-call]  # untyped in MLflow
         with self.runs.restored(record.run_id):
             self.runs.client.update_run(record.run_id, status="RUNNING")
         self.runs.tag(record.run_id, {**all_tags, MESSAGE_TAG: "", FAILURE_TAG: ""})

@@ -103,7 +103,6 @@ class RunInfo:
     """
 
     run_id: str
-    name: str
     status: str
     deleted: bool
     metrics: Mapping[str, float]

@@ -174,7 +174,6 @@ def run_info(run: Run) -> RunInfo:
     """Return the plain values of a run."""
     return RunInfo(
         run_id=run.info.run_id,
-        name=run.info.run_name,
         status=run.info.status,
         deleted=run.info.lifecycle_stage == LifecycleStage.DELETED,
         metrics=run.data.metrics,

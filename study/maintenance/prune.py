@@ -72,9 +72,11 @@ def _models(runs: Sequence[RunInfo], named: set[str], ledger: Ledger) -> Iterato
         if trial.is_finished and path.is_file():
             settings = _settings(trial)
             if settings <= kept:
-                yield Removable(trial.owner, "superseded model", path, path.unlink)
+                yield Removable(trial.owner, "superseded model", path, partial(path.unlink, missing_ok=True))
             elif trial.studies <= named:
-                yield Removable(trial.owner, "model of a study named by --models", path, path.unlink)
+                yield Removable(
+                    trial.owner, "model of a study named by --models", path, partial(path.unlink, missing_ok=True)
+                )
             kept |= settings
 
 

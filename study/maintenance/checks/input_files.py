@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,8 +18,6 @@ from study.maintenance.checks import CheckResult, fixable
 
 IMAGE_STORE = re.compile(".+-[0-9a-f]{16}")
 """Folder name of a decoded dataset."""
-MAX_BUILD_IDLE_S = 86_400.0
-"""A build folder idle this long is considered abandoned."""
 
 
 def check_datasets(cache: Path, *, fix: bool) -> Iterator[CheckResult]:
@@ -30,7 +27,7 @@ def check_datasets(cache: Path, *, fix: bool) -> Iterator[CheckResult]:
         if fault:
             yield CheckResult("error", f"images: {fault}; remove {folder}: the next `plan` decodes it again")
     yield CheckResult("ok", f"images: {list(faults.values()).count('')} datasets in {cache} verified by size")
-    abandoned = [folder for folder in cache.glob("building-*") if _idle_s(folder) > MAX_BUILD_IDLE_S]
+    abandoned = list(cache.glob("building-*"))
     if abandoned and not _is_decoding(cache):
         size = decimal(sum(map(tree_size, abandoned)))
         if fix:
@@ -48,11 +45,8 @@ def _fault(folder: Path) -> str:
     return ""
 
 
-def _idle_s(folder: Path) -> float:
-    return time.time() - max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
-
-
 def _is_decoding(cache: Path) -> bool:
+    """Return whether a process holds the lock under which a build folder is made."""
     for path in (cache / "sources").glob("*.lock"):
         try:
             with FileLock(path, blocking=False):

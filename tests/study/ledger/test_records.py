@@ -32,6 +32,6 @@ def test_seed_recipe_and_scale_are_part_of_a_request() -> None:
 
 
 def test_a_run_is_owned_by_its_identity_then_by_its_lock_then_by_itself() -> None:
-    known = {"run_id": "run", "name": "", "status": "RUNNING", "deleted": False, "metrics": {}}
+    known = {"run_id": "run", "status": "RUNNING", "deleted": False, "metrics": {}}
     found = [RunInfo(**known, tags=each).owner for each in ({"identity": "a", "lock": "b"}, {"lock": "b"}, {})]
     assert found == ["a", "b", "run"]
