@@ -11,6 +11,7 @@ SPACE = SearchSpace(
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from revit.active_fields import effective_values
 from revit.config import FineTuneConfig
@@ -204,7 +205,7 @@ class SearchSpace:
         Args:
             values: config fields that its axes set, by dotted path.
         """
-        explicit = {**self.fixed, **values}
+        explicit: dict[str, Any] = {**self.fixed, **values}
         if self.base is not None:
             return self.base.with_values(explicit)
         if "dataset" not in explicit:
@@ -217,23 +218,13 @@ class SearchSpace:
         context = RecipeContext(
             table=self.table,
             dataset=str(explicit["dataset"]),
-            **{
-                name: explicit[path]  # type: ignore[arg-type]  # FineTuneConfig checks their types
-                for name, path in _CONTEXT_PATHS.items()
-                if path in explicit
-            },
+            data_fraction=explicit.get("data_fraction", 1.0),
+            model=explicit.get("model.name"),
+            optimizer=explicit.get("optimizer.name"),
+            schedule=explicit.get("schedule.name"),
         )
         blank = FineTuneConfig(dataset=context.dataset, resolution=224, steps=1)
         return blank.with_values({**recipe.values(context), **explicit})
-
-
-_CONTEXT_PATHS = {
-    "data_fraction": "data_fraction",
-    "model": "model.name",
-    "optimizer": "optimizer.name",
-    "schedule": "schedule.name",
-}
-"""Config field, by dotted path, of each field of a RecipeContext."""
 
 
 def _effective_labels(labels: Mapping[str, Value], flat: Mapping[str, Value]) -> dict[str, Value]:

@@ -70,7 +70,12 @@ def read_image_folder(folder: Path, files: list[Path]) -> Contents:
         InputError: train and test have different classes.
     """
     parts = split_folders(folder)
-    split_and_class = [_split_and_class(parts, path) for path in files]
+    split_and_class = [
+        (split, path.relative_to(part).parts[0])
+        for path in files
+        for split, part in parts.items()
+        if path.is_relative_to(part)
+    ]
     classes = {split: {name for each, name in split_and_class if each == split} for split, _ in split_and_class}
     if len(classes) == 2 and classes["train"] != classes["test"]:
         odd = ", ".join(sorted(classes["train"] ^ classes["test"])[:3])
@@ -82,10 +87,3 @@ def read_image_folder(folder: Path, files: list[Path]) -> Contents:
         for path, (split, name) in zip(files, split_and_class, strict=True)
     )
     return class_names, samples
-
-
-def _split_and_class(parts: dict[Split, Path], path: Path) -> tuple[Split, str]:
-    for split, part in parts.items():
-        if path.is_relative_to(part):
-            return split, path.relative_to(part).parts[0]
-    raise AssertionError(f"{path} is below none of {parts}")
