@@ -67,7 +67,6 @@ def make_folders(
     Args:
         store: a folder, or the address of an MLflow tracking server.
         weights_dir: folder of pretrained weights; set for the whole process.
-        skip_broken: leave out images that cannot be decoded.
 
     Raises:
         InputError: the address holds a password, which would be printed, and kept with every launch.
@@ -184,8 +183,7 @@ def run(
         from study.execution.runner import run_plan
         from study.ledger.provenance import launch_tags
 
-        request = request or ResourceRequest()
-        result = run_plan(planned, ledger, console, request, tags=launch_tags(command))
+        result = run_plan(planned, ledger, console, request or ResourceRequest(), tags=launch_tags(command))
         planned = planned.with_records(ledger.retry(ledger.trials, log=log))
     else:
         from study.ledger.orphans import clean_up_idle

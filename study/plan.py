@@ -74,8 +74,6 @@ class Trial:
         images: folder of its image store; None if it is not on this machine.
         weights: path of the weights that it starts from, None for none.
         num_steps: optimizer steps that its budget compiles to.
-        num_test: images it is tested on.
-        record: its record in the ledger, None if there is none.
         input_digests: its `revit.identity.InputDigests.by_name`.
         staleness_reason: what changed since the study trained its point with its seed; empty if it is not stale.
         sizes: numbers of its images (`study.inputs.SIZES`).
@@ -194,7 +192,8 @@ def make_plan(
         digests = InputDigests(data=images.digest, splits=images.splits, weights=weights_digest, has_val=images.has_val)
         name = identity(config, budget, digests)
         requested = study_tags(space.name, cell=candidate.cell, point=candidate.point)
-        former = done.get(request_key({**space.tags, **requested, SEED_TAG: str(config.seed)}, space.name))
+        key = request_key({**space.tags, **requested, SEED_TAG: str(config.seed)}, space.name)
+        former = None if name in records else done.get(key)
         return Trial(
             candidate=candidate,
             identity=name,
@@ -204,9 +203,7 @@ def make_plan(
             num_test=images.num_test,
             record=records.get(name),
             input_digests=digests.by_name(),
-            staleness_reason=""
-            if former is None or name in records
-            else staleness_reason(former, config, digests.by_name()),
+            staleness_reason=staleness_reason(former, config, digests.by_name()) if former else "",
             sizes=images.sizes,
         )
 

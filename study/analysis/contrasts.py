@@ -36,7 +36,6 @@ class TrialResult:
     """Result of a finished trial.
 
     Attributes:
-        point: its value on each axis.
         num_test: test images, None if unknown.
         correct: (num_test,), which test images are classified correctly; None if unknown.
         prior_variance: between seeds, estimated from other trials of its dataset and model.

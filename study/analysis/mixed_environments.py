@@ -9,8 +9,8 @@ from study.ledger.states import TrialState
 from study.plan import Plan
 
 
-def environment_counts(plan: Plan, planned: Mapping[str, str] | None = None) -> dict[str, Counter[str]]:
-    """Return the environment tags in which a study's finished trials differ, with the number of trials per value.
+def mixed_environments(plan: Plan, planned: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment tags in which a study's finished trials differ, with each value's number of trials.
 
     Args:
         planned: environment of its next trials, which counts as one more.
@@ -26,31 +26,24 @@ def environment_counts(plan: Plan, planned: Mapping[str, str] | None = None) -> 
         name: Counter(environment[name] for environment in environments if name in environment)
         for name in ENVIRONMENT_TAGS
     }
-    return {name: count for name, count in counts.items() if len(count) > 1}
+    return {
+        name: ", ".join(f"{value} ({number})" for value, number in count.most_common())
+        for name, count in counts.items()
+        if len(count) > 1
+    }
 
 
 def environment_caveats(plan: Plan) -> list[str]:
     """Return a line for each environment tag in which finished trials differ."""
     return [
-        f"its trials ran with different {name}: {_listed(count)}; numbers differ by rounding between them"
-        for name, count in environment_counts(plan).items()
+        f"its trials ran with different {name}: {values}; numbers differ by rounding between them"
+        for name, values in mixed_environments(plan).items()
     ]
 
 
 def check_uniform(plan: Plan, planned: Mapping[str, str] | None = None) -> None:
-    """Check that all trials of a study ran, and will run, in one environment.
-
-    Args:
-        planned: as for `environment_counts`.
-
-    Raises:
-        InputError: names the tags that differ, with the number of trials per value.
-    """
-    mixed = [f"{name} {_listed(count)}" for name, count in environment_counts(plan, planned).items()]
+    """Raise InputError if trials of a study ran, or will run (`planned`), in different environments."""
+    mixed = [f"{name} {values}" for name, values in mixed_environments(plan, planned).items()]
     if mixed:
         this_machine = ", this machine among them" if planned else ""
         raise InputError(f"--strict-environment: trials of {plan.space.name} differ{this_machine}: {'; '.join(mixed)}")
-
-
-def _listed(count: Counter[str]) -> str:
-    return ", ".join(f"{value} ({number})" for value, number in count.most_common())

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -43,10 +43,8 @@ def cell_table(plan: Plan) -> pd.DataFrame:
     cells = _selected_by_cell(plan)
     by_seed = [(each[0].candidate.config.dataset, _accuracies(each)) for _, each in cells if each]
     priors = median_variances(by_seed)
-    nuisance_axes = list(plan.space.nuisance_axes)
-    rows = [
-        {**trials[0].candidate.cell, **_summary(trials, selected, priors, nuisance_axes)} for trials, selected in cells
-    ]
+    axes = plan.space.nuisance_axes
+    rows = [{**trials[0].candidate.cell, **_summary(trials, selected, priors, axes)} for trials, selected in cells]
     return _frame(rows, plan)
 
 
@@ -94,7 +92,7 @@ def _accuracies(trials: Sequence[Trial]) -> list[float]:
 
 
 def _summary(
-    trials: list[Trial], selected: list[Trial], priors: Mapping[object, VarianceEstimate], nuisance_axes: list[str]
+    trials: list[Trial], selected: list[Trial], priors: Mapping[object, VarianceEstimate], nuisance_axes: Iterable[str]
 ) -> dict[str, object]:
     accuracies = _accuracies(selected)
     row: dict[str, object] = {**dict.fromkeys(nuisance_axes), **(selected[0].candidate.nuisance if selected else {})}

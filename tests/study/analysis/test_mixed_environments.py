@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from revit.errors import InputError
-from study.analysis.mixed_environments import check_uniform, environment_caveats, environment_counts
+from study.analysis.mixed_environments import check_uniform, environment_caveats, mixed_environments
 from study.ledger.schema import ENVIRONMENT_TAGS
 from study.ledger.states import TrialState
 from study.plan import Plan
@@ -37,7 +37,7 @@ def test_one_environment_has_no_caveat(plan: Plan) -> None:
 @pytest.mark.parametrize("name", ENVIRONMENT_TAGS)
 def test_a_mixed_table_has_a_caveat_and_can_be_refused(plan: Plan, name: str) -> None:
     mixed = with_first_trial(plan, tags={**ENVIRONMENT, name: "other"})
-    assert environment_counts(mixed) == {name: {ENVIRONMENT[name]: 2, "other": 1}}
+    assert mixed_environments(mixed) == {name: f"{ENVIRONMENT[name]} (2), other (1)"}
     [line] = environment_caveats(mixed)
     assert line.startswith(f"its trials ran with different {name}: {ENVIRONMENT[name]} (2), other (1)")
     with pytest.raises(InputError, match=rf"--strict-environment: trials of example differ: {name} .*other \(1\)"):
@@ -46,9 +46,9 @@ def test_a_mixed_table_has_a_caveat_and_can_be_refused(plan: Plan, name: str) ->
 
 def test_trials_that_did_not_finish_do_not_count(plan: Plan) -> None:
     stopped = with_first_trial(plan, tags={**ENVIRONMENT, "threads": "2"}, state=TrialState.INTERRUPTED)
-    assert environment_counts(stopped) == {}
+    assert mixed_environments(stopped) == {}
 
 
-def test_a_planned_environment_counts_as_one_trial_more(plan: Plan) -> None:
+def test_a_planned_mixed_environments_as_one_trial_more(plan: Plan) -> None:
     with pytest.raises(InputError, match=r"this machine among them: threads 1 \(3\), 2 \(1\)"):
         check_uniform(plan, {**ENVIRONMENT, "threads": "2"})
