@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Callable
 from importlib.resources import files
 
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -47,11 +46,8 @@ def draw_figures(plan: Plan, ledger: Ledger) -> list[go.Figure]:
 def draw_accuracy(study: FinishedStudy) -> list[go.Figure]:
     """Draw accuracy along every numeric axis, a line for each combination of the others."""
     cells = cell_table(study.plan)
-    return [
-        plot_accuracy(pd.concat([_own_points(cells, study.plan, axis), _published_points(study.plan, axis)]), axis)
-        for axis in study.plan.space.scientific
-        if _is_numeric(cells[axis])
-    ]
+    numeric = [axis for axis in study.plan.space.scientific if _is_numeric(cells[axis])]
+    return [plot_accuracy(_accuracies(cells, study.plan, axis), axis) for axis in numeric]
 
 
 def _is_numeric(values: pd.Series) -> bool:
@@ -59,26 +55,17 @@ def _is_numeric(values: pd.Series) -> bool:
     return kinds <= {int, float} and values.nunique() >= MIN_NUMERIC_VALUES
 
 
-def _own_points(cells: pd.DataFrame, plan: Plan, axis: str) -> pd.DataFrame:
-    others = [name for name in plan.space.scientific if name != axis]
-    frame = cells[[axis, "mean", "low", "high"]].astype(float)
-    frame["series"] = [label({name: cell[name] for name in others}) for cell in cells.to_dict("records")]
-    return frame.assign(published=False, source="ours").dropna(subset=["mean"])
-
-
-def _published_points(plan: Plan, axis: str) -> pd.DataFrame:
-    """Return the published values of the cells; none at a scale other than the paper's, as they are not comparable."""
+def _accuracies(cells: pd.DataFrame, plan: Plan, axis: str) -> pd.DataFrame:
+    """Return our accuracies along an axis, and the published ones at the paper's scale, where they are comparable."""
     candidates = {str(trial.candidate.cell): trial.candidate for trial in plan.trials}.values()
-    comparable = candidates if plan.space.scale == "paper" else ()
-    found = [(each.cell, row) for each in comparable for row in published_of(plan.space, each)]
-    return pd.DataFrame(
-        {
-            axis: [cell[axis] for cell, _ in found],
-            "series": [label({name: value for name, value in cell.items() if name != axis}) for cell, _ in found],
-            "mean": [row.accuracy_pct / 100 for _, row in found],
-            "source": [SOURCES[row.source] for _, row in found],
-        }
-    ).assign(low=np.nan, high=np.nan, published=True)
+    published = [
+        {**each.cell, "mean": row.accuracy_pct / 100, "source": SOURCES[row.source]}
+        for each in (candidates if plan.space.scale == "paper" else ())
+        for row in published_of(plan.space, each)
+    ]
+    frame = pd.concat([cells[cells["n"] > 0].assign(source=""), pd.DataFrame(published, dtype=object)])
+    others = [name for name in plan.space.scientific if name != axis]
+    return frame.assign(series=[label({name: cell[name] for name in others}) for cell in frame.to_dict("records")])
 
 
 def draw_learning_curves(study: FinishedStudy) -> list[go.Figure]:

@@ -33,15 +33,12 @@ def draw_answers(study: FinishedStudy) -> list[go.Figure]:
     figures = []
     for cell, trial in first.items():
         answers = pd.read_parquet(study.ledger.artifacts.path(run_id(trial), PREDICTIONS))
-        true, predicted = answers["label"].to_numpy(), answers["prediction"].to_numpy()
         classes = _class_names(trial, study.ledger)
         counts = np.zeros((len(classes), len(classes)), np.int64)
-        np.add.at(counts, (true, predicted), 1)
+        np.add.at(counts, (answers["label"], answers["prediction"]), 1)
         figures.append(plot_confusion_matrix(counts, classes, str(cell)))
         if trial.images is not None:
-            read_image, positions = ImageStore(trial.images).image, answers["index"].to_numpy()
-            confidence = answers["confidence"].to_numpy()
-            figures.append(plot_mistakes(read_image, positions, true, predicted, confidence, classes, str(cell)))
+            figures.append(plot_mistakes(answers, ImageStore(trial.images).image, classes, str(cell)))
     return figures
 
 

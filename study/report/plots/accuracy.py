@@ -13,20 +13,17 @@ def plot_accuracy(frame: pd.DataFrame, axis: str) -> go.Figure:
     """Draw test accuracy against a numeric axis, a line per series; published points are hollow and dotted.
 
     Args:
-        frame: columns `axis`, series, mean, low, high (0 to 1; low and high of a 95 % interval, NaN for none),
-            published (whether the point is a published value) and source (shown on hovering).
+        frame: columns `axis`, series, mean, low, high (0 to 1; low and high of a 95 % interval, NaN for none), source
+            (of a published value; empty for ours).
     """
     quantity = quantity_of(axis)
     order = {name: index for index, name in enumerate(frame["series"].unique())}
-    lines = list(frame.groupby(["published", "series", "source"], sort=False))
-    names = [
-        ", ".join(filter(None, (str(series), str(source) if published else ""))) or "this study"
-        for (published, series, source), _ in lines
-    ]
+    lines = list(frame.groupby(["series", "source"], sort=False))
+    names = [", ".join(filter(None, map(str, key))) or "this study" for key, _ in lines]
     caption = f"Bars: {INTERVALS_NOTE} Hollow markers on dotted lines: published values."
     fig = style.new_figure(f"Test accuracy by {quantity.title}", caption, legend=names)
-    for name, ((published, series, _), line) in zip(names, lines, strict=True):
-        _add_line(fig, line.sort_values(axis), axis, name, order[series], published=bool(published))
+    for name, ((series, source), line) in zip(names, lines, strict=True):
+        _add_line(fig, line.sort_values(axis), axis, name, order[series], published=bool(source))
     values = frame[axis].unique().tolist()
     fig.update_xaxes(
         title_text=style.escape(quantity.label),
@@ -51,9 +48,8 @@ def _add_line(fig: go.Figure, line: pd.DataFrame, axis: str, name: str, index: i
             "thickness": 1.2,
         },
         name=style.wrap(name),
-        text=[style.escape(source) for source in line["source"]],
         mode="lines+markers",
         line={"color": style.color(index), "width": 1.5 if published else 2, "dash": "dot" if published else "solid"},
         marker={"symbol": style.symbol(index) + ("-open" if published else ""), "size": 9},
-        hovertemplate="%{x:g}: %{y:.2f} %<br>%{text}",
+        hovertemplate="%{x:g}: %{y:.2f} %",
     )

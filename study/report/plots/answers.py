@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import plotly.graph_objects as go
 
 from study.report.plots import style
@@ -21,7 +22,6 @@ def plot_confusion_matrix(matrix: npt.NDArray[np.int64], class_names: Sequence[s
 
     Args:
         matrix: (K, K) number of test images, by true class (rows) and predicted class (columns).
-        class_names: K.
     """
     is_named = len(class_names) <= MAX_NAMED_CLASSES
     caption = (
@@ -54,28 +54,18 @@ def plot_confusion_matrix(matrix: npt.NDArray[np.int64], class_names: Sequence[s
 
 
 def plot_mistakes(
-    read_image: Callable[[int], Pixels],
-    positions: npt.NDArray[np.int64],
-    labels: npt.NDArray[np.int64],
-    predictions: npt.NDArray[np.int64],
-    confidences: npt.NDArray[np.floating],
-    class_names: Sequence[str],
-    cell: str,
+    answers: pd.DataFrame, read_image: Callable[[int], Pixels], class_names: Sequence[str], cell: str
 ) -> go.Figure:
     """Draw the images that were classified wrong with the highest confidence.
 
     Args:
+        answers: a row per test image: columns index (its position), label, prediction, confidence (0 to 1).
         read_image: returns the image at a position, (H, W, 1 or 3) uint8, of any size. Only those drawn are read.
-        positions: (n,) of the test images.
-        labels: (n,) true class.
-        predictions: (n,) predicted class.
-        confidences: (n,) probability of the predicted class, 0 to 1.
-        class_names: K.
     """
-    wrong = np.flatnonzero(labels != predictions)
-    worst = wrong[np.argsort(-confidences[wrong], kind="stable")][:NUM_MISTAKES]
+    wrong = answers[answers["label"] != answers["prediction"]]
+    worst = wrong.sort_values("confidence", ascending=False, kind="stable")[:NUM_MISTAKES]
     caption = (
-        f"The {len(worst)} most confident of {len(wrong):,} wrong predictions on {len(labels):,} test images. "
+        f"The {len(worst)} most confident of {len(wrong):,} wrong predictions on {len(answers):,} test images. "
         "Below each image: true class, predicted class (italic), confidence."
     )
     num_rows = -(-len(worst) // NUM_COLUMNS)
@@ -83,7 +73,7 @@ def plot_mistakes(
     style.add_picture_axes(fig)
     if not len(worst):
         return fig
-    images = np.stack([make_thumbnail(read_image(int(positions[at])), TILE_PX) for at in worst])
+    images = np.stack([make_thumbnail(read_image(position), TILE_PX) for position in worst["index"]])
     tiles = np.pad(images, ((0, 0), (0, TEXT_PX), (0, 0), (0, 0)))
     gap = 10
     names = [style.shorten(name, 14) for name in class_names]
@@ -93,8 +83,8 @@ def plot_mistakes(
         x=columns * (TILE_PX + gap) + TILE_PX / 2,
         y=rows * (TILE_PX + TEXT_PX + gap) + TILE_PX + 1,
         text=[
-            f"{names[labels[at]]}<br><i>{names[predictions[at]]}</i><br>{100 * float(confidences[at]):.0f} %"
-            for at in worst
+            f"{names[row['label']]}<br><i>{names[row['prediction']]}</i><br>{100 * row['confidence']:.0f} %"
+            for row in worst.to_dict("records")
         ],
         mode="text",
         textposition="bottom center",

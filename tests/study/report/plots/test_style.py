@@ -24,18 +24,19 @@ def test_names_are_shown_letter_by_letter() -> None:
     cost = pd.DataFrame({"cell": [NASTY, "b"], "train_time_s": [1.0, 2.0], "mean": [0.5, 0.4]})
     authors = pd.DataFrame({"cell": [NASTY], "arm": NASTY, "epoch": 1.0, "val_acc": 90.0})
     images = [np.zeros((4, 4, 1), np.uint8)]
+    answers = pd.DataFrame({"index": [0], "label": 0, "prediction": 1, "confidence": 1.0})
     figures = [
         plot_learning_curves(frame, "val_accuracy", {NASTY: 0}),
         plot_schedules(frame),
         plot_authors_curves(frame, authors, {}),
-        plot_accuracy(points.assign(published=True, source=NASTY), NASTY),
+        plot_accuracy(points.assign(source=NASTY), NASTY),
         plot_parallel_coordinates(grid, [NASTY, "c"]),
         plot_training_time(cost, {NASTY: 0}, has_frontier=True),
         plot_main_effects(grid, [NASTY, "c"]),
         plot_interaction(grid, NASTY, "c"),
         plot_interaction(grid, "c", NASTY),
         plot_confusion_matrix(np.eye(2, dtype=int), [NASTY, "b"], NASTY),
-        plot_mistakes(images.__getitem__, *np.array([[0], [0], [1], [1]]), [NASTY, NASTY], NASTY),
+        plot_mistakes(answers, images.__getitem__, [NASTY, NASTY], NASTY),
         plot_filters({NASTY: np.zeros((4, 2, 2, 3))}),
         plot_samples({NASTY: {NASTY: images}}),
     ]
