@@ -21,7 +21,6 @@ from revit.errors import InputError
 from revit.models.weights import use_weights_dir
 from revit.paths import check_writable, expand_path
 from study.execution.resources import ResourceRequest
-from study.execution.run_result import RunResult
 from study.model_check import check_names
 
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     from search_spaces.framework.space import SearchSpace
     from study.analysis.verdicts import ClaimVerdict
+    from study.execution.recorder import RunResult
     from study.ledger.ledger import Ledger
     from study.ledger.records import TrialRecord
     from study.maintenance.fetch import Requirement
@@ -164,7 +164,7 @@ def run(
     *,
     console: "Console | None" = None,
     command: str = "",
-) -> RunResult:
+) -> "RunResult":
     """Train the trials of a plan that are not done.
 
     Failed trials do not raise: they are in the result. Call `check_can_run` first to fail before anything starts.
@@ -186,6 +186,7 @@ def run(
         result = run_plan(planned, ledger, console, request or ResourceRequest(), tags=launch_tags(command))
         planned = planned.with_records(ledger.retry(ledger.trials, log=log))
     else:
+        from study.execution.recorder import RunResult
         from study.ledger.orphans import clean_up_idle
 
         ledger.retry(lambda: clean_up_idle(ledger), log=log)

@@ -24,12 +24,12 @@ from study.cli.options import (
     with_study_options,
 )
 from study.execution.resources import ResourceRequest
-from study.execution.run_result import RunResult
 from study.ledger.states import TrialState
 from study.system.signals import handled
 
 if TYPE_CHECKING:
     from study.analysis.verdicts import ClaimVerdict
+    from study.execution.recorder import RunResult
     from study.ledger.ledger import Ledger
     from study.ledger.records import TrialRecord
     from study.plan import Plan
@@ -215,7 +215,7 @@ def fetch(
     raise typer.Exit(EXIT_FINISHED if is_complete else EXIT_SOME_FAILED)
 
 
-def _echo_failures(planned: "Plan", ledger: "Ledger", result: RunResult) -> None:
+def _echo_failures(planned: "Plan", ledger: "Ledger", result: "RunResult") -> None:
     from study.labels import trial_label
     from study.layout import TRACEBACK
 

@@ -70,7 +70,7 @@ class TuneCallback(Stateless, tune.Callback):
             trial.record.built: trial.identity for trial in plan.trials if trial.record and trial.record.built
         }
         self._ray_checked = time.monotonic()
-        self._peak_bytes = 0
+        self._peak_bytes = WORKER_BYTES
         self._num_killed = num_killed_for_memory()
 
     def on_step_begin(self, iteration: int, trials: list[TuneTrial], **_: Any) -> None:
@@ -151,9 +151,9 @@ class TuneCallback(Stateless, tune.Callback):
         return "host out of memory"
 
     def _out_of_memory_message(self) -> str:
-        needed = f"up to {decimal(self._peak_bytes)}" if self._peak_bytes else f"more than {decimal(WORKER_BYTES)}"
+        needed = decimal(self._peak_bytes)
         return (
-            f"memory is short: {decimal(memory_limit())} here, and a trial takes {needed}; "
+            f"memory is short: {decimal(memory_limit())} here, and a trial takes {needed} or more; "
             "where trials run side by side, --cpus-per-trial lets fewer run at a time"
         )
 
@@ -202,5 +202,4 @@ def _error_of(trial: TuneTrial) -> BaseException:
     if trial.pickled_error_file is not None:
         with Path(trial.pickled_error_file).open("rb") as file:
             return cast(BaseException, pickle.load(file))
-    text = "" if trial.error_file is None else Path(trial.error_file).read_text()
-    return RuntimeError(text or "the worker exited without an error message")
+    return RuntimeError(Path(trial.error_file).read_text())

@@ -6,10 +6,9 @@ import secrets
 import signal
 import socket
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import ModuleType
+from collections.abc import Callable
 from typing import Any, ClassVar
+from unittest.mock import patch
 
 import ray
 from ray._common.utils import get_default_ray_temp_dir
@@ -99,8 +98,8 @@ def _start_private() -> None:
             _shut_down_half_started()
             if not left:
                 folder = get_default_ray_temp_dir()  # type: ignore[no-untyped-call]  # Ray leaves it so
-                advice = f"; RAY_TMPDIR names another folder than {folder}" if isinstance(error, OSError) else ""
-                raise InputError(f"Ray cannot be started: {first_line(error)}{advice}") from error
+                advice = f"its files are in {folder}, RAY_TMPDIR names another folder"
+                raise InputError(f"Ray cannot be started: {first_line(error)}; {advice}") from error
         else:
             return
 
@@ -137,23 +136,12 @@ class RayProcess(services.ConsolePopen):
 
 
 def _init(address: str) -> None:
-    with (
+    with (  # Ray has no options for these
         handlers_kept(),
-        _replace_attribute(services, "ConsolePopen", RayProcess),
-        _replace_attribute(ray_utils, "set_sigterm_handler", lambda handler: None),
+        patch.object(services, "ConsolePopen", RayProcess),
+        patch.object(ray_utils, "set_sigterm_handler"),
     ):
         ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-
-
-@contextmanager
-def _replace_attribute(module: ModuleType, name: str, value: object) -> Iterator[None]:
-    """Replace a name of a module while the context is open: Ray has no option for what we need."""
-    former = getattr(module, name)
-    setattr(module, name, value)
-    try:
-        yield
-    finally:
-        setattr(module, name, former)
 
 
 def ray_is_alive() -> bool:

@@ -3,14 +3,7 @@
 from typing import TYPE_CHECKING
 
 from study.execution.resources import ResourceRequest
-from study.ledger.schema import (
-    COMPILED_TAG,
-    DEVICE_TAG,
-    PRECISION_TAG,
-    THREADS_TAG,
-    TIMM_TAG,
-    TORCH_TAG,
-)
+from study.ledger import schema
 
 if TYPE_CHECKING:
     import torch
@@ -24,12 +17,12 @@ def describe(device: "torch.device", *, num_threads: int, compiled: bool) -> dic
     from revit.training.device import device_name, has_bf16
 
     return {
-        DEVICE_TAG: device_name(device),
-        PRECISION_TAG: "bf16" if has_bf16(device) else "fp32",
-        COMPILED_TAG: "yes" if compiled else "no",
-        THREADS_TAG: str(num_threads),
-        TORCH_TAG: torch.__version__,
-        TIMM_TAG: timm.__version__,
+        schema.DEVICE_TAG: device_name(device),
+        schema.PRECISION_TAG: "bf16" if has_bf16(device) else "fp32",
+        schema.COMPILED_TAG: "yes" if compiled else "no",
+        schema.THREADS_TAG: str(num_threads),
+        schema.TORCH_TAG: torch.__version__,
+        schema.TIMM_TAG: timm.__version__,
     }
 
 

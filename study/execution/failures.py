@@ -17,7 +17,6 @@ FailureClass = Literal["device out of memory", "host out of memory", "lost worke
 
 CLASSES: dict[str, FailureClass] = {
     "torch.OutOfMemoryError": "device out of memory",
-    "torch.cuda.OutOfMemoryError": "device out of memory",
     "ray.exceptions.OutOfMemoryError": "host out of memory",
     "builtins.MemoryError": "host out of memory",
     "ray.exceptions.RayActorError": "lost worker",

@@ -1,19 +1,13 @@
 """Checks of a launch before Ray starts."""
 
 import os
-from pathlib import Path
-
-from rich.filesize import decimal
 
 from revit.config import ModelConfig
 from revit.errors import InputError
 from revit.models.weights import PACKAGED
-from study.execution.resources import ResourceRequest
+from study.execution.resources import Node, ResourceRequest, grant_resources
 from study.model_check import model_key
 from study.plan import Trial
-
-MIN_RAY_BYTES, MIN_RAY_INODES = 50_000_000, 1_000
-"""Free space and inodes that Ray's logs and sockets need in its temporary folder."""
 
 
 def check_runnable(trials: list[Trial], request: ResourceRequest) -> None:
@@ -22,7 +16,7 @@ def check_runnable(trials: list[Trial], request: ResourceRequest) -> None:
     Models that the project does not ship are built and run once on the meta device, and compared with their weights.
 
     Raises:
-        InputError: a model, its weights, the request or Ray's temporary folder is unfit.
+        InputError: a model, its weights or the request is unfit.
     """
     unshipped = {model_key(trial.candidate.config): trial for trial in trials if not _is_shipped(trial)}
     for trial in unshipped.values():
@@ -32,31 +26,13 @@ def check_runnable(trials: list[Trial], request: ResourceRequest) -> None:
     if request.gpus_per_trial is not None and request.gpus_per_trial > 1:
         one = "a trial trains on one GPU: request 1, or a fraction of it"
         raise InputError(f"--gpus-per-trial = {request.gpus_per_trial:g}: {one}")
-    check_temporary_folder()
-    if request.address is not None:
-        return  # its nodes are known once it is joined
-    if request.gpus_per_trial:
-        import torch
+    if request.address is None:  # the nodes of a cluster are known once it is joined
+        num_gpus = 0
+        if request.gpus_per_trial:
+            import torch
 
-        num_gpus = torch.cuda.device_count()
-        if request.gpus_per_trial > num_gpus:
-            raise InputError(f"--gpus-per-trial = {request.gpus_per_trial:g}: this machine has {num_gpus}")
-    num_cpus = os.cpu_count() or 1
-    if request.cpus_per_trial is not None and request.cpus_per_trial > num_cpus:
-        raise InputError(f"--cpus-per-trial = {request.cpus_per_trial}: this machine has {num_cpus}")
-
-
-def check_temporary_folder() -> None:
-    """Raise InputError where Ray's temporary folder lacks space or inodes for its logs and sockets."""
-    variable = next((name for name in ("RAY_TMPDIR", "TMPDIR") if name in os.environ), "")
-    folder = Path(os.environ.get(variable, "/tmp"))
-    disk = os.statvfs(next(each for each in (folder, *folder.absolute().parents) if each.exists()))
-    free = disk.f_bavail * disk.f_frsize
-    if free < MIN_RAY_BYTES or (disk.f_files > 0 and disk.f_favail < MIN_RAY_INODES):
-        raise InputError(
-            f"Ray's temporary folder {folder} has {decimal(free)} and {disk.f_favail} inodes left, and needs "
-            f"{decimal(MIN_RAY_BYTES)} and {MIN_RAY_INODES}: free some, or name another with RAY_TMPDIR"
-        )
+            num_gpus = torch.cuda.device_count()
+        grant_resources(request, [Node(cpus=os.cpu_count() or 1, gpus=num_gpus)])
 
 
 def _is_shipped(trial: Trial) -> bool:

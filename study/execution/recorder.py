@@ -5,7 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,23 @@ from study.plan import Trial
 
 WRITE_INTERVAL_S = 1.0
 """Minimum seconds between writes of one trial. Rows in between are batched."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """Result of a launch.
+
+    Attributes:
+        states: states of the trials that started, by identity.
+        messages: one line for each trial that failed or diverged, by identity.
+        interrupted: a signal ended it, such as Ctrl-C.
+        stop_reason: reason why it stopped early; empty if it did not.
+    """
+
+    states: Mapping[str, TrialState]
+    messages: Mapping[str, str]
+    interrupted: bool
+    stop_reason: str
 
 
 class Recorder:

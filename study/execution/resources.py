@@ -81,7 +81,8 @@ def grant_resources(request: ResourceRequest, nodes: Sequence[Node]) -> Resource
     able = [node for node in nodes if node.max_concurrent_trials(num_cpus, num_gpus)]
     if not able:
         found = "; ".join(sorted({f"{node.cpus:g} and {node.gpus:g}" for node in nodes}))
-        raise InputError(f"a trial requests {num_cpus} CPUs and {num_gpus:g} GPUs; Ray finds {found}")
+        size = f"--cpus-per-trial = {num_cpus} and --gpus-per-trial = {num_gpus:g}"
+        raise InputError(f"{size} fit no machine: CPUs and GPUs of each are {found}")
     return ResourceGrant(
         num_cpus=num_cpus,
         num_gpus=num_gpus,

@@ -16,9 +16,8 @@ from study.execution.callback import TuneCallback
 from study.execution.cluster import find_nodes, ray_is_alive, start_ray
 from study.execution.failures import MAX_LOSSES, RayLostError
 from study.execution.progress import StudyProgress
-from study.execution.recorder import Recorder
+from study.execution.recorder import Recorder, RunResult
 from study.execution.resources import ResourceRequest, grant_resources
-from study.execution.run_result import RunResult
 from study.execution.searcher import TrialSearcher
 from study.execution.stopper import Stopper
 from study.execution.trainable import train_trial

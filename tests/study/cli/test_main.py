@@ -57,7 +57,7 @@ WRONG = {
     "an unknown study": (["run", "quikstart"], "did you mean quickstart"),
     "an unknown option": (["run", "quickstart", "--sedes", "3"], "--sedes"),
     "no seeds": (["run", "quickstart", "--seeds", "0"], "--seeds"),
-    "too many CPUs": (["run", "quickstart", "--cpus-per-trial", "9999"], "--cpus-per-trial = 9999: this"),
+    "too many CPUs": (["run", "quickstart", "--cpus-per-trial", "9999"], "--cpus-per-trial = 9999 and"),
     "more GPUs than one": (
         ["run", "quickstart", "--gpus-per-trial", "2"],
         "Invalid value for '--gpus-per-trial'",

@@ -16,8 +16,8 @@ from study import api
 from study.cli import studies
 from study.cli.console import EXIT_INTERRUPTED
 from study.cli.main import main
+from study.execution.recorder import RunResult
 from study.execution.resources import Node, ResourceRequest, grant_resources
-from study.execution.run_result import RunResult
 from study.ledger.ledger import Ledger
 from study.ledger.provenance import launch_tags
 from study.ledger.records import TrialUpdate

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
+from study.execution.recorder import RunResult
 from study.execution.resources import ResourceRequest
-from study.execution.run_result import RunResult
 from study.execution.runner import run_plan
 from study.ledger.ledger import Ledger
 from study.ledger.schema import EXPERIMENT

@@ -49,9 +49,13 @@ def test_an_exclusive_trial_gets_whole_gpus_and_all_cpus_of_the_largest_node() -
 @pytest.mark.parametrize(
     ("options", "nodes", "message"),
     [
-        ({"gpus_per_trial": 1}, CPUS_ONLY, "a trial requests 1 CPUs and 1 GPUs; Ray finds 4 and 0"),
-        ({"cpus_per_trial": 9}, [SMALL, LARGE], "a trial requests 9 CPUs and 0 GPUs; Ray finds 2 and 0; 8 and 0"),
-        ({}, [HEAD], "a trial requests 1 CPUs and 0 GPUs; Ray finds 0 and 0"),
+        (
+            {"gpus_per_trial": 1},
+            CPUS_ONLY,
+            "-gpus-per-trial = 1 fit no machine: CPUs and GPUs of each are 4 and 0",
+        ),
+        ({"cpus_per_trial": 9}, [SMALL, LARGE], "--cpus-per-trial = 9 and .* each are 2 and 0; 8 and 0"),
+        ({}, [HEAD], "--gpus-per-trial = 0 fit no machine: CPUs and GPUs of each are 0 and 0"),
     ],
 )
 def test_a_request_that_fits_no_node_is_refused(options: dict, nodes: list[Node], message: str) -> None:

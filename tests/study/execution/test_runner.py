@@ -16,8 +16,8 @@ from revit.config import from_dict
 from revit.errors import InputError
 from search_spaces.framework.space import SearchSpace
 from study.analysis.results import cell_table, trial_table
+from study.execution.recorder import RunResult
 from study.execution.resources import ResourceRequest
-from study.execution.run_result import RunResult
 from study.execution.runner import run_plan
 from study.ledger.ledger import Ledger
 from study.ledger.states import TrialState
@@ -176,7 +176,7 @@ def test_two_launches_at_once_on_a_fresh_store_share_the_work(tmp_path: Path) ->
 
 
 def test_more_cpus_than_ray_finds_are_refused(studies: Studies) -> None:
-    with pytest.raises(InputError, match="a trial requests 1000 CPUs and 0 GPUs; Ray finds"):
+    with pytest.raises(InputError, match="--cpus-per-trial = 1000 and --gpus-per-trial = 0 fit no machine"):
         run_plan(studies.plan(SPACE), studies.ledger, QUIET, ResourceRequest(cpus_per_trial=1000), {})
 
 
