@@ -41,8 +41,6 @@ TOKEN = "RAY_AUTH_TOKEN"
 
 CONNECT_TIMEOUT_S = 10.0
 """Maximum time to wait for a cluster to answer: Ray itself would wait for minutes."""
-ESSENTIAL = ("gcs_server", "raylet")
-"""Processes of Ray that every trial needs."""
 MAX_STARTS = 3
 """Attempts to start Ray: on a busy machine its processes may not find each other in time."""
 
@@ -150,7 +148,7 @@ def ray_is_alive() -> bool:
     if node is None:
         return False
     if node.all_processes:  # private: a dead GCS would not answer, and Ray would end this process
-        return not any(kind in ESSENTIAL for kind, _ in node.dead_processes())
+        return not any(kind in ("gcs_server", "raylet") for kind, _ in node.dead_processes())  # trials need no other
     return bool(find_nodes())
 
 

@@ -81,7 +81,6 @@ class Recorder:
         self._locks = locks
         self._log = log
         self._open: dict[str, TrialRecord] = {}
-        self._last_step: dict[str, int] = {}
         self._pending: defaultdict[str, TrialUpdate] = defaultdict(TrialUpdate)
         self._last_write_s: dict[str, float] = {}
         self._stop_requested = False
@@ -95,12 +94,10 @@ class Recorder:
         """Write rows of metrics. Steps that the ledger has already, from before a resume, are left out."""
         now = now_ms()
         self._update(identity, lambda update: update.rows.extend(Measurement(row, now) for row in rows))
-        self._submit(lambda: self._write_if_due(identity), identity)
 
     def add_tags(self, identity: str, tags: dict[str, str]) -> None:
         """Write the environment of a trial: device, precision, versions."""
         self._update(identity, lambda update: update.tags.update(tags))
-        self._submit(lambda: self._write_if_due(identity), identity)
 
     def end_trial(
         self, identity: str, state: TrialState, *, message: str = "", failure: str = "", traceback: str = ""
@@ -111,9 +108,7 @@ class Recorder:
             failure: class of its failure, empty where it did not fail.
             traceback: of its failure, kept among the artifacts.
         """
-        if traceback:
-            self._submit(lambda: self._write_traceback(identity, traceback), identity)
-        self._submit(lambda: self._close_trial(identity, state, message, failure), identity)
+        self._submit(lambda: self._close_trial(identity, state, message, failure, traceback), identity)
         self._submit(lambda: self._release(identity))
 
     def close(self, *, interrupted: bool, complete: bool) -> None:
@@ -132,6 +127,7 @@ class Recorder:
 
     def _update(self, identity: str, add: Callable[[TrialUpdate], None]) -> None:
         self._thread.submit(lambda: add(self._pending[identity]))
+        self._submit(lambda: self._write_if_due(identity), identity)
 
     def _submit(self, write: Callable[[], None], identity: str = "") -> None:
         """Write something of a trial, or of the launch where no identity is given."""
@@ -179,28 +175,31 @@ class Recorder:
             },
         )
         self._open[identity] = record
-        self._last_step[identity] = record.last_step
         self._pending[identity] = TrialUpdate(config=config.flat())  # on resume, too: it may not be written yet
         self._last_write_s[identity] = time.monotonic()
 
     def _write_if_due(self, identity: str) -> None:
         if time.monotonic() - self._last_write_s[identity] >= WRITE_INTERVAL_S:
-            update = self._unwritten(identity)
-            self._ledger.log(self._open[identity].run_id, update)
-            self._last_step[identity] = max([self._last_step[identity], *(int(row["step"]) for row, _ in update.rows)])
+            record, update = self._open[identity], self._unwritten(identity)
+            self._ledger.log(record.run_id, update)
+            last_step = max([record.last_step, *(int(row["step"]) for row, _ in update.rows)])
+            self._open[identity] = replace(record, last_step=last_step)
             self._pending[identity] = TrialUpdate()
             self._last_write_s[identity] = time.monotonic()
 
     def _unwritten(self, identity: str) -> TrialUpdate:
         """Return the pending update of a trial, without rows that were written before a resume."""
-        update, last_step = self._pending[identity], self._last_step[identity]
+        update, last_step = self._pending[identity], self._open[identity].last_step
         rows = [each for each in update.rows if each.row["step"] > last_step or TEST_ACCURACY in each.row]
         return replace(update, rows=rows)
 
-    def _close_trial(self, identity: str, state: TrialState, message: str, failure: str) -> None:
+    def _close_trial(self, identity: str, state: TrialState, message: str, failure: str, traceback: str) -> None:
         if identity not in self._open:  # no worker got to start it
             self._open_trial(identity)
-        artifacts = self._work_folder(identity) / ARTIFACTS
+        artifacts = self._artifacts(identity)
+        if traceback:
+            artifacts.mkdir(parents=True, exist_ok=True)
+            (artifacts / TRACEBACK).write_text(traceback)
         missing = [name for name in NEEDED_FILES if not (artifacts / name).is_file()]
         if self.states.get(identity) == TrialState.FAILED:
             state, message = TrialState.FAILED, self.messages[identity]
@@ -236,13 +235,8 @@ class Recorder:
 
     def _release(self, identity: str) -> None:
         if self.states.get(identity, TrialState.INTERRUPTED).is_terminal:
-            shutil.rmtree(self._work_folder(identity), ignore_errors=True)
+            shutil.rmtree(self._artifacts(identity).parent, ignore_errors=True)
         self._locks.release(identity)
 
-    def _write_traceback(self, identity: str, traceback: str) -> None:
-        artifacts = self._work_folder(identity) / ARTIFACTS
-        artifacts.mkdir(parents=True, exist_ok=True)
-        (artifacts / TRACEBACK).write_text(traceback)
-
-    def _work_folder(self, identity: str) -> Path:
-        return self._ledger.root / WORK / identity
+    def _artifacts(self, identity: str) -> Path:
+        return self._ledger.root / WORK / identity / ARTIFACTS

@@ -2,8 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -18,29 +17,24 @@ class LossyStream:
     def __init__(self, stream: TextIO, on_error: Callable[[OSError], object] = lambda error: None) -> None:
         self._stream = stream
         self._on_error = on_error
-        self._has_failed = False
 
     def write(self, text: str) -> int:
         """Write the text, or drop it."""
-        with self._dropping():
-            self._stream.write(text)
+        self._drop_errors(lambda: self._stream.write(text))
         return len(text)
 
     def flush(self) -> None:
         """Flush what is buffered, or drop it."""
-        with self._dropping():
-            self._stream.flush()
+        self._drop_errors(self._stream.flush)
 
-    @contextmanager
-    def _dropping(self) -> Iterator[None]:
+    def _drop_errors(self, call: Callable[[], object]) -> None:
         try:
-            yield
+            call()
         except BrokenPipeError:
             pass
         except OSError as error:
-            if not self._has_failed:
-                self._has_failed = True
-                self._on_error(error)
+            self._on_error(error)
+            self._on_error = lambda error: None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
