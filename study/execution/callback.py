@@ -100,8 +100,7 @@ class TuneCallback(Stateless, tune.Callback):
     ) -> None:
         """Record and show what a worker reports: tags, rows, or the end of the trial."""
         identity = _identity(trial)
-        if "peak_bytes" in result:
-            self._peak_bytes = max(self._peak_bytes, result["peak_bytes"])
+        self._peak_bytes = max(self._peak_bytes, result.get("peak_bytes", 0))
         if "tags" in result:
             self._recorder.add_tags(identity, result["tags"])
             self._check_built(identity, result["tags"][BUILT_TAG])

@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,8 @@ from study.execution.resources import ResourceRequest, grant_resources
 from study.execution.searcher import TrialSearcher
 from study.execution.stopper import Stopper
 from study.execution.trainable import train_trial
-from study.execution.trial_task import TrialTask, make_task
-from study.layout import LOCKS, STOP_FILE, TUNE, WORK
+from study.execution.trial_task import TrialTask
+from study.layout import LOCKS, STOP_FILE, TUNE
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.orphans import clean_up
@@ -54,9 +53,7 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, request: ResourceRequ
     ledger.retry(lambda: clean_up(ledger, locks), log=log)
     plan = plan.with_records(ledger.retry(ledger.trials, log=log))  # another launch may have ended trials meanwhile
     folder = ledger.root / TUNE / lock
-    stop_file = folder / STOP_FILE
-    kept_seed = plan.trials[0].candidate.config.seed
-    stopper = Stopper(console, stop_file)
+    stopper = Stopper(console, folder / STOP_FILE)
     recorder = Recorder(
         ledger,
         launch=launch,
@@ -65,8 +62,8 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, request: ResourceRequ
         locks=locks,
         log=log,
     )
-    task_of = partial(make_task, work=ledger.root / WORK, stop_file=stop_file, kept_seed=kept_seed)
-    searcher = TrialSearcher(plan.to_run, grant, task_of, locks, ledger, stopper)
+    kept_seed = plan.trials[0].candidate.config.seed
+    searcher = TrialSearcher(plan.to_run, grant, locks, ledger, stopper, kept_seed)
     try:
         with handled(stopper.handle_signal), StudyProgress(console, plan.to_run) as progress:
             callback = TuneCallback(recorder, progress, plan, searcher, stopper, locks)

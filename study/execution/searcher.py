@@ -3,7 +3,6 @@
 import random
 import time
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
@@ -12,7 +11,8 @@ from ray.tune.search import Searcher
 from revit.errors import first_line
 from study.execution.resources import ResourceGrant
 from study.execution.stopper import Stateless, Stopper
-from study.execution.trial_task import TrialTask
+from study.execution.trial_task import make_task
+from study.layout import WORK
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.transient import is_transient
@@ -27,9 +27,6 @@ LOCK_WAIT_S = 0.05
 class TrialSearcher(Stateless, Searcher):
     """Suggests one trial at a time to Tune: each whose lock it acquires, and that no other launch has finished.
 
-    Args:
-        make_task: returns the task of a trial with a grant.
-
     Attributes:
         error: why no further lock can be acquired, one line; empty while all is well.
     """
@@ -38,21 +35,21 @@ class TrialSearcher(Stateless, Searcher):
         self,
         trials: list[Trial],
         grant: ResourceGrant,
-        make_task: Callable[[Trial, ResourceGrant], TrialTask],
         locks: Locks,
         ledger: Ledger,
         stopper: Stopper,
+        kept_seed: int,
     ) -> None:
         super().__init__()
         self.error = ""
         self._grant = grant
-        self._make_task = make_task
         self._waiting = deque(trials)
         self._running: dict[str, Trial] = {}
         self._exclusive: set[str] = set()
         self._locks = locks
         self._ledger = ledger
         self._stopper = stopper
+        self._kept_seed = kept_seed
         self._next_poll_s = 0.0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="locks")
         self._search: Future[tuple[Trial | None, list[str]]] | None = None
@@ -78,7 +75,8 @@ class TrialSearcher(Stateless, Searcher):
             return None
         self._running[trial.identity] = trial
         grant = self._grant.exclusive() if trial.identity in self._exclusive else self._grant
-        return {"task": self._make_task(trial, grant)}
+        work, stop_file = self._ledger.root / WORK, self._stopper.stop_file
+        return {"task": make_task(trial, grant, work=work, stop_file=stop_file, kept_seed=self._kept_seed)}
 
     def _pop_acquired(self) -> Trial | None:
         """Return the trial whose lock the thread acquired, None for none; drop those that are finished elsewhere."""

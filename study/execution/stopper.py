@@ -36,7 +36,7 @@ class Stopper(Stateless, tune.Stopper):
         self.stopping = False
         self.running: set[str] = set()
         self._console = console
-        self._stop_file = stop_file
+        self.stop_file = stop_file
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Return whether Tune has to stop a trial after this report."""
@@ -45,8 +45,8 @@ class Stopper(Stateless, tune.Stopper):
     def stop(self) -> None:
         """Stop the study."""
         self.stopping = True
-        self._stop_file.parent.mkdir(parents=True, exist_ok=True)
-        self._stop_file.touch()
+        self.stop_file.parent.mkdir(parents=True, exist_ok=True)
+        self.stop_file.touch()
 
     def stop_all(self) -> bool:
         """Return whether Tune has to stop every trial at once: none of them runs."""

@@ -41,12 +41,12 @@ def train_trial(params: dict[str, Any]) -> None:
     """
     task: TrialTask = params["task"]
     _check_code(task)
-    config = _fit_micro_batch(task, from_dict(task.config))
+    config = from_dict(task.config)
     task.work.mkdir(parents=True, exist_ok=True)
     with FileLock(task.work / "lock", timeout=WORKER_EXIT_TIMEOUT_S):  # a killed study's worker may be alive
         try:
-            while smaller := _train_or_shrink(task, config):
-                config = smaller
+            while not _train_or_shrink(task, config):
+                _free_memory()  # only now is the error gone, which held references to tensors
         except FileNotFoundError as error:
             if (task.work / ARTIFACTS).is_dir():
                 raise
@@ -71,17 +71,6 @@ _micro_batches: dict[tuple[object, ...], int] = {}
 """Largest micro-batch that this worker has fitted into the device's memory, by what determines the memory needed."""
 
 
-def _fit_micro_batch(task: TrialTask, config: FineTuneConfig) -> FineTuneConfig:
-    """Return the config, with the micro-batch that fitted earlier trials of its size where that is smaller."""
-    micro = config.micro_batch or config.batch_size
-    fitting = _micro_batches.get(_memory_key(task, config), micro)
-    return config if fitting >= micro else config.with_values({"micro_batch": fitting})
-
-
-def _memory_key(task: TrialTask, config: FineTuneConfig) -> tuple[object, ...]:
-    return config.model, config.resolution, config.batch_size, task.grant.num_gpus
-
-
 @cache
 def _import_all() -> str:
     """Import what a trial needs, once, and return its digest. With the garbage collector off it is 20 % faster."""
@@ -92,19 +81,21 @@ def _import_all() -> str:
     return digest
 
 
-def _train_or_shrink(task: TrialTask, config: FineTuneConfig) -> FineTuneConfig | None:
-    """Train to the end; return None, or the config with half the micro-batch where this one is out of memory."""
+def _train_or_shrink(task: TrialTask, config: FineTuneConfig) -> bool:
+    """Train to the end; return False, with half the micro-batch next time, where memory is short."""
+    key = (config.model, config.resolution, config.batch_size, task.grant.num_gpus)
+    micro = config.micro_batch or config.batch_size
+    if _micro_batches.get(key, micro) < micro:
+        micro = _micro_batches[key]
+        config = config.with_values({"micro_batch": micro})
     try:
         _train(task, config)
     except Exception as error:
-        micro = config.micro_batch or config.batch_size
         if classify(error) != "device out of memory" or micro == 1:
             raise
-        _micro_batches[_memory_key(task, config)] = -(-micro // 2)
-    else:
-        return None
-    _free_memory()  # only now is the error gone, which held references to tensors
-    return _fit_micro_batch(task, config)
+        _micro_batches[key] = -(-micro // 2)
+        return False
+    return True
 
 
 def _train(task: TrialTask, config: FineTuneConfig) -> None:

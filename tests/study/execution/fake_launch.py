@@ -1,7 +1,6 @@
 """A launch without Tune, for tests of its plug-ins."""
 
 import pickle
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +11,6 @@ from study.execution.callback import TuneCallback
 from study.execution.resources import ResourceGrant
 from study.execution.searcher import TrialSearcher
 from study.execution.stopper import Stopper
-from study.execution.trial_task import make_task
 from study.ledger.locks import Locks
 from study.plan import Folders, make_plan
 
@@ -34,11 +32,10 @@ class FakeLaunch:
         self.root = root
         plan = make_plan(SPACE, SPACE.seeds, Folders(store=root, data=root, cache=cache_dir), {})
         self.identities = [trial.identity for trial in plan.to_run]
-        task_of = partial(make_task, work=root / "work", stop_file=root / "stop", kept_seed=0)
         self.stopper = Stopper(SimpleNamespace(print=print), root / "stop")
         locks = Locks(root / "locks")
-        ledger = SimpleNamespace(find=lambda identity: None)
-        self.searcher = TrialSearcher(plan.to_run, grant, task_of, locks, ledger, self.stopper)
+        ledger = SimpleNamespace(find=lambda identity: None, root=root)
+        self.searcher = TrialSearcher(plan.to_run, grant, locks, ledger, self.stopper, kept_seed=0)
         self.ended: list[dict[str, Any]] = []
         quiet = {name: lambda *_, **__: None for name in ("add_rows", "start_trial", "update_step", "requeue_trial")}
         self.recorder = recorder = SimpleNamespace(
