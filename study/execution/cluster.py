@@ -36,8 +36,6 @@ QUIET_RAY = {
 
 ADDRESS = "RAY_ADDRESS"
 """Ray's variable: the cluster that `ray.init` joins by default. Everyone with access to it can run code."""
-TOKEN = "RAY_AUTH_TOKEN"
-"""Ray's variable: the secret of a cluster. By default Ray keeps one in a file of the home folder."""
 
 CONNECT_TIMEOUT_S = 10.0
 """Maximum time to wait for a cluster to answer: Ray itself would wait for minutes."""
@@ -88,7 +86,7 @@ def _join(address: str) -> None:
 
 def _start_private() -> None:
     check_processes()
-    os.environ.setdefault(TOKEN, secrets.token_hex())
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex())  # by default Ray keeps one in the home folder
     for left in reversed(range(MAX_STARTS)):
         try:
             _init("local")

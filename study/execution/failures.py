@@ -65,11 +65,7 @@ class WorkFolderLostError(Exception):
 
 
 def signature_of(error: BaseException, text: str) -> tuple[str, ...]:
-    """Return the reason of a failure: its class, the type of the exception, and the line that raised it.
-
-    Args:
-        text: traceback that the worker reported; any text for a worker that died.
-    """
+    """Return the reason of a failure: its class, the type of the exception, and the line of `text` that raised it."""
     lines = [line.strip() for line in text.splitlines() if line.strip().startswith('File "')]
     return classify(error), type(error).__qualname__, lines[-1] if lines else ""
 
