@@ -147,8 +147,6 @@ def preview(space: SearchSpace, seeds: tuple[int, ...]) -> list[TrialPreview]:
 
 
 def _stated_steps(config: FineTuneConfig) -> int:
-    if config.steps is not None:
-        return config.steps
     num_train = DATASETS[config.dataset].num_train
     num_all = num_train - round(config.val_fraction * num_train)
     return config.num_steps(round(config.data_fraction * num_all), num_all)

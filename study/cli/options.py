@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from search_spaces.framework.space import SearchSpace
     from study.plan import Folders
 
-
 StudyName = Annotated[
     str,
     typer.Argument(

@@ -65,10 +65,10 @@ def prune(
         raise InputError(f"--store = {store}: prune needs the folder of a store, not a server")
     names = sorted({space.name for study in studies or () for space in api.load_studies(study)})
     ledger = api.open_ledger(folders)
+    echo_store(folders)
     from study.ledger.locks import Locks
     from study.maintenance.prune import find_prunable, summarize
 
-    echo_store(folders)
     locks = Locks(ledger.root / LOCKS)
     found = find_prunable(ledger, locks, names, models or ())
     for line in summarize(found):
