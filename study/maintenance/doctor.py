@@ -21,4 +21,4 @@ def diagnose(folders: Folders, *, fix: bool) -> Iterator[CheckResult]:
     yield from check_disks({"--store": folders.store, "--data-dir": folders.data, "--cache-dir": folders.cache})
     yield from check_datasets(folders.cache, fix=fix)
     yield from check_weights()
-    yield from check_server(folders, fix=fix) if folders.server else check_store(folders.store, fix=fix)
+    yield from check_server(folders, fix=fix) if folders.server else check_store(folders, fix=fix)

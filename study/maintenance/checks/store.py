@@ -18,6 +18,7 @@ from study.ledger.orphans import clean_up, find_orphans, is_dead, merge_idle_dup
 from study.ledger.records import TrialRecord
 from study.ledger.states import TrialState
 from study.maintenance.checks import CheckResult, fixable
+from study.maintenance.checks.identities import check_identities
 from study.plan import Folders
 
 
@@ -36,10 +37,12 @@ def check_server(folders: Folders, *, fix: bool) -> Iterator[CheckResult]:
     if duplicates:
         text = f"store: {len(duplicates)} trials or launches have duplicate runs: {', '.join(duplicates)}"
         yield fixable(text, fixed=fix)
+    yield from check_identities(ledger, folders, fix=fix)
 
 
-def check_store(root: Path, *, fix: bool) -> Iterator[CheckResult]:
-    """Run CHECKS on a store; no store yet is healthy."""
+def check_store(folders: Folders, *, fix: bool) -> Iterator[CheckResult]:
+    """Run CHECKS on a store in a folder, then check its identities; no store yet is healthy."""
+    root = folders.store
     database = root / DATABASE
     if not database.exists():
         yield CheckResult("ok", f"store: no store yet at {root}")
@@ -50,6 +53,7 @@ def check_store(root: Path, *, fix: bool) -> Iterator[CheckResult]:
         yield CheckResult("ok", f"store: {database} is intact; schema version matches")
         for healthy, check in CHECKS.items():
             yield from list(check(ledger, locks, fix)) or [CheckResult("ok", f"store: {healthy}")]
+        yield from check_identities(ledger, folders, fix=fix)
     except InputError as error:
         yield CheckResult("error", f"store: {error}")
 

@@ -24,6 +24,10 @@ from tests.study.servers import Server
 CONFIG = FineTuneConfig(dataset="digits", steps=2)
 
 
+def folders_of(root: Path) -> Folders:
+    return Folders(store=root, data=root / "data", cache=root / "cache")
+
+
 class Store:
     """A healthy store: a finished trial, an interrupted one with a checkpoint, and a running one."""
 
@@ -70,7 +74,7 @@ class Store:
         return self.ledger.artifacts.path(self.runs["finished"], name)
 
     def check(self, *, fix: bool = False) -> list[CheckResult]:
-        return list(check_store(self.root, fix=fix))
+        return list(check_store(folders_of(self.root), fix=fix))
 
 
 @pytest.fixture
@@ -93,13 +97,13 @@ def test_a_healthy_store_is_left_unchanged(store: Store) -> None:
 
 def test_an_empty_database_is_an_error_and_gets_no_tables(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").touch()
-    [result] = check_store(tmp_path, fix=False)
+    [result] = check_store(folders_of(tmp_path), fix=False)
     assert (result.level, "no such table" in result.text) == ("error", True)
     assert (tmp_path / "mlflow.db").stat().st_size == 0
 
 
 def test_no_store_yet_is_healthy_and_none_is_created(tmp_path: Path) -> None:
-    [result] = check_store(tmp_path / "mlruns", fix=True)
+    [result] = check_store(folders_of(tmp_path / "mlruns"), fix=True)
     assert (result.level, "no store yet" in result.text) == ("ok", True)
     assert list(tmp_path.iterdir()) == []
 
