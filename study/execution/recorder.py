@@ -14,6 +14,7 @@ from study.labels import trial_label
 from study.layout import ARTIFACTS, NEEDED_FILES, TRACEBACK, WORK
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
+from study.ledger.orphans import merge_duplicates
 from study.ledger.records import Measurement, TrialRecord, TrialUpdate, now_ms, study_tags
 from study.ledger.schema import DATASET_TAG, DIGEST_PREFIX, MODEL_TAG, SEED_TAG, STUDY_TAG, TEST_ACCURACY
 from study.ledger.states import TrialState
@@ -231,6 +232,8 @@ class Recorder:
         counts = {f"num_{state}": float(ended.count(state)) for state in sorted(set(ended))}
         done = complete and all(each.is_terminal for each in ended)
         state = TrialState.INTERRUPTED if interrupted else TrialState.FINISHED if done else TrialState.FAILED
+        if not interrupted:
+            merge_duplicates(self._ledger, self._locks)
         self._ledger.launches.close(self._launch, state, counts)
 
     def _release(self, identity: str) -> None:

@@ -40,8 +40,7 @@ class Removable:
 
 def find_orphans(ledger: Ledger) -> Iterator[Removable]:
     """Yield what may be removed from a store unless its owner lives, each after those before it were removed."""
-    for name in ledger.runs.duplicates():
-        yield Removable(name, "duplicate runs of a trial or launch", None, partial(ledger.runs.merge_duplicates, name))
+    yield from _find_duplicates(ledger)
     for run in map(run_info, ledger.runs.search("attributes.status = 'RUNNING'")):
         yield Removable(run.owner, "RUNNING run of a dead process", None, partial(ledger.runs.interrupt, run.run_id))
     yield from find_completed_work(ledger)
@@ -58,6 +57,17 @@ def find_completed_work(ledger: Ledger) -> Iterator[Removable]:
         if folder.name in records and records[folder.name].state.is_terminal:
             remove = partial(shutil.rmtree, folder, ignore_errors=True)
             yield Removable(folder.name, "work folder of a completed trial", folder, remove)
+
+
+def _find_duplicates(ledger: Ledger) -> Iterator[Removable]:
+    for name in ledger.runs.duplicates():
+        yield Removable(name, "duplicate runs of a trial or launch", None, partial(ledger.runs.merge_duplicates, name))
+
+
+def merge_duplicates(ledger: Ledger, locks: Locks) -> None:
+    """Merge duplicate runs that no process holds the lock of."""
+    for each in _find_duplicates(ledger):
+        each.remove_if_free(locks)
 
 
 def clean_up(ledger: Ledger, locks: Locks) -> list[Removable]:
