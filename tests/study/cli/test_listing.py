@@ -39,6 +39,6 @@ def test_axes_shows_every_axis_with_type_default_and_meaning(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = shown("axes", monkeypatch, capsys)
-    assert "\noptimizer.name: one of sgd, adam, adamw [default: sgd]\n    a key of" in text
+    assert "\nselection: one of last, best_val [default: last]\n    weights that are tested" in text
     assert text.startswith("dataset: text\n    a key of")
     assert "\nseed:" not in text
