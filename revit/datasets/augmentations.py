@@ -1,10 +1,7 @@
-"""Augmentations of training images: random crops, horizontal flips, mixup.
-
-Random numbers depend on (seed, step) alone, so that a resumed trial draws the same ones.
-"""
+"""Random crops of training images, by name, with horizontal flips."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from math import gcd
 from typing import NamedTuple
@@ -16,21 +13,15 @@ from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as F
 
 from revit.config import FineTuneConfig
+from revit.random_streams import Stream, make_rng
 
 ASPECT_RATIO = (3 / 4, 4 / 3)
 NUM_CROP_ATTEMPTS = 10
 MAX_RESIZE_BYTES = 2**18
 """Bytes of pixels, before or after, that are resized in one call: what a core's cache holds."""
 
-ORDER_STREAM, CROP_STREAM, DROPOUT_STREAM, MIXUP_STREAM = 0, 1, 2, 3
-"""Keys that separate the random numbers of data order, crops, dropout and mixup under one seed."""
-
-
-class Mixup(NamedTuple):
-    """Mixup of one batch: an image keeps the share `lam` of itself, the rest is image `partner` (B,) int64."""
-
-    partner: Tensor
-    lam: float
+Images = Iterable[npt.NDArray[np.uint8]]
+Sizes = npt.NDArray[np.int64]
 
 
 class Crops(NamedTuple):
@@ -43,9 +34,7 @@ class Crops(NamedTuple):
     flips: npt.NDArray[np.bool_]
 
 
-def random_resized_boxes(
-    rng: np.random.Generator, sizes: npt.NDArray[np.int64], scale: tuple[float, float]
-) -> npt.NDArray[np.int64]:
+def random_resized_boxes(rng: np.random.Generator, sizes: Sizes, scale: tuple[float, float]) -> npt.NDArray[np.int64]:
     """Draw one Inception crop per image, as torchvision's RandomResizedCrop does.
 
     Of ten attempts with an area fraction uniform in `scale` and an aspect ratio log-uniform in [3/4, 4/3], the
@@ -76,7 +65,7 @@ def random_resized_boxes(
     return np.stack([top, left, box_h, box_w], axis=1)
 
 
-def central_box(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def central_box(sizes: Sizes) -> npt.NDArray[np.int64]:
     """Return the largest central box of each image whose aspect ratio lies in [3/4, 4/3]: (B, 4)."""
     height, width = sizes[:, 0], sizes[:, 1]
     box_w = np.where(width > ASPECT_RATIO[1] * height, np.rint(height * ASPECT_RATIO[1]), width)
@@ -85,7 +74,7 @@ def central_box(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return box.astype(np.int64)
 
 
-def whole_boxes(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def whole_boxes(sizes: Sizes) -> npt.NDArray[np.int64]:
     """Return the box of each whole image: (B, 4)."""
     return np.concatenate([np.zeros_like(sizes), sizes], axis=1)
 
@@ -96,54 +85,70 @@ def corner_boxes(rng: np.random.Generator, count: int, frame: int, side: int) ->
     return np.concatenate([corners, np.full((count, 2), side)], axis=1)
 
 
-def draw_crops(config: FineTuneConfig, step: int, sizes: npt.NDArray[np.int64]) -> Crops:
+class TrainCrop(NamedTuple):
+    """One way to crop training images.
+
+    Attributes:
+        draw_boxes: function of a generator, sizes (B, 2) and the config to one box per frame, (B, 4).
+        make_frames: function of images (H, W, C), their sizes and the config to what boxes are cut from, (H, W, C).
+    """
+
+    draw_boxes: Callable[[np.random.Generator, Sizes, FineTuneConfig], npt.NDArray[np.int64]]
+    make_frames: Callable[[Images, Sizes, FineTuneConfig], Images] = lambda images, sizes, config: images
+
+
+def _draw_resized(rng: np.random.Generator, sizes: Sizes, config: FineTuneConfig) -> npt.NDArray[np.int64]:
+    return corner_boxes(rng, len(sizes), _resized_side(config), config.resolution)
+
+
+def _resize_frames(images: Images, sizes: Sizes, config: FineTuneConfig) -> Images:
+    return _to_pixels(resize_images(images, sizes, _resized_side(config)))
+
+
+def _resized_side(config: FineTuneConfig) -> int:
+    return round(config.resize_factor * config.resolution)
+
+
+def _draw_padded(rng: np.random.Generator, sizes: Sizes, config: FineTuneConfig) -> npt.NDArray[np.int64]:
+    return corner_boxes(rng, len(sizes), config.resolution + 2 * config.crop_padding, config.resolution)
+
+
+def _pad_frames(images: Images, sizes: Sizes, config: FineTuneConfig) -> Images:
+    return _to_pixels(F.pad(resize_images(images, sizes, config.resolution), [config.crop_padding]))
+
+
+def _to_pixels(images: Tensor) -> Images:
+    return [image.permute(1, 2, 0).numpy() for image in images]
+
+
+TRAIN_CROPS = {
+    "random_resized": TrainCrop(lambda rng, sizes, config: random_resized_boxes(rng, sizes, config.crop_scale)),
+    "resized": TrainCrop(_draw_resized, _resize_frames),
+    "padded": TrainCrop(_draw_padded, _pad_frames),
+    "none": TrainCrop(lambda rng, sizes, config: whole_boxes(sizes)),
+}
+
+
+def draw_crops(config: FineTuneConfig, step: int, sizes: Sizes) -> Crops:
     """Draw the crops and flips of training step `step` (from 0) for images of `sizes` (B, 2)."""
-    rng = np.random.default_rng([config.seed, CROP_STREAM, step])
-    if config.train_crop == "random_resized":
-        boxes = random_resized_boxes(rng, sizes, config.crop_scale)
-    elif config.train_crop == "none":
-        boxes = whole_boxes(sizes)
-    else:
-        boxes = corner_boxes(rng, len(sizes), _frame_side(config), config.resolution)
+    rng = make_rng(config.seed, Stream.CROPS, step)
+    boxes = TRAIN_CROPS[config.train_crop].draw_boxes(rng, sizes, config)
     flips = rng.random(len(sizes)) < 0.5 if config.hflip else np.zeros(len(sizes), dtype=bool)
     return Crops(boxes, flips)
 
 
-def _frame_side(config: FineTuneConfig) -> int:
-    """Return the side in pixels of the square that a `resized` or `padded` crop is cut from."""
-    if config.train_crop == "resized":
-        return round(config.resize_factor * config.resolution)
-    return config.resolution + 2 * config.crop_padding
-
-
-def draw_mixup(config: FineTuneConfig, step: int, count: int) -> Mixup | None:
-    """Draw the mixup of training step `step` (from 0) with `count` images; None without mixup."""
-    if config.mixup == 0:
-        return None
-    rng = np.random.default_rng([config.seed, MIXUP_STREAM, step])
-    lam = float(rng.beta(config.mixup, config.mixup))
-    return Mixup(torch.from_numpy(rng.permutation(count)), lam)
-
-
-def crop_train_images(
-    config: FineTuneConfig, images: Iterable[npt.NDArray[np.uint8]], sizes: npt.NDArray[np.int64], crops: Crops
-) -> Tensor:
+def crop_train_images(config: FineTuneConfig, images: Images, sizes: Sizes, crops: Crops) -> Tensor:
     """Crop training images (H, W, C) from the frames that the config asks for: (B, C, R, R) uint8."""
-    if config.train_crop in ("random_resized", "none"):
-        return crop_images(images, crops, config.resolution)
-    if config.train_crop == "resized":
-        frames = resize_images(images, sizes, _frame_side(config))
-    else:
-        frames = F.pad(resize_images(images, sizes, config.resolution), [config.crop_padding])
-    return crop_images([frame.permute(1, 2, 0).numpy() for frame in frames], crops, config.resolution)
+    frames = TRAIN_CROPS[config.train_crop].make_frames(images, sizes, config)
+    return crop_images(frames, crops, config.resolution)
 
 
-def resize_images(images: Iterable[npt.NDArray[np.uint8]], sizes: npt.NDArray[np.int64], resolution: int) -> Tensor:
+def resize_images(images: Images, sizes: Sizes, resolution: int) -> Tensor:
     """Resize whole images (H, W, C) of `sizes` (B, 2), without keeping the aspect ratio: (B, C, R, R) uint8."""
     return crop_images(images, Crops(whole_boxes(sizes), np.zeros(len(sizes), bool)), resolution)
 
 
-def crop_images(images: Iterable[npt.NDArray[np.uint8]], crops: Crops, resolution: int) -> Tensor:
+def crop_images(images: Images, crops: Crops, resolution: int) -> Tensor:
     """Cut a box from each image (H, W, C), resize it (bilinear, antialiased), flip it or not: (B, C, R, R) uint8.
 
     Images are consumed a few at a time, so that those decoded on the fly need not all fit in memory.

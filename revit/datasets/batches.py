@@ -1,6 +1,6 @@
 """Batches of uint8 images: their order, prefetched by threads.
 
-The order depends on (seed, epoch) alone. Normalization happens on the device, in `to_input`.
+The order depends on (seed, epoch) alone. Images are normalized, erased and mixed on the device, in `train_input`.
 """
 
 from collections import deque
@@ -15,17 +15,14 @@ import torch
 from torch import Tensor
 
 from revit.config import FineTuneConfig, steps_per_epoch
-from revit.datasets.augmentations import (
-    ORDER_STREAM,
-    Mixup,
-    crop_train_images,
-    draw_crops,
-    draw_mixup,
-    resize_images,
-)
+from revit.datasets.augmentations import crop_train_images, draw_crops, resize_images
+from revit.datasets.erasing import draw_erased, erase
 from revit.datasets.image_store import ImageStore
+from revit.datasets.mixing import Mix, draw_mix, mix_images
+from revit.datasets.policies import augment
 from revit.datasets.splits import Indices
 from revit.models.normalization import Normalization
+from revit.random_streams import Stream, make_rng
 
 NUM_SPARE_BATCHES = 2
 """Batches that are prefetched beside one per thread."""
@@ -36,11 +33,17 @@ T = TypeVar("T")
 
 
 class Batch(NamedTuple):
-    """Images (B, C, H, W) uint8, C 1 or 3, their classes (B,) int64, and their mixup, if any."""
+    """Images (B, C, H, W) uint8, C 1 or 3, with their classes (B,) int64.
+
+    Attributes:
+        mix: mixup or CutMix of the batch, if any.
+        erased: box of each image that is erased (B, 4), if any.
+    """
 
     images: Tensor
     labels: Tensor
-    mixup: Mixup | None = None
+    mix: Mix | None = None
+    erased: Tensor | None = None
 
     def pinned(self) -> "Batch":
         """Return a copy in pinned memory, from which a GPU copies while the CPU goes on."""
@@ -51,14 +54,15 @@ class Batch(NamedTuple):
         return self._map(lambda tensor: tensor.to(device, non_blocking=True))
 
     def _map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
-        mixup = None if self.mixup is None else self.mixup._replace(partner=function(self.mixup.partner))
-        return Batch(function(self.images), function(self.labels), mixup)
+        mix = None if self.mix is None else self.mix._replace(partner=function(self.mix.partner))
+        erased = None if self.erased is None else function(self.erased)
+        return Batch(function(self.images), function(self.labels), mix, erased)
 
 
 def batch_indices(config: FineTuneConfig, train: Indices, step: int) -> Indices:
     """Return the store indices of the images of training step `step` (from 0)."""
     epoch, number = divmod(step, steps_per_epoch(len(train), config.batch_size))
-    rng = np.random.default_rng([config.seed, ORDER_STREAM, epoch])
+    rng = make_rng(config.seed, Stream.ORDER, epoch)
     order = rng.permutation(len(train)) if config.sampling == "shuffled" else rng.integers(0, len(train), len(train))
     return train[order[number * config.batch_size : (number + 1) * config.batch_size]]
 
@@ -68,9 +72,9 @@ def train_batch(config: FineTuneConfig, store: ImageStore, train: Indices, step:
     indices = batch_indices(config, train, step)
     sizes = store.sizes[indices]
     crops = draw_crops(config, step, sizes)
-    images = crop_train_images(config, _images(store, indices), sizes, crops)
-    mixup = draw_mixup(config, step, len(indices))
-    return Batch(images, torch.from_numpy(store.labels[indices]), mixup)
+    images = augment(config, crop_train_images(config, _images(store, indices), sizes, crops), step)
+    mix, erased = draw_mix(config, step, len(indices)), draw_erased(config, step, len(indices))
+    return Batch(images, torch.from_numpy(store.labels[indices]), mix, erased)
 
 
 def train_batches(
@@ -117,6 +121,19 @@ def _batch_bytes(store: ImageStore, resolution: int, batch_size: int) -> int:
 
 def _images(store: ImageStore, indices: Indices) -> Iterator[npt.NDArray[np.uint8]]:
     return (store.image(index) for index in indices.tolist())
+
+
+def train_input(batch: Batch, part: slice, normalization: Normalization) -> Tensor:
+    """Normalize, erase and mix a part of a training batch on its device: (n, 3, H, W) float32."""
+    images = _erased_input(batch, part, normalization)
+    if batch.mix is None:
+        return images
+    return mix_images(images, _erased_input(batch, batch.mix.partner[part], normalization), batch.mix)
+
+
+def _erased_input(batch: Batch, part: slice | Tensor, normalization: Normalization) -> Tensor:
+    images = to_input(batch.images[part], normalization, batch.images.device)
+    return images if batch.erased is None else erase(images, batch.erased[part])
 
 
 def to_input(images: Tensor, normalization: Normalization, device: torch.device) -> Tensor:

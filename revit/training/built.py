@@ -7,17 +7,23 @@ import hashlib
 import json
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from revit.config import FineTuneConfig
-from revit.datasets.augmentations import draw_crops, draw_mixup
-from revit.datasets.batches import batch_indices
+from revit.datasets.augmentations import draw_crops
+from revit.datasets.batches import batch_indices, train_batch
+from revit.datasets.erasing import draw_erased
 from revit.datasets.image_store import ImageStore
+from revit.datasets.mixing import draw_mix
 from revit.datasets.splits import Splits
 from revit.models.dropout import active_dropout
 from revit.models.normalization import normalization_of
+from revit.training.losses import image_losses
 from revit.training.schedules import Schedule
+from revit.training.train_state import TrainState
 
 NUM_LR_PROBES = 9
 
@@ -26,19 +32,20 @@ def describe_build(
     config: FineTuneConfig,
     splits: Splits,
     store: ImageStore,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    schedule: Schedule,
+    state: TrainState,
 ) -> dict[str, Any]:
     """Return the content of `built.json`.
 
-    Model, optimizer, learning rates and images are read from the objects that train. Batch sizes, clipping,
+    Model, optimizer, learning rates, losses and images are read from the objects that train. Batch sizes, clipping,
     normalization and selection are the config's, as no object holds them.
     """
+    schedule = state.schedule
     plateau = {"factor": schedule.config.plateau_factor, "patience": schedule.config.plateau_patience}
     return {
-        "model": _describe_model(model, config.resolution),
-        "optimizer": _describe_optimizer(optimizer),
+        "model": _describe_model(state.model, config.resolution),
+        "optimizer": _describe_optimizer(state.optimizer),
+        "ema_decay": None if state.average is None else state.average.decay,
+        "loss": _describe_loss(config),
         "normalization": {name: list(values) for name, values in normalization_of(config)._asdict().items()},
         "max_grad_norm": config.optimizer.max_grad_norm,
         "num_steps": schedule.budget.num_steps,
@@ -85,10 +92,16 @@ def _probe_lr(schedule: Schedule) -> dict[str, float]:
     return {str(step): schedule.lr(step) for step in steps}
 
 
+def _describe_loss(config: FineTuneConfig) -> dict[str, Any]:
+    """Return the loss by name, with its value for an image of the first of four classes."""
+    logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
+    example = image_losses(config, logits, torch.tensor([0])).item()
+    return {"name": config.loss, "example": round(example, 5)}
+
+
 def _describe_data(config: FineTuneConfig, splits: Splits, store: ImageStore) -> dict[str, Any]:
     first = batch_indices(config, splits.train, 0)
     crops = draw_crops(config, 0, store.sizes[first])
-    mixup = draw_mixup(config, 0, len(first))
     return {
         "digest": store.manifest.digest,
         "class_names": list(store.manifest.class_names),
@@ -96,12 +109,31 @@ def _describe_data(config: FineTuneConfig, splits: Splits, store: ImageStore) ->
         "num_val": len(splits.val),
         "num_test": len(splits.test),
         "indices": splits.digest,
-        "first_batch": hashlib.sha256(first.tobytes()).hexdigest()[:16],
+        "first_batch": array_digest(first),
         "train_crop": config.train_crop,
-        "first_boxes": hashlib.sha256(crops.boxes.tobytes()).hexdigest()[:16],
-        "first_mixup_share": None if mixup is None else round(mixup.lam, 5),
+        "first_boxes": array_digest(crops.boxes),
         "num_flipped_in_first_batch": int(crops.flips.sum()),
+        **_describe_augmentation(config, splits, store),
     }
+
+
+def _describe_augmentation(config: FineTuneConfig, splits: Splits, store: ImageStore) -> dict[str, Any]:
+    """Return what happens to the first batch after its crops and flips."""
+    count = len(batch_indices(config, splits.train, 0))
+    mix, erased = draw_mix(config, 0, count), draw_erased(config, 0, count)
+    is_augmented = config.augmentation != "none"
+    return {
+        "augmentation": config.augmentation,
+        "first_augmented": array_digest(train_batch(config, store, splits.train, 0).images) if is_augmented else None,
+        "first_mix_share": None if mix is None else round(mix.lam, 5),
+        "first_cutmix_box": None if mix is None else mix.box,
+        "first_erased_boxes": None if erased is None else array_digest(erased),
+    }
+
+
+def array_digest(values: npt.ArrayLike) -> str:
+    """Return the digest of the values of an array: 16 hexadecimal digits."""
+    return hashlib.sha256(np.asarray(values).tobytes()).hexdigest()[:16]
 
 
 def built_digest(built: dict[str, Any]) -> str:

@@ -1,7 +1,6 @@
 """Training of one trial: one config, one seed, one device."""
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,20 +9,23 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
+from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from revit.budget import compile_budget, evenly_spaced_steps
 from revit.config import FineTuneConfig
-from revit.datasets.augmentations import DROPOUT_STREAM
-from revit.datasets.batches import Batch, eval_batches, to_input, train_batches
+from revit.datasets.batches import Batch, eval_batches, train_batches, train_input
 from revit.datasets.image_store import ImageStore
 from revit.datasets.splits import Splits
 from revit.errors import DivergedError
 from revit.models.build import build_model
 from revit.models.normalization import normalization_of
+from revit.random_streams import Stream, draw_torch_seed
 from revit.training.built import describe_build
 from revit.training.device import autocast, compile_network, to_device
 from revit.training.evaluation import Predictions, evaluate
+from revit.training.losses import image_losses
+from revit.training.meter import Meter
 from revit.training.optimizers import build_optimizer
 from revit.training.schedules import Schedule
 from revit.training.train_state import Row, TrainState
@@ -110,8 +112,9 @@ def fine_tune(
     model = to_device(build_model(config, len(data.store.manifest.class_names), data.weights), device)
     optimizer = build_optimizer(model, config.optimizer)
     schedule = Schedule(config.schedule, config.optimizer.lr, budget)
-    on_built(describe_build(config, data.splits, data.store, model, optimizer, schedule))
-    state = TrainState(model, optimizer, schedule)
+    average = ModelEmaV3(model, config.ema_decay) if config.ema_decay else None
+    state = TrainState(model, optimizer, schedule, average)
+    on_built(describe_build(config, data.splits, data.store, state))
     if resume is not None:
         state.load(resume)
         report(state.rows, state)
@@ -128,7 +131,7 @@ def fine_tune(
         lr = schedule.lr(state.step)
         _seed_dropout(config.seed, state.step, device)
         loss, grad_norm = train_step(network, optimizer, batch, lr, config, device)
-        state.step += 1
+        state.finish_step()
         meter.add(loss, grad_norm, lr, len(batch.labels))
         if state.step in row_at:
             state.rows.append(meter.close_row(state.step))
@@ -140,7 +143,7 @@ def fine_tune(
             meter.restart_clock()
 
     if config.selection == "best_val" and state.best_model is not None:
-        model.load_state_dict(state.best_model)
+        state.tested_model.load_state_dict(state.best_model)
     return _test(config, data, state, device, meter.train_time_s)
 
 
@@ -168,7 +171,7 @@ def train_step(
     optimizer.zero_grad(set_to_none=True)
     for start in range(0, num_images, micro):
         with autocast(device):
-            loss = _loss(model, batch, slice(start, start + micro), config, device) / num_images
+            loss = _loss(model, batch, slice(start, start + micro), config) / num_images
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         total += loss.detach()
     limit = math.inf if config.optimizer.max_grad_norm is None else config.optimizer.max_grad_norm
@@ -177,70 +180,14 @@ def train_step(
     return total, grad_norm
 
 
-def _loss(model: nn.Module, batch: Batch, part: slice, config: FineTuneConfig, device: torch.device) -> Tensor:
-    """Return the cross-entropy in nats, summed over a part of the batch; under mixup, with both labels."""
-    normalization = normalization_of(config)
-    images = to_input(batch.images[part], normalization, device)
-    labels = batch.labels[part]
-    if batch.mixup is None:
-        return nn.functional.cross_entropy(model(images).float(), labels, reduction="sum")
-    partner, lam = batch.mixup.partner[part], batch.mixup.lam
-    others = to_input(batch.images[partner], normalization, device)
-    logits = model(lam * images + (1 - lam) * others).float()
-    own_loss = nn.functional.cross_entropy(logits, labels, reduction="sum")
-    other_loss = nn.functional.cross_entropy(logits, batch.labels[partner], reduction="sum")
-    return lam * own_loss + (1 - lam) * other_loss
-
-
-class Meter:
-    """Metrics of training steps, kept on the device until a row of the curve is closed.
-
-    Attributes:
-        train_time_s: seconds of training steps, without validations and reports.
-    """
-
-    def __init__(self) -> None:
-        self.train_time_s = 0.0
-        self._losses: list[Tensor] = []
-        self._norms: list[Tensor] = []
-        self._lr = 0.0
-        self._num_images = 0
-        self._started = time.perf_counter()
-
-    def add(self, loss: Tensor, grad_norm: Tensor, lr: float, num_images: int) -> None:
-        """Add one step. Does not synchronize with the device."""
-        self._losses.append(loss)
-        self._norms.append(grad_norm)
-        self._lr = lr
-        self._num_images += num_images
-
-    def close_row(self, step: int) -> Row:
-        """Return the means over the steps since the last row; synchronizes with the device.
-
-        Raises:
-            DivergedError: a loss is not finite.
-        """
-        losses = torch.stack(self._losses).tolist()
-        for offset, loss in enumerate(losses):
-            if not math.isfinite(loss):
-                raise DivergedError(step - len(losses) + 1 + offset, loss)
-        norms = torch.stack(self._norms).tolist()
-        seconds = time.perf_counter() - self._started
-        self.train_time_s += seconds
-        row = {
-            "step": step,
-            "train_loss": sum(losses) / len(losses),
-            "grad_norm": sum(norms) / len(norms),
-            "lr": self._lr,
-            "images_per_s": self._num_images / seconds,
-        }
-        self._losses, self._norms, self._num_images = [], [], 0
-        self.restart_clock()
-        return row
-
-    def restart_clock(self) -> None:
-        """Exclude the time since the last row from training time."""
-        self._started = time.perf_counter()
+def _loss(model: nn.Module, batch: Batch, part: slice, config: FineTuneConfig) -> Tensor:
+    """Return the loss in nats, summed over a part of the batch; of mixed images, for both labels by their shares."""
+    logits = model(train_input(batch, part, normalization_of(config))).float()
+    own_loss = image_losses(config, logits, batch.labels[part]).sum()
+    if batch.mix is None:
+        return own_loss
+    partner_loss = image_losses(config, logits, batch.labels[batch.mix.partner[part]]).sum()
+    return batch.mix.lam * own_loss + (1 - batch.mix.lam) * partner_loss
 
 
 def _validate(config: FineTuneConfig, data: TrialData, state: TrainState, device: torch.device) -> Row:
@@ -255,7 +202,8 @@ def _validate(config: FineTuneConfig, data: TrialData, state: TrainState, device
         if val.accuracy > state.best_val_accuracy:
             state.best_val_accuracy = val.accuracy
             if config.selection == "best_val":
-                state.best_model = {name: tensor.cpu().clone() for name, tensor in state.model.state_dict().items()}
+                weights = state.tested_model.state_dict()
+                state.best_model = {name: tensor.cpu().clone() for name, tensor in weights.items()}
         row |= {"val_loss": val.mean_loss, "val_accuracy": val.accuracy}
     if config.test_curve:
         test = _predict(config, data, data.splits.test, state, device)
@@ -271,7 +219,7 @@ def _test(
     if len(data.splits.val):
         is_best = config.selection == "best_val"
         metrics["selected_val_accuracy"] = state.best_val_accuracy if is_best else state.rows[-1]["val_accuracy"]
-    return FineTuneResult(metrics, test, state.model)
+    return FineTuneResult(metrics, test, state.tested_model)
 
 
 def _predict(
@@ -280,7 +228,7 @@ def _predict(
     """Return the predictions on a split. Raises DivergedError if their loss is not finite."""
     micro = config.micro_batch or config.batch_size
     batches = eval_batches(data.store, indices, config.resolution, micro, data.num_threads, pin=device.type == "cuda")
-    predictions = evaluate(state.model, batches, indices, normalization_of(config), device)
+    predictions = evaluate(state.tested_model, batches, indices, normalization_of(config), device)
     if not math.isfinite(predictions.mean_loss):
         raise DivergedError(state.step, predictions.mean_loss)
     return predictions
@@ -288,7 +236,7 @@ def _predict(
 
 def _seed_dropout(seed: int, step: int, device: torch.device) -> None:
     """Seed the default generators; `torch.manual_seed` takes a hundred times as long, as it seeds every backend."""
-    drawn = int(np.random.SeedSequence([seed, DROPOUT_STREAM, step]).generate_state(1, np.uint64)[0] >> 1)
+    drawn = draw_torch_seed(seed, Stream.DROPOUT, step)
     torch.default_generator.manual_seed(drawn)
     if device.type == "cuda":
         torch.cuda.manual_seed_all(drawn)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from revit.training.schedules import Schedule
@@ -21,20 +22,36 @@ class TrainState:
 
     Random states are not part of it: random numbers come from (seed, step). All rows so far are, so that a resumed
     trial can report them again.
+
+    Attributes:
+        average: exponential moving average of the model's weights, if any.
     """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     schedule: Schedule
+    average: ModelEmaV3 | None = None
     step: int = 0
     rows: list[Row] = field(default_factory=list)
     best_val_accuracy: float = -1.0
     best_model: dict[str, Tensor] | None = None
 
+    @property
+    def tested_model(self) -> nn.Module:
+        """The model that is validated and tested: the average, where there is one."""
+        return self.model if self.average is None else self.average.module
+
+    def finish_step(self) -> None:
+        """Count an optimizer step, and update the average."""
+        self.step += 1
+        if self.average is not None:
+            self.average.update(self.model)
+
     def save(self, path: Path) -> None:
         """Write a checkpoint atomically. The previous one stays beside it (see `latest_valid_checkpoint`)."""
         record = {
             "model": self.model.state_dict(),
+            "average": None if self.average is None else self.average.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state,
             "step": self.step,
@@ -56,6 +73,8 @@ class TrainState:
         """Load a checkpoint that `save` wrote. Only tensors and plain values are read, never code."""
         record = torch.load(path, map_location="cpu", weights_only=True)
         self.model.load_state_dict(record["model"])
+        if self.average is not None:
+            self.average.module.load_state_dict(record["average"])
         for group, own in zip(record["optimizer"]["param_groups"], self.optimizer.param_groups, strict=True):
             group["fused"] = own["fused"]  # this device's choice of a kernel
         self.optimizer.load_state_dict(record["optimizer"])

@@ -1,6 +1,7 @@
 """Augmentations, against torchvision or SciPy."""
 
 import random
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -15,12 +16,12 @@ from revit.datasets import augmentations
 from revit.datasets.augmentations import (
     ASPECT_RATIO,
     MAX_RESIZE_BYTES,
+    TRAIN_CROPS,
     Crops,
     central_box,
     crop_images,
     crop_train_images,
     draw_crops,
-    draw_mixup,
     random_resized_boxes,
 )
 
@@ -121,15 +122,8 @@ def test_fixed_size_crops_are_windows_of_torchvisions_frame_equally_often(
         assert torch.equal(ours, torch.stack([expected, expected.flip(-1)]))
 
 
-def test_mixup_draws_one_weight_per_batch_from_its_beta_distribution() -> None:
-    weights = []
-    for step in range(2000):
-        mixup = draw_mixup(config_of(mixup=0.4), step, 5)
-        assert mixup is not None
-        assert sorted(mixup.partner.tolist()) == [0, 1, 2, 3, 4]
-        weights.append(mixup.lam)
-    assert stats.kstest(weights, stats.beta(0.4, 0.4).cdf).pvalue > 0.01
-    assert draw_mixup(config_of(), 0, 5) is None
+def test_the_configs_choices_are_the_tables() -> None:
+    assert TRAIN_CROPS.keys() == set(get_args(get_type_hints(FineTuneConfig)["train_crop"]))
 
 
 def test_each_crop_option_has_an_effect() -> None:

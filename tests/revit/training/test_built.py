@@ -14,7 +14,15 @@ FACTORS: dict[str, tuple[object, set[str]]] = {
     "val_fraction": (0.2, {"data.num_val", "data.num_train", "data.indices", "data.first_batch"}),
     "train_crop": ("none", {"data.train_crop", "data.first_boxes"}),
     "crop_scale": ((0.2, 0.3), {"data.first_boxes"}),
-    "mixup": (0.4, {"data.first_mixup_share"}),
+    "mixup": (0.4, {"data.first_mix_share"}),
+    "cutmix": (1.0, {"data.first_mix_share", "data.first_cutmix_box"}),
+    "augmentation": ("trivialaugment", {"data.augmentation", "data.first_augmented"}),
+    "randaugment_num_ops": (3, {"data.first_augmented"}),
+    "randaugment_magnitude": (20, {"data.first_augmented"}),
+    "random_erasing": (0.5, {"data.first_erased_boxes"}),
+    "loss": ("binary_cross_entropy", {"loss.name", "loss.example"}),
+    "label_smoothing": (0.1, {"loss.example"}),
+    "ema_decay": (0.9, {"ema_decay"}),
     "normalization": ("cifar10", {f"normalization.{part}.{i}" for part in ("mean", "std") for i in range(3)}),
     "sampling": ("with_replacement", {"data.first_batch"}),
     "test_curve": (True, {"test_curve"}),
@@ -42,6 +50,13 @@ FACTORS: dict[str, tuple[object, set[str]]] = {
 }  # fmt: skip
 
 
+RANDAUGMENT = {"augmentation": "randaugment"}
+NEEDED: dict[str, dict[str, object]] = {
+    "subset_seed": {"data_fraction": 0.9}, "randaugment_num_ops": RANDAUGMENT, "randaugment_magnitude": RANDAUGMENT
+}  # fmt: skip
+"""Values with which a factor is active."""
+
+
 def leaves(record: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(record, dict | list):
         items = record.items() if isinstance(record, dict) else enumerate(record)
@@ -56,7 +71,7 @@ def test_a_factor_changes_the_description_only_where_it_has_an_effect(
     small: FineTuneConfig, train: Callable, make_listener: Callable, factor: str
 ) -> None:
     value, expected = FACTORS[factor]
-    base = small.with_values({"data_fraction": 0.9} if factor == "subset_seed" else {})
+    base = small.with_values(NEEDED.get(factor, {}))
     configs = (base, base.with_values({factor: value}))
     one, other = (dict(leaves(built_of(config, train, make_listener))) for config in configs)
     differing = {path for path in one.keys() | other.keys() if one.get(path, ABSENT) != other.get(path, ABSENT)}

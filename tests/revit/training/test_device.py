@@ -9,8 +9,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from revit.budget import Budget
 from revit.config import FineTuneConfig
 from revit.datasets import batches as loader
-from revit.datasets.augmentations import Mixup
 from revit.datasets.batches import Batch
+from revit.datasets.mixing import Mix
 from revit.models.build import build_model, empty_model
 from revit.training.device import to_device
 from revit.training.fine_tune import train_step
@@ -54,8 +54,9 @@ def test_a_step_does_not_synchronize(model: str, optimizer: str) -> None:
         for group in fused.param_groups:
             group["fused"] = True  # as on a GPU
         pixels = torch.zeros(8, 1, 28, 28, dtype=torch.uint8)
-        batch = Batch(pixels, torch.zeros(8, dtype=torch.int64), Mixup(torch.arange(8), 0.3))
-        for _ in range(2):
+        mixed = Batch(pixels, torch.zeros(8, dtype=torch.int64), Mix(torch.arange(8), 0.3))
+        cut = mixed._replace(mix=Mix(torch.arange(8), 0.3, (1, 2, 3, 4)), erased=torch.zeros(8, 4, dtype=torch.int64))
+        for batch in (mixed, cut):
             loss, _ = train_step(network, fused, batch, 0.1, config, CPU)
         with pytest.raises(RuntimeError, match="local_scalar_dense"):
             loss.item()

@@ -7,6 +7,8 @@ from typing import BinaryIO
 import numpy as np
 import pytest
 import torch
+from timm.data.mixup import mixup_target
+from timm.loss import SoftTargetCrossEntropy
 from torch import nn
 
 from revit.budget import evenly_spaced_steps
@@ -20,6 +22,7 @@ from revit.models.weights import find_weights
 from revit.training.evaluation import evaluate
 from revit.training.fine_tune import TrialData, fine_tune, train_step
 from revit.training.optimizers import build_optimizer
+from revit.training.train_state import Row, TrainState
 
 CPU = torch.device("cpu")
 
@@ -53,7 +56,13 @@ def test_the_same_seed_gives_the_same_bits(small: FineTuneConfig, train: Callabl
     assert deterministic(other_seen.rows) != deterministic(one_seen.rows)
 
 
-@pytest.mark.parametrize("variant", ["sgd", "adam", "plateau", "best_val"])
+REGULARIZED: dict[str, object] = {
+    "mixup": 0.4, "cutmix": 1.0, "augmentation": "randaugment", "random_erasing": 0.5, "label_smoothing": 0.1,
+    "loss": "binary_cross_entropy", "ema_decay": 0.8, "model.dropout": 0.2, "hflip": True, "optimizer.lr": 0.5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("variant", ["sgd", "adam", "plateau", "best_val", "regularized"])
 def test_a_resumed_trial_gives_the_same_bits_as_an_uninterrupted_one(
     small: FineTuneConfig, train: Callable, tmp_path: Path, make_listener: Callable, variant: str
 ) -> None:
@@ -62,6 +71,7 @@ def test_a_resumed_trial_gives_the_same_bits_as_an_uninterrupted_one(
         "adam": {"optimizer.name": "adam", "optimizer.lr": 1e-3},
         "plateau": {"schedule.name": "plateau", "schedule.plateau_patience": 0, "num_evals": 12},
         "best_val": {"selection": "best_val", "optimizer.lr": 0.5, "num_evals": 6},
+        "regularized": {**REGULARIZED, "selection": "best_val", "num_evals": 6},
     }[variant]
     config = small.with_values(values)
     whole, whole_seen = train(config)
@@ -73,6 +83,16 @@ def test_a_resumed_trial_gives_the_same_bits_as_an_uninterrupted_one(
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, rest.model.state_dict()[name]), name
     assert (whole.predictions.confidence == rest.predictions.confidence).all()
+
+
+def test_the_number_of_threads_does_not_change_the_bits(small: FineTuneConfig, digits: ImageStore) -> None:
+    config = small.with_values(REGULARIZED)
+    data = TrialData.from_store(config, digits, find_weights(config.model))
+    one, three = (
+        fine_tune(config, replace(data, num_threads=count), lambda rows, state: None, device=CPU) for count in (1, 3)
+    )
+    for name, tensor in one.model.state_dict().items():
+        assert torch.equal(tensor, three.model.state_dict()[name]), name
 
 
 def test_a_checkpoint_is_written_atomically(
@@ -99,11 +119,14 @@ def first_step(config: FineTuneConfig, store: ImageStore) -> tuple[dict[str, tor
     return model.state_dict(), loss.item(), norm.item()
 
 
-@pytest.mark.parametrize("mixup", [0.0, 0.4])
+CUT_AND_ERASED = {"cutmix": 1.0, "random_erasing": 0.5, "label_smoothing": 0.1, "augmentation": "trivialaugment"}
+
+
+@pytest.mark.parametrize("values", [{}, {"mixup": 0.4}, {**CUT_AND_ERASED, "loss": "binary_cross_entropy"}], ids=str)
 @pytest.mark.parametrize("micro_batch", [16, 24, 1])
-def test_micro_batches_accumulate_to_the_batch(digits: ImageStore, micro_batch: int, mixup: float) -> None:
-    config = FineTuneConfig(dataset="digits", batch_size=64, steps=1, mixup=mixup).with_values(
-        {"model.head_init": "normal"}
+def test_micro_batches_accumulate_to_the_batch(digits: ImageStore, micro_batch: int, values: dict[str, object]) -> None:
+    config = FineTuneConfig(dataset="digits", batch_size=64, steps=1).with_values(
+        {"model.head_init": "normal", **values}
     )
     whole, loss, norm = first_step(config, digits)
     parts, part_loss, part_norm = first_step(config.with_values({"micro_batch": micro_batch}), digits)
@@ -143,13 +166,78 @@ def test_mixup_is_the_cross_entropy_of_mixed_images_with_mixed_labels(digits: Im
     _, loss, _ = first_step(config, digits)
     model = build_model(config, 10, find_weights(config.model)).train()
     batch = train_batch(config, digits, TrialData.from_store(config, digits, None).splits.train, 0)
-    assert batch.mixup is not None
-    assert 0.01 < batch.mixup.lam < 0.99, "the test needs such a case"
+    assert batch.mix is not None
+    assert 0.01 < batch.mix.lam < 0.99, "the test needs such a case"
     images = (batch.images.float() / 127.5 - 1).expand(-1, 3, -1, -1)
     targets = nn.functional.one_hot(batch.labels, 10).float()
-    lam, partner = batch.mixup.lam, batch.mixup.partner
+    lam, partner = batch.mix.lam, batch.mix.partner
     images, targets = (lam * each + (1 - lam) * each[partner] for each in (images, targets))
     assert loss == pytest.approx(nn.functional.cross_entropy(model(images), targets).item(), rel=1e-5)
+
+
+def test_a_cut_erased_smoothed_batch_has_the_loss_that_timm_computes(digits: ImageStore) -> None:
+    """In timm's order: normalized, erased, mixed."""
+    config = FineTuneConfig(dataset="digits", batch_size=32, steps=1).with_values(
+        {"model.head_init": "normal", **CUT_AND_ERASED}
+    )
+    _, loss, _ = first_step(config, digits)
+    model = build_model(config, 10, find_weights(config.model)).train()
+    batch = train_batch(config, digits, TrialData.from_store(config, digits, None).splits.train, 0)
+    assert batch.mix is not None and batch.mix.box is not None and batch.erased is not None
+    images = (batch.images.float() / 127.5 - 1).repeat(1, 3, 1, 1)
+    for image, (top, left, height, width) in zip(images, batch.erased.tolist(), strict=True):
+        image[:, top : top + height, left : left + width] = 0
+    top, left, height, width = batch.mix.box
+    assert 0 < height * width < 28 * 28 and batch.erased.any(), "the test needs such a case"
+    mixed, partner = images.clone(), batch.mix.partner
+    mixed[..., top : top + height, left : left + width] = images[partner][..., top : top + height, left : left + width]
+    own, other = (mixup_target(labels, 10, smoothing=0.1) for labels in (batch.labels, batch.labels[partner]))
+    targets = batch.mix.lam * own + (1 - batch.mix.lam) * other
+    assert loss == pytest.approx(SoftTargetCrossEntropy()(model(mixed), targets).item(), rel=1e-5)
+
+
+def test_the_average_of_the_weights_is_validated_and_tested(
+    small: FineTuneConfig, digits: ImageStore, train: Callable, make_listener: Callable
+) -> None:
+    """The oracle is the closed form: d^n w_0 + (1 - d) * sum of d^(n - k) w_k."""
+    decay, num_steps = 0.7, 4
+    config = small.with_values(
+        {"ema_decay": decay, "steps": num_steps, "num_evals": num_steps, "optimizer.lr": 0.5, "model.pos_embed": "none"}
+    )
+    start = build_model(config, 10, find_weights(config.model)).state_dict()
+    weights = [start]
+
+    class Recorder(make_listener):
+        def __call__(self, rows: list[Row], state: TrainState) -> None:
+            super().__call__(rows, state)
+            weights.append({name: tensor.clone() for name, tensor in state.model.state_dict().items()})
+
+    result, seen = train(config, Recorder())
+    assert len(weights) == num_steps + 1
+    shares = [decay**num_steps, *((1 - decay) * decay ** (num_steps - k) for k in range(1, num_steps + 1))]
+    for name, tensor in result.model.state_dict().items():
+        average = sum(share * each[name].double() for share, each in zip(shares, weights, strict=True))
+        torch.testing.assert_close(tensor, average.float())
+        assert not name.startswith("pos_embed") or torch.equal(tensor, start[name]), "frozen"
+    splits = digits.split(config.val_fraction, config.data_fraction, config.subset_seed)
+    batches = eval_batches(digits, splits.val, config.resolution, 64)
+    again = evaluate(result.model, batches, splits.val, NORMALIZATIONS["inception"], CPU)
+    assert seen.curve("val_loss")[-1][1] == pytest.approx(again.mean_loss, rel=1e-6)
+    _, plain = train(config.with_values({"ema_decay": 0.0}))
+    assert seen.curve("train_loss") == plain.curve("train_loss"), "the average trains nothing"
+    assert seen.curve("val_loss") != plain.curve("val_loss")
+
+
+def test_validation_and_test_use_plain_cross_entropy(small: FineTuneConfig, train: Callable) -> None:
+    """At a learning rate at which the weights stay as they are."""
+    still = small.with_values({"optimizer.lr": 1e-30, "model.head_init": "normal"})
+    (plain, plain_seen), (other, other_seen) = (
+        train(still.with_values(values))
+        for values in ({}, {"loss": "binary_cross_entropy", "label_smoothing": 0.3, "cutmix": 1.0})
+    )
+    assert plain.metrics["test_loss"] == other.metrics["test_loss"]
+    assert plain_seen.curve("val_loss") == other_seen.curve("val_loss")
+    assert plain_seen.curve("train_loss")[0] != other_seen.curve("train_loss")[0]
 
 
 def test_without_clipping_the_gradient_is_unchanged(digits: ImageStore) -> None:

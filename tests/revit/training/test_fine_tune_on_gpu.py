@@ -62,7 +62,7 @@ def test_training_does_not_synchronize_is_fused_in_bf16(
     watched = Watched()
     dtypes: set[torch.dtype] = set()
     monkeypatch.setattr(module, "train_step", watched)
-    monkeypatch.setattr(module, "to_input", record_product_dtypes(dtypes, module.to_input))
+    monkeypatch.setattr(module, "train_input", record_product_dtypes(dtypes, module.train_input))
     train(config, device="cuda")
     assert len(watched.seen) == config.steps
     for optimizer, pinned in watched.seen:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from timm.utils import ModelEmaV3
 from torch import nn
 
 from revit.budget import Budget
@@ -38,6 +39,31 @@ def test_the_latest_is_used_and_the_previous_one_is_kept(state: TrainState, tmp_
         save(state, path, step)
         assert step_of(state, latest_valid_checkpoint(path)) == step
     assert len(list(path.parent.iterdir())) == 2
+
+
+def test_the_average_is_of_the_weights_after_each_step_and_survives_a_checkpoint(tmp_path: Path) -> None:
+    """The oracle is the closed form for weights 0, 1, 2, 3: the first are those before any step."""
+    decay, path = 0.75, tmp_path / "checkpoint.pt"
+    first, resumed = (with_average(nn.Linear(2, 2), decay) for _ in range(2))
+    for step in (1, 2):
+        nn.init.constant_(first.model.weight, step)
+        first.finish_step()
+    first.save(path)
+    resumed.load(path)
+    for state in (first, resumed):
+        nn.init.constant_(state.model.weight, 3)
+        state.finish_step()
+        assert state.step == 3
+        expected = (1 - decay) * (3 + decay * 2 + decay**2 * 1)
+        torch.testing.assert_close(state.tested_model.weight, torch.full((2, 2), expected))
+        assert torch.equal(state.tested_model.bias, first.model.bias), "never changed, so equal to the bit"
+
+
+def with_average(model: nn.Linear, decay: float) -> TrainState:
+    nn.init.zeros_(model.weight)
+    nn.init.constant_(model.bias, 0.1)
+    schedule = Schedule(ScheduleConfig(), 0.1, Budget(10, 5, 0, (10,)))
+    return TrainState(model, torch.optim.SGD(model.parameters(), lr=0.1), schedule, ModelEmaV3(model, decay))
 
 
 def truncated(content: bytes) -> bytes:
