@@ -1,6 +1,8 @@
 """Augmentations of cropped images, against torchvision's transforms given the same random numbers."""
 
+import sys
 import typing
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -120,10 +122,11 @@ def fails(images, rng):
 
 
 @pytest.fixture
-def users_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def users_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     (tmp_path / "my_augmentations.py").write_text(MODULE)
     monkeypatch.syspath_prepend(str(tmp_path))
-    return "my_augmentations"
+    yield "my_augmentations"
+    sys.modules.pop("my_augmentations")
 
 
 def test_a_function_of_the_user_draws_from_the_generator_of_seed_and_step(users_module: str) -> None:

@@ -1,7 +1,8 @@
 """Losses, against torch's and timm's."""
 
+import sys
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -76,10 +77,11 @@ def fails(logits, targets):
 
 
 @pytest.fixture
-def users_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def users_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     (tmp_path / "my_losses.py").write_text(MODULE)
     monkeypatch.syspath_prepend(str(tmp_path))
-    return "my_losses"
+    yield "my_losses"
+    sys.modules.pop("my_losses")
 
 
 def test_a_function_of_the_user_gets_logits_with_smoothed_targets(users_module: str) -> None:
