@@ -1,7 +1,7 @@
 """Config fields that are active: those that can have an effect, given the values of the others."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 from revit.config import FineTuneConfig, ModelConfig
 from revit.fields import IdentityRole, fields_by_path
@@ -46,12 +46,14 @@ def effective_values(config: FineTuneConfig, num_evals: int) -> dict[str, object
     if config.schedule.name == "plateau" and num_evals < config.schedule.plateau_patience + 3:
         # it acts after the first loss, which is the best so far, and more than `plateau_patience` worse ones
         simplest["schedule.name"] = "constant"
-    if num_evals == 1:
+    if config.selection == "best_val" and num_evals == 1:
         simplest["selection"] = "last"  # the last evaluation comes after the last step
+    if simplest:
+        return effective_values(config.with_values(simplest), num_evals)
+    owner: Any = type(config)
+    values = config.flat()
     if config.normalization == "model" and config.model.name in MODELS:
-        simplest["normalization"] = "inception"  # all of MODELS were trained with it
-    config = config.with_values(simplest)
-    values, owner = config.flat(), cast(Any, type(config))
+        values["normalization"] = "inception"  # all of MODELS were trained with it
     return {
         path: values[path]
         for path, each in fields_by_path(owner).items()
