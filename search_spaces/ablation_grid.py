@@ -10,8 +10,7 @@ Result:  not run at paper scale yet. Nothing is published on this grid
 """
 
 from revit.config import FineTuneConfig
-from search_spaces.framework.claims import BetterThan, Value
-from search_spaces.framework.space import SearchSpace
+from search_spaces.framework import BetterThan, SearchSpace, Value
 from search_spaces.pos_embed import INFLUENCE
 
 

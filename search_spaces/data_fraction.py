@@ -11,8 +11,7 @@ Result:  not run at paper scale yet. Published: CIFAR-100 ViT 90.81 %, BiT 84.85
          with a tenth of the data ViT 64.24 %, BiT 69.04 %
 """
 
-from search_spaces.framework.claims import Interaction, Trend
-from search_spaces.framework.space import SearchSpace
+from search_spaces.framework import Interaction, SearchSpace, Trend
 
 DATASETS = ("cifar100", "flowers")
 VIT, BIT = "vit_b16_in21k", "bit_r50x1_in21k"

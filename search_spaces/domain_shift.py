@@ -8,8 +8,7 @@ Result:  not run at paper scale yet. Published, ViT against BiT: MRI 96.39 %, 96
          weapons 59.07 %, 48.52 %
 """
 
-from search_spaces.framework.claims import BetterThan
-from search_spaces.framework.space import SearchSpace
+from search_spaces.framework import BetterThan, SearchSpace
 
 VIT, BIT = "vit_b16_in21k", "bit_r50x1_in21k"
 

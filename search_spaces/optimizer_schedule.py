@@ -12,8 +12,7 @@ Result:  not run at paper scale yet. Published: SGD 98.72 %, Adam 71.80 %; SGD w
 """
 
 from revit.config import FineTuneConfig
-from search_spaces.framework.claims import Gap, NoDifference
-from search_spaces.framework.space import SearchSpace
+from search_spaces.framework import Gap, NoDifference, SearchSpace
 
 PAPER_LR = 1e-3
 OWN_LR = 1e-4

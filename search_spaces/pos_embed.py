@@ -10,8 +10,7 @@ Needs:   cifar10 (nano: nothing)
 Result:  not run at paper scale yet. Published: 84.64 % with the embedding, 69.86 % without
 """
 
-from search_spaces.framework.claims import BetterThan, Gap
-from search_spaces.framework.space import SearchSpace
+from search_spaces.framework import BetterThan, Gap, SearchSpace
 
 INFLUENCE = (
     "its performance is significantly influenced by factors such as data size, resolution, and positional embeddings."

@@ -11,7 +11,7 @@ Result:  SGD 93.04 % with cosine, 85.52 % with a constant rate; Adam 89.79 %, 90
 """
 
 from revit.config import FineTuneConfig
-from search_spaces.framework.space import SearchSpace
+from search_spaces.framework import SearchSpace
 
 SPACE = SearchSpace(
     name="quickstart",

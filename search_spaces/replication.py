@@ -8,8 +8,7 @@ Result:  not run at paper scale yet. Published: CIFAR-10 98.48 %, CIFAR-100 90.0
          by the ViT paper 98.95 %, 91.67 %, 99.38 %
 """
 
-from search_spaces.framework.claims import Matches
-from search_spaces.framework.space import SearchSpace
+from search_spaces.framework import Matches, SearchSpace
 
 SPACE = SearchSpace(
     name="replication",

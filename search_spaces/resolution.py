@@ -8,8 +8,7 @@ Result:  not run at paper scale yet. Published: CIFAR-100 91.19 % at 224 px, 90.
          Flowers 98.53 % at 384 px, 98.43 % at 512 px
 """
 
-from search_spaces.framework.claims import Best, BetterThan
-from search_spaces.framework.space import SearchSpace
+from search_spaces.framework import Best, BetterThan, SearchSpace
 
 SPACE = SearchSpace(
     name="resolution",

@@ -1,1 +1,33 @@
-"""The framework that studies are written in: search space, claims, recipes, scales, published numbers."""
+"""The framework that studies are written in: search space, claims, recipes, scales, published numbers.
+
+A study's module needs two imports:
+
+    from revit.config import FineTuneConfig
+    from search_spaces.framework import Best, SearchSpace
+"""
+
+from search_spaces.framework.claims import (
+    Best,
+    BetterThan,
+    Claim,
+    Gap,
+    Interaction,
+    Matches,
+    NoDifference,
+    Trend,
+    Value,
+)
+from search_spaces.framework.space import SearchSpace
+
+__all__ = [
+    "Best",
+    "BetterThan",
+    "Claim",
+    "Gap",
+    "Interaction",
+    "Matches",
+    "NoDifference",
+    "SearchSpace",
+    "Trend",
+    "Value",
+]

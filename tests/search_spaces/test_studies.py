@@ -1,8 +1,10 @@
 """Studies: one shared test for the modules of search_spaces/. test_cards.py tests their docstrings."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -10,6 +12,8 @@ import search_spaces
 from revit.datasets.registry import DATASETS
 from revit.errors import InputError
 from revit.models.architectures import MODELS
+from search_spaces import framework
+from search_spaces.framework import Claim
 from search_spaces.framework.recipes import RECIPES
 from search_spaces.framework.scales import SCALES
 from search_spaces.framework.space import SearchSpace
@@ -123,6 +127,27 @@ def test_studies_load_without_heavy_libraries() -> None:
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_framework_has_what_studies_are_written_in_and_loads_no_heavy_library() -> None:
+    code = (
+        "import sys\n"
+        "from search_spaces.framework import *\n"
+        "assert {'SearchSpace', 'Best', 'BetterThan', 'Value'} <= globals().keys()\n"
+        "heavy = {'torch', 'ray', 'mlflow', 'numpy', 'timm', 'pandas'} & sys.modules.keys()\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert {each.__name__ for each in get_args(Claim)} <= set(framework.__all__)
+
+
+@pytest.mark.parametrize("name", search_spaces.names())
+def test_a_study_imports_the_config_and_the_framework(name: str) -> None:
+    """`ablation_grid` quotes another study, too."""
+    source = Path(str(search_spaces.__file__)).with_name(f"{name}.py").read_text()
+    imported = set(re.findall(r"^from ([\w.]+) import|^import ([\w.]+)", source, flags=re.MULTILINE))
+    others = {("search_spaces.pos_embed", "")} if name == "ablation_grid" else set()
+    assert imported <= {("revit.config", ""), ("search_spaces.framework", ""), *others}
 
 
 def test_claims_quote_the_paper() -> None:
