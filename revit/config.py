@@ -203,16 +203,20 @@ class FineTuneConfig:
             none.
         cutmix: alpha of CutMix's Beta distribution, drawn once per batch (Yun et al. 2019, arXiv:1905.04899); 0 for
             none. With mixup, each batch gets one of them, with equal probability.
-        augmentation: a key of `revit.datasets.policies.AUGMENTATIONS`, applied to cropped training images, or the
-            import path of a function (see `revit.functions`).
+        augmentation: of cropped and flipped training images: a key of `revit.datasets.policies.AUGMENTATIONS`, or the
+            import path of a function (see `revit.functions`) of uint8 images (B, C, R, R) and a NumPy generator, from
+            which it must draw all of its random numbers, to images of the same type and shape.
         randaugment_num_ops, randaugment_magnitude: operations per image, and their strength from 0 to 30, of
             `randaugment`.
         random_erasing: probability that a rectangle of a training image is set to zero after normalization (Zhong et
-            al. 2017, arXiv:1708.04896).
-        loss: a key of `revit.training.losses.LOSSES`, or the import path of a function (see `revit.functions`).
+            al. 2017, arXiv:1708.04896); before mixup and CutMix.
+        loss: of training: a key of `revit.training.losses.LOSSES`, or the import path of a function (see
+            `revit.functions`) of logits (B, K) and smoothed targets (B, K), probabilities, to one loss per image (B,)
+            in nats. With mixup and CutMix it is the mean of the losses for both labels, weighted by their shares.
+            Validation and test use the cross-entropy.
         label_smoothing: probability that is spread over all classes (Szegedy et al. 2016, arXiv:1512.00567).
-        ema_decay: decay per step of the exponential moving average of the weights, which is evaluated and tested in
-            their place; 0 for none.
+        ema_decay: decay per step of the exponential moving average of the weights, which starts at the initial
+            weights, without warmup; it is evaluated, selected and tested in their place. 0 for none.
         normalization: mean and standard deviation of the pixels: `model`, those that the model was trained with;
             `inception`, .5 and .5, which gives [-1, 1]; `imagenet` or `cifar10`, those of that dataset's channels.
         sampling: order of an epoch's images: `shuffled`, each once; or drawn `with_replacement`.
@@ -228,7 +232,7 @@ class FineTuneConfig:
         test_curve: evaluate on the test split, too, at each of them; for plots beside published curves, never for
             selection.
         selection: weights that are tested: the `last`, or those with the best validation accuracy (`best_val`).
-        seed: of initialization, data order, crops, flips and dropout.
+        seed: of initialization, data order, augmentation and dropout.
     """
 
     dataset: str = derived()

@@ -3,7 +3,10 @@
 The project's own models are checked without torch, which takes seconds to import.
 """
 
+from collections.abc import Iterable
+
 from revit.config import FineTuneConfig
+from revit.functions import is_import_path
 from revit.models.architectures import MODELS
 from search_spaces.framework.space import SearchSpace
 
@@ -19,6 +22,8 @@ def check_names(space: SearchSpace) -> None:
 def check_models(space: SearchSpace) -> None:
     """Raise InputError if a model cannot be built, or does not accept images of its config's resolution.
 
+    The user's own losses and augmentations are called once.
+
     Models are built on the meta device: without files and without memory.
     """
     distinct = {model_key(config): config for config in _foreign_configs(space)}
@@ -26,6 +31,20 @@ def check_models(space: SearchSpace) -> None:
         from revit.models.build import check_model
 
         check_model(config, None)
+    check_functions(candidate.config for candidate in space.candidates(space.seeds[:1]))
+
+
+def check_functions(configs: Iterable[FineTuneConfig]) -> None:
+    """Raise InputError if a loss or an augmentation that a user brings does not work."""
+    for config in configs:
+        if is_import_path(config.loss):
+            from revit.training.losses import check_loss
+
+            check_loss(config)
+        if is_import_path(config.augmentation):
+            from revit.datasets.policies import check_augmentation
+
+            check_augmentation(config)
 
 
 def model_key(config: FineTuneConfig) -> tuple[object, ...]:

@@ -6,7 +6,7 @@ from revit.config import ModelConfig
 from revit.errors import InputError
 from revit.models.weights import PACKAGED
 from study.execution.resources import Node, ResourceRequest, grant_resources
-from study.model_check import model_key
+from study.model_check import check_functions, model_key
 from study.plan import Trial
 
 
@@ -23,6 +23,7 @@ def check_runnable(trials: list[Trial], request: ResourceRequest) -> None:
         from revit.models.build import check_model
 
         check_model(trial.candidate.config, trial.weights)
+    check_functions(trial.candidate.config for trial in trials)
     if request.gpus_per_trial is not None and request.gpus_per_trial > 1:
         one = "a trial trains on one GPU: request 1, or a fraction of it"
         raise InputError(f"--gpus-per-trial = {request.gpus_per_trial:g}: {one}")

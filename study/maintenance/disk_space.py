@@ -22,8 +22,9 @@ def model_bytes(config: FineTuneConfig) -> int:
 
 
 def checkpoint_bytes(config: FineTuneConfig) -> int:
-    """Return the size of a checkpoint: weights, moments, and the best weights if these are selected."""
-    return model_bytes(config) * (1 + NUM_MOMENTS[config.optimizer.name] + (config.selection == "best_val"))
+    """Return the size of a checkpoint: weights, moments, averaged weights, best weights, where there are such."""
+    num_copies = 1 + (config.ema_decay > 0) + (config.selection == "best_val")
+    return model_bytes(config) * (num_copies + NUM_MOMENTS[config.optimizer.name])
 
 
 def disk_line(configs: Iterable[FineTuneConfig], first_seed: int) -> str:

@@ -11,7 +11,7 @@ from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.models.build import check_model
 from search_spaces.framework.space import SearchSpace
-from study.model_check import check_models, check_names
+from study.model_check import check_functions, check_models, check_names
 
 SWIN = "swin_tiny_patch4_window7_224"
 
@@ -37,6 +37,25 @@ def test_a_model_that_takes_no_images_of_this_size_is_refused_with_the_reason() 
     with pytest.raises(InputError) as ours:
         check_models(space_of("vit_nano", SWIN, resolution=256))
     assert str(ours.value) == f"model.name = '{SWIN}': cannot be trained at resolution = 256: {of_timm.value}"
+
+
+@pytest.mark.parametrize(
+    ("path", "function", "reason"),
+    [("loss", "def mine(logits, targets): return logits.sum()", "must return one loss per image"),
+     ("augmentation", "def mine(images, rng): return images / 2", "must return uint8 images"),
+     ("loss", "def other(): pass", "cannot be imported: AttributeError")],
+)  # fmt: skip
+def test_a_function_of_the_user_that_does_not_work_is_refused(
+    path: str, function: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / f"{tmp_path.name}.py").write_text(function)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = FineTuneConfig(dataset="digits", steps=1).with_values({path: f"{tmp_path.name}:mine"})
+    with pytest.raises(InputError, match=f":mine'?:? {reason}"):
+        check_functions([FineTuneConfig(dataset="digits", steps=1), config])
+    space = SearchSpace(name="asks", question="?", base=config, scientific={"hflip": (True,)}, seeds=(0,))
+    with pytest.raises(InputError, match=reason):
+        check_models(space)
 
 
 @pytest.mark.parametrize("name", timm.list_models("test_*"))

@@ -15,16 +15,18 @@ VIT_B = FineTuneConfig(dataset="cifar10", resolution=224, steps=1).with_values({
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 @pytest.mark.parametrize("selection", ["last", "best_val"])
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
 def test_files_have_the_predicted_size(
     optimizer: str,
     selection: str,
+    ema_decay: float,
     small: FineTuneConfig,
     tmp_path: Path,
     train: Callable[..., Any],
     make_listener: Callable[..., Any],
 ) -> None:
     changes = {"optimizer.name": optimizer, "optimizer.lr": 1e-3, "selection": selection, "steps": 2, "num_evals": 1}
-    config = small.with_values(changes)
+    config = small.with_values({**changes, "ema_decay": ema_decay})
     result, _ = train(config, make_listener(save_at=2, path=tmp_path / "checkpoint.pt"))
     write_model(tmp_path / "model.safetensors", result.model)
     assert (tmp_path / "checkpoint.pt").stat().st_size == pytest.approx(checkpoint_bytes(config), rel=0.1)
