@@ -15,6 +15,7 @@ ACTIVE: Mapping[str, Callable[[FineTuneConfig], bool]] = {
     "randaugment_num_ops": lambda config: config.augmentation == "randaugment",
     "randaugment_magnitude": lambda config: config.augmentation == "randaugment",
     "model.pos_embed_resize": lambda config: _resizes_pos_embed(config.model, config.resolution),
+    "model.frozen": lambda config: _freezes(config.model),
     "model.adapter_rank": lambda config: config.model.adapter in ("lora", "dora"),
     "model.adapter_alpha": lambda config: config.model.adapter in ("lora", "dora"),
     "optimizer.momentum": lambda config: config.optimizer.name == "sgd",
@@ -65,6 +66,13 @@ def effective_values(config: FineTuneConfig, num_evals: int) -> dict[str, object
 
 def _evaluations_matter(config: FineTuneConfig) -> bool:
     return config.schedule.name == "plateau" or config.selection == "best_val"
+
+
+def _freezes(model: ModelConfig) -> bool:
+    """Return whether something of what is frozen would be trained otherwise: the embedding has no attention or MLP."""
+    if model.frozen == "embedding":
+        return model.trained not in ("head", "attention", "mlp") and model.adapter == "none"
+    return model.trained != "head"
 
 
 def _resizes_pos_embed(model: ModelConfig, resolution: int) -> bool:

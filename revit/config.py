@@ -20,6 +20,7 @@ from revit.datasets.registry import check_dataset
 from revit.durations import check_duration
 from revit.errors import InputError
 from revit.fields import always, derived, did_you_mean, fields_by_path, neutral, without_effect
+from revit.functions import is_import_path
 from revit.models.architectures import MODELS, patch_size
 from revit.validation import ImportPath, check_types, field_types, require, short_repr, with_tuples
 
@@ -33,7 +34,7 @@ class ModelConfig:
 
     Attributes:
         name: a key of `revit.models.architectures.MODELS`, the name of any timm classification model, or the import
-            path of a function (`package.module:function`, see `revit.functions`).
+            path of a function (`package.module:function`, see `revit.models.networks`).
         pretrained: load pretrained weights; False for random initialization.
         weights: file or folder of the weights; None to look it up by the model's name. The identity of a trial has
             the digest of its content, not its path.
@@ -50,8 +51,8 @@ class ModelConfig:
             timm's (.02 and 1e-6).
         linear_init: initialization of the linear layers of an untrained ViT, except the head: `timm` (truncated
             normal, .02) or `torch` (uniform up to 1 / sqrt(inputs), bias included).
-        drop_path: largest rate of stochastic depth (Huang et al. 2016, arXiv:1603.09382); it grows linearly with
-            depth.
+        drop_path: largest rate of stochastic depth (Huang et al. 2016, arXiv:1603.09382), timm's `drop_path_rate`; it
+            grows linearly with depth.
         trained: part of the network that is trained, beside the head: `all`, `head` (nothing else), `attention` or
             `mlp` (these layers of every block; Touvron et al. 2022, arXiv:2203.09795), `norms`, or `biases` (Ben Zaken
             et al. 2022, arXiv:2106.10199).
@@ -87,7 +88,7 @@ class ModelConfig:
         for name in ("dropout", "attn_dropout", "head_dropout", "drop_path"):
             require(0 <= getattr(self, name) < 1, f"model.{name}", getattr(self, name), "at least 0 and below 1")
         require(self.embed_std is None or self.embed_std > 0, "model.embed_std", self.embed_std, "above 0, or None")
-        has_weights = self.weights is not None or self.name not in MODELS or MODELS[self.name].pretrained
+        has_weights = self.weights is not None or _states_weights(self.name)
         right = f"False: {self.name} has no pretrained weights"
         require(has_weights or not self.pretrained, "model.pretrained", self.pretrained, right)
         right = "None: the model is not pretrained"
@@ -102,6 +103,11 @@ class ModelConfig:
         require(has_layers, "model.adapter", self.adapter, right)
         require(self.adapter_rank > 0, "model.adapter_rank", self.adapter_rank, "above 0")
         require(self.adapter_alpha > 0, "model.adapter_alpha", self.adapter_alpha, "above 0")
+
+
+def _states_weights(name: str) -> bool:
+    """Return whether a model has pretrained weights of its own; those of a function of the user have to be named."""
+    return MODELS[name].pretrained if name in MODELS else not is_import_path(name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -293,6 +299,9 @@ class FineTuneConfig:
         if self.eval_every is not None:
             check_duration("eval_every", self.eval_every)
         require(self.crop_padding >= 0, "crop_padding", self.crop_padding, "at least 0")
+        is_stated = self.normalization != "model" or not is_import_path(self.model.name)
+        right = f"inception, imagenet or cifar10: the function {self.model.name} states no mean and std"
+        require(is_stated, "normalization", self.normalization, right)
         budget = (self.steps, self.epochs)
         require(budget.count(None) == 1, "steps, epochs", budget, "exactly one of them")
         for name in ("steps", "epochs", "batch_size", "micro_batch", "num_evals"):

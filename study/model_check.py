@@ -1,26 +1,29 @@
-"""Checks of the timm models that a study names.
+"""Checks of the models that a study names.
 
-The project's own models are checked without torch, which takes seconds to import.
+The project's own models as they are need no check; torch takes seconds to import.
 """
 
 from collections.abc import Iterable
 
-from revit.config import FineTuneConfig
-from revit.functions import is_import_path
+from revit.config import FineTuneConfig, ModelConfig
+from revit.functions import is_import_path, load_function
 from revit.models.architectures import MODELS
 from search_spaces.framework.space import SearchSpace
 
 
 def check_names(space: SearchSpace) -> None:
-    """Raise InputError, with close names, if a study names a model that timm does not have."""
-    for name in sorted({config.model.name for config in _foreign_configs(space)}):
-        from revit.models.timm_models import check_name
+    """Raise InputError if a study names a model that timm does not have, with close names, or no function."""
+    for name in sorted({config.model.name for config in _foreign_configs(space)} - MODELS.keys()):
+        if is_import_path(name):
+            load_function(name)
+        else:
+            from revit.models.timm_models import check_name
 
-        check_name(name)
+            check_name(name)
 
 
 def check_models(space: SearchSpace) -> None:
-    """Raise InputError if a model cannot be built, or does not accept images of its config's resolution.
+    """Raise InputError if a model cannot be built, does not accept images of its config's resolution, or lacks a part.
 
     The user's own losses and augmentations are called once.
 
@@ -53,5 +56,11 @@ def model_key(config: FineTuneConfig) -> tuple[object, ...]:
 
 
 def _foreign_configs(space: SearchSpace) -> list[FineTuneConfig]:
+    """Return the configs of models that are not the project's own, or of which only a part is trained or adapted."""
     configs = [candidate.config for candidate in space.candidates(space.seeds[:1])]
-    return [config for config in configs if config.model.name not in MODELS]
+    return [config for config in configs if config.model.name not in MODELS or _has_parts(config.model)]
+
+
+def _has_parts(model: ModelConfig) -> bool:
+    parts = (model.trained, model.frozen, model.adapter, model.drop_path)
+    return parts != ("all", "none", "none", 0)

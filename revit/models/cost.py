@@ -21,7 +21,7 @@ Parameters include a {NUM_CLASSES}-class head at the native resolution. GFLOPs a
 image. A multiplication and an addition are two operations, so these are twice the GMACs in timm's tables. Matrix
 products and convolutions are counted, as in PyTorch's FlopCounterMode. A training step takes about three times as
 many. Any other classification model of timm works by its timm name, with the mean and standard deviation that timm
-states.
+states, and a function of yours by its import path ([trained parts](trained_parts.md)).
 """
 
 

@@ -1,6 +1,5 @@
 """Active dropout of a model, found by running it: a layer that is built need not be reached."""
 
-import re
 from collections.abc import Callable
 from itertools import chain
 from typing import Any
@@ -11,9 +10,13 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils.module_tracker import ModuleTracker
 
+from revit.models.trained_parts import name_pattern
+
 
 def active_dropout(model: nn.Module, resolution: int) -> list[dict[str, Any]]:
     """Return the modules that drop with a probability above 0; equal layers are one entry, their number a `*`.
+
+    Stochastic depth is among them.
 
     The model runs once in training mode on the meta device. Neither it nor the random state changes.
 
@@ -34,7 +37,8 @@ def active_dropout(model: nn.Module, resolution: int) -> list[dict[str, Any]]:
 class _DropoutCalls(TorchFunctionMode):
     """Counter of dropout calls, by innermost module and probability.
 
-    Attention drops inside `scaled_dot_product_attention`, without a module of its own.
+    Attention drops inside `scaled_dot_product_attention`, without a module of its own. timm's stochastic depth draws
+    with `Tensor.bernoulli_` which images keep a path.
     """
 
     def __init__(self, tracker: ModuleTracker) -> None:
@@ -51,8 +55,10 @@ class _DropoutCalls(TorchFunctionMode):
             p = float(kwargs["p"])
         elif func is F.scaled_dot_product_attention:
             p = float(kwargs.get("dropout_p", 0.0))
+        elif func is torch.Tensor.bernoulli_:
+            p = round(1 - float(args[1]), 6)
         if p > 0:
             innermost = max(self._tracker.parents, key=len).partition(".")[2]
-            key = re.sub(r"\b\d+\b", "*", innermost), p
+            key = name_pattern(innermost), p
             self.counts[key] = self.counts.get(key, 0) + 1
         return func(*args, **kwargs)

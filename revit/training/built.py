@@ -19,8 +19,11 @@ from revit.datasets.erasing import draw_erased
 from revit.datasets.image_store import ImageStore
 from revit.datasets.mixing import draw_mix
 from revit.datasets.splits import Splits
+from revit.functions import is_import_path, source_digest
+from revit.models.adapters import describe_adapters
 from revit.models.dropout import active_dropout
 from revit.models.normalization import normalization_of
+from revit.models.trained_parts import count_by_pattern
 from revit.training.losses import image_losses
 from revit.training.schedules import Schedule
 from revit.training.train_state import TrainState
@@ -42,7 +45,7 @@ def describe_build(
     schedule = state.schedule
     plateau = {"factor": schedule.config.plateau_factor, "patience": schedule.config.plateau_patience}
     return {
-        "model": _describe_model(state.model, config.resolution),
+        "model": _describe_model(state.model, config),
         "optimizer": _describe_optimizer(state.optimizer),
         "ema_decay": None if state.average is None else state.average.decay,
         "loss": _describe_loss(config),
@@ -61,18 +64,24 @@ def describe_build(
     }
 
 
-def _describe_model(model: nn.Module, resolution: int) -> dict[str, Any]:
+def _describe_model(model: nn.Module, config: FineTuneConfig) -> dict[str, Any]:
     parameters = list(model.parameters())
+    trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     patches = getattr(model, "patch_embed", None)
     pos_embed = getattr(model, "pos_embed", None)
+    name = config.model.name
     return {
         "class": type(model).__name__,
+        "function": f"{name} (source {source_digest(name)})" if is_import_path(name) else None,
         "num_params": sum(p.numel() for p in parameters),
         "num_trainable": sum(p.numel() for p in parameters if p.requires_grad),
-        "resolution": resolution,
+        "trained": count_by_pattern(trained),
+        "trained_digest": hashlib.sha256("\n".join(trained).encode()).hexdigest()[:16],
+        "adapter": describe_adapters(model),
+        "resolution": config.resolution,
         "num_tokens": None if patches is None else patches.num_patches + model.num_prefix_tokens,
         "pos_embed_norm": None if pos_embed is None else round(pos_embed.norm().item(), 5),
-        "dropout": active_dropout(model, resolution),
+        "dropout": active_dropout(model, config.resolution),
         "initial_weights": parameter_digest(model.state_dict()),
     }
 

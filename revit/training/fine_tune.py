@@ -18,6 +18,7 @@ from revit.datasets.batches import Batch, eval_batches, train_batches, train_inp
 from revit.datasets.image_store import ImageStore
 from revit.datasets.splits import Splits
 from revit.errors import DivergedError
+from revit.models.adapters import merge_adapters
 from revit.models.build import build_model
 from revit.models.normalization import normalization_of
 from revit.random_streams import Stream, draw_torch_seed
@@ -68,7 +69,7 @@ class FineTuneResult(NamedTuple):
         metrics: `test_accuracy` (0 to 1), `test_loss` (nats), `selected_val_accuracy` (validation accuracy of the
             tested weights, 0 to 1), `train_time_s` (seconds of training steps since the last resume).
         predictions: predictions on the test split.
-        model: the tested model.
+        model: the tested model, with its adapters merged.
     """
 
     metrics: dict[str, float]
@@ -214,6 +215,7 @@ def _validate(config: FineTuneConfig, data: TrialData, state: TrainState, device
 def _test(
     config: FineTuneConfig, data: TrialData, state: TrainState, device: torch.device, train_time_s: float
 ) -> FineTuneResult:
+    merge_adapters(state.model)
     test = _predict(config, data, data.splits.test, state, device)
     metrics = {"test_accuracy": test.accuracy, "test_loss": test.mean_loss, "train_time_s": train_time_s}
     if len(data.splits.val):

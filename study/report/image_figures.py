@@ -86,9 +86,9 @@ def _load_samples(store: ImageStore) -> dict[str, list[npt.NDArray[np.uint8]]]:
 def _load_tested_model(trial: Trial, ledger: Ledger) -> Any:
     from safetensors.torch import load_file
 
-    from revit.models.build import build_model
+    from revit.models.build import build_tested_model
 
-    model = build_model(trial.candidate.config, len(_class_names(trial, ledger)), None)
+    model = build_tested_model(trial.candidate.config, len(_class_names(trial, ledger)))
     model.load_state_dict(load_file(ledger.artifacts.path(run_id(trial), MODEL)))
     return model.eval()
 

@@ -83,6 +83,39 @@ def test_what_is_no_classifier_with_one_head_is_refused_in_one_line(name: str) -
         check_models(space_of(name, resolution=240))
 
 
+@pytest.mark.parametrize(
+    ("axis", "value", "message"),
+    [
+        ("model.frozen", "first_9", "must be at most first_4, the depth of vit_nano"),
+        ("model.trained", "attention", None),
+        ("model.adapter", "lora", None),
+        ("model.drop_path", 0.1, None),
+    ],
+)
+def test_parts_of_the_projects_own_models_are_checked(axis: str, value: object, message: str | None) -> None:
+    base = FineTuneConfig(dataset="digits", steps=1)
+    neutral = base.flat()[axis]
+    space = SearchSpace(name="asks", question="?", base=base, scientific={axis: (neutral, value)}, seeds=(0,))
+    if message is None:
+        check_models(space)
+    else:
+        with pytest.raises(InputError, match=message):
+            check_models(space)
+
+
+def test_a_function_of_the_user_is_checked() -> None:
+    module = "tests.revit.models.test_networks"
+    base = FineTuneConfig(dataset="digits", steps=1, normalization="inception").with_values({"model.pretrained": False})
+    for name, message in ((f"{module}:small_vit", None), (f"{module}:smal_vit", "smal_vit cannot be imported")):
+        space = SearchSpace(name="asks", question="?", base=base, scientific={"model.name": ("vit_nano", name)})
+        if message is None:
+            check_names(space)
+            check_models(space)
+        else:
+            with pytest.raises(InputError, match=message):
+                check_names(space)
+
+
 def test_list_shows_a_misspelt_model_and_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

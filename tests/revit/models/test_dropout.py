@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from timm.layers import DropPath
 from torch import nn
 
 from revit.models.dropout import active_dropout
@@ -28,6 +29,15 @@ def test_every_dropout_of_a_vit_is_found_attention_included() -> None:
         "blocks.*.mlp.drop2": (0.3, 6),
         "head_drop": (0.4, 1),
     }
+
+
+@pytest.mark.parametrize("name", ["test_vit", "resnet18", "convnext_atto", "swin_tiny_patch4_window7_224"])
+def test_stochastic_depth_is_found_with_the_rates_of_timms_layers(name: str) -> None:
+    model = built(name, drop_path_rate=0.2)
+    found = [each["p"] for each in active_dropout(model, 224) for _ in range(each["calls"])]
+    expected = [layer.drop_prob for layer in model.modules() if isinstance(layer, DropPath) and layer.drop_prob]
+    assert sorted(found) == pytest.approx(sorted(expected), abs=1e-6)
+    assert max(found) == pytest.approx(0.2)
 
 
 def test_an_unused_dropout_layer_is_not_active() -> None:

@@ -11,7 +11,7 @@ from timm.data import constants, resolve_data_config
 from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.models.architectures import MODELS
-from revit.models.build import timm_name
+from revit.models.networks import timm_name
 from revit.models.normalization import NORMALIZATIONS, Normalization, normalization_of
 from tests.identities import identity_of
 

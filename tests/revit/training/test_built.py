@@ -31,7 +31,7 @@ FACTORS: dict[str, tuple[object, set[str]]] = {
     "hflip": (True, {"data.num_flipped_in_first_batch"}),
     "model.pretrained": (False, {"model.pos_embed_norm", "model.initial_weights"}),
     "model.pos_embed": ("none", {"model.pos_embed_norm", "model.num_trainable", "model.initial_weights",
-                                 "optimizer.groups.0.num_tensors"}),
+                                 "model.trained.pos_embed", "model.trained_digest", "optimizer.groups.0.num_tensors"}),
     "model.head_init": ("normal", {"model.initial_weights"}),
     "model.dropout": (0.1, {f"model.dropout.{i}.{key}" for i in range(4) for key in ("module", "p", "calls")}),
     "model.attn_dropout": (0.1, {f"model.dropout.0.{key}" for key in ("module", "p", "calls")}),
@@ -55,6 +55,39 @@ NEEDED: dict[str, dict[str, object]] = {
     "subset_seed": {"data_fraction": 0.9}, "randaugment_num_ops": RANDAUGMENT, "randaugment_magnitude": RANDAUGMENT
 }  # fmt: skip
 """Values with which a factor is active."""
+
+SELECTED = {"model.num_trainable", "model.trained", "model.trained_digest", "optimizer.groups"}
+ADAPTED = {*SELECTED, "model.num_params", "model.adapter", "model.initial_weights"}
+PARTS: list[tuple[dict[str, object], dict[str, object], set[str]]] = [
+    ({}, {"model.trained": "head"}, SELECTED),
+    ({}, {"model.trained": "attention"}, SELECTED),
+    ({"model.trained": "mlp"}, {"model.trained": "attention"}, SELECTED - {"optimizer.groups"}),  # as many tensors
+    ({}, {"model.trained": "norms"}, SELECTED),
+    ({}, {"model.trained": "biases"}, SELECTED),
+    ({}, {"model.frozen": "embedding"}, SELECTED),
+    ({"model.frozen": "first_1"}, {"model.frozen": "first_2"}, SELECTED),
+    ({}, {"model.adapter": "lora"}, ADAPTED),
+    ({"model.adapter": "lora"}, {"model.adapter": "dora"}, ADAPTED - {"model.adapter"}),
+    ({"model.adapter": "lora"}, {"model.adapter": "ia3"}, ADAPTED),
+    ({"model.adapter": "lora"}, {"model.adapter_rank": 4},
+     {"model.num_params", "model.num_trainable", "model.adapter", "model.initial_weights"}),
+    ({"model.adapter": "lora"}, {"model.adapter_alpha": 4.0}, {"model.adapter"}),
+    ({"model.adapter": "lora"}, {"model.trained": "attention"}, ADAPTED),
+    ({}, {"model.drop_path": 0.1}, {"model.dropout"}),
+    ({"model.drop_path": 0.1}, {"model.drop_path": 0.2}, {"model.dropout"}),
+]  # fmt: skip
+"""Values of both configs, values of the other one, entries that differ."""
+
+
+@pytest.mark.parametrize("case", range(len(PARTS)))
+def test_trained_parts_change_the_entries_of_the_model(
+    small: FineTuneConfig, train: Callable, make_listener: Callable, case: int
+) -> None:
+    base, change, expected = PARTS[case]
+    configs = (small.with_values(base), small.with_values({**base, **change}))
+    one, other = (dict(leaves(built_of(config, train, make_listener))) for config in configs)
+    differing = {path for path in one.keys() | other.keys() if one.get(path, ABSENT) != other.get(path, ABSENT)}
+    assert {".".join(path.split(".")[:2]) for path in differing} == expected
 
 
 def leaves(record: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
