@@ -215,7 +215,7 @@ def _validate(config: FineTuneConfig, data: TrialData, state: TrainState, device
 def _test(
     config: FineTuneConfig, data: TrialData, state: TrainState, device: torch.device, train_time_s: float
 ) -> FineTuneResult:
-    merge_adapters(state.model)
+    merge_adapters(state.tested_model)
     test = _predict(config, data, data.splits.test, state, device)
     metrics = {"test_accuracy": test.accuracy, "test_loss": test.mean_loss, "train_time_s": train_time_s}
     if len(data.splits.val):

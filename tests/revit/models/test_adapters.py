@@ -177,11 +177,16 @@ def test_the_seed_decides_the_initialization() -> None:
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
-@pytest.mark.parametrize("selection", ["last", "best_val"])
+@pytest.mark.parametrize("changed", [{"ema_decay": 0.9}, {"selection": "best_val"}], ids=["average", "best"])
 def test_a_resumed_trial_gives_the_same_bits(
-    small: FineTuneConfig, train: Callable, tmp_path: Path, make_listener: Callable, adapter: str, selection: str
+    small: FineTuneConfig,
+    train: Callable,
+    tmp_path: Path,
+    make_listener: Callable,
+    adapter: str,
+    changed: dict[str, object],
 ) -> None:
-    config = small.with_values({"model.adapter": adapter, "selection": selection, "optimizer.lr": 0.3})
+    config = small.with_values({"model.adapter": adapter, "optimizer.lr": 0.3, **changed})
     whole, whole_seen = train(config)
     path = tmp_path / "checkpoint.pt"
     with pytest.raises(InterruptedError):
@@ -193,11 +198,12 @@ def test_a_resumed_trial_gives_the_same_bits(
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
 def test_the_tested_model_is_the_merged_one(
-    small: FineTuneConfig, digits: ImageStore, train: Callable, adapter: str
+    small: FineTuneConfig, digits: ImageStore, train: Callable, adapter: str, ema_decay: float
 ) -> None:
     """Validation uses the adapters; after the last step it has, within rounding, the loss of the merged model."""
-    config = small.with_values({"model.adapter": adapter, "optimizer.lr": 0.3})
+    config = small.with_values({"model.adapter": adapter, "optimizer.lr": 0.3, "ema_decay": ema_decay})
     result, seen = train(config)
     model = build_tested_model(config, 10)
     model.load_state_dict(result.model.state_dict())
