@@ -33,14 +33,17 @@ class Removable:
         """Remove it unless a process holds its lock, and return whether it is removed."""
         if not locks.acquire_if_free(self.owner):
             return False
-        self.remove()
-        locks.release(self.owner)
+        try:
+            self.remove()
+        finally:
+            locks.release(self.owner)
         return True
 
 
 def find_orphans(ledger: Ledger) -> Iterator[Removable]:
     """Yield what may be removed from a store unless its owner lives, each after those before it were removed."""
-    yield from _find_duplicates(ledger)
+    for name in ledger.runs.duplicates():
+        yield Removable(name, "duplicate runs of a trial or launch", None, partial(ledger.runs.merge_duplicates, name))
     for run in map(run_info, ledger.runs.search("attributes.status = 'RUNNING'")):
         yield Removable(run.owner, "RUNNING run of a dead process", None, partial(ledger.runs.interrupt, run.run_id))
     yield from find_completed_work(ledger)
@@ -59,15 +62,11 @@ def find_completed_work(ledger: Ledger) -> Iterator[Removable]:
             yield Removable(folder.name, "work folder of a completed trial", folder, remove)
 
 
-def _find_duplicates(ledger: Ledger) -> Iterator[Removable]:
-    for name in ledger.runs.duplicates():
-        yield Removable(name, "duplicate runs of a trial or launch", None, partial(ledger.runs.merge_duplicates, name))
-
-
 def merge_duplicates(ledger: Ledger, locks: Locks) -> None:
-    """Merge duplicate runs that no process holds the lock of."""
-    for each in _find_duplicates(ledger):
-        each.remove_if_free(locks)
+    """Merge duplicate runs that no other process holds the lock of. May be repeated; the locks stay held."""
+    for name in ledger.runs.duplicates():
+        if locks.acquire(name):
+            ledger.runs.merge_duplicates(name)
 
 
 def clean_up(ledger: Ledger, locks: Locks) -> list[Removable]:
