@@ -12,7 +12,6 @@ import logging
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict
 from functools import partial
@@ -20,29 +19,14 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from revit.config import FineTuneConfig
-from search_spaces.framework.space import SearchSpace
+from benchmarks.studies.short import SPACE
 
 if TYPE_CHECKING:
     from benchmarks.ratios import BenchmarkResult
 
 ROOT = Path(__file__).parent.parent
 NUM_TRIALS, ROUNDS = 16, 1
-SPACE = SearchSpace(
-    name="short",
-    question="How long do short trials take?",
-    base=FineTuneConfig(
-        dataset="digits", resolution=20, crop_scale=(0.6, 1.0), hflip=False, batch_size=16, steps=5, num_evals=1
-    ),
-    scientific={"optimizer.name": ("sgd",)},
-)
-OURS = """
-import run_study, search_spaces
-from benchmarks.short_trials import SPACE
-search_spaces.load = lambda name: SPACE
-run_study.main()
-"""
-"""Command line that loads SPACE in place of a study of search_spaces."""
+STUDY = ROOT / "benchmarks" / "studies" / "short.py"
 DOCUMENTED = """
 import sys
 from pathlib import Path
@@ -82,19 +66,19 @@ def measure(*, tiny: bool) -> "list[BenchmarkResult]":
 def _ours(count: int, cache: Path) -> float:
     with tempfile.TemporaryDirectory() as name:
         where = ["--store", f"{name}/mlruns", "--cache-dir", str(cache), "--data-dir", str(cache)]
-        return _seconds(OURS, ["run", SPACE.name, "--seeds", str(count), *where])
+        return _seconds("run_study.py", "run", str(STUDY), "--seeds", str(count), *where)
 
 
 def _documented(count: int, images: Path) -> float:
     with tempfile.TemporaryDirectory() as name:
-        return _seconds(DOCUMENTED, [str(count), str(images), name])
+        return _seconds("-c", DOCUMENTED, str(count), str(images), name)
 
 
-def _seconds(code: str, arguments: Sequence[str]) -> float:
+def _seconds(*arguments: str) -> float:
     """Return the time of a Python process, from start to exit."""
     from benchmarks.ratios import time_call
 
-    command = [sys.executable, "-c", code, *arguments]
+    command = [sys.executable, *arguments]
     return time_call(lambda: subprocess.run(command, cwd=ROOT, capture_output=True, check=True))
 
 

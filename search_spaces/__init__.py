@@ -1,38 +1,121 @@
-"""Studies as data: one module per study, each with a `SPACE`. Add a study by adding a module (docs/new_study.md)."""
+"""Studies as data: one module per study, each with a `SPACE`, in this package or in any file (docs/new_study.md)."""
 
 import difflib
 import importlib
+import keyword
+import os
 import pkgutil
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.machinery import PathFinder
+from pathlib import Path
+from types import ModuleType
 
 from revit.errors import InputError
+from revit.paths import expand_path
 from revit.validation import short_repr
 from search_spaces.framework.space import SearchSpace
 
+PACKAGE = Path(__file__).parent
+_folders: list[str] = []
+"""Entries of `sys.path` for the files of studies outside of this package."""
+
 
 def names() -> list[str]:
-    """Return the names of the studies: the modules of this package."""
+    """Return the names of the studies of this package: its modules."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
 
 
-def load(name: str) -> SearchSpace:
+def is_file(study: str) -> bool:
+    """Return whether a study is given by the path of its file, not by its name."""
+    return study.endswith(".py") or os.sep in study
+
+
+def name_of(study: str) -> str:
+    """Return the name of a study that is given by its name or its file."""
+    return Path(study).stem if is_file(study) else study
+
+
+def load(study: str) -> SearchSpace:
     """Return the search space of a study.
+
+    Args:
+        study: name of a study of this package, or path of a file anywhere. The folder of the file is put at the end of
+            `sys.path`, so that its functions and the modules beside it can be imported.
 
     Raises:
         InputError: an unknown study (names the known ones), or its module has no valid space.
     """
-    if name not in names():
-        close = difflib.get_close_matches(name, names(), n=1)
+    if is_file(study):
+        return _load_file(study, expand_path(Path(study)))
+    if study not in names():
+        close = [f"{study}.py"] if Path(f"{study}.py").is_file() else difflib.get_close_matches(study, names(), n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
-        raise InputError(f"there is no study {short_repr(name)}{hint} Known: {', '.join(names())}")
-    try:
-        module = importlib.import_module(f"{__name__}.{name}")
-    except InputError as error:
-        raise InputError(f"search_spaces/{name}.py: {error}") from error
-    except Exception as error:  # a module may raise anything
-        raise InputError(f"search_spaces/{name}.py cannot be read: {type(error).__name__}: {error}") from error
-    space = getattr(module, "SPACE", None)
-    if not isinstance(space, SearchSpace):
-        raise InputError(f"search_spaces/{name}.py defines no SPACE = SearchSpace(...)")
-    if space.name != name:
-        raise InputError(f"search_spaces/{name}.py: its SPACE has the name {space.name!r}; must be {name!r}")
+        raise InputError(f"there is no study {short_repr(study)}{hint} Known: {', '.join(names())}")
+    return _space_of(f"search_spaces/{study}.py", study, lambda: importlib.import_module(f"{__name__}.{study}"))
+
+
+def _load_file(shown: str, path: Path) -> SearchSpace:
+    """Return the search space of a file; the name of one in this package is free only for the same space."""
+    name = path.stem
+    if path.suffix != ".py" or not path.is_file():
+        raise InputError(f"{shown} is not a Python file")
+    if path.parent.samefile(PACKAGE):
+        return load(name)
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise InputError(f"{shown}: the name of a study's file must be letters, digits and _, as of every module")
+    _make_importable(shown, path)
+    space = _space_of(shown, name, lambda: _execute(path))
+    if name in names() and not _is_same(space, load(name)):
+        raise InputError(f"{shown}: search_spaces has another study {name}; rename the file, and its SPACE")
     return space
+
+
+def _make_importable(shown: str, path: Path) -> None:
+    """Put the folder of a file at the end of `sys.path`, and check that its module is found there.
+
+    Raises:
+        InputError: another module has its name.
+    """
+    for folder in [each for each in _folders if Path(each, path.name).exists()]:  # of an earlier study of that name
+        _folders.remove(folder)
+        sys.path.remove(folder)
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+        _folders.append(str(path.parent))
+    importlib.invalidate_caches()
+    found = PathFinder.find_spec(path.stem)
+    is_own = found is not None and found.origin is not None and Path(found.origin).samefile(path)
+    if path.stem in sys.builtin_module_names or not is_own:
+        raise InputError(f"{shown}: there is another module {path.stem}; rename the file, and its SPACE")
+
+
+def _execute(path: Path) -> ModuleType:
+    """Import a file as a module, also where it has been imported before it was changed."""
+    module = ModuleType(path.stem)
+    module.__file__, module.__spec__ = str(path), PathFinder.find_spec(path.stem)
+    sys.modules[path.stem] = module
+    exec(compile(path.read_bytes(), path, "exec"), module.__dict__)
+    return module
+
+
+def _space_of(file: str, name: str, imported: Callable[[], ModuleType]) -> SearchSpace:
+    """Return the space of a module, with errors that name its file."""
+    try:
+        space = getattr(imported(), "SPACE", None)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
+    except (Exception, SystemExit) as error:  # a module may raise anything
+        raise InputError(f"{file} cannot be read: {type(error).__name__}: {error}") from error
+    if not isinstance(space, SearchSpace):
+        raise InputError(f"{file} defines no SPACE = SearchSpace(...)")
+    if space.name != name:
+        raise InputError(f"{file}: its SPACE has the name {space.name!r}; must be {name!r}")
+    return space
+
+
+def _is_same(one: SearchSpace, other: SearchSpace) -> bool:
+    """Return whether two spaces are equal; constraints are if they leave out the same points."""
+    same_points = one.candidates(one.seeds) == other.candidates(other.seeds)
+    return replace(one, constraint=None) == replace(other, constraint=None) and same_points

@@ -41,7 +41,7 @@ SERVERS = ("http://", "https://")
 
 
 def load_studies(study: str, *, scale: str | None = None, recipe: str | None = None) -> "list[SearchSpace]":
-    """Return a study by its name, or all of the paper's.
+    """Return a study by its name or its file, or all of the paper's.
 
     Raises:
         InputError: there is no such study, scale, recipe, or a study names a model that timm does not have.

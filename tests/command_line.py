@@ -31,3 +31,20 @@ def where(tmp_path: Path) -> list[str]:
 def all_runs(store: Path) -> list[Run]:
     client = MlflowClient(tracking_uri(store))
     return list(client.search_runs([each.experiment_id for each in client.search_experiments()]))
+
+
+def write_study(path: Path, *, base: str, scientific: object, **more: object) -> str:
+    """Write a study's file, named as its path; return the path.
+
+    Args:
+        base: arguments of FineTuneConfig, as source.
+        more: further arguments of SearchSpace.
+    """
+    keywords = "".join(f", {name}={value!r}" for name, value in more.items())
+    path.write_text(
+        "from revit.config import FineTuneConfig, ModelConfig\n"
+        "from search_spaces.framework import SearchSpace\n"
+        f'SPACE = SearchSpace(name="{path.stem}", question="?", base=FineTuneConfig({base}), '
+        f"scientific={scientific!r}{keywords})\n"
+    )
+    return str(path)

@@ -1,7 +1,9 @@
 """The commands that list studies, models, axes."""
 
 import textwrap
+from typing import Annotated
 
+import typer
 from rich.table import Table
 from rich.text import Text
 
@@ -15,13 +17,19 @@ from study.cli.console import echo, out
 from study.report.fitted_table import FittedTable
 
 
-def list_studies() -> None:
-    """Show the studies: name, number of trials, question."""
+def list_studies(
+    studies: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[STUDY]...", help="Names or files of studies. [default: those of search_spaces/]"),
+    ] = None,
+) -> None:
+    """Show studies: name, number of trials, question."""
     table = Table("study", "trials", "question", box=None, pad_edge=False)
-    for name in search_spaces.names():
+    for name in studies or search_spaces.names():
         try:
-            [space] = api.load_studies(name)
-            table.add_row(name, str(len(space.candidates(space.seeds[:1])) * len(space.seeds)), space.question)
+            for space in api.load_studies(name):
+                num_trials = len(space.candidates(space.seeds[:1])) * len(space.seeds)
+                table.add_row(space.name, str(num_trials), space.question)
         except InputError as error:
             table.add_row(name, "-", Text(str(error), style="red"))
     out.print(table)

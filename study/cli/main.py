@@ -20,10 +20,10 @@ from study.cli.studies import fetch, plan, report, run
 from study.system.streams import make_lossy
 
 COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
-    "list": (list_studies, ("list",)),
+    "list": (list_studies, ("list", "list path/to/my_study.py")),
     "models": (models, ("models",)),
     "axes": (axes, ("axes",)),
-    "plan": (plan, ("plan quickstart", "plan resolution --recipe authors")),
+    "plan": (plan, ("plan quickstart", "plan path/to/my_study.py", "plan resolution --recipe authors")),
     "fetch": (fetch, ("fetch resolution", "fetch all --data-dir /data")),
     "run": (run, ("run quickstart", "run all --scale nano --seeds 3", "run resolution --gpus-per-trial .5")),
     "report": (report, ("report quickstart", "report all --scale nano --reports /tmp/reports")),

@@ -24,7 +24,7 @@ StudyName = Annotated[
     typer.Argument(
         metavar="STUDY",
         autocompletion=lambda: [*search_spaces.names(), api.ALL],
-        help="Name of a study (see `list`), or `all` of the paper's.",
+        help="Name of a study (see `list`), path of a study's file, or `all` of the paper's.",
     ),
 ]
 ScaleName = Annotated[

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+import search_spaces
 from revit.errors import InputError
 from study import api
 from study.cli.console import EXIT_FINISHED, EXIT_SOME_FAILED, echo, out
@@ -44,7 +45,7 @@ def prune(
     context: typer.Context,
     studies: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[STUDY]...", help="Prune only these studies; `all` for the paper's."),
+        typer.Argument(metavar="[STUDY]...", help="Prune only these studies, by name or file; `all` for the paper's."),
     ] = None,
     models: Annotated[
         list[str] | None,
@@ -70,7 +71,7 @@ def prune(
     from study.maintenance.prune import find_prunable, summarize
 
     locks = Locks(ledger.root / LOCKS)
-    found = find_prunable(ledger, locks, names, models or ())
+    found = find_prunable(ledger, locks, names, [search_spaces.name_of(each) for each in models or ()])
     for line in summarize(found):
         echo(line)
     if yes:

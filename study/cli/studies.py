@@ -185,7 +185,8 @@ def report(
         if strict_environment:
             check_uniform(planned)
         verdicts = _echo_results(planned, ledger, records)
-        command = next_command(context, "run", study=space.name)
+        study = space.name if options.study == api.ALL else options.study
+        command = next_command(context, "run", study=study)
         try:
             *paths, _ = api.report(planned, ledger, expand_path(reports), command=command, verdicts=verdicts)
             echo(*(f"wrote {path}" for path in paths))

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -11,12 +12,14 @@ import pytest
 import search_spaces
 from revit.datasets.registry import DATASETS
 from revit.errors import InputError
+from revit.functions import load_function, source_digest
 from revit.models.architectures import MODELS
 from search_spaces import framework
 from search_spaces.framework import Claim
 from search_spaces.framework.recipes import RECIPES
 from search_spaces.framework.scales import SCALES
 from search_spaces.framework.space import SearchSpace
+from tests.command_line import write_study
 
 TABLES = {
     "replication": 1,
@@ -101,15 +104,13 @@ def test_matched_steps_gives_every_fraction_the_steps_of_the_whole() -> None:
         ("from search_spaces.quickstart import SPACE", "must be 'broken'"),
     ],
 )
-def test_a_broken_module_is_named_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, message: str
-) -> None:
-    (tmp_path / "broken.py").write_text(module)
-    monkeypatch.setattr(search_spaces, "__path__", [*search_spaces.__path__, str(tmp_path)])
-    monkeypatch.delitem(sys.modules, "search_spaces.broken", raising=False)
-    with pytest.raises(InputError, match=r"search_spaces/broken\.py") as raised:
-        search_spaces.load("broken")
+def test_a_broken_module_is_named_in_one_line(tmp_path: Path, module: str, message: str) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text(module)
+    with pytest.raises(InputError, match=f"^{re.escape(str(path))}") as raised:
+        search_spaces.load(str(path))
     assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_an_unknown_study_names_the_known_ones() -> None:
@@ -117,6 +118,81 @@ def test_an_unknown_study_names_the_known_ones() -> None:
         search_spaces.load("quikstart")
     with pytest.raises(InputError, match=r"Known: .*quickstart"):
         search_spaces.load("space")
+
+
+LOSS = """
+import torch.nn.functional as F
+from helper import FACTOR
+
+
+def scaled(logits, targets):
+    return FACTOR * F.cross_entropy(logits, targets, reduction="none")
+"""
+
+
+@pytest.mark.parametrize("name", ["quickstart", "ablation_grid", "resolution"])
+def test_a_study_is_the_same_from_a_file_anywhere(name: str, tmp_path: Path) -> None:
+    packaged = Path(str(search_spaces.__file__)).with_name(f"{name}.py")
+    copy = tmp_path / packaged.name
+    copy.write_bytes(packaged.read_bytes())
+    space = search_spaces.load(name)
+    found = search_spaces.load(str(copy))
+    assert replace(found, constraint=None) == replace(space, constraint=None)
+    assert found.candidates((0, 1)) == space.candidates((0, 1))
+    assert search_spaces.load(str(packaged)) is space
+
+
+def test_the_name_of_a_packaged_study_is_for_the_same_space_only(tmp_path: Path) -> None:
+    file = write_study(tmp_path / "quickstart.py", base="dataset='digits', steps=1", scientific={"hflip": (True,)})
+    with pytest.raises(InputError, match="search_spaces has another study quickstart; rename the file") as raised:
+        search_spaces.load(file)
+    assert str(raised.value).startswith(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("absent.py", "is not a Python file"), ("folder.py", "is not a Python file"),
+     ("my-study.py", "must be letters, digits and _"), ("class.py", "must be letters, digits and _"),
+     ("statistics.py", "there is another module statistics"), ("time.py", "there is another module time"),
+     ("revit.py", "there is another module revit")],
+)  # fmt: skip
+def test_a_file_that_cannot_be_a_study_is_named_in_one_line(tmp_path: Path, name: str, message: str) -> None:
+    path = tmp_path / name
+    if name == "folder.py":
+        path.mkdir()
+    elif name != "absent.py":
+        write_study(path, base="dataset='digits', steps=1", scientific={"hflip": (True,)})
+    with pytest.raises(InputError, match=message) as raised:
+        search_spaces.load(str(path))
+    assert str(raised.value).startswith(str(path))
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_is_named_relative_to_the_folder_and_read_again_once_it_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder, steps in (("a", 1), ("b", 2), ("b", 3), ("a", 1)):
+        Path(folder).mkdir(exist_ok=True)
+        write_study(Path(folder, "mine.py"), base=f"dataset='digits', steps={steps}", scientific={"hflip": (True,)})
+        base = search_spaces.load(f"{folder}/mine.py").base
+        assert base is not None
+        assert base.steps == steps
+        assert search_spaces.name_of(f"{folder}/mine.py") == "mine"
+    (tmp_path / "here.py").write_text("")
+    with pytest.raises(InputError, match=r"no study 'here'; did you mean here\.py\?"):
+        search_spaces.load("here")
+
+
+def test_functions_of_a_studys_file_can_be_imported_with_the_modules_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("FACTOR = 2\n")
+    file = write_study(tmp_path / "with_loss.py", base="dataset='digits', steps=1, loss='with_loss:scaled'",
+                       scientific={"hflip": (True,)})  # fmt: skip
+    with Path(file).open("a") as stream:
+        stream.write(LOSS)
+    search_spaces.load(file)
+    assert load_function("with_loss:scaled") is sys.modules["with_loss"].scaled
+    assert source_digest("helper:FACTOR")
 
 
 def test_studies_load_without_heavy_libraries() -> None:

@@ -6,9 +6,7 @@ import pytest
 from PIL import Image
 
 import run_study
-import search_spaces
-from revit.config import FineTuneConfig
-from search_spaces.framework.space import SearchSpace
+from tests.command_line import write_study
 
 
 def test_broken_images_stop_a_plan_unless_they_are_skipped(
@@ -20,13 +18,12 @@ def test_broken_images_stop_a_plan_unless_they_are_skipped(
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.new("RGB", (8, 8), (number, 0, 0)).save(path)
     (tmp_path / "images/b/torn.png").write_bytes(b"torn")
-    base = FineTuneConfig(dataset=f"folder:{tmp_path}/images", resolution=8, steps=1, batch_size=2)
-    space = SearchSpace(name="mine", question="?", scientific={"optimizer.lr": (0.1,)}, base=base)
-    monkeypatch.setattr(search_spaces, "load", lambda _: space)
+    base = f"dataset='folder:{tmp_path}/images', resolution=8, steps=1, batch_size=2"
+    file = write_study(tmp_path / "mine.py", base=base, scientific={"optimizer.lr": (0.1,)})
 
     def plan(*options: str) -> tuple[int, str]:
         folders = ["--store", str(tmp_path / "mlruns"), "--cache-dir", str(tmp_path / "cache")]
-        monkeypatch.setattr("sys.argv", ["run_study.py", "plan", "mine", *options, *folders])
+        monkeypatch.setattr("sys.argv", ["run_study.py", "plan", file, *options, *folders])
         with pytest.raises(SystemExit) as ended:
             run_study.main()
         printed = capsys.readouterr()

@@ -6,7 +6,6 @@ import timm
 import torch
 
 import run_study
-import search_spaces
 from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.models.build import check_model
@@ -125,11 +124,9 @@ def test_list_shows_a_misspelt_model_and_goes_on(
         'SPACE = SearchSpace(name="asks", question="?", base=FineTuneConfig(dataset="digits", steps=1),\n'
         '                    scientific={"model.name": ("resnet18x",)})\n'
     )
-    monkeypatch.setattr(search_spaces, "__path__", [*search_spaces.__path__, str(tmp_path)])
-    monkeypatch.setattr(sys, "argv", ["run_study.py", "list"])
+    monkeypatch.setattr(sys, "argv", ["run_study.py", "list", str(tmp_path / "asks.py"), "quickstart"])
     with pytest.raises(SystemExit) as stop:
         run_study.main()
-    sys.modules.pop("search_spaces.asks", None)
     shown = capsys.readouterr().out
     assert stop.value.code == 0
     assert "model.name = 'resnet18x': no such model; closest: resnet18" in shown

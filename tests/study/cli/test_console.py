@@ -1,7 +1,6 @@
 """Labels that look like markup are printed unchanged."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,19 +25,22 @@ SPACE = SearchSpace(
 """
 
 
-@pytest.fixture(autouse=True)
-def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+@pytest.fixture
+def study(tmp_path: Path) -> str:
+    """Return the path of the study's file."""
     (tmp_path / "asks.py").write_text(MODULE)
-    monkeypatch.setattr(search_spaces, "__path__", [*search_spaces.__path__, str(tmp_path)])
-    yield
-    sys.modules.pop("search_spaces.asks", None)
+    return str(tmp_path / "asks.py")
 
 
 def test_markup_in_the_list_or_a_plan_is_printed_unchanged(
-    tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    study: str,
+    tmp_path: Path,
+    cache_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     store = ["--store", str(tmp_path / "mlruns"), "--cache-dir", str(cache_dir)]
-    for arguments in (["list"], ["plan", "asks", *store]):
+    for arguments in (["list", study], ["plan", study, *store]):
         monkeypatch.setattr(sys, "argv", ["run_study.py", *arguments])
         with pytest.raises(SystemExit) as stop:
             main()
@@ -47,9 +49,9 @@ def test_markup_in_the_list_or_a_plan_is_printed_unchanged(
 
 
 def test_markup_in_the_table_of_results_is_printed_unchanged(
-    tmp_path: Path, cache_dir: Path, capsys: pytest.CaptureFixture[str]
+    study: str, tmp_path: Path, cache_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    space = search_spaces.load("asks")
+    space = search_spaces.load(study)
     plan = make_plan(space, (0,), Folders(store=tmp_path, data=tmp_path, cache=cache_dir), {})
     out.print(terminal_table(plan))
     shown = capsys.readouterr().out
@@ -64,4 +66,4 @@ def test_markup_in_an_error_is_printed_unchanged(
     with pytest.raises(SystemExit) as stop:
         main()
     assert stop.value.code == 2
-    assert "error: there is no study '[/a] :smile:'" in capsys.readouterr().err
+    assert "error: [/a] :smile: is not a Python file" in capsys.readouterr().err

@@ -7,12 +7,13 @@ import pytest
 
 import search_spaces
 from benchmarks.report import write_study
-from revit.config import FineTuneConfig
-from search_spaces.framework.claims import BetterThan
-from search_spaces.framework.space import SearchSpace
 from study.cli.main import main
 from study.ledger.ledger import Ledger
 from study.plan import Folders
+
+MODULE = """
+from revit.config import FineTuneConfig
+from search_spaces.framework import BetterThan, SearchSpace
 
 SPACE = SearchSpace(
     name="one_seed",
@@ -22,6 +23,7 @@ SPACE = SearchSpace(
     seeds=(0,),
     claims=(BetterThan(better={"schedule.name": "cosine"}, worse={"schedule.name": "constant"}, quote="It does."),),
 )
+"""
 """A study whose claim needs the variance between seeds of other trials in the ledger."""
 
 
@@ -34,14 +36,15 @@ def test_the_trials_of_the_ledger_are_read_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     folders = Folders(store=tmp_path / "mlruns", data=tmp_path, cache=cache_dir)
-    write_study(SPACE, SPACE.seeds, folders)
+    (tmp_path / "one_seed.py").write_text(MODULE)
+    space = search_spaces.load(str(tmp_path / "one_seed.py"))
+    write_study(space, space.seeds, folders)
     reads = []
     read = Ledger.trials
     monkeypatch.setattr(Ledger, "trials", lambda ledger: reads.append(ledger) or read(ledger))
-    monkeypatch.setattr(search_spaces, "load", lambda name: SPACE)
     monkeypatch.chdir(tmp_path)
     where = ["--store", str(folders.store), "--cache-dir", str(cache_dir)]
-    monkeypatch.setattr(sys, "argv", ["run_study.py", command, SPACE.name, *where])
+    monkeypatch.setattr(sys, "argv", ["run_study.py", command, "one_seed.py", *where])
     with pytest.raises(SystemExit) as stop:
         main()
     assert stop.value.code == 0, capsys.readouterr().out

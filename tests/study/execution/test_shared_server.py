@@ -15,7 +15,6 @@ import pytest
 from rich.console import Console
 
 import run_study
-import search_spaces
 from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 from study.execution.resources import ResourceRequest
@@ -158,7 +157,6 @@ def test_a_study_behind_such_a_proxy_ends_well_with_one_run_of_each_trial(
 ) -> None:
     """The proxy lets the command open the store; from then on nothing can be relied upon."""
     (tmp_path / "proxied.py").write_text(STUDY)
-    monkeypatch.setattr(search_spaces, "__path__", [*search_spaces.__path__, str(tmp_path)])
     well = ["pass"] * 7
     proxy = proxied(
         runs_create=cycle(["lose", "twice", "refuse", "page", "twice", "lose"]),
@@ -172,7 +170,7 @@ def test_a_study_behind_such_a_proxy_ends_well_with_one_run_of_each_trial(
     )
     where = ["--store", proxy.address, "--cache-dir", str(cache_dir)]
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["run_study.py", "run", "proxied", *where])
+    monkeypatch.setattr(sys, "argv", ["run_study.py", "run", "proxied.py", *where])
     with pytest.raises(SystemExit) as end:
         run_study.main()
     logged = capsys.readouterr().out

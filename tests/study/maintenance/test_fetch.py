@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,12 @@ from safetensors.torch import save_file
 from torch import zeros
 
 import run_study
-import search_spaces
 from revit.config import FineTuneConfig, ModelConfig
 from revit.datasets.image_store import open_store
 from revit.datasets.registry import DATASETS
 from search_spaces.framework.space import SearchSpace
 from study.maintenance.fetch import fetch, find_missing
+from tests.command_line import write_study
 
 REPO = "timm/vit_base_patch16_224.orig_in21k"
 COMMIT = "c0ffee" + 34 * "0"
@@ -290,12 +289,10 @@ def test_missing_requirements_are_returned_without_a_download(tmp_path: Path, mo
 def test_run_names_what_is_missing_and_the_command_that_gets_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    space = replace(
-        space_of("cifar10", name="vit_b16_in21k"), scientific={"dataset": ("cifar10", "digits", "cifar100")}
-    )
+    base = "dataset='cifar10', resolution=224, steps=1, model=ModelConfig(name='vit_b16_in21k')"
+    file = write_study(tmp_path / "asks.py", base=base, scientific={"dataset": ("cifar10", "digits", "cifar100")})
     folders = [f"--{name}-dir={tmp_path}" for name in ("data", "weights", "cache")]
-    monkeypatch.setattr(search_spaces, "load", lambda _: space)
-    monkeypatch.setattr("sys.argv", ["run_study.py", "run", "asks", "--store", str(tmp_path / "mlruns"), *folders])
+    monkeypatch.setattr("sys.argv", ["run_study.py", "run", file, "--store", str(tmp_path / "mlruns"), *folders])
     monkeypatch.setenv("REVIT_WEIGHTS_DIR", "")  # which the command sets, and the test takes back
     with pytest.raises(SystemExit) as ended:
         run_study.main()
