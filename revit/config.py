@@ -14,15 +14,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, is_dataclass, replace
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from revit.datasets.augmentations import AUGMENTATIONS
 from revit.datasets.registry import check_dataset
 from revit.durations import check_duration
 from revit.errors import InputError
 from revit.fields import always, derived, did_you_mean, fields_by_path, neutral, without_effect
 from revit.functions import is_import_path
 from revit.models.architectures import MODELS, patch_size
-from revit.validation import ImportPath, check_types, field_types, require, short_repr, with_tuples
+from revit.training.losses import LOSSES
+from revit.validation import KeyOrFunction, check_types, field_types, require, short_repr, with_tuples
 
 MAX_MAGNITUDE = 30
 """Largest `randaugment_magnitude`; torchvision has 31 magnitudes."""
@@ -209,9 +211,9 @@ class FineTuneConfig:
             none.
         cutmix: alpha of CutMix's Beta distribution, drawn once per batch (Yun et al. 2019, arXiv:1905.04899); 0 for
             none. With mixup, each batch gets one of them, with equal probability.
-        augmentation: of cropped and flipped training images: a key of `revit.datasets.policies.AUGMENTATIONS`, or the
-            import path of a function (see `revit.functions`) of uint8 images (B, C, R, R) and a NumPy generator, from
-            which it must draw all of its random numbers, to images of the same type and shape.
+        augmentation: of cropped and flipped training images: a key of `revit.datasets.augmentations.AUGMENTATIONS`, or
+            the import path of a function (see `revit.functions`) of uint8 images (B, C, R, R) and a NumPy generator,
+            from which it must draw all of its random numbers, to images of the same type and shape.
         randaugment_num_ops, randaugment_magnitude: operations per image, and their strength from 0 to 30, of
             `randaugment`.
         random_erasing: probability that a rectangle of a training image is set to zero after normalization (Zhong et
@@ -253,11 +255,11 @@ class FineTuneConfig:
     hflip: bool = neutral(False, default=True)
     mixup: float = neutral(0.0)
     cutmix: float = neutral(0.0)
-    augmentation: Literal["none", "randaugment", "trivialaugment"] | ImportPath = neutral("none")
+    augmentation: Annotated[str, KeyOrFunction(AUGMENTATIONS)] = neutral("none")
     randaugment_num_ops: int = always(2)
     randaugment_magnitude: int = always(9)
     random_erasing: float = neutral(0.0)
-    loss: Literal["cross_entropy", "binary_cross_entropy"] | ImportPath = neutral("cross_entropy")
+    loss: Annotated[str, KeyOrFunction(LOSSES)] = neutral("cross_entropy")
     label_smoothing: float = neutral(0.0)
     ema_decay: float = neutral(0.0)
     normalization: Literal["model", "inception", "imagenet", "cifar10"] = derived("model")

@@ -4,15 +4,31 @@ import math
 import types
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from functools import cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from revit.errors import InputError
 from revit.functions import is_import_path
 
-ImportPath = typing.NewType("ImportPath", str)
-"""Type of a field that names a function by its import path (see `revit.functions`)."""
+
+@dataclass(frozen=True, eq=False)
+class KeyOrFunction:
+    """Annotation of a text field: a key of a table, or a function of the user by its import path.
+
+    So an entry of the table needs no change of the field: `loss: Annotated[str, KeyOrFunction(LOSSES)]`.
+    """
+
+    table: Mapping[str, object]
+
+    def fits(self, value: object) -> bool:
+        """Return whether a value is one of these."""
+        return isinstance(value, str) and (value in self.table or is_import_path(value))
+
+    def in_words(self) -> str:
+        """Return what a value must be."""
+        return f"one of {', '.join(self.table)} or a function as MODULE:FUNCTION"
+
 
 MAX_NUMBER = 2**63
 """Exclusive upper bound on numbers: they must fit int64."""
@@ -70,12 +86,14 @@ def short_repr(value: object) -> str:
 @cache
 def field_types(owner: Any) -> dict[str, Any]:
     """Return the type of each field of a dataclass, by its name."""
-    hints = typing.get_type_hints(owner)
+    hints = typing.get_type_hints(owner, include_extras=True)
     return {each.name: hints[each.name] for each in fields(owner)}
 
 
 def _fits(hint: Any, value: object) -> bool:
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return bool(inner[1].fits(value))
     if origin is Literal:
         return isinstance(value, str) and value in inner
     if origin in (types.UnionType, typing.Union):
@@ -88,8 +106,6 @@ def _fits(hint: Any, value: object) -> bool:
         return isinstance(value, Mapping) and all(_fits(inner[0], k) and _fits(inner[1], v) for k, v in value.items())
     if origin is Callable:
         return callable(value)
-    if hint is ImportPath:
-        return isinstance(value, str) and is_import_path(value)
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if hint is int:
@@ -109,6 +125,8 @@ def _numbers(value: object) -> Iterator[float]:
 def describe_type(hint: Any) -> str:
     """Return a type in words: `int` is a whole number."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return str(inner[1].in_words())
     if origin is Literal:
         return "one of " + ", ".join(inner)
     if origin in (types.UnionType, typing.Union):
@@ -129,5 +147,4 @@ _KIND_IN_WORDS: dict[Any, str] = {
     bool: "True or False",
     object: "anything",
     types.NoneType: "None",
-    ImportPath: "a function as MODULE:FUNCTION",
 }

@@ -41,11 +41,11 @@ def check_functions(configs: Iterable[FineTuneConfig]) -> None:
     """Raise InputError if a loss or an augmentation that a user brings does not work."""
     for config in configs:
         if is_import_path(config.loss):
-            from revit.training.losses import check_loss
+            from revit.training.batch_loss import check_loss
 
             check_loss(config)
         if is_import_path(config.augmentation):
-            from revit.datasets.policies import check_augmentation
+            from revit.datasets.augmented_images import check_augmentation
 
             check_augmentation(config)
 

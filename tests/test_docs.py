@@ -2,6 +2,7 @@
 
 import re
 import sys
+import textwrap
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,10 @@ from mlflow import MlflowClient
 import run_study
 import search_spaces
 from revit.config import FineTuneConfig
+from revit.datasets.augmented_images import check_augmentation
 from revit.datasets.page import datasets_page
 from revit.datasets.registry import DATASETS
+from revit.training.batch_loss import check_loss
 from search_spaces.framework.claims import Claim
 from search_spaces.framework.recipes import RECIPES
 from search_spaces.framework.scales import SCALES
@@ -93,6 +96,17 @@ def test_the_claims_of_the_walk_through_are_about_its_study_and_all_kinds_are_to
     space = replace(namespace["SPACE"], claims=namespace["claims"])
     assert len(space.claims) == 2
     assert set(re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE)) == {kind.__name__ for kind in get_args(Claim)}
+
+
+def test_the_functions_of_the_walk_through_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    section = (DOCS / "new_study.md").read_text().partition("## Functions of your own\n")[2].partition("\n## ")[0]
+    lines = [line for line in section.splitlines() if not line or line.startswith("    ")]
+    (tmp_path / "functions_of_the_page.py").write_text(textwrap.dedent("\n".join(lines)))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    config = FineTuneConfig(dataset="digits", steps=1, loss="functions_of_the_page:focal")
+    check_loss(config)
+    check_augmentation(config.with_values({"augmentation": "functions_of_the_page:darken"}))
+    sys.modules.pop("functions_of_the_page")
 
 
 def test_what_the_page_on_mlflow_filters_and_groups_by_is_in_a_store(

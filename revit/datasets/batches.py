@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from revit.config import FineTuneConfig, steps_per_epoch
-from revit.datasets.augmentations import crop_train_images, draw_crops, resize_images
+from revit.datasets.augmented_images import augment
+from revit.datasets.crops import crop_train_images, draw_crops, resize_images
 from revit.datasets.erasing import draw_erased, erase
 from revit.datasets.image_store import ImageStore
 from revit.datasets.mixing import Mix, draw_mix, mix_images
-from revit.datasets.policies import augment
 from revit.datasets.splits import Indices
 from revit.models.normalization import Normalization
 from revit.random_streams import Stream, make_rng

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from revit.config import FineTuneConfig
-from revit.datasets.augmentations import draw_crops
 from revit.datasets.batches import batch_indices, train_batch
+from revit.datasets.crops import draw_crops
 from revit.datasets.erasing import draw_erased
 from revit.datasets.image_store import ImageStore
 from revit.datasets.mixing import draw_mix
@@ -24,7 +24,7 @@ from revit.models.adapters import describe_adapters
 from revit.models.dropout import active_dropout
 from revit.models.normalization import normalization_of
 from revit.models.trained_parts import count_by_pattern
-from revit.training.losses import image_losses
+from revit.training.batch_loss import image_losses
 from revit.training.schedules import Schedule
 from revit.training.train_state import TrainState
 

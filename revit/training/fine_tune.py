@@ -22,10 +22,10 @@ from revit.models.adapters import merge_adapters
 from revit.models.build import build_model
 from revit.models.normalization import normalization_of
 from revit.random_streams import Stream, draw_torch_seed
+from revit.training.batch_loss import summed_loss
 from revit.training.built import describe_build
 from revit.training.device import autocast, compile_network, to_device
 from revit.training.evaluation import Predictions, evaluate
-from revit.training.losses import image_losses
 from revit.training.meter import Meter
 from revit.training.optimizers import build_optimizer
 from revit.training.schedules import Schedule
@@ -167,28 +167,20 @@ def train_step(
         group["lr"] = lr
     batch = batch.to(device)
     num_images = len(batch.labels)
-    micro = config.micro_batch or num_images
+    micro, normalization = config.micro_batch or num_images, normalization_of(config)
     total = torch.zeros((), device=device)
     optimizer.zero_grad(set_to_none=True)
     for start in range(0, num_images, micro):
+        part = slice(start, start + micro)
         with autocast(device):
-            loss = _loss(model, batch, slice(start, start + micro), config) / num_images
+            logits = model(train_input(batch, part, normalization)).float()
+            loss = summed_loss(config, logits, batch.labels, part, batch.mix) / num_images
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         total += loss.detach()
     limit = math.inf if config.optimizer.max_grad_norm is None else config.optimizer.max_grad_norm
     grad_norm = nn.utils.clip_grad_norm_(model.parameters(), limit)
     optimizer.step()
     return total, grad_norm
-
-
-def _loss(model: nn.Module, batch: Batch, part: slice, config: FineTuneConfig) -> Tensor:
-    """Return the loss in nats, summed over a part of the batch; of mixed images, for both labels by their shares."""
-    logits = model(train_input(batch, part, normalization_of(config))).float()
-    own_loss = image_losses(config, logits, batch.labels[part]).sum()
-    if batch.mix is None:
-        return own_loss
-    partner_loss = image_losses(config, logits, batch.labels[batch.mix.partner[part]]).sum()
-    return batch.mix.lam * own_loss + (1 - batch.mix.lam) * partner_loss
 
 
 def _validate(config: FineTuneConfig, data: TrialData, state: TrainState, device: torch.device) -> Row:

@@ -2,12 +2,20 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 
 from revit.errors import InputError
-from revit.validation import check_types, describe_type, field_types, require_one_line, short_repr, with_tuples
+from revit.validation import (
+    KeyOrFunction,
+    check_types,
+    describe_type,
+    field_types,
+    require_one_line,
+    short_repr,
+    with_tuples,
+)
 
 
 @dataclass(frozen=True)
@@ -21,6 +29,7 @@ class Record:
     table: Mapping[str, int] = field(default_factory=dict)
     call: Callable[[], None] = print
     flag: bool = False
+    entry: Annotated[str, KeyOrFunction({"a": 1, "b": 2})] = "a"
 
 
 VALID: dict[str, list[object]] = {
@@ -33,6 +42,7 @@ VALID: dict[str, list[object]] = {
     "table": [{"a": 1}],
     "call": [len],
     "flag": [True],
+    "entry": ["b", "package.module:function"],
 }
 INVALID: dict[str, tuple[list[object], str]] = {
     "whole": ([True, 1.0, "1", None, 2**63], "a whole number"),
@@ -44,6 +54,7 @@ INVALID: dict[str, tuple[list[object], str]] = {
     "table": ([{"a": "b"}, {1: 1}, ()], "a dict of a whole number by text"),
     "call": ([1, "len"], "a function"),
     "flag": ([0, None], "True or False"),
+    "entry": (["c", 1, None, "module:"], "one of a, b or a function as MODULE:FUNCTION"),
 }
 
 

@@ -1,140 +1,105 @@
-"""Augmentations, against torchvision or SciPy."""
+"""Augmentations of cropped images, against torchvision's transforms given the same random numbers."""
 
-import random
-from typing import get_args, get_type_hints
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy import stats
 from torchvision.transforms import v2
+from torchvision.transforms.v2 import _auto_augment
 
-from revit.config import FineTuneConfig
-from revit.datasets import augmentations
-from revit.datasets.augmentations import (
-    ASPECT_RATIO,
-    MAX_RESIZE_BYTES,
-    TRAIN_CROPS,
-    Crops,
-    central_box,
-    crop_images,
-    crop_train_images,
-    draw_crops,
-    random_resized_boxes,
-)
+from revit.config import MAX_MAGNITUDE, FineTuneConfig
+from revit.datasets.augmentations import AUGMENTATIONS
+from revit.datasets.augmented_images import augment
+from revit.errors import InputError
+from revit.random_streams import Stream, make_rng
 
-SCALE = (0.08, 1.0)
-
-
-def image_of(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
-
-
-def config_of(**values: object) -> FineTuneConfig:
-    return FineTuneConfig(dataset="digits", resolution=8, steps=1, batch_size=10).with_values(values)
-
-
-@pytest.mark.parametrize("size", [(8, 8), (32, 32), (50, 37), (20, 200)])
-def test_boxes_are_distributed_as_torchvisions(size: tuple[int, int]) -> None:
-    """Two-sample Kolmogorov-Smirnov on every coordinate, 4,000 boxes each, p > .001 (seeded)."""
-    torch.manual_seed(0)
-    count = 4000
-    theirs_transform = v2.RandomResizedCrop(8, scale=SCALE, antialias=True)
-    image = torch.zeros(3, *size, dtype=torch.uint8)
-    params = [theirs_transform.make_params([image]) for _ in range(count)]
-    theirs = np.array([[each[name] for name in ("top", "left", "height", "width")] for each in params])
-    ours = random_resized_boxes(np.random.default_rng(0), np.tile(size, (count, 1)), SCALE)
-    for column in range(4):
-        assert stats.ks_2samp(ours[:, column], theirs[:, column]).pvalue > 0.001
-
-
-@given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 1000))
-def test_boxes_lie_inside_their_image(height: int, width: int, seed: int) -> None:
-    sizes = np.array([[height, width]])
-    for boxes in (random_resized_boxes(np.random.default_rng(seed), sizes, SCALE), central_box(sizes)):
-        top, left, box_height, box_width = boxes[0]
-        assert 0 <= top < top + box_height <= height
-        assert 0 <= left < left + box_width <= width
-
-
-def test_the_fallback_box_is_torchvisions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An image so flat that no attempt fits: torchvision takes the central box."""
-    for size in ((10, 400), (400, 10)):
-        transform = v2.RandomResizedCrop(8, scale=(1.0, 1.0), antialias=True)
-        params = transform.make_params([torch.zeros(3, *size, dtype=torch.uint8)])
-        ours = random_resized_boxes(np.random.default_rng(0), np.array([size]), (1.0, 1.0))[0]
-        assert ours.tolist() == [params["top"], params["left"], params["height"], params["width"]]
-    assert tuple(v2.RandomResizedCrop(8).ratio) == ASPECT_RATIO
-
-
-@pytest.mark.parametrize("group_bytes", [1, 5000, MAX_RESIZE_BYTES])
-def test_every_crop_of_a_batch_equals_torchvisions_for_the_same_box(
-    group_bytes: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whichever images share its call: of other sizes, of its width, or of its height."""
-    monkeypatch.setattr(augmentations, "MAX_RESIZE_BYTES", group_bytes)
-
-    @settings(deadline=None, max_examples=25, derandomize=True)
-    @given(st.sampled_from([1, 3]), st.sampled_from([1, 8, 28, 33]), st.sampled_from([3, 9, 60]), st.randoms())
-    def check(channels: int, resolution: int, largest: int, rng: random.Random) -> None:
-        images, boxes, flips = [], [], []
-        for _ in range(rng.randint(1, 12)):
-            height, width = rng.randint(1, largest), rng.randint(1, largest)
-            top, left = rng.randrange(height), rng.randrange(width)
-            images.append(image_of(height, width, channels, seed=len(images)))
-            boxes.append([top, left, rng.randint(1, height - top), rng.randint(1, width - left)])
-            flips.append(rng.random() < 0.5)
-        ours = crop_images(images, Crops(np.array(boxes), np.array(flips)), resolution)
-        for image, box, flip, crop in zip(images, boxes, flips, ours, strict=True):
-            whole = torch.from_numpy(image).permute(2, 0, 1).contiguous()
-            theirs = v2.functional.resized_crop(whole, *box, [resolution, resolution], antialias=True)
-            assert torch.equal(crop, v2.functional.horizontal_flip(theirs) if flip else theirs)
-
-    check()
-
-
-@pytest.mark.parametrize(
-    ("values", "frame_of"),
-    [
-        ({"train_crop": "padded", "crop_padding": 2}, v2.Compose([v2.Resize((8, 8)), v2.Pad(2)])),
-        ({"train_crop": "resized", "resize_factor": 1.25}, v2.Resize((10, 10))),
+POLICIES: dict[str, list[dict[str, Any]]] = {
+    "randaugment": [
+        {}, {"randaugment_num_ops": 1, "randaugment_magnitude": 0},
+        {"randaugment_num_ops": 3, "randaugment_magnitude": MAX_MAGNITUDE},
     ],
+    "trivialaugment": [{}],
+}  # fmt: skip
+
+
+def config_of(augmentation: str, **values: object) -> FineTuneConfig:
+    base = FineTuneConfig(dataset="digits", resolution=16, steps=1)
+    return base.with_values({"augmentation": augmentation, **values})
+
+
+def images_of(channels: int, count: int = 64, side: int = 16) -> torch.Tensor:
+    rng = np.random.default_rng(0)
+    return torch.from_numpy(rng.integers(0, 256, (count, channels, side, side), dtype=np.uint8))
+
+
+def test_a_config_accepts_the_tables_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a new entry needs no change of the config."""
+    assert AUGMENTATIONS.keys() == {"none", *POLICIES}
+    with pytest.raises(InputError, match="augmentation = 'new': must be one of none, randaugment, trivialaugment or a"):
+        config_of("new")
+    monkeypatch.setitem(AUGMENTATIONS, "new", lambda images, rng, config: 255 - images)
+    images = images_of(3)
+    assert torch.equal(augment(config_of("new"), images, 0), 255 - images)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("name", "values"), [(name, values) for name, cases in POLICIES.items() for values in cases], ids=str
 )
-def test_fixed_size_crops_are_windows_of_torchvisions_frame_equally_often(
-    values: dict[str, object], frame_of: v2.Transform
+def test_every_image_is_torchvisions_given_the_same_numbers(
+    name: str, values: dict[str, int], channels: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = config_of(**values, hflip=False, resolution=8)
-    image = image_of(20, 14, 3)
-    frame = frame_of(torch.from_numpy(image).permute(2, 0, 1))
-    num_offsets = frame.shape[-1] - 8 + 1
-    crops = draw_crops(config, 0, np.tile(image.shape[:2], (4000, 1)))
-    assert not crops.flips.any()
-    corners, counts = np.unique(crops.boxes[:, :2], axis=0, return_counts=True)
-    assert len(corners) == num_offsets**2
-    assert counts.min() > 0.6 * 4000 / num_offsets**2
-    for top, left in corners:
-        expected = frame[:, top : top + 8, left : left + 8]
-        both_ways = Crops(np.tile([top, left, 8, 8], (2, 1)), np.array([False, True]))
-        sizes = np.tile(image.shape[:2], (2, 1))
-        ours = crop_train_images(config, [image, image], sizes, both_ways)
-        assert torch.equal(ours, torch.stack([expected, expected.flip(-1)]))
+    """torchvision draws with `torch.randint` and `torch.rand`; here these give what our generator does."""
+    config, images = config_of(name, **values), images_of(channels)
+    ours = augment(config, images, 5)
+    rng = make_rng(config.seed, Stream.AUGMENTATION, 5)
+    drawing = SimpleNamespace(randint=lambda high, size: rng.integers(high), rand=lambda size: rng.random())
+    others = {each: getattr(torch, each) for each in ("linspace", "arange", "Tensor")}
+    monkeypatch.setattr(_auto_augment, "torch", SimpleNamespace(**vars(drawing), **others))
+    transform = (
+        v2.TrivialAugmentWide()
+        if name == "trivialaugment"
+        else v2.RandAugment(config.randaugment_num_ops, config.randaugment_magnitude)
+    )
+    theirs = torch.stack([transform(image) for image in images])
+    assert torch.equal(ours, theirs)
+    assert (ours != images).flatten(1).any(dim=1).sum() > 5
 
 
-def test_the_configs_choices_are_the_tables() -> None:
-    assert TRAIN_CROPS.keys() == set(get_args(get_type_hints(FineTuneConfig)["train_crop"]))
+@pytest.mark.parametrize("name", POLICIES)
+def test_every_operation_is_drawn(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: set[tuple[str, bool]] = set()
+    apply = v2.RandAugment._apply_image_or_video_transform
+
+    def record(self: Any, image: torch.Tensor, operation: str, strength: float, **rest: Any) -> torch.Tensor:
+        seen.add((operation, strength < 0))
+        return apply(self, image, operation, strength, **rest)
+
+    for policy in (v2.RandAugment, v2.TrivialAugmentWide):
+        monkeypatch.setattr(policy, "_apply_image_or_video_transform", record)
+    augment(config_of(name), images_of(3, 1000, 4), 0)
+    space = v2.RandAugment._AUGMENTATION_SPACE
+    signed = {operation for operation, (_, is_signed) in space.items() if is_signed}
+    assert {operation for operation, _ in seen} == space.keys()
+    assert {operation for operation, is_negative in seen if is_negative} == signed
 
 
-def test_each_crop_option_has_an_effect() -> None:
-    sizes = np.full((4000, 2), 32)
-    area = {
-        scale: draw_crops(config_of(crop_scale=scale), 0, sizes).boxes[:, 2:].prod(axis=1).mean() / 32**2
-        for scale in ((0.08, 0.2), (0.5, 0.5))
-    }
-    assert area[(0.5, 0.5)] == pytest.approx(0.5, abs=0.02)
-    assert area[(0.08, 0.2)] == pytest.approx(0.14, abs=0.02)
-    whole = draw_crops(config_of(train_crop="none"), 0, sizes).boxes
-    assert (whole == [0, 0, 32, 32]).all()
-    assert draw_crops(config_of(), 0, sizes).flips.mean() == pytest.approx(0.5, abs=0.03)
-    assert not draw_crops(config_of(hflip=False), 0, sizes).flips.any()
+@pytest.mark.parametrize("name", POLICIES)
+def test_seed_and_step_decide_in_every_thread_without_torchs_generator(name: str) -> None:
+    images, config = images_of(3), config_of(name)
+    before = torch.get_rng_state()
+    straight = [augment(config, images, step) for step in range(6)]
+    with ThreadPoolExecutor(3) as threads:
+        parallel = list(threads.map(lambda step: augment(config, images, step), range(6)))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(one, other) for one, other in zip(straight, parallel, strict=True))
+    assert not torch.equal(straight[0], straight[1])
+    assert not torch.equal(straight[0], augment(config.with_values({"seed": 1}), images, 0))
+
+
+def test_none_leaves_images_as_they_are() -> None:
+    images = images_of(3)
+    assert augment(config_of("none"), images, 0) is images
