@@ -26,7 +26,8 @@ AUGMENTATIONS: "dict[str, Augmentation]" = {
 """name -> function of images (B, C, R, R) uint8, C 1 or 3, a generator, and the config, to augmented images.
 
 RandAugment is of Cubuk et al. (2020, arXiv:1909.13719), the wide TrivialAugment of Müller and Hutter (2021,
-arXiv:2103.10158).
+arXiv:2103.10158), which translates by up to 32 pixels at any resolution. Of a gray image, torchvision's operation
+`Color` changes nothing.
 """
 
 

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from revit.config import FineTuneConfig
 from revit.datasets.mixing import Mix
+from revit.datasets.registry import DATASETS
 from revit.errors import InputError, first_line
 from revit.functions import load_function
 from revit.training.losses import LOSSES
@@ -46,10 +47,16 @@ def image_losses(config: FineTuneConfig, logits: Tensor, labels: Tensor) -> Tens
 
 
 def check_loss(config: FineTuneConfig) -> None:
-    """Raise InputError unless the config's loss returns one loss per image, with a gradient."""
-    logits = torch.zeros(2, 5, requires_grad=True)
+    """Raise InputError unless the config's loss returns one loss per image, with a gradient.
+
+    With a dataset whose number of classes is not known before its images are read, the function is only imported.
+    """
+    if config.dataset not in DATASETS:
+        load_function(config.loss)
+        return
+    logits = torch.zeros(2, DATASETS[config.dataset].num_classes, requires_grad=True)
     try:
-        torch.autograd.grad(image_losses(config, logits, torch.tensor([0, 4])).sum(), logits)
+        torch.autograd.grad(image_losses(config, logits, torch.tensor([0, 1])).sum(), logits)
     except InputError:
         raise
     except Exception as error:  # a function of the user may raise anything

@@ -48,7 +48,7 @@ def describe_build(
         "model": _describe_model(state.model, config),
         "optimizer": _describe_optimizer(state.optimizer),
         "ema_decay": None if state.average is None else state.average.decay,
-        "loss": _describe_loss(config),
+        "loss": _describe_loss(config, len(store.manifest.class_names)),
         "normalization": {name: list(values) for name, values in normalization_of(config)._asdict().items()},
         "max_grad_norm": config.optimizer.max_grad_norm,
         "num_steps": schedule.budget.num_steps,
@@ -72,7 +72,7 @@ def _describe_model(model: nn.Module, config: FineTuneConfig) -> dict[str, Any]:
     name = config.model.name
     return {
         "class": type(model).__name__,
-        "function": f"{name} (source {source_digest(name)})" if is_import_path(name) else None,
+        "function": _with_source(name) if is_import_path(name) else None,
         "num_params": sum(p.numel() for p in parameters),
         "num_trainable": sum(p.numel() for p in parameters if p.requires_grad),
         "trained": count_by_pattern(trained),
@@ -101,11 +101,15 @@ def _probe_lr(schedule: Schedule) -> dict[str, float]:
     return {str(step): schedule.lr(step) for step in steps}
 
 
-def _describe_loss(config: FineTuneConfig) -> dict[str, Any]:
-    """Return the loss by name, with its value for an image of the first of four classes."""
-    logits = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
-    example = image_losses(config, logits, torch.tensor([0])).item()
-    return {"name": config.loss, "example": round(example, 5)}
+def _describe_loss(config: FineTuneConfig, num_classes: int) -> dict[str, Any]:
+    """Return the loss by name, with its value for an image of the first class and logits from 1 to -1."""
+    example = image_losses(config, torch.linspace(1, -1, num_classes)[None], torch.tensor([0])).item()
+    return {"name": _with_source(config.loss), "example": round(example, 5)}
+
+
+def _with_source(name: str) -> str:
+    """Return a name; of a function of the user, with the digest of its source."""
+    return f"{name} (source {source_digest(name)})" if is_import_path(name) else name
 
 
 def _describe_data(config: FineTuneConfig, splits: Splits, store: ImageStore) -> dict[str, Any]:
@@ -132,7 +136,7 @@ def _describe_augmentation(config: FineTuneConfig, splits: Splits, store: ImageS
     mix, erased = draw_mix(config, 0, count), draw_erased(config, 0, count)
     is_augmented = config.augmentation != "none"
     return {
-        "augmentation": config.augmentation,
+        "augmentation": _with_source(config.augmentation),
         "first_augmented": array_digest(train_batch(config, store, splits.train, 0).images) if is_augmented else None,
         "first_mix_share": None if mix is None else round(mix.lam, 5),
         "first_cutmix_box": None if mix is None else mix.box,

@@ -53,12 +53,17 @@ def test_of_mixed_images_it_is_the_loss_of_mixed_targets_by_timm(name: str) -> N
 
 
 MODULE = """
+import torch
+
 def focal(logits, targets):
     log_probabilities = logits.log_softmax(1)
     return -(targets * (1 - log_probabilities.exp()) ** 2 * log_probabilities).sum(1)
 
 def mean(logits, targets):
     return focal(logits, targets).mean()
+
+def weighted(logits, targets):
+    return focal(logits, targets * torch.arange(10.0))
 
 def without_gradient(logits, targets):
     return focal(logits.detach(), targets)
@@ -74,6 +79,16 @@ def users_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[st
     monkeypatch.syspath_prepend(str(tmp_path))
     yield "my_losses"
     sys.modules.pop("my_losses")
+
+
+def test_a_function_is_called_with_the_classes_of_the_dataset(users_module: str) -> None:
+    config = config_of(f"{users_module}:weighted")
+    check_loss(config)
+    with pytest.raises(InputError, match="fails: The size of tensor"):
+        check_loss(config.with_values({"dataset": "cifar100"}))
+    check_loss(config.with_values({"dataset": "folder:/of/unknown/classes"}))
+    with pytest.raises(InputError, match="cannot be imported"):
+        check_loss(config.with_values({"dataset": "folder:/of/unknown/classes", "loss": f"{users_module}:missing"}))
 
 
 def test_a_function_of_the_user_gets_logits_with_smoothed_targets(users_module: str) -> None:
