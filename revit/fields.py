@@ -64,7 +64,7 @@ class FieldInfo:
 
     Attributes:
         path: its dotted path (`optimizer.lr`).
-        kind: its type, in words.
+        hint: its type.
         default: as text; empty for a required field.
         meaning: its entry in the docstring of its class.
         role: how it enters the identity.
@@ -72,11 +72,16 @@ class FieldInfo:
     """
 
     path: str
-    kind: str
+    hint: Any
     default: str
     meaning: str
     role: IdentityRole
     neutral: object
+
+    @property
+    def kind(self) -> str:
+        """Its type, in words."""
+        return describe_type(self.hint)
 
 
 def list_fields(owner: Any, prefix: str = "") -> Iterator[FieldInfo]:
@@ -95,7 +100,7 @@ def list_fields(owner: Any, prefix: str = "") -> Iterator[FieldInfo]:
                 raise InputError(f"{owner.__name__}.{field.name} declares no neutral value (see revit/fields.py)")
             yield FieldInfo(
                 path=path,
-                kind=describe_type(hint),
+                hint=hint,
                 default="" if field.default is dataclasses.MISSING else str(field.default),
                 meaning=meanings[field.name],
                 role=field.metadata["role"],

@@ -44,7 +44,7 @@ def check_types(record: Any, exclude: Collection[str] = ()) -> None:
         if name in exclude:
             continue
         value = getattr(record, name)
-        require(_fits(hint, value), name, value, describe_type(hint))
+        require(is_a(hint, value), name, value, describe_type(hint))
         for number in _numbers(value):
             require(isinstance(number, int) or math.isfinite(number), name, value, "a finite number")
             require(abs(number) < MAX_NUMBER, name, value, "smaller than 2**63")
@@ -90,20 +90,21 @@ def field_types(owner: Any) -> dict[str, Any]:
     return {each.name: hints[each.name] for each in fields(owner)}
 
 
-def _fits(hint: Any, value: object) -> bool:
+def is_a(hint: Any, value: object) -> bool:
+    """Return whether a value has a type; a whole number is a number, True is neither."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         return bool(inner[1].fits(value))
     if origin is Literal:
         return isinstance(value, str) and value in inner
     if origin in (types.UnionType, typing.Union):
-        return any(_fits(choice, value) for choice in inner)
+        return any(is_a(choice, value) for choice in inner)
     if origin is tuple:
         if inner[1:] == (Ellipsis,):
-            return isinstance(value, tuple) and all(_fits(inner[0], each) for each in value)
-        return isinstance(value, tuple) and len(value) == len(inner) and all(map(_fits, inner, value))
+            return isinstance(value, tuple) and all(is_a(inner[0], each) for each in value)
+        return isinstance(value, tuple) and len(value) == len(inner) and all(map(is_a, inner, value))
     if origin is Mapping:
-        return isinstance(value, Mapping) and all(_fits(inner[0], k) and _fits(inner[1], v) for k, v in value.items())
+        return isinstance(value, Mapping) and all(is_a(inner[0], k) and is_a(inner[1], v) for k, v in value.items())
     if origin is Callable:
         return callable(value)
     if hint is float:

@@ -48,7 +48,9 @@ def accuracy_decreases(dataset: str) -> Trend:
 SPACE = SearchSpace(
     name="data_fraction",
     question="Does ViT lose more than BiT with less data, and does it still when trained for as many steps?",
-    table=3,
+    paper="re_vit",
+    table="3",
+    experiment="transfer_by_epochs",
     columns=("data_fraction",),
     scientific={
         "dataset": DATASETS,

@@ -15,7 +15,9 @@ VIT, BIT = "vit_b16_in21k", "bit_r50x1_in21k"
 SPACE = SearchSpace(
     name="domain_shift",
     question="Is ViT better than BiT on medical, horticultural and military images?",
-    table=4,
+    paper="re_vit",
+    table="4",
+    experiment="transfer_by_epochs",
     columns=("dataset",),
     scientific={
         "dataset": ("brain_tumor_mri", "plant_health", "weapons"),

@@ -27,7 +27,9 @@ def cosine_or_compared(config: FineTuneConfig) -> bool:
 SPACE = SearchSpace(
     name="optimizer_schedule",
     question="How much do optimizer, learning rate and schedule matter?",
-    table=5,
+    paper="re_vit",
+    table="5",
+    experiment="parameter_study",
     columns=("schedule.name",),
     fixed={"dataset": "cifar10", "model.name": "vit_b16_in21k_ft_in1k"},
     scientific={

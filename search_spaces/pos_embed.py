@@ -26,7 +26,9 @@ def embedding_helps(image: str) -> BetterThan:
 SPACE = SearchSpace(
     name="pos_embed",
     question="What is the position embedding worth to a ViT trained from scratch?",
-    table=6,
+    paper="re_vit",
+    table="6",
+    experiment="from_scratch",
     columns=("model.pos_embed",),
     fixed={"dataset": "cifar10"},
     scientific={

@@ -13,7 +13,8 @@ from search_spaces.framework import Best, BetterThan, SearchSpace
 SPACE = SearchSpace(
     name="resolution",
     question="Does fine-tuning above the pre-training resolution help?",
-    table=2,
+    paper="re_vit",
+    table="2",
     columns=("resolution",),
     fixed={"model.name": "vit_b16_in21k"},
     scientific={"dataset": ("cifar100", "flowers"), "resolution": (512, 384, 224, 128, 64)},

@@ -17,6 +17,7 @@ from search_spaces.framework.claims import (
     Trend,
     Value,
 )
+from search_spaces.framework.published import read_paper
 from search_spaces.framework.space import SearchSpace
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "SearchSpace",
     "Trend",
     "Value",
+    "read_paper",
 ]

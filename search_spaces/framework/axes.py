@@ -18,6 +18,11 @@ def levels_of(name: str, axis: Axis) -> list[tuple[Value, Mapping[str, object]]]
     return [(value, {name: value}) for value in axis]
 
 
+def fields_of(axes: Mapping[str, Axis]) -> set[str]:
+    """Return the config fields that axes set, by dotted path."""
+    return {path for name, axis in axes.items() for _, fields in levels_of(name, axis) for path in fields}
+
+
 def points_of(axes: Mapping[str, Axis]) -> Iterator[tuple[dict[str, Value], dict[str, object]]]:
     """Yield the crossing of the axes: for each point a label per axis, and the config fields that its labels set."""
     for combination in itertools.product(*(levels_of(name, axis) for name, axis in axes.items())):

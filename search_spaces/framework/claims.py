@@ -6,7 +6,7 @@ claims=(
 )
 
 Axes and values are those of the study's `scientific` axes. `where` limits a claim to the cells with these values on
-other axes. Over axes that a claim does not name, accuracy is averaged. `quote` is the paper's sentence, or its numbers
+other axes. Over axes that a claim does not name, accuracy is averaged. `quote` is a published sentence, or the numbers
 where it has only a table.
 """
 
@@ -211,7 +211,7 @@ class Matches(_Claim):
     """Accuracy is as published at each value of an axis, within a margin.
 
     A published accuracy counts as a fixed number: its variance between seeds and test images is seldom published, and
-    ignored. It was reached at the paper's scale, and compares with no other scale.
+    ignored. It was reached at `paper` scale, and compares with no other scale.
 
     Attributes:
         published: accuracy in percent, by value of the axis.

@@ -1,13 +1,14 @@
 """Recipes: named base configs, each from a published source.
 
 A recipe is a function from a RecipeContext to config values. Values that a study sets itself override them. `paper` is
-the reproduced paper's text, `authors` its authors' code. `vit_2021` is "An Image is Worth 16x16 Words" (Appendix B.1.1)
-with its released code, `bit_hyperrule` is "Big Transfer" (section 3.3) with its released code. docs/recipes.md compares
-them.
+the text of the paper `re_vit` (search_spaces/papers/re_vit.csv), `authors` its authors' code. `vit_2021` is "An Image
+is Worth 16x16 Words" (Appendix B.1.1) with its released code, `bit_hyperrule` is "Big Transfer" (section 3.3) with its
+released code. docs/recipes.md compares them.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from revit.datasets.registry import DATASETS
 from revit.errors import InputError
@@ -27,17 +28,26 @@ NUM_PROCESSES = {VIT: 4, BIT: 2}
 """GPUs of the authors, as inferred: batches of 32 (ViT) and 64 (BiT) on each make 128."""
 
 
+Experiment = Literal["transfer", "transfer_by_epochs", "parameter_study", "from_scratch"]
+"""Kind of experiment for which a source has values of its own.
+
+`transfer` fine-tunes pretrained weights, by default for the steps that a source states; `transfer_by_epochs` for the
+epochs of its code, in equal epochs on less data. `parameter_study` compares optimizers and schedules. `from_scratch`
+starts from random weights.
+"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RecipeContext:
     """Facts about a trial from which a recipe derives its values.
 
     Attributes:
-        table: the paper's table whose experiment it repeats; None for a new question.
+        experiment: kind of experiment.
         dataset, data_fraction: as in the config.
         model, optimizer, schedule: their names where the study sets them, else None.
     """
 
-    table: int | None
+    experiment: Experiment
     dataset: str
     data_fraction: float = 1.0
     model: str | None = None
@@ -115,9 +125,9 @@ def _vit(context: RecipeContext) -> Values:
 def paper(context: RecipeContext) -> Values:
     """Return values of the paper's text; where it has none, of the ViT paper that it follows, then of its code."""
     values = {**_vit(context), "batch_size": 128, **_authors_budget(context)}
-    if context.table == 5:
+    if context.experiment == "parameter_study":
         values |= {"model.name": VIT_IN1K, "model.dropout": 0.1, "resolution": 224, "batch_size": 32, **PARAMETER_STUDY}
-    if context.table == 6:
+    if context.experiment == "from_scratch":
         values |= _from_scratch(context)
     return values
 
@@ -131,9 +141,9 @@ def authors(context: RecipeContext) -> Values:
     Their code evaluated and selected on the test split. Here the test split is evaluated as often, as `test_curve`;
     where they selected an epoch, or lowered the learning rate, a part of the training split replaces it.
     """
-    if context.table == 5:
+    if context.experiment == "parameter_study":
         return _authors_parameter_study(context)
-    if context.table == 6:
+    if context.experiment == "from_scratch":
         return _authors_ablation(context)
     model = context.model or VIT
     t_max = _authors_epochs(context)
@@ -148,7 +158,7 @@ def authors(context: RecipeContext) -> Values:
         "val_fraction": 0.0,
         "selection": "last",
         "test_curve": True,
-        "num_evals": t_max if context.table in (3, 4) else 5,
+        "num_evals": t_max if context.experiment == "transfer_by_epochs" else 5,
         "schedule.name": "cosine",
         "schedule.t_max": t_max / NUM_PROCESSES.get(model, 1),
         **_authors_budget(context),
@@ -161,10 +171,10 @@ def _authors_epochs(context: RecipeContext) -> int:
 
 
 def _authors_budget(context: RecipeContext) -> Values:
-    """Return the budget: steps for Tables 1 and 2, epochs for Tables 3 and 4, 10 epochs for Table 5."""
-    if context.table == 5:
+    """Return the budget: their steps where the text has them, epochs of their code, 10 epochs in a parameter study."""
+    if context.experiment == "parameter_study":
         return epochs(10)
-    if context.table in (None, 1, 2) and context.dataset in CIFAR + FLOWERS_SPLITS:
+    if context.experiment == "transfer" and context.dataset in CIFAR + FLOWERS_SPLITS:
         return steps(2500 if context.dataset in CIFAR else 500)
     return epochs(_authors_epochs(context))
 
@@ -209,7 +219,7 @@ def _from_scratch(context: RecipeContext) -> Values:
     """Return the values of Table 6, from its code, and of the run at 224 px, from its log."""
     model = context.model or SCRATCH
     if model not in (SCRATCH, SCRATCH_224):
-        raise InputError(f"model.name = {model!r}: Table 6 trains {SCRATCH} or {SCRATCH_224} from scratch")
+        raise InputError(f"model.name = {model!r}: {SCRATCH} or {SCRATCH_224} is trained from scratch")
     at_32 = {
         "resolution": 32,
         "optimizer.lr": 2e-3,
@@ -282,8 +292,8 @@ def bit_hyperrule(context: RecipeContext) -> Values:
 
 
 def _only_fine_tunes(recipe: str, context: RecipeContext) -> None:
-    if context.table == 6:
-        raise InputError(f"recipe {recipe} does not cover training from scratch (Table 6); paper and authors do")
+    if context.experiment == "from_scratch":
+        raise InputError(f"recipe {recipe} does not cover training from scratch; paper and authors do")
 
 
 RECIPES: dict[str, Recipe] = {

@@ -1,8 +1,8 @@
 """Scales: sizes of a study's models, images, budgets.
 
-A scale is a function from a config at the paper's scale to its own. `nano` runs on a CPU: models that this project
+A scale is a function from a config at paper scale to its own. `nano` runs on a CPU: models that this project
 pretrained on Fashion-MNIST at 28 px, real images that installed packages ship, budgets of seconds. It shows how studies
-run and what shape their answers have. It is not evidence for or against the paper's claims.
+run and what shape their answers have. It is not evidence for or against any published claim.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ PROXIES = {
     "plant_health": "textures",
     "weapons": "faces",
 }
-"""Nano dataset for each of the paper's: similar in number of classes or images, different in content."""
+"""Nano dataset for each at paper scale: similar in number of classes or images, different in content."""
 
 MODEL_PROXIES = {
     "vit_b16_in21k": "vit_nano",
@@ -30,10 +30,10 @@ MODEL_PROXIES = {
     "vit_cifar_scratch": "vit_nano",
     "vit_p16_scratch": "vit_nano",
 }
-"""Nano model for each of the paper's."""
+"""Nano model for each at paper scale."""
 
 RESOLUTION_PROXIES = {512: 64, 480: 48, 384: 48, 224: 28, 128: 16, 64: 8, 32: 20}
-"""Nano resolution for each of the paper's, in px. Pretraining is at 28 px, not 224, and patches are of 4 px, not 16."""
+"""Nano resolution for each at paper scale, in px. Pretraining is at 28 px, not 224, and patches are of 4 px, not 16."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +41,9 @@ class Scale:
     """Size of a study's models, images and budgets.
 
     Attributes:
-        shrink: function from a config at the paper's scale to one at this scale.
+        shrink: function from a config at paper scale to one at this scale.
         caveat: shown beside every result; empty for none.
-        proxies: its dataset for each of the paper's.
+        proxies: its dataset for each at paper scale.
     """
 
     shrink: Callable[[FineTuneConfig], FineTuneConfig]
@@ -94,7 +94,7 @@ def _nano_length(config: FineTuneConfig) -> dict[str, object]:
 
 
 def _proxy(name: str, table: Mapping[Any, object], value: object) -> object:
-    """Return the nano value for one of the paper's; a nano value stays."""
+    """Return the nano value for one at paper scale; a nano value stays."""
     if value in table:
         return table[value]
     if value in table.values():
@@ -108,7 +108,7 @@ SCALES: dict[str, Scale] = {
     "nano": Scale(
         shrink=nano,
         caveat="nano scale: small models and other images. It shows how studies run; it is not evidence for or against "
-        "the paper's claims.",
+        "any published claim.",
         proxies=PROXIES,
     ),
 }

@@ -3,7 +3,8 @@
 SPACE = SearchSpace(
     name="resolution",
     question="Does fine-tuning above the pre-training resolution help?",
-    table=2,
+    paper="re_vit",
+    table="2",
     scientific={"dataset": ("cifar100", "flowers"), "resolution": (512, 384, 224, 128, 64)},
 )
 """
@@ -11,15 +12,18 @@ SPACE = SearchSpace(
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from revit.active_fields import effective_values
 from revit.config import FineTuneConfig
 from revit.errors import InputError
+from revit.fields import fields_by_path
 from revit.validation import check_types, require, require_one_line, with_tuples
-from search_spaces.framework.axes import Axis, check_axes, first_repeated, levels_of, points_of
+from search_spaces.framework.axes import Axis, check_axes, fields_of, first_repeated, levels_of, points_of
 from search_spaces.framework.claims import Claim, Value, check_claim
-from search_spaces.framework.recipes import FLOWERS, RECIPES, RecipeContext
+from search_spaces.framework.published import Paper, Published, read_paper
+from search_spaces.framework.recipes import FLOWERS, FLOWERS_SPLITS, RECIPES, Experiment, RecipeContext
 from search_spaces.framework.scales import SCALES
 
 
@@ -55,16 +59,19 @@ class SearchSpace:
     Attributes:
         name: name of the study, and of its module.
         question: one sentence, shown wherever the study is.
-        scientific: axes whose values the study compares, in the paper's terms.
+        scientific: axes whose values the study compares, as at paper scale.
         nuisance: axes tuned inside each cell, on validation accuracy averaged over seeds.
         fixed: values that override the recipe.
-        constraint: named predicate over the typed config at the paper's scale; points for which it is False are left
+        constraint: named predicate over the typed config at paper scale; points for which it is False are left
             out.
         seeds: every cell is trained with each of them.
         claims: what the study is said to show; each gets a verdict from its results.
         columns: scientific axes that go across in a table; the others go down.
-        table: the paper's table whose experiment it repeats; None for a new question.
+        paper: paper whose published numbers are shown beside the results: the name of a file in search_spaces/papers/,
+            or the path of a csv file (see `published`); None for none.
+        table: name of that paper's table (`5`, `6a`) whose experiment it repeats.
         recipe: a key of RECIPES.
+        experiment: kind of experiment, for which a recipe may have values of its own (see `recipes.Experiment`).
         scale: a key of SCALES.
         base: fixed hyperparameters of a study without a recipe.
 
@@ -82,8 +89,10 @@ class SearchSpace:
     seeds: tuple[int, ...] = (0, 1, 2)
     claims: tuple[Claim, ...] = ()
     columns: tuple[str, ...] = ()
-    table: int | None = None
+    paper: str | Path | None = None
+    table: str | None = None
     recipe: str = "paper"
+    experiment: Experiment = "transfer"
     scale: str = "paper"
     base: FineTuneConfig | None = None
 
@@ -110,6 +119,17 @@ class SearchSpace:
             if axis not in self.scientific:
                 raise InputError(f"columns has {axis!r}, which is not a scientific axis")
         require(len(set(self.seeds)) == len(self.seeds), "seeds", self.seeds, "different")
+        self._check_published()
+
+    def _check_published(self) -> None:
+        require((self.paper is None) == (self.table is None), "table", self.table, "given where `paper` is")
+        if self.reproduced is None:
+            return
+        tables = dict.fromkeys(row.table for row in self.reproduced.rows)
+        require(self.table in tables, "table", self.table, f"one of {', '.join(tables)} in {self.reproduced.file}")
+        for axis in {axis for row in self.reproduced.rows_of(str(self.table)) for axis in row.point}:
+            if axis not in self.scientific and axis not in fields_by_path(FineTuneConfig):
+                raise InputError(f"{self.reproduced.file}, column {axis}: neither a config field nor one of its axes")
 
     def _check_candidates(self) -> None:
         candidates = self.candidates(self.seeds[:1])
@@ -144,10 +164,7 @@ class SearchSpace:
     @property
     def explicit_fields(self) -> frozenset[str]:
         """Config fields that the study sets itself, by dotted path: in `fixed`, and by its axes."""
-        axes = {**self.scientific, **self.nuisance}.items()
-        return frozenset(
-            {*self.fixed, *(path for name, axis in axes for _, fields in levels_of(name, axis) for path in fields)}
-        )
+        return frozenset({*self.fixed, *fields_of({**self.scientific, **self.nuisance})})
 
     @property
     def trained_values(self) -> Mapping[str, Mapping[Value, Value]]:
@@ -155,6 +172,30 @@ class SearchSpace:
         cells = [(each.requested_values, each.cell) for each in self.candidates(self.seeds[:1])]
         pairs = {axis: {(requested[axis], cell[axis]) for requested, cell in cells} for axis in self.scientific}
         return {axis: dict(found) for axis, found in pairs.items() if len(dict(found)) == len(found)}
+
+    @property
+    def reproduced(self) -> Paper | None:
+        """The paper, with its published numbers."""
+        return None if self.paper is None else read_paper(self.paper)
+
+    def published(self, candidate: Candidate) -> list[Published]:
+        """Return the published results of a cell, by the paper and from elsewhere, in the order of the paper's file."""
+        return [row for row in self._published_of(candidate) if row.epoch is None]
+
+    def published_curve(self, candidate: Candidate) -> list[Published]:
+        """Return the points of the published curves of a cell."""
+        return [row for row in self._published_of(candidate) if row.epoch is not None]
+
+    def _published_of(self, candidate: Candidate) -> list[Published]:
+        if self.reproduced is None or self.table is None:
+            return []
+        trained = self.paper_config(candidate.requested_values).flat()
+        values = {**trained, **candidate.requested_values}
+        cell: dict[str, tuple[Value, ...]] = {axis: (value,) for axis, value in values.items()}
+        if trained["dataset"] in FLOWERS_SPLITS:
+            cell["dataset"] = (trained["dataset"], FLOWERS)
+        explicit = {*self.fixed, *self.scientific, *fields_of(self.scientific)}
+        return [row for row in self.reproduced.rows_of(self.table) if self.reproduced.is_about(row, cell, explicit)]
 
     @property
     def tags(self) -> dict[str, str]:
@@ -189,7 +230,7 @@ class SearchSpace:
         return candidates
 
     def paper_config(self, requested_values: Mapping[str, Value]) -> FineTuneConfig:
-        """Return a cell's config at the paper's scale, with its first seed and nuisance values.
+        """Return a cell's config at paper scale, with its first seed and nuisance values.
 
         Args:
             requested_values: those of a Candidate.
@@ -200,7 +241,7 @@ class SearchSpace:
         return self._paper_config({**values, "seed": self.seeds[0]})
 
     def _paper_config(self, values: Mapping[str, object]) -> FineTuneConfig:
-        """Return the config of one point at the paper's scale.
+        """Return the config of one point at paper scale.
 
         Args:
             values: config fields that its axes set, by dotted path.
@@ -216,7 +257,7 @@ class SearchSpace:
         if "steps" in explicit or "epochs" in explicit:  # one budget replaces the other
             explicit = {"steps": None, "epochs": None, **explicit}
         context = RecipeContext(
-            table=self.table,
+            experiment=self.experiment,
             dataset=str(explicit["dataset"]),
             data_fraction=explicit.get("data_fraction", 1.0),
             model=explicit.get("model.name"),

@@ -10,7 +10,7 @@ with several seeds. Without these the claim stays inconclusive.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search_spaces.framework.claims import Claim, Gap, Matches, NoDifference
-from search_spaces.framework.published import Published
 from study.analysis.contrasts import ContrastEstimate, MissingResultError, TrialResult, estimate_contrast, select
 from study.analysis.intervals import LEVEL, NEEDS_SEEDS, VarianceEstimate, median_variances
 from study.analysis.power import MAX_SEEDS, MIN_PILOT_SEEDS, POWER, ClaimContrast, power_by_num_seeds
@@ -74,33 +73,12 @@ def evaluate_claims(
     Args:
         claims: of one study: Holm's correction is over them.
         trials: its finished trials, each cell and seed once; their points are in the claims' terms.
-        comparable: whether the trials are of the paper's scale. If not, Matches stays inconclusive, and is left out
-            of Holm's correction.
+        comparable: whether the trials are of the scale of published numbers. If not, Matches stays inconclusive, and is
+            left out of Holm's correction.
     """
     cells = [[*by_seed.values()] for by_seed in select({}, trials).values()]
     variances = median_variances((cell[0].point.get("dataset"), [trial.accuracy for trial in cell]) for cell in cells)
     return _results([_test_statistic(claim, trials, variances, comparable) for claim in claims])
-
-
-def evaluate_published(claims: Sequence[Claim], rows: Iterable[Published]) -> list[ClaimResult]:
-    """Test claims on published numbers by the same rules: one run per cell, known by its count of correct images.
-
-    Args:
-        rows: of the study's table, from one source.
-    """
-    assumed = VarianceEstimate(ASSUMED_SEED_SD**2, math.inf)
-    trials = [
-        TrialResult(
-            point=row.point,
-            seed=0,
-            accuracy=row.accuracy_pct / 100,
-            num_test=row.num_test,
-            correct=None,
-            prior_variance=assumed,
-        )
-        for row in rows
-    ]
-    return evaluate_claims(claims, trials)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +105,7 @@ def _test_statistic(
     """Return the test statistic of a claim, or its result if it cannot be tested."""
     untested = ClaimResult(claim=claim, verdict="inconclusive")
     if isinstance(claim, Matches) and not comparable:
-        return replace(untested, caveats="published accuracies are of the paper's scale: not comparable")
+        return replace(untested, caveats="published accuracies are not of this scale: not comparable")
     published = [share / 100 for share in claim.published.values()] if isinstance(claim, Matches) else None
     pairs = zip(claim.contrasts, published or [0.0] * len(claim.contrasts), strict=True)
     try:

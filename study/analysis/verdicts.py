@@ -1,5 +1,6 @@
 """Verdicts on a study's claims."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
@@ -8,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from search_spaces.framework.claims import restate_claim
-from search_spaces.framework.published import PAPER, published
-from study.analysis.claim_tests import ClaimResult, evaluate_claims, evaluate_published
+from search_spaces.framework.space import SearchSpace
+from study.analysis.claim_tests import ASSUMED_SEED_SD, ClaimResult, evaluate_claims
 from study.analysis.contrasts import TrialResult
 from study.analysis.intervals import VarianceEstimate, pooled_variance
 from study.analysis.results import reported_trials
@@ -47,9 +48,29 @@ def claim_verdicts(plan: Plan, records: Mapping[str, TrialRecord], read_correct:
     trained_values = plan.space.trained_values
     stated = [restate_claim(claim, trained_values) for claim in claims]
     ours = evaluate_claims(stated, trial_results(plan, records, read_correct), comparable=plan.space.scale == "paper")
-    rows = [row for row in published() if row.table == plan.space.table and row.source == PAPER]
-    theirs = evaluate_published(claims, rows)
+    theirs = evaluate_claims(claims, published_results(plan.space))
     return [ClaimVerdict(own, None if their.effect is None else their) for own, their in zip(ours, theirs, strict=True)]
+
+
+def published_results(space: SearchSpace) -> list[TrialResult]:
+    """Return the paper's own numbers as results of its cells: of one run each, with a variance that is assumed."""
+    if space.paper is None:
+        return []
+    assumed = VarianceEstimate(ASSUMED_SEED_SD**2, math.inf)
+    cells = {str(each.requested_values): each for each in space.candidates(space.seeds[:1])}
+    return [
+        TrialResult(
+            point=cell.requested_values,
+            seed=0,
+            accuracy=row.value / 100,
+            num_test=row.num_test,
+            correct=None,
+            prior_variance=assumed,
+        )
+        for cell in cells.values()
+        for row in space.published(cell)
+        if not row.source
+    ]
 
 
 def trial_results(plan: Plan, records: Mapping[str, TrialRecord], read_correct: ReadCorrect) -> list[TrialResult]:

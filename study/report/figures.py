@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable
-from importlib.resources import files
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -23,9 +22,8 @@ from study.ledger.schema import (
 from study.plan import Plan
 from study.report.finished_study import FinishedStudy, finished_table, run_id
 from study.report.image_figures import draw_answers, draw_model_internals, draw_samples
-from study.report.paper_tables import SOURCES, published_of
 from study.report.plots.accuracy import plot_accuracy
-from study.report.plots.curves import plot_authors_curves, plot_learning_curves, plot_schedules
+from study.report.plots.curves import plot_learning_curves, plot_published_curves, plot_schedules
 from study.report.plots.grids import plot_interaction, plot_main_effects, plot_parallel_coordinates
 from study.report.plots.training_time import plot_training_time
 
@@ -56,12 +54,12 @@ def _is_numeric(values: pd.Series) -> bool:
 
 
 def _accuracies(cells: pd.DataFrame, plan: Plan, axis: str) -> pd.DataFrame:
-    """Return our accuracies along an axis, and the published ones at the paper's scale, where they are comparable."""
+    """Return our accuracies along an axis, and the published ones at their scale, where they are comparable."""
     candidates = {str(trial.candidate.cell): trial.candidate for trial in plan.trials}.values()
     published = [
-        {**each.cell, "mean": row.accuracy_pct / 100, "source": SOURCES[row.source]}
+        {**each.cell, "mean": row.value / 100, "source": row.source or "paper"}
         for each in (candidates if plan.space.scale == "paper" else ())
-        for row in published_of(plan.space, each)
+        for row in plan.space.published(each)
     ]
     frame = pd.concat([cells[cells["n"] > 0].assign(source=""), pd.DataFrame(published, dtype=object)])
     others = [name for name in plan.space.scientific if name != axis]
@@ -87,31 +85,27 @@ def draw_schedules(study: FinishedStudy) -> list[go.Figure]:
     return [plot_schedules(pd.DataFrame(rows, columns=["schedule", "step", "lr"]))]
 
 
-def draw_authors_curves(study: FinishedStudy) -> list[go.Figure]:
-    """Draw test accuracy over the authors' curves: of Table 5 by their recipe, where a cell is one of their arms."""
+def draw_published_curves(study: FinishedStudy) -> list[go.Figure]:
+    """Draw test accuracy by epoch over the published curves of the same cells."""
     space = study.plan.space
-    if space.recipe != "authors" or space.table != 5:
-        return []
-    trials = [trial for trial in study.trials if published_of(space, trial.candidate)]
-    rows = [
-        (cell_label(trial), config.seed, step * (config.epochs or 0) / trial.num_steps, accuracy)
+    trials = [trial for trial in study.trials if space.published_curve(trial.candidate)]
+    ours = [
+        (cell_label(trial), config.seed, step * config.epochs / trial.num_steps, accuracy)
         for trial in trials
         for config in (trial.candidate.config,)
+        if config.epochs is not None
         for step, accuracy in study.ledger.curve(run_id(trial), TEST_CURVE_ACCURACY)
     ]
-    ours = pd.DataFrame(rows, columns=["cell", "seed", "epoch", TEST_CURVE_ACCURACY])
-    configs = [(trial.candidate.config, cell_label(trial)) for trial in trials]
-    cells = {f"{config.optimizer.name}_{config.schedule.name}_": cell for config, cell in configs}
-    curves = load_authors_curves()
-    arms = [curves[curves["arm"].str.startswith(arm)].assign(cell=cell) for arm, cell in cells.items()]
-    return [plot_authors_curves(ours, pd.concat(arms), study.colors)] if arms else []
-
-
-def load_authors_curves() -> pd.DataFrame:
-    """Return the authors' curves of Table 5: among others columns arm, epoch (from 1), val_acc in percent."""
-    with (files("search_spaces.framework") / "authors_curves.csv").open() as lines:
-        frame = pd.read_csv(lines)
-    return frame[frame["study"] == "param_study"].astype({"epoch": int})
+    if not ours:
+        return []
+    theirs = [
+        (cell, ", ".join(filter(None, [row.source or "paper", row.note])), row.epoch, row.value / 100)
+        for cell, candidate in {cell_label(trial): trial.candidate for trial in trials}.items()
+        for row in space.published_curve(candidate)
+    ]
+    curves = pd.DataFrame(ours, columns=["cell", "seed", "epoch", TEST_CURVE_ACCURACY])
+    published = pd.DataFrame(theirs, columns=["cell", "run", "epoch", TEST_CURVE_ACCURACY])
+    return [plot_published_curves(curves, published, study.colors)]
 
 
 def draw_grid(study: FinishedStudy) -> list[go.Figure]:
@@ -143,7 +137,7 @@ FIGURES: tuple[Callable[[FinishedStudy], list[go.Figure]], ...] = (
     draw_accuracy,
     draw_learning_curves,
     draw_schedules,
-    draw_authors_curves,
+    draw_published_curves,
     draw_grid,
     draw_training_time,
     draw_answers,

@@ -1,4 +1,4 @@
-"""Cells of a study in the layout of the paper's tables, with the published values of each."""
+"""Cells of a study in the layout of a paper's tables, with the published values of each."""
 
 import math
 from collections.abc import Hashable, Mapping
@@ -6,40 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from search_spaces.framework.published import Published, published
-from search_spaces.framework.recipes import FLOWERS, FLOWERS_SPLITS
-from search_spaces.framework.space import Candidate, SearchSpace
+from search_spaces.framework.published import Published
 from study.analysis.results import cell_table
 from study.labels import format_value
 from study.plan import Plan
-
-SOURCES = {
-    "re_vit": "paper",
-    "vit_2021": "ViT",
-    "vit_jax_readme": "ViT code",
-    "bwconrad_vit_finetune": "vit-finetune",
-    "bit_readme": "BiT code",
-}
-"""Short names of sources."""
-
-
-def published_of(space: SearchSpace, candidate: Candidate) -> list[Published]:
-    """Return the published values of a cell: the rows of the study's table that have its values.
-
-    The axes that identify a row's cell are compared, and the fields that the study sets itself.
-    """
-    cell = {**space.paper_config(candidate.requested_values).flat(), **candidate.requested_values}
-    if cell["dataset"] in FLOWERS_SPLITS:
-        cell["dataset"] = FLOWERS
-    return [
-        row
-        for row in published()
-        if row.table == space.table
-        and all(
-            cell.get(axis) == row.point[axis]
-            for axis in row.point.keys() & (row.identifying_axes | space.explicit_fields)
-        )
-    ]
 
 
 def paper_table(plan: Plan) -> pd.DataFrame:
@@ -47,7 +17,7 @@ def paper_table(plan: Plan) -> pd.DataFrame:
 
     The first lines are our result in percent (mean, 95 % interval, number of seeds; a line each where the table has
     columns), the selected nuisance values, and the status of the trials without a result. Each other line is a
-    published value, with our difference from it in percentage points at the paper's scale.
+    published value, with our difference from it in percentage points at paper scale.
     """
     space = plan.space
     candidates = {tuple(trial.candidate.cell.values()): trial.candidate for trial in reversed(plan.trials)}
@@ -58,7 +28,7 @@ def paper_table(plan: Plan) -> pd.DataFrame:
         selected = [f"{axis} {format_value(cell[axis])}, tuned" for axis in space.nuisance_axes if cell["n"]]
         own = [*cell_lines(cell, is_stacked=bool(space.columns)), *selected, *filter(None, [format_status(cell)])]
         accuracy = 100 * cell["mean"] if space.scale == "paper" else math.nan
-        published = [_format_published(row, accuracy) for row in published_of(space, candidate)]
+        published = [_format_published(row, accuracy) for row in space.published(candidate)]
         rows.append({**labels, "lines": (*own, *published)})
     frame = pd.DataFrame(rows)
     index = [axis for axis in space.scientific if axis not in space.columns]
@@ -92,9 +62,9 @@ def format_status(cell: Mapping[Hashable, Any]) -> str:
 
 
 def _format_published(row: Published, own: float) -> str:
-    difference = "" if math.isnan(own) else f" ({own - row.accuracy_pct:+.2f})"
-    note = f", {row.note}" if row.note else ""
-    return f"{SOURCES[row.source]} {row.accuracy_pct:.2f}{difference}{note}"
+    difference = "" if math.isnan(own) else f" ({own - row.value:+.2f})"
+    runs = f"mean of {row.n} runs" if row.n > 1 else ""
+    return ", ".join(filter(None, [f"{row.source or 'paper'} {row.value:.2f}{difference}", runs, row.note]))
 
 
 def _unique_index(frame: pd.DataFrame, axes: list[str]) -> pd.Index:

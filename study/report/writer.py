@@ -15,7 +15,6 @@ from plotly.offline import get_plotlyjs
 
 from revit.identity import TRAINING_VERSION
 from revit.paths import check_writable
-from search_spaces.framework.published import AUTHORS, TITLE, URL
 from study.analysis.anova import anova
 from study.analysis.claim_tests import ASSUMED_SEED_SD
 from study.analysis.intervals import INTERVALS_NOTE
@@ -90,8 +89,8 @@ def _context(
         "results": to_html(table, "results"),
         "markdown": to_markdown(table),
         "intervals": INTERVALS_NOTE,
-        "is_compared": space.scale == "paper" and space.table is not None,
-        "paper": {"title": TITLE, "authors": AUTHORS, "url": URL},
+        "is_compared": space.scale == "paper" and space.paper is not None,
+        "paper": space.reproduced,
         "verdicts": verdicts,
         "markdown_claims": claims_to_markdown(verdicts),
         "format_effect": format_effect,
@@ -130,6 +129,7 @@ def _summarize(plan: Plan, verdicts: Sequence[ClaimVerdict]) -> dict[str, Any]:
     return {
         **plan.space.tags,
         "question": plan.space.question,
+        "paper": None if plan.space.reproduced is None else plan.space.reproduced.title,
         "table": plan.space.table,
         "num_trials": len(states),
         "num_finished": states.count(TrialState.FINISHED),

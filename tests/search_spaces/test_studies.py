@@ -22,12 +22,12 @@ from search_spaces.framework.space import SearchSpace
 from tests.command_line import write_study
 
 TABLES = {
-    "replication": 1,
-    "resolution": 2,
-    "data_fraction": 3,
-    "domain_shift": 4,
-    "optimizer_schedule": 5,
-    "pos_embed": 6,
+    "replication": "1",
+    "resolution": "2",
+    "data_fraction": "3",
+    "domain_shift": "4",
+    "optimizer_schedule": "5",
+    "pos_embed": "6",
 }
 
 
@@ -38,6 +38,7 @@ def studies() -> dict[str, SearchSpace]:
 
 def test_every_table_of_the_paper_has_its_study() -> None:
     assert {name: space.table for name, space in studies().items() if space.table} == TABLES
+    assert {space.paper for space in studies().values() if space.table} == {"re_vit"}
     assert set(studies()) == {*TABLES, "ablation_grid"}
 
 
@@ -46,7 +47,7 @@ def test_every_table_of_the_paper_has_its_study() -> None:
 @pytest.mark.parametrize("name", studies())
 def test_every_study_is_valid_by_every_recipe_at_every_scale(name: str, recipe: str, scale: str) -> None:
     space = studies()[name]
-    if space.table == 6 and recipe in ("vit_2021", "bit_hyperrule"):
+    if space.experiment == "from_scratch" and recipe in ("vit_2021", "bit_hyperrule"):
         with pytest.raises(InputError, match="training from scratch"):
             space.variant(scale=scale, recipe=recipe)
         return
@@ -66,7 +67,7 @@ def test_a_study_with_claims_trains_the_models_it_names(name: str, recipe: str) 
     """A recipe's own model is trained only where a study names none."""
     space = studies()[name]
     assert "model.name" in space.explicit_fields
-    if recipe == "paper" or (space.table == 6 and recipe != "authors"):
+    if recipe == "paper" or (space.experiment == "from_scratch" and recipe != "authors"):
         return
     assert paper_models(space.variant(recipe=recipe)) == paper_models(space)
 

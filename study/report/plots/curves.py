@@ -1,4 +1,4 @@
-"""Figures over training: learning curves, learning rates, the authors' curves."""
+"""Figures over training: learning curves, learning rates, published curves."""
 
 from collections.abc import Mapping
 
@@ -70,32 +70,29 @@ def plot_schedules(frame: pd.DataFrame) -> go.Figure:
     return fig
 
 
-def plot_authors_curves(frame: pd.DataFrame, authors: pd.DataFrame, colors: Mapping[str, int]) -> go.Figure:
-    """Draw our test accuracy by epoch over the curves in the authors' notebooks.
+def plot_published_curves(frame: pd.DataFrame, published: pd.DataFrame, colors: Mapping[str, int]) -> go.Figure:
+    """Draw our test accuracy by epoch over published curves.
 
     Args:
         frame: columns cell, seed, epoch (number of passes, 1 after the first) and test_curve_accuracy, 0 to 1.
-        authors: rows of `load_authors_curves()`: columns arm, epoch, val_acc in percent; and cell, the cell of ours
-            whose color an arm takes.
+        published: columns cell (whose color a curve takes), run (its name), epoch and test_curve_accuracy.
         colors: index of the color of each cell that has one; the others take the next.
     """
     ours = _lines(seed_bands(frame, "epoch", TEST_CURVE_ACCURACY), "cell")
-    arms = authors.groupby(["cell", "arm"], sort=False)
-    caption = (
-        f"{BAND} Hollow, dotted: the authors' run with one seed, from their published notebooks. What they call "
-        "validation accuracy is measured on CIFAR-10's test images, so ours is test accuracy, too."
-    )
-    legend = [*ours, *(str(name) for (_, name), _ in arms)]
-    fig = style.new_figure("Test accuracy by epoch: this study and the authors' run", caption, legend=legend)
-    indices = {cell: index for index, cell in enumerate(dict.fromkeys([*colors, *ours, *authors["cell"]]))}
+    names = published["run"] + ": " + published["cell"]
+    theirs = published.groupby(["cell", names], sort=False)
+    caption = f"{BAND} Hollow, dotted: published curves, on test images as ours are."
+    title = "Test accuracy by epoch, ours and published"
+    fig = style.new_figure(title, caption, legend=[*ours, *names.unique()])
+    indices = {cell: index for index, cell in enumerate(dict.fromkeys([*colors, *ours, *published["cell"]]))}
     for cell, line in ours.items():
         _add_band(fig, line, "epoch", cell, indices[cell], 100)
-    for (arm_cell, arm), line in arms:
-        index = indices[str(arm_cell)]
+    for (of_cell, name), line in theirs:
+        index = indices[str(of_cell)]
         fig.add_scatter(
             x=style.as_float32(line["epoch"]),
-            y=style.as_float32(line["val_acc"]),
-            name=style.wrap(f"authors: {arm}"),
+            y=style.as_float32(100 * line[TEST_CURVE_ACCURACY]),
+            name=style.wrap(name),
             mode="lines+markers",
             line={"color": style.color(index), "width": 1.5, "dash": "dot"},
             marker={"symbol": style.symbol(index) + "-open", "size": 7},

@@ -101,11 +101,18 @@ EXPECTED: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
 }  # fmt: skip
 
 
+EXPERIMENTS = {
+    None: "transfer", 1: "transfer", 2: "transfer", 3: "transfer_by_epochs", 4: "transfer_by_epochs",
+    5: "parameter_study", 6: "from_scratch",
+}  # fmt: skip
+"""Experiment of each table of the paper."""
+
+
 def config_of(recipe: str, table: int | None, fixed: dict[str, object]) -> FineTuneConfig:
     space = SearchSpace(
         name="example",
         question="?",
-        table=table,
+        experiment=EXPERIMENTS[table],
         recipe=recipe,
         fixed=fixed,
         scientific={"subset_seed": (0,)},
@@ -242,8 +249,8 @@ def test_vit_2021_tunes_its_learning_rate_unless_the_study_does() -> None:
 
 @pytest.mark.parametrize("recipe", ["vit_2021", "bit_hyperrule"])
 def test_recipes_that_only_fine_tune_refuse_training_from_scratch(recipe: str) -> None:
-    with pytest.raises(InputError, match=f"recipe {recipe} .*Table 6"):
-        RECIPES[recipe].values(RecipeContext(table=6, dataset="cifar10"))
+    with pytest.raises(InputError, match=f"recipe {recipe} does not cover training from scratch"):
+        RECIPES[recipe].values(RecipeContext(experiment="from_scratch", dataset="cifar10"))
 
 
 def test_bit_hyperrule_refuses_a_dataset_of_unknown_size() -> None:

@@ -1,7 +1,7 @@
 """Fuzzed studies: each is accepted or refused in one line; all trials of an accepted one have an identity."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import strategies as st
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from revit.config import FineTuneConfig
 from revit.errors import InputError
 from search_spaces.framework.claims import Best, BetterThan, Gap, Interaction, Matches, NoDifference, Trend
-from search_spaces.framework.recipes import RECIPES
+from search_spaces.framework.recipes import RECIPES, Experiment
 from search_spaces.framework.scales import SCALES
 from search_spaces.framework.space import SearchSpace
 from tests.identities import identity_of
@@ -63,9 +63,7 @@ def accept_or_refuse(make: Callable[[], Any]) -> Any:
 
 
 def test_any_study_is_accepted_or_refused_in_one_line(fuzz: Callable[..., None]) -> None:
-    def check(
-        recipe: str, scale: str, table: int | None, own: bool, scientific: Any, nuisance: Any, fixed: Any
-    ) -> None:
+    def check(recipe: str, scale: str, experiment: str, own: bool, scientific: Any, nuisance: Any, fixed: Any) -> None:
         space = accept_or_refuse(
             lambda: SearchSpace(
                 name="example",
@@ -73,7 +71,7 @@ def test_any_study_is_accepted_or_refused_in_one_line(fuzz: Callable[..., None])
                 scientific=scientific,
                 nuisance=nuisance,
                 fixed=fixed,
-                table=table,
+                experiment=experiment,
                 recipe=recipe,
                 scale=scale,
                 base=BASE if own else None,
@@ -83,18 +81,18 @@ def test_any_study_is_accepted_or_refused_in_one_line(fuzz: Callable[..., None])
             assert len(identity_of(candidate.config)) == 16
 
     fixed = st.lists(fields, max_size=3).map(dict) | st.just({"dataset": "cifar10"}) | anything
-    tables = st.none() | st.integers(1, 6)
+    experiments = st.sampled_from(get_args(Experiment))
     recipes, scales = st.sampled_from(list(RECIPES)), st.sampled_from(list(SCALES))
-    fuzz(300, check, recipes, scales, tables, st.booleans(), axes, st.just({}) | axes, fixed)
+    fuzz(300, check, recipes, scales, experiments, st.booleans(), axes, st.just({}) | axes, fixed)
 
 
 def test_any_argument_of_a_study_is_accepted_or_refused_in_one_line(fuzz: Callable[..., None]) -> None:
     given = {"name": "example", "question": "?", "scientific": {"optimizer.lr": (0.1, 0.2)}, "base": BASE}
-    parts = (*given, "nuisance", "fixed", "constraint", "seeds", "claims", "columns", "table", "recipe", "scale")
+    parts = (*given, "nuisance", "fixed", "constraint", "seeds", "claims", "columns", "paper", "table", "recipe")
     fuzz(
         200,
         lambda part, value: accept_or_refuse(lambda: SearchSpace(**given | {part: value})),
-        st.sampled_from(parts),
+        st.sampled_from([*parts, "experiment", "scale"]),
         anything | st.lists(anything, max_size=2).map(tuple),
     )
 

@@ -5,9 +5,9 @@ import pytest
 from scipy import stats
 
 import search_spaces
-from search_spaces.framework.published import published
-from study.analysis.claim_tests import ClaimResult, evaluate_claims, evaluate_published
+from study.analysis.claim_tests import ClaimResult, evaluate_claims
 from study.analysis.intervals import cell_interval, median_variance
+from study.analysis.verdicts import published_results
 from tests.study.analysis.claim_frames import (
     A_BETTER,
     CLEAR,
@@ -50,7 +50,7 @@ def test_published_numbers_of_another_scale_are_neither_tested_nor_corrected_for
     family = (A_BETTER, matches(a=94.8, b=90.3, c=85.1))
     order, match = evaluate_claims(family, trial_results(table(CLEAR)), comparable=False)
     assert (match.verdict, match.p, match.p_holm, match.effect) == ("inconclusive", None, None, None)
-    assert match.caveats == "published accuracies are of the paper's scale: not comparable"
+    assert match.caveats == "published accuracies are not of this scale: not comparable"
     assert order == evaluate_one(A_BETTER, table(CLEAR))
     assert evaluate_claims(family, trial_results(table(CLEAR)))[0].p_holm > order.p_holm
 
@@ -66,7 +66,7 @@ def test_a_cell_against_a_published_number_has_the_interval_of_its_table() -> No
 
 def results_for_the_paper(name: str) -> list[ClaimResult]:
     space = search_spaces.load(name)
-    return evaluate_published(space.claims, [r for r in published() if r.table == space.table and r.source == "re_vit"])
+    return evaluate_claims(space.claims, published_results(space))
 
 
 def test_results_for_the_papers_own_numbers() -> None:

@@ -76,7 +76,7 @@ def unread(run_id: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("scale", "caveat"), [("nano", "of the paper's scale: not comparable"), ("paper", "no result for dataset cifar10")]
+    ("scale", "caveat"), [("nano", "not of this scale: not comparable"), ("paper", "no result for dataset cifar10")]
 )
 def test_published_accuracies_are_matched_only_at_the_papers_scale(scale: str, caveat: str) -> None:
     nothing = Plan(space=search_spaces.load("replication").variant(scale=scale), trials=())

@@ -4,12 +4,15 @@ import itertools
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+import search_spaces
 from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 from study.analysis.results import reported_trials
 from study.ledger.ledger import Ledger
 from study.plan import Plan
-from study.report.figures import FIGURES, MAX_INTERACTIONS, draw_figures, draw_grid, load_authors_curves
+from study.report.figures import FIGURES, MAX_INTERACTIONS, draw_figures, draw_grid, draw_published_curves
 from study.report.finished_study import FinishedStudy
 from tests.study.report.small_study import finish
 
@@ -31,7 +34,7 @@ def test_every_figure_that_the_axes_allow_is_drawn(finished: tuple[Plan, Ledger]
     plan, ledger = finished
     study = FinishedStudy(plan, ledger, reported_trials(plan))
     assert {draw.__name__: len(draw(study)) for draw in FIGURES} == {
-        "draw_accuracy": 1, "draw_learning_curves": 2, "draw_schedules": 0, "draw_authors_curves": 0, "draw_grid": 0,
+        "draw_accuracy": 1, "draw_learning_curves": 2, "draw_schedules": 0, "draw_published_curves": 0, "draw_grid": 0,
         "draw_training_time": 1, "draw_answers": 12, "draw_model_internals": 3, "draw_samples": 0,
     }  # fmt: skip
 
@@ -46,9 +49,24 @@ def test_without_images_the_figures_that_show_them_are_left_out(finished: tuple[
     assert there == [title for title in here if title not in left_out]
 
 
-def test_the_authors_curves_are_complete() -> None:
-    authors = load_authors_curves()
-    assert authors.groupby("arm").size().tolist() == [10] * 5
-    cosine = authors[authors["arm"].str.startswith("sgd_cosine")]
-    assert cosine["epoch"].tolist() == list(range(1, 11))
-    assert cosine["val_acc"].max() == 98.72
+class Curves:
+    """A ledger in which every trial has a curve of ten points over its 2,500 steps."""
+
+    def __init__(self, *metrics: str) -> None:
+        self.metrics = metrics
+
+    def curve(self, run_id: str, metric: str) -> list[tuple[int, float]]:
+        return [(250 * epoch, 0.9) for epoch in range(1, 11)] if metric in self.metrics else []
+
+
+def test_published_curves_are_drawn_where_the_test_curve_of_their_cells_was_measured() -> None:
+    space = search_spaces.load("optimizer_schedule").variant(recipe="authors")
+    plan = finish(space, (0,), itertools.repeat(0.9))
+    assert draw_published_curves(FinishedStudy(plan, Curves(), plan.trials)) == []
+    [figure] = draw_published_curves(FinishedStudy(plan, Curves("test_curve_accuracy"), plan.trials))
+    lines = {trace.name.replace("<br>", " "): trace for trace in figure.data if trace.name}
+    assert len([name for name in lines if name.startswith("paper")]) == 5 == len(lines) / 2
+    theirs = lines["paper, vit2_1.py; cell 1: optimizer=sgd lr=0.001 schedule=cosine"]
+    assert max(theirs.y) == pytest.approx(98.72)
+    ours = lines["optimizer=sgd lr=0.001 schedule=cosine"]
+    assert list(ours.x) == list(theirs.x) == list(range(1, 11))

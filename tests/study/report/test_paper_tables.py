@@ -7,13 +7,15 @@ import pytest
 
 import search_spaces
 from revit.config import FineTuneConfig
-from search_spaces.framework.published import Published, published
+from search_spaces.framework.published import Published, read_paper
 from search_spaces.framework.recipes import RECIPES
 from search_spaces.framework.space import SearchSpace
 from study.plan import Plan
-from study.report.paper_tables import paper_table, published_of
+from study.report.paper_tables import paper_table
 from study.report.table_markup import to_html, to_latex, to_markdown
 from tests.study.report.small_study import finish
+
+RESULTS = [row for row in read_paper("re_vit").rows if row.epoch is None]
 
 # Table, study, a cell of it in the study's terms, the paper's number.
 PAPER = [
@@ -38,12 +40,12 @@ def test_a_cell_finds_the_papers_number(
 ) -> None:
     space = search_spaces.load(study).variant(scale=scale, recipe=recipe)
     found = [
-        row.accuracy_pct
+        row.value
         for candidate in space.candidates((0,))
         if cell.items() <= candidate.requested_values.items()
         and candidate.requested_values.get("budget", "") != "matched steps"
-        for row in published_of(space, candidate)
-        if row.source == "re_vit"
+        for row in space.published(candidate)
+        if not row.source
     ]
     assert found == [accuracy]
 
@@ -58,26 +60,26 @@ def test_a_cell_that_the_paper_did_not_run_has_no_published_value() -> None:
         space = search_spaces.load(study)
         asked = [each for each in space.candidates((0,)) if cell.items() <= each.requested_values.items()]
         assert asked
-        assert not any(published_of(space, each) for each in asked)
+        assert not any(space.published(each) for each in asked)
 
 
 def shown(recipe: str) -> set[Published]:
     """Return the rows that the studies show by a recipe."""
     spaces = [search_spaces.load(name) for name in search_spaces.names()]
     recipes = [space.variant(recipe=recipe) for space in spaces if space.base is None and accepts(space, recipe)]
-    return {row for space in recipes for each in space.candidates((0,)) for row in published_of(space, each)}
+    return {row for space in recipes for each in space.candidates((0,)) for row in space.published(each)}
 
 
 def accepts(space: SearchSpace, recipe: str) -> bool:
     """Return whether the recipe has a config for the study."""
-    return space.table != 6 or recipe in ("paper", "authors")
+    return space.experiment != "from_scratch" or recipe in ("paper", "authors")
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_number_of_the_paper_is_shown_by_every_recipe(recipe: str) -> None:
-    tables = [1, 2, 3, 4, 5, 6] if recipe in ("paper", "authors") else [1, 2, 3, 4, 5]
-    quoted = {row for row in published() if row.source in ("re_vit", "vit_2021") and row.table in tables}
-    assert len(quoted) == (45 if 6 in tables else 43)
+    tables = "123456" if recipe in ("paper", "authors") else "12345"
+    quoted = {row for row in RESULTS if row.source in ("", "ViT") and row.table in tables}
+    assert len(quoted) == (45 if "6" in tables else 43)
     assert quoted <= shown(recipe)
 
 
@@ -90,7 +92,7 @@ HIDDEN = {
 
 def test_every_reference_value_is_shown_by_a_study_or_listed_as_hidden() -> None:
     everywhere = set().union(*(shown(recipe) for recipe in RECIPES))
-    references = [row for row in published() if row.source not in ("re_vit", "vit_2021")]
+    references = [row for row in RESULTS if row.source not in ("", "ViT")]
     assert len(references) == 13
     hidden = {
         tuple(row.point[axis] for axis in ("dataset", "model.name", "resolution"))
@@ -102,7 +104,7 @@ def test_every_reference_value_is_shown_by_a_study_or_listed_as_hidden() -> None
 
 def test_a_reference_value_is_shown_only_for_the_same_experiment() -> None:
     """BiT's published number is for its own rule and 128 px, not for the paper's recipe."""
-    bit = {row for row in published() if row.source == "bit_readme" and row.point["dataset"] == "cifar100"}
+    bit = {row for row in RESULTS if row.source == "BiT code" and row.point["dataset"] == "cifar100"}
     assert bit <= shown("bit_hyperrule")
     assert not bit & shown("paper")
 
@@ -111,11 +113,11 @@ def test_fixed_fields_of_a_study_must_match_the_published_row() -> None:
     fixed = {"dataset": "cifar100", "data_fraction": 1.0, "model.name": "vit_b16_in21k"}
     for resolution, accuracies in ((384, [90.81]), (224, [])):
         space = SearchSpace(
-            name="asks", question="?", table=3, fixed={**fixed, "resolution": resolution},
+            name="asks", question="?", paper="re_vit", table="3", fixed={**fixed, "resolution": resolution},
             scientific={"budget": {"matched epochs": {"epoch_images": "used"}}}, seeds=(0,),
         )  # fmt: skip
         [each] = space.candidates((0,))
-        assert [row.accuracy_pct for row in published_of(space, each)] == accuracies
+        assert [row.value for row in space.published(each)] == accuracies
 
 
 def plan_of(space: SearchSpace, accuracy: float) -> Plan:

@@ -90,7 +90,7 @@ def test_a_paper_study_shows_recipe_scale_and_proxies(tmp_path: Path, cache_dir:
     for name in ("report.html", "tables.md", "tables.tex"):
         text = html.unescape((tmp_path / "reports" / name).read_text())
         for caveat in (
-            "it is not evidence for or against the paper's claims",
+            "it is not evidence for or against any published claim",
             "mnist_5k is a proxy for cifar10: 5,000 handwritten digits",
             f"dataset mnist_5k: {DATASETS['mnist_5k'].caveat}",
         ):

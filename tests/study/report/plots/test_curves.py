@@ -6,8 +6,8 @@ import pytest
 
 from study.report.plots.curves import (
     MAX_POINTS,
-    plot_authors_curves,
     plot_learning_curves,
+    plot_published_curves,
     plot_schedules,
     seed_bands,
     thin,
@@ -52,14 +52,14 @@ def test_schedules_draw_the_logged_learning_rate() -> None:
     assert np.allclose(trace.y, frame["lr"])
 
 
-def test_an_authors_run_is_dotted_in_the_color_of_its_cell() -> None:
-    authors = pd.DataFrame({"cell": "sgd cosine", "arm": "sgd_cosine_1", "epoch": [1, 2], "val_acc": [97.5, 98.72]})
-    ours = pd.DataFrame({"cell": "sgd cosine", "seed": 0, "epoch": [1.0, 2.0], "test_curve_accuracy": [0.5, 0.6]})
-    traces = {trace.name: trace for trace in plot_authors_curves(ours, authors, {}).data}
-    own, theirs = traces["sgd cosine"], traces["authors: sgd_cosine_1"]
+def test_a_published_curve_is_dotted_in_the_color_of_its_cell() -> None:
+    theirs = pd.DataFrame({"cell": "sgd", "run": "paper", "epoch": [1, 2], "test_curve_accuracy": [0.975, 0.9872]})
+    ours = pd.DataFrame({"cell": "sgd", "seed": 0, "epoch": [1.0, 2.0], "test_curve_accuracy": [0.5, 0.6]})
+    traces = {trace.name: trace for trace in plot_published_curves(ours, theirs, {}).data}
+    own, published = traces["sgd"], traces["paper: sgd"]
     assert np.allclose(own.y, [50, 60])
-    assert np.allclose(theirs.y, [97.5, 98.72])
-    assert (theirs.line.color, theirs.line.dash) == (own.line.color, "dot")
+    assert np.allclose(published.y, [97.5, 98.72])
+    assert (published.line.color, published.line.dash) == (own.line.color, "dot")
 
 
 def test_many_curves_stay_small() -> None:

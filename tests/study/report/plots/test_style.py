@@ -9,7 +9,7 @@ import pandas as pd
 from study.report.plots import style
 from study.report.plots.accuracy import plot_accuracy
 from study.report.plots.answers import plot_confusion_matrix, plot_mistakes
-from study.report.plots.curves import plot_authors_curves, plot_learning_curves, plot_schedules
+from study.report.plots.curves import plot_learning_curves, plot_published_curves, plot_schedules
 from study.report.plots.grids import plot_interaction, plot_main_effects, plot_parallel_coordinates
 from study.report.plots.paper import plot_filters, plot_samples
 from study.report.plots.training_time import plot_training_time
@@ -22,13 +22,13 @@ def test_names_are_shown_letter_by_letter() -> None:
     grid = pd.DataFrame({NASTY: [NASTY, "b"] * 2, "c": [1, 1, 2, 2], "test_accuracy": [0.1, 0.2, 0.3, 0.5]})
     points = pd.DataFrame({NASTY: [1.0], "series": NASTY, "mean": 0.5, "low": 0.4, "high": 0.6})
     cost = pd.DataFrame({"cell": [NASTY, "b"], "train_time_s": [1.0, 2.0], "mean": [0.5, 0.4]})
-    authors = pd.DataFrame({"cell": [NASTY], "arm": NASTY, "epoch": 1.0, "val_acc": 90.0})
+    published = pd.DataFrame({"cell": [NASTY], "run": NASTY, "epoch": 1.0, "test_curve_accuracy": 0.9})
     images = [np.zeros((4, 4, 1), np.uint8)]
     answers = pd.DataFrame({"index": [0], "label": 0, "prediction": 1, "confidence": 1.0})
     figures = [
         plot_learning_curves(frame, "val_accuracy", {NASTY: 0}),
         plot_schedules(frame),
-        plot_authors_curves(frame, authors, {}),
+        plot_published_curves(frame, published, {}),
         plot_accuracy(points.assign(source=NASTY), NASTY),
         plot_parallel_coordinates(grid, [NASTY, "c"]),
         plot_training_time(cost, {NASTY: 0}, has_frontier=True),
@@ -64,15 +64,16 @@ def test_a_cell_has_one_color_in_all_figures() -> None:
     """Also where a figure has them in another order, or only some of them; of many cells the first are colored."""
     colors = {f"cell {number}": index for index, number in enumerate((3, 1, 7, 0, 2, 5))}
     cost = pd.DataFrame({"cell": [f"cell {n}" for n in range(8)], "train_time_s": np.arange(8) + 1.0, "mean": 0.5})
-    authors = pd.DataFrame({"cell": ["cell 1"], "arm": "arm", "epoch": 1.0, "val_acc": 90.0})
+    published = pd.DataFrame({"cell": ["cell 1"], "run": "paper", "epoch": 1.0, "test_curve_accuracy": 0.9})
     ours = pd.DataFrame({"cell": ["cell 7", "cell 1"], "seed": 0, "epoch": 1.0, "test_curve_accuracy": 0.5})
     expected = {cell: style.color(index) for cell, index in colors.items()}
     curves = plot_learning_curves(random_curves(8, 1, 3), "val_accuracy", colors).data
     assert {trace.name: trace.line.color for trace in curves if trace.name} == expected
     points = plot_training_time(cost, colors, has_frontier=True).data
     assert {trace.name: trace.marker.color for trace in points if trace.name} == expected
-    drawn = {trace.name: trace.line.color for trace in plot_authors_curves(ours, authors, colors).data if trace.name}
-    assert drawn == {"cell 7": expected["cell 7"], "cell 1": expected["cell 1"], "authors: arm": expected["cell 1"]}
+    lines = plot_published_curves(ours, published, colors).data
+    drawn = {trace.name: trace.line.color for trace in lines if trace.name}
+    assert drawn == {"cell 7": expected["cell 7"], "cell 1": expected["cell 1"], "paper: cell 1": expected["cell 1"]}
 
 
 def test_many_series_differ_in_color_or_symbol() -> None:
