@@ -5,7 +5,9 @@ from typing import Any
 
 from revit.config import FineTuneConfig, ModelConfig
 from revit.fields import IdentityRole, fields_by_path
+from revit.functions import is_import_path
 from revit.models.architectures import MODELS
+from revit.training.optimizer_specs import simplest_values, takes
 
 ACTIVE: Mapping[str, Callable[[FineTuneConfig], bool]] = {
     "subset_seed": lambda config: config.data_fraction < 1,
@@ -18,9 +20,10 @@ ACTIVE: Mapping[str, Callable[[FineTuneConfig], bool]] = {
     "model.frozen": lambda config: _freezes(config.model),
     "model.adapter_rank": lambda config: config.model.adapter in ("lora", "dora"),
     "model.adapter_alpha": lambda config: config.model.adapter in ("lora", "dora"),
-    "optimizer.momentum": lambda config: config.optimizer.name == "sgd",
-    "optimizer.betas": lambda config: config.optimizer.name != "sgd",
-    "optimizer.eps": lambda config: config.optimizer.name != "sgd",
+    "optimizer.momentum": lambda config: takes("momentum", config.optimizer),
+    "optimizer.betas": lambda config: takes("betas", config.optimizer),
+    "optimizer.eps": lambda config: takes("eps", config.optimizer),
+    "optimizer.layer_decay": lambda config: config.model.trained != "head" or is_import_path(config.model.name),
     "schedule.update": lambda config: config.schedule.name not in ("plateau", "constant"),
     "schedule.t_max": lambda config: config.schedule.name == "cosine",
     "schedule.milestones": lambda config: config.schedule.name == "multistep",
@@ -43,7 +46,7 @@ def effective_values(config: FineTuneConfig, num_evals: int) -> dict[str, object
     Args:
         num_evals: evaluations in the budget of the config.
     """
-    simplest: dict[str, object] = {}
+    simplest = {f"optimizer.{name}": value for name, value in simplest_values(config.optimizer).items()}
     if config.schedule.name == "plateau" and num_evals < config.schedule.plateau_patience + 3:
         # it acts after the first loss, which is the best so far, and more than `plateau_patience` worse ones
         simplest["schedule.name"] = "constant"

@@ -117,22 +117,23 @@ class OptimizerConfig:
     """Optimizer hyperparameters.
 
     Attributes:
-        name: a key of `revit.training.optimizers.OPTIMIZERS`, the name of any optimizer of timm
-            (`timm.optim.list_optimizers`), or the import path of a function (see `revit.functions`).
+        name: a key of `revit.training.optimizer_specs.OPTIMIZERS`, the name of an optimizer of timm
+            (`timm.optim.list_optimizers`), or the import path of a function (see `revit.training.optimizers`).
         lr: peak learning rate; the schedule multiplies it.
-        momentum: of the optimizers that have it; Adam has betas.
-        betas: of the optimizers that have them; None for the optimizer's own.
+        momentum: of the optimizers that have it; without effect on others, as Adam, which has betas.
+        betas: of the optimizers that have as many, two or three; None for the optimizer's own.
         eps: of the optimizers that have it; None for the optimizer's own.
         weight_decay: on matrices only, not on biases, norms, class token or position embedding.
-        layer_decay: factor of the learning rate from each block to the one before it; 1 for the same rate everywhere
-            (Clark et al. 2020, arXiv:2003.10555).
+        layer_decay: factor of the learning rate from each layer to the one before it; 1 for the same rate everywhere
+            (Clark et al. 2020, arXiv:2003.10555). Of a ViT, the layers are the embedding, the blocks and the head,
+            which has the full rate.
         max_grad_norm: global L2 norm to which gradients are clipped; None for no clipping.
     """
 
     name: str = always("sgd")
     lr: float = always(0.03)
     momentum: float = neutral(0.0, default=0.9)
-    betas: tuple[float, float] | None = neutral(None)
+    betas: tuple[float, ...] | None = neutral(None)
     eps: float | None = neutral(None)
     weight_decay: float = neutral(0.0)
     layer_decay: float = neutral(1.0)
@@ -142,8 +143,8 @@ class OptimizerConfig:
         check_types(self)
         require(self.lr > 0, "optimizer.lr", self.lr, "above 0")
         require(0 <= self.momentum < 1, "optimizer.momentum", self.momentum, "at least 0 and below 1")
-        in_range = all(0 <= beta < 1 for beta in self.betas or ())
-        require(in_range, "optimizer.betas", self.betas, "two numbers, at least 0 and below 1")
+        are_betas = self.betas is None or (len(self.betas) in (2, 3) and all(0 <= beta < 1 for beta in self.betas))
+        require(are_betas, "optimizer.betas", self.betas, "two or three numbers, at least 0 and below 1, or None")
         require(self.eps is None or self.eps > 0, "optimizer.eps", self.eps, "above 0, or None")
         require(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "at least 0")
         require(0 < self.layer_decay <= 1, "optimizer.layer_decay", self.layer_decay, "above 0 and at most 1")

@@ -29,6 +29,8 @@ from revit.training.schedules import Schedule
 from revit.training.train_state import TrainState
 
 NUM_LR_PROBES = 9
+KERNEL_CHOICES = ("foreach", "fused", "capturable", "differentiable")
+"""Options of an optimizer that leave its result as it is, up to rounding."""
 
 
 def describe_build(
@@ -87,12 +89,19 @@ def _describe_model(model: nn.Module, config: FineTuneConfig) -> dict[str, Any]:
 
 
 def _describe_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    names = ("momentum", "betas", "weight_decay")
-    groups = [
-        {name: group[name] for name in names if name in group} | {"num_tensors": len(group["params"])}
-        for group in optimizer.param_groups
-    ]
-    return {"class": type(optimizer).__name__, "groups": groups}
+    return {"class": type(optimizer).__name__, "groups": [_describe_group(group) for group in optimizer.param_groups]}
+
+
+def _describe_group(group: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a parameter group, except the learning rate, which the schedule sets."""
+    options = {name: value for name, value in group.items() if name not in ("params", "lr", *KERNEL_CHOICES)}
+    plain = {name: value if _is_plain(value) else repr(value) for name, value in options.items()}
+    return plain | {"num_tensors": len(group["params"])}
+
+
+def _is_plain(value: object) -> bool:
+    is_list = isinstance(value, list | tuple) and all(map(_is_plain, value))
+    return is_list or value is None or isinstance(value, bool | int | float | str)
 
 
 def _probe_lr(schedule: Schedule) -> dict[str, float]:

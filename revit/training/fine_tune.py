@@ -158,13 +158,16 @@ def train_step(
 ) -> tuple[Tensor, Tensor]:
     """Take one optimizer step: accumulate the gradients of micro-batches, clip, update the weights.
 
-    Does not synchronize with a GPU.
+    Does not synchronize with a GPU, unless an optimizer of timm or the user does.
+
+    Args:
+        lr: learning rate, before the factor `lr_scale` of a parameter group.
 
     Returns:
         Mean loss in nats and global gradient norm before clipping: scalars on the device.
     """
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("lr_scale", 1.0)
     batch = batch.to(device)
     num_images = len(batch.labels)
     micro, normalization = config.micro_batch or num_images, normalization_of(config)

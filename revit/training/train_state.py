@@ -76,7 +76,8 @@ class TrainState:
         if self.average is not None:
             self.average.module.load_state_dict(record["average"])
         for group, own in zip(record["optimizer"]["param_groups"], self.optimizer.param_groups, strict=True):
-            group["fused"] = own["fused"]  # this device's choice of a kernel
+            if "fused" in own:
+                group["fused"] = own["fused"]  # this device's choice of a kernel
         self.optimizer.load_state_dict(record["optimizer"])
         self.schedule.state = record["schedule"]
         self.step = record["step"]

@@ -6,7 +6,7 @@ from revit.config import ModelConfig
 from revit.errors import InputError
 from revit.models.weights import PACKAGED
 from study.execution.resources import Node, ResourceRequest, grant_resources
-from study.model_check import check_functions, model_key
+from study.model_check import check_functions, check_optimizers, model_key
 from study.plan import Trial
 
 
@@ -16,7 +16,7 @@ def check_runnable(trials: list[Trial], request: ResourceRequest) -> None:
     Models that the project does not ship are built and run once on the meta device, and compared with their weights.
 
     Raises:
-        InputError: a model, its weights or the request is unfit.
+        InputError: a model, its weights, its optimizer or the request is unfit.
     """
     unshipped = {model_key(trial.candidate.config): trial for trial in trials if not _is_shipped(trial)}
     for trial in unshipped.values():
@@ -24,6 +24,7 @@ def check_runnable(trials: list[Trial], request: ResourceRequest) -> None:
 
         check_model(trial.candidate.config, trial.weights)
     check_functions(trial.candidate.config for trial in trials)
+    check_optimizers(trial.candidate.config for trial in trials)
     if request.gpus_per_trial is not None and request.gpus_per_trial > 1:
         one = "a trial trains on one GPU: request 1, or a fraction of it"
         raise InputError(f"--gpus-per-trial = {request.gpus_per_trial:g}: {one}")

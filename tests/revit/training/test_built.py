@@ -4,6 +4,8 @@ from typing import Any
 import pytest
 
 from revit.config import FineTuneConfig
+from revit.models.build import build_model
+from revit.training.optimizers import build_optimizer
 
 ABSENT = object()
 FACTORS: dict[str, tuple[object, set[str]]] = {
@@ -36,11 +38,12 @@ FACTORS: dict[str, tuple[object, set[str]]] = {
     "model.dropout": (0.1, {f"model.dropout.{i}.{key}" for i in range(4) for key in ("module", "p", "calls")}),
     "model.attn_dropout": (0.1, {f"model.dropout.0.{key}" for key in ("module", "p", "calls")}),
     "model.head_dropout": (0.1, {f"model.dropout.0.{key}" for key in ("module", "p", "calls")}),
-    "optimizer.name": ("adam", {"optimizer.class", "optimizer.groups.0.momentum", "optimizer.groups.0.betas"}),
+    "optimizer.name": ("adam", {"optimizer.class", *(f"optimizer.groups.0.{name}" for name in (
+        "momentum", "dampening", "nesterov", "betas", "eps", "amsgrad", "decoupled_weight_decay"))}),
     "optimizer.lr": (0.5, {f"lr_at_step.{step}" for step in (0, 1, 3, 4, 6, 7, 8, 10, 11)}),
     "optimizer.momentum": (0.1, {"optimizer.groups.0.momentum"}),
-    "optimizer.weight_decay": (0.1, {"optimizer.groups.0.num_tensors", "optimizer.groups.1.num_tensors",
-                                     "optimizer.groups.1.momentum", "optimizer.groups.1.weight_decay"}),
+    "optimizer.weight_decay": (0.1, {"optimizer.groups.0.num_tensors", *(f"optimizer.groups.1.{name}" for name in (
+        "num_tensors", "weight_decay", "momentum", "dampening", "nesterov", "maximize"))}),
     "optimizer.max_grad_norm": (None, {"max_grad_norm"}),
     "schedule.warmup": (3, {f"lr_at_step.{step}" for step in (0, 1, 3, 4, 6, 7, 8, 10, 11)}),
     "batch_size": (8, {"batch_size", "micro_batch", "data.first_batch", "data.first_boxes"}),
@@ -120,6 +123,40 @@ def test_every_schedule_changes_the_learning_rates(
     assert cosine["lr_at_step"] != other["lr_at_step"]
     assert cosine["schedule"] == "cosine"
     assert other["schedule"] == schedule
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value"),
+    [("adam", "betas", (0.8, 0.9)), ("adamw", "eps", 0.1), ("muon", "momentum", 0.1),
+     ("adan", "betas", (0.8, 0.8, 0.9)), ("sgd", "layer_decay", 0.5), ("lamb", "name", "lambc"),
+     ("nesterov", "name", "sgd")],
+)  # fmt: skip
+def test_every_value_of_an_optimizer_changes_its_groups_alone(
+    small: FineTuneConfig, train: Callable, make_listener: Callable, name: str, field: str, value: object
+) -> None:
+    base = small.with_values({"optimizer.name": name})
+    one, other = (
+        built_of(config, train, make_listener) for config in (base, base.with_values({f"optimizer.{field}": value}))
+    )
+    assert one["optimizer"].pop("groups") != other["optimizer"].pop("groups")
+    assert one == other
+
+
+def test_groups_are_those_of_the_optimizer(small: FineTuneConfig, train: Callable, make_listener: Callable) -> None:
+    config = small.with_values(
+        {"optimizer.name": "muon", "optimizer.layer_decay": 0.5, "optimizer.betas": (0.8, 0.9),
+         "optimizer.weight_decay": 0.2}
+    )  # fmt: skip
+    groups = built_of(config, train, make_listener)["optimizer"]["groups"]
+    optimizer = build_optimizer(build_model(config, 10, None), config.optimizer)
+    assert len(groups) == len(optimizer.param_groups)
+    for described, group in zip(groups, optimizer.param_groups, strict=True):
+        assert described["num_tensors"] == len(group["params"])
+        for option in ("lr_scale", "weight_decay", "momentum", "betas", "eps", "nesterov"):
+            assert described[option] == group[option]
+        assert described.get("use_fallback") == group.get("use_fallback")
+    assert {group["lr_scale"] for group in groups} == {0.5**layer for layer in range(6)}
+    assert {group["weight_decay"] for group in groups} == {0.0, 0.2}
 
 
 def built_of(config: FineTuneConfig, train: Callable, make_listener: Callable) -> dict[str, Any]:

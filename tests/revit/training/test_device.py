@@ -62,7 +62,7 @@ def test_a_step_does_not_synchronize(model: str, optimizer: str) -> None:
             loss.item()
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "nesterov", "adagrad"])
 def test_the_optimizer_of_parameters_on_a_gpu_is_fused(optimizer: str) -> None:
     config = config_of("vit_nano", optimizer)
     network = empty_model(config, 10)
