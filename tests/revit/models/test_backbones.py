@@ -71,10 +71,10 @@ def timm_logits(name: str, model: torch.nn.Module, pixels: np.ndarray) -> torch.
     """Return the logits (n, 10) of timm's model with the same weights on images (n, R, R, 3), in timm's pipeline."""
     resolution = pixels.shape[1]
     sized = {"img_size": resolution} if "dinov2" in name else {}
-    twin = timm.create_model(name, num_classes=10, **sized).eval()
-    twin.load_state_dict(model.state_dict())
-    settings = resolve_model_data_config(twin) | {"crop_pct": 1.0, "input_size": (3, resolution, resolution)}
+    same = timm.create_model(name, num_classes=10, **sized).eval()
+    same.load_state_dict(model.state_dict())
+    settings = resolve_model_data_config(same) | {"crop_pct": 1.0, "input_size": (3, resolution, resolution)}
     transform = create_transform(**settings, is_training=False)
     with torch.inference_mode():
-        logits: torch.Tensor = twin(torch.stack([transform(Image.fromarray(each)) for each in pixels]))
+        logits: torch.Tensor = same(torch.stack([transform(Image.fromarray(each)) for each in pixels]))
     return logits
