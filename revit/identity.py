@@ -7,7 +7,7 @@ So a new field with a neutral value renames no trial, and an inactive field does
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,9 @@ from revit.models.normalization import normalization_of
 TRAINING_VERSION = 2
 """Raised by hand when the numerics of training change, which the golden traces of the tests detect."""
 
+FUNCTION_FIELDS = ("model.name", "optimizer.name", "augmentation", "loss")
+"""Config fields that may name a function of the user."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class InputDigests:
@@ -32,12 +35,14 @@ class InputDigests:
         splits: digest of the indices of its training, validation and test images (`Splits.digest`).
         weights: digest of the pretrained weights; None for random initialization.
         has_val: whether there are validation images.
+        functions: `function_digests` of the config.
     """
 
     data: str
     splits: str
     weights: str | None
     has_val: bool
+    functions: Mapping[str, str]
 
     def by_name(self) -> dict[str, str]:
         """Return what may change beside the config, by name, so that a later change can be named."""
@@ -46,6 +51,7 @@ class InputDigests:
             "splits": self.splits,
             "weights": self.weights or "none",
             "training version": str(TRAINING_VERSION),
+            **self.functions,
         }
 
 
@@ -57,7 +63,7 @@ def identity(config: FineTuneConfig, budget: Budget, digests: InputDigests) -> s
         budget: its compiled budget; budgets with the same steps are the same trial.
 
     Raises:
-        InputError: a function of the user does not exist, or a field declares no neutral value.
+        InputError: a field declares no neutral value.
     """
     owner: Any = type(config)
     roles = {path: each.role for path, each in fields_by_path(owner).items()}
@@ -71,7 +77,7 @@ def identity(config: FineTuneConfig, budget: Budget, digests: InputDigests) -> s
         "normalization": normalization_of(config),
         "num_steps": budget.num_steps,
         "config": {path: value for path, value in values.items() if roles[path] is not IdentityRole.DERIVED},
-        "functions": {path: source_digest(name) for path, name in _names(values) if is_import_path(name)},
+        "functions": digests.functions,
         **({"num_warmup": budget.num_warmup} if budget.num_warmup else {}),
         **({"val_steps": budget.eval_steps} if digests.has_val else {}),
         **({"test_steps": budget.eval_steps} if config.test_curve else {}),
@@ -80,8 +86,17 @@ def identity(config: FineTuneConfig, budget: Budget, digests: InputDigests) -> s
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _names(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """Yield the fields that may name a function of the user, with their values."""
-    for path in ("model.name", "optimizer.name", "augmentation", "loss"):
-        if path in values:
-            yield path, str(values[path])
+def function_names(config: FineTuneConfig) -> dict[str, str]:
+    """Return the import paths of the user's functions that a config names, by what they are: `loss my_study:focal`."""
+    values = config.flat()
+    named = {path: str(values[path]) for path in FUNCTION_FIELDS}
+    return {f"{path.removesuffix('.name')} {name}": name for path, name in named.items() if is_import_path(name)}
+
+
+def function_digests(config: FineTuneConfig) -> dict[str, str]:
+    """Return the digests of the sources of a config's functions, for `InputDigests.functions`.
+
+    Raises:
+        InputError: there is no such module.
+    """
+    return {what: source_digest(name) for what, name in function_names(config).items()}

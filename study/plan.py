@@ -12,7 +12,7 @@ from revit.datasets.image_store import open_store
 from revit.datasets.registry import DATASETS, caveats
 from revit.errors import InputError
 from revit.fields import IdentityRole, fields_by_path
-from revit.identity import InputDigests, identity
+from revit.identity import InputDigests, function_digests, identity
 from search_spaces.framework.space import Candidate, SearchSpace
 from study.inputs import Inputs
 from study.layout import DATABASE
@@ -187,7 +187,13 @@ def make_plan(
         images = inputs.images(config)
         weights, weights_digest = inputs.weights(config.model)
         budget = compile_budget(config, images.num_train, images.num_all)
-        digests = InputDigests(data=images.digest, splits=images.splits, weights=weights_digest, has_val=images.has_val)
+        digests = InputDigests(
+            data=images.digest,
+            splits=images.splits,
+            weights=weights_digest,
+            has_val=images.has_val,
+            functions=function_digests(config),
+        )
         name = identity(config, budget, digests)
         requested = study_tags(space.name, cell=candidate.cell, point=candidate.point)
         key = request_key({**space.tags, **requested, SEED_TAG: str(config.seed)}, space.name)
@@ -230,5 +236,5 @@ def staleness_reason(record: TrialRecord, config: FineTuneConfig, input_digests:
         elif fields[path].role is not IdentityRole.WITHOUT_EFFECT and record.params[path] != str(values[path]):
             reasons.append(f"{path} was {record.params[path]}")
     recorded = {name: record.tags.get(f"{DIGEST_PREFIX}{name}") for name in input_digests}
-    reasons += [f"{name} changed" for name, digest in recorded.items() if digest != input_digests[name]]
+    reasons += [f"{name} changed" for name, digest in recorded.items() if digest not in (None, input_digests[name])]
     return ", ".join(reasons)

@@ -3,6 +3,7 @@
 import gc
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache
@@ -13,6 +14,7 @@ from filelock import FileLock
 
 from revit.config import FineTuneConfig, from_dict
 from revit.errors import DivergedError
+from revit.functions import load_function, source_digest
 from revit.identity import TRAINING_VERSION
 from revit.source import import_all
 from study.execution.environment import describe
@@ -36,11 +38,12 @@ def train_trial(params: dict[str, Any]) -> None:
     continues with half the micro-batch: the same gradient, and the same trial.
 
     Raises:
-        CodeChangedError: this process imported other code than the launch began with.
+        CodeChangedError: this process imported other code than the launch began with, or other functions of the user.
         WorkFolderLostError: the work folder was removed.
     """
     task: TrialTask = params["task"]
     _check_code(task)
+    _check_functions(task)
     config = from_dict(task.config)
     task.work.mkdir(parents=True, exist_ok=True)
     with FileLock(task.work / "lock", timeout=WORKER_EXIT_TIMEOUT_S):  # a killed study's worker may be alive
@@ -67,6 +70,17 @@ def _check_code(task: TrialTask) -> None:
         )
 
 
+def _check_functions(task: TrialTask) -> None:
+    sys.path += [folder for folder in task.import_folders if folder not in sys.path]
+    for name, digest in task.functions.items():
+        found = _import_function(name)
+        if found != digest:
+            raise CodeChangedError(
+                f"a worker found another source of {name} ({found or 'changing'}) than this launch began with "
+                f"({digest}): it was changed meanwhile, or machines differ; run the same command again"
+            )
+
+
 _micro_batches: dict[tuple[object, ...], int] = {}
 """Largest micro-batch that this worker has fitted into the device's memory, by what determines the memory needed."""
 
@@ -79,6 +93,14 @@ def _import_all() -> str:
     gc.freeze()
     gc.enable()
     return digest
+
+
+@cache
+def _import_function(name: str) -> str:
+    """Import a function of the user, once, and return the digest of its source; empty where it changed meanwhile."""
+    before = source_digest(name)
+    load_function(name)
+    return before if before == source_digest(name) else ""
 
 
 def _train_or_shrink(task: TrialTask, config: FineTuneConfig) -> bool:

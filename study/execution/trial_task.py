@@ -1,10 +1,12 @@
 """The task that a worker is handed."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from revit.identity import TRAINING_VERSION
+from revit.functions import import_folder
+from revit.identity import TRAINING_VERSION, function_names
 from revit.source import SOURCE
 from study.execution.resources import ResourceGrant
 
@@ -24,6 +26,8 @@ class TrialTask:
         stop_file: file whose existence asks workers to save and stop.
         keep_model: keep the tested weights among the artifacts.
         source, training_version: of the code that the launch began with (`revit.source`, `revit.identity`).
+        functions: digests of the sources of the user's functions, by import path, as the plan read them.
+        import_folders: folders that a worker puts on `sys.path`, so that it finds these functions.
     """
 
     identity: str
@@ -36,6 +40,8 @@ class TrialTask:
     keep_model: bool
     source: str
     training_version: int
+    functions: Mapping[str, str]
+    import_folders: tuple[str, ...]
 
 
 def make_task(trial: "Trial", grant: ResourceGrant, *, work: Path, stop_file: Path, kept_seed: int) -> TrialTask:
@@ -47,6 +53,7 @@ def make_task(trial: "Trial", grant: ResourceGrant, *, work: Path, stop_file: Pa
     """
     assert trial.images is not None
     config = trial.candidate.config
+    names = function_names(config)
     return TrialTask(
         identity=trial.identity,
         config=asdict(config),
@@ -58,4 +65,6 @@ def make_task(trial: "Trial", grant: ResourceGrant, *, work: Path, stop_file: Pa
         keep_model=config.seed == kept_seed,
         source=SOURCE,
         training_version=TRAINING_VERSION,
+        functions={name: trial.input_digests[what] for what, name in names.items()},
+        import_folders=tuple(sorted({str(import_folder(name)) for name in names.values()})),
     )

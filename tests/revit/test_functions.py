@@ -1,11 +1,12 @@
 """Functions named by their import path."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from revit.errors import InputError
-from revit.functions import is_import_path, load_function, source_digest
+from revit.functions import import_folder, is_import_path, load_function, source_digest
 
 
 def test_the_form_of_an_import_path() -> None:
@@ -37,5 +38,55 @@ def test_the_digest_is_of_the_modules_source_which_is_not_executed(
     first = source_digest("explodes:f")
     module.write_text("raise ValueError\n")
     assert source_digest("explodes:f") != first
+    module.write_text("f = (")
+    with pytest.raises(InputError, match="explodes:f cannot be imported: SyntaxError"):
+        source_digest("explodes:f")
     with pytest.raises(InputError, match="there is no file of a module sys"):
         source_digest("sys:exit")
+
+
+STUDY = '''"""A study.
+
+Result:  not run yet
+"""
+
+from math import e
+RATE = 0.1
+
+@decorated
+def focal(logits): return e * logits
+
+SPACE = SearchSpace(
+    scientific={"optimizer.lr": (RATE,)},
+)
+'''
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_same"),
+    [
+        ("not run yet", "93.04 %", True), ("(RATE,)", "(RATE, 1.0)", True), ("\n", "\r\n", True),
+        ("SPACE =", "SPACE: SearchSpace =", True), ("return e", "return 2 * e", False), ("0.1", "0.2", False),
+        ("@decorated", "@other", False), ("import e", "import pi as e", False),
+    ],
+)  # fmt: skip
+def test_the_digest_is_of_all_but_the_docstring_and_the_space(
+    old: str, new: str, is_same: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = tmp_path / "grows.py"
+    module.write_text(STUDY)
+    first = source_digest("grows:focal")
+    module.write_bytes(STUDY.replace(old, new).encode())
+    assert (source_digest("grows:focal") == first) is is_same
+
+
+def test_the_folder_from_which_a_function_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "pack" / "inner").mkdir(parents=True)
+    for name in ("alone.py", "pack/__init__.py", "pack/inner/__init__.py", "pack/inner/deep.py"):
+        (tmp_path / name).write_text("def f(): ...")
+    for path in ("alone:f", "pack:f", "pack.inner:f", "pack.inner.deep:f"):
+        assert import_folder(path) == tmp_path
+    for name in ("pack.inner.deep", "pack.inner", "pack"):
+        sys.modules.pop(name, None)

@@ -226,6 +226,16 @@ def test_each_changed_field_is_named_with_its_former_value_then_each_changed_dig
     assert reason == "optimizer.lr was 0.5, batch_size was 7, data changed"
 
 
+def test_a_changed_function_is_named() -> None:
+    config = BASE.with_values({"loss": "my_study:focal"})
+    record = record_with(config, {**DIGESTS, "loss my_study:focal": "f1"})
+    assert staleness_reason(record, config, {**DIGESTS, "loss my_study:focal": "f1"}) == ""
+    changed = staleness_reason(record, config, {**DIGESTS, "loss my_study:focal": "f2"})
+    assert changed == "loss my_study:focal changed"
+    other = config.with_values({"loss": "my_study:other"})
+    assert staleness_reason(record, other, {**DIGESTS, "loss my_study:other": "f1"}) == "loss was my_study:focal"
+
+
 def test_what_only_one_side_has_is_named() -> None:
     record = record_with(BASE, {"data": "d1"})
     before = {name: value for name, value in record.params.items() if name != "mixup"}

@@ -9,7 +9,7 @@ from revit.config import FineTuneConfig, from_dict
 from revit.datasets.image_store import open_store
 from revit.errors import InputError
 from revit.fields import fields_by_path
-from revit.identity import TRAINING_VERSION, InputDigests, identity
+from revit.identity import TRAINING_VERSION, InputDigests, function_digests, identity
 from study.inputs import Inputs
 from study.layout import LOCKS, WORK
 from study.ledger.ledger import Ledger
@@ -84,7 +84,13 @@ def _new_identity(record: TrialRecord, config: FineTuneConfig, inputs: Inputs) -
     if images.digest != tags["data"]:
         raise InputError(f"the images of {config.dataset} have changed since")
     weights = None if tags["weights"] == "none" else tags["weights"]
-    digests = InputDigests(data=images.digest, splits=images.splits, weights=weights, has_val=images.has_val)
+    digests = InputDigests(
+        data=images.digest,
+        splits=images.splits,
+        weights=weights,
+        has_val=images.has_val,
+        functions=function_digests(config),
+    )
     return digests, identity(config, compile_budget(config, images.num_train, images.num_all), digests)
 
 

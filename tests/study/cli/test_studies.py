@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,10 +21,10 @@ from study.execution.recorder import RunResult
 from study.execution.resources import Node, ResourceRequest, grant_resources
 from study.ledger.ledger import Ledger
 from study.ledger.provenance import launch_tags
-from study.ledger.records import TrialUpdate
+from study.ledger.records import TrialRecord, TrialUpdate
 from study.ledger.states import TrialState
 from study.plan import Plan
-from tests.command_line import ROOT, call, where
+from tests.command_line import ROOT, call, command_of, where
 
 
 def test_each_of_several_studies_starts_with_its_number(
@@ -127,3 +128,66 @@ def test_compile_reaches_every_trial_with_a_cache_beside_the_images(
     assert stop.value.code == EXIT_INTERRUPTED
     assert requested == [bool(options)]
     assert os.environ.get("TORCHINDUCTOR_CACHE_DIR") == (str(cache_dir / "compiled") if options else None)
+
+
+MODULE = '''"""A study with a loss of its own."""
+
+import torch.nn.functional as F
+
+from helper import REDUCTION
+from revit.config import FineTuneConfig
+from search_spaces.framework import SearchSpace
+
+
+def scaled(logits, targets):
+    return 0.5 * F.cross_entropy(logits, targets, reduction=REDUCTION)
+
+
+SPACE = SearchSpace(
+    name="my_study",
+    question="Does a smaller loss train less?",
+    base=FineTuneConfig(
+        dataset="digits", resolution=8, crop_scale=(0.6, 1.0), hflip=False, batch_size=16, steps=2, num_evals=1
+    ),
+    scientific={"loss": ("cross_entropy", "my_study:scaled")},
+    seeds=(0,),
+)
+'''
+
+
+@pytest.mark.slow
+def test_a_study_anywhere_trains_with_a_function_of_its_own_and_every_printed_command_works(tmp_path: Path) -> None:
+    folder = tmp_path / "my studies"
+    folder.mkdir()
+    (folder / "helper.py").write_text('REDUCTION = "none"\n')
+    file = folder / "my_study.py"
+    file.write_text(MODULE)
+    options = ["my studies/my_study.py", *where(tmp_path)]
+
+    def shell(line: str) -> str:
+        done = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    ran = shell(shlex.join(command_of("run", *options)))
+    assert "2 trials, 0 done, 2 to run" in ran
+    report = ran.splitlines()[-1].strip()
+    assert "report 'my studies/my_study.py'" in report
+    assert "wrote" in shell(report)
+    page = (tmp_path / "reports" / "my_study" / "report.html").read_text()
+    assert "run &#39;my studies/my_study.py&#39;" in page or "my studies/my_study.py" in page
+    losses = {record.params["loss"]: record.metrics["test_loss"] for record in trials_of(tmp_path)}
+    assert losses["my_study:scaled"] != losses["cross_entropy"]
+
+    file.write_text(MODULE.replace("seeds=(0,)", "seeds=(0, 1)").replace("A study with", "A study, with"))
+    assert "4 trials, 2 to run" in shell(shlex.join(command_of("plan", *options))), (
+        "a study that grows keeps its trials"
+    )
+    file.write_text(MODULE.replace("0.5 *", "0.25 *"))
+    planned = shell(shlex.join(command_of("plan", *options)))
+    assert "2 trials, 1 to run" in planned
+    assert "new: loss my_study:scaled changed" in planned
+
+
+def trials_of(tmp_path: Path) -> list[TrialRecord]:
+    return list(Ledger(tmp_path / "mlruns").trials().values())

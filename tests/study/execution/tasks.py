@@ -25,6 +25,7 @@ def task_of(config: FineTuneConfig, images: ImageStore, work: Path, **changes: A
     task = TrialTask(
         identity="i", config=asdict(config), images=images.folder, weights=find_weights(config.model), work=work,
         stop_file=work / "stop", grant=GRANT, keep_model=False, source=SOURCE, training_version=TRAINING_VERSION,
+        functions={}, import_folders=(),
     )  # fmt: skip
     return replace(task, **changes)
 

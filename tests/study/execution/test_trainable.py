@@ -20,7 +20,8 @@ from torch import nn
 import revit.source
 from revit.config import FineTuneConfig
 from revit.datasets.image_store import ImageStore
-from revit.identity import TRAINING_VERSION
+from revit.errors import InputError
+from revit.identity import TRAINING_VERSION, function_digests
 from revit.source import SOURCE
 from study.execution import trainable
 from study.execution.failures import CodeChangedError, WorkFolderLostError, classify
@@ -130,6 +131,33 @@ def test_code_that_changes_during_a_study_is_refused_by_new_workers_only(
     assert str(pickle.loads(pickle.dumps(refused.value))) == str(refused.value), "it can be pickled for the driver"
     assert len(str(refused.value).splitlines()) == 1
     assert not (tmp_path / "2").exists(), "nothing was started"
+
+
+def test_a_function_of_the_user_is_found_by_its_folder_and_refused_with_another_source(
+    small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune, "report", lambda reported: None)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    module = tmp_path / "worker_loss.py"
+    module.write_text("from torch.nn.functional import cross_entropy as focal")
+    config = small.with_values({"loss": "worker_loss:focal"})
+    with pytest.raises(InputError, match="worker_loss:focal cannot be imported"):
+        function_digests(config)
+    with monkeypatch.context() as driver:
+        driver.syspath_prepend(str(tmp_path))
+        [digest] = function_digests(config).values()
+    more: dict[str, Any] = {"import_folders": (str(tmp_path),)}
+    calls: list[FineTuneConfig] = []
+    monkeypatch.setattr(trainable, "_train", lambda task, config: calls.append(config))
+    train(task_of(config, digits, tmp_path / "1", functions={"worker_loss:focal": digest}, **more))
+    module.write_text("raise RuntimeError")
+    train(task_of(config, digits, tmp_path / "2", functions={"worker_loss:focal": digest}, **more))
+    assert calls == [config, config], "a worker keeps what it has imported"
+    with pytest.raises(CodeChangedError, match=f"another source of worker_loss:focal .* began with .{digest[::-1]}"):
+        train(task_of(config, digits, tmp_path / "3", functions={"worker_loss:focal": digest[::-1]}, **more))
+    assert not (tmp_path / "3").exists(), "nothing was started"
+    sys.modules.pop("worker_loss")
+    trainable._import_function.cache_clear()
 
 
 def test_another_training_version_is_refused(small: FineTuneConfig, digits: ImageStore, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from revit.config import FineTuneConfig, from_dict
+from revit.functions import source_digest
 from revit.identity import TRAINING_VERSION
 from revit.source import SOURCE
 from search_spaces.framework.space import SearchSpace
@@ -36,6 +37,21 @@ def test_a_task_names_what_its_trial_reads_and_only_one_seed_keeps_its_model(tmp
         assert (task.identity, task.images, task.weights) == (trial.identity, trial.images, trial.weights)
         assert task.work == tmp_path / "work" / trial.identity
         assert (task.source, task.training_version, task.grant) == (SOURCE, TRAINING_VERSION, GRANT)
+
+
+def test_a_task_has_the_digests_of_the_plan_and_the_folders_of_its_functions(
+    tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "task_loss.py").write_text("def focal(): ...")
+    base = FineTuneConfig(dataset="digits", resolution=8, steps=1, loss="task_loss:focal")
+    space = SearchSpace(name="example", question="?", base=base, scientific={"optimizer.lr": (0.1,)}, seeds=(0,))
+    [trial] = make_plan(space, (0,), Folders(store=tmp_path, data=tmp_path, cache=cache_dir), {}).trials
+    digest = source_digest("task_loss:focal")
+    assert trial.input_digests["loss task_loss:focal"] == digest
+    (tmp_path / "task_loss.py").write_text("def focal(): changed")
+    task = make_task(trial, GRANT, work=tmp_path / "work", stop_file=tmp_path / "stop", kept_seed=3)
+    assert (task.functions, task.import_folders) == ({"task_loss:focal": digest}, (str(tmp_path),))
 
 
 def test_a_config_is_validated_once_where_it_is_written_and_once_by_the_worker(
