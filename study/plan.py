@@ -12,7 +12,7 @@ from revit.datasets.image_store import open_store
 from revit.datasets.registry import DATASETS, caveats
 from revit.errors import InputError
 from revit.fields import IdentityRole, fields_by_path
-from revit.identity import InputDigests, function_digests, identity
+from revit.identity import InputDigests, function_digests, function_names, identity
 from search_spaces.framework.space import Candidate, SearchSpace
 from study.inputs import Inputs
 from study.layout import DATABASE
@@ -236,5 +236,7 @@ def staleness_reason(record: TrialRecord, config: FineTuneConfig, input_digests:
         elif fields[path].role is not IdentityRole.WITHOUT_EFFECT and record.params[path] != str(values[path]):
             reasons.append(f"{path} was {record.params[path]}")
     recorded = {name: record.tags.get(f"{DIGEST_PREFIX}{name}") for name in input_digests}
-    reasons += [f"{name} changed" for name, digest in recorded.items() if digest not in (None, input_digests[name])]
+    new_functions = {name for name in function_names(config) if recorded.get(name) is None}  # their fields are named
+    changed = (name for name, digest in recorded.items() if digest != input_digests[name])
+    reasons += [f"{name} changed" for name in changed if name not in new_functions]
     return ", ".join(reasons)
