@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 import pytest
 from mlflow import MlflowClient
+from timm.optim import list_optimizers
 
 import run_study
 import search_spaces
@@ -18,6 +19,9 @@ from revit.datasets.augmented_images import check_augmentation
 from revit.datasets.page import datasets_page
 from revit.datasets.registry import DATASETS
 from revit.training.batch_loss import check_loss
+from revit.training.optimizer_specs import OPTIMIZERS
+from revit.training.optimizers import check_optimizer
+from revit.training.timm_optimizers import usable_names
 from search_spaces.framework.claims import Claim
 from search_spaces.framework.recipes import RECIPES
 from search_spaces.framework.scales import SCALES
@@ -107,6 +111,21 @@ def test_the_functions_of_the_walk_through_work(tmp_path: Path, monkeypatch: pyt
     check_loss(config)
     check_augmentation(config.with_values({"augmentation": "functions_of_the_page:darken"}))
     sys.modules.pop("functions_of_the_page")
+
+
+def test_the_page_of_optimizers_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (DOCS / "optimizers.md").read_text()
+    table = page.partition("| names | reason |")[2].partition("\n\n")[0]
+    patterns = [name for line in table.splitlines() for name in re.findall(r"`([\w*]+)`", line)]
+    refused = {name for pattern in patterns for name in list_optimizers(pattern)}
+    assert refused == {*list_optimizers()} - {*OPTIMIZERS, *usable_names()}
+    assert f"of timm's {len(list_optimizers())} names the {len(refused)} that" in page
+    lines = [line for line in page.splitlines() if line.startswith("    ")]
+    (tmp_path / "optimizer_of_the_page.py").write_text("import torch\n\n" + textwrap.dedent("\n".join(lines)))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    own = {"optimizer.name": "optimizer_of_the_page:nesterov", "optimizer.layer_decay": 0.75}
+    check_optimizer(FineTuneConfig(dataset="digits", steps=1).with_values(own))
+    sys.modules.pop("optimizer_of_the_page")
 
 
 def test_what_the_page_on_mlflow_filters_and_groups_by_is_in_a_store(

@@ -48,7 +48,7 @@ def describe_build(
     plateau = {"factor": schedule.config.plateau_factor, "patience": schedule.config.plateau_patience}
     return {
         "model": _describe_model(state.model, config),
-        "optimizer": _describe_optimizer(state.optimizer),
+        "optimizer": _describe_optimizer(state.optimizer, config.optimizer.name),
         "ema_decay": None if state.average is None else state.average.decay,
         "loss": _describe_loss(config, len(store.manifest.class_names)),
         "normalization": {name: list(values) for name, values in normalization_of(config)._asdict().items()},
@@ -88,8 +88,12 @@ def _describe_model(model: nn.Module, config: FineTuneConfig) -> dict[str, Any]:
     }
 
 
-def _describe_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    return {"class": type(optimizer).__name__, "groups": [_describe_group(group) for group in optimizer.param_groups]}
+def _describe_optimizer(optimizer: torch.optim.Optimizer, name: str) -> dict[str, Any]:
+    return {
+        "class": type(optimizer).__name__,
+        "function": _with_source(name) if is_import_path(name) else None,
+        "groups": [_describe_group(group) for group in optimizer.param_groups],
+    }
 
 
 def _describe_group(group: dict[str, Any]) -> dict[str, Any]:

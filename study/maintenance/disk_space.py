@@ -11,6 +11,8 @@ FLOAT32_BYTES = 4
 """Weights and moments are stored in float32."""
 NUM_MOMENTS = {"sgd": 1, "adam": 2, "adamw": 2}
 """Values that an optimizer stores per parameter."""
+MAX_MOMENTS = 4
+"""Most values per parameter that any other optimizer of timm stores: Adan."""
 MAX_CHECKPOINTS = 3
 """Peak checkpoint files per trial: two kept, one being written."""
 
@@ -24,7 +26,7 @@ def model_bytes(config: FineTuneConfig) -> int:
 def checkpoint_bytes(config: FineTuneConfig) -> int:
     """Return the size of a checkpoint: weights, moments, averaged weights, best weights, where there are such."""
     num_copies = 1 + (config.ema_decay > 0) + (config.selection == "best_val")
-    return model_bytes(config) * (num_copies + NUM_MOMENTS[config.optimizer.name])
+    return model_bytes(config) * (num_copies + NUM_MOMENTS.get(config.optimizer.name, MAX_MOMENTS))
 
 
 def disk_line(configs: Iterable[FineTuneConfig], first_seed: int) -> str:

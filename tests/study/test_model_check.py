@@ -89,6 +89,8 @@ def test_what_is_no_classifier_with_one_head_is_refused_in_one_line(name: str) -
         ("model.trained", "attention", None),
         ("model.adapter", "lora", None),
         ("model.drop_path", 0.1, None),
+        ("optimizer.name", "muon", None),
+        ("optimizer.layer_decay", 0.75, None),
     ],
 )
 def test_parts_of_the_projects_own_models_are_checked(axis: str, value: object, message: str | None) -> None:
@@ -100,6 +102,18 @@ def test_parts_of_the_projects_own_models_are_checked(axis: str, value: object, 
     else:
         with pytest.raises(InputError, match=message):
             check_models(space)
+
+
+def test_an_optimizer_that_cannot_be_used_is_named() -> None:
+    """A name is refused where the study is written, a value where it is planned."""
+    base = FineTuneConfig(dataset="digits", steps=1)
+    for name, message in (("muonn", "no such optimizer; closest: muon"), ("adahessian", "needs second derivatives")):
+        with pytest.raises(InputError, match=rf"search space asks: optimizer\.name = '{name}': {message}"):
+            SearchSpace(name="asks", question="?", base=base, scientific={"optimizer.name": ("sgd", name)})
+    grid = {"optimizer.name": ("sgd", "nesterov"), "optimizer.momentum": (0.5, 0.0)}
+    space = SearchSpace(name="asks", question="?", base=base, scientific=grid, seeds=(0,))
+    with pytest.raises(InputError, match=r"optimizer\.name = 'nesterov': cannot be built: Nesterov momentum requires"):
+        check_models(space)
 
 
 def test_a_function_of_the_user_is_checked() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from revit.config import FineTuneConfig, ModelConfig, OptimizerConfig
 from revit.datasets.batches import Batch
 from revit.errors import InputError
-from revit.models.build import build_model
+from revit.models.build import build_model, check_model
 from revit.training.fine_tune import train_step
 from revit.training.optimizers import build_optimizer, check_optimizer
 
@@ -28,6 +28,28 @@ def lbfgs(groups, config):
 
 def wrong(groups, config):
     return groups
+
+class NoLayers(torch.nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.head = torch.nn.LazyLinear(num_classes)
+
+    def get_classifier(self):
+        return self.head
+
+    def forward_features(self, images):
+        return images.flatten(1)
+
+    def forward_head(self, features):
+        return self.head(features)
+
+    def forward(self, images):
+        return self.forward_head(self.forward_features(images))
+
+def no_layers(num_classes, resolution):
+    model = NoLayers(num_classes)
+    model(torch.zeros(2, 3, resolution, resolution))
+    return model
 
 def modes(groups, config):
     optimizer = rmsprop(groups, config)
@@ -160,6 +182,15 @@ def test_an_optimizer_that_cannot_be_used_is_refused_in_one_line(
         check_optimizer(BASE.with_values({f"optimizer.{name}": value for name, value in given.items()}))
     assert message.format(functions) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_layer_decay_is_not_for_a_model_without_layers(functions: str) -> None:
+    config = BASE.with_values({"model.name": f"{functions}:no_layers", "normalization": "inception"})
+    check_model(config, None)
+    check_optimizer(config.with_values({"optimizer.name": "muon"}))
+    with pytest.raises(InputError) as error:
+        check_optimizer(config.with_values({"optimizer.layer_decay": 0.7}))
+    assert str(error.value) == "optimizer.layer_decay = 0.7: must be 1.0, as timm knows no layers of this model"
 
 
 @pytest.mark.parametrize("model", ["vit_nano", "bit_nano"])
