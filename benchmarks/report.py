@@ -18,10 +18,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from benchmarks.studies.made_up import RESOLUTIONS, SPACE
 from revit.datasets.image_store import ImageStore
+from revit.training.metrics import Predictions, values_by_name
+from revit.training.prediction_file import Evaluation, write_predictions
 from search_spaces.framework import SearchSpace
 from study.execution.recorder import Recorder
 from study.layout import ARTIFACTS, BUILT, LOCKS, MODEL, NEEDED_FILES, PREDICTIONS, WORK
@@ -54,30 +55,25 @@ def _finish(trial: Trial, recorder: Recorder, artifacts: Path, *, keep_model: bo
     assert trial.images is not None, "a plan to run has its images"
     store = ImageStore(trial.images)
     predictions = _make_up_predictions(trial, store)
-    accuracy = float((predictions["label"] == predictions["prediction"]).mean())
+    logits = np.zeros((len(predictions.label), len(store.manifest.class_names)), np.float16)
     artifacts.mkdir(parents=True)
     for name in NEEDED_FILES:
         (artifacts / name).touch()
     built = {"data": {"class_names": store.manifest.class_names}}
     (artifacts / BUILT).write_text(json.dumps(built))
-    predictions.to_parquet(artifacts / PREDICTIONS, index=False)
+    write_predictions(artifacts / PREDICTIONS, {"test": Evaluation(predictions, logits, None)})
     if keep_model:
         _write_model(trial, len(store.manifest.class_names), artifacts / MODEL)
     recorder.start_trial(trial.identity)
     recorder.add_tags(trial.identity, {"device": "cpu", "precision": "fp32", "torch": "2"})
-    recorder.add_rows(trial.identity, _rows(trial, accuracy))
-    train_time_s = trial.candidate.config.resolution / 10
-    results = {
-        "test_accuracy": accuracy,
-        "test_loss": 1 - accuracy,
-        "selected_val_accuracy": accuracy,
-        "train_time_s": train_time_s,
-    }
+    recorder.add_rows(trial.identity, _rows(trial, predictions.accuracy))
+    metrics = values_by_name({"test": predictions, "val": predictions})
+    results = {**metrics, "train_time_s": trial.candidate.config.resolution / 10}
     recorder.add_rows(trial.identity, [{"step": trial.num_steps, **results}])
     recorder.end_trial(trial.identity, TrialState.FINISHED)
 
 
-def _make_up_predictions(trial: Trial, store: ImageStore) -> pd.DataFrame:
+def _make_up_predictions(trial: Trial, store: ImageStore) -> Predictions:
     """Make up predictions: more are correct at a higher resolution, with position embeddings, and with Adam."""
     config = trial.candidate.config
     rng = np.random.default_rng(int(trial.identity, 16))
@@ -87,9 +83,7 @@ def _make_up_predictions(trial: Trial, store: ImageStore) -> pd.DataFrame:
     is_correct = rng.random(len(index)) < 0.5 + 0.2 * config.resolution / max(RESOLUTIONS) + bonus + rng.normal(0, 0.01)
     prediction = np.where(is_correct, label, rng.integers(0, len(store.manifest.class_names), len(index)))
     confidence, loss = _random_shares(rng, len(index)), _random_shares(rng, len(index))
-    return pd.DataFrame(
-        {"index": index, "label": label, "prediction": prediction, "confidence": confidence, "loss": loss}
-    )
+    return Predictions(index, label, prediction, confidence, loss, rank=9 * (label != prediction))
 
 
 def _write_model(trial: Trial, num_classes: int, path: Path) -> None:

@@ -41,6 +41,12 @@ def compile_budget(config: FineTuneConfig, num_used: int, num_all: int) -> Budge
     return Budget(num_steps, epoch, to_steps(config.schedule.warmup, **units), tuple(sorted(eval_steps)))
 
 
+def count_images(num_used: int, batch_size: int, num_steps: int) -> int:
+    """Return the images that are trained on in a number of steps; the last batch of an epoch may be smaller."""
+    num_epochs, rest = divmod(num_steps, steps_per_epoch(num_used, batch_size))
+    return num_epochs * num_used + rest * batch_size
+
+
 def evenly_spaced_steps(num_steps: int, count: int) -> set[int]:
     """Return at most `count` evenly spaced steps in [1, num_steps]; the last step is one of them."""
     return {math.ceil(num_steps * i / count) for i in range(1, count + 1)}

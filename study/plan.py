@@ -13,15 +13,19 @@ from revit.datasets.registry import DATASETS, caveats
 from revit.errors import InputError
 from revit.fields import IdentityRole, fields_by_path
 from revit.identity import InputDigests, function_digests, function_names, identity
+from revit.training.metrics import METRICS, PREFIXES
 from search_spaces.framework.space import Candidate, SearchSpace
 from study.inputs import Inputs
 from study.layout import DATABASE
 from study.ledger.records import TrialRecord, request_key, study_tags
-from study.ledger.schema import DIGEST_PREFIX, SEED_TAG, SELECTED_VAL_ACCURACY, TEST_ACCURACY, TEST_LOSS, TRAIN_TIME_S
+from study.ledger.schema import DIGEST_PREFIX, SEED_TAG
 from study.ledger.states import TrialState
 
-TRIAL_METRICS = (SELECTED_VAL_ACCURACY, TEST_ACCURACY, TEST_LOSS, TRAIN_TIME_S)
-"""Metrics of a trial that tables show."""
+TRIAL_METRICS = (
+    *(f"{prefix}{name}" for prefix in PREFIXES.values() for name, metric in METRICS.items() if metric.of_predictions),
+    *(name for name, metric in METRICS.items() if metric.of_predictions is None),
+)
+"""Results of a trial: columns of the table of trials."""
 TABLE_COLUMNS = frozenset(
     {"seed", "state", "identity", "run_id", "num_test", "n", "mean", "low", "high", "interval", "diverged", "missing"}
     | {"test accuracy, %", "lines", "right", *TRIAL_METRICS}

@@ -1,7 +1,6 @@
 """Evaluation of a model on a split."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,35 +11,10 @@ from torch import Tensor, nn
 from revit.datasets.batches import Batch, to_input
 from revit.models.normalization import Normalization
 from revit.training.device import autocast
+from revit.training.metrics import Predictions
+from revit.training.prediction_file import MAX_LOGITS, Evaluation
 
-
-@dataclass(frozen=True)
-class Predictions:
-    """Predictions on a split, one per image, each (n,).
-
-    Attributes:
-        index: index in the image store.
-        label: true class.
-        prediction: predicted class.
-        confidence: probability of the predicted class, 0 to 1.
-        loss: cross-entropy in nats.
-    """
-
-    index: npt.NDArray[np.int64]
-    label: npt.NDArray[np.int64]
-    prediction: npt.NDArray[np.int64]
-    confidence: npt.NDArray[np.float32]
-    loss: npt.NDArray[np.float32]
-
-    @property
-    def accuracy(self) -> float:
-        """Fraction of correct predictions, 0 to 1."""
-        return float(np.mean(self.label == self.prediction))
-
-    @property
-    def mean_loss(self) -> float:
-        """Mean cross-entropy in nats."""
-        return float(np.mean(self.loss, dtype=np.float64))
+MAX_FLOAT16 = torch.finfo(torch.float16).max
 
 
 def evaluate(
@@ -49,23 +23,42 @@ def evaluate(
     indices: npt.NDArray[np.int64],
     normalization: Normalization,
     device: torch.device,
-) -> Predictions:
+) -> Evaluation:
     """Predict the images of `indices`, in evaluation mode; leave the model in training mode."""
     model.eval()
     outputs: list[Tensor] = []
+    kept: list[Tensor] = []
+    classes: list[Tensor] = []
     labels: list[Tensor] = []
     with torch.inference_mode():
         for batch in batches:
             moved = batch.to(device)
-            images = to_input(moved.images, normalization, device)
-            log_probability = _compute_logits(model, images, device).log_softmax(dim=1)
+            logits = _compute_logits(model, to_input(moved.images, normalization, device), device)
+            log_probability = logits.log_softmax(dim=1)
             confidence, prediction = log_probability.exp().max(dim=1)
-            loss = -log_probability.gather(1, moved.labels[:, None])[:, 0]
-            outputs.append(torch.stack([prediction.float(), confidence, loss]))
+            own = log_probability.gather(1, moved.labels[:, None])
+            rank = (log_probability > own).sum(dim=1)
+            outputs.append(torch.stack([prediction.float(), confidence, -own[:, 0], rank.float()]))
+            if logits.shape[1] > MAX_LOGITS:
+                logits, largest = logits.topk(MAX_LOGITS)
+                classes.append(largest.int())
+            kept.append(logits.clamp(-MAX_FLOAT16, MAX_FLOAT16).half())
             labels.append(batch.labels)
     model.train()
-    prediction, confidence, loss = torch.cat(outputs, dim=1).cpu().numpy()
-    return Predictions(indices, torch.cat(labels).numpy(), prediction.astype(np.int64), confidence, loss)
+    prediction, confidence, loss, rank = torch.cat(outputs, dim=1).cpu().numpy()
+    predictions = Predictions(
+        index=indices,
+        label=torch.cat(labels).numpy(),
+        prediction=prediction.astype(np.int64),
+        confidence=confidence,
+        loss=loss,
+        rank=rank.astype(np.int64),
+    )
+    return Evaluation(predictions, _to_numpy(kept), _to_numpy(classes) if classes else None)
+
+
+def _to_numpy(parts: list[Tensor]) -> npt.NDArray[Any]:
+    return np.concatenate([each.cpu().numpy() for each in parts])
 
 
 def _compute_logits(model: Any, images: Tensor, device: torch.device) -> Tensor:

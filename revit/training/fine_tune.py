@@ -12,7 +12,7 @@ import torch
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
-from revit.budget import compile_budget, evenly_spaced_steps
+from revit.budget import compile_budget, count_images, evenly_spaced_steps
 from revit.config import FineTuneConfig
 from revit.datasets.batches import Batch, eval_batches, train_batches, train_input
 from revit.datasets.image_store import ImageStore
@@ -25,9 +25,12 @@ from revit.random_streams import Stream, draw_torch_seed
 from revit.training.batch_loss import summed_loss
 from revit.training.built import describe_build
 from revit.training.device import autocast, compile_network, to_device
-from revit.training.evaluation import Predictions, evaluate
+from revit.training.evaluation import evaluate
 from revit.training.meter import Meter
+from revit.training.metrics import Predictions, values_by_name
 from revit.training.optimizers import build_optimizer
+from revit.training.peak_memory import measure_peak_memory
+from revit.training.prediction_file import Evaluation
 from revit.training.schedules import Schedule
 from revit.training.train_state import Row, TrainState
 
@@ -66,15 +69,20 @@ class FineTuneResult(NamedTuple):
     """Result of a finished trial.
 
     Attributes:
-        metrics: `test_accuracy` (0 to 1), `test_loss` (nats), `selected_val_accuracy` (validation accuracy of the
-            tested weights, 0 to 1), `train_time_s` (seconds of training steps since the last resume).
-        predictions: predictions on the test split.
-        model: the tested model, with its adapters merged.
+        metrics: every metric of METRICS: of the test split `test_NAME`, of the validation split `selected_val_NAME`;
+            those that are measured while training by their own names.
+        evaluations: of the tested weights on "test" and, where there are validation images, "val".
+        model: the tested model.
     """
 
     metrics: dict[str, float]
-    predictions: Predictions
+    evaluations: dict[str, Evaluation]
     model: nn.Module
+
+    @property
+    def predictions(self) -> Predictions:
+        """Predictions on the test split."""
+        return self.evaluations["test"].predictions
 
 
 ReportCallback = Callable[[list[Row], TrainState], None]
@@ -109,13 +117,15 @@ def fine_tune(
         DivergedError: a training, validation or test loss was not finite.
         InputError: model or weights cannot be used.
     """
+    peak_memory = measure_peak_memory(device)
     budget = compile_budget(config, len(data.splits.train), data.splits.num_all)
     model = to_device(build_model(config, len(data.store.manifest.class_names), data.weights), device)
     optimizer = build_optimizer(model, config.optimizer)
     schedule = Schedule(config.schedule, config.optimizer.lr, budget)
     average = ModelEmaV3(model, config.ema_decay) if config.ema_decay else None
     state = TrainState(model, optimizer, schedule, average)
-    on_built(describe_build(config, data.splits, data.store, state))
+    built = describe_build(config, data.splits, data.store, state)
+    on_built(built)
     if resume is not None:
         state.load(resume)
         report(state.rows, state)
@@ -124,7 +134,7 @@ def fine_tune(
     report_at = evenly_spaced_steps(budget.num_steps, NUM_REPORTS) | validate_at
     row_at = evenly_spaced_steps(budget.num_steps, NUM_ROWS) | report_at
     num_reported = len(state.rows)
-    meter = Meter()
+    meter = Meter(state.train_time_s)
     model.train()
     network = compile_network(model) if compile_model else model
     steps, pin = range(state.step, budget.num_steps), device.type == "cuda"
@@ -136,6 +146,7 @@ def fine_tune(
         meter.add(loss, grad_norm, lr, len(batch.labels))
         if state.step in row_at:
             state.rows.append(meter.close_row(state.step))
+            state.train_time_s = meter.train_time_s
         if state.step in validate_at:
             state.rows[-1] |= _validate(config, data, state, device)
         if state.step in report_at or (state.step in row_at and should_report_now()):
@@ -145,7 +156,18 @@ def fine_tune(
 
     if config.selection == "best_val" and state.best_model is not None:
         state.tested_model.load_state_dict(state.best_model)
-    return _test(config, data, state, device, meter.train_time_s)
+    merge_adapters(state.tested_model)
+    merge_adapters(state.tested_model)
+    evaluations = _evaluate_tested_weights(config, data, state, device)
+    num_images = count_images(len(data.splits.train), config.batch_size, budget.num_steps)
+    costs = {
+        "num_trained": built["model"]["num_trainable"],
+        "train_time_s": state.train_time_s,
+        "train_images_per_s": num_images / state.train_time_s,
+        **peak_memory(),
+    }
+    metrics = values_by_name({split: each.predictions for split, each in evaluations.items()})
+    return FineTuneResult({**metrics, **costs}, evaluations, state.tested_model)
 
 
 def train_step(
@@ -193,7 +215,7 @@ def _validate(config: FineTuneConfig, data: TrialData, state: TrainState, device
     """
     row: Row = {}
     if len(data.splits.val):
-        val = _predict(config, data, data.splits.val, state, device)
+        val = _evaluate(config, data, data.splits.val, state, device).predictions
         state.schedule.update_plateau(val.mean_loss)
         if val.accuracy > state.best_val_accuracy:
             state.best_val_accuracy = val.accuracy
@@ -202,33 +224,28 @@ def _validate(config: FineTuneConfig, data: TrialData, state: TrainState, device
                 state.best_model = {name: tensor.cpu().clone() for name, tensor in weights.items()}
         row |= {"val_loss": val.mean_loss, "val_accuracy": val.accuracy}
     if config.test_curve:
-        test = _predict(config, data, data.splits.test, state, device)
+        test = _evaluate(config, data, data.splits.test, state, device).predictions
         row |= {"test_curve_loss": test.mean_loss, "test_curve_accuracy": test.accuracy}
     return row
 
 
-def _test(
-    config: FineTuneConfig, data: TrialData, state: TrainState, device: torch.device, train_time_s: float
-) -> FineTuneResult:
-    merge_adapters(state.tested_model)
-    test = _predict(config, data, data.splits.test, state, device)
-    metrics = {"test_accuracy": test.accuracy, "test_loss": test.mean_loss, "train_time_s": train_time_s}
-    if len(data.splits.val):
-        is_best = config.selection == "best_val"
-        metrics["selected_val_accuracy"] = state.best_val_accuracy if is_best else state.rows[-1]["val_accuracy"]
-    return FineTuneResult(metrics, test, state.tested_model)
+def _evaluate_tested_weights(
+    config: FineTuneConfig, data: TrialData, state: TrainState, device: torch.device
+) -> dict[str, Evaluation]:
+    splits = {"test": data.splits.test, "val": data.splits.val}
+    return {name: _evaluate(config, data, each, state, device) for name, each in splits.items() if len(each)}
 
 
-def _predict(
+def _evaluate(
     config: FineTuneConfig, data: TrialData, indices: npt.NDArray[np.int64], state: TrainState, device: torch.device
-) -> Predictions:
-    """Return the predictions on a split. Raises DivergedError if their loss is not finite."""
+) -> Evaluation:
+    """Evaluate on a split. Raises DivergedError if the loss is not finite."""
     micro = config.micro_batch or config.batch_size
     batches = eval_batches(data.store, indices, config.resolution, micro, data.num_threads, pin=device.type == "cuda")
-    predictions = evaluate(state.tested_model, batches, indices, normalization_of(config), device)
-    if not math.isfinite(predictions.mean_loss):
-        raise DivergedError(state.step, predictions.mean_loss)
-    return predictions
+    evaluation = evaluate(state.tested_model, batches, indices, normalization_of(config), device)
+    if not math.isfinite(evaluation.predictions.mean_loss):
+        raise DivergedError(state.step, evaluation.predictions.mean_loss)
+    return evaluation
 
 
 def _seed_dropout(seed: int, step: int, device: torch.device) -> None:

@@ -14,11 +14,11 @@ class Meter:
     """Metrics of training steps, kept on the device until a row of the curve is closed.
 
     Attributes:
-        train_time_s: seconds of training steps, without validations and reports.
+        train_time_s: seconds of training steps, those from before a resume included, without validations and reports.
     """
 
-    def __init__(self) -> None:
-        self.train_time_s = 0.0
+    def __init__(self, train_time_s: float = 0.0) -> None:
+        self.train_time_s = train_time_s
         self._losses: list[Tensor] = []
         self._norms: list[Tensor] = []
         self._lr = 0.0

@@ -6,7 +6,7 @@ torchmetrics and scikit-learn give the same values (tests/revit/training/test_me
 import in each trial, and neither has the replicates in one call.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,6 +42,16 @@ class Predictions:
     def is_correct(self) -> npt.NDArray[np.bool_]:
         """Return which predictions are correct, (n,)."""
         return np.asarray(self.label == self.prediction)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of correct predictions, 0 to 1."""
+        return float(np.mean(self.is_correct))
+
+    @property
+    def mean_loss(self) -> float:
+        """Mean cross-entropy in nats."""
+        return float(np.mean(self.loss, dtype=np.float64))
 
 
 PredictionMetric = Callable[[Predictions, Array], Array]
@@ -118,17 +128,27 @@ METRICS: dict[str, Metric] = {
         title="balanced accuracy", unit="%", direction="maximize", of_predictions=balanced_accuracy
     ),
     "macro_f1": Metric(title="macro F1", unit="%", direction="maximize", of_predictions=macro_f1),
-    "nll": Metric(
+    "loss": Metric(
         title="negative log-likelihood", unit="nats", direction="minimize", of_predictions=negative_log_likelihood
     ),
     "calibration_error": Metric(
         title="expected calibration error", unit="%", direction="minimize", of_predictions=calibration_error
     ),
     "peak_memory_bytes": Metric(title="peak memory", unit="bytes", direction="minimize"),
-    "images_per_s": Metric(title="training speed", unit="images/s", direction="maximize"),
+    "train_images_per_s": Metric(title="training speed", unit="images/s", direction="maximize"),
     "train_time_s": Metric(title="training time", unit="s", direction="minimize"),
     "num_trained": Metric(title="trained parameters", unit="parameters", direction="minimize"),
 }
+
+
+PREFIXES = {"test": "test_", "val": "selected_val_"}
+"""Prefix by which a trial logs each metric of predictions of the tested weights, by split."""
+
+
+def values_by_name(predictions: Mapping[str, Predictions]) -> dict[str, float]:
+    """Return every metric of predictions of every split, by the name under which it is logged."""
+    names = [name for name, metric in METRICS.items() if metric.of_predictions]
+    return {f"{PREFIXES[split]}{name}": value_of(name, each) for split, each in predictions.items() for name in names}
 
 
 def value_of(name: str, predictions: Predictions) -> float:

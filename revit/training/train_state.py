@@ -25,6 +25,7 @@ class TrainState:
 
     Attributes:
         average: exponential moving average of the model's weights, if any.
+        train_time_s: seconds of its training steps.
     """
 
     model: nn.Module
@@ -32,6 +33,7 @@ class TrainState:
     schedule: Schedule
     average: ModelEmaV3 | None = None
     step: int = 0
+    train_time_s: float = 0.0
     rows: list[Row] = field(default_factory=list)
     best_val_accuracy: float = -1.0
     best_model: dict[str, Tensor] | None = None
@@ -55,6 +57,7 @@ class TrainState:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state,
             "step": self.step,
+            "train_time_s": self.train_time_s,
             "rows": self.rows,
             "best_val_accuracy": self.best_val_accuracy,
             "best_model": self.best_model,
@@ -81,6 +84,7 @@ class TrainState:
         self.optimizer.load_state_dict(record["optimizer"])
         self.schedule.state = record["schedule"]
         self.step = record["step"]
+        self.train_time_s = record["train_time_s"]
         self.rows = record["rows"]
         self.best_val_accuracy = record["best_val_accuracy"]
         self.best_model = record["best_model"]

@@ -5,7 +5,6 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -127,6 +126,7 @@ def _train(task: TrialTask, config: FineTuneConfig) -> None:
     from revit.datasets.image_store import ImageStore
     from revit.training.built import built_digest
     from revit.training.fine_tune import TrialData, fine_tune
+    from revit.training.prediction_file import write_predictions
     from revit.training.train_state import latest_valid_checkpoint
 
     checkpoint, artifacts = task.work / CHECKPOINT, task.work / ARTIFACTS
@@ -172,7 +172,7 @@ def _train(task: TrialTask, config: FineTuneConfig) -> None:
     except Exception:
         reporter.report({})
         raise
-    write(artifacts / PREDICTIONS, write_predictions, asdict(result.predictions))
+    write(artifacts / PREDICTIONS, write_predictions, result.evaluations)
     if task.keep_model:
         write(artifacts / MODEL, write_model, result.model)
     reporter.report({"state": TrialState.FINISHED}, [{**result.metrics, "step": budget.num_steps}])
@@ -187,18 +187,6 @@ def _free_memory() -> None:
 
 def _write_json(path: Path, record: object) -> None:
     path.write_text(json.dumps(record, indent=1) + "\n")
-
-
-def write_predictions(path: Path, columns: dict[str, Any]) -> None:
-    """Write predictions as a Parquet file.
-
-    Args:
-        columns: arrays of shape (test images,), by name.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    pq.write_table(pa.table(columns), path)
 
 
 def write_model(path: Path, model: Any) -> None:

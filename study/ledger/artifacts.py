@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
@@ -15,6 +14,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.utils.uri import append_to_uri_path
 from sqlalchemy import text
 
+from revit.training.prediction_file import read_columns
 from study.layout import ARTIFACTS, PREDICTIONS
 from study.ledger.runs import Runs
 
@@ -55,15 +55,10 @@ class Artifacts:
         return str(self.path(run_id, name))
 
     def read_correct(self, run_id: str) -> npt.NDArray[np.bool_]:
-        """Return which test images a finished trial classified correctly, (num_test,), in the order of its image store.
-
-        Reads by pyarrow: pandas takes seven times as long for a file of this size, and there is one per trial.
-        """
-        with pq.ParquetFile(self.path(run_id, PREDICTIONS)) as file:
-            columns = file.read(columns=["index", "label", "prediction"], use_threads=False)
-        index, label, prediction = (column.to_numpy() for column in columns.itercolumns())
-        is_correct: npt.NDArray[np.bool_] = (label == prediction)[np.argsort(index)]
-        return is_correct
+        """Return which test images a trial classified correctly, (num_test,), in the order of its image store."""
+        columns = read_columns(self.path(run_id, PREDICTIONS), ("index", "label", "prediction"))
+        is_correct: npt.NDArray[np.bool_] = columns["label"] == columns["prediction"]
+        return is_correct[np.argsort(columns["index"])]
 
     def upload(self, run_id: str, files: Path) -> None:
         """Keep the files of a folder with a run."""

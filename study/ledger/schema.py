@@ -3,6 +3,8 @@
 A launch is a run; its trials are child runs. Params of a trial are its flat config, by dotted path.
 """
 
+from revit.training.metrics import PREFIXES
+
 EXPERIMENT = "vit-fine-tuning"
 """Experiment that holds all runs."""
 
@@ -76,10 +78,11 @@ VAL_LOSS, VAL_ACCURACY = "val_loss", "val_accuracy"
 """Metrics at each evaluation on validation images."""
 TEST_CURVE_LOSS, TEST_CURVE_ACCURACY = "test_curve_loss", "test_curve_accuracy"
 """Metrics at each evaluation on test images, where a config asks for the test curve."""
-SELECTED_VAL_ACCURACY, TEST_ACCURACY, TEST_LOSS = "selected_val_accuracy", "test_accuracy", "test_loss"
-"""Metrics of the selected checkpoint, once, at the end."""
+TEST_PREFIX, SELECTED_VAL_PREFIX = PREFIXES["test"], PREFIXES["val"]
+"""Prefixes of the metrics of predictions of the tested weights, once, at the end (`revit.training.metrics.METRICS`)."""
+TEST_ACCURACY, SELECTED_VAL_ACCURACY = f"{TEST_PREFIX}accuracy", f"{SELECTED_VAL_PREFIX}accuracy"
 TRAIN_TIME_S = "train_time_s"
-"""Seconds of training."""
+"""Seconds of training steps; as the other metrics that METRICS measures while training, once, at the end."""
 
 # Metrics of launches.
 NUM_PREFIX = "num_"

@@ -9,6 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from revit.datasets.image_store import ImageStore
+from revit.training.prediction_file import read_columns
 from study.labels import cell_label
 from study.layout import BUILT, MODEL, PREDICTIONS
 from study.ledger.ledger import Ledger
@@ -32,7 +33,8 @@ def draw_answers(study: FinishedStudy) -> list[go.Figure]:
         return []
     figures = []
     for cell, trial in first.items():
-        answers = pd.read_parquet(study.ledger.artifacts.path(run_id(trial), PREDICTIONS))
+        path = study.ledger.artifacts.path(run_id(trial), PREDICTIONS)
+        answers = pd.DataFrame(read_columns(path, ("index", "label", "prediction", "confidence")))
         classes = _class_names(trial, study.ledger)
         counts = np.zeros((len(classes), len(classes)), np.int64)
         np.add.at(counts, (answers["label"], answers["prediction"]), 1)

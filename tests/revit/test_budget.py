@@ -1,9 +1,11 @@
 """Budgets compiled to optimizer steps."""
 
+import numpy as np
 import pytest
 
-from revit.budget import compile_budget, evenly_spaced_steps
+from revit.budget import compile_budget, count_images, evenly_spaced_steps
 from revit.config import FineTuneConfig
+from revit.datasets.batches import batch_indices
 
 BASE = FineTuneConfig(dataset="digits", epochs=2.0, batch_size=32, num_evals=2)
 
@@ -26,3 +28,11 @@ def test_evaluations_at_an_interval_end_after_the_last_step(eval_every: int | st
 
 def test_more_evaluations_than_steps_are_one_a_step() -> None:
     assert evenly_spaced_steps(3, 10) == {1, 2, 3}
+
+
+@pytest.mark.parametrize("num_used", [10, 64, 100])
+@pytest.mark.parametrize("num_steps", [1, 4, 11])
+def test_images_are_counted_as_the_batches_have_them(num_used: int, num_steps: int) -> None:
+    """With fewer images than a batch, whole batches, and a smaller last one."""
+    expected = sum(len(batch_indices(BASE, np.arange(num_used), step)) for step in range(num_steps))
+    assert count_images(num_used, BASE.batch_size, num_steps) == expected

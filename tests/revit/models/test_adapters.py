@@ -210,7 +210,7 @@ def test_the_tested_model_is_the_merged_one(
     splits = digits.split(config.val_fraction, config.data_fraction, config.subset_seed)
     for indices, loss in ((splits.test, result.metrics["test_loss"]), (splits.val, seen.curve("val_loss")[-1][1])):
         batches = eval_batches(digits, indices, config.resolution, 64)
-        found = evaluate(model, batches, indices, NORMALIZATIONS["inception"], CPU)
+        found = evaluate(model, batches, indices, NORMALIZATIONS["inception"], CPU).predictions
         assert found.mean_loss == pytest.approx(loss, rel=1e-5)
 
 

@@ -56,7 +56,7 @@ def test_a_backbone_gives_the_logits_of_timms_own_pipeline(name: str, resolution
     oracle = timm_logits(name, model, pixels)
 
     batch = Batch(torch.from_numpy(pixels).permute(0, 3, 1, 2), torch.tensor([3, 4]))
-    result = evaluate(model, [batch], np.arange(2), normalization_of(config), CPU)
+    result = evaluate(model, [batch], np.arange(2), normalization_of(config), CPU).predictions
     loss = torch.nn.functional.cross_entropy(oracle, batch.labels, reduction="none")
     assert result.loss == pytest.approx(loss.numpy(), abs=1e-4)
     assert result.confidence == pytest.approx(oracle.softmax(1).amax(1).numpy(), abs=1e-4)

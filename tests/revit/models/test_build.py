@@ -284,9 +284,8 @@ def test_packaged_weights_reach_the_accuracy_of_their_card(cache_dir: Path, name
     model = built(config_of(model__name=name, model__pretrained=False), 10)
     model.load_state_dict(load_file(PACKAGED / f"{name}.safetensors"))
     test = np.flatnonzero(store.is_test)
-    answers = evaluate(
-        model, eval_batches(store, test, 28, 256), test, NORMALIZATIONS["inception"], torch.device("cpu")
-    )
+    batches = eval_batches(store, test, 28, 256)
+    answers = evaluate(model, batches, test, NORMALIZATIONS["inception"], torch.device("cpu")).predictions
     stated = re.search(r"Test accuracy: ([\d.]+)%", (PACKAGED / f"{name}.md").read_text())
     assert stated is not None
     assert 100 * answers.accuracy == pytest.approx(float(stated.group(1)), abs=0.02)

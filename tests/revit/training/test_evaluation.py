@@ -14,6 +14,7 @@ from revit.datasets.image_store import ImageStore
 from revit.models.build import build_model
 from revit.models.normalization import normalization_of
 from revit.training.evaluation import evaluate
+from revit.training.prediction_file import Evaluation
 
 CPU = torch.device("cpu")
 
@@ -30,7 +31,8 @@ def test_the_head_is_evaluated_in_float32_under_bf16(digits: ImageStore, name: s
     head.register_forward_hook(lambda _, given, logits: seen.update(features=given[0], logits=logits))
     indices = np.arange(8)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        predictions = evaluate(model, eval_batches(digits, indices, 32, 8), indices, normalization_of(config), CPU)
+        batches = eval_batches(digits, indices, 32, 8)
+        predictions = evaluate(model, batches, indices, normalization_of(config), CPU).predictions
     exact = seen["features"].double() @ head.weight.double().T
     assert seen["logits"].dtype == torch.float32
     torch.testing.assert_close(seen["logits"].double(), exact, rtol=1e-4, atol=1e-6)
@@ -46,6 +48,42 @@ def test_evaluation_equals_the_forward_pass_of_the_model(digits: ImageStore, nam
     [batch] = eval_batches(digits, np.arange(2), config.resolution, 2)
     with torch.inference_mode():
         logits = model(to_input(batch.images, normalization_of(config), CPU))
-    predictions = evaluate(model, [batch], np.arange(2), normalization_of(config), CPU)
+    predictions = evaluate(model, [batch], np.arange(2), normalization_of(config), CPU).predictions
     loss = nn.functional.cross_entropy(logits, batch.labels, reduction="none")
     torch.testing.assert_close(torch.from_numpy(predictions.loss), loss)
+
+
+@pytest.mark.parametrize("num_classes", [10, 100, 130])
+def test_logits_are_kept_in_half_precision_of_at_most_a_hundred_classes(digits: ImageStore, num_classes: int) -> None:
+    logits, evaluation = evaluated(digits, num_classes)
+    label = torch.from_numpy(evaluation.predictions.label)[:, None]
+    order = logits.argsort(dim=1, descending=True)
+    assert np.array_equal(evaluation.predictions.rank, (order == label).nonzero()[:, 1])
+    assert np.array_equal(evaluation.predictions.prediction, order[:, 0])
+    if num_classes <= 100:
+        assert evaluation.classes is None
+        assert np.array_equal(evaluation.logits, logits.half())
+    else:
+        assert np.array_equal(evaluation.classes, order[:, :100])
+        assert np.array_equal(evaluation.logits, logits.gather(1, order[:, :100]).half())
+
+
+def evaluated(digits: ImageStore, num_classes: int, scale: float = 1.0) -> tuple[torch.Tensor, Evaluation]:
+    """Return the logits of a model with random weights on 24 images, and its evaluation on them."""
+    config = FineTuneConfig(dataset="digits", steps=1, resolution=28).with_values({"model.head_init": "normal"})
+    model = build_model(config.with_values({"model.pretrained": False}), num_classes, None).eval()
+    with torch.no_grad():
+        model.get_parameter("head.weight").mul_(scale)
+    indices, normalization = np.arange(24), normalization_of(config)
+    [batch] = eval_batches(digits, indices, 28, 24)
+    with torch.inference_mode():
+        logits = model(to_input(batch.images, normalization, CPU))
+    batches = eval_batches(digits, indices, 28, 24)
+    return logits, evaluate(model, batches, indices, normalization, CPU)
+
+
+def test_logits_beyond_half_precision_are_kept_finite(digits: ImageStore) -> None:
+    logits, evaluation = evaluated(digits, 10, scale=1e9)
+    assert logits.abs().max() > 1e5
+    assert np.abs(evaluation.logits).max() == 65504
+    assert np.isfinite(evaluation.predictions.loss).all()

@@ -21,10 +21,12 @@ from revit.models.normalization import NORMALIZATIONS
 from revit.models.weights import find_weights
 from revit.training.evaluation import evaluate
 from revit.training.fine_tune import TrialData, fine_tune, train_step
+from revit.training.metrics import METRICS, Array, Metric, Predictions
 from revit.training.optimizers import build_optimizer
 from revit.training.train_state import Row, TrainState
 
 CPU = torch.device("cpu")
+MACHINE_METRICS = {"train_time_s", "train_images_per_s", "peak_memory_bytes"}
 
 
 def test_it_overfits_32_images(digits: ImageStore, train: Callable) -> None:
@@ -83,6 +85,12 @@ def test_a_resumed_trial_gives_the_same_bits_as_an_uninterrupted_one(
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, rest.model.state_dict()[name]), name
     assert (whole.predictions.confidence == rest.predictions.confidence).all()
+    assert deterministic_metrics(rest.metrics) == deterministic_metrics(whole.metrics)
+
+
+def deterministic_metrics(metrics: dict[str, float]) -> dict[str, float]:
+    """Return metrics without those that depend on the machine."""
+    return {name: value for name, value in metrics.items() if name not in MACHINE_METRICS}
 
 
 def test_the_number_of_threads_does_not_change_the_bits(small: FineTuneConfig, digits: ImageStore) -> None:
@@ -221,7 +229,7 @@ def test_the_average_of_the_weights_is_validated_and_tested(
         assert not name.startswith("pos_embed") or torch.equal(tensor, start[name]), "frozen"
     splits = digits.split(config.val_fraction, config.data_fraction, config.subset_seed)
     batches = eval_batches(digits, splits.val, config.resolution, 64)
-    again = evaluate(result.model, batches, splits.val, NORMALIZATIONS["inception"], CPU)
+    again = evaluate(result.model, batches, splits.val, NORMALIZATIONS["inception"], CPU).predictions
     assert seen.curve("val_loss")[-1][1] == pytest.approx(again.mean_loss, rel=1e-6)
     _, plain = train(config.with_values({"ema_decay": 0.0}))
     assert seen.curve("train_loss") == plain.curve("train_loss"), "the average trains nothing"
@@ -283,7 +291,41 @@ def test_validation_is_evenly_spaced_and_test_happens_once_at_the_end(small: Fin
 def test_without_validation_nothing_is_validated(small: FineTuneConfig, train: Callable) -> None:
     result, seen = train(small.with_values({"val_fraction": 0.0}))
     assert seen.curve("val_loss") == []
+    assert result.evaluations.keys() == {"test"}
     assert "test_accuracy" in result.metrics
+    assert not any(name.startswith("selected_val") for name in result.metrics)
+
+
+def test_a_new_metric_is_a_result_of_every_trial(
+    small: FineTuneConfig, train: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The metric of CONTRIBUTING.md, which needs its function and a line of METRICS."""
+
+    def mean_confidence(predictions: Predictions, weights: Array) -> Array:
+        return weights @ predictions.confidence / weights.sum(1)
+
+    entry = Metric(title="mean confidence", unit="%", direction="maximize", of_predictions=mean_confidence)
+    monkeypatch.setitem(METRICS, "mean_confidence", entry)
+    result, _ = train(small)
+    for split, name in (("test", "test_mean_confidence"), ("val", "selected_val_mean_confidence")):
+        expected = result.evaluations[split].predictions.confidence.mean()
+        assert result.metrics[name] == pytest.approx(expected, rel=1e-6)
+
+
+def test_costs_are_those_of_the_whole_trial(
+    small: FineTuneConfig, train: Callable, tmp_path: Path, make_listener: Callable
+) -> None:
+    """Of a resumed trial, too: its steps before the checkpoint count."""
+    path = tmp_path / "checkpoint.pt"
+    before = make_listener(save_at=8, path=path, stop=True)
+    with pytest.raises(InterruptedError):
+        train(small, before)
+    result, seen = train(small, resume=path)
+    seconds = sum(small.batch_size / rate for _, rate in seen.curve("images_per_s"))
+    assert result.metrics["train_time_s"] == pytest.approx(seconds)
+    assert result.metrics["train_images_per_s"] == pytest.approx(12 * small.batch_size / seconds)
+    assert result.metrics["num_trained"] == sum(p.numel() for p in result.model.parameters())
+    assert 0 < result.metrics["peak_memory_bytes"] < 2**30
 
 
 def test_the_test_curve_does_not_affect_the_result(small: FineTuneConfig, train: Callable) -> None:
@@ -310,7 +352,7 @@ def test_best_val_tests_the_best_weights(small: FineTuneConfig, digits: ImageSto
         assert accuracy[-1] < max(accuracy), "the test needs such a case"
         splits = digits.split(config.val_fraction, config.data_fraction, config.subset_seed)
         batches = eval_batches(digits, splits.val, config.resolution, 64)
-        tested = evaluate(result.model, batches, splits.val, NORMALIZATIONS["inception"], CPU)
+        tested = evaluate(result.model, batches, splits.val, NORMALIZATIONS["inception"], CPU).predictions
         assert tested.accuracy == choose(accuracy) == result.metrics["selected_val_accuracy"]
 
 

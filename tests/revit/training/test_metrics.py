@@ -16,7 +16,7 @@ ORACLES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "top5_accuracy": lambda p, y: oracle.multiclass_accuracy(p, y, K, average="micro", top_k=5),
     "balanced_accuracy": lambda p, y: torch.tensor(balanced_accuracy_score(y, p.argmax(1))),
     "macro_f1": lambda p, y: oracle.multiclass_f1_score(p, y, K, average="macro"),
-    "nll": lambda p, y: torch.nn.functional.nll_loss(p.log(), y),
+    "loss": lambda p, y: torch.nn.functional.nll_loss(p.log(), y),
     "calibration_error": lambda p, y: oracle.multiclass_calibration_error(p, y, K, n_bins=15),
 }
 

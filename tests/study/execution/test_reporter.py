@@ -46,7 +46,7 @@ def test_rows_from_before_a_failure_are_reported(
 
     reports: list[dict[str, Any]] = []
     monkeypatch.setattr(tune, "report", reports.append)
-    monkeypatch.setattr("revit.training.fine_tune._test", fail)
+    monkeypatch.setattr("revit.training.fine_tune._evaluate_tested_weights", fail)
     with pytest.raises(WorkerDiedError):
         train(task_of(small, digits, tmp_path))
     assert [row["step"] for result in reports[1:] for row in result.get("rows", [])] == list(range(1, 13))

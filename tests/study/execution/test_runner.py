@@ -14,6 +14,8 @@ import torch
 
 from revit.config import from_dict
 from revit.errors import InputError
+from revit.training.metrics import PREFIXES, values_by_name
+from revit.training.prediction_file import read_predictions
 from search_spaces.framework.space import SearchSpace
 from study.analysis.results import cell_table, trial_table
 from study.execution.recorder import RunResult
@@ -21,7 +23,7 @@ from study.execution.resources import ResourceRequest
 from study.execution.runner import run_plan
 from study.ledger.ledger import Ledger
 from study.ledger.states import TrialState
-from study.plan import Plan
+from study.plan import TRIAL_METRICS, Plan
 from tests.study.execution.stores import BASE, QUIET, SPACE, Studies
 
 
@@ -68,10 +70,28 @@ def test_every_trial_has_its_params_metrics_and_artifacts(studies: Studies, exam
         built = json.loads(studies.ledger.artifacts.path(run_id, "built.json").read_text())
         assert built["optimizer"]["class"].lower() == config.optimizer.name
         predictions = pd.read_parquet(studies.ledger.artifacts.path(run_id, "predictions.parquet"))
-        assert len(predictions) == 359
-        assert (predictions["label"] == predictions["prediction"]).mean() == pytest.approx(test.value)
+        assert predictions["split"].value_counts().to_dict() == {"test": 359, "val": 143}
+        tested = predictions[predictions["split"] == "test"]
+        assert (tested["label"] == tested["prediction"]).mean() == pytest.approx(test.value)
         names = {item.path for item in studies.client.list_artifacts(run_id)}
         assert ("model.safetensors" in names) == (config.seed == 0), "weights of the first seed only"
+
+
+def test_every_metric_is_logged_once_and_follows_from_the_predictions(
+    studies: Studies, example: tuple[Plan, RunResult]
+) -> None:
+    for trial in example[0].trials:
+        assert trial.record is not None
+        logged = studies.client.get_run(trial.record.run_id).data.metrics
+        path = studies.ledger.artifacts.path(trial.record.run_id, "predictions.parquet")
+        values = values_by_name({split: read_predictions(path, split) for split in PREFIXES})
+        assert {name: logged[name] for name in values} == values
+        built = json.loads(studies.ledger.artifacts.path(trial.record.run_id, "built.json").read_text())
+        assert logged["num_trained"] == built["model"]["num_trainable"]
+        assert min(logged[name] for name in ("train_time_s", "train_images_per_s", "peak_memory_bytes")) > 0
+        for name in TRIAL_METRICS:
+            assert [m.step for m in studies.client.get_metric_history(trial.record.run_id, name)] == [12], name
+    assert not trial_table(example[0])[list(TRIAL_METRICS)].isna().any(axis=None)
 
 
 def test_a_second_plan_has_nothing_to_run(studies: Studies, example: tuple[Plan, RunResult]) -> None:

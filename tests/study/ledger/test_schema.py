@@ -7,6 +7,7 @@ from mlflow.utils import mlflow_tags
 from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 from study.ledger import schema
+from study.plan import TRIAL_METRICS
 
 METRICS = {
     schema.TRAIN_LOSS,
@@ -17,10 +18,7 @@ METRICS = {
     schema.VAL_ACCURACY,
     schema.TEST_CURVE_LOSS,
     schema.TEST_CURVE_ACCURACY,
-    schema.SELECTED_VAL_ACCURACY,
-    schema.TEST_ACCURACY,
-    schema.TEST_LOSS,
-    schema.TRAIN_TIME_S,
+    *TRIAL_METRICS,
 }
 
 

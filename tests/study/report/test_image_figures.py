@@ -21,6 +21,7 @@ def test_a_confusion_matrix_counts_the_recorded_predictions(finished: tuple[Plan
     study = FinishedStudy(plan, ledger, reported_trials(plan))
     matrix, mistakes = draw_answers(study)[:2]
     answers = pd.read_parquet(ledger.artifacts.path(study.trials[0].record.run_id, PREDICTIONS))
+    answers = answers[answers["split"] == "test"]
     counts = pd.crosstab(answers["label"], answers["prediction"]).reindex(columns=range(10), fill_value=0)
     assert (np.asarray(matrix.data[0].text) == counts.to_numpy()).all()
     wrong = answers[answers["label"] != answers["prediction"]].sort_values("confidence", ascending=False, kind="stable")

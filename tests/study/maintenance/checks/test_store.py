@@ -6,12 +6,12 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from mlflow import MlflowClient
 
 from revit.config import FineTuneConfig
-from study.execution.trainable import write_predictions
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.records import Measurement, TrialUpdate
@@ -61,7 +61,7 @@ class Store:
         files.mkdir(exist_ok=True)
         (files / "config.json").write_text("{}")
         (files / "built.json").write_text(json.dumps({"num_steps": 2}))
-        write_predictions(files / "predictions.parquet", {"index": [0, 1], "prediction": [3, 4]})
+        pd.DataFrame({"index": [0, 1], "prediction": [3, 4]}).to_parquet(files / "predictions.parquet")
         rows = [Measurement({"step": step, "lr": 0.1}, 0) for step in (1, 2)]
         self.ledger.close_trial(
             self.runs[identity], TrialState.FINISHED, update=TrialUpdate(rows=rows), artifacts=files
