@@ -1,7 +1,9 @@
 """Trained parts against counts in closed form, against timm's own freezing, and by what training changes."""
 
 import re
+from collections import defaultdict
 from collections.abc import Callable
+from itertools import product
 from typing import Any, get_args
 
 import pytest
@@ -13,12 +15,14 @@ from torch import nn
 from revit.config import FineTuneConfig, ModelConfig
 from revit.datasets.image_store import ImageStore
 from revit.errors import InputError
-from revit.models.build import build_model, check_model
+from revit.models.adapters import ADAPTERS
+from revit.models.build import build_model, check_model, empty_model
 from revit.models.trained_parts import PARTS, count_by_pattern, train_only, trained_names
 from revit.models.weights import find_weights
 from revit.training.fine_tune import TrialData, fine_tune
 from revit.training.optimizers import build_optimizer
 from revit.validation import field_types
+from tests.identities import identity_of
 
 WIDTH, HIDDEN, DEPTH = 64, 128, 4
 HEAD = 10 * WIDTH + 10
@@ -125,6 +129,21 @@ def test_the_embedding_is_what_comes_before_the_blocks(name: str, stem: set[str]
     whole = built(config_of(name, resolution, pretrained=False))
     model = built(config_of(name, resolution, pretrained=False, frozen="embedding"))
     assert trained_of(whole) - trained_of(model) == stem
+
+
+def test_two_configs_have_one_identity_exactly_if_they_train_the_same_tensors() -> None:
+    """Over all combinations of parts and adapters that `vit_nano` has."""
+    groups: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
+    for trained, frozen, adapter in product(PARTS, ("none", "embedding", "first_1", "first_3"), ("none", *ADAPTERS)):
+        try:
+            config = config_of(trained=trained, frozen=frozen, adapter=adapter)
+            tensors = tuple(sorted(trained_of(empty_model(config, 10))))
+        except InputError:
+            continue  # nothing is frozen, or there is no linear layer
+        groups[identity_of(config)].add(tensors)
+    assert len(groups) > 30
+    assert {len(each) for each in groups.values()} == {1}
+    assert len({tensors for each in groups.values() for tensors in each}) == len(groups)
 
 
 WRONG: dict[str, tuple[dict[str, object], str]] = {

@@ -11,6 +11,7 @@ from revit.config import FineTuneConfig
 from revit.datasets import batches as loader
 from revit.datasets.batches import Batch
 from revit.datasets.mixing import Mix
+from revit.models.adapters import ADAPTERS
 from revit.models.build import build_model, empty_model
 from revit.training.device import to_device
 from revit.training.fine_tune import train_step
@@ -43,10 +44,12 @@ def own_constants() -> Iterator[None]:
 
 @pytest.mark.usefixtures("own_constants")
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
-@pytest.mark.parametrize("model", ["vit_nano", "bit_nano"])
+@pytest.mark.parametrize("model", ["vit_nano", "bit_nano", "lora", "dora", "ia3"])
 def test_a_step_does_not_synchronize(model: str, optimizer: str) -> None:
     """Tensors without content raise where a value is read, which would wait for a GPU."""
-    config = config_of(model, optimizer)
+    config = config_of("bit_nano" if model == "bit_nano" else "vit_nano", optimizer)
+    if model in ADAPTERS:
+        config = config.with_values({"model.adapter": model, "model.drop_path": 0.1, "model.frozen": "first_1"})
     network = empty_model(config, 10)
     with FakeTensorMode():
         without_content(network, CPU)
@@ -111,6 +114,10 @@ def with_backend(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "adapter", ["none", "lora", *(pytest.param(each, marks=pytest.mark.long) for each in ("dora", "ia3"))]
+)
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # of torch itself, where it splits the graph of DoRA
 def test_a_compiled_trial_is_the_same_trial_and_resumes_without_compilation(
     small: FineTuneConfig,
     train: Callable,
@@ -118,11 +125,13 @@ def test_a_compiled_trial_is_the_same_trial_and_resumes_without_compilation(
     make_listener: Callable,
     monkeypatch: pytest.MonkeyPatch,
     backend: str,
+    adapter: str,
 ) -> None:
     """The curve is equal to rounding, with dropout and a smaller last batch; the checkpoint has the same names."""
     if backend != "inductor":
         with_backend(monkeypatch, backend)
-    config = small.with_values({"model.dropout": 0.2, "data_fraction": 0.05})
+    config = small.with_values({"model.dropout": 0.2, "data_fraction": 0.05, "model.adapter": adapter})
+    config = config.with_values({"model.drop_path": 0.0 if adapter == "none" else 0.2})
     path = tmp_path / "checkpoint.pt"
     plain, plain_seen = train(config)
     done, seen = train(config, compile_model=True)
