@@ -72,14 +72,6 @@ def add_adapters(model: Any, config: ModelConfig, names: set[str]) -> None:
     inject_adapter_in_model(peft_config, model)
     for head in heads(model):
         head.requires_grad_(True)
-    _exempt_vectors(model)
-
-
-def _exempt_vectors(model: Any) -> None:
-    """Name the vectors of IA3 to optimizers as without weight decay: their shape is that of a matrix, (n, 1)."""
-    names = set(model.no_weight_decay()) if hasattr(model, "no_weight_decay") else set()
-    names |= {name for name, _ in model.named_parameters() if ".ia3_l." in name}
-    model.no_weight_decay = lambda: names
 
 
 def merge_adapters(model: nn.Module) -> None:
@@ -91,7 +83,7 @@ def merge_adapters(model: nn.Module) -> None:
         layer.merge()
         model.set_submodule(name, layer.get_base_layer())
     if hasattr(model, "peft_config"):
-        del model.peft_config, model.no_weight_decay
+        del model.peft_config
 
 
 def adapted_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
