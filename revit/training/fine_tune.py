@@ -157,7 +157,6 @@ def fine_tune(
     if config.selection == "best_val" and state.best_model is not None:
         state.tested_model.load_state_dict(state.best_model)
     merge_adapters(state.tested_model)
-    merge_adapters(state.tested_model)
     evaluations = _evaluate_tested_weights(config, data, state, device)
     num_images = count_images(len(data.splits.train), config.batch_size, budget.num_steps)
     costs = {
