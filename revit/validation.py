@@ -1,5 +1,6 @@
 """Validation of dataclasses by the types of their fields, with one-line errors."""
 
+import ast
 import math
 import types
 import typing
@@ -88,6 +89,30 @@ def field_types(owner: Any) -> dict[str, Any]:
     """Return the type of each field of a dataclass, by its name."""
     hints = typing.get_type_hints(owner, include_extras=True)
     return {each.name: hints[each.name] for each in fields(owner)}
+
+
+WORDS: dict[str, object] = {"true": True, "false": False, "none": None}
+
+
+def parse_text(hint: Any, text: str) -> Any:
+    """Return the value of a type that a text names, as Python writes it; the text where it names none.
+
+    True, False and None are known in small letters, too.
+    """
+    values: tuple[Any, ...] = (_literal(text), text)
+    for value in values:
+        if is_a(hint, value):
+            return float(value) if hint is float and abs(value) < MAX_NUMBER else value
+    return text
+
+
+def _literal(text: str) -> object:
+    if text.lower() in WORDS:
+        return WORDS[text.lower()]
+    try:
+        return with_tuples(ast.literal_eval(text))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
 
 
 def is_a(hint: Any, value: object) -> bool:

@@ -20,6 +20,13 @@ import search_spaces
 from revit.errors import InputError
 from revit.models.weights import use_weights_dir
 from revit.paths import check_writable, expand_path
+from search_spaces.framework.choices import (
+    parse_assignments,
+    parse_value,
+    split_values,
+    with_cells,
+    with_settings,
+)
 from study.execution.resources import ResourceRequest
 from study.model_check import check_names
 
@@ -40,18 +47,38 @@ DEFAULT_STORE, DEFAULT_DATA, DEFAULT_CACHE = "mlruns", Path("data"), Path("~/.ca
 SERVERS = ("http://", "https://")
 
 
-def load_studies(study: str, *, scale: str | None = None, recipe: str | None = None) -> "list[SearchSpace]":
+def load_studies(
+    study: str,
+    *,
+    scale: str | None = None,
+    recipe: str | None = None,
+    settings: Sequence[str] = (),
+    only: Sequence[str] = (),
+) -> "list[SearchSpace]":
     """Return a study by its name or its file, or all of the paper's.
 
+    Args:
+        settings: texts FIELD=VALUE: values over the study's own, which make it a study of its own.
+        only: texts AXIS=VALUE or AXIS=VALUE,VALUE: the cells to which its trials are limited.
+
     Raises:
-        InputError: there is no such study, scale, recipe, or a study names a model that timm does not have.
+        InputError: there is no such study, scale, recipe, field or axis, or a study names a model that timm does not
+            have.
     """
     names = search_spaces.names() if study == ALL else [study]
     spaces = [search_spaces.load(name) for name in names]
     chosen = [space.variant(scale=scale, recipe=recipe) for space in spaces if study != ALL or space.base is None]
+    chosen = [_with_choices(space, settings, only) for space in chosen]
     for space in chosen:
         check_names(space)
     return chosen
+
+
+def _with_choices(space: "SearchSpace", settings: Sequence[str], only: Sequence[str]) -> "SearchSpace":
+    fields = {path: parse_value(path, text) for path, text in parse_assignments("--set", settings).items()}
+    cells = split_values(space, parse_assignments("--only", only))
+    space = with_settings(space, fields)
+    return with_cells(space, cells) if cells else space
 
 
 def make_folders(

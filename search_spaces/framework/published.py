@@ -10,7 +10,6 @@ The columns of COLUMNS describe the number. Every other column is an axis: a fie
 path, or a named axis of the study that repeats the table. A value may be left empty where it does not matter.
 """
 
-import ast
 import csv
 import itertools
 import re
@@ -23,7 +22,7 @@ from typing import Any
 from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.fields import fields_by_path
-from revit.validation import describe_type, is_a, require, require_one_line, short_repr
+from revit.validation import describe_type, is_a, parse_text, require, require_one_line, short_repr
 from search_spaces.framework.claims import Cell, Value
 
 PAPERS = Path(__file__).parents[1] / "papers"
@@ -189,17 +188,10 @@ def _axis_value(axis: str, text: str) -> Value:
     known = fields_by_path(FineTuneConfig)
     if axis not in known:
         return text
-    hint, parsed = known[axis].hint, _parse(text)
-    value: Value = parsed if is_a(hint, parsed) else text
+    hint = known[axis].hint
+    value: Value = parse_text(hint, text)
     require(is_a(hint, value), f"column {axis}", text, describe_type(hint))
     return value
-
-
-def _parse(text: str) -> Any:
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
 
 
 def _metric_value(metric: str, text: str) -> float:

@@ -74,6 +74,8 @@ class SearchSpace:
         experiment: kind of experiment, for which a recipe may have values of its own (see `recipes.Experiment`).
         scale: a key of SCALES.
         base: fixed hyperparameters of a study without a recipe.
+        settings: values of every trial as trained, after recipe and scale (see `choices.with_settings`).
+        cells: labels of scientific axes to which its trials are limited (see `choices.with_cells`).
 
     Raises:
         InputError: an unknown axis, an invalid or repeated value, a claim about values that the study does not have,
@@ -95,6 +97,8 @@ class SearchSpace:
     experiment: Experiment = "transfer"
     scale: str = "paper"
     base: FineTuneConfig | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
+    cells: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, value in list(vars(self).items()):
@@ -163,8 +167,8 @@ class SearchSpace:
 
     @property
     def explicit_fields(self) -> frozenset[str]:
-        """Config fields that the study sets itself, by dotted path: in `fixed`, and by its axes."""
-        return frozenset({*self.fixed, *fields_of({**self.scientific, **self.nuisance})})
+        """Config fields that the study sets itself, by dotted path: in `fixed`, by its axes, and in `settings`."""
+        return frozenset({*self.fixed, *self.settings, *fields_of({**self.scientific, **self.nuisance})})
 
     @property
     def trained_values(self) -> Mapping[str, Mapping[Value, Value]]:
@@ -210,7 +214,7 @@ class SearchSpace:
 
     def candidates(self, seeds: tuple[int, ...]) -> list[Candidate]:
         """Return every trial of the space, all cells of a seed before the next seed."""
-        cells = list(points_of(self.scientific))
+        cells = [(cell, values) for cell, values in points_of(self.scientific) if self._has_cell(cell)]
         nuisances = list(points_of(self.nuisance_axes))
         candidates: list[Candidate] = []
         for seed, (cell, cell_values), (nuisance, nuisance_values) in itertools.product(seeds, cells, nuisances):
@@ -218,6 +222,8 @@ class SearchSpace:
             if self.constraint is not None and not self.constraint(paper_config):
                 continue
             config = paper_config if self.base is not None else SCALES[self.scale].shrink(paper_config)
+            if self.settings:
+                config = config.with_values(self.settings)
             flat = config.flat()
             candidates.append(
                 Candidate(
@@ -228,6 +234,9 @@ class SearchSpace:
                 )
             )
         return candidates
+
+    def _has_cell(self, cell: Mapping[str, Value]) -> bool:
+        return all(cell[axis] in labels for axis, labels in self.cells.items())
 
     def paper_config(self, requested_values: Mapping[str, Value]) -> FineTuneConfig:
         """Return a cell's config at paper scale, with its first seed and nuisance values.
@@ -256,13 +265,14 @@ class SearchSpace:
             explicit["dataset"] = recipe.flowers
         if "steps" in explicit or "epochs" in explicit:  # one budget replaces the other
             explicit = {"steps": None, "epochs": None, **explicit}
+        known: dict[str, Any] = {**explicit, **self.settings}
         context = RecipeContext(
             experiment=self.experiment,
             dataset=str(explicit["dataset"]),
-            data_fraction=explicit.get("data_fraction", 1.0),
+            data_fraction=known.get("data_fraction", 1.0),
             model=explicit.get("model.name"),
-            optimizer=explicit.get("optimizer.name"),
-            schedule=explicit.get("schedule.name"),
+            optimizer=known.get("optimizer.name"),
+            schedule=known.get("schedule.name"),
         )
         blank = FineTuneConfig(dataset=context.dataset, resolution=224, steps=1)
         return blank.with_values({**recipe.values(context), **explicit})

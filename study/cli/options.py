@@ -43,6 +43,18 @@ RecipeName = Annotated[
         help=f"How trained: {', '.join(RECIPES)}. [default: the study's, which is paper]",
     ),
 ]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Value of every trial, over the study's own (see `axes`): a study of its own in store and reports.",
+    ),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="AXIS=VALUE[,VALUE]", help="Only these cells of the study; the others stay new."),
+]
 StoreAddress = Annotated[
     str,
     typer.Option(
@@ -73,6 +85,8 @@ class StudyOptions:
     ] = None
     scale: ScaleName = None
     recipe: RecipeName = None
+    settings: Settings = None
+    only: Only = None
     store: StoreAddress = api.DEFAULT_STORE
     data_dir: DataFolder = api.DEFAULT_DATA
     weights_dir: WeightsFolder = None
@@ -89,7 +103,9 @@ class StudyOptions:
 
     def load_studies(self) -> "list[SearchSpace]":
         """Return the studies that the options name."""
-        return api.load_studies(self.study, scale=self.scale, recipe=self.recipe)
+        return api.load_studies(
+            self.study, scale=self.scale, recipe=self.recipe, settings=self.settings or (), only=self.only or ()
+        )
 
 
 def with_study_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -15,8 +15,10 @@ from study.cli.console import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_SOME_FAILED,
 from study.cli.invocation import next_command, this_command
 from study.cli.options import (
     DataFolder,
+    Only,
     RecipeName,
     ScaleName,
+    Settings,
     StudyName,
     StudyOptions,
     WeightsFolder,
@@ -201,6 +203,8 @@ def fetch(
     study: StudyName,
     scale: ScaleName = None,
     recipe: RecipeName = None,
+    settings: Settings = None,
+    only: Only = None,
     data_dir: DataFolder = api.DEFAULT_DATA,
     weights_dir: WeightsFolder = None,
 ) -> None:
@@ -210,7 +214,7 @@ def fetch(
 
     Exit code: 0 everything is present, 1 something is missing (its manual download is shown).
     """
-    spaces = api.load_studies(study, scale=scale, recipe=recipe)
+    spaces = api.load_studies(study, scale=scale, recipe=recipe, settings=settings or (), only=only or ())
     use_weights_dir(weights_dir)
     is_complete = all(each.is_present for each in api.fetch(spaces, data_dir, console=out))
     raise typer.Exit(EXIT_FINISHED if is_complete else EXIT_SOME_FAILED)

@@ -19,9 +19,11 @@ def plan_caveats(plan: Plan) -> list[str]:
 
 
 def space_caveats(space: SearchSpace) -> list[str]:
-    """Return the note on the scale of a space, and a line for each dataset that is a proxy for another."""
+    """Return what is set over a space, its scale's note, and a line for each dataset that is a proxy for another."""
+    changed = [f"{path} = {value}" for path, value in space.settings.items() if value is not None]
+    settings = [f"set in every trial, over the study's own values: {', '.join(changed)}"] if changed else []
     if not space.caveat:
-        return []
+        return settings
     used = {candidate.config.dataset for candidate in space.candidates(space.seeds[:1])}
     originals: dict[str, list[str]] = {}
     for original, proxy in SCALES[space.scale].proxies.items():
@@ -31,7 +33,7 @@ def space_caveats(space: SearchSpace) -> list[str]:
         f"{proxy} is a proxy for {' and '.join(names)}: {DATASETS[proxy].title}; {DATASETS[proxy].source}"
         for proxy, names in originals.items()
     ]
-    return [space.caveat, *lines]
+    return [*settings, space.caveat, *lines]
 
 
 def tuning_caveats(plan: Plan) -> list[str]:

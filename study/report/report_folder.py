@@ -6,6 +6,7 @@ import pandas as pd
 import pyarrow as pa
 
 from revit.errors import InputError
+from search_spaces.framework.choices import slug
 from study.analysis.results import trial_table
 from study.ledger.states import TrialState
 from study.plan import Plan
@@ -19,12 +20,13 @@ class ReportKeptError(InputError):
 
 
 def folder_name(plan: Plan) -> str:
-    """Return the folder of a report: by study, recipe and scale, and by seeds where they are not the study's."""
+    """Return the folder of a report: by study, recipe, scale, and by cells and seeds where they are not the study's."""
     space = plan.space
     recipe = [] if space.base is not None else [space.recipe, space.scale]
     seeds = {trial.candidate.config.seed for trial in plan.trials}
     num_seeds = [] if seeds == set(space.seeds) else [f"seeds-{len(seeds)}"]
-    return "-".join([space.name, *recipe, *num_seeds])
+    cells = ["only", slug(space.cells)] if space.cells else []
+    return "-".join([space.name, *recipe, *cells, *num_seeds])
 
 
 def check_loses_nothing(plan: Plan, folder: Path) -> None:

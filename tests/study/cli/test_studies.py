@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+import search_spaces
+from benchmarks.report import write_study
 from revit.config import FineTuneConfig
+from search_spaces.framework.choices import with_cells
 from search_spaces.framework.space import SearchSpace
 from study import api
 from study.cli import studies
@@ -23,7 +26,7 @@ from study.ledger.ledger import Ledger
 from study.ledger.provenance import launch_tags
 from study.ledger.records import TrialRecord, TrialUpdate
 from study.ledger.states import TrialState
-from study.plan import Plan
+from study.plan import Folders, Plan
 from tests.command_line import ROOT, call, command_of, where
 
 
@@ -191,3 +194,58 @@ def test_a_study_anywhere_trains_with_a_function_of_its_own_and_every_printed_co
 
 def trials_of(tmp_path: Path) -> list[TrialRecord]:
     return list(Ledger(tmp_path / "mlruns").trials().values())
+
+
+def test_settings_are_a_study_of_their_own_and_some_cells_the_same(
+    tmp_path: Path,
+    cache_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Of quickstart, the cells of SGD are finished with one seed."""
+    monkeypatch.chdir(tmp_path)
+    folders = Folders(store=tmp_path / "mlruns", data=tmp_path, cache=cache_dir)
+    write_study(with_cells(search_spaces.load("quickstart"), {"optimizer": ["sgd"]}), (0,), folders)
+    options = ["--seeds", "1", "--store", "mlruns", "--cache-dir", str(cache_dir)]
+
+    def call_main(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["run_study.py", *arguments, *options])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        printed = capsys.readouterr()
+        assert not stop.value.code, printed.err
+        return printed.out
+
+    assert "4 trials, 2 to run" in call_main("plan", "quickstart")
+    assert "2 trials, 0 to run" in call_main("plan", "quickstart", "--only", "optimizer=sgd")
+    assert "1 trials, 1 to run" in call_main(
+        "plan", "quickstart", "--only=optimizer=adam", "--only=schedule.name=cosine"
+    )
+    assert "4 trials, 2 to run" in call_main("plan", "quickstart", "--set", "steps=120"), "equal trials are shared"
+    changed = call_main("plan", "quickstart", "--set", "steps=50", "--set", "optimizer.lr=.3")
+    assert "4 trials, 4 to run" in changed
+    assert "set in every trial, over the study's own values: steps = 50, optimizer.lr = 0.3" in changed
+    ran = call_main("run", "quickstart", "--only", "optimizer=sgd")
+    assert "nothing to do: every trial is done" in ran
+    assert "report quickstart --seeds 1 --only optimizer=sgd" in ran
+    for arguments, folder in {
+        (): "quickstart-seeds-1",
+        ("--only", "optimizer=sgd"): "quickstart-only-optimizer-sgd-seeds-1",
+        ("--set", "steps=120"): "quickstart-steps-120-seeds-1",
+    }.items():
+        assert f"wrote {tmp_path}/reports/{folder}/report.html" in call_main("report", "quickstart", *arguments)
+    pages = {path.parent.name: path.read_text() for path in tmp_path.glob("reports/*/tables.md")}
+    assert [("adam" in pages[f"quickstart{part}-seeds-1"]) for part in ("", "-only-optimizer-sgd")] == [True, False]
+
+
+@pytest.mark.parametrize("option", ["--set=stepz=5", "--set=optimizer.name=sgd", "--only=optimizer=sdg", "--only=x"])
+@pytest.mark.parametrize("command", ["plan", "run", "report", "fetch"])
+def test_a_wrong_choice_is_one_line(
+    command: str, option: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["run_study.py", command, "quickstart", option])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
