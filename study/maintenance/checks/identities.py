@@ -1,6 +1,7 @@
 """Check that trials have identities of this version; converts those of the version before from their params."""
 
 import ast
+import shutil
 from collections.abc import Iterator, Mapping
 from functools import partial
 
@@ -29,7 +30,8 @@ DATA = f"{DIGEST_PREFIX}data"
 def check_identities(ledger: Ledger, folders: Folders, *, fix: bool) -> Iterator[CheckResult]:
     """Find trials whose identity is of the version before, which `run` would train again.
 
-    The fix gives them their new one. Of two trials that now are one, the one that got further is kept.
+    The fix gives them their new one. Of two trials that now are one, the one that got further is kept. A trial that is
+    not finished begins again.
     """
     opened = partial(open_store, data_dir=folders.data, cache_dir=folders.cache, skip_broken=folders.skip_broken)
     inputs = Inputs(opened, ())
@@ -102,9 +104,7 @@ def _convert(record: TrialRecord, config: FineTuneConfig, digests: InputDigests,
     if is_free:
         params = {path: value for path, value in config.flat().items() if path not in record.params}
         tags = {IDENTITY_TAG: new, SPLITS: digests.splits}
-        old_work, new_work = (ledger.root / WORK / name for name in (record.identity, new))
-        if old_work.exists() and not new_work.exists():
-            old_work.rename(new_work)
+        shutil.rmtree(ledger.root / WORK / record.identity, ignore_errors=True)  # its checkpoint has another form
         ledger.log(record.run_id, TrialUpdate(config=params, tags=tags))
         ledger.runs.merge_duplicates(new)
     for name in taken:

@@ -114,11 +114,10 @@ def test_a_trial_in_training_is_left_alone(store: OldStore) -> None:
     assert [each.level for each in store.check(fix=True)] == ["fixed"]
 
 
-def test_its_checkpoint_moves_with_it(store: OldStore) -> None:
+def test_an_unfinished_trial_begins_again(store: OldStore) -> None:
     store.add("old", {}, steps=3)
     work = store.folders.store / "work"
     (work / "old").mkdir(parents=True)
     (work / "old" / "checkpoint.pt").touch()
     store.check(fix=True)
-    [identity] = store.ledger.trials()
-    assert (work / identity / "checkpoint.pt").exists()
+    assert list(work.iterdir()) == []
