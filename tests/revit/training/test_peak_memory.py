@@ -40,3 +40,22 @@ def test_where_the_system_does_not_say_it_is_left_out(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(Path, "write_text", refuse)
     assert measure_peak_memory(CPU)() == {}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_it_is_what_torch_had_allocated() -> None:
+    device = torch.device("cuda")
+    for num_mb in (600, 100):
+        peak = measure_peak_memory(device)
+        torch.ones(num_mb * MB, dtype=torch.uint8, device=device)
+        assert peak() == {"peak_memory_bytes": num_mb * MB}
+
+
+def test_a_gpu_is_initialized_before_its_peak_is_reset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first trial of a worker has no tensor there yet, and torch then refuses the reset."""
+    calls: list[str] = []
+    for name in ("init", "reset_peak_memory_stats"):
+        monkeypatch.setattr(torch.cuda, name, lambda *_, name=name: calls.append(name))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 7)
+    assert measure_peak_memory(torch.device("cuda"))() == {"peak_memory_bytes": 7}
+    assert calls == ["init", "reset_peak_memory_stats"]

@@ -70,7 +70,7 @@ def test_every_trial_has_its_params_metrics_and_artifacts(studies: Studies, exam
         built = json.loads(studies.ledger.artifacts.path(run_id, "built.json").read_text())
         assert built["optimizer"]["class"].lower() == config.optimizer.name
         predictions = pd.read_parquet(studies.ledger.artifacts.path(run_id, "predictions.parquet"))
-        assert predictions["split"].value_counts().to_dict() == {"test": 359, "val": 143}
+        assert predictions["split"].value_counts().to_dict() == {"test": 359, "val": 144}
         tested = predictions[predictions["split"] == "test"]
         assert (tested["label"] == tested["prediction"]).mean() == pytest.approx(test.value)
         names = {item.path for item in studies.client.list_artifacts(run_id)}
