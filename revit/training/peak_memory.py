@@ -20,7 +20,7 @@ def measure_peak_memory(device: torch.device) -> Callable[[], dict[str, float]]:
     Memory that earlier trials of the process freed is returned to the system first: reusing it would hide a peak.
     """
     if device.type == "cuda":
-        torch.cuda.init()  # else a process without tensors on a GPU cannot reset the peak
+        torch.cuda.init()  # type: ignore[no-untyped-call]  # else a process without tensors there cannot reset it
         torch.cuda.reset_peak_memory_stats(device)
         return lambda: {NAME: torch.cuda.max_memory_allocated(device)}
     try:
