@@ -1,5 +1,7 @@
 """Augmentation of a batch of cropped images, from (seed, step)."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -29,11 +31,15 @@ def augment(config: FineTuneConfig, images: Tensor, step: int) -> Tensor:
 
 
 def check_augmentation(config: FineTuneConfig) -> None:
-    """Raise InputError unless the config's augmentation accepts images of its resolution."""
-    images = torch.zeros(2, 3, config.resolution, config.resolution, dtype=torch.uint8)
+    """Raise InputError unless the config's augmentation accepts images of its resolution, and repeats itself."""
+    shape = (2, 3, config.resolution, config.resolution)
+    images = torch.arange(math.prod(shape)).reshape(shape).to(torch.uint8)
     try:
-        augment(config, images, 0)
+        once, again = (augment(config, images.clone(), 0) for _ in range(2))
     except InputError:
         raise
     except Exception as error:  # a function of the user may raise anything
         raise InputError(f"augmentation = {config.augmentation!r}: fails: {first_line(error)}") from error
+    if not torch.equal(once, again):
+        right = "must draw all of its random numbers from the generator that it is given"
+        raise InputError(f"augmentation = {config.augmentation!r}: {right}")

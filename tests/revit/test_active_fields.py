@@ -86,6 +86,8 @@ ACTIVE_CASES = {
     "crop_scale with random_resized": ({}, {"crop_scale": (0.2, 0.3)}),
     "pos_embed_resize at another resolution": ({}, {"model.pos_embed_resize": "jax"}),
     "t_max with cosine": ({}, {"schedule.t_max": 2.0}),
+    "num_ops with randaugment": ({"augmentation": "randaugment"}, {"randaugment_num_ops": 3}),
+    "magnitude with randaugment": ({"augmentation": "randaugment"}, {"randaugment_magnitude": 20}),
 }  # fmt: skip
 
 

@@ -29,6 +29,9 @@ def forgets_the_type(images, rng):
 def crops(images, rng):
     return images[..., 1:]
 
+def draws_elsewhere(images, rng):
+    return (images * torch.rand(())).to(torch.uint8)
+
 def fails(images, rng):
     raise ValueError("no such thing")
 """
@@ -53,7 +56,9 @@ def test_a_function_of_the_user_draws_from_the_generator_of_seed_and_step(users_
 @pytest.mark.parametrize(
     ("name", "reason"),
     [("forgets_the_type", "must return uint8 images of shape (2, 3, 16, 16)"),
-     ("crops", "must return uint8 images of shape (2, 3, 16, 16)"), ("fails", "fails: no such thing")],
+     ("crops", "must return uint8 images of shape (2, 3, 16, 16)"),
+     ("draws_elsewhere", "must draw all of its random numbers from the generator that it is given"),
+     ("fails", "fails: no such thing")],
 )  # fmt: skip
 def test_a_wrong_function_is_refused_in_one_line(users_module: str, name: str, reason: str) -> None:
     with pytest.raises(InputError) as raised:
