@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+from functools import cache
 
 from timm.optim import Muon, OptimInfo, get_optimizer_info, list_optimizers
 from timm.optim.kron import Kron
@@ -11,6 +12,7 @@ from revit.training.optimizer_specs import HYPERPARAMETERS, OPTIMIZERS, Optimize
 from revit.validation import short_repr
 
 
+@cache
 def timm_spec(name: str) -> OptimizerSpec:
     """Return an optimizer of timm.
 

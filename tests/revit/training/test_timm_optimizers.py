@@ -79,8 +79,8 @@ def test_a_trial_learns_resumes_to_the_bit(
     name: str, small: FineTuneConfig, train: Callable, make_listener: Callable, tmp_path: Path
 ) -> None:
     config = small.with_values(
-        {"optimizer.name": name, "optimizer.lr": 0.01, "optimizer.weight_decay": 0.1, "model.dropout": 0.1, "steps": 4,
-         "num_evals": 4, "data_fraction": 0.1}
+        {"optimizer.name": name, "optimizer.lr": 0.01, "optimizer.weight_decay": 0.1, "optimizer.layer_decay": 0.8,
+         "model.dropout": 0.1, "steps": 4, "num_evals": 4, "data_fraction": 0.1}
     )  # fmt: skip
     whole, seen = train(config)
     losses = [value for _, value in seen.curve("train_loss")]
