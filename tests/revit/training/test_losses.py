@@ -43,12 +43,14 @@ def test_a_config_accepts_the_tables_keys(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_diff_of_the_contributing_guide_adds_a_loss() -> None:
-    [diff] = re.findall(r"```diff\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.DOTALL)
+    diffs = re.findall(r"```diff\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), flags=re.DOTALL)
+    [diff] = [each for each in diffs if "LOSSES" in each]
     hunks = dict(re.findall(r"^\+\+\+ b/(.+)\n((?:[ +](?!\+\+ ).*\n)+)", diff, flags=re.MULTILINE))
-    product, test = (changed_module(path, hunk) for path, hunk in hunks.items())
+    product, test, traces = (changed_module(path, hunk) for path, hunk in hunks.items())
     [name] = product["LOSSES"].keys() - LOSSES.keys()
     losses, oracle = product["LOSSES"][name](LOGITS, TARGETS), test["ORACLES"][name](LOGITS, TARGETS)
     torch.testing.assert_close(losses.mean(), oracle)
+    assert {"loss": name} in traces["CASES"].values()
 
 
 def changed_module(path: str, hunk: str) -> dict[str, Any]:
