@@ -12,6 +12,7 @@ import typer
 
 from revit.errors import InputError, first_line
 from revit.identity import TRAINING_VERSION
+from study import api
 from study.advice import with_advice
 from study.cli.console import EXIT_SOME_FAILED, EXIT_WRONG_INPUT, echo_error, err
 from study.cli.listing import axes, list_studies, models
@@ -77,11 +78,7 @@ def main() -> None:
         echo_error(with_advice(error))
         sys.exit(EXIT_WRONG_INPUT)
     except Exception as error:
-        if "study.ledger.ledger" not in sys.modules:
-            raise
-        from study.ledger.transient import is_transient
-
-        if not is_transient(error):
+        if not api.is_transient(error):
             raise
         echo_error(f"storage temporarily unavailable: {first_line(error)}")
         err.print("nothing is lost: repeat the command later")

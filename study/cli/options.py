@@ -5,19 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 import search_spaces
 from search_spaces.framework.recipes import RECIPES
 from search_spaces.framework.scales import SCALES
+from search_spaces.framework.space import SearchSpace
 from study import api
 from study.cli.console import echo
-
-if TYPE_CHECKING:
-    from search_spaces.framework.space import SearchSpace
-    from study.plan import Folders
 
 StudyName = Annotated[
     str,
@@ -95,13 +92,13 @@ class StudyOptions:
         bool, typer.Option("--skip-broken", help="Leave out images that cannot be decoded; they are counted and named.")
     ] = False
 
-    def folders(self) -> "Folders":
+    def folders(self) -> "api.Folders":
         """Return the folders that the options name."""
         return api.make_folders(
             self.store, self.data_dir, self.weights_dir, self.cache_dir, skip_broken=self.skip_broken
         )
 
-    def load_studies(self) -> "list[SearchSpace]":
+    def load_studies(self) -> list[SearchSpace]:
         """Return the studies that the options name."""
         return api.load_studies(
             self.study, scale=self.scale, recipe=self.recipe, settings=self.settings or (), only=self.only or ()
@@ -123,6 +120,6 @@ def with_study_options(command: Callable[..., None]) -> Callable[..., None]:
     return parsed
 
 
-def echo_store(folders: "Folders") -> None:
+def echo_store(folders: "api.Folders") -> None:
     """Print the store of a command: the default depends on the working directory."""
     echo(f"store: {folders.results}" + ("" if folders.has_store else " (there is none yet)"))

@@ -12,7 +12,6 @@ from study import api
 from study.cli.console import EXIT_FINISHED, EXIT_SOME_FAILED, echo, out
 from study.cli.invocation import this_command
 from study.cli.options import CacheFolder, DataFolder, StoreAddress, WeightsFolder, echo_store
-from study.layout import LOCKS
 
 LOOPBACK = "127.0.0.1"
 
@@ -30,12 +29,10 @@ def doctor(
 
     Exit code: 0 healthy, 1 problems found: --fix repairs those marked fixable.
     """
-    from study.maintenance.doctor import diagnose
-
     folders = api.make_folders(store, data_dir, weights_dir, cache_dir)
     echo_store(folders)
     code = EXIT_FINISHED
-    for result in diagnose(folders, fix=fix):
+    for result in api.diagnose(folders, fix=fix):
         echo(f"{result.level:<7}  {result.text}")
         code = code if result.is_healthy else EXIT_SOME_FAILED
     raise typer.Exit(code)
@@ -67,16 +64,10 @@ def prune(
     names = sorted({space.name for study in studies or () for space in api.load_studies(study)})
     ledger = api.open_ledger(folders)
     echo_store(folders)
-    from study.ledger.locks import Locks
-    from study.maintenance.prune import find_prunable, summarize
-
-    locks = Locks(ledger.root / LOCKS)
-    found = find_prunable(ledger, locks, names, [search_spaces.name_of(each) for each in models or ()])
-    for line in summarize(found):
-        echo(line)
+    found = api.find_prunable(ledger, names, [search_spaces.name_of(each) for each in models or ()])
+    echo(*api.summarize_prunable(found))
     if yes:
-        for each in found:
-            each.remove_if_free(locks)
+        api.remove(ledger, found)
         echo("removed")
     elif found:
         echo(f"remove it with\n  {this_command(context, '--yes')}")
@@ -93,8 +84,6 @@ def ui(
 
     It is at http://127.0.0.1:PORT. For a server, only its address is printed.
     """
-    from study.ledger.database import ui_command
-
     folders = api.make_folders(store)
     ledger = api.open_ledger(folders)
     if folders.server:
@@ -105,7 +94,7 @@ def ui(
     if host != LOOPBACK:
         echo(f"warning: whoever reaches {host}:{port} can read, change and delete every result")
     out.print(f"http://{host}:{port}{ledger.ui_path()}   (Ctrl-C ends it)", soft_wrap=True)
-    command = ui_command(folders.store, host, port)
+    command = api.ui_command(folders, host, port)
     os.execv(command[0], command)
 
 

@@ -1,15 +1,13 @@
 """The commands on a study: plan, run, report, fetch."""
 
-import os
 import signal
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from revit.models.weights import use_weights_dir
-from revit.paths import expand_path
 from study import api
 from study.cli.console import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_SOME_FAILED, echo, out
 from study.cli.invocation import next_command, this_command
@@ -25,16 +23,7 @@ from study.cli.options import (
     echo_store,
     with_study_options,
 )
-from study.execution.resources import ResourceRequest
-from study.ledger.states import TrialState
 from study.system.signals import handled
-
-if TYPE_CHECKING:
-    from study.analysis.verdicts import ClaimVerdict
-    from study.execution.recorder import RunResult
-    from study.ledger.ledger import Ledger
-    from study.ledger.records import TrialRecord
-    from study.plan import Plan
 
 StrictEnvironment = Annotated[
     bool,
@@ -51,34 +40,26 @@ def plan(context: typer.Context, options: StudyOptions) -> None:
 
     If a dataset or weights are missing, the trials are shown without their states.
     """
-    from study.maintenance.disk_space import disk_line
-    from study.maintenance.fetch import find_missing
-    from study.model_check import check_models
-    from study.plan import is_registered, preview
     from study.report.caveats import plan_caveats
     from study.report.terminal_tables import plan_table, preview_table
 
     folders = options.folders()
     spaces = options.load_studies()
     echo_store(folders)
-    records = api.open_ledger(folders).trials() if folders.has_store else {}
+    records = api.read_records(folders)
     for space in spaces:
-        check_models(space)
-        missing = find_missing(space, folders.data) if is_registered(space) else []
+        missing = api.find_missing(space, folders)
         if missing:
-            trials = preview(space, api.choose_seeds(space, options.seeds))
+            trials = api.preview_study(space, options.seeds)
             out.print(preview_table(space, trials))
             echo(f"{len(trials)} trials; their states are unknown, as some of what they need is missing:")
             echo(*(f"  {requirement.name}: {requirement.advice}" for requirement in missing))
             echo(f"get it with\n  {next_command(context, 'fetch')}")
             continue
-        planned = api.plan(space, folders, num_seeds=options.seeds, records=records)
+        planned = api.plan_study(space, folders, records, num_seeds=options.seeds)
         out.print(plan_table(planned))
         out.print(f"{len(planned.trials)} trials, {len(planned.to_run)} to run")
-        if planned.to_run:
-            configs = [trial.candidate.config for trial in planned.to_run]
-            echo(disk_line(configs, planned.trials[0].candidate.config.seed))
-        echo(*plan_caveats(planned))
+        echo(*filter(None, [api.estimate_disk(planned)]), *plan_caveats(planned))
 
 
 @with_study_options
@@ -111,7 +92,7 @@ def run(
 
     Exit code: 0 all finished, 1 some failed, 2 wrong input, 130 interrupted (Ctrl-C, SIGTERM, SIGHUP).
     """
-    request = ResourceRequest(
+    request = api.ResourceRequest(
         cpus_per_trial=cpus_per_trial, gpus_per_trial=gpus_per_trial, compiled=compiled, address=address
     )
     try:
@@ -126,26 +107,27 @@ def run(
     raise typer.Exit(code)
 
 
-def _run(context: typer.Context, options: StudyOptions, request: ResourceRequest, strict_environment: bool) -> int:
+def _run(context: typer.Context, options: StudyOptions, request: api.ResourceRequest, strict_environment: bool) -> int:
     """Run the studies one after the other, once all are known to be able to start."""
     folders = options.folders()
-    if request.compiled:  # trials share what is compiled, and so do later commands
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folders.cache / "compiled"))
+    if request.compiled:
+        api.cache_compiled(folders)
     spaces = options.load_studies()
     echo_store(folders)
     ledger = api.open_ledger(folders, create=True)
     records = ledger.trials()
-    plans = [api.plan(space, folders, num_seeds=options.seeds, records=records) for space in spaces]
+    plans = [api.plan_study(space, folders, records, num_seeds=options.seeds) for space in spaces]
     api.check_can_run(plans, request, strict_environment=strict_environment)
     code = EXIT_FINISHED
     for number, planned in enumerate(plans, start=1):
         if len(plans) > 1:
             echo(f"\nstudy {number} of {len(plans)}")
-        result = api.run(planned.with_records(records), ledger, request, console=out, command=this_command(context))
+        current, command = planned.with_records(records), this_command(context)
+        result = api.run_plan(current, ledger, request, console=out, command=command)
         if planned.to_run:
             records = ledger.retry(ledger.trials, log=echo)
         planned = planned.with_records(records)
-        _echo_failures(planned, ledger, result)
+        echo(*api.explain_failures(planned, ledger, result))
         _echo_results(planned, ledger, records)
         if result.interrupted:
             return EXIT_INTERRUPTED
@@ -172,9 +154,7 @@ def report(
 
     Exit code: 0 written, 1 an earlier report was kept, 2 wrong input.
     """
-    from study.analysis.mixed_environments import check_uniform
     from study.report.report_folder import ReportKeptError
-    from study.report.writer import write_index
 
     folders = options.folders()
     spaces = options.load_studies()
@@ -183,19 +163,19 @@ def report(
     records = ledger.trials()
     code = EXIT_FINISHED
     for space in spaces:
-        planned = api.plan(space, folders, num_seeds=options.seeds, records=records, for_report=True)
+        planned = api.plan_study(space, folders, records, num_seeds=options.seeds, for_report=True)
         if strict_environment:
-            check_uniform(planned)
+            api.check_uniform(planned)
         verdicts = _echo_results(planned, ledger, records)
         study = space.name if options.study == api.ALL else options.study
         command = next_command(context, "run", study=study)
         try:
-            *paths, _ = api.report(planned, ledger, expand_path(reports), command=command, verdicts=verdicts)
+            paths = api.write_report(planned, ledger, reports, verdicts, command=command)
             echo(*(f"wrote {path}" for path in paths))
         except ReportKeptError as error:
             echo(str(error))
             code = EXIT_SOME_FAILED
-    echo(f"wrote {write_index(expand_path(reports))}")
+    echo(f"wrote {api.write_index(reports)}")
     raise typer.Exit(code)
 
 
@@ -220,23 +200,10 @@ def fetch(
     raise typer.Exit(EXIT_FINISHED if is_complete else EXIT_SOME_FAILED)
 
 
-def _echo_failures(planned: "Plan", ledger: "Ledger", result: "RunResult") -> None:
-    from study.labels import trial_label
-    from study.layout import TRACEBACK
-
-    trials = {trial.identity: trial for trial in planned.trials}
-    for identity, message in result.messages.items():
-        trial, state = trials[identity], result.states[identity]
-        echo(f"{state}: {trial_label(trial)}: {message}")
-        if state == TrialState.FAILED and trial.record is not None and trial.record.failure:
-            echo(f"  {trial.missing}; {ledger.artifacts.address(trial.record.run_id, TRACEBACK)}")
-    if result.stop_reason:
-        echo(result.stop_reason)
-
-
-def _echo_results(planned: "Plan", ledger: "Ledger", records: "Mapping[str, TrialRecord]") -> "list[ClaimVerdict]":
+def _echo_results(
+    planned: "api.Plan", ledger: "api.Ledger", records: "Mapping[str, api.TrialRecord]"
+) -> "list[api.ClaimVerdict]":
     """Print a study's table, its caveats, the verdicts on its claims; return the verdicts."""
-    from study.analysis.verdicts import claim_verdicts
     from study.report.caveats import plan_caveats
     from study.report.claim_list import to_lines
     from study.report.terminal_tables import terminal_table
@@ -244,6 +211,6 @@ def _echo_results(planned: "Plan", ledger: "Ledger", records: "Mapping[str, Tria
     out.print()
     out.print(terminal_table(planned))
     echo(*plan_caveats(planned))
-    verdicts = claim_verdicts(planned, records, ledger.artifacts.read_correct)
+    verdicts = api.claim_verdicts(planned, ledger, records)
     echo(*to_lines(verdicts))
     return verdicts

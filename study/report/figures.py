@@ -2,10 +2,12 @@
 
 import itertools
 from collections.abc import Callable
+from typing import TypeAlias
 
 import pandas as pd
 import plotly.graph_objects as go
 
+from revit.errors import InputError
 from study.analysis.anova import anova
 from study.analysis.results import cell_table, reported_trials
 from study.labels import cell_label, label
@@ -27,6 +29,8 @@ from study.report.plots.curves import plot_learning_curves, plot_published_curve
 from study.report.plots.grids import plot_interaction, plot_main_effects, plot_parallel_coordinates
 from study.report.plots.training_time import plot_training_time
 
+Figure: TypeAlias = go.Figure
+
 MIN_NUMERIC_VALUES = 3
 """Values from which on a numeric axis has a figure of accuracy along it."""
 MIN_GRID_AXES = 3
@@ -39,6 +43,23 @@ def draw_figures(plan: Plan, ledger: Ledger) -> list[go.Figure]:
     """Return every figure that the study's axes and finished trials allow."""
     study = FinishedStudy(plan, ledger, reported_trials(plan))
     return [figure for draw in FIGURES for figure in draw(study)] if study.trials else []
+
+
+def draw_figure(plan: Plan, ledger: Ledger, title: str = "") -> Figure:
+    """Return the first figure whose title contains a text; figures after it are not drawn.
+
+    Raises:
+        InputError: no trial has finished, or no title contains the text.
+    """
+    study = FinishedStudy(plan, ledger, reported_trials(plan))
+    if not study.trials:
+        raise InputError(f"{plan.space.name} has no cell with a finished trial: run it first")
+    titles = []
+    for figure in (figure for draw in FIGURES for figure in draw(study)):
+        titles.append(figure.layout.meta["title"])
+        if title.lower() in titles[-1].lower():
+            return figure
+    raise InputError(f"{plan.space.name} has no figure with the title {title!r}; it has: {'; '.join(titles)}")
 
 
 def draw_accuracy(study: FinishedStudy) -> list[go.Figure]:

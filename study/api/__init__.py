@@ -1,0 +1,91 @@
+"""Studies as functions, for notebooks; the command line calls nothing else.
+
+    from study import api
+
+    results = api.results("quickstart")     # a row per finished trial
+    api.figure("quickstart")
+
+`plan`, `run`, `results`, `verdicts`, `figure`, `report` take a study as a `SearchSpace`, by its name, or by the path of
+its file, and the keywords of `Options`, with the defaults of the command line. The others are the steps of the
+commands, on folders and a ledger that are opened once for several studies.
+"""
+
+from typing import TYPE_CHECKING
+
+from study.api.commands import (
+    cache_compiled,
+    check_can_run,
+    check_uniform,
+    claim_verdicts,
+    estimate_disk,
+    explain_failures,
+    fetch,
+    find_missing,
+    plan_study,
+    preview_study,
+    read_records,
+    run_plan,
+    write_index,
+    write_report,
+)
+from study.api.notebook import Options, figure, plan, report, results, run, verdicts
+from study.api.opening import (
+    ALL,
+    DEFAULT_CACHE,
+    DEFAULT_DATA,
+    DEFAULT_STORE,
+    Study,
+    load_studies,
+    load_study,
+    make_folders,
+    open_ledger,
+)
+from study.api.upkeep import diagnose, find_prunable, is_transient, remove, summarize_prunable, ui_command
+from study.execution.resources import ResourceRequest
+
+if TYPE_CHECKING:
+    from study.analysis.verdicts import ClaimVerdict as ClaimVerdict
+    from study.ledger.ledger import Ledger as Ledger
+    from study.ledger.records import TrialRecord as TrialRecord
+    from study.plan import Folders as Folders
+    from study.plan import Plan as Plan
+
+__all__ = [
+    "ALL",
+    "DEFAULT_CACHE",
+    "DEFAULT_DATA",
+    "DEFAULT_STORE",
+    "Options",
+    "ResourceRequest",
+    "Study",
+    "cache_compiled",
+    "check_can_run",
+    "check_uniform",
+    "claim_verdicts",
+    "diagnose",
+    "estimate_disk",
+    "explain_failures",
+    "fetch",
+    "figure",
+    "find_missing",
+    "find_prunable",
+    "is_transient",
+    "load_studies",
+    "load_study",
+    "make_folders",
+    "open_ledger",
+    "plan",
+    "plan_study",
+    "preview_study",
+    "read_records",
+    "remove",
+    "report",
+    "results",
+    "run",
+    "run_plan",
+    "summarize_prunable",
+    "ui_command",
+    "verdicts",
+    "write_index",
+    "write_report",
+]

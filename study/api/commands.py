@@ -1,0 +1,247 @@
+"""Steps of the commands, from a study's space to its report.
+
+Heavy libraries are imported by the functions that need them. Progress is printed on a Rich console, if one is given.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from revit.paths import expand_path
+from search_spaces.framework.space import SearchSpace
+from study.api.opening import DEFAULT_DATA, open_ledger
+from study.execution.resources import ResourceRequest
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from study.analysis.verdicts import ClaimVerdict
+    from study.execution.recorder import RunResult
+    from study.ledger.ledger import Ledger
+    from study.ledger.records import TrialRecord
+    from study.maintenance.fetch import Requirement
+    from study.plan import Folders, Plan, TrialPreview
+
+
+def read_records(folders: "Folders") -> "Mapping[str, TrialRecord]":
+    """Return the trials of a store by identity, none where there is no store yet."""
+    return open_ledger(folders).trials() if folders.has_store else {}
+
+
+def find_missing(space: SearchSpace, folders: "Folders") -> "list[Requirement]":
+    """Return the datasets and weights of a study that are not on this machine; empty if it can be planned.
+
+    Raises:
+        InputError: a model cannot be built, or does not accept images of its resolution.
+    """
+    from study.maintenance import fetch
+    from study.model_check import check_models
+    from study.plan import is_registered
+
+    check_models(space)
+    return fetch.find_missing(space, folders.data) if is_registered(space) else []
+
+
+def preview_study(space: SearchSpace, num_seeds: int | None = None) -> "list[TrialPreview]":
+    """Return every trial of a study whose datasets are in the registry, without reading any file."""
+    from study.plan import preview
+
+    return preview(space, choose_seeds(space, num_seeds))
+
+
+def plan_study(
+    space: SearchSpace,
+    folders: "Folders",
+    records: "Mapping[str, TrialRecord]",
+    *,
+    num_seeds: int | None = None,
+    for_report: bool = False,
+) -> "Plan":
+    """Return every trial of a study with its state.
+
+    Args:
+        records: the ledger's trials.
+        num_seeds: train every cell with the seeds 0, 1, ...; None for the study's own seeds.
+        for_report: trials are planned from their records if their images or weights are missing.
+
+    Raises:
+        InputError: the study is wrong, a dataset or weights are missing, or an image cannot be decoded.
+    """
+    from study.plan import make_plan
+
+    return make_plan(space, choose_seeds(space, num_seeds), folders, records, for_report=for_report)
+
+
+def choose_seeds(space: SearchSpace, num_seeds: int | None) -> tuple[int, ...]:
+    """Return the first seeds from 0, or the study's own."""
+    return space.seeds if num_seeds is None else tuple(range(num_seeds))
+
+
+def estimate_disk(planned: "Plan") -> str:
+    """Return the disk space that a plan's new trials will need, as a line; empty if there are none."""
+    from study.maintenance.disk_space import disk_line
+
+    configs = [trial.candidate.config for trial in planned.to_run]
+    return disk_line(configs, planned.trials[0].candidate.config.seed) if configs else ""
+
+
+def cache_compiled(folders: "Folders") -> None:
+    """Keep what torch.compile makes beside the decoded images: trials share it, and so do later commands."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folders.cache / "compiled"))
+
+
+def check_can_run(
+    plans: "Sequence[Plan]", request: ResourceRequest | None = None, *, strict_environment: bool = False
+) -> None:
+    """Raise InputError for what is known to fail before Ray starts.
+
+    Args:
+        strict_environment: fail if a study's trials would run in different environments.
+    """
+    request = request or ResourceRequest()
+    new = [trial for planned in plans for trial in planned.to_run]
+    if strict_environment:
+        from study.analysis.mixed_environments import check_uniform
+        from study.execution.environment import expected
+
+        here = expected(request)
+        for planned in plans:
+            check_uniform(planned, here if planned.to_run else None)
+    if new:
+        from study.execution.preflight import check_runnable
+
+        check_runnable(new, request)
+
+
+def run_plan(
+    planned: "Plan",
+    ledger: "Ledger",
+    request: ResourceRequest | None = None,
+    *,
+    console: "Console | None" = None,
+    command: str = "",
+) -> "RunResult":
+    """Train the trials of a plan that are not done.
+
+    Failed trials do not raise: they are in the result. Call `check_can_run` first to fail before anything starts.
+
+    Args:
+        command: kept with the launch in MLflow; must hold no password.
+
+    Raises:
+        InputError: the request fits no node.
+    """
+    console, log = _console_with_log(console)
+    num_trials = len({trial.identity for trial in planned.trials})
+    log(f"{planned.space.name}: {planned.space.question}")
+    log(f"{num_trials} trials, {num_trials - len(planned.to_run)} done, {len(planned.to_run)} to run")
+    if planned.to_run:
+        from study.execution import runner
+        from study.ledger.provenance import launch_tags
+
+        result = runner.run_plan(planned, ledger, console, request or ResourceRequest(), tags=launch_tags(command))
+        planned = planned.with_records(ledger.retry(ledger.trials, log=log))
+    else:
+        from study.execution.recorder import RunResult
+        from study.ledger.orphans import clean_up_idle
+
+        ledger.retry(lambda: clean_up_idle(ledger), log=log)
+        log("nothing to do: every trial is done")
+        result = RunResult(states={}, messages={}, interrupted=False, stop_reason="")
+    ledger.retry(lambda: _tag_study(planned, ledger), log=log)
+    return result
+
+
+def _tag_study(planned: "Plan", ledger: "Ledger") -> None:
+    """Tag finished trials of other studies, so that they are found from this one, too."""
+    from study.ledger.records import study_tags
+
+    for trial in planned.trials:
+        if trial.record is not None and trial.state.is_terminal:
+            candidate = trial.candidate
+            tags = study_tags(planned.space.name, cell=candidate.cell, point=candidate.point)
+            ledger.tag_study(trial.record, tags)
+
+
+def explain_failures(planned: "Plan", ledger: "Ledger", result: "RunResult") -> "Iterator[str]":
+    """Yield a line for each trial that failed or diverged, with its traceback, then why the study stopped early."""
+    from study.labels import trial_label
+    from study.layout import TRACEBACK
+    from study.ledger.states import TrialState
+
+    trials = {trial.identity: trial for trial in planned.trials}
+    for identity, message in result.messages.items():
+        trial, state = trials[identity], result.states[identity]
+        yield f"{state}: {trial_label(trial)}: {message}"
+        if state == TrialState.FAILED and trial.record is not None and trial.record.failure:
+            yield f"  {trial.missing}; {ledger.artifacts.address(trial.record.run_id, TRACEBACK)}"
+    if result.stop_reason:
+        yield result.stop_reason
+
+
+def check_uniform(planned: "Plan") -> None:
+    """Raise InputError if a study's trials ran in different environments."""
+    from study.analysis import mixed_environments
+
+    mixed_environments.check_uniform(planned)
+
+
+def claim_verdicts(planned: "Plan", ledger: "Ledger", records: "Mapping[str, TrialRecord]") -> "list[ClaimVerdict]":
+    """Test each claim of a study, in its order.
+
+    Args:
+        records: every trial of the ledger by identity, other studies' included.
+    """
+    from study.analysis import verdicts
+
+    return verdicts.claim_verdicts(planned, records, ledger.artifacts.read_correct)
+
+
+def write_report(
+    planned: "Plan", ledger: "Ledger", reports: Path, verdicts: "Sequence[ClaimVerdict]", *, command: str = ""
+) -> list[Path]:
+    """Write a study's report to a folder of its own in `reports`; return the paths, report.html first.
+
+    Args:
+        verdicts: of `claim_verdicts`.
+        command: shown in the report, to run what is missing.
+
+    Raises:
+        ReportKeptError: the report in that folder has results that this one would lack.
+    """
+    from study.report import writer
+    from study.report.report_folder import folder_name
+
+    return writer.write_report(planned, ledger, expand_path(reports) / folder_name(planned), command, verdicts)
+
+
+def write_index(reports: Path) -> Path:
+    """Write the page that lists every report in a folder with its verdicts; return its path."""
+    from study.report import writer
+
+    return writer.write_index(expand_path(reports))
+
+
+def fetch(
+    spaces: "Sequence[SearchSpace]", data_dir: Path = DEFAULT_DATA, *, console: "Console | None" = None
+) -> "list[Requirement]":
+    """Download the datasets and weights of studies; return each of them, present or missing."""
+    from study.maintenance import fetch as fetching
+
+    console, log = _console_with_log(console)
+    requirements = []
+    for each in fetching.fetch(spaces, expand_path(data_dir), console):
+        state = "present" if each.is_present else "missing"
+        log(f"{state}  {each.name}" + (f"\n  {each.advice}" if each.advice else ""))
+        requirements.append(each)
+    return requirements
+
+
+def _console_with_log(console: "Console | None") -> "tuple[Console, Callable[[str], None]]":
+    """Return the console, a quiet one for None, with a function that prints a line on it."""
+    from rich.console import Console
+
+    console = console or Console(quiet=True)
+    return console, partial(console.print, highlight=False, markup=False, emoji=False, soft_wrap=True)

@@ -1,0 +1,177 @@
+"""Functions for notebooks, each of one study: plan, run, results, verdicts, figure, report.
+
+space = SearchSpace(name="mine", ...)
+api.run(space, store="mlruns")
+results = api.results(space, store="mlruns")
+results.pivot_table("accuracy", "optimizer.name", "schedule.name")
+"""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from search_spaces.framework.space import SearchSpace
+from study.api import commands
+from study.api.opening import Choices, Study, load_study, make_folders, open_ledger
+from study.execution.resources import ResourceRequest
+from study.ledger.states import TrialState
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+    from study.execution.recorder import RunResult
+    from study.ledger.ledger import Ledger
+    from study.plan import Folders, Plan
+    from study.report.figures import Figure
+
+
+class Options(Choices, total=False):
+    """Keywords of every function here, each as the option of the command line of that name, with its default.
+
+    Environment variables such as REVIT_STORE are read by the command line only.
+
+    Attributes:
+        num_seeds: every cell has the seeds 0, 1, ...; by default the study's own.
+        scale, recipe, settings, only: choices of `load_study`.
+        store: a folder, or the address of an MLflow tracking server; by default mlruns.
+        data_dir, weights_dir, cache_dir: folders of datasets, pretrained weights, decoded images.
+        skip_broken: leave out images that cannot be decoded.
+    """
+
+    num_seeds: int | None
+    store: Path | str
+    data_dir: Path | str
+    weights_dir: Path | str | None
+    cache_dir: Path | str
+    skip_broken: bool
+
+
+def plan(study: Study, **options: Unpack[Options]) -> "Plan":
+    """Return every trial of a study with its state; `.to_run` are those that `run` would train.
+
+    Raises:
+        InputError: the study is wrong, a dataset or weights are missing, or an image cannot be decoded.
+    """
+    space, folders, num_seeds = _open(study, options)
+    return commands.plan_study(space, folders, commands.read_records(folders), num_seeds=num_seeds)
+
+
+def run(
+    study: Study,
+    *,
+    request: ResourceRequest | None = None,
+    console: "Console | None" = None,
+    **options: Unpack[Options],
+) -> "RunResult":
+    """Train the trials of a study that are not done, and show the progress.
+
+    Failed trials do not raise: they are in the result.
+
+    Args:
+        request: CPU threads, GPUs, compilation, Ray cluster; by default as of the command line.
+        console: where progress is shown; by default Rich's own. `Console(quiet=True)` shows nothing.
+
+    Raises:
+        InputError: the study cannot run here.
+    """
+    from rich import get_console
+
+    request = request or ResourceRequest()
+    space, folders, num_seeds = _open(study, options)
+    if request.compiled:
+        commands.cache_compiled(folders)
+    ledger = open_ledger(folders, create=True)
+    planned = commands.plan_study(space, folders, ledger.trials(), num_seeds=num_seeds)
+    commands.check_can_run([planned], request)
+    return commands.run_plan(planned, ledger, request, console=console or get_console())
+
+
+def results(
+    study: Study, *, states: Collection[str] = (TrialState.FINISHED,), **options: Unpack[Options]
+) -> "pd.DataFrame":
+    """Return a row per trial of a study.
+
+    Columns:
+        one per axis: its values, of their own type.
+        seed: int.
+        state: str, one of `states`.
+        one per key of `revit.training.metrics.METRICS`: float; a share from 0 to 1 where its unit is %, otherwise in
+            its unit; of the test images, of the selected checkpoint; NaN for what was not measured.
+        val_accuracy: share of the validation images, of the same checkpoint; NaN without validation.
+        num_test: number of test images.
+        identity, run_id: str; the run is MLflow's.
+
+    Args:
+        states: states of the trials to include, such as `diverged` or `failed`. Trials never begun are `new`.
+
+    Raises:
+        InputError: there is no store, or no such state.
+    """
+    from study.analysis.tidy import tidy_table
+
+    planned, _ = _read(study, options)
+    return tidy_table(planned, states)
+
+
+def verdicts(study: Study, **options: Unpack[Options]) -> "pd.DataFrame":
+    """Return a row per claim of a study, in its order.
+
+    Columns are the fields of `study.analysis.claim_tests.ClaimResult`: claim and quote as text, verdict, effect with
+    its 95 % interval from low to high in percentage points, p and p_holm, test, num_seeds, required_seeds, power,
+    caveats. `published` is the verdict recomputed from published numbers, None where there are none.
+
+    Raises:
+        InputError: there is no store.
+    """
+    import pandas as pd
+
+    from study.report.claim_list import to_records
+
+    planned, ledger = _read(study, options)
+    records = to_records(commands.claim_verdicts(planned, ledger, ledger.trials()))
+    return pd.DataFrame([{**each, "published": (each["published"] or {}).get("verdict")} for each in records])
+
+
+def figure(study: Study, title: str = "", **options: Unpack[Options]) -> "Figure":
+    """Return the first figure of a study's report, or the first whose title contains a text.
+
+    Raises:
+        InputError: no trial has finished, or no title contains the text (names the titles).
+    """
+    from study.report.figures import draw_figure
+
+    planned, ledger = _read(study, options)
+    return draw_figure(planned, ledger, title)
+
+
+def report(study: Study, *, reports: Path | str = "reports", **options: Unpack[Options]) -> Path:
+    """Write the report of a study; return the path of its page, which a browser opens.
+
+    Args:
+        reports: folder of all reports, with a subfolder per study, recipe and scale.
+
+    Raises:
+        ReportKeptError: the report in that folder has results that this one would lack.
+    """
+    planned, ledger = _read(study, options)
+    verdicts = commands.claim_verdicts(planned, ledger, ledger.trials())
+    page, *_ = commands.write_report(planned, ledger, Path(reports), verdicts)
+    commands.write_index(Path(reports))
+    return page
+
+
+def _open(study: Study, options: Options) -> "tuple[SearchSpace, Folders, int | None]":
+    """Return the space, the folders, the number of seeds that keywords name."""
+    rest: dict[str, Any] = {**options}
+    num_seeds = rest.pop("num_seeds", None)
+    choices: Any = {name: rest.pop(name) for name in Choices.__annotations__ if name in rest}
+    return load_study(study, **choices), make_folders(**rest), num_seeds
+
+
+def _read(study: Study, options: Options) -> "tuple[Plan, Ledger]":
+    """Return the plan of a study from its records, with the ledger. Its images and weights may be missing."""
+    space, folders, num_seeds = _open(study, options)
+    ledger = open_ledger(folders)
+    records = ledger.trials()
+    return commands.plan_study(space, folders, records, num_seeds=num_seeds, for_report=True), ledger

@@ -1,0 +1,128 @@
+"""Studies, folders, ledgers, opened by what a user names."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+import search_spaces
+from revit.errors import InputError
+from revit.models.weights import use_weights_dir
+from revit.paths import check_writable, expand_path
+from search_spaces.framework.choices import (
+    parse_assignments,
+    parse_value,
+    split_values,
+    with_cells,
+    with_settings,
+)
+from search_spaces.framework.space import SearchSpace
+from study.model_check import check_names
+
+if TYPE_CHECKING:
+    from study.ledger.ledger import Ledger
+    from study.plan import Folders
+
+ALL = "all"
+"""Stands for every study of the paper."""
+DEFAULT_STORE, DEFAULT_DATA, DEFAULT_CACHE = "mlruns", Path("data"), Path("~/.cache/revit-study")
+SERVERS = ("http://", "https://")
+
+Study = SearchSpace | Path | str
+"""A study: its space, its name, or the path of its file."""
+
+
+class Choices(TypedDict, total=False):
+    """Keywords of `load_study`."""
+
+    scale: str | None
+    recipe: str | None
+    settings: Sequence[str]
+    only: Sequence[str]
+
+
+def load_study(
+    study: Study,
+    *,
+    scale: str | None = None,
+    recipe: str | None = None,
+    settings: Sequence[str] = (),
+    only: Sequence[str] = (),
+) -> SearchSpace:
+    """Return the space of a study.
+
+    Args:
+        scale, recipe: in place of the study's.
+        settings: texts FIELD=VALUE: values over the study's own, which make it a study of its own.
+        only: texts AXIS=VALUE or AXIS=VALUE,VALUE: the cells to which its trials are limited.
+
+    Raises:
+        InputError: there is no such study, scale, recipe, field or axis, or a study names a model that timm does not
+            have.
+    """
+    space = study if isinstance(study, SearchSpace) else search_spaces.load(str(study))
+    space = space.variant(scale=scale, recipe=recipe)
+    fields = {path: parse_value(path, text) for path, text in parse_assignments("--set", settings).items()}
+    cells = split_values(space, parse_assignments("--only", only))
+    space = with_settings(space, fields)
+    space = with_cells(space, cells) if cells else space
+    check_names(space)
+    return space
+
+
+def load_studies(study: str, **choices: Unpack[Choices]) -> list[SearchSpace]:
+    """Return a study by its name or its file, or all of the paper's.
+
+    Raises:
+        InputError: as `load_study`.
+    """
+    names = search_spaces.names() if study == ALL else [study]
+    chosen = [name for name in names if study != ALL or search_spaces.load(name).base is None]
+    return [load_study(name, **choices) for name in chosen]
+
+
+def make_folders(
+    store: Path | str = DEFAULT_STORE,
+    data_dir: Path | str = DEFAULT_DATA,
+    weights_dir: Path | str | None = None,
+    cache_dir: Path | str = DEFAULT_CACHE,
+    *,
+    skip_broken: bool = False,
+) -> "Folders":
+    """Return the folders of results, datasets, decoded images.
+
+    Args:
+        store: a folder, or the address of an MLflow tracking server.
+        weights_dir: folder of pretrained weights; set for the whole process.
+
+    Raises:
+        InputError: the address holds a password, which would be printed, and kept with every launch.
+    """
+    from study.plan import Folders
+
+    use_weights_dir(None if weights_dir is None else Path(weights_dir))
+    server = str(store).rstrip("/") if str(store).startswith(SERVERS) else ""
+    if server and "@" in server.split("/")[2]:
+        variables = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        raise InputError(f"the address of the store has a user or password: set {variables} instead")
+    return Folders(
+        store=expand_path(Path(DEFAULT_STORE if server else store)),
+        data=expand_path(Path(data_dir)),
+        cache=expand_path(Path(cache_dir)),
+        server=server,
+        skip_broken=skip_broken,
+    )
+
+
+def open_ledger(folders: "Folders", *, create: bool = False) -> "Ledger":
+    """Return the ledger of a store.
+
+    Raises:
+        InputError: there is no store, or it cannot be opened.
+    """
+    if not (create or folders.has_store):
+        raise InputError(f"there is no store at {folders.store}: run a study first, or name another with --store")
+    if create:
+        check_writable(folders.store, "store")
+    from study.ledger.ledger import Ledger
+
+    return Ledger(folders.store, folders.server)

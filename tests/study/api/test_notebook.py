@@ -1,0 +1,86 @@
+"""A notebook plans, runs, reads, reports a study: each in one call."""
+
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from revit.config import FineTuneConfig
+from revit.errors import InputError
+from revit.training.metrics import METRICS
+from search_spaces.framework import BetterThan, SearchSpace
+from study import api
+from study.cli.options import StudyOptions
+from study.ledger.states import TrialState
+
+SPACE = SearchSpace(
+    name="notebook",
+    question="Does it run from a notebook?",
+    base=FineTuneConfig(dataset="digits", resolution=8, batch_size=16, steps=4, num_evals=1),
+    scientific={"optimizer.lr": (0.01, 0.1)},
+    seeds=(0, 1),
+    claims=(BetterThan(better={"optimizer.lr": 0.1}, worse={"optimizer.lr": 0.01}, quote="A high rate is better."),),
+)
+
+
+def test_a_study_is_run_read_reported_in_one_call_each(
+    ray_cluster: None, tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = api.Options(store=tmp_path / "mlruns", data_dir=tmp_path / "data", cache_dir=str(cache_dir))
+    planned = api.plan(SPACE, **where)
+    assert [trial.state for trial in planned.to_run] == [TrialState.NEW] * 4
+    with pytest.raises(InputError, match="there is no store at"):
+        api.results(SPACE, **where)
+    lines = StringIO()
+    result = api.run(SPACE, console=Console(file=lines, width=200), request=api.ResourceRequest(), **where)
+    assert set(result.states.values()) == {TrialState.FINISHED}
+    assert "4 trials, 0 done, 4 to run" in lines.getvalue()
+    assert api.plan(SPACE, **where).to_run == []
+    assert len(api.plan(SPACE, num_seeds=3, **where).to_run) == 2
+    assert len(api.plan(SPACE, settings=["steps=5"], only=["optimizer.lr=0.1"], **where).to_run) == 2
+
+    results = api.results(SPACE, **where)
+    assert sorted(results["optimizer.lr"]) == [0.01, 0.01, 0.1, 0.1]
+    assert results["accuracy"].between(0, 1).all()
+    assert {*METRICS, "seed", "identity", "run_id"} <= set(results)
+    assert len(api.results(SPACE, num_seeds=1, **where)) == 2
+    assert len(api.results(SPACE, states=["new"], num_seeds=3, **where)) == 2
+
+    [verdict] = api.verdicts(SPACE, **where).to_dict("records")
+    means = 100 * results.groupby("optimizer.lr")["accuracy"].mean()
+    assert verdict["quote"] == "A high rate is better."
+    assert verdict["effect"] == pytest.approx(means[0.1] - means[0.01])
+    assert verdict["low"] < verdict["effect"] < verdict["high"]
+
+    first = api.figure(SPACE, **where)
+    assert first == api.figure(SPACE, first.layout.meta["title"].upper(), **where)
+    assert "time" in api.figure(SPACE, "training time", **where).layout.meta["title"].lower()
+    with pytest.raises(InputError, match=f"no figure with the title 'novel'; it has: {first.layout.meta['title']}"):
+        api.figure(SPACE, "novel", **where)
+
+    page = api.report(SPACE, reports=tmp_path / "reports", **where)
+    assert page == tmp_path / "reports" / "notebook" / "report.html"
+    assert "A high rate is better." in page.read_text()
+    assert (tmp_path / "reports" / "index.html").exists()
+
+    monkeypatch.chdir(tmp_path)
+    assert api.results(SPACE).equals(results), "the default store is the command line's"
+
+
+def test_a_study_without_results_has_no_figure(tmp_path: Path, cache_dir: Path) -> None:
+    where = api.Options(store=tmp_path / "mlruns", cache_dir=cache_dir)
+    api.open_ledger(api.make_folders(tmp_path / "mlruns"), create=True)
+    with pytest.raises(InputError, match="notebook has no cell with a finished trial"):
+        api.figure(SPACE, **where)
+    assert len(api.results(SPACE, **where)) == 0
+
+
+def test_its_keywords_are_the_options_of_the_command_line() -> None:
+    keywords = {name.replace("num_seeds", "seeds") for name in api.Options.__annotations__}
+    assert keywords == {*StudyOptions.__dataclass_fields__} - {"study"}
+
+
+def test_a_misspelled_keyword_is_refused() -> None:
+    with pytest.raises(TypeError, match="stor"):
+        api.plan(SPACE, stor="mlruns")  # type: ignore[call-arg]
