@@ -22,7 +22,7 @@ VALUES: dict[str, tuple[object, ...]] = {
     "cutmix": (0.0, 1.0), "augmentation": ("none", "randaugment", "trivialaugment"), "randaugment_num_ops": (2, 1),
     "randaugment_magnitude": (9, 20), "random_erasing": (0.0, 1.0), "loss": ("cross_entropy", "binary_cross_entropy"),
     "label_smoothing": (0.0, 0.1), "ema_decay": (0.0, 0.5), "normalization": ("model", "inception", "cifar10"),
-    "sampling": ("shuffled", "with_replacement"), "batch_size": (16, 8), "micro_batch": (None, 4),
+    "sampling": ("shuffled", "with_replacement"), "batch_size": (16, 8),
     "num_evals": (3, 5, 1), "eval_every": (None, 1, "1 steps", "33 percent", "16 images"), "test_curve": (False, True),
     "selection": ("last", "best_val"), "seed": (0, 1),
     "model.name": ("vit_nano", "bit_nano"), "model.pretrained": (True, False), "model.pos_embed": ("learned", "none"),
@@ -38,7 +38,7 @@ VALUES: dict[str, tuple[object, ...]] = {
     "schedule.t_max": (None, 2.0), "schedule.milestones": ((0.3, 0.6, 0.9), (0.5,)), "schedule.end_factor": (0.01, 0.5),
     "schedule.plateau_factor": (0.5, 0.1), "schedule.plateau_patience": (1, 0),
 }  # fmt: skip
-"""Values of each field; some differ in writing only."""
+"""Values of each field; some differ in writing only. A micro-batch changes the rounding, and is not among them."""
 BUDGETS: list[dict[str, object]] = [{}, {"steps": None, "epochs": 0.3}, {"steps": None, "epochs": 1.0}]
 
 
