@@ -45,7 +45,8 @@ def write_report(
     """Write report.html, report.json, tables.md, tables.tex, cells.csv, trials.parquet, figures/; return their paths.
 
     figures/ holds each figure of the page as plotly's JSON, which `plotly.io.read_json` opens. If the study was
-    launched with its recipe and at its scale, all files are also artifacts of the latest such launch, in `report/`.
+    launched with its recipe and at its scale, all files are also artifacts of the latest such launch, in `report/`;
+    not those of some of its cells.
 
     Args:
         folder: folder of this study's report (`folder_name`).
@@ -70,8 +71,10 @@ def write_report(
     cell_table(plan).to_csv(folder / "cells.csv", index=False)
     trial_table(plan).to_parquet(folder / TRIALS, index=False)
     paths = [folder / name for name in (*texts, "cells.csv", TRIALS)]
-    ledger.launches.attach(plan.space.tags, paths, REPORT_FOLDER)
-    ledger.launches.attach(plan.space.tags, _write_figures(figures, folder / "figures"), f"{REPORT_FOLDER}/figures")
+    drawn = _write_figures(figures, folder / "figures")
+    if not plan.space.cells:
+        ledger.launches.attach(plan.space.tags, paths, REPORT_FOLDER)
+        ledger.launches.attach(plan.space.tags, drawn, f"{REPORT_FOLDER}/figures")
     return [*paths, folder / "figures"]
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from rich.console import Console
@@ -196,36 +197,66 @@ def trials_of(tmp_path: Path) -> list[TrialRecord]:
     return list(Ledger(tmp_path / "mlruns").trials().values())
 
 
-def test_settings_are_a_study_of_their_own_and_some_cells_the_same(
-    tmp_path: Path,
-    cache_dir: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """Of quickstart, the cells of SGD are finished with one seed."""
-    monkeypatch.chdir(tmp_path)
-    folders = Folders(store=tmp_path / "mlruns", data=tmp_path, cache=cache_dir)
-    write_study(with_cells(search_spaces.load("quickstart"), {"optimizer": ["sgd"]}), (0,), folders)
-    options = ["--seeds", "1", "--store", "mlruns", "--cache-dir", str(cache_dir)]
+class Line(NamedTuple):
+    """Runs a command line in the folder of a test, on its store, and returns what it prints."""
 
-    def call_main(*arguments: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["run_study.py", *arguments, *options])
+    tmp_path: Path
+    cache_dir: Path
+    monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str]
+
+    @property
+    def folders(self) -> Folders:
+        return Folders(store=self.tmp_path / "mlruns", data=self.tmp_path, cache=self.cache_dir)
+
+    def call(self, *arguments: str) -> str:
+        self.monkeypatch.chdir(self.tmp_path)
+        options = ["--seeds", "1", "--store", "mlruns", "--cache-dir", str(self.cache_dir)]
+        self.monkeypatch.setattr(sys, "argv", ["run_study.py", *arguments, *options])
         with pytest.raises(SystemExit) as stop:
             main()
-        printed = capsys.readouterr()
+        printed = self.capsys.readouterr()
         assert not stop.value.code, printed.err
         return printed.out
 
-    assert "4 trials, 2 to run" in call_main("plan", "quickstart")
-    assert "2 trials, 0 to run" in call_main("plan", "quickstart", "--only", "optimizer=sgd")
-    assert "1 trials, 1 to run" in call_main(
+
+@pytest.fixture
+def line(tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Line:
+    return Line(tmp_path, cache_dir, monkeypatch, capsys)
+
+
+def test_a_file_anywhere_has_the_tables_and_reports_of_the_same_study_in_the_package(line: Line) -> None:
+    """But for the command, and names that pandas draws for its tables."""
+    write_study(search_spaces.load("quickstart"), (0,), line.folders)
+    (line.tmp_path / "quickstart.py").write_bytes((ROOT / "search_spaces" / "quickstart.py").read_bytes())
+    assert line.call("plan", "quickstart.py") == line.call("plan", "quickstart")
+    texts: list[dict[str, str]] = []
+    printed: list[str] = []
+    for study, reports in (("quickstart", "a"), ("quickstart.py", "b")):
+        printed.append(line.call("report", study, "--reports", reports).replace(f"/{reports}/", "/"))
+        paths = [path for path in Path(reports).rglob("*") if path.suffix in (".html", ".md", ".tex", ".csv", ".json")]
+        pages = {str(path.relative_to(reports)): path.read_text() for path in paths if path.parent != Path(reports)}
+        texts.append(
+            {name: re.sub(r"T_\w{5}", "T", page).replace("quickstart.py", "quickstart") for name, page in pages.items()}
+        )
+    assert printed[0] == printed[1]
+    assert texts[0] == texts[1]
+    assert len(texts[0]) > 5
+
+
+def test_settings_are_a_study_of_their_own_and_some_cells_the_same(line: Line) -> None:
+    """Of quickstart, the cells of SGD are finished with one seed."""
+    write_study(with_cells(search_spaces.load("quickstart"), {"optimizer": ["sgd"]}), (0,), line.folders)
+    assert "4 trials, 2 to run" in line.call("plan", "quickstart")
+    assert "2 trials, 0 to run" in line.call("plan", "quickstart", "--only", "optimizer=sgd")
+    assert "1 trials, 1 to run" in line.call(
         "plan", "quickstart", "--only=optimizer=adam", "--only=schedule.name=cosine"
     )
-    assert "4 trials, 2 to run" in call_main("plan", "quickstart", "--set", "steps=120"), "equal trials are shared"
-    changed = call_main("plan", "quickstart", "--set", "steps=50", "--set", "optimizer.lr=.3")
+    assert "4 trials, 2 to run" in line.call("plan", "quickstart", "--set", "steps=120"), "equal trials are shared"
+    changed = line.call("plan", "quickstart", "--set", "steps=50", "--set", "optimizer.lr=.3")
     assert "4 trials, 4 to run" in changed
     assert "set in every trial, over the study's own values: steps = 50, optimizer.lr = 0.3" in changed
-    ran = call_main("run", "quickstart", "--only", "optimizer=sgd")
+    ran = line.call("run", "quickstart", "--only", "optimizer=sgd")
     assert "nothing to do: every trial is done" in ran
     assert "report quickstart --seeds 1 --only optimizer=sgd" in ran
     for arguments, folder in {
@@ -233,8 +264,8 @@ def test_settings_are_a_study_of_their_own_and_some_cells_the_same(
         ("--only", "optimizer=sgd"): "quickstart-only-optimizer-sgd-seeds-1",
         ("--set", "steps=120"): "quickstart-steps-120-seeds-1",
     }.items():
-        assert f"wrote {tmp_path}/reports/{folder}/report.html" in call_main("report", "quickstart", *arguments)
-    pages = {path.parent.name: path.read_text() for path in tmp_path.glob("reports/*/tables.md")}
+        assert f"wrote {line.tmp_path}/reports/{folder}/report.html" in line.call("report", "quickstart", *arguments)
+    pages = {path.parent.name: path.read_text() for path in line.tmp_path.glob("reports/*/tables.md")}
     assert [("adam" in pages[f"quickstart{part}-seeds-1"]) for part in ("", "-only-optimizer-sgd")] == [True, False]
 
 
@@ -249,3 +280,28 @@ def test_a_wrong_choice_is_one_line(
     assert stop.value.code == 2
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
+
+
+JOINED = """
+import os, subprocess, sys
+from ray.cluster_utils import Cluster
+
+nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+try:
+    sys.exit(subprocess.run([*sys.argv[1:], "--address", nodes.address]).returncode)
+finally:
+    nodes.shutdown()
+"""
+"""Runs a command on a Ray cluster that was started before, in another folder."""
+
+
+@pytest.mark.long
+def test_workers_of_a_cluster_find_the_functions_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "helper.py").write_text('REDUCTION = "none"\n')
+    file = tmp_path / "mine" / "my_study.py"
+    file.write_text(MODULE)
+    command = [sys.executable, "-W", "ignore", "-c", JOINED, *command_of("run", str(file), *where(tmp_path))]
+    done = subprocess.run(command, cwd="/", capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [record.state for record in trials_of(tmp_path)] == [TrialState.FINISHED] * 2
