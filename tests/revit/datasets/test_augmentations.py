@@ -38,7 +38,7 @@ def images_of(channels: int, count: int = 64, side: int = 16) -> torch.Tensor:
 def test_a_config_accepts_the_tables_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """So a new entry needs no change of the config."""
     assert AUGMENTATIONS.keys() == {"none", *POLICIES}
-    with pytest.raises(InputError, match="augmentation = 'new': must be one of none, randaugment, .* or a function"):
+    with pytest.raises(InputError, match=r"augmentation = 'new': must be one of none, .* or a function"):
         config_of("new")
     monkeypatch.setitem(AUGMENTATIONS, "new", lambda images, rng, config: 255 - images)
     images = images_of(3)

@@ -36,7 +36,7 @@ def test_the_mean_over_images_is_the_oracles(name: str) -> None:
 def test_a_config_accepts_the_tables_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """So a new entry needs no change of the config."""
     assert LOSSES.keys() == ORACLES.keys()
-    with pytest.raises(InputError, match="loss = 'new': must be one of cross_entropy, .* or a function as"):
+    with pytest.raises(InputError, match=r"loss = 'new': must be one of cross_entropy, .* or a function as"):
         FineTuneConfig(dataset="digits", steps=1, loss="new")
     monkeypatch.setitem(LOSSES, "new", LOSSES["cross_entropy"])
     assert FineTuneConfig(dataset="digits", steps=1, loss="new").loss == "new"
