@@ -17,7 +17,7 @@ def parameter_groups(model: Any, config: OptimizerConfig, *, with_fallback: bool
     """Return the groups of a module's parameters, except frozen ones.
 
     Each has `params` and `weight_decay`. Weight decay applies to matrices only: not to biases, norms, class token or
-    position embedding. With `layer_decay`, each has `lr_scale`, the factor of its learning rate.
+    position embedding. With `layer_decay`, each has `lr_scale`, the factor of its learning rate, unless all are 1.
 
     Args:
         with_fallback: give groups of head and embeddings `use_fallback`, True. Optimizers of matrices, such as Muon,
@@ -32,13 +32,14 @@ def parameter_groups(model: Any, config: OptimizerConfig, *, with_fallback: bool
         "fallback_list": _head_and_embeddings(model) if with_fallback else (),
         "fallback_no_weight_decay": with_fallback,
     }
-    if config.layer_decay == 1:
-        return param_groups_weight_decay(model, config.weight_decay, **options)  # type: ignore[no-any-return]
-    if max(layers(model).values()) == 0:
-        right = "1.0, as timm knows no layers of this model"
-        raise InputError(f"optimizer.layer_decay = {config.layer_decay}: must be {right}")
-    options |= {"layer_decay": config.layer_decay}
-    return param_groups_layer_decay(model, config.weight_decay, **options)  # type: ignore[no-any-return]
+    if config.layer_decay < 1:
+        if max(layers(model).values()) == 0:
+            right = "1.0, as timm knows no layers of this model"
+            raise InputError(f"optimizer.layer_decay = {config.layer_decay}: must be {right}")
+        groups = param_groups_layer_decay(model, config.weight_decay, layer_decay=config.layer_decay, **options)
+        if any(group["lr_scale"] < 1 for group in groups):  # of the head alone, it has no effect
+            return groups  # type: ignore[no-any-return]
+    return param_groups_weight_decay(model, config.weight_decay, **options)  # type: ignore[no-any-return]
 
 
 def layers(model: Any) -> dict[str, int]:

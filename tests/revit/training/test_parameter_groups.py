@@ -71,6 +71,17 @@ def test_the_head_of_any_timm_model_has_the_full_rate(name: str) -> None:
     assert min(scales.values()) < 0.5
 
 
+def test_layer_decay_has_no_effect_on_the_head_alone() -> None:
+    model = untrained()
+    model.requires_grad_(False)
+    model.head.requires_grad_(True)
+    one, other = (
+        numbered(model, parameter_groups(model, OptimizerConfig(layer_decay=decay), with_fallback=False))
+        for decay in (1.0, 0.5)
+    )
+    assert one == other == [{"params": ["head.weight", "head.bias"], "weight_decay": 0.0}]
+
+
 def test_a_model_without_layers_is_refused() -> None:
     with pytest.raises(InputError) as error:
         parameter_groups(nn.Linear(2, 2), OptimizerConfig(layer_decay=0.7), with_fallback=False)
