@@ -23,6 +23,7 @@ from revit.training.optimizer_specs import OPTIMIZERS
 from revit.training.optimizers import check_optimizer
 from revit.training.timm_optimizers import usable_names
 from search_spaces.framework.claims import Claim
+from search_spaces.framework.published import COLUMNS
 from search_spaces.framework.recipes import RECIPES
 from search_spaces.framework.scales import SCALES
 from study import layout
@@ -126,6 +127,12 @@ def test_the_page_of_optimizers_is_true(tmp_path: Path, monkeypatch: pytest.Monk
     own = {"optimizer.name": "optimizer_of_the_page:nesterov", "optimizer.layer_decay": 0.75}
     check_optimizer(FineTuneConfig(dataset="digits", steps=1).with_values(own))
     sys.modules.pop("optimizer_of_the_page")
+
+
+def test_the_walk_through_lists_the_columns_of_a_papers_file() -> None:
+    section = (DOCS / "new_study.md").read_text().partition("## Published numbers")[2]
+    listed = [line for line in section.splitlines() if line.startswith("- `")]
+    assert {name for line in listed for name in re.findall(r"`(\w+)`", line.partition(":")[0])} == set(COLUMNS)
 
 
 def test_what_the_page_on_mlflow_filters_and_groups_by_is_in_a_store(

@@ -1,4 +1,4 @@
-"""Arrays behind the paper's figures, for every VisionTransformer of timm.
+"""Arrays inside a model that figures show, for every VisionTransformer of timm.
 
 The figures are 1 to 3 of "[RE] A Comprehensive Analysis of ViT Fine-tuning"; 1 and 2 follow Figure 7 of "An Image
 is Worth 16x16 Words" (the ViT paper). Shapes: B images of R x R pixels, cut into G x G patches of P x P pixels;

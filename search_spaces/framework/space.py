@@ -193,13 +193,14 @@ class SearchSpace:
     def _published_of(self, candidate: Candidate) -> list[Published]:
         if self.reproduced is None or self.table is None:
             return []
-        trained = self.paper_config(candidate.requested_values).flat()
+        trained = {**self.paper_config(candidate.requested_values).flat(), **self.settings}
         values = {**trained, **candidate.requested_values}
         cell: dict[str, tuple[Value, ...]] = {axis: (value,) for axis, value in values.items()}
         if trained["dataset"] in FLOWERS_SPLITS:
             cell["dataset"] = (trained["dataset"], FLOWERS)
-        explicit = {*self.fixed, *self.scientific, *fields_of(self.scientific)}
-        return [row for row in self.reproduced.rows_of(self.table) if self.reproduced.is_about(row, cell, explicit)]
+        explicit = {*self.fixed, *self.settings, *self.scientific, *fields_of(self.scientific)}
+        rows = [row for row in self.reproduced.rows_of(self.table) if row.metric == "accuracy"]
+        return [row for row in rows if self.reproduced.is_about(row, cell, explicit)]
 
     @property
     def tags(self) -> dict[str, str]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from study.plan import Folders
 
 ALL = "all"
-"""Stands for every study of the paper."""
+"""All studies of the package that start from a recipe."""
 DEFAULT_STORE, DEFAULT_DATA, DEFAULT_CACHE = "mlruns", Path("data"), Path("~/.cache/revit-study")
 SERVERS = ("http://", "https://")
 
@@ -70,7 +70,7 @@ def load_study(
 
 
 def load_studies(study: str, **choices: Unpack[Choices]) -> list[SearchSpace]:
-    """Return a study by its name or its file, or all of the paper's.
+    """Return a study by its name or its file, or all that start from a recipe.
 
     Raises:
         InputError: as `load_study`.

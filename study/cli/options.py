@@ -21,7 +21,7 @@ StudyName = Annotated[
     typer.Argument(
         metavar="STUDY",
         autocompletion=lambda: [*search_spaces.names(), api.ALL],
-        help="Name of a study (see `list`), path of a study's file, or `all` of the paper's.",
+        help="Name of a study (see `list`), path of a study's file, or `all` that start from a recipe.",
     ),
 ]
 ScaleName = Annotated[

@@ -42,7 +42,9 @@ def prune(
     context: typer.Context,
     studies: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[STUDY]...", help="Prune only these studies, by name or file; `all` for the paper's."),
+        typer.Argument(
+            metavar="[STUDY]...", help="Only these studies, by name or file; `all` that start from a recipe."
+        ),
     ] = None,
     models: Annotated[
         list[str] | None,

@@ -16,7 +16,7 @@ from study.ledger.ledger import Ledger
 from study.plan import Trial
 from study.report.finished_study import FinishedStudy, run_id
 from study.report.plots.answers import plot_confusion_matrix, plot_mistakes
-from study.report.plots.paper import plot_attention, plot_filters, plot_samples, plot_similarity
+from study.report.plots.pictures import plot_attention, plot_filters, plot_samples, plot_similarity
 
 MAX_ANSWERED_CELLS = 6
 """Cells up to which a study's confusion matrices and mistakes are drawn."""
@@ -45,7 +45,7 @@ def draw_answers(study: FinishedStudy) -> list[go.Figure]:
 
 
 def draw_model_internals(study: FinishedStudy) -> list[go.Figure]:
-    """Draw Figures 1 to 3 of the paper, from the final weights of the first seed."""
+    """Draw filters, position embeddings and attention, from the final weights of the first seed."""
     if "model.pos_embed" not in study.plan.space.scientific:
         return []
     first = study.first_trials(lambda trial: trial.candidate.config.model.pos_embed)
@@ -64,7 +64,7 @@ def draw_model_internals(study: FinishedStudy) -> list[go.Figure]:
 
 
 def draw_samples(study: FinishedStudy) -> list[go.Figure]:
-    """Draw Figure 4 of the paper: training images of every class of the datasets that the study compares."""
+    """Draw training images of every class of the datasets that the study compares."""
     if "dataset" not in study.plan.space.scientific:
         return []
     folders = {trial.candidate.config.dataset: trial.images for trial in study.trials if trial.images is not None}

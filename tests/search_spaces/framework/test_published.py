@@ -151,6 +151,7 @@ def test_own_numbers_are_shown_whatever_the_recipe_and_others_beside_the_same_ex
     assert shown(base=base, scientific={"mixup": (0.0, 0.1)}) == [[60, 62], [60, 62]]
     assert shown(base=base, fixed={"batch_size": 32}) == [[], [62]]
     assert shown(base=base, fixed={"batch_size": 64}) == [[50], [60, 61]]
+    assert shown(base=base, settings={"batch_size": 64}) == [[50], [60, 61]]
     assert shown(base=base, nuisance={"batch_size": (16, 32)}, fixed={"val_fraction": 0.1})[::2] == [[50], [60]]
 
 

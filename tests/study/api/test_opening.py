@@ -28,7 +28,7 @@ def test_an_address_with_a_password_is_refused() -> None:
         api.make_folders("http://user:password@example.org")
 
 
-def test_all_stands_for_the_studies_of_the_paper() -> None:
+def test_all_are_the_studies_that_start_from_a_recipe() -> None:
     names = [space.name for space in api.load_studies(api.ALL, scale="nano")]
     assert "resolution" in names
     assert "quickstart" not in names

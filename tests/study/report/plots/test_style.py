@@ -11,7 +11,7 @@ from study.report.plots.accuracy import plot_accuracy
 from study.report.plots.answers import plot_confusion_matrix, plot_mistakes
 from study.report.plots.curves import plot_learning_curves, plot_published_curves, plot_schedules
 from study.report.plots.grids import plot_interaction, plot_main_effects, plot_parallel_coordinates
-from study.report.plots.paper import plot_filters, plot_samples
+from study.report.plots.pictures import plot_filters, plot_samples
 from study.report.plots.training_time import plot_training_time
 from tests.study.report.plots.drawing import NASTY, random_curves
 

@@ -1,6 +1,6 @@
-"""The paper's Figures 1 to 4 redrawn, without the faults of the published ones.
+"""Pictures: filters, position embeddings, attention maps, training images.
 
-Each caption names the differences from the published figure. Shapes are as in revit.models.introspection.
+Shapes are as in revit.models.introspection.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,25 +16,13 @@ from study.report.plots.mosaic import Pixels, make_mosaic, make_picture, make_th
 
 Floats = npt.NDArray[np.floating]
 
-FILTERS_CAPTION = (
-    "Every filter of the patch embedding, whole, in RGB, each scaled by its own minimum and maximum. "
-    "Differs from the published Figure 1, where every tile mixes entries of 48 filters, is inverted and drawn "
-    "with a fourth channel as transparency, and where panels (a) and (b) are the same image."
-)
+FILTERS_CAPTION = "Every filter of the patch embedding, whole, in RGB, each scaled by its own minimum and maximum."
 SIMILARITY_CAPTION = (
     "The small map in row i, column j: cosine similarity of the position embedding of the patch in row i, column j "
-    "to those of all patches. Differs from the published Figure 2 in that there is no panel of a model without "
-    "position embedding: the published one shows a random initialization that was never trained."
+    "to those of all patches."
 )
-ATTENTION_CAPTION = (
-    "The input image, bright where the class token attends; each map scaled by its own maximum. Differs from the "
-    "published Figure 3, which shows the fourth patch's attention in the first seven heads of the first layer only, "
-    "computed on an image whose normalization had been undone."
-)
-SAMPLES_CAPTION = (
-    "Training images, a row per class, resized to squares as the model gets them in evaluation. "
-    "The published Figure 4 names neither classes nor splits."
-)
+ATTENTION_CAPTION = "The input image, bright where the class token attends; each map scaled by its own maximum."
+SAMPLES_CAPTION = "Training images, a row per class, resized to squares as the model gets them in evaluation."
 MIN_BRIGHTNESS = 0.12
 """Brightness of a patch with no attention, so that it can still be seen."""
 PAGE_PX = 640
@@ -44,7 +32,7 @@ SAMPLE_PX = 56
 
 
 def plot_filters(panels: Mapping[str, Floats]) -> go.Figure:
-    """Draw Figure 1: the filters of the patch embedding, a panel per model.
+    """Draw the filters of the patch embedding, a panel per model.
 
     Args:
         panels: by the title of each, `embedding_filters` of a model: (D, P, P, 3), 0..1.
@@ -64,7 +52,7 @@ def _filter_mosaic(pictures: Floats) -> Pixels:
 
 
 def plot_similarity(maps: Floats) -> go.Figure:
-    """Draw Figure 2: cosine similarity of position embeddings, as a grid of grids.
+    """Draw cosine similarity of position embeddings, as a grid of grids.
 
     Args:
         maps: `pos_embed_similarity` of a model, (G, G, G, G), -1..1.
@@ -88,7 +76,7 @@ def plot_similarity(maps: Floats) -> go.Figure:
 
 
 def plot_attention(maps: Floats, image: Pixels) -> go.Figure:
-    """Draw Figure 3: the attention of the class token to each patch, in every layer and head.
+    """Draw the attention of the class token to each patch, in every layer and head.
 
     Args:
         maps: `attention_maps` of one image, (L, H, N, N), 0..1; the first token is the class token.
@@ -113,7 +101,7 @@ def plot_attention(maps: Floats, image: Pixels) -> go.Figure:
 
 
 def plot_samples(sets: Mapping[str, Mapping[str, Sequence[Pixels]]]) -> go.Figure:
-    """Draw Figure 4: sample images of datasets, a panel per dataset, a row per class.
+    """Draw sample images of datasets, a panel per dataset, a row per class.
 
     Args:
         sets: images by class name by dataset, each (H, W, 1 or 3) uint8, of any sizes. A class may have fewer.

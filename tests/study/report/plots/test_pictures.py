@@ -1,8 +1,8 @@
-"""The paper's figures against the arrays that went in."""
+"""Pictures against the arrays that went in."""
 
 import numpy as np
 
-from study.report.plots.paper import plot_attention, plot_filters, plot_samples, plot_similarity
+from study.report.plots.pictures import plot_attention, plot_filters, plot_samples, plot_similarity
 from tests.study.report.plots.drawing import picture_in, pixels_of
 
 
