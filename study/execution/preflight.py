@@ -38,5 +38,6 @@ def check_runnable(trials: list[Trial], request: ResourceRequest) -> None:
 
 
 def _is_shipped(trial: Trial) -> bool:
-    plain = ModelConfig(name=trial.candidate.config.model.name)
-    return trial.candidate.config.model == plain and trial.weights is not None and trial.weights.parent == PACKAGED
+    model = trial.candidate.config.model
+    is_packaged = trial.weights is not None and trial.weights.parent == PACKAGED
+    return is_packaged and model == ModelConfig(name=model.name)

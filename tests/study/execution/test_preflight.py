@@ -28,3 +28,13 @@ def test_unfit_requests_and_models_are_refused(studies: Studies, monkeypatch: py
     )
     with pytest.raises(InputError, match=r"model\.name = 'vit_nanoo'"):
         check_runnable(list(studies.plan(unknown).trials), ResourceRequest())
+
+
+def test_a_function_of_the_user_is_a_model_that_is_not_shipped(studies: Studies) -> None:
+    values = {"model.pretrained": False, "normalization": "inception"}
+    axis = {"model.name": ("tests.revit.models.test_networks:small_vit",), "model.frozen": ("first_3", "first_4")}
+    space = SearchSpace(name="own", question="?", base=BASE.with_values(values), scientific=axis, seeds=(0,))
+    trials = list(studies.plan(space).trials)
+    check_runnable(trials[:1], ResourceRequest())
+    with pytest.raises(InputError, match="'first_4': must be at most first_3, the depth of tests"):
+        check_runnable(trials, ResourceRequest())
