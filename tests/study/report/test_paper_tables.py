@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -152,6 +153,17 @@ def test_the_layout_is_the_papers_with_our_result_published_values_and_differenc
     assert nano.loc["photos", "28"][3:] == theirs, "no difference: not comparable"
     for text in (to_html(table, "results"), to_markdown(table), to_latex(table, "", [], "")):
         assert "resolution 512" in text, "a number has its axis"
+
+
+def test_a_published_number_says_over_how_many_runs_it_is_a_mean(tmp_path: Path) -> None:
+    paper = tmp_path / "runs.csv"
+    paper.write_text("# title: t\n# authors: a\n# url: u\ntable,value,n,source,note\n1,91,5,,frozen\n1,92,,code,\n")
+    space = SearchSpace(
+        name="asks", question="?", base=FineTuneConfig(dataset="digits", steps=1), paper=paper, table="1",
+        scientific={"mixup": (0.0, 0.1)},
+    )  # fmt: skip
+    table = paper_table(plan_of(space, 0.9))
+    assert table.loc["0"].iloc[0][1:] == ("paper 91.00 (-1.00), mean of 5 runs, frozen", "code 92.00 (-2.00)")
 
 
 def test_a_cell_shows_the_tuned_values_in_every_format() -> None:
