@@ -158,7 +158,7 @@ def result_of(point: Mapping[str, object], seed: int, correct: Bools, prior: Var
     return TrialResult(
         point=point,
         seed=seed,
-        accuracy=correct.mean(),
+        value=correct.mean(),
         num_test=len(correct),
         correct=correct,
         prior_variance=prior,

@@ -13,7 +13,7 @@ from revit.datasets.registry import DATASETS, caveats
 from revit.errors import InputError
 from revit.fields import IdentityRole, fields_by_path
 from revit.identity import InputDigests, function_digests, function_names, identity
-from revit.training.metrics import METRICS, PREFIXES
+from revit.training.metrics import METRICS, PREFIXES, Array
 from search_spaces.framework.space import Candidate, SearchSpace
 from study.inputs import Inputs
 from study.layout import DATABASE
@@ -28,7 +28,8 @@ TRIAL_METRICS = (
 """Results of a trial: columns of the table of trials."""
 TABLE_COLUMNS = frozenset(
     {"seed", "state", "identity", "run_id", "num_test", "n", "mean", "low", "high", "interval", "diverged", "missing"}
-    | {"test accuracy, %", "lines", "right", *TRIAL_METRICS}
+    | {"lines", "right", *TRIAL_METRICS}
+    | {metric.heading for metric in METRICS.values()}
 )
 """Columns of result tables that are not axes."""
 
@@ -81,6 +82,8 @@ class Trial:
         input_digests: its `revit.identity.InputDigests.by_name`.
         staleness_reason: what changed since the study trained its point with its seed; empty if it is not stale.
         sizes: numbers of its images (`study.inputs.SIZES`).
+        replicates: bootstrap replicates of the study's metric over its test images, (B,); None for none.
+        unmeasured: why it has no value of the study's metric, though it finished; empty if it has one.
     """
 
     candidate: Candidate
@@ -93,6 +96,13 @@ class Trial:
     input_digests: Mapping[str, str]
     staleness_reason: str = ""
     sizes: Mapping[str, int] = field(default_factory=dict)
+    replicates: Array | None = field(default=None, compare=False)
+    unmeasured: str = ""
+
+    @property
+    def has_result(self) -> bool:
+        """True if it finished and has a value of the study's metric."""
+        return self.state == TrialState.FINISHED and not self.unmeasured
 
     @property
     def is_stale(self) -> bool:
@@ -111,7 +121,7 @@ class Trial:
             return self.record.failure
         if self.is_stale:
             return "stale"
-        return self.state.label
+        return self.unmeasured or self.state.label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +143,9 @@ class Plan:
 
     def with_records(self, records: Mapping[str, TrialRecord]) -> "Plan":
         """Return the plan with other records of the ledger, by identity."""
-        trials = [replace(trial, record=records.get(trial.identity)) for trial in self.trials]
+        trials = [
+            replace(trial, record=records.get(trial.identity), replicates=None, unmeasured="") for trial in self.trials
+        ]
         return replace(self, trials=trials)
 
 

@@ -8,7 +8,8 @@ import in each trial, and neither has the replicates in one call.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from functools import lru_cache
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -66,12 +67,54 @@ class Metric:
         unit: of the shown value; "%" for a share, which is shown times 100.
         direction: in which it is better.
         of_predictions: its value; None for a metric that is measured while training.
+        columns: what it needs of the predictions beside `index` and `label`; less is read faster, or from older files.
+        decimals: of the shown value.
     """
 
     title: str
     unit: str
     direction: Literal["maximize", "minimize"]
     of_predictions: PredictionMetric | None = None
+    columns: tuple[str, ...] = ("prediction", "confidence", "loss", "rank")
+    decimals: int = 2
+
+    @property
+    def name(self) -> str:
+        """Title with the split that it is measured on: `test accuracy`."""
+        return f"test {self.title}" if self.of_predictions else self.title
+
+    @property
+    def heading(self) -> str:
+        """Name and unit of a column or of an axis: `test accuracy, %`."""
+        return f"{self.name}, {self.unit}"
+
+    @property
+    def factor(self) -> int:
+        """Factor by which a value is multiplied to be in its unit."""
+        return 100 if self.unit == "%" else 1
+
+    @property
+    def difference_unit(self) -> str:
+        """Unit of a difference: percentage points for a share."""
+        return "pp" if self.unit == "%" else self.unit
+
+    @property
+    def sign(self) -> int:
+        """1 where larger values are better, -1 where smaller ones are."""
+        return 1 if self.direction == "maximize" else -1
+
+    @property
+    def best(self) -> str:
+        """Word for the best values of several."""
+        return "highest" if self.direction == "maximize" else "lowest"
+
+    def format(self, value: float) -> str:
+        """Return a value in its unit, as it is shown everywhere."""
+        return f"{self.factor * value:,.{self.decimals}f}"
+
+    def format_effect(self, effect: float) -> str:
+        """Return a difference that is in `difference_unit`, with its sign."""
+        return f"{effect:+,.{self.decimals}f}"
 
 
 def accuracy(predictions: Predictions, weights: Array) -> Array:
@@ -90,7 +133,7 @@ def balanced_accuracy(predictions: Predictions, weights: Array) -> Array:
     Classes without images are left out (Brodersen et al., ICPR 2010).
     """
     num_images = _sum_by(predictions.label, weights)
-    num_correct = _sum_by(predictions.label, weights * predictions.is_correct)
+    num_correct = _sum_by(predictions.label, weights, predictions.is_correct)
     recall = np.divide(num_correct, num_images, out=np.zeros_like(num_images), where=num_images > 0)
     return np.asarray(recall.sum(1) / (num_images > 0).sum(1))
 
@@ -101,9 +144,9 @@ def macro_f1(predictions: Predictions, weights: Array) -> Array:
     Classes that neither occur nor are predicted are left out.
     """
     num_classes = int(max(predictions.label.max(), predictions.prediction.max())) + 1
-    num_images = _sum_by(predictions.label, weights, num_classes)
-    num_predicted = _sum_by(predictions.prediction, weights, num_classes)
-    num_correct = _sum_by(predictions.label, weights * predictions.is_correct, num_classes)
+    num_images = _sum_by(predictions.label, weights, num_groups=num_classes)
+    num_predicted = _sum_by(predictions.prediction, weights, num_groups=num_classes)
+    num_correct = _sum_by(predictions.label, weights, predictions.is_correct, num_groups=num_classes)
     total = num_images + num_predicted
     f1 = np.divide(2 * num_correct, total, out=np.zeros_like(total), where=total > 0)
     return np.asarray(f1.sum(1) / (total > 0).sum(1))
@@ -117,27 +160,46 @@ def negative_log_likelihood(predictions: Predictions, weights: Array) -> Array:
 def calibration_error(predictions: Predictions, weights: Array) -> Array:
     """Return the expected calibration error: the mean distance of confidence from accuracy, over NUM_BINS bins."""
     bins = np.clip(np.ceil(predictions.confidence * NUM_BINS).astype(np.int64) - 1, 0, NUM_BINS - 1)
-    gaps = _sum_by(bins, weights * (predictions.confidence - predictions.is_correct), NUM_BINS)
+    gaps = _sum_by(bins, weights, predictions.confidence - predictions.is_correct, num_groups=NUM_BINS)
     return np.asarray(np.abs(gaps).sum(1) / weights.sum(1))
 
 
 METRICS: dict[str, Metric] = {
-    "accuracy": Metric(title="accuracy", unit="%", direction="maximize", of_predictions=accuracy),
-    "top5_accuracy": Metric(title="top-5 accuracy", unit="%", direction="maximize", of_predictions=top5_accuracy),
-    "balanced_accuracy": Metric(
-        title="balanced accuracy", unit="%", direction="maximize", of_predictions=balanced_accuracy
+    "accuracy": Metric(
+        title="accuracy", unit="%", direction="maximize", of_predictions=accuracy, columns=("prediction",)
     ),
-    "macro_f1": Metric(title="macro F1", unit="%", direction="maximize", of_predictions=macro_f1),
+    "top5_accuracy": Metric(
+        title="top-5 accuracy", unit="%", direction="maximize", of_predictions=top5_accuracy, columns=("rank",)
+    ),
+    "balanced_accuracy": Metric(
+        title="balanced accuracy",
+        unit="%",
+        direction="maximize",
+        of_predictions=balanced_accuracy,
+        columns=("prediction",),
+    ),
+    "macro_f1": Metric(
+        title="macro F1", unit="%", direction="maximize", of_predictions=macro_f1, columns=("prediction",)
+    ),
     "loss": Metric(
-        title="negative log-likelihood", unit="nats", direction="minimize", of_predictions=negative_log_likelihood
+        title="negative log-likelihood",
+        unit="nats",
+        direction="minimize",
+        of_predictions=negative_log_likelihood,
+        columns=("loss",),
+        decimals=4,
     ),
     "calibration_error": Metric(
-        title="expected calibration error", unit="%", direction="minimize", of_predictions=calibration_error
+        title="expected calibration error",
+        unit="%",
+        direction="minimize",
+        of_predictions=calibration_error,
+        columns=("prediction", "confidence"),
     ),
-    "peak_memory_bytes": Metric(title="peak memory", unit="bytes", direction="minimize"),
-    "train_images_per_s": Metric(title="training speed", unit="images/s", direction="maximize"),
+    "peak_memory_bytes": Metric(title="peak memory", unit="bytes", direction="minimize", decimals=0),
+    "train_images_per_s": Metric(title="training speed", unit="images/s", direction="maximize", decimals=1),
     "train_time_s": Metric(title="training time", unit="s", direction="minimize"),
-    "num_trained": Metric(title="trained parameters", unit="parameters", direction="minimize"),
+    "num_trained": Metric(title="trained parameters", unit="parameters", direction="minimize", decimals=0),
 }
 
 
@@ -165,17 +227,28 @@ def bootstrap(name: str, predictions: Predictions, num_replicates: int, seed: in
     """
     function = METRICS[name].of_predictions
     assert function is not None, f"{name} is measured while training"
-    num_images = len(predictions.label)
+    return function(predictions, _image_counts(len(predictions.label), num_replicates, seed))
+
+
+@lru_cache(maxsize=1)
+def _image_counts(num_images: int, num_replicates: int, seed: int) -> Array:
+    """Return how often each image is drawn, (num_replicates, num_images): a second's work for 10,000 images."""
     rng = np.random.default_rng(seed)
     counts = rng.multinomial(num_images, np.full(num_images, 1 / num_images), num_replicates)
-    return function(predictions, counts.astype(np.float64))
+    return counts.astype(np.float64)
 
 
 def _mean(values: npt.NDArray[np.generic], weights: Array) -> Array:
     return np.asarray(weights @ values.astype(np.float64) / weights.sum(1))
 
 
-def _sum_by(groups: npt.NDArray[np.int64], weights: Array, num_groups: int | None = None) -> Array:
-    """Return the sums of weights (B, n) by group of the images (n,): (B, num_groups)."""
-    count = int(groups.max()) + 1 if num_groups is None else num_groups
-    return np.asarray(weights @ np.eye(count)[groups])
+def _sum_by(
+    groups: npt.NDArray[np.int64],
+    weights: Array,
+    values: npt.NDArray[Any] | None = None,
+    *,
+    num_groups: int | None = None,
+) -> Array:
+    """Return the weighted sums of values (n,), 1 for None, by group of the images (n,): (B, num_groups)."""
+    one_hot = np.eye(int(groups.max()) + 1 if num_groups is None else num_groups)[groups]
+    return np.asarray(weights @ (one_hot if values is None else one_hot * values[:, None]))

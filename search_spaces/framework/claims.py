@@ -6,8 +6,9 @@ claims=(
 )
 
 Axes and values are those of the study's `scientific` axes. `where` limits a claim to the cells with these values on
-other axes. Over axes that a claim does not name, accuracy is averaged. `quote` is a published sentence, or the numbers
-where it has only a table.
+other axes. Over axes that a claim does not name, values are averaged. Claims are about accuracy, or about the metric
+that the study names: "better" is larger or smaller, as the metric says, and margins are in its unit. `quote` is a
+published sentence, or the numbers where it has only a table.
 """
 
 import itertools
@@ -22,7 +23,7 @@ Value = str | int | float | bool | None
 Cell = Mapping[str, Value]
 """Values on some axes: the cells that have them."""
 Contrast = tuple[tuple[float, Cell], ...]
-"""A weighted sum of accuracies: the weights, each with its cells.
+"""A weighted sum of values: the weights, each with its cells.
 
 The weights add up to 0, except in Matches, where the sum is compared with a published value.
 """
@@ -38,15 +39,19 @@ class _Claim:
         require(self.quote.isprintable(), "quote", self.quote, "text of one line")
 
     def __str__(self) -> str:
-        return self._sentence() + (f", where {_text(self.where)}" if self.where else "")
+        return self.describe()
 
-    def _sentence(self) -> str:
+    def describe(self, metric: str = "accuracy", unit: str = "pp") -> str:
+        """Return the claim as a sentence about a metric, by its title and the unit of its differences."""
+        return self._sentence(metric, unit) + (f", where {_text(self.where)}" if self.where else "")
+
+    def _sentence(self, metric: str, unit: str) -> str:
         raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
 class BetterThan(_Claim):
-    """One cell is more accurate than another."""
+    """One cell is better than another."""
 
     better: Cell
     worse: Cell
@@ -57,29 +62,29 @@ class BetterThan(_Claim):
 
     @property
     def contrasts(self) -> tuple[Contrast, ...]:
-        """Accuracy of the better cell less that of the worse one."""
+        """Value of the better cell less that of the worse one."""
         return (((1.0, {**self.where, **self.better}), (-1.0, {**self.where, **self.worse})),)
 
-    def _sentence(self) -> str:
+    def _sentence(self, _metric: str, _unit: str) -> str:
         return f"{_text(self.better)} is better than {_text(self.worse)}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gap(BetterThan):
-    """One cell is more accurate than another by at least so much.
+    """One cell is better than another by at least so much.
 
     Attributes:
-        at_least: percentage points, above 0.
+        at_least: percentage points, or the metric's unit; above 0.
     """
 
     at_least: float
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.at_least > 0, "at_least", self.at_least, "above 0 percentage points")
+        require(self.at_least > 0, "at_least", self.at_least, "above 0")
 
-    def _sentence(self) -> str:
-        return f"{super()._sentence()} by at least {self.at_least:g} pp"
+    def _sentence(self, metric: str, unit: str) -> str:
+        return f"{super()._sentence(metric, unit)} by at least {self.at_least:g} {unit}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,21 +106,21 @@ class Best(_Claim):
 
     @property
     def contrasts(self) -> tuple[Contrast, ...]:
-        """Accuracy at the value less that at each of the others."""
+        """Value there less that at each of the others."""
         best = {**self.where, self.axis: self.value}
         others = [other for other in self.among if other != self.value]
         return tuple(((1.0, best), (-1.0, {**self.where, self.axis: other})) for other in others)
 
-    def _sentence(self) -> str:
+    def _sentence(self, _metric: str, _unit: str) -> str:
         return f"{self.axis} {self.value} is the best of {_as_list(self.among)}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trend(_Claim):
-    """Accuracy increases, or decreases, over values of an axis.
+    """The metric's value increases, or decreases, over values of an axis, whichever is better.
 
     Attributes:
-        values: values of the axis, in the order in which accuracy increases or decreases.
+        values: values of the axis, in the order in which the metric increases or decreases.
     """
 
     axis: str
@@ -136,21 +141,21 @@ class Trend(_Claim):
         cells = ({**self.where, self.axis: value} for value in self.values)
         return (tuple((scale * rank, cell) for rank, cell in zip(ranks, cells, strict=True)),)
 
-    def _sentence(self) -> str:
+    def _sentence(self, metric: str, _unit: str) -> str:
         change = {"increasing": "increases", "decreasing": "decreases"}[self.direction]
-        return f"accuracy {change} over {self.axis} {_as_list(self.values)}"
+        return f"{metric} {change} over {self.axis} {_as_list(self.values)}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interaction(_Claim):
-    """The effect of one axis on accuracy depends on another axis: a difference in differences.
+    """The effect of one axis on the metric depends on another axis: a difference in differences.
 
     The claim is that, with a for accuracy,
         (a[larger, high] - a[larger, low]) - (a[smaller, high] - a[smaller, low]) > 0.
 
     Attributes:
         axis: the axis whose effect is meant.
-        low, high: values of `axis`. Its effect is accuracy at `high` less accuracy at `low`.
+        low, high: values of `axis`. Its effect is by how much `high` is better than `low`.
         moderator: the axis on which the effect depends.
         larger, smaller: values of `moderator`, at which the effect is the larger and the smaller.
     """
@@ -174,17 +179,17 @@ class Interaction(_Claim):
         crossed = itertools.product(arms, ends)
         return (tuple((s * t, {**self.where, self.moderator: arm, self.axis: end}) for (s, arm), (t, end) in crossed),)
 
-    def _sentence(self) -> str:
+    def _sentence(self, _metric: str, _unit: str) -> str:
         effect = f"the gain from {self.axis} {self.low} to {self.high}"
         return f"{effect} is larger for {self.moderator} {self.larger} than for {self.smaller}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class NoDifference(_Claim):
-    """The values of an axis are equally accurate, each pair of them within a margin.
+    """The values of an axis are equally good, each pair of them within a margin.
 
     Attributes:
-        margin: percentage points, above 0: the largest difference that does not matter.
+        margin: percentage points, or the metric's unit, above 0: the largest difference that does not matter.
     """
 
     axis: str
@@ -194,7 +199,7 @@ class NoDifference(_Claim):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_several("among", self.among)
-        require(self.margin > 0, "margin", self.margin, "above 0 percentage points")
+        require(self.margin > 0, "margin", self.margin, "above 0")
 
     @property
     def contrasts(self) -> tuple[Contrast, ...]:
@@ -202,8 +207,8 @@ class NoDifference(_Claim):
         cells = [{**self.where, self.axis: value} for value in self.among]
         return tuple(((1.0, one), (-1.0, other)) for one, other in itertools.combinations(cells, 2))
 
-    def _sentence(self) -> str:
-        return f"{self.axis} {_as_list(self.among)} are equal within {self.margin:g} pp"
+    def _sentence(self, _metric: str, unit: str) -> str:
+        return f"{self.axis} {_as_list(self.among)} are equal within {self.margin:g} {unit}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,14 +231,14 @@ class Matches(_Claim):
         super().__post_init__()
         fits = bool(self.published) and all(1 < accuracy <= 100 for accuracy in self.published.values())
         require(fits, "published", self.published, "one accuracy or more, in percent, 1 to 100")
-        require(self.margin > 0, "margin", self.margin, "above 0 percentage points")
+        require(self.margin > 0, "margin", self.margin, "above 0")
 
     @property
     def contrasts(self) -> tuple[Contrast, ...]:
         """Accuracy at each value, in the order of `published`; the published value is subtracted later."""
         return tuple(((1.0, {**self.where, self.axis: value}),) for value in self.published)
 
-    def _sentence(self) -> str:
+    def _sentence(self, _metric: str, _unit: str) -> str:
         published = f"{_as_list((*self.published,))} are as published, {_as_list((*self.published.values(),))}"
         return f"{self.axis} {published}, within {self.margin:g} pp"
 

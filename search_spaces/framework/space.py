@@ -21,7 +21,7 @@ from revit.errors import InputError
 from revit.fields import fields_by_path
 from revit.validation import check_types, require, require_one_line, with_tuples
 from search_spaces.framework.axes import Axis, check_axes, fields_of, first_repeated, levels_of, points_of
-from search_spaces.framework.claims import Claim, Value, check_claim
+from search_spaces.framework.claims import Claim, Matches, Value, check_claim
 from search_spaces.framework.published import Paper, Published, read_paper
 from search_spaces.framework.recipes import FLOWERS, FLOWERS_SPLITS, RECIPES, Experiment, RecipeContext
 from search_spaces.framework.scales import SCALES
@@ -60,12 +60,13 @@ class SearchSpace:
         name: name of the study, and of its module.
         question: one sentence, shown wherever the study is.
         scientific: axes whose values the study compares, as at paper scale.
-        nuisance: axes tuned inside each cell, on validation accuracy averaged over seeds.
+        nuisance: axes tuned inside each cell, on the metric's validation value averaged over seeds.
         fixed: values that override the recipe.
         constraint: named predicate over the typed config at paper scale; points for which it is False are left
             out.
         seeds: every cell is trained with each of them.
         claims: what the study is said to show; each gets a verdict from its results.
+        metric: a key of METRICS, which tables, claims, figures and the tuning are about.
         columns: scientific axes that go across in a table; the others go down.
         paper: paper whose published numbers are shown beside the results: the name of a file in search_spaces/papers/,
             or the path of a csv file (see `published`); None for none.
@@ -90,6 +91,7 @@ class SearchSpace:
     constraint: Callable[[FineTuneConfig], bool] | None = None
     seeds: tuple[int, ...] = (0, 1, 2)
     claims: tuple[Claim, ...] = ()
+    metric: str = "accuracy"
     columns: tuple[str, ...] = ()
     paper: str | Path | None = None
     table: str | None = None
@@ -119,6 +121,8 @@ class SearchSpace:
         labels = {name: tuple(label for label, _ in levels_of(name, axis)) for name, axis in self.scientific.items()}
         for claim in self.claims:
             check_claim(claim, labels)
+        if self.metric != "accuracy":
+            self._check_metric()
         for axis in self.columns:
             if axis not in self.scientific:
                 raise InputError(f"columns has {axis!r}, which is not a scientific axis")
@@ -134,6 +138,16 @@ class SearchSpace:
         for axis in {axis for row in self.reproduced.rows_of(str(self.table)) for axis in row.point}:
             if axis not in self.scientific and axis not in fields_by_path(FineTuneConfig):
                 raise InputError(f"{self.reproduced.file}, column {axis}: neither a config field nor one of its axes")
+
+    def _check_metric(self) -> None:
+        from revit.training.metrics import METRICS  # loads numpy, which lists of studies do without
+
+        require(self.metric in METRICS, "metric", self.metric, f"one of {', '.join(METRICS)}")
+        for claim in self.claims:
+            if isinstance(claim, Matches):
+                raise InputError(f"claim '{claim}': published values are accuracies, and metric is {self.metric}")
+        if self.nuisance_axes and METRICS[self.metric].of_predictions is None:
+            raise InputError(f"nuisance axes are tuned on validation images, where {self.metric} has no value")
 
     def _check_candidates(self) -> None:
         candidates = self.candidates(self.seeds[:1])
@@ -183,8 +197,11 @@ class SearchSpace:
         return None if self.paper is None else read_paper(self.paper)
 
     def published(self, candidate: Candidate) -> list[Published]:
-        """Return the published results of a cell, by the paper and from elsewhere, in the order of the paper's file."""
-        return [row for row in self._published_of(candidate) if row.epoch is None]
+        """Return the published results of a cell, by the paper and from elsewhere, in the order of the paper's file.
+
+        They are accuracies: a study about another metric has none.
+        """
+        return [row for row in self._published_of(candidate) if row.epoch is None and self.metric == "accuracy"]
 
     def published_curve(self, candidate: Candidate) -> list[Published]:
         """Return the points of the published curves of a cell."""

@@ -9,7 +9,8 @@ import statsmodels.formula.api as smf
 from scipy import optimize, stats
 from statsmodels.stats.anova import anova_lm
 
-from study.ledger.schema import TEST_ACCURACY
+from revit.training.metrics import METRICS
+from study.ledger.schema import value_name
 
 MIN_RESIDUAL_SHARE = 1e-12
 """Share of the variance below which a residual is rounding error."""
@@ -18,25 +19,26 @@ MAX_NONCENTRAL_F = 1e4
 COLUMNS = ["term", "sum_sq", "df", "F", "p", "effect", "low", "high"]
 
 
-def anova(frame: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
-    """Test main effects and two-way interactions of the axes on test accuracy: a linear model, type II sums of squares.
+def anova(frame: pd.DataFrame, axes: Sequence[str], metric: str = "accuracy") -> pd.DataFrame:
+    """Test main effects and two-way interactions of the axes on a metric: a linear model, type II sums of squares.
 
     Type II tests a main effect adjusted for the other main effects, and an interaction adjusted for all of these, which
     is fair to a grid with holes. An interaction that the holes leave undetermined is left out.
 
     Args:
-        frame: a row per finished trial: a column per axis, and `test_accuracy`, 0 to 1.
+        frame: a row per finished trial: a column per axis, and `value_name` of the metric.
+        metric: a key of METRICS.
 
     Returns:
-        Strongest first: term, sum_sq (squared percentage points), df, F, p, and the effect size: partial omega squared,
-        0 to 1, with its 95 % interval. Empty if there are too few trials, or if none differ by chance.
+        Strongest first: term, sum_sq (squared percentage points, or units), df, F, p, and the effect size: partial
+        omega squared, 0 to 1, with its 95 % interval. Empty if there are too few trials, or if none differ by chance.
     """
     varied = [axis for axis in axes if len(set(frame[axis].map(str))) > 1]
     names = {axis: f"axis_{index}" for index, axis in enumerate(varied)}
     data = pd.DataFrame({name: frame[axis].map(str) for axis, name in names.items()})
-    data["accuracy"] = 100 * frame[TEST_ACCURACY].astype(float)
+    data["value"] = METRICS[metric].factor * frame[value_name(metric)].astype(float)
     terms = _estimable_terms(data, list(names.values()))
-    if not terms or np.ptp(data["accuracy"]) == 0:
+    if not terms or np.ptp(data["value"]) == 0:
         return pd.DataFrame(columns=COLUMNS)
     model = smf.ols(_formula(terms), data).fit()
     if model.ssr <= MIN_RESIDUAL_SHARE * model.centered_tss:
@@ -53,8 +55,10 @@ def anova(frame: pd.DataFrame, axes: Sequence[str]) -> pd.DataFrame:
     return strongest_first
 
 
-def adjusted_means(frame: pd.DataFrame, axes: Sequence[str], covariates: Sequence[str]) -> pd.DataFrame:
-    """Return mean test accuracy at each setting of some axes, adjusted for the other axes.
+def adjusted_means(
+    frame: pd.DataFrame, axes: Sequence[str], covariates: Sequence[str], metric: str = "accuracy"
+) -> pd.DataFrame:
+    """Return the mean of a metric at each setting of some axes, adjusted for the other axes.
 
     In a grid with holes a plain mean confounds axes that vary together: if only the better optimizer was run with
     little data, little data would look good. These are least-squares means (Searle, Speed and Milliken 1980,
@@ -67,7 +71,7 @@ def adjusted_means(frame: pd.DataFrame, axes: Sequence[str], covariates: Sequenc
         covariates: the other axes.
 
     Returns:
-        A row per setting, in order of appearance: a column of text per axis, and mean, low, high (0 to 1): a 95 %
+        A row per setting, in order of appearance: a column of text per axis, and mean, low, high: a 95 %
         interval, Student's t. NaN where the grid's holes, or too few trials, leave them undetermined.
     """
     labels = frame[[*axes, *covariates]].map(str)
@@ -77,14 +81,14 @@ def adjusted_means(frame: pd.DataFrame, axes: Sequence[str], covariates: Sequenc
     design = np.hstack([own, *others])
     shares = [np.full((own.shape[1], other.shape[1]), 1 / (other.shape[1] + 1)) for other in others]
     contrast_matrix = np.hstack([np.eye(own.shape[1]), *shares])
-    accuracy, solve = frame[TEST_ACCURACY].to_numpy(float), np.linalg.pinv(design)
+    values, solve = frame[value_name(metric)].to_numpy(float), np.linalg.pinv(design)
     trial_weights = contrast_matrix @ solve
     is_estimable = np.isclose(trial_weights @ design, contrast_matrix, atol=1e-8).all(axis=1)
-    means = np.where(is_estimable, trial_weights @ accuracy, np.nan)
+    means = np.where(is_estimable, trial_weights @ values, np.nan)
     residual_df = len(design) - np.linalg.matrix_rank(design)
     margin = np.full(len(means), np.nan)
     if residual_df > 0:
-        variance = ((accuracy - design @ solve @ accuracy) ** 2).sum() / residual_df
+        variance = ((values - design @ solve @ values) ** 2).sum() / residual_df
         margin = stats.t.ppf(0.975, residual_df) * np.sqrt(variance * (trial_weights**2).sum(axis=1))
     first = labels.loc[~settings.duplicated(), list(axes)].reset_index(drop=True)
     return first.assign(mean=means, low=means - margin, high=means + margin)
@@ -140,4 +144,4 @@ def _estimable_terms(data: pd.DataFrame, names: list[str]) -> list[str]:
 
 
 def _formula(terms: Sequence[str]) -> str:
-    return f"accuracy ~ {' + '.join(terms)}"
+    return f"value ~ {' + '.join(terms)}"

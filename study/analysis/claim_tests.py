@@ -1,6 +1,7 @@
 """Statistical tests of a study's claims: each is supported, contradicted or inconclusive.
 
-A claim rests on contrasts: weighted sums of accuracies, with a variance over seeds and test images (`contrasts.py`).
+A claim rests on contrasts: weighted sums of accuracies, or of another metric, with a variance over seeds and
+test images (`contrasts.py`).
 All tests are two-sided at 5 %, and Holm's correction covers the claims of a study. A claim is supported if all of its
 contrasts support it (intersection-union test: Berger, Technometrics 24 (1982) 295-300). One contrast contradicts it,
 after Bonferroni's correction over its contrasts.
@@ -17,7 +18,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from search_spaces.framework.claims import Claim, Gap, Matches, NoDifference
+from revit.training.metrics import METRICS, Metric
+from search_spaces.framework.claims import Claim, Contrast, Gap, Matches, NoDifference, Trend
 from study.analysis.contrasts import ContrastEstimate, MissingResultError, TrialResult, estimate_contrast, select
 from study.analysis.intervals import LEVEL, NEEDS_SEEDS, VarianceEstimate, median_variances
 from study.analysis.power import MAX_SEEDS, MIN_PILOT_SEEDS, POWER, ClaimContrast, power_by_num_seeds
@@ -39,9 +41,9 @@ class ClaimResult:
     """Result of testing a claim.
 
     Attributes:
-        effect: percentage points, positive as claimed; of the limiting contrast, where the claim has several. For
-            NoDifference, the difference of that pair; for Matches, ours minus the published accuracy.
-        low, high: 95 % interval of the effect, percentage points, not corrected.
+        effect: percentage points, or the metric's unit, positive as claimed; of the limiting contrast, where the claim
+            has several. For NoDifference, the difference of that pair; for Matches, ours minus the published accuracy.
+        low, high: 95 % interval of the effect, in its unit, not corrected.
         p: two-sided, of this claim alone.
         p_holm: after Holm's correction over the study's claims.
         num_seeds: seeds that every cell of that contrast has.
@@ -66,19 +68,24 @@ class ClaimResult:
 
 
 def evaluate_claims(
-    claims: Sequence[Claim], trials: Sequence[TrialResult], *, comparable: bool = True
+    claims: Sequence[Claim],
+    trials: Sequence[TrialResult],
+    *,
+    metric: Metric = METRICS["accuracy"],
+    comparable: bool = True,
 ) -> list[ClaimResult]:
     """Test a study's claims, in their order.
 
     Args:
         claims: of one study: Holm's correction is over them.
         trials: its finished trials, each cell and seed once; their points are in the claims' terms.
+        metric: what their values are of.
         comparable: whether the trials are of the scale of published numbers. If not, Matches stays inconclusive, and is
             left out of Holm's correction.
     """
     cells = [[*by_seed.values()] for by_seed in select({}, trials).values()]
-    variances = median_variances((cell[0].point.get("dataset"), [trial.accuracy for trial in cell]) for cell in cells)
-    return _results([_test_statistic(claim, trials, variances, comparable) for claim in claims])
+    variances = median_variances((cell[0].point.get("dataset"), [trial.value for trial in cell]) for cell in cells)
+    return _results([_test_statistic(claim, trials, variances, metric, comparable) for claim in claims])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,10 +93,12 @@ class _TestStatistic(ClaimContrast):
     """Test statistic of a claim.
 
     Attributes:
+        factor: of the effect's unit.
         p_for, p_against: one-sided: small where the claim, or its opposite, is true.
     """
 
     claim: Claim
+    factor: int
     p_for: float
     p_against: float
 
@@ -100,26 +109,32 @@ class _TestStatistic(ClaimContrast):
 
 
 def _test_statistic(
-    claim: Claim, trials: Sequence[TrialResult], variances: Mapping[object, VarianceEstimate], comparable: bool
+    claim: Claim,
+    trials: Sequence[TrialResult],
+    variances: Mapping[object, VarianceEstimate],
+    metric: Metric,
+    comparable: bool,
 ) -> _TestStatistic | ClaimResult:
     """Return the test statistic of a claim, or its result if it cannot be tested."""
     untested = ClaimResult(claim=claim, verdict="inconclusive")
     if isinstance(claim, Matches) and not comparable:
         return replace(untested, caveats="published accuracies are not of this scale: not comparable")
     published = [share / 100 for share in claim.published.values()] if isinstance(claim, Matches) else None
-    pairs = zip(claim.contrasts, published or [0.0] * len(claim.contrasts), strict=True)
+    claimed = _oriented(claim, metric)
+    pairs = zip(claimed, published or [0.0] * len(claimed), strict=True)
     try:
-        contrasts = [estimate_contrast(contrast, published, trials, variances) for contrast, published in pairs]
+        contrasts = [estimate_contrast(contrast, share, trials, variances, metric) for contrast, share in pairs]
     except MissingResultError as error:
         return replace(untested, caveats=str(error))
-    bounds = _bounds(claim)
+    bounds = _bounds(claim, metric.factor)
     if any(contrast.prior is None for contrast in contrasts):
         limiting = min(contrasts, key=lambda each: min(side * (each.effect - bound) for bound, side in bounds))
-        return replace(untested, effect=100 * limiting.effect, caveats=UNKNOWN_SEED_VARIANCE)
+        return replace(untested, effect=metric.factor * limiting.effect, caveats=UNKNOWN_SEED_VARIANCE)
     p_for = [max(contrast.p_value(*bound) for bound in bounds) for contrast in contrasts]
     p_against = [1 - p for p in p_for]
     return _TestStatistic(
         claim=claim,
+        factor=metric.factor,
         contrast=max(zip(p_for, p_against, contrasts, strict=True), key=lambda each: (each[0], -each[1]))[2],
         num_contrasts=len(contrasts),
         bounds=bounds,
@@ -128,13 +143,24 @@ def _test_statistic(
     )
 
 
-def _bounds(claim: Claim) -> tuple[tuple[float, int], ...]:
-    """Return the bounds (share) that an effect must lie beyond, each with its direction: 1 above, -1 below."""
+def _oriented(claim: Claim, metric: Metric) -> tuple[Contrast, ...]:
+    """Return the contrasts of a claim, positive as claimed: where small values are better, better is less."""
+    if metric.sign == 1 or isinstance(claim, Trend | NoDifference):
+        return claim.contrasts
+    return tuple(tuple((-weight, cell) for weight, cell in contrast) for contrast in claim.contrasts)
+
+
+def _bounds(claim: Claim, factor: int) -> tuple[tuple[float, int], ...]:
+    """Return the bounds that an effect must lie beyond, each with its direction: 1 above, -1 below.
+
+    Args:
+        factor: of the unit that the claim's margins are in: 100 for percentage points.
+    """
     match claim:
         case NoDifference(margin=margin) | Matches(margin=margin):  # two one-sided tests: Schuirmann 1987
-            return ((margin / 100, -1), (-margin / 100, 1))
+            return ((margin / factor, -1), (-margin / factor, 1))
         case Gap(at_least=at_least):
-            return ((at_least / 100, 1),)
+            return ((at_least / factor, 1),)
         case _:
             return ((0.0, 1),)
 
@@ -167,7 +193,7 @@ def _result(statistic: _TestStatistic, p_holm: float, curve: NDArray[np.float64]
     Args:
         curve: power by number of seeds, (MAX_SEEDS + 1,); None if the claim is decided.
     """
-    limiting = statistic.contrast
+    limiting, factor = statistic.contrast, statistic.factor
     verdict: Verdict = "inconclusive"
     if curve is None:
         verdict = "supported" if statistic.p_for < statistic.p_against else "contradicted"
@@ -176,9 +202,9 @@ def _result(statistic: _TestStatistic, p_holm: float, curve: NDArray[np.float64]
     return ClaimResult(
         claim=statistic.claim,
         verdict=verdict,
-        effect=100 * limiting.effect,
-        low=100 * (limiting.effect - limiting.half_width(LEVEL / 2, -1)),
-        high=100 * (limiting.effect + limiting.half_width(LEVEL / 2, 1)),
+        effect=factor * limiting.effect,
+        low=factor * (limiting.effect - limiting.half_width(LEVEL / 2, -1)),
+        high=factor * (limiting.effect + limiting.half_width(LEVEL / 2, 1)),
         p=statistic.p,
         p_holm=p_holm,
         test=f"equivalence (TOST), {limiting.test}" if is_equivalence else limiting.test,

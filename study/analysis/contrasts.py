@@ -1,4 +1,4 @@
-"""Contrasts: weighted sums of accuracies, with the parts of their variance.
+"""Contrasts: weighted sums of values, with the parts of their variance.
 
 A claim should hold for other seeds and for other images of the same kind. So neither many images nor many seeds suffice
 alone. The variance of a contrast has a part of each:
@@ -13,6 +13,9 @@ Dorfman, Berbaum & Metz, Investigative Radiology 27 (1992) 723-731. Each part is
 t for the few seeds and the normal for the many images (Banerjee, Sankhya 22 (1960) 359-376), so that an interval covers
 at least as often as it states, whatever the parts are. Without the image part this is the paired t test over seeds. A
 contrast of one cell has that cell's interval (`study.analysis.intervals`).
+
+This is about accuracies. For other metrics of predictions the image part is the variance of bootstrap replicates, which
+resample the same images in all trials of a dataset. A metric that is measured while training has a seed part only.
 """
 
 import math
@@ -24,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
 
+from revit.training.metrics import METRICS, Metric
 from search_spaces.framework.claims import Cell, Contrast
 from study.analysis.intervals import VarianceEstimate, image_half_widths, seed_half_width
 
@@ -36,29 +40,32 @@ class TrialResult:
     """Result of a finished trial.
 
     Attributes:
+        value: of the metric that is tested.
         num_test: test images, None if unknown.
-        correct: (num_test,), which test images are classified correctly; None if unknown.
+        correct: (num_test,), which test images are classified correctly; None if unknown, or for another metric.
+        replicates: (B,), bootstrap replicates over test images; None for accuracy, or what does not depend on images.
         prior_variance: between seeds, estimated from other trials of its dataset and model.
     """
 
     point: Mapping[str, Any]
     seed: int
-    accuracy: float
+    value: float
     num_test: int | None
     correct: NDArray[np.bool_] | None
+    replicates: Array | None = None
     prior_variance: VarianceEstimate | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContrastEstimate:
-    """Estimate of a weighted sum of accuracies (share), and of the parts of its variance.
+    """Estimate of a weighted sum of values, and of the parts of its variance.
 
     Attributes:
         effect: minus the published accuracy, where the claim has one.
         seed_variance: of the sum, between its seeds; 0 with one.
         prior: lower bound of the seed variance; with one seed, its estimate, or None if unknown.
         image_variance: of the mean over seeds, between test sets, however many seeds there are.
-        cell: accuracy and number of test images, where the sum has one cell.
+        cell: accuracy and number of test images, where the sum is of one cell's accuracy.
         num_seeds: seeds that all cells have.
         excluded_seeds: seeds that only some of the cells have.
     """
@@ -114,6 +121,7 @@ def estimate_contrast(
     published: float,
     trials: Sequence[TrialResult],
     variances: Mapping[object, VarianceEstimate],
+    metric: Metric,
 ) -> ContrastEstimate:
     """Estimate a contrast minus the published accuracy, and the parts of its variance.
 
@@ -129,9 +137,9 @@ def estimate_contrast(
     if not common:
         raise MissingResultError("no seed is finished in all of its cells")
     seeds = sorted(common)
-    sums = np.array([sum(weight * by_seed[seed].accuracy for weight, by_seed in cells) for seed in seeds])
+    sums = np.array([sum(weight * by_seed[seed].value for weight, by_seed in cells) for seed in seeds])
     is_single = len(cells) == 1
-    image_variance, is_paired = _image_variance(cells, seeds)
+    image_variance, images = _image_variance(cells, seeds, metric)
     return ContrastEstimate(
         effect=float(sums.mean()) - published,
         seed_variance=float(sums.var(ddof=1)) if len(seeds) > 1 else 0.0,
@@ -139,20 +147,24 @@ def estimate_contrast(
         image_variance=image_variance,
         cell=(float(sums.mean()), _num_test(cells[0][1][seeds[0]])) if is_single else None,
         num_seeds=len(seeds),
-        test=_test_name(len(seeds), is_paired=is_paired, is_single=is_single),
+        test=_test_name(len(seeds), images, is_single=is_single),
         excluded_seeds=tuple(sorted(set().union(*(by_seed for _, by_seed in cells)) - common)),
     )
 
 
-def _test_name(num_seeds: int, *, is_paired: bool, is_single: bool) -> str:
+def _test_name(num_seeds: int, images: str, *, is_single: bool) -> str:
+    """Return the name of a test.
+
+    Args:
+        images: how images are compared: McNemar, binomial, bootstrap; empty for a metric that does not depend on them.
+    """
+    images = f"exact {images}" if is_single else images
     if num_seeds == 1:
-        test = "McNemar" if is_paired else "exact binomial" if is_single else "binomial"
-        return f"{test} over test images, 1 seed"
-    if is_paired:
+        return f"{images} over test images, 1 seed" if images else "t over seeds of other trials, 1 seed"
+    if images == "McNemar":
         return "two-way random effects (seed x test image)"
-    if is_single:
-        return "t over seeds, exact binomial over test images"
-    return "paired t over seeds, binomial over test images"
+    over_seeds = "t over seeds" if is_single else "paired t over seeds"
+    return f"{over_seeds}, {images} over test images" if images else over_seeds
 
 
 def _prior(
@@ -193,15 +205,21 @@ def select(cell: Cell, trials: Sequence[TrialResult]) -> dict[frozenset[tuple[st
     return selected
 
 
-def _image_variance(cells: Sequence[tuple[float, dict[int, TrialResult]]], seeds: Sequence[int]) -> tuple[float, bool]:
-    """Return the variance of a sum between test sets, and whether its cells are compared image by image.
+def _image_variance(
+    cells: Sequence[tuple[float, dict[int, TrialResult]]], seeds: Sequence[int], metric: Metric
+) -> tuple[float, str]:
+    """Return the variance of a sum between test sets, and how images are compared (`_test_name`).
 
     A single cell has no other to be compared with; its images are known by their number, as in its table.
     """
+    if metric.of_predictions is None:
+        return 0.0, ""
     by_dataset: dict[object, list[tuple[float, list[TrialResult]]]] = {}
     for weight, by_seed in cells:
         dataset = by_seed[seeds[0]].point.get("dataset")
         by_dataset.setdefault(dataset, []).append((weight, [by_seed[seed] for seed in seeds]))
+    if metric is not METRICS["accuracy"]:
+        return sum(_bootstrap_variance(group, metric) for group in by_dataset.values()), "bootstrap"
     variance, is_paired = 0.0, True
     for group in by_dataset.values():
         predictions = [trial.correct for _, trials in group for trial in trials]
@@ -212,7 +230,26 @@ def _image_variance(cells: Sequence[tuple[float, dict[int, TrialResult]]], seeds
         else:
             variance += sum(weight**2 * _binomial_variance(trials) for weight, trials in group)
             is_paired = False
-    return variance, is_paired
+    return variance, "McNemar" if is_paired else "binomial"
+
+
+def _bootstrap_variance(group: Sequence[tuple[float, list[TrialResult]]], metric: Metric) -> float:
+    """Return the variance of a sum of cells on one dataset, from replicates of their means over seeds.
+
+    Half an image more in each cell keeps that of a share above 0, as in `paired_variance`.
+    """
+    sums = np.sum([weight * _mean_replicates(trials) for weight, trials in group], axis=0)
+    variance = float(sums.var(ddof=1))
+    num_test = group[0][1][0].num_test
+    if metric.unit != "%" or num_test is None:
+        return variance
+    return variance + sum(weight**2 for weight, _ in group) / 2 / num_test**2
+
+
+def _mean_replicates(trials: Sequence[TrialResult]) -> Array:
+    replicates = [trial.replicates for trial in trials if trial.replicates is not None]
+    assert len(replicates) == len(trials), "measured before (study.analysis.measured)"
+    return np.asarray(np.mean(replicates, axis=0))
 
 
 def paired_variance(weights: Array, correct: NDArray[np.bool_]) -> float:
@@ -244,7 +281,7 @@ def _binomial_variance(trials: Sequence[TrialResult]) -> float:
     One correct and one wrong image more keep it above 0 (Agresti & Caffo, The American Statistician 54 (2000)).
     """
     num_test = _num_test(trials[0])
-    share = (num_test * float(np.mean([trial.accuracy for trial in trials])) + 1) / (num_test + 2)
+    share = (num_test * float(np.mean([trial.value for trial in trials])) + 1) / (num_test + 2)
     return share * (1 - share) / (num_test + 2)
 
 

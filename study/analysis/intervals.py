@@ -1,10 +1,12 @@
-"""Confidence intervals of a test accuracy over two sources of variance: seeds, test images.
+"""Confidence intervals of a test accuracy, or another metric, over two sources of variance: seeds, test images.
 
 A result varies for two reasons: training (its seed) and the test set (which images are in it). Each source has limits
 of its own: Student's t for the few seeds, Clopper and Pearson's exact ones for the many images. Their distances from
 the mean add in squares (MOVER: Zou & Donner, Statistics in Medicine 27 (2008) 1693-1702), so an interval covers at
 least as often as it states, however much the seeds agree. The images are known by their number only, as if all seeds
-got the same images right. Where they do not, the interval is a little wide.
+got the same images right. Where they do not, the interval is a little wide. Other metrics of predictions have no exact
+limits: theirs are percentiles of bootstrap replicates over images (Efron & Tibshirani 1993, chapter 13), around their
+mean, since resampling shifts some metrics. What is measured while training varies over seeds only.
 """
 
 import math
@@ -15,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from revit.training.metrics import Metric
+
 LEVEL = 0.05
 NEEDS_SEEDS = "needs 3 seeds"
 PRIOR_DF = 4
@@ -24,10 +28,17 @@ INTERVALS_NOTE = (
     "With 1 seed they are over test images only: that one trained model, tested on other images."
 )
 """Note on every table of intervals."""
+SEEDS_NOTE = "95 % intervals are over seeds: another seed on the same machine. With 1 seed there are none."
+"""Note on tables of what is measured while training."""
+
+
+def intervals_note(metric: Metric) -> str:
+    """Return the note on tables of a metric."""
+    return INTERVALS_NOTE if metric.of_predictions else SEEDS_NOTE
 
 
 class VarianceEstimate(NamedTuple):
-    """Variance of a test accuracy (share) between seeds, and the degrees of freedom of its estimate."""
+    """Variance of a metric (accuracy as a share) between seeds, and the degrees of freedom of its estimate."""
 
     variance: float
     df: float
@@ -103,9 +114,29 @@ def cell_interval(accuracies: Sequence[float], num_test: int, prior: VarianceEst
         accuracies: one per seed.
         prior: `median_variance` of the study's cells on this dataset.
     """
-    mean = float(np.mean(accuracies))
-    below, above = image_half_widths(mean, num_test, LEVEL / 2)
-    if len(accuracies) == 1:
+    images = image_half_widths(float(np.mean(accuracies)), num_test, LEVEL / 2)
+    return interval_of(accuracies, images, prior, 1.0)
+
+
+def bootstrap_half_widths(replicates: NDArray[np.float64], level: float) -> tuple[float, float]:
+    """Return the distances from the mean of bootstrap replicates (B,) to their percentiles below and above."""
+    center = float(replicates.mean())
+    low, high = np.quantile(replicates, (level, 1 - level))
+    return center - float(low), float(high) - center
+
+
+def interval_of(
+    values: Sequence[float], images: tuple[float, float], prior: VarianceEstimate, highest: float
+) -> tuple[float, float]:
+    """Return the 95 % interval of a cell's value, from 0 to the highest possible, for new seeds on new images.
+
+    Args:
+        values: one per seed.
+        images: half widths over the test images, below and above; 0 for a value that these do not change.
+        prior: as for `cell_interval`.
+    """
+    mean, (below, above) = float(np.mean(values)), images
+    if len(values) == 1:
         return mean - below, mean + above
-    seeds = seed_half_width(float(np.var(accuracies, ddof=1)), len(accuracies), prior, LEVEL / 2)
-    return max(0.0, mean - math.hypot(seeds, below)), min(1.0, mean + math.hypot(seeds, above))
+    seeds = seed_half_width(float(np.var(values, ddof=1)), len(values), prior, LEVEL / 2)
+    return max(0.0, mean - math.hypot(seeds, below)), min(highest, mean + math.hypot(seeds, above))

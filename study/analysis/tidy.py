@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from revit.errors import InputError
-from revit.training.metrics import METRICS, PREFIXES
-from study.ledger.schema import SELECTED_VAL_ACCURACY
+from revit.training.metrics import METRICS
+from study.ledger.schema import SELECTED_VAL_ACCURACY, value_name
 from study.ledger.states import TrialState
 from study.plan import Plan, Trial
 
@@ -40,11 +40,6 @@ def tidy_table(plan: Plan, states: Collection[str]) -> pd.DataFrame:
     columns["identity"] = pd.Series([trial.identity for trial in trials], dtype=str)
     columns["run_id"] = pd.Series([None if t.record is None else t.record.run_id for t in trials], dtype=str)
     return pd.DataFrame(columns)
-
-
-def value_name(metric: str) -> str:
-    """Return the name in the ledger of a key of METRICS."""
-    return f"{PREFIXES['test']}{metric}" if METRICS[metric].of_predictions else metric
 
 
 def _axes(plan: Plan) -> list[str]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from revit.training.metrics import METRICS
 from search_spaces.framework.claims import restate_claim
 from search_spaces.framework.space import SearchSpace
 from study.analysis.claim_tests import ASSUMED_SEED_SD, ClaimResult, evaluate_claims
@@ -15,7 +16,7 @@ from study.analysis.contrasts import TrialResult
 from study.analysis.intervals import VarianceEstimate, pooled_variance
 from study.analysis.results import reported_trials
 from study.ledger.records import TrialRecord
-from study.ledger.schema import DIGEST_PREFIX, TEST_ACCURACY
+from study.ledger.schema import DIGEST_PREFIX, TEST_ACCURACY, value_name
 from study.ledger.states import TrialState
 from study.plan import Plan
 
@@ -28,7 +29,7 @@ class ClaimVerdict(NamedTuple):
 
     Attributes:
         ours: from the study's trials.
-        published: from the paper's own numbers, by the same rules; None where the paper has none.
+        published: from the paper's own accuracies, by the same rules; None where the paper has none.
     """
 
     ours: ClaimResult
@@ -39,15 +40,17 @@ def claim_verdicts(plan: Plan, records: Mapping[str, TrialRecord], read_correct:
     """Test each claim of a study, in its order, stated in the terms of its tables.
 
     Args:
+        plan: of another metric than accuracy, as `measured.measure` returns it.
         records: every trial of the ledger by identity, other studies' included.
-        read_correct: called once per finished trial, and only if the study has claims.
+        read_correct: called once per finished trial, and only if the study has claims about accuracy.
     """
-    claims = plan.space.claims
+    claims, metric = plan.space.claims, METRICS[plan.space.metric]
     if not claims:
         return []
     trained_values = plan.space.trained_values
     stated = [restate_claim(claim, trained_values) for claim in claims]
-    ours = evaluate_claims(stated, trial_results(plan, records, read_correct), comparable=plan.space.scale == "paper")
+    results = trial_results(plan, records, read_correct)
+    ours = evaluate_claims(stated, results, metric=metric, comparable=plan.space.scale == "paper")
     theirs = evaluate_claims(claims, published_results(plan.space))
     return [ClaimVerdict(own, None if their.effect is None else their) for own, their in zip(ours, theirs, strict=True)]
 
@@ -62,7 +65,7 @@ def published_results(space: SearchSpace) -> list[TrialResult]:
         TrialResult(
             point=cell.requested_values,
             seed=0,
-            accuracy=row.value / 100,
+            value=row.value / 100,
             num_test=row.num_test,
             correct=None,
             prior_variance=assumed,
@@ -78,9 +81,9 @@ def trial_results(plan: Plan, records: Mapping[str, TrialRecord], read_correct: 
 
     Where a cell has one seed, the variance between seeds comes from other records of the same dataset and model.
     """
-    trials, trained_axes = reported_trials(plan), plan.space.trained_values
+    trials, trained_axes, metric = reported_trials(plan), plan.space.trained_values, plan.space.metric
     num_seeds = Counter(tuple(trial.candidate.requested_values.items()) for trial in trials)
-    variances = pooled_variances(records.values()) if 1 in num_seeds.values() else {}
+    variances = pooled_variances(records.values(), value_name(metric)) if 1 in num_seeds.values() else {}
     results = []
     for trial in trials:
         assert trial.record is not None, "a finished trial has its record"
@@ -89,29 +92,32 @@ def trial_results(plan: Plan, records: Mapping[str, TrialRecord], read_correct: 
             TrialResult(
                 point={**candidate.requested_values, **{axis: candidate.cell[axis] for axis in trained_axes}},
                 seed=config.seed,
-                accuracy=trial.record.metrics[TEST_ACCURACY],
+                value=trial.record.metrics[value_name(metric)],
                 num_test=trial.num_test,
-                correct=read_correct(trial.record.run_id),
+                correct=read_correct(trial.record.run_id) if metric == "accuracy" else None,
+                replicates=trial.replicates,
                 prior_variance=variances.get((config.dataset, config.model.name)),
             )
         )
     return results
 
 
-def pooled_variances(records: Iterable[TrialRecord]) -> dict[tuple[str, str], VarianceEstimate]:
-    """Return the variance of test accuracy between seeds by dataset and model.
+def pooled_variances(
+    records: Iterable[TrialRecord], metric: str = TEST_ACCURACY
+) -> dict[tuple[str, str], VarianceEstimate]:
+    """Return the variance of test accuracy, or another logged metric, between seeds by dataset and model.
 
     It is pooled over groups of finished trials that differ only by seed. A pair without two such trials is left out.
     """
     cells: dict[frozenset[tuple[str, str]], list[TrialRecord]] = {}
     for record in records:
-        if record.state == TrialState.FINISHED:
+        if record.state == TrialState.FINISHED and metric in record.metrics:
             params = {name: value for name, value in record.params.items() if name != "seed"}
             digests = {name: value for name, value in record.tags.items() if name.startswith(DIGEST_PREFIX)}
             cells.setdefault(frozenset({**params, **digests}.items()), []).append(record)
     by_pair: dict[tuple[str, str], list[list[float]]] = {}
     for cell in cells.values():
         pair = cell[0].params["dataset"], cell[0].params["model.name"]
-        by_pair.setdefault(pair, []).append([record.metrics[TEST_ACCURACY] for record in cell])
-    pooled = {pair: pooled_variance(accuracies) for pair, accuracies in by_pair.items()}
+        by_pair.setdefault(pair, []).append([record.metrics[metric] for record in cell])
+    pooled = {pair: pooled_variance(values) for pair, values in by_pair.items()}
     return {pair: variance for pair, variance in pooled.items() if variance is not None}

@@ -188,10 +188,18 @@ def check_uniform(planned: "Plan") -> None:
     mixed_environments.check_uniform(planned)
 
 
+def measure_study(planned: "Plan", ledger: "Ledger") -> "Plan":
+    """Return a plan with what reports need of the study's metric, unless it is accuracy, which every trial logs."""
+    from study.analysis.measured import measure
+
+    return measure(planned, ledger.artifacts.read_predictions)
+
+
 def claim_verdicts(planned: "Plan", ledger: "Ledger", records: "Mapping[str, TrialRecord]") -> "list[ClaimVerdict]":
     """Test each claim of a study, in its order.
 
     Args:
+        planned: of `measure_study`.
         records: every trial of the ledger by identity, other studies' included.
     """
     from study.analysis import verdicts

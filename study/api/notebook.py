@@ -118,18 +118,20 @@ def verdicts(study: Study, **options: Unpack[Options]) -> "pd.DataFrame":
     """Return a row per claim of a study, in its order.
 
     Columns are the fields of `study.analysis.claim_tests.ClaimResult`: claim and quote as text, verdict, effect with
-    its 95 % interval from low to high in percentage points, p and p_holm, test, num_seeds, required_seeds, power,
-    caveats. `published` is the verdict recomputed from published numbers, None where there are none.
+    its 95 % interval from low to high in percentage points or the metric's unit, p and p_holm, test, num_seeds,
+    required_seeds, power, caveats. `published` is the verdict recomputed from published numbers, None where there are
+    none.
 
     Raises:
         InputError: there is no store.
     """
     import pandas as pd
 
+    from revit.training.metrics import METRICS
     from study.report.claim_list import to_records
 
     planned, ledger = _read(study, options)
-    records = to_records(commands.claim_verdicts(planned, ledger, ledger.trials()))
+    records = to_records(commands.claim_verdicts(planned, ledger, ledger.trials()), METRICS[planned.space.metric])
     return pd.DataFrame([{**each, "published": (each["published"] or {}).get("verdict")} for each in records])
 
 
@@ -174,4 +176,5 @@ def _read(study: Study, options: Options) -> "tuple[Plan, Ledger]":
     space, folders, num_seeds = _open(study, options)
     ledger = open_ledger(folders)
     records = ledger.trials()
-    return commands.plan_study(space, folders, records, num_seeds=num_seeds, for_report=True), ledger
+    planned = commands.plan_study(space, folders, records, num_seeds=num_seeds, for_report=True)
+    return commands.measure_study(planned, ledger), ledger

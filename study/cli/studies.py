@@ -128,7 +128,7 @@ def _run(context: typer.Context, options: StudyOptions, request: api.ResourceReq
             records = ledger.retry(ledger.trials, log=echo)
         planned = planned.with_records(records)
         echo(*api.explain_failures(planned, ledger, result))
-        _echo_results(planned, ledger, records)
+        _echo_results(api.measure_study(planned, ledger), ledger, records)
         if result.interrupted:
             return EXIT_INTERRUPTED
         code = max(code, EXIT_SOME_FAILED if planned.to_run else EXIT_FINISHED)
@@ -166,6 +166,7 @@ def report(
         planned = api.plan_study(space, folders, records, num_seeds=options.seeds, for_report=True)
         if strict_environment:
             api.check_uniform(planned)
+        planned = api.measure_study(planned, ledger)
         verdicts = _echo_results(planned, ledger, records)
         study = space.name if options.study == api.ALL else options.study
         command = next_command(context, "run", study=study)
@@ -204,6 +205,7 @@ def _echo_results(
     planned: "api.Plan", ledger: "api.Ledger", records: "Mapping[str, api.TrialRecord]"
 ) -> "list[api.ClaimVerdict]":
     """Print a study's table, its caveats, the verdicts on its claims; return the verdicts."""
+    from revit.training.metrics import METRICS
     from study.report.caveats import plan_caveats
     from study.report.claim_list import to_lines
     from study.report.terminal_tables import terminal_table
@@ -212,5 +214,5 @@ def _echo_results(
     out.print(terminal_table(planned))
     echo(*plan_caveats(planned))
     verdicts = api.claim_verdicts(planned, ledger, records)
-    echo(*to_lines(verdicts))
+    echo(*to_lines(verdicts, METRICS[planned.space.metric]))
     return verdicts

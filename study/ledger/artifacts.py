@@ -1,8 +1,10 @@
 """Files of runs, in the store's folder or on its server."""
 
+import dataclasses
 import shutil
 import tempfile
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.utils.uri import append_to_uri_path
 from sqlalchemy import text
 
+from revit.training.metrics import Predictions
 from revit.training.prediction_file import read_columns
 from study.layout import ARTIFACTS, PREDICTIONS
 from study.ledger.runs import Runs
@@ -56,9 +59,29 @@ class Artifacts:
 
     def read_correct(self, run_id: str) -> npt.NDArray[np.bool_]:
         """Return which test images a trial classified correctly, (num_test,), in the order of its image store."""
-        columns = read_columns(self.path(run_id, PREDICTIONS), ("index", "label", "prediction"))
-        is_correct: npt.NDArray[np.bool_] = columns["label"] == columns["prediction"]
-        return is_correct[np.argsort(columns["index"])]
+        predictions = self.read_predictions(run_id, ("prediction",))
+        return predictions.is_correct
+
+    def read_predictions(self, run_id: str, names: Sequence[str], split: str = "test") -> Predictions:
+        """Return the predictions of a finished trial on a split, in the order of its image store.
+
+        Args:
+            names: of the columns that are read beside index and label; the others are empty.
+
+        Raises:
+            OSError: there is no such file.
+            KeyError: it lacks a column, or the split.
+        """
+        needed = ("index", "label", *names)
+        columns = read_columns(self.path(run_id, PREDICTIONS), needed, split)
+        for name in needed:
+            if name not in columns:
+                raise KeyError(name)
+        if not len(columns["index"]):
+            raise KeyError(split)
+        order = np.argsort(columns["index"])
+        empty = {field.name: np.array([]) for field in dataclasses.fields(Predictions)}
+        return Predictions(**{**empty, **{name: column[order] for name, column in columns.items()}})
 
     def upload(self, run_id: str, files: Path) -> None:
         """Keep the files of a folder with a run."""

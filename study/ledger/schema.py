@@ -3,7 +3,7 @@
 A launch is a run; its trials are child runs. Params of a trial are its flat config, by dotted path.
 """
 
-from revit.training.metrics import PREFIXES
+from revit.training.metrics import METRICS, PREFIXES
 
 EXPERIMENT = "vit-fine-tuning"
 """Experiment that holds all runs."""
@@ -87,3 +87,13 @@ TRAIN_TIME_S = "train_time_s"
 # Metrics of launches.
 NUM_PREFIX = "num_"
 """Prefix of the number of trials that ended in a state: `num_finished`."""
+
+
+def value_name(metric: str) -> str:
+    """Return the metric of a trial that has its value of a key of METRICS, on test images if of predictions."""
+    return f"{TEST_PREFIX}{metric}" if METRICS[metric].of_predictions else metric
+
+
+def val_value_name(metric: str) -> str:
+    """Return the metric of a trial that has its value on validation images, of a key of METRICS of predictions."""
+    return f"{SELECTED_VAL_PREFIX}{metric}"

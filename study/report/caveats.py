@@ -4,6 +4,7 @@ from collections import Counter
 from itertools import combinations
 
 from revit.datasets.registry import DATASETS
+from revit.training.metrics import METRICS
 from search_spaces.framework.claims import Value
 from search_spaces.framework.scales import SCALES
 from search_spaces.framework.space import SearchSpace
@@ -44,7 +45,7 @@ def tuning_caveats(plan: Plan) -> list[str]:
     }
     return [
         f"{axis} is tuned in each cell over {', '.join(map(format_value, found))}: "
-        "the best mean validation accuracy is selected"
+        f"the best mean validation {METRICS[plan.space.metric].title} is selected"
         for axis, found in values.items()
     ]
 

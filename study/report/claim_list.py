@@ -4,18 +4,25 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from revit.training.metrics import Metric
 from study.analysis.claim_tests import ClaimResult
 from study.analysis.verdicts import ClaimVerdict
 from study.report.table_markup import escape_markdown
 
 
-def format_effect(result: ClaimResult) -> str:
-    """Return the effect in percentage points with its interval; a dash where there is none."""
+def format_claim(result: ClaimResult, metric: Metric) -> str:
+    """Return the sentence of a claim."""
+    return result.claim.describe(metric.title, metric.difference_unit)
+
+
+def format_effect(result: ClaimResult, metric: Metric) -> str:
+    """Return the effect in its unit with its interval; a dash where there is none."""
     if result.effect is None:
         return "-"
     if result.low is None or result.high is None:
-        return f"{result.effect:+.2f}"
-    return f"{result.effect:+.2f} [{result.low:.2f}, {result.high:.2f}]"
+        return metric.format_effect(result.effect)
+    low, high = (f"{limit:,.{metric.decimals}f}" for limit in (result.low, result.high))
+    return f"{metric.format_effect(result.effect)} [{low}, {high}]"
 
 
 def format_p(p: float | None) -> str:
@@ -30,31 +37,32 @@ def format_test(result: ClaimResult) -> str:
     return "; ".join(part for part in (result.test, result.caveats) if part)
 
 
-def to_lines(verdicts: Sequence[ClaimVerdict]) -> list[str]:
+def to_lines(verdicts: Sequence[ClaimVerdict], metric: Metric) -> list[str]:
     """Return a line of plain text per claim."""
-    return [_line(each, f"{each.ours.verdict:<12}  {each.ours.claim}") for each in verdicts]
+    return [_line(each, f"{each.ours.verdict:<12}  {format_claim(each.ours, metric)}", metric) for each in verdicts]
 
 
-def to_markdown(verdicts: Sequence[ClaimVerdict]) -> str:
+def to_markdown(verdicts: Sequence[ClaimVerdict], metric: Metric) -> str:
     """Return a Markdown list."""
-    lines = (_line(each, f"**{each.ours.verdict}**: {escape_markdown(str(each.ours.claim))}") for each in verdicts)
-    return "\n".join(f"- {line}" for line in lines)
+    openings = [f"**{ours.verdict}**: {escape_markdown(format_claim(ours, metric))}" for ours, _ in verdicts]
+    return "\n".join(f"- {_line(*each, metric)}" for each in zip(verdicts, openings, strict=True))
 
 
-def _line(verdict: ClaimVerdict, opening: str) -> str:
+def _line(verdict: ClaimVerdict, opening: str, metric: Metric) -> str:
     ours, published = verdict
-    numbers = [] if ours.effect is None else [f"{format_effect(ours)} pp, p {format_p(ours.p_holm)}"]
+    effect = f"{format_effect(ours, metric)} {metric.difference_unit}"
+    numbers = [] if ours.effect is None else [f"{effect}, p {format_p(ours.p_holm)}"]
     theirs = [] if published is None else [f"verdict recomputed from published numbers: {published.verdict}"]
     return "; ".join(part for part in (opening, *numbers, format_test(ours), *theirs) if part)
 
 
-def to_records(verdicts: Sequence[ClaimVerdict]) -> list[dict[str, Any]]:
+def to_records(verdicts: Sequence[ClaimVerdict], metric: Metric) -> list[dict[str, Any]]:
     """Return plain values for JSON."""
     return [
-        {**_record(ours), "published": None if published is None else _record(published)}
+        {**_record(ours, metric), "published": None if published is None else _record(published, metric)}
         for ours, published in verdicts
     ]
 
 
-def _record(result: ClaimResult) -> dict[str, Any]:
-    return {**asdict(result), "claim": str(result.claim), "quote": result.claim.quote}
+def _record(result: ClaimResult, metric: Metric) -> dict[str, Any]:
+    return {**asdict(result), "claim": format_claim(result, metric), "quote": result.claim.quote}

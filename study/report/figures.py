@@ -15,16 +15,16 @@ from study.ledger.ledger import Ledger
 from study.ledger.schema import (
     DEVICE_TAG,
     LEARNING_RATE,
-    TEST_ACCURACY,
     TEST_CURVE_ACCURACY,
     TRAIN_LOSS,
     TRAIN_TIME_S,
     VAL_ACCURACY,
+    value_name,
 )
 from study.plan import Plan
 from study.report.finished_study import FinishedStudy, finished_table, run_id
 from study.report.image_figures import draw_answers, draw_model_internals, draw_samples
-from study.report.plots.accuracy import plot_accuracy
+from study.report.plots.along_axis import plot_metric
 from study.report.plots.curves import plot_learning_curves, plot_published_curves, plot_schedules
 from study.report.plots.grids import plot_interaction, plot_main_effects, plot_parallel_coordinates
 from study.report.plots.training_time import plot_training_time
@@ -32,7 +32,7 @@ from study.report.plots.training_time import plot_training_time
 Figure: TypeAlias = go.Figure
 
 MIN_NUMERIC_VALUES = 3
-"""Values from which on a numeric axis has a figure of accuracy along it."""
+"""Values from which on a numeric axis has a figure of the metric along it."""
 MIN_GRID_AXES = 3
 """Scientific axes from which on a study is analyzed as a grid of factors."""
 MAX_INTERACTIONS = 2
@@ -62,11 +62,11 @@ def draw_figure(plan: Plan, ledger: Ledger, title: str = "") -> Figure:
     raise InputError(f"{plan.space.name} has no figure with the title {title!r}; it has: {'; '.join(titles)}")
 
 
-def draw_accuracy(study: FinishedStudy) -> list[go.Figure]:
-    """Draw accuracy along every numeric axis, a line for each combination of the others."""
+def draw_metric(study: FinishedStudy) -> list[go.Figure]:
+    """Draw the metric along every numeric axis, a line for each combination of the others."""
     cells = cell_table(study.plan)
     numeric = [axis for axis in study.plan.space.scientific if _is_numeric(cells[axis])]
-    return [plot_accuracy(_accuracies(cells, study.plan, axis), axis) for axis in numeric]
+    return [plot_metric(_values(cells, study.plan, axis), axis, study.metric) for axis in numeric]
 
 
 def _is_numeric(values: pd.Series) -> bool:
@@ -74,8 +74,8 @@ def _is_numeric(values: pd.Series) -> bool:
     return kinds <= {int, float} and values.nunique() >= MIN_NUMERIC_VALUES
 
 
-def _accuracies(cells: pd.DataFrame, plan: Plan, axis: str) -> pd.DataFrame:
-    """Return our accuracies along an axis, and the published ones at their scale, where they are comparable."""
+def _values(cells: pd.DataFrame, plan: Plan, axis: str) -> pd.DataFrame:
+    """Return our values along an axis, and the published ones at their scale, where they are comparable."""
     candidates = {str(trial.candidate.cell): trial.candidate for trial in plan.trials}.values()
     published = [
         {**each.cell, "mean": row.value / 100, "source": row.source or "paper"}
@@ -91,7 +91,9 @@ def draw_learning_curves(study: FinishedStudy) -> list[go.Figure]:
     """Draw the curves of the accuracies that were measured during training, and of the training loss."""
     measured = {name for trial in study.trials if trial.record is not None for name in trial.record.metrics}
     metrics = [name for name in (VAL_ACCURACY, TEST_CURVE_ACCURACY) if name in measured]
-    return [plot_learning_curves(study.curves(name), name, study.colors) for name in (*metrics, TRAIN_LOSS)]
+    return [
+        plot_learning_curves(study.curves(name), name, study.colors, study.metric) for name in (*metrics, TRAIN_LOSS)
+    ]
 
 
 def draw_schedules(study: FinishedStudy) -> list[go.Figure]:
@@ -135,27 +137,32 @@ def draw_grid(study: FinishedStudy) -> list[go.Figure]:
     if len(axes) < MIN_GRID_AXES:
         return []
     finished = finished_table(study.plan)
-    figures = [plot_parallel_coordinates(finished, axes), plot_main_effects(finished, axes)]
+    name = study.plan.space.metric
+    figures = [plot_parallel_coordinates(finished, axes, name), plot_main_effects(finished, axes, name)]
     pairs = {f"{one} x {other}": (one, other) for one, other in itertools.combinations(axes, 2)}
-    interactions = [pairs[term] for term in anova(finished, axes)["term"] if term in pairs]
+    interactions = [pairs[term] for term in anova(finished, axes, name)["term"] if term in pairs]
     for one, other in interactions[:MAX_INTERACTIONS]:
-        figures.append(plot_interaction(finished, one, other, [axis for axis in axes if axis not in (one, other)]))
+        others = [axis for axis in axes if axis not in (one, other)]
+        figures.append(plot_interaction(finished, one, other, others, name))
     return figures
 
 
 def draw_training_time(study: FinishedStudy) -> list[go.Figure]:
-    """Draw mean training time and test accuracy of each cell; the Pareto frontier only of one kind of GPU."""
+    """Draw mean training time and the metric of each cell; the Pareto frontier only of one kind of GPU."""
+    name = value_name(study.plan.space.metric)
+    if name == TRAIN_TIME_S:
+        return []
     records = [(cell_label(trial), trial.record) for trial in study.trials if trial.record is not None]
-    rows = [(cell, record.metrics[TRAIN_TIME_S], record.metrics[TEST_ACCURACY]) for cell, record in records]
+    rows = [(cell, record.metrics[TRAIN_TIME_S], record.metrics[name]) for cell, record in records]
     columns = ["cell", TRAIN_TIME_S, "mean"]
     by_cell = pd.DataFrame(rows, columns=columns).groupby("cell", sort=False, as_index=False).mean()
     devices = {record.environment.get(DEVICE_TAG, "") for _, record in records}
     has_frontier = len(devices) == 1 and "cpu" not in devices
-    return [plot_training_time(by_cell, study.colors, has_frontier=has_frontier)]
+    return [plot_training_time(by_cell, study.colors, study.metric, has_frontier=has_frontier)]
 
 
 FIGURES: tuple[Callable[[FinishedStudy], list[go.Figure]], ...] = (
-    draw_accuracy,
+    draw_metric,
     draw_learning_curves,
     draw_schedules,
     draw_published_curves,

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from revit.training.metrics import METRICS, Metric
 from study.analysis.results import cell_table, trial_table
 from study.labels import cell_label, label
 from study.ledger.ledger import Ledger
-from study.ledger.states import TrialState
 from study.plan import Plan, Trial
 from study.report.plots.style import MAX_COLORED
 
@@ -24,11 +24,17 @@ class FinishedStudy(NamedTuple):
     trials: Sequence[Trial]
 
     @property
+    def metric(self) -> Metric:
+        """Metric that the study is about."""
+        return METRICS[self.plan.space.metric]
+
+    @property
     def colors(self) -> dict[str, int]:
         """Index of the color of each cell that has one, the same in all figures: of many cells, the best."""
         cells = cell_table(self.plan)
         if len(cells) > MAX_COLORED:
-            cells = cells.nlargest(MAX_COLORED, "mean")
+            best = cells.nlargest if self.metric.sign == 1 else cells.nsmallest
+            cells = best(MAX_COLORED, "mean")
         axes = list(self.plan.space.scientific)
         names = [label({axis: cell[axis] for axis in axes}) for cell in cells.to_dict("records")]
         return {name: index for index, name in enumerate(names)}
@@ -53,9 +59,8 @@ class FinishedStudy(NamedTuple):
 
 
 def finished_table(plan: Plan) -> pd.DataFrame:
-    """Return the rows of `trial_table` whose trials have finished."""
-    table = trial_table(plan)
-    return table[table["state"] == TrialState.FINISHED]
+    """Return the rows of `trial_table` whose trials have finished and have a value of the study's metric."""
+    return trial_table(plan)[[trial.has_result for trial in plan.trials]]
 
 
 def run_id(trial: Trial) -> str:

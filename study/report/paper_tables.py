@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from revit.training.metrics import METRICS, Metric
 from search_spaces.framework.published import Published
 from study.analysis.results import cell_table
 from study.labels import format_value
@@ -15,18 +16,22 @@ from study.plan import Plan
 def paper_table(plan: Plan) -> pd.DataFrame:
     """Return the study's table: its rows are the index, `columns` its columns, each cell a tuple of lines of text.
 
-    The first lines are our result in percent (mean, 95 % interval, number of seeds; a line each where the table has
+    The first lines are our result (mean, 95 % interval, number of seeds; a line each where the table has
     columns), the selected nuisance values, and the status of the trials without a result. Each other line is a
     published value, with our difference from it in percentage points at paper scale.
     """
-    space = plan.space
+    space, metric = plan.space, METRICS[plan.space.metric]
     candidates = {tuple(trial.candidate.cell.values()): trial.candidate for trial in reversed(plan.trials)}
     rows = []
     for cell in cell_table(plan).to_dict("records"):
         candidate = candidates[tuple(cell[axis] for axis in space.scientific)]
         labels = {axis: format_value(cell[axis]) for axis in space.scientific}
         selected = [f"{axis} {format_value(cell[axis])}, tuned" for axis in space.nuisance_axes if cell["n"]]
-        own = [*cell_lines(cell, is_stacked=bool(space.columns)), *selected, *filter(None, [format_status(cell)])]
+        own = [
+            *cell_lines(cell, metric, is_stacked=bool(space.columns)),
+            *selected,
+            *filter(None, [format_status(cell)]),
+        ]
         accuracy = 100 * cell["mean"] if space.scale == "paper" else math.nan
         published = [_format_published(row, accuracy) for row in space.published(candidate)]
         rows.append({**labels, "lines": (*own, *published)})
@@ -34,22 +39,22 @@ def paper_table(plan: Plan) -> pd.DataFrame:
     index = [axis for axis in space.scientific if axis not in space.columns]
     if not index:
         index = [""]
-        frame[""] = "test accuracy, %"
+        frame[""] = metric.heading
     if not space.columns:
-        return frame.set_index(index).rename(columns={"lines": "test accuracy, %"})
+        return frame.set_index(index).rename(columns={"lines": metric.heading})
     wide = frame.pivot(index=index, columns=list(space.columns), values="lines")  # noqa: PD010  (a cell twice is an error)
     wide = wide.reindex(index=_unique_index(frame, index), columns=_unique_index(frame, list(space.columns)))
     return wide.map(lambda lines: lines if isinstance(lines, tuple) else ())  # the constraint leaves cells out
 
 
-def cell_lines(cell: Mapping[Hashable, Any], *, is_stacked: bool) -> list[str]:
+def cell_lines(cell: Mapping[Hashable, Any], metric: Metric, *, is_stacked: bool) -> list[str]:
     """Return mean, interval and number of seeds of a row of `cell_table`, a line each or all in one."""
     if cell["n"] == 0:
         return ["-"]
     has_interval = not math.isnan(cell["low"])
-    interval = f"[{100 * cell['low']:.2f}, {100 * cell['high']:.2f}]" if has_interval else cell["interval"]
+    interval = f"[{metric.format(cell['low'])}, {metric.format(cell['high'])}]" if has_interval else cell["interval"]
     scope = " (images only)" if cell["n"] == 1 else ""
-    mean, num_seeds = f"{100 * cell['mean']:.2f}", f"n = {cell['n']}{scope}"
+    mean, num_seeds = metric.format(cell["mean"]), f"n = {cell['n']}{scope}"
     if is_stacked:
         return [mean, interval, num_seeds]
     return [f"{mean} {interval if has_interval else f'({interval})'}, {num_seeds}"]

@@ -4,8 +4,9 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+from revit.training.metrics import METRICS, Metric
 from search_spaces.framework.space import SearchSpace
-from study.analysis.intervals import INTERVALS_NOTE
+from study.analysis.intervals import intervals_note
 from study.analysis.results import cell_table
 from study.labels import format_value
 from study.plan import Plan, Trial, TrialPreview
@@ -14,19 +15,26 @@ from study.report.paper_tables import format_status
 
 
 def terminal_table(plan: Plan) -> FittedTable:
-    """Return a row per cell: axes, mean test accuracy in percent, its 95 % interval, number of seeds, status."""
+    """Return a row per cell: axes, mean of the study's metric, its 95 % interval, number of seeds, status."""
+    metric = METRICS[plan.space.metric]
     axes = [*plan.space.scientific, *plan.space.nuisance_axes]
     cells = cell_table(plan).to_dict("records")
     statuses = [format_status(cell) for cell in cells]
     rows = [
-        [*(format_value(cell[axis]) for axis in axes), _percent(cell["mean"]), _interval(cell), str(cell["n"]), status]
+        [
+            *(format_value(cell[axis]) for axis in axes),
+            metric.format(cell["mean"]) if cell["n"] else "-",
+            _interval(cell, metric),
+            str(cell["n"]),
+            status,
+        ]
         for cell, status in zip(cells, statuses, strict=True)
     ]
     numbers = ["mean", "95 % interval", "seeds"]
     headings = [*axes, *numbers, *(["status"] if any(statuses) else [])]
-    title = f"{plan.space.name}: test accuracy, %"
+    title = f"{plan.space.name}: {metric.heading}"
     shown = [row[: len(headings)] for row in rows]
-    return FittedTable(headings, shown, title=title, caption=INTERVALS_NOTE, numbers=numbers)
+    return FittedTable(headings, shown, title=title, caption=intervals_note(metric), numbers=numbers)
 
 
 def plan_table(plan: Plan) -> FittedTable:
@@ -57,12 +65,8 @@ def _trials_table(space: SearchSpace, headings: Sequence[str], rows: Sequence[Se
     return FittedTable(columns, rows, title=f"{space.name}: {space.question}", spare=("run", "identity"))
 
 
-def _percent(share: float) -> str:
-    return "-" if math.isnan(share) else f"{100 * share:.2f}"
-
-
-def _interval(cell: Mapping[Hashable, Any]) -> str:
+def _interval(cell: Mapping[Hashable, Any], metric: Metric) -> str:
     if math.isnan(cell["low"]):
         return cell["interval"] or "-"
     scope = " (images only)" if cell["n"] == 1 else ""
-    return f"{_percent(cell['low'])} to {_percent(cell['high'])}{scope}"
+    return f"{metric.format(cell['low'])} to {metric.format(cell['high'])}{scope}"

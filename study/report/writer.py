@@ -15,9 +15,10 @@ from plotly.offline import get_plotlyjs
 
 from revit.identity import TRAINING_VERSION
 from revit.paths import check_writable
+from revit.training.metrics import METRICS
 from study.analysis.anova import anova
 from study.analysis.claim_tests import ASSUMED_SEED_SD
-from study.analysis.intervals import INTERVALS_NOTE
+from study.analysis.intervals import intervals_note
 from study.analysis.results import cell_table, trial_table
 from study.analysis.verdicts import ClaimVerdict
 from study.layout import REPORT_FOLDER
@@ -26,15 +27,22 @@ from study.ledger.schema import ENVIRONMENT_TAGS
 from study.ledger.states import TrialState
 from study.plan import Plan
 from study.report.caveats import plan_caveats
-from study.report.claim_list import format_effect, format_p, format_test, to_records
+from study.report.claim_list import format_claim, format_effect, format_p, format_test, to_records
 from study.report.claim_list import to_markdown as claims_to_markdown
 from study.report.figures import MIN_GRID_AXES, draw_figures
 from study.report.finished_study import finished_table
 from study.report.paper_tables import paper_table
+from study.report.plots.style import capitalize
 from study.report.report_folder import REPORT, TRIALS, check_loses_nothing
 from study.report.table_markup import escape_markdown, flat_to_html, to_html, to_latex, to_markdown
 
 INDEX = "index.html"
+PAIRING = {
+    "accuracy": "; where all were tested on\nthe same images, they are compared image by image.",
+    "bootstrap": "; the same test images\nare resampled in all trials of a dataset (bootstrap).",
+    "": ".",
+}
+"""Comparison of trials in claims, by the source of the interval over images."""
 MAX_NAME_CHARS = 100
 """Characters of a figure's file name."""
 
@@ -68,7 +76,7 @@ def write_report(
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
-    cell_table(plan).to_csv(folder / "cells.csv", index=False)
+    cell_table(plan).assign(metric=plan.space.metric).to_csv(folder / "cells.csv", index=False)
     trial_table(plan).to_parquet(folder / TRIALS, index=False)
     paths = [folder / name for name in (*texts, "cells.csv", TRIALS)]
     drawn = _write_figures(figures, folder / "figures")
@@ -82,20 +90,24 @@ def _context(
     plan: Plan, table: pd.DataFrame, verdicts: Sequence[ClaimVerdict], figures: Mapping[str, go.Figure], command: str
 ) -> dict[str, Any]:
     """Return what the templates show."""
-    space, caveats = plan.space, plan_caveats(plan)
+    space, caveats, metric = plan.space, plan_caveats(plan), METRICS[plan.space.metric]
     return {
         **_summarize(plan, verdicts),
         "title": f"{space.name}: {space.question}",
         "num_diverged": [trial.state for trial in plan.trials].count(TrialState.DIVERGED),
         "caveats": caveats,
-        "notes": [INTERVALS_NOTE, *caveats],
+        "notes": [intervals_note(metric), *caveats],
         "results": to_html(table, "results"),
         "markdown": to_markdown(table),
-        "intervals": INTERVALS_NOTE,
-        "is_compared": space.scale == "paper" and space.paper is not None,
+        "intervals": intervals_note(metric),
+        "heading": capitalize(metric.heading),
+        "is_compared": space.scale == "paper" and space.paper is not None and space.metric == "accuracy",
+        "is_published": space.paper is not None and space.metric == "accuracy",
+        "measure": metric,
         "paper": space.reproduced,
         "verdicts": verdicts,
-        "markdown_claims": claims_to_markdown(verdicts),
+        "markdown_claims": claims_to_markdown(verdicts, metric),
+        "format_claim": format_claim,
         "format_effect": format_effect,
         "format_p": format_p,
         "format_test": format_test,
@@ -105,6 +117,8 @@ def _context(
         "figures": figures,
         "plotly": get_plotlyjs(),
         "setup": describe_setup(plan),
+        "unit": "percentage points (pp)" if metric.difference_unit == "pp" else metric.difference_unit,
+        "pairing": PAIRING["accuracy" if space.metric == "accuracy" else "bootstrap" if metric.of_predictions else ""],
         "is_complete": not plan.to_run,
         "command": command,
     }
@@ -128,7 +142,7 @@ def _write_figures(figures: Mapping[str, go.Figure], folder: Path) -> list[Path]
 
 
 def _summarize(plan: Plan, verdicts: Sequence[ClaimVerdict]) -> dict[str, Any]:
-    states = [trial.state for trial in plan.trials]
+    states, metric = [trial.state for trial in plan.trials], METRICS[plan.space.metric]
     return {
         **plan.space.tags,
         "question": plan.space.question,
@@ -136,7 +150,8 @@ def _summarize(plan: Plan, verdicts: Sequence[ClaimVerdict]) -> dict[str, Any]:
         "table": plan.space.table,
         "num_trials": len(states),
         "num_finished": states.count(TrialState.FINISHED),
-        "claims": to_records(verdicts),
+        "metric": {"name": plan.space.metric, "unit": metric.unit, "direction": metric.direction},
+        "claims": to_records(verdicts, metric),
     }
 
 
@@ -155,7 +170,7 @@ def _render_anova(plan: Plan) -> str:
     """Return the ANOVA table of a crossed grid; empty where there is none."""
     axes = list(plan.space.scientific)
     finished = finished_table(plan)
-    table = anova(finished, axes) if len(axes) >= MIN_GRID_AXES and len(finished) else pd.DataFrame()
+    table = anova(finished, axes, plan.space.metric) if len(axes) >= MIN_GRID_AXES and len(finished) else pd.DataFrame()
     if table.empty:
         return ""
     shown = pd.DataFrame(

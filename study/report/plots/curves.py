@@ -7,6 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.colors import hex_to_rgb
 
+from revit.training.metrics import METRICS, Metric
 from study.ledger.schema import TEST_CURVE_ACCURACY
 from study.report.plots import style
 from study.report.plots.quantities import ACCURACY_LABEL, QUANTITIES
@@ -26,19 +27,22 @@ def seed_bands(frame: pd.DataFrame, x: str, metric: str) -> pd.DataFrame:
     return frame.groupby(["cell", x])[metric].agg(["mean", "min", "max"]).reset_index()
 
 
-def plot_learning_curves(frame: pd.DataFrame, metric: str, colors: Mapping[str, int]) -> go.Figure:
+def plot_learning_curves(
+    frame: pd.DataFrame, metric: str, colors: Mapping[str, int], result: Metric = METRICS["accuracy"]
+) -> go.Figure:
     """Draw a metric during training, a line per cell, with a band from the lowest to the highest seed.
 
     Args:
         frame: columns cell, seed, step, and `metric`; a row per trial and step.
         metric: a key of QUANTITIES.
         colors: index of the color of each cell.
+        result: what the study is about.
     """
     quantity = QUANTITIES[metric]
     lines = _lines(seed_bands(frame, "step", metric), "cell")
     shown = [cell for cell in colors if cell in lines]
     title = f"{quantity.title} during training"
-    caption = f"{BAND} Of more than {style.MAX_COLORED} cells, those with the highest test accuracy are drawn."
+    caption = f"{BAND} Of more than {style.MAX_COLORED} cells, those with the {result.best} {result.name} are drawn."
     fig = style.new_figure(title, caption, legend=shown)
     for cell in shown:
         _add_band(fig, lines[cell], "step", cell, colors[cell], quantity.factor)

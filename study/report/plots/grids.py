@@ -7,10 +7,11 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from revit.training.metrics import METRICS
 from study.analysis.anova import adjusted_means
-from study.ledger.schema import TEST_ACCURACY
+from study.ledger.schema import value_name
 from study.report.plots import style
-from study.report.plots.quantities import ACCURACY_LABEL, quantity_of
+from study.report.plots.quantities import quantity_of
 
 ROW_PX = 26
 """Height of a setting in the figure of main effects."""
@@ -21,25 +22,32 @@ COLOR_SCALE = [[0, "rgb(0, 114, 178)"], [0.5, "rgb(150, 150, 150)"], [1, "rgb(21
 """Blue over gray to vermilion: distinct for the color-blind, visible on white and on black."""
 
 
-def plot_parallel_coordinates(frame: pd.DataFrame, axes: Sequence[str]) -> go.Figure:
-    """Draw every trial as a line across the axes of its grid to its test accuracy.
+def plot_parallel_coordinates(frame: pd.DataFrame, axes: Sequence[str], name: str = "accuracy") -> go.Figure:
+    """Draw every trial as a line across the axes of its grid to its value of a metric.
 
-    Settings are evenly spaced. The lines through a setting are spread a little, in the order of accuracy: plotly draws
+    Settings are evenly spaced. The lines through a setting are spread a little, in the order of values: plotly draws
     one line over the other, so that of a crossed grid only the last would be seen.
 
     Args:
-        frame: a row per finished trial: a column per axis, and `test_accuracy`, 0 to 1.
+        frame: a row per finished trial: a column per axis, and `value_name` of the metric, a share 0 to 1.
+        name: of the metric.
     """
+    metric = METRICS[name]
     caption = (
-        f"{len(frame):,} trials, one line each, from its setting on each axis to its test accuracy; blue: lowest, "
-        "vermilion: highest. Lines through a setting are spread by accuracy. Drag along an axis to filter trials."
+        f"{len(frame):,} trials, one line each, from its setting on each axis to its {metric.name}; blue: lowest, "
+        f"vermilion: highest. Lines through a setting are spread by {metric.title}. "
+        "Drag along an axis to filter trials."
     )
-    fig = style.new_figure("Parallel coordinates: test accuracy", caption, height=420)
-    accuracy = 100 * frame[TEST_ACCURACY].astype(float)
-    result = {"label": "accuracy, %", "values": style.as_float32(accuracy), "tickformat": ".4~g"}
+    fig = style.new_figure(f"Parallel coordinates: {metric.name}", caption, height=420)
+    values = metric.factor * frame[value_name(name)].astype(float)
+    result = {
+        "label": f"{metric.title}, {metric.unit}",
+        "values": style.as_float32(values),
+        "tickformat": ".4~g",
+    }
     fig.add_parcoords(
-        dimensions=[*(_dimension(frame[axis], axis, accuracy) for axis in axes), result],
-        line={"color": style.as_float32(accuracy), "colorscale": COLOR_SCALE},
+        dimensions=[*(_dimension(frame[axis], axis, values) for axis in axes), result],
+        line={"color": style.as_float32(values), "colorscale": COLOR_SCALE},
         domain={"x": [0.07, 0.93]},
         labelfont={"size": 10},
     )
@@ -48,15 +56,15 @@ def plot_parallel_coordinates(frame: pd.DataFrame, axes: Sequence[str]) -> go.Fi
     return fig
 
 
-def _dimension(values: pd.Series, axis: str, accuracy: pd.Series) -> dict[str, Any]:
+def _dimension(levels: pd.Series, axis: str, values: pd.Series) -> dict[str, Any]:
     """Return an axis of parallel coordinates whose settings stand 1 apart."""
-    codes, levels = pd.factorize(values)
+    codes, settings = pd.factorize(levels)
     return {
         "label": _stack(quantity_of(axis).label),
-        "values": style.as_float32(codes + SPREAD * (accuracy.groupby(codes).rank(pct=True) - 0.5)),
-        "range": [-SPREAD, len(levels) - 1 + SPREAD],
-        "tickvals": list(range(len(levels))),
-        "ticktext": [quantity_of(axis).format(level)[:20] for level in levels],
+        "values": style.as_float32(codes + SPREAD * (values.groupby(codes).rank(pct=True) - 0.5)),
+        "range": [-SPREAD, len(settings) - 1 + SPREAD],
+        "tickvals": list(range(len(settings))),
+        "ticktext": [quantity_of(axis).format(setting)[:20] for setting in settings],
     }
 
 
@@ -66,45 +74,48 @@ def _stack(text: str) -> str:
     return "<br>".join(style.shorten(line.replace(". ", "."), 14) for line in lines)
 
 
-def plot_main_effects(frame: pd.DataFrame, axes: Sequence[str]) -> go.Figure:
-    """Draw the marginal mean of test accuracy at every value of every axis (see `adjusted_means`).
+def plot_main_effects(frame: pd.DataFrame, axes: Sequence[str], name: str = "accuracy") -> go.Figure:
+    """Draw the marginal mean of a metric at every value of every axis (see `adjusted_means`).
 
     Args:
-        frame: as for `plot_parallel_coordinates`.
+        frame, name: as for `plot_parallel_coordinates`.
     """
+    metric = METRICS[name]
     caption = f"{MEANS} Bars: 95 % intervals over seeds, on these test images."
     num_values = sum(frame[axis].astype(str).nunique() for axis in axes)
     title = "Main effects (marginal means)"
     fig = style.new_figure(title, caption, height=ROW_PX * num_values + 60)
     for index, axis in enumerate(axes):
-        means = adjusted_means(frame, [axis], [other for other in axes if other != axis])
-        name = style.shorten(quantity_of(axis).label, 24)
+        means = adjusted_means(frame, [axis], [other for other in axes if other != axis], name)
+        shown = style.shorten(quantity_of(axis).label, 24)
         fig.add_scatter(
-            x=style.as_float32(100 * means["mean"]),
-            y=[f"{name}: {setting}" for setting in _settings(axis, frame, means)],
+            x=style.as_float32(metric.factor * means["mean"]),
+            y=[f"{shown}: {setting}" for setting in _settings(axis, frame, means)],
             error_x={
                 "type": "data",
-                "array": style.as_float32(100 * (means["high"] - means["mean"]).fillna(0)),
+                "array": style.as_float32(metric.factor * (means["high"] - means["mean"]).fillna(0)),
                 "thickness": 1.2,
             },
             mode="markers",
             marker={"color": style.color(index), "symbol": style.symbol(index), "size": 9},
-            hovertemplate="%{y}<br>%{x:.2f} %<extra></extra>",
+            hovertemplate=f"%{{y}}<br>{style.hover('x', metric)}<extra></extra>",
             showlegend=False,
         )
-    fig.update_xaxes(title_text=ACCURACY_LABEL)
+    fig.update_xaxes(title_text=metric.heading)
     fig.update_yaxes(autorange="reversed")
     return fig
 
 
-def plot_interaction(frame: pd.DataFrame, axis: str, by: str, others: Sequence[str] = ()) -> go.Figure:
-    """Draw the marginal mean of test accuracy along an axis, a line for every value of another.
+def plot_interaction(
+    frame: pd.DataFrame, axis: str, by: str, others: Sequence[str] = (), name: str = "accuracy"
+) -> go.Figure:
+    """Draw the marginal mean of a metric along an axis, a line for every value of another.
 
     Args:
-        frame: as for `plot_parallel_coordinates`.
+        frame, name: as for `plot_parallel_coordinates`.
         others: the grid's other axes, adjusted for.
     """
-    means = adjusted_means(frame, [by, axis], others)
+    metric, means = METRICS[name], adjusted_means(frame, [by, axis], others, name)
     names = dict(zip(means[by], _settings(by, frame, means), strict=True))
     title = f"Interaction of {quantity_of(axis).title} and {quantity_of(by).title}"
     caption = f"{MEANS} Parallel lines: no interaction."
@@ -112,16 +123,16 @@ def plot_interaction(frame: pd.DataFrame, axis: str, by: str, others: Sequence[s
     for index, (value, line) in enumerate(means.groupby(by, sort=False)):
         fig.add_scatter(
             x=_settings(axis, frame, line),
-            y=style.as_float32(100 * line["mean"]),
+            y=style.as_float32(metric.factor * line["mean"]),
             name=names[value],
             mode="lines+markers",
             line={"color": style.color(index), "width": 2},
             marker={"symbol": style.symbol(index), "size": 9},
-            hovertemplate="%{x}: %{y:.2f} %",
+            hovertemplate=f"%{{x}}: {style.hover('y', metric)}",
         )
     fig.update_layout(legend_title={"text": style.escape(quantity_of(by).label), "font": {"size": 12}, "side": "top"})
     fig.update_xaxes(title_text=style.escape(quantity_of(axis).label), type="category")
-    fig.update_yaxes(title_text=ACCURACY_LABEL)
+    fig.update_yaxes(title_text=metric.heading)
     return fig
 
 

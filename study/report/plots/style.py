@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
+from revit.training.metrics import Metric
+
 TEXT = "#767676"
 """Color of text; its contrast is 4.5 to white and to black alike."""
 GRID = "rgba(128, 128, 128, 0.25)"
@@ -100,6 +102,16 @@ def shorten(text: object, max_chars: int) -> str:
 def wrap(text: object) -> str:
     """Return a text, escaped, in lines that fit a narrow page: a name in a legend."""
     return "<br>".join(map(escape, textwrap.wrap(str(text), LINE_CHARS)))
+
+
+def capitalize(text: str) -> str:
+    """Return a text with a capital first letter."""
+    return text[:1].upper() + text[1:]
+
+
+def hover(axis: str, metric: Metric) -> str:
+    """Return what a hover template shows of a value on an axis, in the metric's unit."""
+    return f"%{{{axis}:.{metric.decimals}f}} {metric.unit}"
 
 
 def color(index: int) -> str:

@@ -1,4 +1,4 @@
-"""Figure of training time against test accuracy."""
+"""Figure of training time against a metric."""
 
 from collections.abc import Mapping
 
@@ -6,47 +6,51 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from revit.training.metrics import METRICS, Metric
 from study.ledger.schema import TRAIN_TIME_S
 from study.report.plots import style
-from study.report.plots.quantities import ACCURACY_LABEL
 
-FRONTIER = "Line: Pareto frontier, the cells that no other cell dominates in both time and accuracy."
+FRONTIER = "Line: Pareto frontier, the cells that no other cell dominates in both time and {}."
 NO_FRONTIER = "No Pareto frontier: on a CPU, or on several kinds of device, training times are not comparable."
 
 
-def pareto_frontier(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the cells that no other dominates in training time and accuracy, the cheapest first."""
-    cheapest = frame.sort_values([TRAIN_TIME_S, "mean"], ascending=[True, False])
-    return cheapest[cheapest["mean"] > cheapest["mean"].cummax().shift(fill_value=-np.inf)]
+def pareto_frontier(frame: pd.DataFrame, metric: Metric = METRICS["accuracy"]) -> pd.DataFrame:
+    """Return the cells that no other dominates in training time and a metric, the cheapest first."""
+    cheapest = frame.assign(score=metric.sign * frame["mean"]).sort_values(
+        [TRAIN_TIME_S, "score"], ascending=[True, False]
+    )
+    return cheapest[cheapest["score"] > cheapest["score"].cummax().shift(fill_value=-np.inf)].drop(columns="score")
 
 
-def plot_training_time(frame: pd.DataFrame, colors: Mapping[str, int], *, has_frontier: bool) -> go.Figure:
-    """Draw seconds of training against test accuracy, a point per cell.
+def plot_training_time(
+    frame: pd.DataFrame, colors: Mapping[str, int], metric: Metric = METRICS["accuracy"], *, has_frontier: bool
+) -> go.Figure:
+    """Draw seconds of training against a metric, a point per cell.
 
     Args:
-        frame: columns cell, train_time_s and mean (0 to 1); a row per cell.
+        frame: columns cell, train_time_s and mean (a share 0 to 1); a row per cell.
         colors: index of the color of each cell that has one; the others are gray.
         has_frontier: whether to draw the Pareto frontier: where the seconds of the cells are comparable.
     """
-    caption = FRONTIER if has_frontier else NO_FRONTIER
-    caption += f" In color: the {style.MAX_COLORED} cells with the highest test accuracy; in gray: any others."
+    caption = FRONTIER.format(metric.title) if has_frontier else NO_FRONTIER
+    caption += f" In color: the {style.MAX_COLORED} cells with the {metric.best} {metric.name}; in gray: any others."
     colored = frame[frame["cell"].isin(list(colors))]
-    fig = style.new_figure("Training time and test accuracy", caption, legend=colored["cell"])
+    fig = style.new_figure(f"Training time and {metric.name}", caption, legend=colored["cell"])
     others = frame.drop(colored.index)
     fig.add_scatter(
         x=style.as_float32(others[TRAIN_TIME_S]),
-        y=style.as_float32(100 * others["mean"]),
+        y=style.as_float32(metric.factor * others["mean"]),
         text=[style.shorten(cell, 100) for cell in others["cell"]],
         mode="markers",
         marker={"color": style.MUTED, "size": 7},
-        hovertemplate="%{text}<br>%{x:.3g} s, %{y:.2f} %<extra></extra>",
+        hovertemplate=f"%{{text}}<br>%{{x:.3g}} s, {style.hover('y', metric)}<extra></extra>",
         showlegend=False,
     )
     if has_frontier:
-        frontier = pareto_frontier(frame)
+        frontier = pareto_frontier(frame, metric)
         fig.add_scatter(
             x=style.as_float32(frontier[TRAIN_TIME_S]),
-            y=style.as_float32(100 * frontier["mean"]),
+            y=style.as_float32(metric.factor * frontier["mean"]),
             mode="lines",
             line={"color": style.TEXT, "width": 1.5, "shape": "hv"},
             hoverinfo="skip",
@@ -56,14 +60,14 @@ def plot_training_time(frame: pd.DataFrame, colors: Mapping[str, int], *, has_fr
         index = colors[str(cell)]
         fig.add_scatter(
             x=style.as_float32(point[TRAIN_TIME_S]),
-            y=style.as_float32(100 * point["mean"]),
+            y=style.as_float32(metric.factor * point["mean"]),
             name=style.wrap(cell),
             mode="markers",
             marker={"color": style.color(index), "symbol": style.symbol(index), "size": 12},
-            hovertemplate="%{x:.3g} s, %{y:.2f} %",
+            hovertemplate=f"%{{x:.3g}} s, {style.hover('y', metric)}",
         )
     fig.update_xaxes(title_text="training time, s")
     if frame[TRAIN_TIME_S].max() > 10 * frame[TRAIN_TIME_S].min() > 0:
         fig.update_xaxes(type="log", dtick=np.log10(2), tickformat="~g")
-    fig.update_yaxes(title_text=ACCURACY_LABEL)
+    fig.update_yaxes(title_text=metric.heading)
     return fig

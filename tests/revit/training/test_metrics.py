@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import balanced_accuracy_score
 from torchmetrics.functional import classification as oracle
 
-from revit.training.metrics import METRICS, Predictions, bootstrap, value_of
+from revit.training.metrics import METRICS, Metric, Predictions, bootstrap, value_of
 
 K = 12
 ORACLES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
@@ -40,6 +40,24 @@ def drawn(num_images: int, seed: int, num_classes: int = K) -> tuple[torch.Tenso
     logits = 2 * torch.randn(num_images, K, generator=generator)
     logits[torch.arange(num_images), labels] += 2
     return logits.softmax(1), labels
+
+
+def test_a_metric_has_a_direction() -> None:
+    with pytest.raises(TypeError, match="direction"):
+        Metric(title="anything", unit="%")
+    assert {metric.direction for metric in METRICS.values()} == {"maximize", "minimize"}
+
+
+def test_values_and_effects_are_shown_in_their_unit() -> None:
+    shares, nats, memory = METRICS["accuracy"], METRICS["loss"], METRICS["peak_memory_bytes"]
+    assert (shares.heading, shares.format(0.91234), shares.format_effect(-1.5)) == (
+        "test accuracy, %",
+        "91.23",
+        "-1.50",
+    )
+    assert (nats.heading, nats.format(0.5)) == ("test negative log-likelihood, nats", "0.5000")
+    assert (memory.heading, memory.format(1.5e9)) == ("peak memory, bytes", "1,500,000,000")
+    assert (shares.difference_unit, nats.difference_unit) == ("pp", "nats")
 
 
 def test_every_metric_of_predictions_has_an_oracle() -> None:

@@ -29,7 +29,7 @@ def table(accuracies: Mapping[str, Sequence[float]], num_test: int = MANY, **mor
         {
             "arm": arm,
             "seed": seed,
-            "accuracy": accuracy,
+            "value": accuracy,
             "num_test": num_test,
             "correct": None,
             "prior_variance": None,
@@ -43,7 +43,7 @@ def table(accuracies: Mapping[str, Sequence[float]], num_test: int = MANY, **mor
 def predicted(right: Mapping[str, np.ndarray], **more: object) -> pd.DataFrame:
     """Return a frame of arms with their correct images, (S seeds, n images) each."""
     rows = [
-        {"arm": arm, "seed": seed, "accuracy": images.mean(), "num_test": len(images), "correct": images}
+        {"arm": arm, "seed": seed, "value": images.mean(), "num_test": len(images), "correct": images}
         for arm, by_seed in right.items()
         for seed, images in enumerate(by_seed)
     ]
@@ -59,7 +59,7 @@ def discordant(only_a: int, only_b: int, num_test: int) -> pd.DataFrame:
 
 
 def trial_results(frame: pd.DataFrame) -> list[TrialResult]:
-    names = {field.name for field in fields(TrialResult)} - {"point"}
+    names = {field.name for field in fields(TrialResult)} - {"point", "replicates"}
     return [
         TrialResult(
             point={axis: value for axis, value in row.items() if axis not in names},

@@ -143,7 +143,7 @@ def test_claims_on_a_grid_with_a_hole_use_its_complete_part() -> None:
         cell = candidate.requested_values
         loss = 0.04 * len(worse.items() & cell.items()) * (1 if cell["optimizer"] == "sgd" else -1)
         accuracy = 0.8 - loss + 0.002 * rng.standard_normal()
-        rows.append({**cell, "seed": candidate.config.seed, "accuracy": accuracy})
+        rows.append({**cell, "seed": candidate.config.seed, "value": accuracy})
     frame = pd.DataFrame(rows).assign(num_test=10_000, correct=None, prior_variance=None)
     results = evaluate_claims(space.claims, trial_results(frame))
     assert [result.verdict for result in results] == ["supported"] * 3

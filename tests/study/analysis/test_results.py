@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from revit.config import FineTuneConfig
+from revit.training.metrics import METRICS
 from search_spaces.framework.space import SearchSpace
 from study.analysis.intervals import INTERVALS_NOTE, VarianceEstimate, cell_interval, median_variance
 from study.analysis.results import cell_table, trial_table
@@ -88,8 +89,8 @@ def test_two_seeds_far_apart_need_a_third(plan: Plan) -> None:
     assert cells["interval"].tolist() == ["needs 3 seeds"] * 2
     assert cells["low"].isna().all()
     assert [row[-2] for row in terminal_table(shown).rows] == ["needs 3 seeds"] * 2
-    assert cell_lines(cells.iloc[0], is_stacked=True) == ["65.00", "needs 3 seeds", "n = 2"]
-    assert cell_lines(cells.iloc[0], is_stacked=False) == ["65.00 (needs 3 seeds), n = 2"]
+    assert cell_lines(cells.iloc[0], METRICS["accuracy"], is_stacked=True) == ["65.00", "needs 3 seeds", "n = 2"]
+    assert cell_lines(cells.iloc[0], METRICS["accuracy"], is_stacked=False) == ["65.00 (needs 3 seeds), n = 2"]
 
 
 def test_one_seeds_interval_is_over_images_only_and_says_so(plan: Plan) -> None:

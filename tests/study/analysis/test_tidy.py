@@ -10,8 +10,9 @@ from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.training.metrics import METRICS
 from search_spaces.framework.space import SearchSpace
-from study.analysis.tidy import tidy_table, value_name
+from study.analysis.tidy import tidy_table
 from study.ledger.records import TrialRecord
+from study.ledger.schema import value_name
 from study.ledger.states import TrialState
 from study.plan import Folders, Plan, make_plan
 

@@ -45,7 +45,7 @@ def test_a_result_has_the_predictions_of_its_trial(finished: tuple[Plan, Ledger]
     for trial, result in zip(trials, results, strict=True):
         assert result.point == trial.candidate.point
         assert len(result.correct) == result.num_test == 359
-        assert result.correct.mean() == pytest.approx(result.accuracy)
+        assert result.correct.mean() == pytest.approx(result.value)
         assert result.prior_variance is None, "two seeds have a variance of their own"
 
 
@@ -54,7 +54,7 @@ def test_one_seed_has_the_variance_pooled_over_the_ledger(finished: tuple[Plan, 
     records, read = ledger.trials(), ledger.artifacts.read_correct
     first_seed = [trial for trial in plan.trials if trial.candidate.config.seed == 0]
     one_seed = trial_results(Plan(space=plan.space, trials=first_seed), records, read)
-    rows = [(*each.point.values(), each.accuracy) for each in trial_results(plan, records, read)]
+    rows = [(*each.point.values(), each.value) for each in trial_results(plan, records, read)]
     variance_by_cell = pd.DataFrame(rows, columns=[*AXES, "accuracy"]).groupby(AXES)["accuracy"].var()
     assert len(one_seed) == 4
     [prior] = {result.prior_variance for result in one_seed}

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from study.report.plots import style
-from study.report.plots.accuracy import plot_accuracy
+from study.report.plots.along_axis import plot_metric
 from study.report.plots.answers import plot_confusion_matrix, plot_mistakes
 from study.report.plots.curves import plot_learning_curves, plot_published_curves, plot_schedules
 from study.report.plots.grids import plot_interaction, plot_main_effects, plot_parallel_coordinates
@@ -29,7 +29,7 @@ def test_names_are_shown_letter_by_letter() -> None:
         plot_learning_curves(frame, "val_accuracy", {NASTY: 0}),
         plot_schedules(frame),
         plot_published_curves(frame, published, {}),
-        plot_accuracy(points.assign(source=NASTY), NASTY),
+        plot_metric(points.assign(source=NASTY), NASTY),
         plot_parallel_coordinates(grid, [NASTY, "c"]),
         plot_training_time(cost, {NASTY: 0}, has_frontier=True),
         plot_main_effects(grid, [NASTY, "c"]),

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from study.report.plots.accuracy import plot_accuracy
+from study.report.plots.along_axis import plot_metric
 
 
 def test_published_points_are_hollow_and_name_their_source() -> None:
@@ -17,7 +17,7 @@ def test_published_points_are_hollow_and_name_their_source() -> None:
             "source": ["", "", "paper", "paper"],
         }
     )
-    ours, theirs = plot_accuracy(frame, "resolution").data
+    ours, theirs = plot_metric(frame, "resolution").data
     assert np.allclose(ours.y, [50, 90])
     assert np.allclose(ours.error_y.array, [10, 5])
     assert np.allclose(ours.error_y.arrayminus, [10, 10])
@@ -30,7 +30,7 @@ def test_published_points_are_hollow_and_name_their_source() -> None:
 def test_an_axis_with_a_unit_is_drawn_in_it() -> None:
     points = {"series": "", "mean": 0.5, "low": np.nan, "high": np.nan, "source": ""}
     frame = pd.DataFrame({"data_fraction": [0.1, 0.25, 1.0]}).assign(**points)
-    figure = plot_accuracy(frame, "data_fraction")
+    figure = plot_metric(frame, "data_fraction")
     assert figure.layout.xaxis.title.text == "training data used, %"
     assert list(figure.layout.xaxis.ticktext) == ["10", "25", "100"]
     assert np.allclose(figure.data[0].x, [10, 25, 100])
