@@ -126,6 +126,14 @@ def _run_with_restarts(
         searcher.requeue_all()
 
 
+class NoReporter(tune.ProgressReporter):
+    """Reporter that shows nothing: `StudyProgress` does. In a notebook, Tune's own would clear the cell's output."""
+
+    def should_report(self, *_: Any, **__: Any) -> bool:
+        """Return False."""
+        return False
+
+
 def _run_tune(searcher: TrialSearcher, callback: TuneCallback, stopper: Stopper, folder: Path) -> None:
     tuner = tune.Tuner(
         tune.with_resources(train_trial, _placement_group),
@@ -140,6 +148,7 @@ def _run_tune(searcher: TrialSearcher, callback: TuneCallback, stopper: Stopper,
             storage_path=str(folder.parent),
             callbacks=[callback],
             stop=stopper,
+            progress_reporter=NoReporter(),
             verbose=0,
         ),
     )
