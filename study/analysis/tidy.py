@@ -21,7 +21,7 @@ def tidy_table(plan: Plan, states: Collection[str]) -> pd.DataFrame:
     Columns: axes, seed, state, METRICS, val_accuracy, num_test, identity, run_id.
 
     An axis whose values have one type is a column of that type; another keeps its values as objects. Shares are from 0
-    to 1. What was not measured is NaN.
+    to 1. What was not measured is NaN. A metric with the name of an axis, such as loss, is `test_loss`.
 
     Raises:
         InputError: there is no such state.
@@ -34,7 +34,8 @@ def tidy_table(plan: Plan, states: Collection[str]) -> pd.DataFrame:
     columns["seed"] = pd.Series([trial.candidate.config.seed for trial in trials], dtype=int)
     columns["state"] = pd.Series([trial.state.value for trial in trials], dtype=str)
     for metric in METRICS:
-        columns[metric] = _metric(trials, value_name(metric))
+        name = value_name(metric)
+        columns[name if metric in columns else metric] = _metric(trials, name)
     columns[VAL_ACCURACY_COLUMN] = _metric(trials, SELECTED_VAL_ACCURACY)
     columns["num_test"] = pd.Series([trial.num_test for trial in trials], dtype=int)
     columns["identity"] = pd.Series([trial.identity for trial in trials], dtype=str)

@@ -1,6 +1,7 @@
 """Tidy results: a row per trial, axes of their own types, every metric."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,3 +94,10 @@ def test_a_table_without_trials_has_its_columns(plan: Plan) -> None:
 def test_metrics_of_predictions_are_those_of_test_images() -> None:
     assert value_name("accuracy") == "test_accuracy"
     assert value_name("train_time_s") == "train_time_s"
+
+
+def test_a_metric_does_not_replace_an_axis_of_its_name(plan: Plan) -> None:
+    space = replace(SPACE, scientific={"loss": ("cross_entropy", "binary_cross_entropy")})
+    trials = [replace(each, candidate=replace(each.candidate, cell={"loss": "cross_entropy"})) for each in plan.trials]
+    table = tidy_table(replace(plan, space=space, trials=trials[:1]), ["finished"])
+    assert table[["loss", "test_loss"]].to_dict("records") == [{"loss": "cross_entropy", "test_loss": 0.5}]
