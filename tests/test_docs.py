@@ -4,7 +4,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,8 +19,10 @@ from revit.datasets.augmented_images import check_augmentation
 from revit.datasets.page import datasets_page
 from revit.datasets.registry import DATASETS
 from revit.training.batch_loss import check_loss
+from revit.training.metrics import METRICS, PREFIXES, Predictions
 from revit.training.optimizer_specs import OPTIMIZERS
 from revit.training.optimizers import check_optimizer
+from revit.training.prediction_file import CLASSES, LOGITS, SPLIT
 from revit.training.timm_optimizers import usable_names
 from search_spaces.framework.claims import Claim
 from search_spaces.framework.published import COLUMNS
@@ -166,7 +168,8 @@ def test_what_the_page_on_mlflow_filters_and_groups_by_is_in_a_store(
     known = metrics.union(*(run.data.tags for run in runs), *(run.data.params for run in runs))
     known |= {value for run in runs for value in run.data.params.values()}
     known |= {axis for space in spaces for axis in space.scientific} | {space.name for space in spaces}
-    known |= COMMANDS.keys()
+    known |= COMMANDS.keys() | PREFIXES.keys() | METRICS.keys()
+    known |= {SPLIT, LOGITS, CLASSES, *(each.name for each in fields(Predictions))}
     files = {name for module in (layout, writer) for name in re.findall(r'"([\w.]+)"', _source(module))}
     patterns = {name for name in named if name.startswith("^")}
     assert {name for name in named if not name.startswith(("^", "and "))} <= known | files

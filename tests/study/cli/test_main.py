@@ -94,7 +94,7 @@ def test_wrong_input_is_one_line_with_exit_code_2(case: str, tmp_path: Path) -> 
 
 WRONG_STUDIES = {
     "an unknown axis": ('scientific={"optimizzer.lr": (1.0,)}', "did you mean optimizer.lr"),
-    "an unknown choice": ('scientific={"optimizer.name": ("sdg",)}', "must be one of sgd, adam, adamw"),
+    "an unknown choice": ('scientific={"optimizer.name": ("sdg",)}', "no such optimizer; closest: sgd"),
     "a resolution between patches": ('scientific={"resolution": (30,)}', "resolution = 30: must be a multiple of 4"),
     "a negative lr": ('scientific={"optimizer.lr": (-1.0,)}', "optimizer.lr = -1.0: must be above 0"),
     "no steps": ('scientific={"steps": (0,)}', "steps = 0: must be above 0"),
