@@ -93,7 +93,7 @@ def test_training_validation_and_test_use_the_same_normalization(train: Callable
     assert stated == NORMALIZATIONS["imagenet"]
     mean, std = (torch.tensor(each)[:, None, None] for each in stated)
     pixels = 255 * (torch.cat(seen) * std + mean)
-    assert len(pixels) == 16 + 144 + 359
+    assert len(pixels) == 16 + 2 * 144 + 359, "the tested weights are evaluated on validation images, too"
     torch.testing.assert_close(pixels, pixels.round(), atol=1e-3, rtol=0)
     assert pixels.min().round() >= 0
     assert pixels.max().round() <= 255
