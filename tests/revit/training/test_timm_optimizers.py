@@ -27,7 +27,7 @@ REFUSED = {
     "compiles an update for each shape of a tensor, for minutes before its first step": ["kron", "kronc", "kronw"],
 }  # fmt: skip
 FEW = ["muon", "lion", "adan", "lamb", "adafactorbv", "nesterov"]
-ALL = [*FEW, *(pytest.param(name, marks=pytest.mark.slow) for name in usable_names() if name not in FEW)]
+ALL = [*FEW, *(pytest.param(name, marks=pytest.mark.long) for name in usable_names() if name not in FEW)]
 
 
 def test_an_unknown_name_is_refused_with_close_matches() -> None:
