@@ -50,7 +50,7 @@ def load(study: str) -> SearchSpace:
     if is_file(study):
         return _load_file(study, expand_path(Path(study)))
     if study not in names():
-        close = [f"{study}.py"] if Path(f"{study}.py").is_file() else difflib.get_close_matches(study, names(), n=1)
+        close = [f"{study}.py"] if _is_there(Path(f"{study}.py")) else difflib.get_close_matches(study, names(), n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise InputError(f"there is no study {short_repr(study)}{hint} Known: {', '.join(names())}")
     return _space_of(f"search_spaces/{study}.py", study, lambda: importlib.import_module(f"{__name__}.{study}"))
@@ -59,7 +59,7 @@ def load(study: str) -> SearchSpace:
 def _load_file(shown: str, path: Path) -> SearchSpace:
     """Return the search space of a file; the name of one in this package is free only for the same space."""
     name = path.stem
-    if path.suffix != ".py" or not path.is_file():
+    if path.suffix != ".py" or not _is_there(path):
         raise InputError(f"{shown} is not a Python file")
     if path.parent.samefile(PACKAGE):
         return load(name)
@@ -70,6 +70,14 @@ def _load_file(shown: str, path: Path) -> SearchSpace:
     if name in names() and not _is_same(space, load(name)):
         raise InputError(f"{shown}: search_spaces has another study {name}; rename the file, and its SPACE")
     return space
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether a file exists; False for a name that no file can have."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _make_importable(shown: str, path: Path) -> None:

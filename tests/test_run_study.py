@@ -74,7 +74,7 @@ def test_a_study_is_interrupted_resumed_repeated_reported(tmp_path: Path) -> Non
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 130, stderr
     assert "RAY_ADDRESS = 127.0.0.1:9 is ignored: --address 127.0.0.1:9 joins that cluster" in stdout
-    assert re.search(r"resume with\n  \S*python\S* run_study.py run quickstart --seeds 1 --store \S+mlruns", stdout)
+    assert re.search(r"resume with\n  \S*python\S* \S*run_study.py run quickstart --seeds 1 --store \S+mlruns", stdout)
     runs = all_runs(store)
     assert "RUNNING" not in {run.info.status for run in runs}
     stopped = [run for run in runs if run.info.status == "KILLED" and run.data.tags["kind"] == "trial"]
@@ -102,7 +102,7 @@ def test_a_study_is_interrupted_resumed_repeated_reported(tmp_path: Path) -> Non
     resumed = call(*arguments)
     assert resumed.returncode == 0, resumed.stderr
     assert "Traceback" not in resumed.stderr
-    assert re.search(r"python\S* run_study.py report quickstart --seeds 1 --store", resumed.stdout)
+    assert re.search(r"python\S* \S*run_study.py report quickstart --seeds 1 --store", resumed.stdout)
     interval = r"\d\d\.\d\d to \d\d\.\d\d \(images only\)"
     assert re.search(rf"sgd\s+│\s+cosine\s+│\s+\d\d\.\d\d │ {interval} │\s+1", resumed.stdout)
     trials = [run for run in all_runs(store) if run.data.tags["kind"] == "trial"]
