@@ -17,7 +17,7 @@ test: .venv/installed-test
 check: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/codespell *.md docs benchmarks revit search_spaces study tests run_study.py
+	$(BIN)/codespell *.md docs examples benchmarks revit search_spaces study tests run_study.py
 	$(BIN)/mypy --cache-dir=/dev/null # mypy 2.4 can crash while it writes a cache
 	$(BIN)/lint-imports
 

@@ -72,7 +72,7 @@ INVALID = {
         "schedule.name constant and plateau would train the same",
     ),
     "a constraint that leaves out all": ({"constraint": lambda config: False}, "leaves out every point"),
-    "an unknown metric": ({"metric": "acuracy"}, "metric = 'acuracy': must be one of accuracy, top5_accuracy"),
+    "an unknown metric": ({"metric": "accuracy_5"}, "metric = 'accuracy_5': must be one of accuracy, top5_accuracy"),
     "tuning on what has no validation value": (
         {"metric": "train_time_s", "nuisance": {"optimizer.lr": (0.1,)}},
         "nuisance axes are tuned on validation images, where train_time_s has no value",
