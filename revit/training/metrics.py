@@ -250,5 +250,5 @@ def _sum_by(
     num_groups: int | None = None,
 ) -> Array:
     """Return the weighted sums of values (n,), 1 for None, by group of the images (n,): (B, num_groups)."""
-    one_hot = np.eye(int(groups.max()) + 1 if num_groups is None else num_groups)[groups]
-    return np.asarray(weights @ (one_hot if values is None else one_hot * values[:, None]))
+    count = int(groups.max()) + 1 if num_groups is None else num_groups
+    return np.stack([np.bincount(groups, row if values is None else row * values, count) for row in weights])
