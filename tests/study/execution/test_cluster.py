@@ -13,6 +13,7 @@ from unittest import mock
 
 import psutil
 import pytest
+import ray
 from ray.cluster_utils import Cluster
 
 from revit.errors import InputError
@@ -44,6 +45,16 @@ try:
 finally:
     other.shutdown()
 """
+
+
+@pytest.fixture(autouse=True)
+def ray_of_other_tests() -> Iterator[None]:
+    """Start the Ray that other tests share again, if a test here has ended it."""
+    was_started = ray.is_initialized()
+    yield
+    if was_started and not (ray.is_initialized() and cluster.ray_is_alive()):
+        ray.shutdown()
+        cluster.start_ray()
 
 
 @pytest.mark.long
