@@ -9,6 +9,7 @@ from revit.config import FineTuneConfig, ModelConfig
 from revit.datasets.image_store import ImageStore
 from revit.datasets.manifest import store_caveats
 from revit.errors import InputError
+from revit.identity import InputDigests, function_digests
 from revit.models.weights import find_weights, weights_digest
 from study.advice import with_advice
 from study.ledger.records import TrialRecord
@@ -45,6 +46,20 @@ class Images(NamedTuple):
     def sizes(self) -> dict[str, int]:
         """Return the numbers of images, by SIZES."""
         return {name: getattr(self, name) for name in SIZES}
+
+    def digests(self, config: FineTuneConfig, weights: str | None) -> InputDigests:
+        """Return the digests of a trial on these images.
+
+        Args:
+            weights: digest of its pretrained weights, None for none.
+        """
+        return InputDigests(
+            data=self.digest,
+            splits=self.splits,
+            weights=weights,
+            has_val=self.has_val,
+            functions=function_digests(config),
+        )
 
 
 class Inputs:

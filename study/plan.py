@@ -2,17 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from revit.budget import compile_budget
 from revit.config import FineTuneConfig
-from revit.datasets.image_store import open_store
+from revit.datasets.image_store import ImageStore, open_store
 from revit.datasets.registry import DATASETS, caveats
 from revit.errors import InputError
 from revit.fields import IdentityRole, fields_by_path
-from revit.identity import InputDigests, function_digests, function_names, identity
+from revit.identity import function_names, identity
 from revit.training.metrics import METRICS, PREFIXES, Array
 from search_spaces.framework.space import Candidate, SearchSpace
 from study.inputs import Inputs
@@ -51,6 +50,10 @@ class Folders:
     cache: Path
     server: str = ""
     skip_broken: bool = False
+
+    def open_images(self, dataset: str) -> ImageStore:
+        """Return the image store of a dataset; see `revit.datasets.image_store.open_store`."""
+        return open_store(dataset, data_dir=self.data, cache_dir=self.cache, skip_broken=self.skip_broken)
 
     @property
     def results(self) -> str:
@@ -190,8 +193,7 @@ def make_plan(
         raise InputError(
             f"search space {space.name}: axis {axis}: tables have a column of that name; name it differently"
         )
-    opened = partial(open_store, data_dir=folders.data, cache_dir=folders.cache, skip_broken=folders.skip_broken)
-    inputs = Inputs(opened, list(records.values()) if for_report else ())
+    inputs = Inputs(folders.open_images, list(records.values()) if for_report else ())
     done = {
         request_key(record.tags, space.name): record
         for record in records.values()
@@ -203,13 +205,7 @@ def make_plan(
         images = inputs.images(config)
         weights, weights_digest = inputs.weights(config.model)
         budget = compile_budget(config, images.num_train, images.num_all)
-        digests = InputDigests(
-            data=images.digest,
-            splits=images.splits,
-            weights=weights_digest,
-            has_val=images.has_val,
-            functions=function_digests(config),
-        )
+        digests = images.digests(config, weights_digest)
         name = identity(config, budget, digests)
         requested = study_tags(space.name, cell=candidate.cell, point=candidate.point)
         key = request_key({**space.tags, **requested, SEED_TAG: str(config.seed)}, space.name)

@@ -38,15 +38,15 @@ def parameter_groups(model: Any, config: OptimizerConfig, *, with_fallback: bool
             raise InputError(f"optimizer.layer_decay = {config.layer_decay}: must be {right}")
         groups = param_groups_layer_decay(model, config.weight_decay, layer_decay=config.layer_decay, **options)
         if any(group["lr_scale"] < 1 for group in groups):  # of the head alone, it has no effect
-            return groups  # type: ignore[no-any-return]
-    return param_groups_weight_decay(model, config.weight_decay, **options)  # type: ignore[no-any-return]
+            return groups  # type: ignore[no-any-return]  # untyped in timm
+    return param_groups_weight_decay(model, config.weight_decay, **options)  # type: ignore[no-any-return]  # untyped in timm
 
 
 def layers(model: Any) -> dict[str, int]:
     """Return the layer of each parameter, as timm counts them: 0 for embeddings, then the blocks, then the head."""
     if hasattr(model, "group_matcher"):
-        return group_parameters(model, model.group_matcher(coarse=False), reverse=True)  # type: ignore[no-any-return]
-    return auto_group_layers(model)  # type: ignore[no-any-return, no-untyped-call]
+        return group_parameters(model, model.group_matcher(coarse=False), reverse=True)  # type: ignore[no-any-return]  # untyped in timm
+    return auto_group_layers(model)  # type: ignore[no-any-return, no-untyped-call]  # untyped in timm
 
 
 def _head_and_embeddings(model: Any) -> set[str]:

@@ -3,14 +3,12 @@
 import ast
 import shutil
 from collections.abc import Iterator, Mapping
-from functools import partial
 
 from revit.budget import compile_budget
 from revit.config import FineTuneConfig, from_dict
-from revit.datasets.image_store import open_store
 from revit.errors import InputError
 from revit.fields import fields_by_path
-from revit.identity import TRAINING_VERSION, InputDigests, function_digests, identity
+from revit.identity import TRAINING_VERSION, InputDigests, identity
 from study.inputs import Inputs
 from study.layout import LOCKS, WORK
 from study.ledger.ledger import Ledger
@@ -33,8 +31,7 @@ def check_identities(ledger: Ledger, folders: Folders, *, fix: bool) -> Iterator
     The fix gives them their new one. Of two trials that now are one, the one that got further is kept. A trial that is
     not finished begins again.
     """
-    opened = partial(open_store, data_dir=folders.data, cache_dir=folders.cache, skip_broken=folders.skip_broken)
-    inputs = Inputs(opened, ())
+    inputs = Inputs(folders.open_images, ())
     for record in ledger.trials().values():
         if SPLITS in record.tags or DATA not in record.tags:
             continue
@@ -86,13 +83,7 @@ def _new_identity(record: TrialRecord, config: FineTuneConfig, inputs: Inputs) -
     if images.digest != tags["data"]:
         raise InputError(f"the images of {config.dataset} have changed since")
     weights = None if tags["weights"] == "none" else tags["weights"]
-    digests = InputDigests(
-        data=images.digest,
-        splits=images.splits,
-        weights=weights,
-        has_val=images.has_val,
-        functions=function_digests(config),
-    )
+    digests = images.digests(config, weights)
     return digests, identity(config, compile_budget(config, images.num_train, images.num_all), digests)
 
 

@@ -315,7 +315,7 @@ def test_a_new_metric_is_a_result_of_every_trial(
 def test_costs_are_those_of_the_whole_trial(
     small: FineTuneConfig, train: Callable, tmp_path: Path, make_listener: Callable
 ) -> None:
-    """Of a resumed trial, too: its steps before the checkpoint count."""
+    """The steps before the checkpoint of a resumed trial count, too."""
     path = tmp_path / "checkpoint.pt"
     before = make_listener(save_at=8, path=path, stop=True)
     with pytest.raises(InterruptedError):

@@ -1,4 +1,4 @@
-"""What optimizers take, against what is built of them."""
+"""Hyperparameters that optimizers take, against those that the built ones have."""
 
 import inspect
 import subprocess

@@ -136,7 +136,7 @@ def test_a_study_names_a_table_of_its_paper(paper_of: Callable[..., Path]) -> No
 def test_own_numbers_are_shown_whatever_the_recipe_and_others_beside_the_same_experiment(
     paper_of: Callable[..., Path],
 ) -> None:
-    """Of its own numbers, those on which the table differs must agree, and those that the study sets."""
+    """Its own numbers must agree on what differs within the table, and on what the study sets."""
     paper = paper_of(
         "table,dataset,resolution,batch_size,model.dropout,value,source",
         "1,digits,8,64,,50,", "1,digits,28,64,,60,", "1,digits,28,64,,61,elsewhere", "1,digits,28,32,,62,elsewhere",

@@ -244,7 +244,7 @@ def result_of(arm: str, seed: int, predictions: Predictions, name: str) -> Trial
 
 
 def test_the_bootstrap_of_accuracy_agrees_with_its_closed_forms() -> None:
-    """Of a contrast with McNemar's variance, of a cell with Clopper and Pearson's limits."""
+    """A contrast has McNemar's variance; a cell has Clopper and Pearson's limits."""
     one, other = drawn(0, 2000), replace(drawn(0, 2000), prediction=drawn(1, 2000).prediction)
     copied = replace(METRICS["accuracy"], title="copied")  # of no closed form
     trials = [result_of(arm, 0, each, "accuracy") for arm, each in {"a": one, "b": other}.items()]

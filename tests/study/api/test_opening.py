@@ -1,4 +1,4 @@
-"""What a user names becomes a study, folders, a ledger."""
+"""Names become studies, folders, a ledger."""
 
 from pathlib import Path
 

@@ -245,7 +245,7 @@ def test_a_file_anywhere_has_the_tables_and_reports_of_the_same_study_in_the_pac
 
 
 def test_settings_are_a_study_of_their_own_and_some_cells_the_same(line: Line) -> None:
-    """Of quickstart, the cells of SGD are finished with one seed."""
+    """The cells of SGD of quickstart are finished with one seed."""
     write_study(with_cells(search_spaces.load("quickstart"), {"optimizer": ["sgd"]}), (0,), line.folders)
     assert "4 trials, 2 to run" in line.call("plan", "quickstart")
     assert "2 trials, 0 to run" in line.call("plan", "quickstart", "--only", "optimizer=sgd")

@@ -127,7 +127,7 @@ def test_terminal_and_paper_table_have_its_heading_and_digits() -> None:
 
 
 def test_the_best_cells_are_colored() -> None:
-    """Of many cells those with the lowest value, where less is better."""
+    """The cells with the lowest values are drawn, where less is better."""
     space = SearchSpace(
         name="many", question="?", base=SPACE.base, scientific={"optimizer.lr": tuple(0.1 * n for n in range(1, 10))},
         metric="train_time_s",
