@@ -1,0 +1,70 @@
+"""How the nuisance axes of a study are tuned in each of its cells."""
+
+import importlib.util
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from revit.errors import InputError
+from revit.validation import check_types, require
+from search_spaces.framework.claims import Value
+
+Sampler = Literal["grid", "quasi_random", "random", "tpe", "gp"]
+Pruner = Literal["successive_halving", "median", "wilcoxon"]
+
+DEFAULT_NUM_TRIALS = 16
+"""Points per cell, where neither the study nor a grid says how many."""
+PACKAGES: Mapping[str, str] = {"gp": "torch"}
+"""Package that a sampler needs beside Optuna."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """Search of every cell: its points, their budget, when a point is given up.
+
+    Each cell has the same budget. Its points are compared on validation images, and never see the test split.
+
+    Attributes:
+        sampler: how points are chosen. `grid`: all combinations of the values; `quasi_random`: evenly spread (Sobol),
+            the same in every cell; `random`; `tpe`, `gp`: near what has been good (Optuna's TPESampler, GPSampler).
+            None for `grid` where every axis has values, else `quasi_random`.
+        num_trials: points per cell; None for all of a grid, else DEFAULT_NUM_TRIALS.
+        enqueue: points to begin with, as values by axis; axes without one are sampled.
+        pruner: when a point is given up, by its validation curve in comparison with others of its cell. Optuna's
+            `successive_halving` or `median`; or its `wilcoxon`, which compares seeds: later ones are left out.
+            None: every point is trained to its end.
+        seeds: each point is trained with each of them; its value is the mean.
+        objectives: metrics to optimize: the study's metric first, a second one for a Pareto front. A metric of
+            predictions is that of the validation images. Empty for the study's metric.
+        time_budget_s: seconds of training per cell; once its trials have used them, no further point begins.
+
+    Raises:
+        InputError: a value that cannot be, fewer trials than enqueued points, or a package that is not installed.
+    """
+
+    sampler: Sampler | None = None
+    num_trials: int | None = None
+    enqueue: tuple[Mapping[str, Value], ...] = ()
+    pruner: Pruner | None = None
+    seeds: tuple[int, ...] = (0,)
+    objectives: tuple[str, ...] = ()
+    time_budget_s: float | None = None
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        for name in ("num_trials", "time_budget_s"):
+            value = getattr(self, name)
+            require(value is None or (value > 0 and math.isfinite(value)), name, value, "above 0")
+        require(bool(self.seeds) and len(set(self.seeds)) == len(self.seeds), "seeds", self.seeds, "different")
+        if self.num_trials is not None and self.num_trials < len(self.enqueue):
+            raise InputError(f"num_trials = {self.num_trials}: must be at least the {len(self.enqueue)} of `enqueue`")
+        if self.pruner == "wilcoxon":
+            require(len(self.seeds) > 1, "pruner", self.pruner, "successive_halving or median: it compares seeds")
+        elif self.pruner is not None:
+            require(len(self.seeds) == 1, "pruner", self.pruner, "wilcoxon, where a point has several seeds")
+        if self.pruner is not None and len(self.objectives) > 1:
+            raise InputError(f"pruner = {self.pruner!r}: a pruner compares one objective, and there are two")
+        package = PACKAGES.get(self.sampler or "")
+        if package is not None and importlib.util.find_spec(package) is None:
+            raise InputError(f"sampler = {self.sampler!r}: needs the package {package}, which is not installed")

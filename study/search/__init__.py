@@ -1,0 +1,1 @@
+"""The search inside each cell: points, samplers, pruners, winners."""
