@@ -33,6 +33,7 @@ ACTIVE: Mapping[str, Callable[[FineTuneConfig], bool]] = {
     "num_evals": lambda config: _evaluations_matter(config) and config.eval_every is None,
     "eval_every": lambda config: _evaluations_matter(config),
     "test_curve": lambda config: False,
+    "test": lambda config: False,
 }
 """Field -> predicate: whether the field affects the tested weights. Fields that are not listed always may."""
 

@@ -240,6 +240,7 @@ class FineTuneConfig:
             the place of `num_evals`; the last evaluation is after the last step, too.
         test_curve: evaluate on the test split, too, at each of them; for plots beside published curves, never for
             selection.
+        test: evaluate on the test split after the last step; False for the trials of a search, which never read it.
         selection: weights that are tested: the `last`, or those with the best validation accuracy (`best_val`).
         seed: of initialization, data order, augmentation and dropout.
     """
@@ -276,6 +277,7 @@ class FineTuneConfig:
     num_evals: int = derived(5)
     eval_every: int | str | None = derived(None)
     test_curve: bool = neutral(False)
+    test: bool = neutral(True)
     selection: Literal["last", "best_val"] = neutral("last")
     seed: int = always(0)
 
@@ -312,7 +314,9 @@ class FineTuneConfig:
             require(value is None or value > 0, name, value, "above 0")
         for name in ("seed", "subset_seed"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+        require(self.test or not self.test_curve, "test", False, "True: test_curve evaluates on the test split")
         if self.val_fraction == 0:
+            require(self.test, "val_fraction", 0, "above 0: without test, validation images give the only result")
             needs_val = self.schedule.name == "plateau" or self.selection == "best_val"
             require(not needs_val, "val_fraction", 0, "above 0: plateau and best_val need validation images")
 

@@ -81,6 +81,7 @@ def identity(config: FineTuneConfig, budget: Budget, digests: InputDigests) -> s
         **({"num_warmup": budget.num_warmup} if budget.num_warmup else {}),
         **({"val_steps": budget.eval_steps} if digests.has_val else {}),
         **({"test_steps": budget.eval_steps} if config.test_curve else {}),
+        **({} if config.test else {"test": False}),
     }
     text = json.dumps(json.loads(json.dumps(record), parse_int=float), sort_keys=True)  # 1 and 1.0 are one identity
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -63,6 +63,7 @@ def describe_build(
         "selection": config.selection,
         "eval_steps": list(schedule.budget.eval_steps),
         "test_curve": config.test_curve,
+        "test": config.test,
     }
 
 

@@ -71,8 +71,9 @@ class FineTuneResult(NamedTuple):
     Attributes:
         metrics: every metric of METRICS: of the test split `test_NAME`, of the validation split `selected_val_NAME`;
             those that are measured while training by their own names.
-        evaluations: of the tested weights on "test" and, where there are validation images, "val".
-        model: the tested model.
+        evaluations: of the tested weights, by split: on "test" unless the config leaves it out, and, where there are
+            validation images, on "val".
+        model: the model with the tested weights.
     """
 
     metrics: dict[str, float]
@@ -81,7 +82,7 @@ class FineTuneResult(NamedTuple):
 
     @property
     def predictions(self) -> Predictions:
-        """Predictions on the test split."""
+        """Predictions on the test split. Raises KeyError for a trial that was not tested."""
         return self.evaluations["test"].predictions
 
 
@@ -100,7 +101,7 @@ def fine_tune(
     on_built: Callable[[dict[str, Any]], None] = lambda built: None,
     should_report_now: Callable[[], bool] = lambda: False,
 ) -> FineTuneResult:
-    """Train for the compiled number of optimizer steps, then test once.
+    """Train for the compiled number of optimizer steps, then test once, unless `config.test` is False.
 
     The same config and data give the same bits on a CPU with the same number of threads, whether or not the trial
     was interrupted and resumed.
@@ -231,7 +232,7 @@ def _validate(config: FineTuneConfig, data: TrialData, state: TrainState, device
 def _evaluate_tested_weights(
     config: FineTuneConfig, data: TrialData, state: TrainState, device: torch.device
 ) -> dict[str, Evaluation]:
-    splits = {"test": data.splits.test, "val": data.splits.val}
+    splits = {"test": data.splits.test, "val": data.splits.val} if config.test else {"val": data.splits.val}
     return {name: _evaluate(config, data, each, state, device) for name, each in splits.items() if len(each)}
 
 

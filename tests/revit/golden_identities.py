@@ -24,6 +24,8 @@ SPECIAL: dict[str, dict[str, object]] = {
     "frozen embedding": {"model.frozen": "embedding", "ema_decay": 0.99},
     "strong augmentation": {"augmentation": "randaugment", "cutmix": 1.0, "mixup": 0.8, "label_smoothing": 0.1},
     "test curve": {"test_curve": True, "eval_every": "2 steps", "val_fraction": 0.0},
+    "search trial": {"test": False},
+    "search trial of best_val": {"test": False, "selection": "best_val", "val_fraction": 0.2},
     "timm": {"model.name": "resnet18", "resolution": 224, "normalization": "imagenet"},
 }
 

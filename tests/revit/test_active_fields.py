@@ -45,6 +45,7 @@ INACTIVE = {
     "eval_every with the last weights": ({}, {"eval_every": 2}),
     "num_evals with the last weights": ({}, {"num_evals": 12}),
     "test_curve": ({}, {"test_curve": True}),
+    "test": ({}, {"test": False}),
     "best_val with one evaluation": ({"num_evals": 1}, {"selection": "best_val"}),
     "normalization with a model of MODELS": ({}, {"normalization": "inception"}),
 }  # fmt: skip

@@ -51,6 +51,8 @@ INVALID = {
     "eps of 0": ({"optimizer.eps": 0.0}, "optimizer.eps = 0.0", "above 0, or None"),
     "layer decay of 0": ({"optimizer.layer_decay": 0.0}, "optimizer.layer_decay = 0.0", "above 0 and at most 1"),
     "momentum of 1": ({"optimizer.momentum": 1.0}, "optimizer.momentum = 1.0", "below 1"),
+    "test curve without test": ({"test": False, "test_curve": True}, "test = False", "True: test_curve evaluates"),
+    "nothing evaluated": ({"test": False, "val_fraction": 0.0}, "val_fraction = 0", "without test"),
     "plateau without validation": ({"schedule.name": "plateau", "val_fraction": 0.0}, "val_fraction = 0", "plateau"),
     "a seed below 0": ({"seed": -1}, "seed = -1", "at least 0"),
     "pretrained without weights": (

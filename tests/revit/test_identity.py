@@ -19,7 +19,7 @@ ALONE = {
     "resolution": 8, "train_crop": "none", "crop_scale": (0.1, 1.0), "hflip": False, "mixup": 0.1, "cutmix": 0.1,
     "augmentation": "trivialaugment", "random_erasing": 0.5, "loss": "binary_cross_entropy", "label_smoothing": 0.1,
     "ema_decay": 0.9, "normalization": "cifar10", "sampling": "with_replacement", "steps": 11, "batch_size": 64,
-    "num_evals": 2, "eval_every": 3, "test_curve": True, "selection": "best_val", "seed": 1,
+    "num_evals": 2, "eval_every": 3, "test_curve": True, "test": False, "selection": "best_val", "seed": 1,
     "model.name": "bit_nano", "model.pos_embed": "none", "model.head_init": "normal", "model.dropout": 0.1,
     "model.attn_dropout": 0.1, "model.head_dropout": 0.1, "model.drop_path": 0.1, "model.trained": "attention",
     "model.frozen": "first_2", "model.adapter": "lora",

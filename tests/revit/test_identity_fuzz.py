@@ -24,7 +24,7 @@ VALUES: dict[str, tuple[object, ...]] = {
     "label_smoothing": (0.0, 0.1), "ema_decay": (0.0, 0.5), "normalization": ("model", "inception", "cifar10"),
     "sampling": ("shuffled", "with_replacement"), "batch_size": (16, 8),
     "num_evals": (3, 5, 1), "eval_every": (None, 1, "1 steps", "33 percent", "16 images"), "test_curve": (False, True),
-    "selection": ("last", "best_val"), "seed": (0, 1),
+    "test": (True, False), "selection": ("last", "best_val"), "seed": (0, 1),
     "model.name": ("vit_nano", "bit_nano"), "model.pretrained": (True, False), "model.pos_embed": ("learned", "none"),
     "model.pos_embed_resize": ("timm", "jax"), "model.head_init": ("zeros", "normal"), "model.dropout": (0.0, 0.1),
     "model.head_dropout": (0.0, 0.1), "model.drop_path": (0.0, 0.1), "model.trained": ("all", "head", "mlp", "norms"),
@@ -51,7 +51,7 @@ def test_an_identity_stands_for_one_training(
         listener = make_listener()
         result, _ = train(config, listener)
         losses = [value for row in listener.rows for name, value in sorted(row.items()) if name.endswith("loss")]
-        return built_digest(listener.built), (*losses, result.metrics["test_loss"])
+        return built_digest(listener.built), (*losses, result.metrics.get("test_loss"))
 
     def identity_of(config: FineTuneConfig) -> str:
         splits = digits.split(config.val_fraction, config.data_fraction, config.subset_seed)

@@ -28,6 +28,7 @@ FACTORS: dict[str, tuple[object, set[str]]] = {
     "normalization": ("cifar10", {f"normalization.{part}.{i}" for part in ("mean", "std") for i in range(3)}),
     "sampling": ("with_replacement", {"data.first_batch"}),
     "test_curve": (True, {"test_curve"}),
+    "test": (False, {"test"}),
     "schedule.t_max": (2.5, {f"lr_at_step.{step}" for step in (1, 3, 4, 6, 7, 8, 10, 11)}),
     "schedule.update": ("epoch", {f"lr_at_step.{step}" for step in (1, 3, 4, 6, 7, 8, 10, 11)}),
     "hflip": (True, {"data.num_flipped_in_first_batch"}),
