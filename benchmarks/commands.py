@@ -21,7 +21,8 @@ from study.layout import ARTIFACTS, LOCKS, NEEDED_FILES, WORK
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.states import TrialState
-from study.plan import Folders, make_plan
+from study.plan import Folders
+from study.planning import make_plan
 
 ROOT = Path(__file__).parent.parent
 ROUNDS = 7

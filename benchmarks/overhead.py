@@ -36,7 +36,8 @@ from study.execution.runner import run_plan
 from study.layout import TUNE
 from study.ledger.ledger import Ledger
 from study.ledger.states import TrialState
-from study.plan import Folders, make_plan
+from study.plan import Folders
+from study.planning import make_plan
 
 FEW_TRIALS, MANY_TRIALS = 200, 1000
 NUM_WARMUP_TRIALS = 100

@@ -29,7 +29,9 @@ from study.layout import ARTIFACTS, BUILT, LOCKS, MODEL, NEEDED_FILES, PREDICTIO
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.states import TrialState
-from study.plan import Folders, Plan, Trial, make_plan
+from study.plan import Folders, Plan
+from study.planning import make_plan
+from study.trial import Trial
 
 ROOT = Path(__file__).parent.parent
 STUDY = Path(__file__).parent / "studies" / "made_up.py"

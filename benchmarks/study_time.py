@@ -19,7 +19,8 @@ from study.execution.cluster import find_nodes, start_ray
 from study.execution.resources import ResourceRequest, grant_resources
 from study.execution.runner import run_plan
 from study.ledger.ledger import Ledger
-from study.plan import Folders, make_plan
+from study.plan import Folders
+from study.planning import make_plan
 
 
 def measure(*, tiny: bool) -> list[BenchmarkResult]:

@@ -317,8 +317,12 @@ class FineTuneConfig:
         require(self.test or not self.test_curve, "test", False, "True: test_curve evaluates on the test split")
         if self.val_fraction == 0:
             require(self.test, "val_fraction", 0, "above 0: without test, validation images give the only result")
-            needs_val = self.schedule.name == "plateau" or self.selection == "best_val"
-            require(not needs_val, "val_fraction", 0, "above 0: plateau and best_val need validation images")
+            require(not self.needs_val, "val_fraction", 0, "above 0: plateau and best_val need validation images")
+
+    @property
+    def needs_val(self) -> bool:
+        """True if training depends on validation images: the schedule is `plateau`, or the best weights are tested."""
+        return self.schedule.name == "plateau" or self.selection == "best_val"
 
     def with_values(self, values: Mapping[str, object]) -> "FineTuneConfig":
         """Return the config with some fields changed, named by dotted path (`optimizer.lr`).

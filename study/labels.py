@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from study.plan import Trial
+from study.trial import Trial
 
 
 def short_names(axes: Sequence[str]) -> list[str]:

@@ -34,7 +34,8 @@ from study.execution.recorder import Recorder
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.states import TrialState
-from study.plan import Folders, make_plan
+from study.plan import Folders
+from study.planning import make_plan
 from study.report import writer
 
 DOCS = Path(__file__).parent.parent / "docs"

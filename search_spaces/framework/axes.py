@@ -6,19 +6,37 @@ from collections.abc import Iterator, Mapping, Sequence
 from revit.errors import InputError
 from revit.validation import require_one_line, short_repr
 from search_spaces.framework.claims import Value
+from search_spaces.framework.ranges import Range
 
 Axis = tuple[Value, ...] | Mapping[str, Mapping[str, object]]
 """Values of the config field that the axis is named after; or named levels, each setting several fields."""
+NuisanceAxis = Axis | Range
 
 
-def levels_of(name: str, axis: Axis) -> list[tuple[Value, Mapping[str, object]]]:
-    """Return the levels of an axis: the label of each, and the config fields that it sets, by dotted path."""
+def levels_of(name: str, axis: NuisanceAxis) -> list[tuple[Value, Mapping[str, object]]]:
+    """Return the levels of an axis: the label of each, and the config fields that it sets, by dotted path.
+
+    Of a range, the levels are its two bounds.
+    """
+    if isinstance(axis, Range):
+        return [(value, {name: value}) for value in (axis.low, axis.high)]
     if isinstance(axis, Mapping):
         return list(axis.items())
     return [(value, {name: value}) for value in axis]
 
 
-def fields_of(axes: Mapping[str, Axis]) -> set[str]:
+def conditions_of(axis: NuisanceAxis) -> dict[str, tuple[Value, ...]]:
+    """Return the conditions under which a nuisance axis exists: allowed values by axis."""
+    when = axis.when if isinstance(axis, Range) else {}
+    return {name: allowed if isinstance(allowed, tuple) else (allowed,) for name, allowed in when.items()}
+
+
+def exists(axis: NuisanceAxis, point: Mapping[str, Value]) -> bool:
+    """Return whether a nuisance axis exists at a point, given the values of the axes that it depends on."""
+    return all(name in point and point[name] in allowed for name, allowed in conditions_of(axis).items())
+
+
+def fields_of(axes: Mapping[str, NuisanceAxis]) -> set[str]:
     """Return the config fields that axes set, by dotted path."""
     return {path for name, axis in axes.items() for _, fields in levels_of(name, axis) for path in fields}
 
@@ -35,8 +53,10 @@ def first_repeated(values: Sequence[Value]) -> Value:
     return next((value for value in values if values.count(value) > 1), None)
 
 
-def check_axes(scientific: Mapping[str, Axis], nuisance: Mapping[str, Axis]) -> None:
-    """Check names and levels of the axes, and that no two of them set the same config field.
+def check_axes(scientific: Mapping[str, Axis], nuisance: Mapping[str, NuisanceAxis]) -> None:
+    """Check names and levels of the axes, the conditions on which they depend, and that no two set the same field.
+
+    Axes with conditions are checked cell by cell (`check_fields`).
 
     Raises:
         InputError: names the axis, and what is wrong with it.
@@ -46,23 +66,27 @@ def check_axes(scientific: Mapping[str, Axis], nuisance: Mapping[str, Axis]) -> 
             raise InputError(f"{role} = {short_repr(axes)}: must be a dict of axes by their names")
     if not scientific:
         raise InputError("it has no scientific axis: nothing to compare")
-    if scientific.keys() & nuisance.keys():
-        raise InputError("an axis is both scientific and nuisance")
-    owner: dict[str, str] = {}
+    for name in scientific.keys() & nuisance.keys():
+        raise InputError(f"axis {name} is both scientific and nuisance")
+    known: dict[str, NuisanceAxis] = {}
     for name, axis in {**scientific, **nuisance}.items():
-        _check_levels(name, axis)
-        for path in {path for _, fields in levels_of(name, axis) for path in fields}:
-            if path == "seed":
-                raise InputError(f"axis {name} sets seed: give seeds as `seeds`")
-            if path in owner:
-                raise InputError(f"axes {owner[path]} and {name} both set {path}")
-            owner[path] = name
+        _check_levels(name, axis, is_nuisance=name in nuisance)
+        if "seed" in fields_of({name: axis}):
+            raise InputError(f"axis {name} sets seed: give seeds as `seeds`")
+        _check_conditions(name, axis, known)
+        known[name] = axis
+    check_fields({name: axis for name, axis in known.items() if not conditions_of(axis)})
 
 
-def _check_levels(name: str, axis: Axis) -> None:
+def _check_levels(name: str, axis: NuisanceAxis, *, is_nuisance: bool) -> None:
     require_one_line("axis", name)
+    if isinstance(axis, Range):
+        if not is_nuisance:
+            raise InputError(f"axis {name} = {axis}: a range is searched, and a scientific axis has values to compare")
+        return
     if not isinstance(axis, Mapping | tuple):
-        raise InputError(f"axis {name} = {short_repr(axis)}: must be a tuple of values, or a dict of named levels")
+        right = "a tuple of values, a Range," if is_nuisance else "a tuple of values,"
+        raise InputError(f"axis {name} = {short_repr(axis)}: must be {right} or a dict of named levels")
     for label, fields in axis.items() if isinstance(axis, Mapping) else ():
         if not isinstance(label, str) or not isinstance(fields, Mapping):
             level = f"level {short_repr(label)} = {short_repr(fields)}"
@@ -75,3 +99,28 @@ def _check_levels(name: str, axis: Axis) -> None:
     for repeated in (first_repeated([str(label) for label in labels]), first_repeated(labels)):  # 1 and 1.0, too
         if repeated is not None:
             raise InputError(f"axis {name} has {repeated} twice")
+
+
+def _check_conditions(name: str, axis: NuisanceAxis, before: Mapping[str, NuisanceAxis]) -> None:
+    """Raise InputError where an axis depends on an axis or value that is not there, or given only after it."""
+    for other, allowed in conditions_of(axis).items():
+        if other not in before or isinstance(before[other], Range):
+            known = [each for each, levels in before.items() if not isinstance(levels, Range)]
+            right = f"one of the axes with values before it: {', '.join(known)}"
+            raise InputError(f"axis {name}, when = {short_repr(other)}: must be {right}")
+        labels = [label for label, _ in levels_of(other, before[other])]
+        for value in allowed:
+            if value not in labels:
+                raise InputError(
+                    f"axis {name}, when {other} = {short_repr(value)}: must be among {', '.join(map(str, labels))}"
+                )
+
+
+def check_fields(axes: Mapping[str, NuisanceAxis]) -> None:
+    """Raise InputError if two axes of a cell set the same config field."""
+    owner: dict[str, str] = {}
+    for name, axis in axes.items():
+        for path in fields_of({name: axis}):
+            if path in owner:
+                raise InputError(f"axes {owner[path]} and {name} both set {path}")
+            owner[path] = name

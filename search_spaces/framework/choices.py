@@ -16,7 +16,7 @@ from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.fields import did_you_mean, fields_by_path
 from revit.validation import parse_text, short_repr
-from search_spaces.framework.axes import Axis, levels_of
+from search_spaces.framework.axes import NuisanceAxis, levels_of
 from search_spaces.framework.claims import Value
 from search_spaces.framework.space import SearchSpace
 
@@ -110,7 +110,7 @@ def _type_of(path: str) -> Any:
     return known[path].hint
 
 
-def _check_free(path: str, name: str, axis: Axis, study: str) -> None:
+def _check_free(path: str, name: str, axis: NuisanceAxis, study: str) -> None:
     """Raise InputError if the levels of an axis are named after values of a field."""
     levels = levels_of(name, axis)
     if name == path or any(fields.get(path) == label for label, fields in levels):

@@ -54,6 +54,12 @@ class Range:
         parts = [f"{self.low:g}", f"{self.high:g}", *(f"{name}=True" for name in options)]
         return f"Range({', '.join(parts + ([f'when={dict(self.when)}'] if self.when else []))})"
 
+    def has(self, value: object) -> bool:
+        """Return whether a value is a number of the range."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        return self.low <= value <= self.high and (not self.integer or value == int(value))
+
     def at(self, share: float) -> float:
         """Return the value at a share of the range, from 0 (low) to 1 (high), rounded as every drawn value."""
         low, high = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)

@@ -40,7 +40,7 @@ class Search:
         time_budget_s: seconds of training per cell; once its trials have used them, no further point begins.
 
     Raises:
-        InputError: a value that cannot be, fewer trials than enqueued points, or a package that is not installed.
+        InputError: an invalid value, a pruner that does not fit the seeds, or a package that is not installed.
     """
 
     sampler: Sampler | None = None
@@ -57,8 +57,6 @@ class Search:
             value = getattr(self, name)
             require(value is None or (value > 0 and math.isfinite(value)), name, value, "above 0")
         require(bool(self.seeds) and len(set(self.seeds)) == len(self.seeds), "seeds", self.seeds, "different")
-        if self.num_trials is not None and self.num_trials < len(self.enqueue):
-            raise InputError(f"num_trials = {self.num_trials}: must be at least the {len(self.enqueue)} of `enqueue`")
         if self.pruner == "wilcoxon":
             require(len(self.seeds) > 1, "pruner", self.pruner, "successive_halving or median: it compares seeds")
         elif self.pruner is not None:

@@ -9,7 +9,6 @@ SPACE = SearchSpace(
 )
 """
 
-import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,11 +19,23 @@ from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.fields import fields_by_path
 from revit.validation import check_types, require, require_one_line, with_tuples
-from search_spaces.framework.axes import Axis, check_axes, fields_of, first_repeated, levels_of, points_of
+from search_spaces.framework.axes import (
+    Axis,
+    NuisanceAxis,
+    check_axes,
+    check_fields,
+    fields_of,
+    first_repeated,
+    levels_of,
+)
+from search_spaces.framework.cells import Point, StudyCell, cells_of
 from search_spaces.framework.claims import Claim, Matches, Value, check_claim
 from search_spaces.framework.published import Paper, Published, read_paper
+from search_spaces.framework.ranges import Range
 from search_spaces.framework.recipes import FLOWERS, FLOWERS_SPLITS, RECIPES, Experiment, RecipeContext
 from search_spaces.framework.scales import SCALES
+from search_spaces.framework.search import DEFAULT_NUM_TRIALS, Sampler, Search
+from search_spaces.framework.search_checks import check_search
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +44,7 @@ class Candidate:
 
     Attributes:
         cell: value on each scientific axis, as trained; a number in a table.
-        nuisance: value on each nuisance axis, as trained.
+        nuisance: value on each nuisance axis that exists at its point, as trained.
         requested_values: value on each scientific axis, as the study and its claims name it. Recipe and scale may
             train another: `flowers` is trained as `flowers102`, 384 px as 48 px.
         config: config to train, seed included.
@@ -46,7 +57,7 @@ class Candidate:
 
     @property
     def point(self) -> Mapping[str, Value]:
-        """Value on every axis, as trained, the scientific ones first."""
+        """Value on every axis that exists, as trained, the scientific ones first."""
         return {**self.cell, **self.nuisance}
 
 
@@ -60,7 +71,9 @@ class SearchSpace:
         name: name of the study, and of its module.
         question: one sentence, shown wherever the study is.
         scientific: axes whose values the study compares, as at paper scale.
-        nuisance: axes tuned inside each cell, on the metric's validation value averaged over seeds.
+        nuisance: axes searched inside each cell, on validation images. The best point of a cell is then trained on
+            training and validation images with each of the study's seeds, and tested.
+        search: how they are searched.
         fixed: values that override the recipe.
         constraint: named predicate over the typed config at paper scale; points for which it is False are left
             out.
@@ -86,7 +99,8 @@ class SearchSpace:
     name: str
     question: str
     scientific: Mapping[str, Axis]
-    nuisance: Mapping[str, Axis] = field(default_factory=dict)
+    nuisance: Mapping[str, NuisanceAxis] = field(default_factory=dict)
+    search: Search = field(default_factory=Search)
     fixed: Mapping[str, object] = field(default_factory=dict)
     constraint: Callable[[FineTuneConfig], bool] | None = None
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -112,12 +126,13 @@ class SearchSpace:
             raise InputError(f"search space {self.name}: {error}") from error
 
     def _check_fields(self) -> None:
-        check_types(self, exclude=("scientific", "nuisance"))
+        check_types(self, exclude=("scientific", "nuisance", "search"))
+        require(isinstance(self.search, Search), "search", self.search, "a Search(...)")
         require_one_line("name", self.name)
         require_one_line("question", self.question)
         require(self.recipe in RECIPES, "recipe", self.recipe, f"one of {', '.join(RECIPES)}")
         require(self.scale in SCALES, "scale", self.scale, f"one of {', '.join(SCALES)}")
-        check_axes(self.scientific, self.nuisance)
+        check_axes(self.scientific, self.nuisance_axes)
         labels = {name: tuple(label for label, _ in levels_of(name, axis)) for name, axis in self.scientific.items()}
         for claim in self.claims:
             check_claim(claim, labels)
@@ -150,15 +165,30 @@ class SearchSpace:
             raise InputError(f"nuisance axes are tuned on validation images, where {self.metric} has no value")
 
     def _check_candidates(self) -> None:
-        candidates = self.candidates(self.seeds[:1])
-        if not candidates:
+        for cell in self._crossed_cells():
+            _check_cell_fields(cell, self.scientific)
+        cells = self.list_cells()
+        if not cells or not self.seeds:
             raise InputError("it has no trials: no seeds, or `constraint` leaves out every point")
-        if self.nuisance_axes and any(each.config.val_fraction == 0 for each in candidates):
-            raise InputError("nuisance axes are tuned on validation images, and val_fraction is 0")
+        check_search(self.search, self.nuisance_axes, self.metric)
+        candidates = [self._checked_candidate(cell, point) for cell in cells for point in self._allowed_points(cell)]
         repeated = first_repeated([str(each.point) for each in candidates])
         if repeated is not None:
             raise InputError(f"at scale {self.scale} two of its points are one: {repeated}")
         _check_effects(candidates)
+
+    def _checked_candidate(self, cell: StudyCell, point: Point) -> Candidate:
+        """Return the candidate of a point, of a search trial where there is a search."""
+        if not self.is_searched:
+            return self.candidate(cell, point, self.seeds[0])
+        if self._trained_config(cell, point, self.seeds[0]).val_fraction == 0:
+            raise InputError("nuisance axes are tuned on validation images, and val_fraction is 0")
+        candidate = self.search_candidate(cell, point, self.search.seeds[0])
+        if self.search.pruner and candidate.config.num_evals == 1 and candidate.config.eval_every is None:
+            raise InputError(
+                f"pruner = {self.search.pruner!r}: compares validations while training, and num_evals is 1"
+            )
+        return candidate
 
     def variant(self, *, scale: str | None = None, recipe: str | None = None) -> "SearchSpace":
         """Return the same study at another scale, or by another recipe; None leaves either unchanged.
@@ -171,13 +201,38 @@ class SearchSpace:
         return replace(self, scale=scale or self.scale, recipe=recipe or self.recipe)
 
     @property
-    def nuisance_axes(self) -> Mapping[str, Axis]:
+    def nuisance_axes(self) -> Mapping[str, NuisanceAxis]:
         """Nuisance axes of the study, and those of its recipe whose fields the study does not set itself."""
         if self.base is not None:
             return self.nuisance
         explicit = self.explicit_fields
         of_recipe = {path: axis for path, axis in RECIPES[self.recipe].nuisance.items() if path not in explicit}
         return {**self.nuisance, **of_recipe}
+
+    @property
+    def is_searched(self) -> bool:
+        """True if it has nuisance axes, which are searched."""
+        return bool(self.nuisance_axes)
+
+    @property
+    def sampler(self) -> Sampler:
+        """Sampler of its search."""
+        is_grid = not any(isinstance(axis, Range) for axis in self.nuisance_axes.values())
+        return self.search.sampler or ("grid" if is_grid else "quasi_random")
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """Metrics that its search optimizes, keys of METRICS."""
+        return self.search.objectives or (self.metric,)
+
+    def num_points(self, cell: StudyCell) -> int:
+        """Return how many points the search of a cell has, if it has as many."""
+        wanted = self.search.num_trials
+        if self.sampler == "grid":
+            size = len(self._allowed_points(cell))
+            return size if wanted is None else min(wanted, size)
+        wanted = DEFAULT_NUM_TRIALS if wanted is None else wanted
+        return min(wanted, cell.num_grid_points) if cell.is_finite else wanted
 
     @property
     def explicit_fields(self) -> frozenset[str]:
@@ -230,42 +285,61 @@ class SearchSpace:
         """Caveat of its scale, shown beside every result; empty for none."""
         return "" if self.base is not None else SCALES[self.scale].caveat
 
-    def candidates(self, seeds: tuple[int, ...]) -> list[Candidate]:
-        """Return every trial of the space, all cells of a seed before the next seed."""
-        cells = [(cell, values) for cell, values in points_of(self.scientific) if self._has_cell(cell)]
-        nuisances = list(points_of(self.nuisance_axes))
-        candidates: list[Candidate] = []
-        for seed, (cell, cell_values), (nuisance, nuisance_values) in itertools.product(seeds, cells, nuisances):
-            paper_config = self._paper_config({**cell_values, **nuisance_values, "seed": seed})
-            if self.constraint is not None and not self.constraint(paper_config):
-                continue
-            config = paper_config if self.base is not None else SCALES[self.scale].shrink(paper_config)
-            if self.settings:
-                config = config.with_values(self.settings)
-            flat = config.flat()
-            candidates.append(
-                Candidate(
-                    cell=_effective_labels(cell, flat),
-                    nuisance=_effective_labels(nuisance, flat),
-                    requested_values=cell,
-                    config=config,
-                )
-            )
-        return candidates
+    def list_cells(self) -> list[StudyCell]:
+        """Return its cells: those to which it is limited, and of which `constraint` keeps a point."""
+        return [cell for cell in self._crossed_cells() if self._has_cell(cell.values) and self._allowed_points(cell)]
 
-    def _has_cell(self, cell: Mapping[str, Value]) -> bool:
-        return all(cell[axis] in labels for axis, labels in self.cells.items())
+    def _crossed_cells(self) -> list[StudyCell]:
+        return list(cells_of(self.scientific, self.nuisance_axes))
+
+    def _has_cell(self, values: Mapping[str, Value]) -> bool:
+        return all(values[axis] in labels for axis, labels in self.cells.items())
+
+    def _allowed_points(self, cell: StudyCell) -> list[Point]:
+        return [point for point in cell.checked_points() if self.allows(cell, point)]
+
+    def allows(self, cell: StudyCell, point: Point) -> bool:
+        """Return whether `constraint` keeps a point of a cell."""
+        return self.constraint is None or self.constraint(self._paper_config(cell.fields_of(point)))
+
+    def candidates(self, seeds: tuple[int, ...]) -> list[Candidate]:
+        """Return the trials of its table, all cells of a seed before the next seed.
+
+        Where there is a search, the point of a cell is not known yet: each has its first one in its place.
+        """
+        cells = self.list_cells()
+        points = [self._allowed_points(cell)[0] for cell in cells]
+        return [self.candidate(cell, each, seed) for seed in seeds for cell, each in zip(cells, points, strict=True)]
+
+    def candidate(self, cell: StudyCell, point: Point, seed: int) -> Candidate:
+        """Return the trial of a point that is tested.
+
+        Where there is a search, it is trained on the validation images, too, unless its schedule or selection needs
+        them.
+        """
+        config = self._trained_config(cell, point, seed)
+        if self.is_searched and not config.needs_val:
+            config = config.with_values({"val_fraction": 0.0})
+        return _candidate(cell, point, config)
+
+    def search_candidate(self, cell: StudyCell, point: Point, seed: int) -> Candidate:
+        """Return the trial of a point that is compared with others on validation images, and never tested."""
+        config = self._trained_config(cell, point, seed)
+        return _candidate(cell, point, config.with_values({"test": False, "test_curve": False}))
+
+    def _trained_config(self, cell: StudyCell, point: Point, seed: int) -> FineTuneConfig:
+        paper_config = self._paper_config({**cell.fields_of(point), "seed": seed})
+        config = paper_config if self.base is not None else SCALES[self.scale].shrink(paper_config)
+        return config.with_values(self.settings) if self.settings else config
 
     def paper_config(self, requested_values: Mapping[str, Value]) -> FineTuneConfig:
-        """Return a cell's config at paper scale, with its first seed and nuisance values.
+        """Return a cell's config at paper scale, with its first seed and first nuisance values.
 
         Args:
             requested_values: those of a Candidate.
         """
-        _, values = next(points_of(self.nuisance_axes))
-        for name, axis in self.scientific.items():
-            values |= dict(levels_of(name, axis))[requested_values[name]]
-        return self._paper_config({**values, "seed": self.seeds[0]})
+        cell = next(each for each in self._crossed_cells() if each.values == requested_values)
+        return self._paper_config({**cell.fields_of(cell.first_point), "seed": self.seeds[0]})
 
     def _paper_config(self, values: Mapping[str, object]) -> FineTuneConfig:
         """Return the config of one point at paper scale.
@@ -294,6 +368,25 @@ class SearchSpace:
         )
         blank = FineTuneConfig(dataset=context.dataset, resolution=224, steps=1)
         return blank.with_values({**recipe.values(context), **explicit})
+
+
+def _candidate(cell: StudyCell, point: Point, config: FineTuneConfig) -> Candidate:
+    flat = config.flat()
+    return Candidate(
+        cell=_effective_labels(cell.values, flat),
+        nuisance=_effective_labels(point, flat),
+        requested_values=cell.values,
+        config=config,
+    )
+
+
+def _check_cell_fields(cell: StudyCell, scientific: Mapping[str, Axis]) -> None:
+    """Raise InputError if a nuisance axis of a cell sets a field that another axis sets there."""
+    check_fields(cell.axes)
+    for name, axis in cell.axes.items():
+        for path in sorted(fields_of({name: axis}) & cell.fields.keys()):
+            owner = next(other for other, levels in scientific.items() if path in fields_of({other: levels}))
+            raise InputError(f"axes {owner} and {name} both set {path}")
 
 
 def _effective_labels(labels: Mapping[str, Value], flat: Mapping[str, Value]) -> dict[str, Value]:

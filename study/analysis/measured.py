@@ -6,7 +6,8 @@ from dataclasses import replace
 from revit.training.metrics import METRICS, Predictions, bootstrap, value_of
 from study.ledger.schema import val_value_name, value_name
 from study.ledger.states import TrialState
-from study.plan import Plan, Trial
+from study.plan import Plan
+from study.trial import Trial
 
 ReadPredictions = Callable[[str, Sequence[str], str], Predictions]
 """Function of a run id, columns and a split that returns the trial's predictions, in the order of its images."""

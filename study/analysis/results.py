@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,9 +17,10 @@ from study.analysis.intervals import (
     interval_of,
     median_variances,
 )
-from study.ledger.schema import val_value_name, value_name
+from study.ledger.schema import value_name
 from study.ledger.states import TrialState
-from study.plan import TRIAL_METRICS, Plan, Trial
+from study.plan import TRIAL_METRICS, Plan
+from study.trial import Trial
 
 MAX_TWO_SEED_WIDTH = 0.2
 """Widest interval of two seeds that is shown: a share, or in relation to its mean."""
@@ -29,7 +30,8 @@ def trial_table(plan: Plan) -> pd.DataFrame:
     """Return a row per trial: its axes, seed, identity, state, run_id, num_test and TRIAL_METRICS (or NaN)."""
     rows = [
         {
-            **trial.candidate.point,
+            **trial.candidate.cell,
+            **_nuisance(trial, plan),
             "seed": trial.candidate.config.seed,
             "state": trial.state.value,
             "identity": trial.identity,
@@ -45,30 +47,26 @@ def trial_table(plan: Plan) -> pd.DataFrame:
 def cell_table(plan: Plan) -> pd.DataFrame:
     """Return a row per cell: its axes, selected nuisance values, n, mean, low, high, interval, diverged, missing.
 
-    In each cell the nuisance point with the best mean validation value is selected, among those whose seeds have all
-    finished. `mean` is its value of the study's metric over seeds, `low` and `high` its 95 % interval, and `interval`
+    Where there is a search, the trials are those of the point that it has chosen. `mean` is the value of the study's metric over seeds, `low` and `high` its 95 % interval, and `interval`
     what that is over (`intervals.py`; NaN where seeds are too few). Only trials that reached their last step count.
-    `missing` has the states of the cell's other trials.
+    `missing` has the states of the cell's other trials, or says that its search is not over.
 
     Args:
         plan: of another metric than accuracy, as `measured.measure` returns it.
     """
-    cells = _selected_by_cell(plan)
-    by_seed = [(each[0].candidate.config.dataset, _values(each, plan)) for _, each in cells if each]
-    priors = median_variances(by_seed)
-    rows = [{**trials[0].candidate.cell, **_summary(trials, selected, priors, plan)} for trials, selected in cells]
-    return _frame(rows, plan)
+    cells = _group_by_cell(plan.trials)
+    priors = median_variances([(each[0].candidate.config.dataset, _values(each, plan)) for each in cells])
+    return _frame([{**trials[0].candidate.cell, **_summary(trials, priors, plan)} for trials in cells], plan)
 
 
 def reported_trials(plan: Plan) -> list[Trial]:
-    """Return the finished trials behind the cells' means: those of the selected nuisance points."""
-    return [trial for _, selected in _selected_by_cell(plan) for trial in selected if trial.has_result]
+    """Return the finished trials behind the cells' means, cell by cell."""
+    return [trial for trials in _group_by_cell(plan.trials) for trial in trials if trial.has_result]
 
 
-def _selected_by_cell(plan: Plan) -> list[tuple[list[Trial], list[Trial]]]:
-    """Return the trials of each cell, and those of its selected nuisance point."""
-    cells = _group_by(plan.trials, lambda trial: trial.candidate.cell)
-    return [(trials, _select_point(trials, plan) if plan.space.nuisance_axes else trials) for trials in cells]
+def _nuisance(trial: Trial, plan: Plan) -> dict[str, object]:
+    """Return a trial's value on every nuisance axis, None where the axis does not exist."""
+    return {axis: trial.candidate.nuisance.get(axis) for axis in plan.space.nuisance_axes}
 
 
 def _frame(rows: Sequence[Mapping[str, object]], plan: Plan) -> pd.DataFrame:
@@ -82,36 +80,25 @@ def _metric(trial: Trial, name: str) -> float:
     return math.nan if trial.record is None else trial.record.metrics.get(name, math.nan)
 
 
-def _group_by(trials: Sequence[Trial], key: Callable[[Trial], Mapping[str, object]]) -> list[list[Trial]]:
-    """Return trials grouped by an equal key, in the order in which keys first appear."""
+def _group_by_cell(trials: Sequence[Trial]) -> list[list[Trial]]:
+    """Return trials grouped by their cell, in the order in which cells first appear."""
     groups: dict[tuple[object, ...], list[Trial]] = {}
     for trial in trials:
-        groups.setdefault(tuple(key(trial).items()), []).append(trial)
+        groups.setdefault(tuple(trial.candidate.cell.items()), []).append(trial)
     return list(groups.values())
-
-
-def _select_point(trials: list[Trial], plan: Plan) -> list[Trial]:
-    """Return the trials of the nuisance point with the best validation value; none if no point is complete."""
-    name, sign = val_value_name(plan.space.metric), METRICS[plan.space.metric].sign
-    points = _group_by(trials, lambda trial: trial.candidate.nuisance)
-    complete = [point for point in points if all(trial.has_result for trial in point)]
-    return max(complete, key=lambda point: sign * _mean([_metric(trial, name) for trial in point]), default=[])
 
 
 def _values(trials: Sequence[Trial], plan: Plan) -> list[float]:
     return [_metric(trial, value_name(plan.space.metric)) for trial in trials if trial.has_result]
 
 
-def _summary(
-    trials: list[Trial], selected: list[Trial], priors: Mapping[object, VarianceEstimate], plan: Plan
-) -> dict[str, object]:
-    values = _values(selected, plan)
-    nuisance = selected[0].candidate.nuisance if selected else {}
-    row: dict[str, object] = {**dict.fromkeys(plan.space.nuisance_axes), **nuisance}
+def _summary(trials: list[Trial], priors: Mapping[object, VarianceEstimate], plan: Plan) -> dict[str, object]:
+    values = _values(trials, plan)
+    row = _nuisance(trials[0], plan)
     row |= {"n": len(values), "mean": math.nan, "low": math.nan, "high": math.nan, "interval": ""}
     if values:
-        finished = [trial for trial in selected if trial.has_result]
-        low, high = _interval(values, finished, priors[selected[0].candidate.config.dataset], plan.space.metric)
+        finished = [trial for trial in trials if trial.has_result]
+        low, high = _interval(values, finished, priors[trials[0].candidate.config.dataset], plan.space.metric)
         row |= {"mean": _mean(values), "interval": NEEDS_SEEDS}
         if _is_shown(len(values), high - low, _mean(values), METRICS[plan.space.metric]):
             row |= {"low": low, "high": high, "interval": _scope(len(values), METRICS[plan.space.metric])}

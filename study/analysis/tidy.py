@@ -10,7 +10,8 @@ from revit.errors import InputError
 from revit.training.metrics import METRICS
 from study.ledger.schema import SELECTED_VAL_ACCURACY, value_name
 from study.ledger.states import TrialState
-from study.plan import Plan, Trial
+from study.plan import Plan
+from study.trial import Trial
 
 VAL_ACCURACY_COLUMN = "val_accuracy"
 

@@ -69,7 +69,7 @@ def plan_study(
     Raises:
         InputError: the study is wrong, a dataset or weights are missing, or an image cannot be decoded.
     """
-    from study.plan import make_plan
+    from study.planning import make_plan
 
     return make_plan(space, choose_seeds(space, num_seeds), folders, records, for_report=for_report)
 

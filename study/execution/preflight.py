@@ -7,7 +7,7 @@ from revit.errors import InputError
 from revit.models.weights import PACKAGED
 from study.execution.resources import Node, ResourceRequest, grant_resources
 from study.model_check import check_functions, check_optimizers, model_key
-from study.plan import Trial
+from study.trial import Trial
 
 
 def check_runnable(trials: list[Trial], request: ResourceRequest) -> None:

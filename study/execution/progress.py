@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from study.labels import trial_label
 from study.ledger.states import TrialState
-from study.plan import Trial
+from study.trial import Trial
 
 
 class StudyProgress:

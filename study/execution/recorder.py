@@ -18,7 +18,7 @@ from study.ledger.orphans import merge_duplicates
 from study.ledger.records import Measurement, TrialRecord, TrialUpdate, now_ms, study_tags
 from study.ledger.schema import DATASET_TAG, DIGEST_PREFIX, MODEL_TAG, SEED_TAG, STUDY_TAG, TEST_ACCURACY
 from study.ledger.states import TrialState
-from study.plan import Trial
+from study.trial import Trial
 
 WRITE_INTERVAL_S = 1.0
 """Minimum seconds between writes of one trial. Rows in between are batched."""

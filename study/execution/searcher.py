@@ -16,7 +16,7 @@ from study.layout import WORK
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.transient import is_transient
-from study.plan import Trial
+from study.trial import Trial
 
 LOCK_POLL_S = 1.0
 """Mean time between attempts to acquire locks that other launches hold, or whose store is unavailable."""

@@ -11,7 +11,7 @@ from revit.source import SOURCE
 from study.execution.resources import ResourceGrant
 
 if TYPE_CHECKING:
-    from study.plan import Trial
+    from study.trial import Trial
 
 
 @dataclass(frozen=True, kw_only=True)

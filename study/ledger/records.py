@@ -1,10 +1,12 @@
 """Plain values of the ledger, without MLflow."""
 
+import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 
+from search_spaces.framework.claims import Value
 from study.ledger.schema import (
     BUILT_TAG,
     CELL_PREFIX,
@@ -152,6 +154,37 @@ def study_tags(study: str, *, cell: Mapping[str, object], point: Mapping[str, ob
         f"{CELL_PREFIX}{study}": _assignments(cell),
         f"{POINT_PREFIX}{study}": _assignments(point),
     }
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchTag:
+    """Place of a trial in a search: the value of its tag, as JSON.
+
+    Attributes:
+        cell: value by scientific axis, as the study names it.
+        number: number of its point in the cell.
+        point: value by nuisance axis, as the study names it.
+        is_given_up: the point's later seeds are left out.
+    """
+
+    cell: Mapping[str, Value]
+    number: int
+    point: Mapping[str, Value]
+    is_given_up: bool = False
+
+    def to_json(self) -> str:
+        """Return the value of the tag."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "SearchTag | None":
+        """Return the place that a tag names; None where somebody has changed the tag."""
+        try:
+            tag = cls(**json.loads(text))
+        except (TypeError, ValueError):
+            return None
+        is_right = isinstance(tag.number, int) and isinstance(tag.cell, dict) and isinstance(tag.point, dict)
+        return tag if is_right else None
 
 
 def _assignments(values: Mapping[str, object]) -> str:

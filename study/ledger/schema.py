@@ -30,6 +30,8 @@ POINT_PREFIX = "point."
 """Prefix of the point of a trial in each such study: its value on every axis, nuisance axes included."""
 YES = "yes"
 """Value of a tag that is only there or not."""
+SEARCH_PREFIX = "search."
+"""Prefix of one tag for each search that a trial is part of: `search.STUDY.KEY` has its point (`records.SearchTag`)."""
 SEED_TAG, DATASET_TAG, MODEL_TAG = "seed", "dataset", "model"
 """Fields of the config that people filter by most, as tags."""
 DIGEST_PREFIX = "digest."
@@ -76,6 +78,8 @@ TRAIN_LOSS, LEARNING_RATE, GRAD_NORM, IMAGES_PER_S = "train_loss", "lr", "grad_n
 """Metrics at each recorded step."""
 VAL_LOSS, VAL_ACCURACY = "val_loss", "val_accuracy"
 """Metrics at each evaluation on validation images."""
+CURVE_METRICS = {"loss": VAL_LOSS}
+"""Metric at each evaluation by which points are compared while they train; VAL_ACCURACY for other metrics."""
 TEST_CURVE_LOSS, TEST_CURVE_ACCURACY = "test_curve_loss", "test_curve_accuracy"
 """Metrics at each evaluation on test images, where a config asks for the test curve."""
 TEST_PREFIX, SELECTED_VAL_PREFIX = PREFIXES["test"], PREFIXES["val"]

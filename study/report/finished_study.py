@@ -9,8 +9,9 @@ from revit.training.metrics import METRICS, Metric
 from study.analysis.results import cell_table, trial_table
 from study.labels import cell_label, label
 from study.ledger.ledger import Ledger
-from study.plan import Plan, Trial
+from study.plan import Plan
 from study.report.plots.style import MAX_COLORED
+from study.trial import Trial
 
 MAX_CURVES = 48
 """Trials whose curves are drawn; of a larger study, those of its first seeds."""

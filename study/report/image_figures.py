@@ -13,10 +13,10 @@ from revit.training.prediction_file import read_columns
 from study.labels import cell_label
 from study.layout import BUILT, MODEL, PREDICTIONS
 from study.ledger.ledger import Ledger
-from study.plan import Trial
 from study.report.finished_study import FinishedStudy, run_id
 from study.report.plots.answers import plot_confusion_matrix, plot_mistakes
 from study.report.plots.pictures import plot_attention, plot_filters, plot_samples, plot_similarity
+from study.trial import Trial
 
 MAX_ANSWERED_CELLS = 6
 """Cells up to which a study's confusion matrices and mistakes are drawn."""

@@ -9,9 +9,10 @@ from search_spaces.framework.space import SearchSpace
 from study.analysis.intervals import intervals_note
 from study.analysis.results import cell_table
 from study.labels import format_value
-from study.plan import Plan, Trial, TrialPreview
+from study.plan import Plan, TrialPreview
 from study.report.fitted_table import FittedTable
 from study.report.paper_tables import format_status
+from study.trial import Trial
 
 
 def terminal_table(plan: Plan) -> FittedTable:

@@ -10,7 +10,8 @@ from benchmarks.report import MAX_BYTES, SPACE, write_study
 from study.analysis.verdicts import claim_verdicts
 from study.ledger.ledger import Ledger
 from study.ledger.states import TrialState
-from study.plan import Folders, make_plan
+from study.plan import Folders
+from study.planning import make_plan
 from study.report.plots.style import MAX_COLORED
 from study.report.writer import write_report
 

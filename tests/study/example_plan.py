@@ -7,7 +7,8 @@ from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 from study.ledger.records import TrialRecord
 from study.ledger.states import TrialState
-from study.plan import Folders, Plan, make_plan
+from study.plan import Folders, Plan
+from study.planning import make_plan
 
 SPACE = SearchSpace(
     name="example",

@@ -15,8 +15,10 @@ from search_spaces.framework.space import SearchSpace
 from study.ledger.records import TrialRecord, study_tags
 from study.ledger.schema import DIGEST_PREFIX
 from study.ledger.states import TrialState
-from study.plan import Folders, Trial, make_plan
+from study.plan import Folders
+from study.planning import make_plan
 from study.report.caveats import plan_caveats
+from study.trial import Trial
 
 
 @pytest.fixture

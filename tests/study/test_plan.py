@@ -13,9 +13,12 @@ from study.analysis.results import cell_table, trial_table
 from study.ledger.records import TrialRecord, study_tags
 from study.ledger.schema import DIGEST_PREFIX
 from study.ledger.states import TrialState
-from study.plan import TABLE_COLUMNS, Folders, Plan, Trial, make_plan, preview, staleness_reason
+from study.plan import TABLE_COLUMNS, Folders, Plan, preview
+from study.planning import make_plan
 from study.report.caveats import duplicate_caveats
 from study.report.terminal_tables import plan_table
+from study.staleness import staleness_reason
+from study.trial import Trial
 
 BASE = FineTuneConfig(dataset="digits", resolution=8, steps=5)
 DIGESTS = {"data": "d1", "weights": "w1", "training_version": "2"}

@@ -12,9 +12,11 @@ from study.analysis.intervals import INTERVALS_NOTE, VarianceEstimate, cell_inte
 from study.analysis.results import cell_table, trial_table
 from study.ledger.records import TrialRecord
 from study.ledger.states import TrialState
-from study.plan import Folders, Plan, Trial, make_plan
+from study.plan import Folders, Plan
+from study.planning import make_plan
 from study.report.paper_tables import cell_lines
 from study.report.terminal_tables import terminal_table
+from study.trial import Trial
 
 BASE = FineTuneConfig(dataset="digits", resolution=8, steps=5)
 

@@ -15,7 +15,8 @@ from study.analysis.tidy import tidy_table
 from study.ledger.records import TrialRecord
 from study.ledger.schema import value_name
 from study.ledger.states import TrialState
-from study.plan import Folders, Plan, make_plan
+from study.plan import Folders, Plan
+from study.planning import make_plan
 
 SPACE = SearchSpace(
     name="example",

@@ -8,7 +8,8 @@ import pytest
 import search_spaces
 from study.cli.console import out
 from study.cli.main import main
-from study.plan import Folders, make_plan
+from study.plan import Folders
+from study.planning import make_plan
 from study.report.terminal_tables import terminal_table
 
 QUESTION = "Is [/b] or [red]this[/red] better than :smile:?"

@@ -12,7 +12,8 @@ from study.execution.resources import ResourceGrant
 from study.execution.searcher import TrialSearcher
 from study.execution.stopper import Stopper
 from study.ledger.locks import Locks
-from study.plan import Folders, make_plan
+from study.plan import Folders
+from study.planning import make_plan
 
 SHARED = ResourceGrant(num_cpus=4, num_gpus=0.5, max_cpus=8, max_concurrent_trials=2)
 WHOLE = ResourceGrant(num_cpus=8, num_gpus=1.0, max_cpus=8, max_concurrent_trials=1)

@@ -13,7 +13,8 @@ from study.execution.resources import ResourceRequest
 from study.execution.runner import run_plan
 from study.ledger.ledger import Ledger
 from study.ledger.schema import EXPERIMENT
-from study.plan import Folders, Plan, make_plan
+from study.plan import Folders, Plan
+from study.planning import make_plan
 
 QUIET = Console(quiet=True)
 BASE = FineTuneConfig(

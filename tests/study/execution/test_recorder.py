@@ -19,8 +19,10 @@ from study.ledger.locks import Locks
 from study.ledger.orphans import clean_up
 from study.ledger.records import Measurement, TrialUpdate
 from study.ledger.states import TrialState
-from study.plan import Folders, Trial, make_plan
+from study.plan import Folders
+from study.planning import make_plan
 from study.system import retry
+from study.trial import Trial
 
 SPACE = SearchSpace(
     name="example",

@@ -163,7 +163,8 @@ from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 from study.ledger.ledger import Ledger
 from study.execution.resources import ResourceRequest
-from study.plan import Folders, make_plan
+from study.plan import Folders
+from study.planning import make_plan
 from study.execution.runner import run_plan
 
 root = Path(sys.argv[1])

@@ -21,7 +21,8 @@ from study.execution.resources import ResourceRequest
 from study.execution.runner import run_plan
 from study.ledger.ledger import Ledger
 from study.ledger.states import TrialState
-from study.plan import Folders, make_plan
+from study.plan import Folders
+from study.planning import make_plan
 from tests.study.ledger.trial_runs import runs_of
 from tests.study.servers import Proxy, Server
 
@@ -98,7 +99,8 @@ from pathlib import Path
 from rich.console import Console
 from study.ledger.ledger import Ledger
 from study.execution.resources import ResourceRequest
-from study.plan import Folders, make_plan
+from study.plan import Folders
+from study.planning import make_plan
 from study.execution.runner import run_plan
 from tests.study.execution.test_shared_server import SHORT
 

@@ -13,7 +13,8 @@ from search_spaces.framework.space import SearchSpace
 from study.execution.resources import ResourceGrant
 from study.execution.trainable import train_trial
 from study.execution.trial_task import make_task
-from study.plan import Folders, make_plan
+from study.plan import Folders
+from study.planning import make_plan
 
 GRANT = ResourceGrant(num_cpus=1, num_gpus=0, max_cpus=1, max_concurrent_trials=1)
 

@@ -8,7 +8,8 @@ from rich.console import Console
 from study.execution.resources import ResourceRequest
 from study.execution.runner import run_plan
 from study.ledger.ledger import Ledger
-from study.plan import Folders, Plan, make_plan
+from study.plan import Folders, Plan
+from study.planning import make_plan
 from tests.study.report.small_study import SPACE, write
 
 

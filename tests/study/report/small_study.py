@@ -10,8 +10,9 @@ from study.analysis.verdicts import ClaimVerdict, claim_verdicts
 from study.ledger.ledger import Ledger
 from study.ledger.records import TrialRecord
 from study.ledger.states import TrialState
-from study.plan import Plan, Trial
+from study.plan import Plan
 from study.report.writer import write_report
+from study.trial import Trial
 
 NASTY = "<script>alert('x')</script> & <b>bold</b>"
 SPACE = SearchSpace(

@@ -8,7 +8,8 @@ import pytest
 import search_spaces
 from study.analysis.results import trial_table
 from study.ledger.records import study_tags
-from study.plan import Folders, Plan, make_plan
+from study.plan import Folders, Plan
+from study.planning import make_plan
 from study.report.caveats import plan_caveats, stale_caveats
 from study.report.report_folder import TRIALS, ReportKeptError, check_loses_nothing, folder_name
 from tests.study.example_plan import SPACE, finished_record, make_example

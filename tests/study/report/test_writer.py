@@ -24,7 +24,8 @@ from revit.datasets.registry import DATASETS
 from revit.identity import TRAINING_VERSION
 from study.analysis.intervals import INTERVALS_NOTE
 from study.ledger.ledger import Ledger
-from study.plan import Folders, Plan, make_plan
+from study.plan import Folders, Plan
+from study.planning import make_plan
 from study.report.figures import draw_figures
 from study.report.report_folder import REPORT, TRIALS, ReportKeptError
 from study.report.table_markup import LATEX, LATEX_VERBATIM

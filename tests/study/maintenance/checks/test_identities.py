@@ -15,7 +15,8 @@ from study.ledger.records import Measurement, TrialUpdate
 from study.ledger.states import TrialState
 from study.maintenance.checks import CheckResult
 from study.maintenance.checks.identities import check_identities
-from study.plan import Folders, make_plan
+from study.plan import Folders
+from study.planning import make_plan
 
 NEW_FIELDS = {
     "model.drop_path", "model.trained", "model.frozen", "model.adapter", "model.adapter_rank", "model.adapter_alpha",

@@ -1,0 +1,218 @@
+"""Planning: from a search space with the records of a ledger to the plan of a study."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from revit.budget import compile_budget
+from revit.config import FineTuneConfig
+from revit.datasets.registry import caveats
+from revit.errors import InputError
+from revit.identity import identity
+from revit.training.metrics import METRICS
+from search_spaces.framework.cells import Point, StudyCell
+from search_spaces.framework.space import Candidate, SearchSpace
+from study.inputs import Inputs
+from study.ledger.records import SearchTag, TrialRecord, request_key, study_tags
+from study.ledger.schema import SEARCH_PREFIX, SEED_TAG
+from study.ledger.states import TrialState
+from study.plan import TABLE_COLUMNS, Folders, Plan
+from study.search.cell_search import CellSearch, SearchPoint
+from study.search.samplers import propose
+from study.staleness import staleness_reason
+from study.trial import Trial
+
+Records = Mapping[str, TrialRecord]
+"""Records of the ledger by identity, the newest first."""
+RequestKey = tuple[str | None, ...]
+"""What a study asked for when it got a trial (`study.ledger.records.request_key`)."""
+EMPTY: Mapping[RequestKey, TrialRecord] = {}
+
+
+def make_plan(
+    space: SearchSpace, seeds: tuple[int, ...], folders: Folders, records: Records, *, for_report: bool = False
+) -> Plan:
+    """Return the plan of a space. Decodes datasets that were never decoded on this machine; does not import torch.
+
+    Args:
+        for_report: images and weights may be missing where trials with them are recorded.
+
+    Raises:
+        InputError: a dataset or weights are missing, an image cannot be decoded, or a fraction leaves a
+            class empty.
+    """
+    for axis in sorted({*space.scientific, *space.nuisance_axes} & TABLE_COLUMNS):
+        raise InputError(
+            f"search space {space.name}: axis {axis}: tables have a column of that name; name it differently"
+        )
+    return Planner(space, seeds, Inputs(folders.open_images, list(records.values()) if for_report else ())).plan(
+        records
+    )
+
+
+class Planner:
+    """Makes the trials of a space, and rebuilds its searches from records.
+
+    Args:
+        seeds: of the tested trials.
+
+    Attributes:
+        search_tag: name of the tag of the trials of its search.
+    """
+
+    def __init__(self, space: SearchSpace, seeds: tuple[int, ...], inputs: Inputs) -> None:
+        self.space = space
+        self.seeds = seeds
+        self.cells = space.list_cells()
+        self.search_tag = f"{SEARCH_PREFIX}{space.name}.{_search_digest(space)}"
+        self._inputs = inputs
+        self._made: dict[FineTuneConfig, Trial] = {}
+        self._candidates: dict[tuple[object, ...], Candidate] = {}
+
+    def plan(self, records: Records) -> Plan:
+        """Return the plan: of searches what is recorded of them, and the tested trials that are decided."""
+        former = self._former_trials(records)
+        searches = [self.search(cell, records) for cell in self.cells]
+        tested = [self.tested_trials(search, records, former) for search in searches]
+        return Plan(
+            space=self.space,
+            trials=[trial for of_seed in zip(*tested, strict=True) for trial in of_seed],
+            searches=searches if self.space.is_searched else (),
+            seeds=self.seeds,
+            caveats=self._caveats(),
+            replan=self.plan,
+        )
+
+    def tested_trials(
+        self, search: CellSearch, records: Records, former: Mapping[RequestKey, TrialRecord] = EMPTY
+    ) -> list[Trial]:
+        """Return the trials of a cell's table, one per seed; they await its search if that is not over."""
+        cell, point = search.cell, search.chosen
+        if point is not None:
+            candidates = [self.space.candidate(cell, point, seed) for seed in self.seeds]
+            return [self._with_record(candidate, records, former) for candidate in candidates]
+        candidates = [self.space.candidate(cell, cell.first_point, seed) for seed in self.seeds]
+        trials = [self._make(replace(candidate, nuisance={})) for candidate in candidates]
+        return [replace(trial, identity="", awaits=search.status) for trial in trials]
+
+    def search(self, cell: StudyCell, records: Records) -> CellSearch:
+        """Return the search of a cell, as far as it is recorded."""
+        numbered: dict[int, SearchPoint] = {}
+        stale = ""
+        for record in records.values():
+            tag = SearchTag.from_json(record.tags[self.search_tag]) if self.search_tag in record.tags else None
+            if tag is None or tag.cell != cell.values or tag.number in numbered:
+                continue
+            point = self._search_point(cell, tag, records)
+            if record.run_id in {trial.record.run_id for trial in point.trials if trial.record is not None}:
+                numbered[tag.number] = point
+            else:
+                first = point.trials[0]
+                stale = stale or staleness_reason(record, first.candidate.config, first.input_digests)
+        search = CellSearch(
+            cell=cell,
+            points=[numbered[number] for number in sorted(numbered)],
+            num_points=self.space.num_points(cell) if cell.axes else 0,
+            num_seeds=len(self.space.search.seeds),
+            objectives=self.space.objectives,
+            time_budget_s=self.space.search.time_budget_s,
+            staleness_reason=stale,
+        )
+        is_stuck = search.num_left and cell.is_finite and all(point.has_ended for point in search.points)
+        return replace(search, is_exhausted=True) if is_stuck and self.ask(search, records) is None else search
+
+    def ask(self, search: CellSearch, records: Records) -> SearchPoint | None:
+        """Return the next point of a search; None where every point of the cell has been asked for."""
+        seen = {trial.identity for point in search.points for trial in point.trials}
+        number = max((point.number for point in search.points), default=-1) + 1
+
+        def at(values: Point) -> SearchPoint:
+            tag = SearchTag(cell=search.cell.values, number=number, point=values)
+            return self._search_point(search.cell, tag, records)
+
+        values = propose(
+            search.cell.axes,
+            replace(self.space.search, sampler=self.space.sampler),
+            search.history,
+            seed=f"{self.search_tag} {search.cell.values}",
+            signs=[METRICS[name].sign for name in search.objectives],
+            is_excluded=lambda values: (
+                not self.space.allows(search.cell, values) or at(values).trials[0].identity in seen
+            ),
+        )
+        return None if values is None else at(values)
+
+    def _search_point(self, cell: StudyCell, tag: SearchTag, records: Records) -> SearchPoint:
+        seeds = self.space.search.seeds
+        trials = [self._with_record(self._search_candidate(cell, tag.point, each), records) for each in seeds]
+        tags = {self.search_tag: replace(tag, is_given_up=False).to_json()}
+        return SearchPoint(
+            number=tag.number,
+            values=tag.point,
+            trials=tuple(replace(trial, tags=tags) for trial in trials),
+            is_given_up=tag.is_given_up,
+        )
+
+    def _search_candidate(self, cell: StudyCell, values: Point, seed: int) -> Candidate:
+        key = (*cell.values.items(), *values.items(), seed)
+        if key not in self._candidates:
+            self._candidates[key] = self.space.search_candidate(cell, values, seed)
+        return self._candidates[key]
+
+    def _with_record(
+        self, candidate: Candidate, records: Records, former: Mapping[RequestKey, TrialRecord] = EMPTY
+    ) -> Trial:
+        trial = self._make(candidate)
+        record = records.get(trial.identity)
+        if record is not None or not former:
+            return replace(trial, record=record)
+        requested = study_tags(self.space.name, cell=candidate.cell, point=candidate.point)
+        key = request_key({**self.space.tags, **requested, SEED_TAG: str(candidate.config.seed)}, self.space.name)
+        old = former.get(key)
+        reason = staleness_reason(old, candidate.config, trial.input_digests) if old else ""
+        return replace(trial, staleness_reason=reason)
+
+    def _make(self, candidate: Candidate) -> Trial:
+        """Return the trial of a candidate, without a record."""
+        config = candidate.config
+        if config not in self._made:
+            images = self._inputs.images(config)
+            weights, weights_digest = self._inputs.weights(config.model)
+            budget = compile_budget(config, images.num_train, images.num_all)
+            digests = images.digests(config, weights_digest)
+            self._made[config] = Trial(
+                candidate=candidate,
+                identity=identity(config, budget, digests),
+                images=images.folder,
+                weights=weights,
+                num_steps=budget.num_steps,
+                num_test=images.num_test,
+                record=None,
+                input_digests=digests.by_name(),
+                sizes=images.sizes,
+            )
+        return replace(self._made[config], candidate=candidate)
+
+    def _former_trials(self, records: Records) -> dict[RequestKey, TrialRecord]:
+        """Return the completed trials of the study by what it asked for, whether or not it would ask for them now."""
+        of_study = [each for each in records.values() if each.state.is_terminal and self.space.name in each.studies]
+        return {request_key(record.tags, self.space.name): record for record in of_study}
+
+    def _caveats(self) -> Sequence[str]:
+        datasets = list(dict.fromkeys(each.config.dataset for each in self.space.candidates(self.seeds[:1])))
+        found = [line for dataset in datasets for line in self._inputs.caveats(dataset)]
+        return [*caveats(datasets), *found]
+
+
+def _search_digest(space: SearchSpace) -> str:
+    """Return what tells the search of a space from others of its study: changes of it begin another search."""
+    search = space.search
+    axes = {name: str(axis) for name, axis in space.nuisance_axes.items()}
+    record = (space.tags, axes, space.sampler, search.pruner, search.seeds, space.objectives)
+    return hashlib.sha256(repr(record).encode()).hexdigest()[:8]
+
+
+def is_pruned_elsewhere(trial: Trial, search_tag: str) -> bool:
+    """Return whether another search has given a trial up, so that this one trains it on."""
+    record = trial.record
+    return record is not None and record.state == TrialState.PRUNED and search_tag not in record.tags

@@ -1,0 +1,67 @@
+"""A trial of a study, with its record in the ledger."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from revit.training.metrics import Array
+from search_spaces.framework.space import Candidate
+from study.ledger.records import TrialRecord
+from study.ledger.states import TrialState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """Trial of a study, with its record in the ledger.
+
+    Attributes:
+        images: folder of its image store; None if it is not on this machine.
+        weights: path of the weights that it starts from, None for none.
+        num_steps: optimizer steps that its budget compiles to.
+        input_digests: its `revit.identity.InputDigests.by_name`.
+        staleness_reason: what changed since the study trained its point with its seed; empty if it is not stale.
+        sizes: numbers of its images (`study.inputs.SIZES`).
+        replicates: bootstrap replicates of the study's metric over its test images, (B,); None for none.
+        unmeasured: why it has no value of the study's metric, though it finished; empty if it has one.
+        tags: tags of its run that say which point of a search it trains; empty for a tested trial.
+        awaits: why its point, and so its identity, is not known yet; empty if it is.
+    """
+
+    candidate: Candidate
+    identity: str
+    images: Path | None
+    weights: Path | None
+    num_steps: int
+    num_test: int
+    record: TrialRecord | None
+    input_digests: Mapping[str, str]
+    staleness_reason: str = ""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    replicates: Array | None = field(default=None, compare=False)
+    unmeasured: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    awaits: str = ""
+
+    @property
+    def has_result(self) -> bool:
+        """True if it finished and has a value of the study's metric."""
+        return self.state == TrialState.FINISHED and not self.unmeasured
+
+    @property
+    def is_stale(self) -> bool:
+        """True if the study has trained its point with its seed, before something changed."""
+        return self.record is None and bool(self.staleness_reason)
+
+    @property
+    def state(self) -> TrialState:
+        """State in the ledger; NEW without a record."""
+        return TrialState.NEW if self.record is None else self.record.state
+
+    @property
+    def missing(self) -> str:
+        """Reason in a table why it has no result; empty if it has one or diverged."""
+        if self.record is not None and self.record.failure:
+            return self.record.failure
+        if self.is_stale:
+            return "stale"
+        return self.unmeasured or self.awaits or self.state.label
