@@ -47,8 +47,9 @@ def trial_table(plan: Plan) -> pd.DataFrame:
 def cell_table(plan: Plan) -> pd.DataFrame:
     """Return a row per cell: its axes, selected nuisance values, n, mean, low, high, interval, diverged, missing.
 
-    Where there is a search, the trials are those of the point that it has chosen. `mean` is the value of the study's metric over seeds, `low` and `high` its 95 % interval, and `interval`
-    what that is over (`intervals.py`; NaN where seeds are too few). Only trials that reached their last step count.
+    Where there is a search, the trials are those of the point that it has chosen. `mean` is the value of the study's
+    metric over seeds, `low` and `high` its 95 % interval, and `interval` what that is over (`intervals.py`; NaN where
+    seeds are too few). Only trials that reached their last step count.
     `missing` has the states of the cell's other trials, or says that its search is not over.
 
     Args:
