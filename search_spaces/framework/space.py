@@ -132,7 +132,7 @@ class SearchSpace:
         require_one_line("question", self.question)
         require(self.recipe in RECIPES, "recipe", self.recipe, f"one of {', '.join(RECIPES)}")
         require(self.scale in SCALES, "scale", self.scale, f"one of {', '.join(SCALES)}")
-        check_axes(self.scientific, self.nuisance_axes)
+        check_axes(self.scientific, self.nuisance)  # a recipe's own cannot clash
         labels = {name: tuple(label for label, _ in levels_of(name, axis)) for name, axis in self.scientific.items()}
         for claim in self.claims:
             check_claim(claim, labels)

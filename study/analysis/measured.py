@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from revit.training.metrics import METRICS, Predictions, bootstrap, value_of
-from study.ledger.schema import val_value_name, value_name
+from study.ledger.schema import value_name
 from study.ledger.states import TrialState
 from study.plan import Plan
 from study.trial import Trial
@@ -45,12 +45,10 @@ def _measure(trial: Trial, plan: Plan, read_predictions: ReadPredictions) -> Tri
     name, record = plan.space.metric, trial.record
     if METRICS[name].of_predictions is None:
         return replace(trial, unmeasured="" if name in record.metrics else f"without {name}")
-    columns, val_name = METRICS[name].columns, val_value_name(name)
+    columns = METRICS[name].columns
     try:
         predictions = read_predictions(record.run_id, columns, "test")
         metrics = {value_name(name): value_of(name, predictions), **record.metrics}
-        if plan.space.nuisance_axes and val_name not in metrics:
-            metrics[val_name] = value_of(name, read_predictions(record.run_id, columns, "val"))
     except KeyError as error:
         return replace(trial, unmeasured=f"without predictions: {error.args[0]}")
     except (OSError, ValueError):  # absent, or no Parquet file

@@ -12,7 +12,14 @@ from study.ledger.database import tracking_uri
 from study.ledger.ledger import Ledger
 from study.ledger.server_locks import ServerLocks
 from study.ledger.states import TrialState
+from study.plan import Folders
 from tests.study.servers import Proxy, Server
+
+
+@pytest.fixture
+def folders(tmp_path: Path, cache_dir: Path) -> Folders:
+    """Folders of a store that does not exist yet, and of the decoded images of all tests."""
+    return Folders(store=tmp_path, data=tmp_path, cache=cache_dir)
 
 
 @pytest.fixture(scope="session")

@@ -81,9 +81,9 @@ EXPECTED: dict[str, tuple[str, dict[str, object], dict[str, object]]] = {
     "authors, the unreported run": ("authors", {"table": 6, "dataset": "cifar10", "model.name": "vit_p16_scratch"},
         {"resolution": 224, "optimizer.name": "adam", "optimizer.lr": 1e-3, "batch_size": 32, "epochs": 20}),
     "vit_2021, CIFAR": ("vit_2021", {"table": 1, "dataset": "cifar10"},
-        {**VIT_2021, "steps": 10_000, "schedule.warmup": 500, "val_fraction": 0.02}),
+        {**VIT_2021, "steps": 10_000, "schedule.warmup": 500, "val_fraction": 0.0}),
     "vit_2021, Flowers": ("vit_2021", {"table": 1, "dataset": "flowers"},
-        {**VIT_2021, "dataset": OFFICIAL, "steps": 500, "schedule.warmup": 100, "val_fraction": 0.1}),
+        {**VIT_2021, "dataset": OFFICIAL, "steps": 500, "schedule.warmup": 100, "val_fraction": 0.0}),
     "vit_2021, elsewhere": ("vit_2021", {"table": 4, "dataset": "weapons"}, {**VIT_2021, "steps": 2500}),
     "bit_hyperrule, CIFAR": ("bit_hyperrule", {"table": 3, "dataset": "cifar100"},
         {**BIT_RULE, "steps": 10_000, "schedule.warmup": 500, "schedule.milestones": (0.3, 0.6, 0.9),
@@ -236,7 +236,7 @@ def test_vit_2021_tunes_its_learning_rate_unless_the_study_does() -> None:
         name="example", question="?", recipe="vit_2021", fixed={"dataset": "cifar10"}, scientific={"subset_seed": (0,)}
     )
     assert space.nuisance_axes == {"optimizer.lr": (0.001, 0.003, 0.01, 0.03)}
-    assert len(space.candidates((0,))) == 4
+    assert (space.sampler, len(space.candidates((0,)))) == ("grid", 1)
     own = SearchSpace(
         name="example",
         question="?",
@@ -245,6 +245,24 @@ def test_vit_2021_tunes_its_learning_rate_unless_the_study_does() -> None:
         scientific={"optimizer.lr": (0.1,)},
     )
     assert own.nuisance_axes == {}
+
+
+@pytest.mark.parametrize(("dataset", "share"), [("cifar10", 0.02), ("flowers102", 0.1)])
+def test_vit_2021_compares_on_validation_images_and_tests_once_after_training_on_all(
+    dataset: str, share: float
+) -> None:
+    """Appendix B.1.1 of its paper: {.001, .003, .01, .03} on a part of the training split, then all of it."""
+    space = SearchSpace(
+        name="example", question="?", recipe="vit_2021", fixed={"dataset": dataset}, scientific={"subset_seed": (0,)}
+    )
+    [cell] = space.list_cells()
+    assert space.num_points(cell) == 4
+    for lr in (0.001, 0.003, 0.01, 0.03):
+        searched = space.search_candidate(cell, {"optimizer.lr": lr}, 0).config
+        assert (searched.val_fraction, searched.test, searched.test_curve) == (share, False, False)
+        tested = space.candidate(cell, {"optimizer.lr": lr}, 7).config
+        assert (tested.val_fraction, tested.test, tested.seed, tested.optimizer.lr) == (0.0, True, 7, lr)
+        assert tested == searched.with_values({"val_fraction": 0.0, "test": True, "seed": 7})
 
 
 @pytest.mark.parametrize("recipe", ["vit_2021", "bit_hyperrule"])

@@ -25,13 +25,13 @@ def space_of(**changes: object) -> SearchSpace:
 def test_a_space_crosses_its_axes_for_every_seed() -> None:
     space = space_of(nuisance={"optimizer.lr": (0.1, 0.01, 0.001)}, seeds=(0, 5))
     candidates = space.candidates(space.seeds)
-    assert len(candidates) == 2 * 2 * 3 * 2
+    assert len(candidates) == 2 * 2 * 2, "a tested trial for each cell and seed"
     assert len({each.config for each in candidates}) == len(candidates)
     for each in candidates:
         flat = each.config.flat()
         for path, value in {**each.cell, **each.nuisance}.items():
             assert flat[path] == value
-    assert [each.config.seed for each in candidates] == [0] * 12 + [5] * 12, "a seed is complete before the next"
+    assert [each.config.seed for each in candidates] == [0] * 4 + [5] * 4, "a seed is complete before the next"
 
 
 def test_a_named_level_sets_several_fields() -> None:
@@ -95,7 +95,7 @@ def test_lists_equal_tuples() -> None:
     tuples = {"scientific": {"crop_scale": ((0.5, 1.0), (0.6, 1.0))}, "nuisance": {"optimizer.lr": (0.1, 0.2)}}
     space = space_of(**lists, seeds=[0, 1], columns=["crop_scale"])
     assert space == space_of(**tuples, seeds=(0, 1), columns=("crop_scale",))
-    assert [each.config.crop_scale for each in space.candidates((0,))] == [(0.5, 1.0)] * 2 + [(0.6, 1.0)] * 2
+    assert [each.config.crop_scale for each in space.candidates((0,))] == [(0.5, 1.0), (0.6, 1.0)]
 
 
 def test_cells_show_trained_values() -> None:

@@ -28,6 +28,7 @@ from study.analysis.results import cell_table
 from study.analysis.verdicts import claim_verdicts
 from study.plan import Folders, Plan
 from tests.study.analysis.claim_frames import STEADY, matches
+from tests.study.made_plans import plan_of, record_of, searched, space_of
 from tests.study.report.small_study import finish
 
 SPACE = SearchSpace(
@@ -143,22 +144,17 @@ def with_metrics(plan: Plan, values: Sequence[dict[str, float]]) -> Plan:
     return replace(plan, trials=trials)
 
 
-@pytest.mark.parametrize(("name", "selected"), [("loss", 0.1), ("macro_f1", 0.2)])
-def test_tuning_selects_by_the_metrics_validation_value_in_its_direction(name: str, selected: float) -> None:
-    space = SearchSpace(
-        name="tuned", question="?", base=SPACE.base, scientific={"schedule.name": ("cosine",)},
-        nuisance={"optimizer.lr": (0.1, 0.2)}, seeds=(0,), metric=name,
-    )  # fmt: skip
-    plan = finish(space, space.seeds, [0.9, 0.1])
-    cells = cell_table(
-        measure(with_metrics(plan, [{f"selected_val_{name}": 0.3}, {f"selected_val_{name}": 0.4}]), Reader())
-    )
-    assert cells["optimizer.lr"].tolist() == [selected]
-    from_files = measure(plan, Reader())
-    values = [trial.record.metrics[f"selected_val_{name}"] for trial in from_files.trials]
-    assert values == [value_of(name, drawn(int(trial.record.run_id, 16))) for trial in plan.trials]
-    without = measure(plan, fails(KeyError("val"), "val"))
-    assert cell_table(without)["missing"].tolist() == ["2 without predictions: val"]
+def test_a_tested_trial_of_a_search_has_no_validation_predictions(folders: Folders) -> None:
+    """Its validation images were trained on. What the search compares is not read again."""
+    space = space_of(nuisance={"optimizer.momentum": (0.5, 0.9)}, metric="macro_f1")
+    records = searched(space, folders, lambda config: config.optimizer.momentum)
+    plan = plan_of(folders, records, nuisance=space.nuisance, metric="macro_f1")
+    done = {each.identity: replace(record_of(each), run_id="7", metrics={}) for each in plan.trials}
+    reader = Reader()
+    measured = measure(plan.with_records(records | done), reader)
+    assert [each[1:] for each in reader.read] == [(("prediction",), "test")] * 4
+    assert cell_table(measured)["n"].tolist() == [2, 2]
+    assert cell_table(measured)["optimizer.momentum"].tolist() == [0.9, 0.9]
 
 
 def test_a_cell_has_percentile_limits_over_images_and_t_over_seeds() -> None:

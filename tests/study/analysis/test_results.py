@@ -1,15 +1,18 @@
-"""Tables of trials or cells, with selection by validation."""
+"""Tables of trials or cells."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from revit.config import FineTuneConfig
 from revit.training.metrics import METRICS
+from search_spaces.framework.ranges import Range
+from search_spaces.framework.search import Search
 from search_spaces.framework.space import SearchSpace
 from study.analysis.intervals import INTERVALS_NOTE, VarianceEstimate, cell_interval, median_variance
-from study.analysis.results import cell_table, trial_table
+from study.analysis.results import cell_table, reported_trials, trial_table
 from study.ledger.records import TrialRecord
 from study.ledger.states import TrialState
 from study.plan import Folders, Plan
@@ -17,6 +20,7 @@ from study.planning import make_plan
 from study.report.paper_tables import cell_lines
 from study.report.terminal_tables import terminal_table
 from study.trial import Trial
+from tests.study.made_plans import plan_of, record_of, searched, space_of
 
 BASE = FineTuneConfig(dataset="digits", resolution=8, steps=5)
 
@@ -36,36 +40,22 @@ def finished(identity: str, test: float, val: float) -> TrialRecord:
 
 @pytest.fixture
 def plan(tmp_path: Path, cache_dir: Path) -> Plan:
-    """A plan of two schedules, two learning rates to select from, three seeds, of which nothing is run yet."""
+    """A plan of two schedules, three seeds, of which nothing is run yet."""
     space = SearchSpace(
         name="example",
         question="?",
         base=BASE,
         scientific={"schedule.name": ("cosine", "linear")},
-        nuisance={"optimizer.lr": (0.1, 0.2)},
     )
     return make_plan(space, space.seeds, Folders(store=tmp_path, data=tmp_path, cache=cache_dir), {})
 
 
-def test_validation_selects_the_point_whose_test_accuracy_is_reported(plan: Plan) -> None:
-    """The learning rate with the better test accuracy is not selected if its validation accuracy is worse."""
-    records = {}
-    for trial in plan.trials:
-        high_lr = trial.candidate.nuisance["optimizer.lr"] == 0.2
-        test, val = (0.9, 0.7) if high_lr else (0.8, 0.75)
-        records[trial.identity] = finished(trial.identity, test + trial.candidate.config.seed / 100, val)
-    cells = cell_table(plan.with_records(records))
-    assert cells["optimizer.lr"].tolist() == [0.1, 0.1]
-    assert cells["mean"].tolist() == pytest.approx([0.81, 0.81])
-    assert cells["n"].tolist() == [3, 3]
-
-
 def by_schedule(plan: Plan, cosine: list[float], linear: list[float]) -> Plan:
-    """Return the plan with a test accuracy for each seed of its two cells, at one learning rate."""
+    """Return the plan with a test accuracy for each seed of its two cells."""
     accuracies = {"cosine": cosine, "linear": linear}
     records = {}
     for schedule, by_seed in accuracies.items():
-        for trial, accuracy in zip(points(plan, schedule, 0.1), by_seed, strict=False):
+        for trial, accuracy in zip(trials_of(plan, schedule), by_seed, strict=False):
             records[trial.identity] = finished(trial.identity, accuracy, 0.8)
     kept = [trial for trial in plan.trials if trial.identity in records]
     return Plan(space=plan.space, trials=kept).with_records(records)
@@ -104,44 +94,42 @@ def test_one_seeds_interval_is_over_images_only_and_says_so(plan: Plan) -> None:
     assert table.caption == INTERVALS_NOTE
 
 
+def trials_of(plan: Plan, schedule: str) -> list[Trial]:
+    return [trial for trial in plan.trials if trial.candidate.cell == {"schedule.name": schedule}]
+
+
 def test_a_trial_that_did_not_finish_fills_no_cell(plan: Plan) -> None:
-    records = {t.identity: finished(t.identity, 0.8, 0.8) for t in points(plan, "cosine", 0.1)}
-    stopped = points(plan, "cosine", 0.2)[0].identity
-    records[stopped] = TrialRecord(
-        run_id="r", identity=stopped, state=TrialState.INTERRUPTED, last_step=3,
-        metrics={"test_accuracy": 0.99, "selected_val_accuracy": 0.99}, params={}, tags={},
-    )  # fmt: skip
+    first, second, third = trials_of(plan, "cosine")
+    records = {first.identity: finished(first.identity, 0.8, 0.8)}
+    for trial, state in ((second, TrialState.INTERRUPTED), (third, TrialState.DIVERGED)):
+        records[trial.identity] = replace(finished(trial.identity, 0.99, 0.99), state=state)
     cells = cell_table(plan.with_records(records))
-    assert cells["n"].tolist() == [3, 0]
+    assert cells["n"].tolist() == [1, 0]
     assert cells["mean"][0] == pytest.approx(0.8)
     assert math.isnan(cells["mean"][1])
-    assert cells["missing"].tolist() == ["1 stopped early, 2 not run", "6 not run"]
+    assert cells["missing"].tolist() == ["1 stopped early", "3 not run"]
+    assert cells["diverged"].tolist() == [1, 0], "it is a result"
 
 
-def points(plan: Plan, schedule: str, lr: float | None) -> list[Trial]:
-    wanted = {"schedule.name": schedule, "optimizer.lr": lr}
-    return [trial for trial in plan.trials if trial.candidate.point == wanted]
-
-
-def test_an_incomplete_point_is_not_selected(plan: Plan) -> None:
-    """One finished seed of a learning rate whose other seeds diverged is not the best value."""
-    records = {t.identity: finished(t.identity, 0.7, 0.7) for t in points(plan, "cosine", 0.1)}
-    lucky, *others = points(plan, "cosine", 0.2)
-    records[lucky.identity] = finished(lucky.identity, 0.95, 0.95)
-    for trial in others:
-        records[trial.identity] = TrialRecord(
-            run_id="r",
-            identity=trial.identity,
-            state=TrialState.DIVERGED,
-            last_step=1,
-            metrics={},
-            params={},
-            tags={},
-        )
-    cells = cell_table(plan.with_records(records))
-    assert cells["mean"][0] == pytest.approx(0.7)
-    assert cells["n"][0] == 3
-    assert (cells["diverged"][0], cells["missing"][0]) == (2, ""), "it is a result"
+def test_a_searched_cell_has_the_values_of_its_best_point_and_the_tests_of_its_trials(folders: Folders) -> None:
+    """Validation values of the search are not in the table, nor are its points with a better one of their own test."""
+    decay = Range(0.01, 0.1, when={"optimizer.name": "adamw"})
+    space = space_of(
+        scientific={"optimizer.name": ("sgd", "adamw")},
+        nuisance={"optimizer.lr": (0.1, 0.2), "optimizer.weight_decay": decay},
+        search=Search(num_trials=2, sampler="random"),
+    )
+    records = searched(space, folders, lambda config: 1 - config.optimizer.lr)
+    plan = make_plan(space, space.seeds, folders, records)
+    records |= {trial.identity: record_of(trial, 0.5) for trial in plan.trials if trial.candidate.config.seed == 0}
+    plan = plan.with_records(records)
+    cells = cell_table(plan)
+    assert cells["optimizer.lr"].tolist()[0] == 0.1
+    assert cells["optimizer.weight_decay"].tolist()[0] is None
+    assert 0.01 <= cells["optimizer.weight_decay"].tolist()[1] <= 0.1
+    assert (cells["n"].tolist(), cells["mean"].tolist()) == ([1, 1], [0.5, 0.5])
+    assert len(trial_table(plan)) == len(plan.trials) == 4
+    assert len(reported_trials(plan)) == 2
 
 
 def test_none_is_a_value_like_any_other(tmp_path: Path, cache_dir: Path) -> None:
@@ -150,7 +138,6 @@ def test_none_is_a_value_like_any_other(tmp_path: Path, cache_dir: Path) -> None
         question="?",
         base=BASE,
         scientific={"optimizer.max_grad_norm": (None, 4)},
-        nuisance={"optimizer.momentum": (0.5, 0.9)},
         seeds=(0,),
     )
     plan = make_plan(space, space.seeds, Folders(store=tmp_path, data=tmp_path, cache=cache_dir), {})
@@ -169,4 +156,9 @@ def test_the_trial_table_has_a_row_per_trial(plan: Plan) -> None:
 
 def test_the_terminal_shows_what_is_missing(plan: Plan) -> None:
     table = terminal_table(plan)
-    assert [row[-1] for row in table.rows] == ["6 not run", "6 not run"]
+    assert [row[-1] for row in table.rows] == ["3 not run", "3 not run"]
+
+
+def test_the_terminal_says_how_far_a_search_is(folders: Folders) -> None:
+    plan = plan_of(folders, nuisance={"optimizer.momentum": (0.5, 0.9)})
+    assert [row[-1] for row in terminal_table(plan).rows] == ["2 search at 0 of 2 points"] * 2
