@@ -13,27 +13,26 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, create_trial
 from optuna.trial import TrialState as OptunaState
 
-from search_spaces.framework.axes import Axis
+from search_spaces.framework.axes import NuisanceAxis, exists
 from search_spaces.framework.claims import Value
 from search_spaces.framework.ranges import Range
 from study.ledger.states import TrialState
-from study.search.conditions import Axes, exists, parents_first
 from study.search.past_point import PastPoint
 
-ENDED = {
+OPTUNA_STATES: Mapping[TrialState, OptunaState] = {
     TrialState.FINISHED: OptunaState.COMPLETE,
     TrialState.PRUNED: OptunaState.PRUNED,
     TrialState.DIVERGED: OptunaState.FAIL,
     TrialState.FAILED: OptunaState.FAIL,
 }
-"""State in Optuna of a point that has ended. Any other is RUNNING: samplers keep away from it."""
+"""State of an ended point in Optuna. A point in any other state is running, or still to run."""
 
 MIN_COMPLETE = 4
 """Finished points from which on importances are computed."""
 
 
 def rebuild(
-    axes: Axes,
+    axes: Mapping[str, NuisanceAxis],
     history: Sequence[PastPoint],
     signs: Sequence[int],
     *,
@@ -57,7 +56,7 @@ def rebuild(
     return study
 
 
-def _distribution(axis: Axis | Range) -> BaseDistribution:
+def _distribution(axis: NuisanceAxis) -> BaseDistribution:
     if not isinstance(axis, Range):
         return CategoricalDistribution(tuple(axis))
     if axis.integer:
@@ -66,7 +65,7 @@ def _distribution(axis: Axis | Range) -> BaseDistribution:
 
 
 def _frozen(past: PastPoint, distributions: Mapping[str, BaseDistribution]) -> FrozenTrial:
-    state = ENDED.get(past.state, OptunaState.RUNNING)
+    state = OPTUNA_STATES.get(past.state, OptunaState.RUNNING)
     if state is OptunaState.COMPLETE and not all(map(math.isfinite, past.objectives)):
         state = OptunaState.FAIL
     return create_trial(
@@ -80,7 +79,7 @@ def _frozen(past: PastPoint, distributions: Mapping[str, BaseDistribution]) -> F
 
 def asked_points(
     sampler: Literal["tpe", "gp"],
-    axes: Axes,
+    axes: Mapping[str, NuisanceAxis],
     history: Sequence[PastPoint],
     signs: Sequence[int],
     *,
@@ -113,15 +112,15 @@ def _gp(seed: int) -> BaseSampler:
     return GPSampler(seed=seed, warn_independent_sampling=False)
 
 
-def _suggested(trial: Trial, axes: Axes) -> dict[str, Value]:
+def _suggested(trial: Trial, axes: Mapping[str, NuisanceAxis]) -> dict[str, Value]:
     point: dict[str, Value] = {}
-    for name in parents_first(axes):
-        if exists(axes[name], point):
-            point[name] = _suggest(trial, name, axes[name])
-    return {name: point[name] for name in axes if name in point}
+    for name, axis in axes.items():
+        if exists(axis, point):
+            point[name] = _suggest(trial, name, axis)
+    return point
 
 
-def _suggest(trial: Trial, name: str, axis: Axis | Range) -> Value:
+def _suggest(trial: Trial, name: str, axis: NuisanceAxis) -> Value:
     if not isinstance(axis, Range):
         return trial.suggest_categorical(name, tuple(axis))
     if axis.integer:

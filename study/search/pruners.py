@@ -13,6 +13,7 @@ from revit.training.metrics import METRICS
 from search_spaces.framework.search import Pruner
 from study.ledger.schema import VAL_ACCURACY, VAL_LOSS
 from study.ledger.states import TrialState
+from study.search.optuna_study import OPTUNA_STATES
 from study.search.past_point import PastPoint
 
 MIN_FULL_LENGTH = 1 / 4
@@ -37,14 +38,6 @@ PRUNERS: Mapping[Pruner, Callable[[], BasePruner]] = {
     "wilcoxon": _wilcoxon,
 }
 """Optuna's pruner, by the name that a search gives it."""
-
-OPTUNA_STATES: Mapping[TrialState, optuna.trial.TrialState] = {
-    TrialState.FINISHED: optuna.trial.TrialState.COMPLETE,
-    TrialState.PRUNED: optuna.trial.TrialState.PRUNED,
-    TrialState.DIVERGED: optuna.trial.TrialState.FAIL,
-    TrialState.FAILED: optuna.trial.TrialState.FAIL,
-}
-"""State of an ended point in Optuna. A point in any other state is running, or still to run."""
 
 
 @dataclass

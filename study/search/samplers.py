@@ -12,21 +12,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from search_spaces.framework.axes import Axis
+from search_spaces.framework.axes import NuisanceAxis, exists
 from search_spaces.framework.claims import Value
 from search_spaces.framework.ranges import Range
-from search_spaces.framework.search import Search
-from study.search.conditions import Axes, exists, parents_first
+from search_spaces.framework.search import Sampler, Search
 from study.search.past_point import PastPoint
 
+Axes = Mapping[str, NuisanceAxis]
+"""Nuisance axes of one cell, in the order of the study: conditions name axes before theirs."""
 Point = dict[str, Value]
 
 MAX_ATTEMPTS = 1000
-"""Points of a sequence, beyond those of the history, that are tried before it counts as exhausted."""
+"""Points of a sequence that are tried, beyond as many as the history has."""
 MAX_ASKED = 10
-"""Points that Optuna is asked for, before random ones are tried."""
+"""Points that Optuna is asked for; random ones are tried next."""
 MAX_ENUMERATED = 10_000
-"""Points of a finite space up to which all of them are tried, where random ones were in vain."""
+"""Largest finite space of which all points are tried in the end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +79,9 @@ def propose(
     """
     number = 1 + max((past.number for past in history), default=-1)
     enqueued = search.enqueue[number] if number < len(search.enqueue) else {}
-    fixed = {name: value for name, value in enqueued.items() if name in axes}
+    fixed = {name: _as_typed(axes[name], value) for name, value in enqueued.items() if name in axes}
     request = Request(axes=axes, history=history, signs=signs, seed=seed, number=number, fixed=fixed)
+    assert search.sampler is not None, "SearchSpace.sampler has named it"
     rejected = {_key(axes, past.values) for past in history}
     for point in _candidates(request, SAMPLERS[search.sampler]):
         key = _key(axes, point)
@@ -89,11 +91,16 @@ def propose(
     return None
 
 
+def _as_typed(axis: NuisanceAxis, value: Value) -> Value:
+    """Return an enqueued value in the type of its axis, with all of its digits."""
+    return axis.round(value) if isinstance(axis, Range) and axis.integer and isinstance(value, float) else value
+
+
 def _key(axes: Axes, point: Mapping[str, Value]) -> frozenset[tuple[str, Value]]:
     return frozenset((name, _rounded(axes[name], value)) for name, value in point.items())
 
 
-def _rounded(axis: Axis | Range, value: Value) -> Value:
+def _rounded(axis: NuisanceAxis, value: Value) -> Value:
     return axis.round(value) if isinstance(axis, Range) and isinstance(value, int | float) else value
 
 
@@ -159,11 +166,11 @@ def _rest(request: Request) -> Iterator[Point]:
         yield from _grid(request)
 
 
-def _num_levels(axis: Axis | Range) -> float:
+def _num_levels(axis: NuisanceAxis) -> float:
     return math.inf if isinstance(axis, Range) and not axis.integer else len(_levels(axis))
 
 
-def _levels(axis: Axis | Range) -> Sequence[Value]:
+def _levels(axis: NuisanceAxis) -> Sequence[Value]:
     return range(int(axis.low), int(axis.high) + 1) if isinstance(axis, Range) else tuple(axis)
 
 
@@ -172,25 +179,23 @@ def _at(axes: Axes, shares: Iterable[float]) -> list[Value]:
     return [_value_at(axis, share) for axis, share in zip(axes.values(), shares, strict=True)]
 
 
-def _value_at(axis: Axis | Range, share: float) -> Value:
+def _value_at(axis: NuisanceAxis, share: float) -> Value:
     return axis.at(share) if isinstance(axis, Range) else tuple(axis)[int(share * len(axis))]
 
 
 def _existing(request: Request, rows: Iterable[Sequence[Value]]) -> Iterator[Point]:
     """Yield points of the axes that exist, from rows of values of all axes."""
-    order = parents_first(request.axes)
     for row in rows:
-        values = {**dict(zip(request.axes, row, strict=True)), **request.fixed}
         point: Point = {}
-        for name in order:
-            if exists(request.axes[name], point):
-                point[name] = values[name]
-        yield {name: point[name] for name in request.axes if name in point}
+        for (name, axis), value in zip(request.axes.items(), row, strict=True):
+            if exists(axis, point):
+                point[name] = request.fixed.get(name, value)
+        yield point
 
 
 Candidates = Callable[[Request], Iterator[Point]]
 
-SAMPLERS: Mapping[str | None, Candidates] = {
+SAMPLERS: Mapping[Sampler, Candidates] = {
     "grid": _grid,
     "quasi_random": _quasi_random,
     "random": _random,

@@ -6,14 +6,14 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from search_spaces.framework.axes import NuisanceAxis
 from search_spaces.framework.claims import Value
 from search_spaces.framework.ranges import Range
 from study.ledger.states import TrialState
-from study.search.conditions import Axes
 from study.search.optuna_study import importances, rebuild
 from study.search.past_point import PastPoint
 
-AXES: Axes = {
+AXES: Mapping[str, NuisanceAxis] = {
     "lr": Range(1e-5, 1e-1, log=True),
     "warmup": Range(0, 500, integer=True),
     "optimizer": {"sgd": {}, "adamw": {}},

@@ -16,9 +16,8 @@ from search_spaces.framework.claims import Value
 from search_spaces.framework.ranges import Range
 from search_spaces.framework.search import Sampler, Search
 from study.ledger.states import TrialState
-from study.search.conditions import Axes
 from study.search.past_point import PastPoint
-from study.search.samplers import SAMPLERS, propose
+from study.search.samplers import SAMPLERS, Axes, propose
 
 RANGES: Axes = {
     "lr": Range(1e-5, 1e-1, log=True),
