@@ -198,7 +198,8 @@ class FineTuneConfig:
     Attributes:
         dataset: a key of `revit.datasets.registry.DATASETS`, or `folder:PATH`.
         resolution: side of the square input images, in pixels.
-        data_fraction: fraction of the training images used; nested and stratified.
+        data_fraction: fraction of the training images used, of those that `val_fraction` leaves; nested and
+            stratified. With `val_fraction=0` it is of the whole training split: more images, and another subset.
         subset_seed: draws the images of a fraction; independent of `seed`.
         val_fraction: fraction of the training split held out for validation, stratified.
         train_crop: `random_resized` (Inception crop); `resized` (resize without keeping the aspect ratio to

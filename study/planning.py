@@ -13,8 +13,9 @@ from revit.training.metrics import METRICS
 from search_spaces.framework.cells import Point, StudyCell
 from search_spaces.framework.space import Candidate, SearchSpace
 from study.inputs import Inputs
-from study.ledger.records import SearchTag, TrialRecord, request_key, study_tags
-from study.ledger.schema import SEARCH_PREFIX, SEED_TAG
+from study.ledger.records import SearchTag, TrialRecord, config_tags, request_key, study_tags
+from study.ledger.reuse import find_record, identities_with_test
+from study.ledger.schema import SEARCH_PREFIX
 from study.ledger.states import TrialState
 from study.plan import TABLE_COLUMNS, Folders, Plan
 from study.search.cell_search import CellSearch, SearchPoint
@@ -163,11 +164,11 @@ class Planner:
         self, candidate: Candidate, records: Records, former: Mapping[RequestKey, TrialRecord] = EMPTY
     ) -> Trial:
         trial = self._make(candidate)
-        record = records.get(trial.identity)
+        record = find_record(trial.identity, trial.identities_with_test, records)
         if record is not None or not former:
             return replace(trial, record=record)
         requested = study_tags(self.space.name, cell=candidate.cell, point=candidate.point)
-        key = request_key({**self.space.tags, **requested, SEED_TAG: str(candidate.config.seed)}, self.space.name)
+        key = request_key({**self.space.tags, **requested, **config_tags(candidate.config)}, self.space.name)
         old = former.get(key)
         reason = staleness_reason(old, candidate.config, trial.input_digests) if old else ""
         return replace(trial, staleness_reason=reason)
@@ -190,6 +191,7 @@ class Planner:
                 record=None,
                 input_digests=digests.by_name(),
                 sizes=images.sizes,
+                identities_with_test=identities_with_test(config, budget, digests),
             )
         return replace(self._made[config], candidate=candidate)
 

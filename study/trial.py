@@ -23,6 +23,7 @@ class Trial:
         sizes: numbers of its images (`study.inputs.SIZES`).
         replicates: bootstrap replicates of the study's metric over its test images, (B,); None for none.
         unmeasured: why it has no value of the study's metric, though it finished; empty if it has one.
+        identities_with_test: of a search trial, the trials whose records serve it (`study.ledger.reuse`).
         tags: tags of its run that say which point of a search it trains; empty for a tested trial.
         awaits: why its point, and so its identity, is not known yet; empty if it is.
     """
@@ -39,6 +40,7 @@ class Trial:
     sizes: Mapping[str, int] = field(default_factory=dict)
     replicates: Array | None = field(default=None, compare=False)
     unmeasured: str = ""
+    identities_with_test: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     awaits: str = ""
 

@@ -33,6 +33,7 @@ from study.cli.main import COMMANDS
 from study.execution.recorder import Recorder
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
+from study.ledger.schema import SEARCH_PHASE
 from study.ledger.states import TrialState
 from study.plan import Folders
 from study.planning import make_plan
@@ -169,7 +170,7 @@ def test_what_the_page_on_mlflow_filters_and_groups_by_is_in_a_store(
     known = metrics.union(*(run.data.tags for run in runs), *(run.data.params for run in runs))
     known |= {value for run in runs for value in run.data.params.values()}
     known |= {axis for space in spaces for axis in space.scientific} | {space.name for space in spaces}
-    known |= COMMANDS.keys() | PREFIXES.keys() | METRICS.keys()
+    known |= COMMANDS.keys() | PREFIXES.keys() | METRICS.keys() | {SEARCH_PHASE}
     known |= {SPLIT, LOGITS, CLASSES, *(each.name for each in fields(Predictions))}
     files = {name for module in (layout, writer) for name in re.findall(r'"([\w.]+)"', _source(module))}
     patterns = {name for name in named if name.startswith("^")}

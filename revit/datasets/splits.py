@@ -86,7 +86,8 @@ def split(
     """Return the splits of one trial.
 
     Validation is a stratified part of the training split, the same for every seed and fraction of a dataset. The
-    fraction is then taken of the rest.
+    fraction is then taken of the rest: without validation, of the whole training split, in an order of its own. So the
+    subset of a search and the one that its winner is trained with overlap, and neither contains the other.
 
     Args:
         labels: (n,) class of each image.

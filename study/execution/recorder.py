@@ -15,8 +15,8 @@ from study.layout import ARTIFACTS, NEEDED_FILES, TRACEBACK, WORK
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.orphans import merge_duplicates
-from study.ledger.records import Measurement, TrialRecord, TrialUpdate, now_ms, study_tags
-from study.ledger.schema import DATASET_TAG, DIGEST_PREFIX, MODEL_TAG, SEED_TAG, STUDY_TAG, TEST_ACCURACY
+from study.ledger.records import Measurement, TrialRecord, TrialUpdate, config_tags, now_ms, study_tags
+from study.ledger.schema import DIGEST_PREFIX, STUDY_TAG, TRAIN_TIME_S
 from study.ledger.states import TrialState
 from study.trial import Trial
 
@@ -168,9 +168,7 @@ class Recorder:
             tags={
                 **self._study,
                 **study_tags(self._study[STUDY_TAG], cell=trial.candidate.cell, point=trial.candidate.point),
-                SEED_TAG: str(config.seed),
-                DATASET_TAG: config.dataset,
-                MODEL_TAG: config.model.name,
+                **config_tags(config),
                 **{f"{DIGEST_PREFIX}{name}": value for name, value in trial.input_digests.items()},
                 **{name: str(count) for name, count in trial.sizes.items()},
             },
@@ -189,9 +187,12 @@ class Recorder:
             self._last_write_s[identity] = time.monotonic()
 
     def _unwritten(self, identity: str) -> TrialUpdate:
-        """Return the pending update of a trial, without rows that were written before a resume."""
+        """Return the pending update of a trial, without rows that were written before a resume.
+
+        The row of its results is written in any case: it has the last step, as the last row of its curve.
+        """
         update, last_step = self._pending[identity], self._open[identity].last_step
-        rows = [each for each in update.rows if each.row["step"] > last_step or TEST_ACCURACY in each.row]
+        rows = [each for each in update.rows if each.row["step"] > last_step or TRAIN_TIME_S in each.row]
         return replace(update, rows=rows)
 
     def _close_trial(self, identity: str, state: TrialState, message: str, failure: str, traceback: str) -> None:

@@ -24,7 +24,7 @@ class TrialTask:
         weights: file or folder of the pretrained weights, None to start from scratch.
         work: folder of the trial's checkpoint and artifacts; the driver can read it, too.
         stop_file: file whose existence asks workers to save and stop.
-        keep_model: keep the tested weights among the artifacts.
+        keep_model: keep the tested weights among the artifacts; never those of a trial that is not tested.
         source, training_version: of the code that the launch began with (`revit.source`, `revit.identity`).
         functions: digests of the sources of the user's functions, by import path, as the plan read them.
         import_folders: folders that a worker puts on `sys.path`, so that it finds these functions.
@@ -62,7 +62,7 @@ def make_task(trial: "Trial", grant: ResourceGrant, *, work: Path, stop_file: Pa
         work=work / trial.identity,
         stop_file=stop_file,
         grant=grant,
-        keep_model=config.seed == kept_seed,
+        keep_model=config.test and config.seed == kept_seed,
         source=SOURCE,
         training_version=TRAINING_VERSION,
         functions={name: trial.input_digests[what] for what, name in names.items()},

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 
+from revit.config import FineTuneConfig
 from search_spaces.framework.claims import Value
 from study.ledger.schema import (
     BUILT_TAG,
     CELL_PREFIX,
+    DATASET_TAG,
     ENVIRONMENT_TAGS,
     FAILURE_TAG,
     HELD_LOCK_PREFIX,
@@ -17,14 +19,18 @@ from study.ledger.schema import (
     KIND_TAG,
     LAUNCH,
     LOCK_TAG,
+    MODEL_TAG,
     PARENT_TAG,
+    PHASE_TAG,
     POINT_PREFIX,
     RECIPE_TAG,
     SCALE_TAG,
+    SEARCH_PHASE,
     SEED_TAG,
     STATE_TAG,
     STUDY_PREFIX,
     STUDY_TAG,
+    TEST_PHASE,
     YES,
 )
 from study.ledger.states import TrialState
@@ -156,6 +162,16 @@ def study_tags(study: str, *, cell: Mapping[str, object], point: Mapping[str, ob
     }
 
 
+def config_tags(config: FineTuneConfig) -> dict[str, str]:
+    """Return the tags of a trial that follow from its config: what people filter by most, and its phase."""
+    return {
+        SEED_TAG: str(config.seed),
+        DATASET_TAG: config.dataset,
+        MODEL_TAG: config.model.name,
+        PHASE_TAG: TEST_PHASE if config.test else SEARCH_PHASE,
+    }
+
+
 @dataclass(frozen=True, kw_only=True)
 class SearchTag:
     """Place of a trial in a search: the value of its tag, as JSON.
@@ -192,11 +208,12 @@ def _assignments(values: Mapping[str, object]) -> str:
 
 
 def request_key(tags: Mapping[str, str], study: str) -> tuple[str | None, ...]:
-    """Return what a study asked for when it got a trial with these tags: a point and a seed, by recipe and scale.
+    """Return what a study asked for when it got a trial with these tags: a point and a seed, by recipe, scale, phase.
 
     Trials of one key differ in what has changed since: config fields that are not axes, data, weights, training code.
     """
-    return tuple(tags.get(name) for name in (RECIPE_TAG, SCALE_TAG, f"{POINT_PREFIX}{study}", SEED_TAG))
+    requested = (tags.get(name) for name in (RECIPE_TAG, SCALE_TAG, f"{POINT_PREFIX}{study}", SEED_TAG))
+    return *requested, tags.get(PHASE_TAG, TEST_PHASE)
 
 
 def _studies(tags: Mapping[str, str]) -> frozenset[str]:

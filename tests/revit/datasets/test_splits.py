@@ -71,6 +71,20 @@ def test_ten_percent_is_a_subset_of_twenty_five_percent_with_the_same_validation
     assert np.bincount(digits.labels[tenth.train]).min() >= 12
 
 
+def test_without_validation_a_fraction_is_of_the_whole_training_split(digits: ImageStore) -> None:
+    """As in a search, whose winner is trained on training and validation images."""
+    searched, tested = split_of(digits, fraction=0.25), split_of(digits, val=0.0, fraction=0.25)
+    assert (searched.num_all, tested.num_all) == (1438 - 144, 1438)
+    assert (len(searched.train), len(tested.train)) == (round(0.25 * (1438 - 144)), round(0.25 * 1438))
+    assert not set(searched.val) & set(searched.train)
+    num_held_out = len(set(searched.val) & set(tested.train))
+    assert 0.15 < num_held_out / len(searched.val) < 0.35, "those held out are drawn as any other"
+    share = np.bincount(digits.labels[~digits.is_test]) / 4
+    assert (abs(np.bincount(digits.labels[tested.train]) - share) <= 1).all(), "stratified"
+    assert (searched.test == tested.test).all()
+    assert set(split_of(digits, val=0.0, fraction=0.1).train) < set(tested.train), "and nested as before"
+
+
 def test_another_subset_seed_draws_other_images_with_the_same_class_counts(digits: ImageStore) -> None:
     one, other = split_of(digits, fraction=0.1), split_of(digits, fraction=0.1, seed=1)
     assert set(one.train) != set(other.train)

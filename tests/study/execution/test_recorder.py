@@ -62,7 +62,7 @@ class Store:
         """Record a trial from its start to its end."""
         self.recorder.start_trial(identity)
         self.recorder.add_rows(identity, [{"step": 5, "lr": 0.1}])
-        self.recorder.add_rows(identity, [{"step": 5, "test_accuracy": 0.5}])
+        self.recorder.add_rows(identity, [{"step": 5, "test_accuracy": 0.5, "train_time_s": 1.0}])
         self.recorder.end_trial(identity, TrialState.FINISHED)
 
     def kept(self) -> list[str]:
@@ -140,7 +140,7 @@ def test_a_short_trial_is_written_in_one_batch(store: Store, monkeypatch: pytest
     store.recorder.add_tags(identity, {"device": "cpu"})
     for step in range(1, 6):
         store.recorder.add_rows(identity, [{"step": step, "lr": 0.1 / step}])
-    store.recorder.add_rows(identity, [{"step": 5, "test_accuracy": 0.5}])
+    store.recorder.add_rows(identity, [{"step": 5, "test_accuracy": 0.5, "train_time_s": 1.0}])
     store.recorder.end_trial(identity, TrialState.FINISHED)
     store.recorder.close(interrupted=False, complete=True)
     record = store.ledger.trials()[identity]
@@ -175,6 +175,20 @@ def test_a_resuming_launch_writes_only_the_rows_that_a_dead_one_did_not(
     assert record.run_id == first.run_id
     assert record.params["optimizer.lr"] == "0.1"
     assert store.ledger.curve(record.run_id, "lr") == [(1, 0.1), (2, 0.1), (3, 0.2)]
+
+
+@pytest.mark.parametrize("result", ["test_accuracy", "selected_val_accuracy"])
+def test_results_are_written_where_a_dead_launch_had_written_the_last_step(store: Store, result: str) -> None:
+    """Of a search trial, too, which has no value on test images."""
+    identity = store.trials[0].identity
+    first = store.ledger.open_trial(identity, launch=store.launch, name="cut short", tags={})
+    store.ledger.log(first.run_id, TrialUpdate(rows=[Measurement({"step": 5, "lr": 0.1}, 0)]))
+    store.recorder.start_trial(identity)
+    store.recorder.add_rows(identity, [{"step": 5, "lr": 0.2}, {"step": 5, result: 0.5, "train_time_s": 1.0}])
+    store.recorder.end_trial(identity, TrialState.FINISHED)
+    store.recorder.close(interrupted=False, complete=False)
+    record = store.ledger.trials()[identity]
+    assert (record.metrics[result], record.metrics["lr"]) == (0.5, 0.1)
 
 
 def test_a_trial_that_is_started_again_keeps_its_run(store: Store) -> None:
@@ -248,7 +262,7 @@ def test_rows_wait_for_a_full_disk_and_are_written_once(
             pass
     rows = [{"step": step, **{f"metric_{number}": float(step) for number in range(40)}} for step in range(1, 201)]
     store.recorder.add_rows(identity, rows)
-    store.recorder.add_rows(identity, [{"step": 200, "test_accuracy": 0.5}])
+    store.recorder.add_rows(identity, [{"step": 200, "test_accuracy": 0.5, "train_time_s": 1.0}])
     store.recorder.end_trial(identity, TrialState.FINISHED)
     while not store.lines:
         time.sleep(0.02)

@@ -1,6 +1,7 @@
 """Tasks, checked against the trial that they are made of."""
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from study.execution.trainable import train_trial
 from study.execution.trial_task import make_task
 from study.plan import Folders
 from study.planning import make_plan
+from tests.study.example_plan import SPACE, make_example
 
 GRANT = ResourceGrant(num_cpus=1, num_gpus=0, max_cpus=1, max_concurrent_trials=1)
 
@@ -38,6 +40,16 @@ def test_a_task_names_what_its_trial_reads_and_only_one_seed_keeps_its_model(tmp
         assert (task.identity, task.images, task.weights) == (trial.identity, trial.images, trial.weights)
         assert task.work == tmp_path / "work" / trial.identity
         assert (task.source, task.training_version, task.grant) == (SOURCE, TRAINING_VERSION, GRANT)
+
+
+def test_a_trial_that_is_not_tested_keeps_no_model(tmp_path: Path, cache_dir: Path) -> None:
+    [trial] = make_example(tmp_path, cache_dir, replace(SPACE, scientific={"optimizer.lr": (0.1,)}, seeds=(0,))).trials
+    untested = replace(trial.candidate, config=trial.candidate.config.with_values({"test": False}))
+    tasks = [
+        make_task(each, GRANT, work=tmp_path / "work", stop_file=tmp_path / "stop", kept_seed=0)
+        for each in (trial, replace(trial, candidate=untested))
+    ]
+    assert [task.keep_model for task in tasks] == [True, False]
 
 
 def test_a_task_has_the_digests_of_the_plan_and_the_folders_of_its_functions(
