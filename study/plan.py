@@ -128,11 +128,9 @@ def is_registered(space: SearchSpace) -> bool:
 
 
 def preview(space: SearchSpace, seeds: tuple[int, ...]) -> list[TrialPreview]:
-    """Return all trials of a space that `is_registered`. Reads no files."""
-    return [
-        TrialPreview(candidate=candidate, num_steps=_stated_steps(candidate.config))
-        for candidate in space.candidates(seeds)
-    ]
+    """Return all tested trials of a space that `is_registered`, without nuisance values to be found. Reads no files."""
+    candidates = [replace(each, nuisance={}) if space.is_searched else each for each in space.candidates(seeds)]
+    return [TrialPreview(candidate=each, num_steps=_stated_steps(each.config)) for each in candidates]
 
 
 def _stated_steps(config: FineTuneConfig) -> int:

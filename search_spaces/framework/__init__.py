@@ -18,6 +18,8 @@ from search_spaces.framework.claims import (
     Value,
 )
 from search_spaces.framework.published import read_paper
+from search_spaces.framework.ranges import Range
+from search_spaces.framework.search import Search
 from search_spaces.framework.space import SearchSpace
 
 __all__ = [
@@ -28,6 +30,8 @@ __all__ = [
     "Interaction",
     "Matches",
     "NoDifference",
+    "Range",
+    "Search",
     "SearchSpace",
     "Trend",
     "Value",

@@ -105,7 +105,8 @@ def _summary(trials: list[Trial], priors: Mapping[object, VarianceEstimate], pla
             row |= {"low": low, "high": high, "interval": _scope(len(values), METRICS[plan.space.metric])}
     num_diverged = sum(trial.state == TrialState.DIVERGED for trial in trials)
     missing = Counter(trial.missing for trial in trials if trial.missing)
-    return row | {"diverged": num_diverged, "missing": ", ".join(f"{num} {label}" for label, num in missing.items())}
+    reasons = [reason if trials[0].awaits else f"{count} {reason}" for reason, count in missing.items()]
+    return row | {"diverged": num_diverged, "missing": ", ".join(reasons)}
 
 
 def _interval(

@@ -21,7 +21,8 @@ def tidy_table(plan: Plan, states: Collection[str]) -> pd.DataFrame:
 
     Columns: axes, seed, state, METRICS, val_accuracy, num_test, identity, run_id.
 
-    An axis whose values have one type is a column of that type; another keeps its values as objects. Shares are from 0
+    An axis whose values have one type is a column of that type; another keeps its values as objects, None where a
+    nuisance axis does not exist. Shares are from 0
     to 1. What was not measured is NaN. A metric with the name of an axis, such as loss, is `test_loss`.
 
     Raises:
@@ -31,7 +32,7 @@ def tidy_table(plan: Plan, states: Collection[str]) -> pd.DataFrame:
         if state not in list(TrialState):
             raise InputError(f"states has {state!r}; must be among {', '.join(TrialState)}")
     trials = [trial for trial in plan.trials if trial.state in states]
-    columns = {axis: _typed([trial.candidate.point[axis] for trial in trials]) for axis in _axes(plan)}
+    columns = {axis: typed([trial.candidate.point.get(axis) for trial in trials]) for axis in _axes(plan)}
     columns["seed"] = pd.Series([trial.candidate.config.seed for trial in trials], dtype=int)
     columns["state"] = pd.Series([trial.state.value for trial in trials], dtype=str)
     for metric in METRICS:
@@ -48,7 +49,7 @@ def _axes(plan: Plan) -> list[str]:
     return [*plan.space.scientific, *plan.space.nuisance_axes]
 
 
-def _typed(values: list[object]) -> "pd.Series[Any]":
+def typed(values: list[object]) -> "pd.Series[Any]":
     """Return a column of the values' own type; of objects, where types differ."""
     kinds = {type(value) for value in values}
     return pd.Series(values, dtype=kinds.pop() if len(kinds) == 1 and kinds <= {bool, int, float, str} else object)

@@ -51,6 +51,13 @@ def preview_study(space: SearchSpace, num_seeds: int | None = None) -> "list[Tri
     return preview(space, choose_seeds(space, num_seeds))
 
 
+def count_trials(space: SearchSpace, num_seeds: int | None = None) -> int:
+    """Return how many trials a study has: those of its table, and the most that its searches may have."""
+    cells = space.list_cells()
+    num_points = sum(space.num_points(cell) for cell in cells if cell.axes)
+    return len(cells) * len(choose_seeds(space, num_seeds)) + num_points * len(space.search.seeds)
+
+
 def plan_study(
     space: SearchSpace,
     folders: "Folders",

@@ -23,13 +23,12 @@ def list_studies(
         typer.Argument(metavar="[STUDY]...", help="Names or files of studies. [default: those of search_spaces/]"),
     ] = None,
 ) -> None:
-    """Show studies: name, number of trials, question."""
+    """Show studies: name, number of trials with those of searches, question."""
     table = Table("study", "trials", "question", box=None, pad_edge=False)
     for name in studies or search_spaces.names():
         try:
             for space in api.load_studies(name):
-                num_trials = len(space.candidates(space.seeds[:1])) * len(space.seeds)
-                table.add_row(space.name, str(num_trials), space.question)
+                table.add_row(space.name, str(api.count_trials(space)), space.question)
         except InputError as error:
             table.add_row(name, "-", Text(str(error), style="red"))
     out.print(table)

@@ -41,7 +41,7 @@ def plan(context: typer.Context, options: StudyOptions) -> None:
     If a dataset or weights are missing, the trials are shown without their states.
     """
     from study.report.caveats import plan_caveats
-    from study.report.terminal_tables import plan_table, preview_table
+    from study.report.terminal_tables import plan_table, preview_table, searches_table
 
     folders = options.folders()
     spaces = options.load_studies()
@@ -52,13 +52,16 @@ def plan(context: typer.Context, options: StudyOptions) -> None:
         if missing:
             trials = api.preview_study(space, options.seeds)
             out.print(preview_table(space, trials))
-            echo(f"{len(trials)} trials; their states are unknown, as some of what they need is missing:")
+            num_searched = api.count_trials(space, options.seeds) - len(trials)
+            searched = f" and {num_searched} of searches" if num_searched else ""
+            echo(f"{len(trials)} trials{searched}; their states are unknown, as some of what they need is missing:")
             echo(*(f"  {requirement.name}: {requirement.advice}" for requirement in missing))
             echo(f"get it with\n  {next_command(context, 'fetch')}")
             continue
         planned = api.plan_study(space, folders, records, num_seeds=options.seeds)
-        out.print(plan_table(planned))
-        out.print(f"{len(planned.trials)} trials, {len(planned.to_run)} to run")
+        out.print(*([searches_table(planned)] if planned.searches else []), plan_table(planned))
+        num_trials = len(planned.all_trials) + planned.num_unknown
+        out.print(f"{num_trials} trials, {len(planned.to_run) + planned.num_unknown} to run")
         echo(*filter(None, [api.estimate_disk(planned)]), *plan_caveats(planned))
 
 

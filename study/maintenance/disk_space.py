@@ -34,10 +34,10 @@ def disk_line(configs: Iterable[FineTuneConfig], first_seed: int) -> str:
 
     Args:
         configs: at least one.
-        first_seed: only models of this seed are kept.
+        first_seed: only models of this seed are kept, and none of search trials.
     """
     configs = list(configs)
-    kept = [model_bytes(config) for config in configs if config.seed == first_seed]
+    kept = [model_bytes(config) for config in configs if config.test and config.seed == first_seed]
     checkpoints = MAX_CHECKPOINTS * max(map(checkpoint_bytes, configs))
     unknown = sorted({config.model.name for config in configs if not model_bytes(config)})
     line = f"disk: {decimal(sum(kept))} for {len(kept)} models, and up to {decimal(checkpoints)} per running trial"

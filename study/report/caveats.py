@@ -4,18 +4,18 @@ from collections import Counter
 from itertools import combinations
 
 from revit.datasets.registry import DATASETS
-from revit.training.metrics import METRICS
 from search_spaces.framework.claims import Value
 from search_spaces.framework.scales import SCALES
 from search_spaces.framework.space import SearchSpace
 from study.analysis.mixed_environments import environment_caveats
 from study.labels import format_value
 from study.plan import Plan
+from study.report.searches import edge_caveats, tuning_caveats
 
 
 def plan_caveats(plan: Plan) -> list[str]:
     """Return every caveat of a study: scale, proxies, data, tuning, duplicates, stale trials, mixed environments."""
-    inputs = [*space_caveats(plan.space), *plan.caveats, *tuning_caveats(plan)]
+    inputs = [*space_caveats(plan.space), *plan.caveats, *tuning_caveats(plan), *edge_caveats(plan)]
     return [*inputs, *duplicate_caveats(plan), *stale_caveats(plan), *environment_caveats(plan)]
 
 
@@ -37,28 +37,16 @@ def space_caveats(space: SearchSpace) -> list[str]:
     return [*settings, space.caveat, *lines]
 
 
-def tuning_caveats(plan: Plan) -> list[str]:
-    """Return a line for each nuisance axis, with the values that it is tuned over."""
-    values = {
-        axis: dict.fromkeys(trial.candidate.nuisance[axis] for trial in plan.trials)
-        for axis in plan.space.nuisance_axes
-    }
-    return [
-        f"{axis} is tuned in each cell over {', '.join(map(format_value, found))}: "
-        f"the best mean validation {METRICS[plan.space.metric].title} is selected"
-        for axis, found in values.items()
-    ]
-
-
 def duplicate_caveats(plan: Plan) -> list[str]:
-    """Return a line for each two values of an axis that have trials in common."""
+    """Return a line for each two values of an axis that have tested trials in common."""
     lines = []
-    for axis in (*plan.space.scientific, *plan.space.nuisance_axes):
+    known = [trial for trial in plan.trials if not trial.awaits]
+    for axis in plan.space.scientific:
         by_value: dict[Value, dict[object, str]] = {}
-        for trial in plan.trials:
-            point = dict(trial.candidate.point)
-            value = point.pop(axis)
-            by_value.setdefault(value, {})[*point.values(), trial.candidate.config.seed] = trial.identity
+        for trial in known:
+            cell = dict(trial.candidate.cell)
+            value = cell.pop(axis)
+            by_value.setdefault(value, {})[*cell.values(), trial.candidate.config.seed] = trial.identity
         for (one, ours), (other, theirs) in combinations(by_value.items(), 2):
             both = ours.keys() & theirs.keys()
             num_same = sum(ours[key] == theirs[key] for key in both)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from revit.training.metrics import METRICS, Metric
 from search_spaces.framework.published import Published
+from search_spaces.framework.space import Candidate
 from study.analysis.results import cell_table
 from study.labels import format_value
 from study.plan import Plan
@@ -17,16 +18,14 @@ def paper_table(plan: Plan) -> pd.DataFrame:
     """Return the study's table: its rows are the index, `columns` its columns, each cell a tuple of lines of text.
 
     The first lines are our result (mean, 95 % interval, number of seeds; a line each where the table has
-    columns), the selected nuisance values, and the status of the trials without a result. Each other line is a
-    published value, with our difference from it in percentage points at paper scale.
+    columns), the selected nuisance values once they are known, and the status of the trials without a result. Each
+    other line is a published value, with our difference from it in percentage points at paper scale.
     """
     space, metric = plan.space, METRICS[plan.space.metric]
-    candidates = {tuple(trial.candidate.cell.values()): trial.candidate for trial in reversed(plan.trials)}
     rows = []
-    for cell in cell_table(plan).to_dict("records"):
-        candidate = candidates[tuple(cell[axis] for axis in space.scientific)]
+    for cell, candidate in cells_with_candidates(plan):
         labels = {axis: format_value(cell[axis]) for axis in space.scientific}
-        selected = [f"{axis} {format_value(cell[axis])}, tuned" for axis in space.nuisance_axes if cell["n"]]
+        selected = [f"{axis} {format_value(value)}, tuned" for axis, value in candidate.nuisance.items()]
         own = [
             *cell_lines(cell, metric, is_stacked=bool(space.columns)),
             *selected,
@@ -45,6 +44,13 @@ def paper_table(plan: Plan) -> pd.DataFrame:
     wide = frame.pivot(index=index, columns=list(space.columns), values="lines")  # noqa: PD010  (a cell twice is an error)
     wide = wide.reindex(index=_unique_index(frame, index), columns=_unique_index(frame, list(space.columns)))
     return wide.map(lambda lines: lines if isinstance(lines, tuple) else ())  # the constraint leaves cells out
+
+
+def cells_with_candidates(plan: Plan) -> list[tuple[dict[Hashable, Any], Candidate]]:
+    """Return each row of `cell_table` with the candidate of the cell's first trial."""
+    first = {tuple(trial.candidate.cell.values()): trial.candidate for trial in reversed(plan.trials)}
+    cells = cell_table(plan).to_dict("records")
+    return [(cell, first[tuple(cell[axis] for axis in plan.space.scientific)]) for cell in cells]
 
 
 def cell_lines(cell: Mapping[Hashable, Any], metric: Metric, *, is_stacked: bool) -> list[str]:

@@ -5,43 +5,50 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from revit.training.metrics import METRICS, Metric
-from search_spaces.framework.space import SearchSpace
+from search_spaces.framework.space import Candidate, SearchSpace
 from study.analysis.intervals import intervals_note
-from study.analysis.results import cell_table
 from study.labels import format_value
 from study.plan import Plan, TrialPreview
 from study.report.fitted_table import FittedTable
-from study.report.paper_tables import format_status
+from study.report.paper_tables import cells_with_candidates, format_status
+from study.report.searches import search_table
 from study.trial import Trial
 
 
 def terminal_table(plan: Plan) -> FittedTable:
     """Return a row per cell: axes, mean of the study's metric, its 95 % interval, number of seeds, status."""
     metric = METRICS[plan.space.metric]
-    axes = [*plan.space.scientific, *plan.space.nuisance_axes]
-    cells = cell_table(plan).to_dict("records")
-    statuses = [format_status(cell) for cell in cells]
+    cells = cells_with_candidates(plan)
+    statuses = [format_status(cell) for cell, _ in cells]
     rows = [
         [
-            *(format_value(cell[axis]) for axis in axes),
+            *_labels(candidate, plan.space),
             metric.format(cell["mean"]) if cell["n"] else "-",
             _interval(cell, metric),
             str(cell["n"]),
             status,
         ]
-        for cell, status in zip(cells, statuses, strict=True)
+        for (cell, candidate), status in zip(cells, statuses, strict=True)
     ]
     numbers = ["mean", "95 % interval", "seeds"]
-    headings = [*axes, *numbers, *(["status"] if any(statuses) else [])]
+    headings = [*plan.space.scientific, *plan.space.nuisance_axes, *numbers, *(["status"] if any(statuses) else [])]
     title = f"{plan.space.name}: {metric.heading}"
     shown = [row[: len(headings)] for row in rows]
     return FittedTable(headings, shown, title=title, caption=intervals_note(metric), numbers=numbers)
 
 
+def searches_table(plan: Plan) -> FittedTable:
+    """Return a row per cell of a searched study: axes, chosen values, points, seconds of training, best value."""
+    table = search_table(plan)
+    rows = table.to_numpy().tolist()
+    numbers = list(table.columns[-2:])
+    return FittedTable(list(table.columns), rows, title=f"{plan.space.name}: searches", numbers=numbers, spare=numbers)
+
+
 def plan_table(plan: Plan) -> FittedTable:
-    """Return a row per trial: axes, seed, steps, state (why, if it is stale), identity, run."""
+    """Return a row per tested trial: axes, seed, steps, state (why, if it is stale or waits), identity, run."""
     rows = [
-        [*_trial_cells(trial), _state(trial), trial.identity, "" if trial.record is None else trial.record.run_id]
+        [*_trial_cells(trial, plan.space), _state(trial), trial.identity, trial.record.run_id if trial.record else ""]
         for trial in plan.trials
     ]
     return _trials_table(plan.space, ("state", "identity", "run"), rows)
@@ -49,16 +56,26 @@ def plan_table(plan: Plan) -> FittedTable:
 
 def preview_table(space: SearchSpace, trials: Sequence[TrialPreview]) -> FittedTable:
     """Return a row per trial whose dataset is not on this machine: axes, seed, steps."""
-    return _trials_table(space, (), [_trial_cells(trial) for trial in trials])
+    return _trials_table(space, (), [_trial_cells(trial, space) for trial in trials])
 
 
 def _state(trial: Trial) -> str:
+    if trial.awaits:
+        return trial.awaits
     return f"{trial.state}: {trial.staleness_reason}" if trial.is_stale else trial.state.value
 
 
-def _trial_cells(trial: Trial | TrialPreview) -> list[str]:
-    labels, seed = trial.candidate.point.values(), trial.candidate.config.seed
-    return list(map(format_value, (*labels, seed, trial.num_steps)))
+def _trial_cells(trial: Trial | TrialPreview, space: SearchSpace) -> list[str]:
+    numbers = (trial.candidate.config.seed, trial.num_steps)
+    return [*_labels(trial.candidate, space), *map(format_value, numbers)]
+
+
+def _labels(candidate: Candidate, space: SearchSpace) -> list[str]:
+    """Return a candidate's value on every axis; a dash on a nuisance axis without one, or whose one is not known."""
+    return [
+        format_value(candidate.point[axis]) if axis in candidate.point else "-"
+        for axis in (*space.scientific, *space.nuisance_axes)
+    ]
 
 
 def _trials_table(space: SearchSpace, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> FittedTable:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -9,9 +10,11 @@ import pytest
 from rich.console import Console
 
 from revit.config import FineTuneConfig
+from search_spaces.framework.search import Search
 from search_spaces.framework.space import SearchSpace
 from study import api
 from study.ledger.states import TrialState
+from tests.study.searched_study import SPACE as SEARCHED
 
 SPACE = SearchSpace(
     name="notebook",
@@ -61,6 +64,15 @@ def test_the_number_of_seeds_replaces_the_seeds_of_a_study(tmp_path: Path, cache
     plan = api.plan_study(SPACE, folders, {}, num_seeds=3)
     assert sorted(trial.candidate.config.seed for trial in plan.trials) == [0, 0, 1, 1, 2, 2]
     assert len(api.preview_study(SPACE, num_seeds=3)) == len(plan.trials)
+
+
+def test_trials_of_searches_are_counted(tmp_path: Path, cache_dir: Path) -> None:
+    """Of two cells, only one has something to tune: six points with two seeds."""
+    space = replace(SEARCHED, nuisance={"optimizer.weight_decay": SEARCHED.nuisance["optimizer.weight_decay"]},
+                    search=Search(num_trials=6, seeds=(0, 1)))  # fmt: skip
+    plan = api.plan_study(space, api.make_folders(tmp_path / "mlruns", tmp_path, cache_dir=cache_dir), {}, num_seeds=3)
+    assert api.count_trials(space, num_seeds=3) == len(plan.all_trials) + plan.num_unknown == 6 * 2 + 2 * 3
+    assert api.count_trials(SPACE) == 2
 
 
 def test_the_requirements_of_a_study_are_fetched(tmp_path: Path) -> None:

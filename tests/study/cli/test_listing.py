@@ -26,7 +26,8 @@ def test_list_shows_every_study_with_trials_and_question(
     for line in lines:
         space = search_spaces.load(line.split()[0])
         assert line.rstrip().endswith(space.question)
-        assert line.split()[1] == str(len(space.candidates(space.seeds)))
+        num_points = sum(space.num_points(cell) for cell in space.list_cells() if cell.axes)
+        assert line.split()[1] == str(len(space.candidates(space.seeds)) + num_points)
 
 
 def test_models_shows_every_model(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

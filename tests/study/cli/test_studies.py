@@ -244,6 +244,24 @@ def test_a_file_anywhere_has_the_tables_and_reports_of_the_same_study_in_the_pac
     assert len(texts[0]) > 5
 
 
+def test_a_plan_counts_the_trials_that_searches_will_ask_for(line: Line) -> None:
+    """One tested trial per cell, and six or sixteen points before it."""
+    (line.tmp_path / "tuned.py").write_text(
+        "from revit.config import FineTuneConfig\n"
+        "from search_spaces.framework import Range, Search, SearchSpace\n"
+        'SPACE = SearchSpace(name="tuned", question="?", base=FineTuneConfig(dataset="digits", resolution=8, steps=9), '
+        'scientific={"optimizer.name": ("sgd", "adam")}, nuisance={"optimizer.lr": Range(1e-4, 1, log=True)}, '
+        "search=Search(num_trials=6))\n"
+    )
+    printed = line.call("plan", "tuned.py")
+    assert "tuned: searches" in printed
+    assert printed.count("0 of 6: 6 to come") == 2
+    assert "\n14 trials, 14 to run\n" in printed
+    assert "(quasi_random, 6 points in each): optimizer.lr in Range(0.0001, 1, log=True)" in printed
+    missing = line.call("plan", "replication", "--recipe", "vit_2021")
+    assert "\n3 trials and 12 of searches; their states are unknown" in missing
+
+
 def test_settings_are_a_study_of_their_own_and_some_cells_the_same(line: Line) -> None:
     """The cells of SGD of quickstart are finished with one seed."""
     write_study(with_cells(search_spaces.load("quickstart"), {"optimizer": ["sgd"]}), (0,), line.folders)

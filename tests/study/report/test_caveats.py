@@ -12,7 +12,6 @@ from study.report.caveats import (
     plan_caveats,
     space_caveats,
     stale_caveats,
-    tuning_caveats,
 )
 from tests.study.report.small_study import finish
 
@@ -39,13 +38,6 @@ def test_each_proxy_of_a_scale_is_named_once() -> None:
     assert space_caveats(SPACE) == []
 
 
-def test_a_tuned_axis_lists_its_values() -> None:
-    space = search_spaces.load("replication").variant(scale="nano", recipe="vit_2021")
-    [line] = tuning_caveats(finish(space, (0,), itertools.repeat(0.9)))
-    assert line.startswith("optimizer.lr is tuned in each cell over 0.01, 0.03, 0.1, 0.3: the best mean")
-    assert tuning_caveats(finish(SPACE, (0,), itertools.repeat(0.9))) == []
-
-
 def test_trials_that_two_values_share_are_counted() -> None:
     plan = finish(SPACE, (0, 1), itertools.repeat(0.9))
     first = next(trial for trial in plan.trials if trial.candidate.config.seed == 0)
@@ -54,6 +46,12 @@ def test_trials_that_two_values_share_are_counted() -> None:
     assert duplicate_caveats(replace(plan, trials=trials)) == [
         "optimizer.lr 1 and 1e-05: 1 of 2 trials are identical, trained once"
     ]
+
+
+def test_trials_that_await_a_search_are_not_shared() -> None:
+    plan = finish(SPACE, (0, 1), itertools.repeat(0.9))
+    waiting = [replace(trial, identity="", awaits="search at 0 of 16 points") for trial in plan.trials]
+    assert duplicate_caveats(replace(plan, trials=waiting)) == []
 
 
 def test_stale_trials_are_counted_by_reason() -> None:

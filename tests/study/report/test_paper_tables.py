@@ -15,6 +15,7 @@ from study.plan import Plan
 from study.report.paper_tables import paper_table
 from study.report.table_markup import to_html, to_latex, to_markdown
 from tests.study.report.small_study import finish
+from tests.study.searched_study import at_best_lr, make_planner, searched_plan
 
 RESULTS = [row for row in read_paper("re_vit").rows if row.epoch is None]
 
@@ -184,3 +185,15 @@ def test_without_columns_every_cell_has_its_row() -> None:
     table = paper_table(plan_of(search_spaces.load("quickstart"), 0.9))
     assert table.shape == (4, 1)
     assert table.loc[("sgd", "cosine")].iloc[0] == ("90.00 [87.97, 91.79], n = 2",)
+
+
+def test_chosen_values_and_the_progress_of_a_search_are_in_the_cell(tmp_path: Path, cache_dir: Path) -> None:
+    """A value is shown once it is chosen, whether or not it has been tested."""
+    planner = make_planner(tmp_path, cache_dir)
+    waiting = paper_table(searched_plan(planner, at_best_lr(3e-3), num_points=4))
+    assert waiting.iloc[0, 0] == ("-", "search at 4 of 6 points")
+    chosen = paper_table(searched_plan(planner, at_best_lr(3e-3), tested=False))
+    assert chosen.iloc[0, 0] == ("-", "optimizer.lr 0.00469, tuned", "2 not run")
+    assert chosen.iloc[1, 0][1:3] == ("optimizer.lr 0.0017, tuned", "optimizer.weight_decay 0.00899, tuned")
+    done = paper_table(searched_plan(planner, at_best_lr(3e-3)))
+    assert done.iloc[0, 0][1:] == ("optimizer.lr 0.00469, tuned",)

@@ -2,13 +2,15 @@
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 from study.ledger.states import TrialState
 from study.plan import preview
-from study.report.terminal_tables import plan_table, preview_table, terminal_table
+from study.report.terminal_tables import plan_table, preview_table, searches_table, terminal_table
 from tests.study.report.small_study import finish
+from tests.study.searched_study import at_best_lr, make_planner, searched_plan
 
 SPACE = SearchSpace(
     name="rates", question="?", base=FineTuneConfig(dataset="digits", steps=5), scientific={"optimizer.lr": (1.0, 1e-5)}
@@ -50,3 +52,25 @@ def test_an_outline_has_seeds_and_steps_only() -> None:
     table = preview_table(SPACE, preview(SPACE, (0, 1)))
     assert table.headings == ["optimizer.lr", "seed", "steps"]
     assert [row[1:] for row in table.rows] == [["0", "5"], ["0", "5"], ["1", "5"], ["1", "5"]]
+
+
+def test_a_searched_study_shows_a_dash_until_a_value_is_chosen(tmp_path: Path, cache_dir: Path) -> None:
+    planner = make_planner(tmp_path, cache_dir)
+    headings = ["optimizer.name", "optimizer.lr", "optimizer.weight_decay"]
+    waiting = searched_plan(planner, at_best_lr(3e-3), num_points=4)
+    table = plan_table(waiting)
+    assert table.headings[:6] == [*headings, "seed", "steps", "state"]
+    assert table.rows[0] == ["sgd", "-", "-", "0", "12", "search at 4 of 6 points", "", ""]
+    assert terminal_table(waiting).rows[0] == ["sgd", "-", "-", "-", "-", "0", "search at 4 of 6 points"]
+    done = searched_plan(planner, at_best_lr(3e-3))
+    assert plan_table(done).rows[0][:6] == ["sgd", "0.00469", "-", "0", "12", "finished"]
+    assert terminal_table(done).rows[0][:3] == ["sgd", "0.00469", "-"]
+    assert preview_table(planner.space, preview(planner.space, (0,))).rows == [
+        ["sgd", "-", "-", "0", "12"], ["adamw", "-", "-", "0", "12"],
+    ]  # fmt: skip
+
+
+def test_the_searches_of_a_study_are_a_table(tmp_path: Path, cache_dir: Path) -> None:
+    table = searches_table(searched_plan(make_planner(tmp_path, cache_dir), at_best_lr(3e-3), num_points=4))
+    assert table.title == "searched: searches"
+    assert table.rows[0] == ["sgd", "-", "-", "4 of 6: 4 finished, 2 to come", "8", "87.80"]

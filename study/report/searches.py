@@ -1,0 +1,213 @@
+"""Searches of a study in words and tables: what was searched, how far, what was chosen."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from revit.training.metrics import METRICS
+from search_spaces.framework.axes import NuisanceAxis
+from search_spaces.framework.cells import Point
+from search_spaces.framework.claims import Value
+from search_spaces.framework.ranges import Range
+from search_spaces.framework.search import Pruner, Sampler
+from search_spaces.framework.space import SearchSpace
+from study.analysis.searched import count_states, pareto_front, searched_cells
+from study.labels import format_value, label
+from study.plan import Plan
+from study.search.cell_search import CellSearch, SearchPoint
+from study.search.range_edges import range_edges
+
+SAMPLERS: Mapping[Sampler, str] = {
+    "grid": "all combinations of the values",
+    "quasi_random": "points of a Sobol sequence, spread evenly, the same ones in every cell",
+    "random": "random points",
+    "tpe": "points that Optuna's TPESampler chooses near what has been good",
+    "gp": "points that Optuna's GPSampler chooses near what has been good",
+}
+"""Description of each sampler."""
+ADAPTIVE: frozenset[Sampler] = frozenset({"tpe", "gp"})
+"""Samplers that choose a point by the results of those before it."""
+PRUNERS: Mapping[Pruner, str] = {
+    "successive_halving": "Optuna's successive halving gives up points of a cell by their validation curves",
+    "median": "Optuna's median pruner gives up points of a cell by their validation curves",
+    "wilcoxon": "Optuna's Wilcoxon pruner gives up points of a cell by their first seeds",
+}
+"""Description of each pruner."""
+NOT_THERE = "-"
+
+
+def search_table(plan: Plan) -> pd.DataFrame:
+    """Return a row of texts per cell: its axes, the chosen values, its points, their training time, the best value.
+
+    Values are as the study names them, with the trained ones behind them where these differ.
+    """
+    objective = plan.space.objectives[0]
+    rows = [
+        {
+            **{axis: format_value(value) for axis, value in cell.items()},
+            **{f"chosen {axis}": _chosen(search, axis) for axis in plan.space.nuisance_axes},
+            "points": _points(search),
+            "training, s": f"{search.train_time_s:,.0f}",
+            f"best {_objective(objective)}": NOT_THERE
+            if search.best is None
+            else METRICS[objective].format(search.best.value(objective)),
+        }
+        for search, cell in searched_cells(plan)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _objective(name: str) -> str:
+    """Return the name and unit of an objective."""
+    return METRICS[name].heading.replace("test ", "validation ", 1)
+
+
+def _chosen(search: CellSearch, axis: str) -> str:
+    return NOT_THERE if search.chosen is None or search.best is None else format_point_value(search.best, axis)
+
+
+def format_point_value(point: SearchPoint, axis: str) -> str:
+    """Return a point's value on an axis, and what was trained where that differs; a dash where there is none."""
+    values: Point = point.values  # noqa: PD011  (not of pandas)
+    if axis not in values:
+        return NOT_THERE
+    named, trained = values[axis], point.trials[0].candidate.nuisance[axis]
+    return format_value(named) + ("" if named == trained else f" (trained: {format_value(trained)})")
+
+
+def _points(search: CellSearch) -> str:
+    """Return how many points of how many have ended, and how."""
+    if not search.cell.axes:
+        return "nothing to tune"
+    counts = count_states(search)
+    num_ended = sum(counts.values())
+    parts = [f"{count} {state}" for state, count in counts.items()]
+    if num_ended < len(search.points):
+        parts.append(f"{len(search.points) - num_ended} running")
+    if search.num_left:
+        parts.append(f"{search.num_left} to come")
+    if search.is_over and len(search.points) < search.num_points:
+        parts.append("the space has no more" if search.is_exhausted else "its time is used")
+    return f"{num_ended} of {search.num_points}" + (f": {', '.join(parts)}" if parts else "")
+
+
+def front_table(plan: Plan) -> pd.DataFrame:
+    """Return a row of texts per point of each cell's Pareto front: axes, number, objectives; none for one objective."""
+    if len(plan.space.objectives) == 1:
+        return pd.DataFrame()
+    rows = [
+        {
+            **{axis: format_value(value) for axis, value in cell.items()},
+            "point": str(point.number),
+            **{axis: format_point_value(point, axis) for axis in plan.space.nuisance_axes},
+            **{_objective(name): METRICS[name].format(point.value(name)) for name in search.objectives},
+            "tested": "yes" if search.chosen is not None and point is search.best else "",
+        }
+        for search, cell in searched_cells(plan)
+        for point in pareto_front(search)
+    ]
+    return pd.DataFrame(rows)
+
+
+def tuning_caveats(plan: Plan) -> list[str]:
+    """Return lines on what is tuned, on cells that keep their validation images, on searches that begin anew."""
+    if not plan.searches:
+        return []
+    axes = ", ".join(_axis(name, axis) for name, axis in plan.space.nuisance_axes.items())
+    counts = sorted({search.num_points for search in plan.searches})
+    points = f"{counts[0]} points in each" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} points"
+    tuned = f"tuned in each cell by a search on validation images ({plan.space.sampler}, {points}): {axes}"
+    return [tuned + _scale_note(plan.space), *kept_validation(plan), *_stale_lines(plan)]
+
+
+def _stale_lines(plan: Plan) -> list[str]:
+    reasons = Counter(search.staleness_reason for search in plan.searches if search.staleness_reason)
+    return [
+        f"stale: {count} of {len(plan.searches)} searches have points of an earlier setup: {reason}; they begin anew"
+        for reason, count in reasons.items()
+    ]
+
+
+def describe_search(plan: Plan) -> list[str]:
+    """Return sentences on how a study was searched: sampler, budget, pruner, seeds, objectives, images."""
+    space = plan.space
+    objectives = " and ".join(_objective(name).partition(",")[0] for name in space.objectives)
+    pruner = [] if space.search.pruner is None else [f"{PRUNERS[space.search.pruner]}."]
+    second = f" The best {METRICS[space.objectives[0]].title} chooses." if len(space.objectives) > 1 else ""
+    return [
+        f"In each cell, a search tunes {', '.join(_axis(name, axis) for name, axis in space.nuisance_axes.items())}"
+        f"{_scale_note(space)}. It tries {SAMPLERS[space.sampler]}.",
+        f"{_budget(plan)} {_seeds(space.search.seeds)}",
+        *pruner,
+        f"Points are trained on the training images and compared by {objectives}; these trials are never tested."
+        f"{second} The chosen point is then trained on training and validation images with each seed of the study, "
+        "and tested once: test images choose nothing.",
+        *kept_validation(plan),
+    ]
+
+
+def _axis(name: str, axis: NuisanceAxis) -> str:
+    """Return an axis with its values or its range."""
+    values = f"in {axis}" if isinstance(axis, Range) else f"over {', '.join(map(format_value, axis))}"
+    return f"{name} {values}"
+
+
+def _scale_note(space: SearchSpace) -> str:
+    return "" if space.base is not None or space.scale == "paper" else ", at paper scale"
+
+
+def _budget(plan: Plan) -> str:
+    """Return the budget of the cells, equal or not."""
+    budgets: dict[int, list[Mapping[str, Value]]] = {}
+    for search, cell in searched_cells(plan):
+        budgets.setdefault(search.num_points, []).append(cell)
+    seconds = plan.space.search.time_budget_s
+    limit = "" if seconds is None else f", and at most {seconds:g} s of training"
+    if len(budgets) == 1:
+        return f"The budget is the same in every cell: {next(iter(budgets))} points{limit}."
+    largest = max(budgets)
+    others = [
+        f"{number or 'none'} in {_names(cells)}, which {'has no more' if number else 'has nothing to tune'}"
+        for number, cells in budgets.items()
+        if number != largest
+    ]
+    return f"The budget is {largest} points in a cell{limit}; but {'; '.join(others)}."
+
+
+def _names(cells: Sequence[Mapping[str, Value]]) -> str:
+    return ", ".join(map(label, cells))
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    if len(seeds) == 1:
+        return f"Each point is trained with seed {seeds[0]}."
+    return f"Each point is trained with the seeds {', '.join(map(str, seeds))}, and its value is their mean."
+
+
+def kept_validation(plan: Plan) -> list[str]:
+    """Return a line for the cells whose tested trials are not trained on the validation images; empty for none."""
+    if not plan.searches:
+        return []
+    kept = {label(trial.candidate.cell): None for trial in plan.trials if trial.candidate.config.needs_val}
+    if not kept:
+        return []
+    cells = "every cell" if len(kept) == len(plan.searches) else ", ".join(kept)
+    return [
+        f"In {cells}, schedule or selection needs the validation images: its tested trials are trained without them."
+    ]
+
+
+def edge_caveats(plan: Plan) -> list[str]:
+    """Return a line for each axis whose chosen value in a cell is at an edge, with a wider one to paste."""
+    names = {str(search.cell.values): label(cell) for search, cell in searched_cells(plan)}
+    return [
+        f"{names[str(edge.cell.values)]}: best {edge.name} {format_value(edge.value)} is at the edge of "
+        f"{_paste(edge.narrow)}: the range is too narrow for a fair comparison; wider: {_paste(edge.wider)}"
+        for edge in range_edges(plan.space, plan.searches)
+    ]
+
+
+def _paste(axis: NuisanceAxis) -> str:
+    """Return an axis as a study writes it."""
+    return str(axis) if isinstance(axis, Range) else f"({', '.join(map(format_value, axis))})"
