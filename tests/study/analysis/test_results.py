@@ -161,4 +161,4 @@ def test_the_terminal_shows_what_is_missing(plan: Plan) -> None:
 
 def test_the_terminal_says_how_far_a_search_is(folders: Folders) -> None:
     plan = plan_of(folders, nuisance={"optimizer.momentum": (0.5, 0.9)})
-    assert [row[-1] for row in terminal_table(plan).rows] == ["2 search at 0 of 2 points"] * 2
+    assert [row[-1] for row in terminal_table(plan).rows] == ["search at 0 of 2 points"] * 2
