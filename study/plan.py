@@ -8,7 +8,8 @@ from revit.config import FineTuneConfig
 from revit.datasets.image_store import ImageStore, open_store
 from revit.datasets.registry import DATASETS
 from revit.training.metrics import METRICS, PREFIXES
-from search_spaces.framework.space import Candidate, SearchSpace
+from search_spaces.framework.candidates import Candidate
+from search_spaces.framework.space import SearchSpace
 from study.layout import DATABASE
 from study.ledger.records import TrialRecord
 from study.search.cell_search import CellSearch

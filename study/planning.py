@@ -10,8 +10,9 @@ from revit.datasets.registry import caveats
 from revit.errors import InputError
 from revit.identity import identity
 from revit.training.metrics import METRICS
+from search_spaces.framework.candidates import Candidate
 from search_spaces.framework.cells import Point, StudyCell
-from search_spaces.framework.space import Candidate, SearchSpace
+from search_spaces.framework.space import SearchSpace
 from study.inputs import Inputs
 from study.ledger.records import SearchTag, TrialRecord, config_tags, request_key, study_tags
 from study.ledger.reuse import find_record, identities_with_test

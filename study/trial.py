@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from revit.training.metrics import Array
-from search_spaces.framework.space import Candidate
+from search_spaces.framework.candidates import Candidate
 from study.ledger.records import TrialRecord
 from study.ledger.states import TrialState
 

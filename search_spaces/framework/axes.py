@@ -67,7 +67,7 @@ def check_axes(scientific: Mapping[str, Axis], nuisance: Mapping[str, NuisanceAx
     if not scientific:
         raise InputError("it has no scientific axis: nothing to compare")
     for name in scientific.keys() & nuisance.keys():
-        raise InputError(f"axis {name} is both scientific and nuisance")
+        raise InputError(f"axis {name} is both scientific and nuisance: it must be in one of them")
     known: dict[str, NuisanceAxis] = {}
     for name, axis in {**scientific, **nuisance}.items():
         _check_levels(name, axis, is_nuisance=name in nuisance)

@@ -5,7 +5,17 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from search_spaces.framework.axes import Axis, NuisanceAxis, conditions_of, exists, levels_of, points_of
+from revit.errors import InputError
+from search_spaces.framework.axes import (
+    Axis,
+    NuisanceAxis,
+    check_fields,
+    conditions_of,
+    exists,
+    fields_of,
+    levels_of,
+    points_of,
+)
 from search_spaces.framework.claims import Value
 from search_spaces.framework.ranges import Range
 
@@ -106,3 +116,12 @@ def cells_of(scientific: Mapping[str, Axis], nuisance: Mapping[str, NuisanceAxis
 
 def _with_conditions(axis: NuisanceAxis, when: Mapping[str, tuple[Value, ...]]) -> NuisanceAxis:
     return replace(axis, when=when) if isinstance(axis, Range) else axis
+
+
+def check_cell_fields(cell: StudyCell, scientific: Mapping[str, Axis]) -> None:
+    """Raise InputError if a nuisance axis of a cell sets a field that another axis sets there."""
+    check_fields(cell.axes)
+    for name, axis in cell.axes.items():
+        for path in sorted(fields_of({name: axis}) & cell.fields.keys()):
+            owner = next(other for other, levels in scientific.items() if path in fields_of({other: levels}))
+            raise InputError(f"axes {owner} and {name} both set {path}")

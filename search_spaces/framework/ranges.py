@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from revit.errors import InputError
+from revit.validation import check_types, with_tuples
 from search_spaces.framework.claims import Value
 
 NUM_DIGITS = 3
@@ -26,8 +27,7 @@ class Range:
             nuisance. Where it does not exist, the field keeps the value of the study.
 
     Raises:
-        InputError: low >= high, a bound that is not a finite number, log with low <= 0, or integer with a bound that
-            is not whole.
+        InputError: an invalid value, low >= high, log with low <= 0, or integer with a bound that is not whole.
     """
 
     low: float
@@ -37,10 +37,10 @@ class Range:
     when: Mapping[str, Value | tuple[Value, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "when", with_tuples(self.when))  # lists are allowed, too
+        check_types(self)
         for name in ("low", "high"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise InputError(f"{self}: {name} must be a finite number")
             if self.integer and value != int(value):
                 raise InputError(f"{self}: {name} must be whole, as integer=True")
             object.__setattr__(self, name, int(value) if self.integer else float(value))

@@ -1,13 +1,12 @@
-"""How the nuisance axes of a study are tuned in each of its cells."""
+"""Search: the way in which nuisance axes are tuned in each cell of a study."""
 
 import importlib.util
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from revit.errors import InputError
-from revit.validation import check_types, require
+from revit.validation import check_types, require, with_tuples
 from search_spaces.framework.claims import Value
 
 Sampler = Literal["grid", "quasi_random", "random", "tpe", "gp"]
@@ -52,17 +51,25 @@ class Search:
     time_budget_s: float | None = None
 
     def __post_init__(self) -> None:
+        for name, value in list(vars(self).items()):
+            object.__setattr__(self, name, with_tuples(value))  # lists are allowed, too
         check_types(self)
         for name in ("num_trials", "time_budget_s"):
             value = getattr(self, name)
-            require(value is None or (value > 0 and math.isfinite(value)), name, value, "above 0")
-        require(bool(self.seeds) and len(set(self.seeds)) == len(self.seeds), "seeds", self.seeds, "different")
+            require(value is None or value > 0, name, value, "above 0")
+        is_right = bool(self.seeds) and len(set(self.seeds)) == len(self.seeds)
+        require(is_right, "seeds", self.seeds, "different, and at least one")
         if self.pruner == "wilcoxon":
             require(len(self.seeds) > 1, "pruner", self.pruner, "successive_halving or median: it compares seeds")
         elif self.pruner is not None:
             require(len(self.seeds) == 1, "pruner", self.pruner, "wilcoxon, where a point has several seeds")
-        if self.pruner is not None and len(self.objectives) > 1:
-            raise InputError(f"pruner = {self.pruner!r}: a pruner compares one objective, and there are two")
+        right = f"None, as it compares one objective, and there are {len(self.objectives)}"
+        require(self.pruner is None or len(self.objectives) < 2, "pruner", self.pruner, right)
         package = PACKAGES.get(self.sampler or "")
         if package is not None and importlib.util.find_spec(package) is None:
             raise InputError(f"sampler = {self.sampler!r}: needs the package {package}, which is not installed")
+
+    @property
+    def prunes_curves(self) -> bool:
+        """True if its pruner compares the validations of points while they train."""
+        return self.pruner in ("successive_halving", "median")

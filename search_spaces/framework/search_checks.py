@@ -33,8 +33,8 @@ def check_search(search: Search, axes: Mapping[str, NuisanceAxis], metric: str) 
         for name, value in point.items():
             _check_enqueued(name, value, axes)
     num_trials = DEFAULT_NUM_TRIALS if search.num_trials is None else search.num_trials
-    if len(search.enqueue) > num_trials:
-        raise InputError(f"num_trials = {num_trials}: must be at least the {len(search.enqueue)} points of `enqueue`")
+    right = f"at least {len(search.enqueue)}, the points of `enqueue`"
+    require(num_trials >= len(search.enqueue), "num_trials", num_trials, right)
     if search.objectives:
         _check_objectives(search.objectives, metric)
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from revit.active_fields import effective_values
 from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.fields import fields_by_path
@@ -23,12 +22,12 @@ from search_spaces.framework.axes import (
     Axis,
     NuisanceAxis,
     check_axes,
-    check_fields,
     fields_of,
     first_repeated,
     levels_of,
 )
-from search_spaces.framework.cells import Point, StudyCell, cells_of
+from search_spaces.framework.candidates import Candidate, check_effects, make_candidate
+from search_spaces.framework.cells import Point, StudyCell, cells_of, check_cell_fields
 from search_spaces.framework.claims import Claim, Matches, Value, check_claim
 from search_spaces.framework.published import Paper, Published, read_paper
 from search_spaces.framework.ranges import Range
@@ -36,29 +35,6 @@ from search_spaces.framework.recipes import FLOWERS, FLOWERS_SPLITS, RECIPES, Ex
 from search_spaces.framework.scales import SCALES
 from search_spaces.framework.search import DEFAULT_NUM_TRIALS, Sampler, Search
 from search_spaces.framework.search_checks import check_search
-
-
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """One trial of a search space.
-
-    Attributes:
-        cell: value on each scientific axis, as trained; a number in a table.
-        nuisance: value on each nuisance axis that exists at its point, as trained.
-        requested_values: value on each scientific axis, as the study and its claims name it. Recipe and scale may
-            train another: `flowers` is trained as `flowers102`, 384 px as 48 px.
-        config: config to train, seed included.
-    """
-
-    cell: Mapping[str, Value]
-    nuisance: Mapping[str, Value]
-    requested_values: Mapping[str, Value]
-    config: FineTuneConfig
-
-    @property
-    def point(self) -> Mapping[str, Value]:
-        """Value on every axis that exists, as trained, the scientific ones first."""
-        return {**self.cell, **self.nuisance}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,12 +137,13 @@ class SearchSpace:
         for claim in self.claims:
             if isinstance(claim, Matches):
                 raise InputError(f"claim '{claim}': published values are accuracies, and metric is {self.metric}")
-        if self.nuisance_axes and METRICS[self.metric].of_predictions is None:
-            raise InputError(f"nuisance axes are tuned on validation images, where {self.metric} has no value")
+        has_val_value = METRICS[self.metric].of_predictions is not None
+        right = "a metric of predictions, as nuisance axes are tuned on validation images"
+        require(has_val_value or not self.nuisance_axes, "metric", self.metric, right)
 
     def _check_candidates(self) -> None:
         for cell in self._crossed_cells():
-            _check_cell_fields(cell, self.scientific)
+            check_cell_fields(cell, self.scientific)
         cells = self.list_cells()
         if not cells or not self.seeds:
             raise InputError("it has no trials: no seeds, or `constraint` leaves out every point")
@@ -175,20 +152,20 @@ class SearchSpace:
         repeated = first_repeated([str(each.point) for each in candidates])
         if repeated is not None:
             raise InputError(f"at scale {self.scale} two of its points are one: {repeated}")
-        _check_effects(candidates)
+        check_effects(candidates)
 
     def _checked_candidate(self, cell: StudyCell, point: Point) -> Candidate:
         """Return the candidate of a point, of a search trial where there is a search."""
+        config = self._trained_config(cell, point, self.seeds[0])
+        require(config.test, "test", config.test, "True: only a search sets it")
         if not self.is_searched:
             return self.candidate(cell, point, self.seeds[0])
-        if self._trained_config(cell, point, self.seeds[0]).val_fraction == 0:
-            raise InputError("nuisance axes are tuned on validation images, and val_fraction is 0")
-        candidate = self.search_candidate(cell, point, self.search.seeds[0])
-        if self.search.pruner and candidate.config.num_evals == 1 and candidate.config.eval_every is None:
-            raise InputError(
-                f"pruner = {self.search.pruner!r}: compares validations while training, and num_evals is 1"
-            )
-        return candidate
+        right = "above 0, as nuisance axes are tuned on validation images"
+        require(config.val_fraction > 0, "val_fraction", config.val_fraction, right)
+        if self.search.prunes_curves and config.eval_every is None:
+            right = f"above 1, as pruner = {self.search.pruner!r} compares validations while training"
+            require(config.num_evals > 1, "num_evals", config.num_evals, right)
+        return self.search_candidate(cell, point, self.search.seeds[0])
 
     def variant(self, *, scale: str | None = None, recipe: str | None = None) -> "SearchSpace":
         """Return the same study at another scale, or by another recipe; None leaves either unchanged.
@@ -320,12 +297,12 @@ class SearchSpace:
         config = self._trained_config(cell, point, seed)
         if self.is_searched and not config.needs_val:
             config = config.with_values({"val_fraction": 0.0})
-        return _candidate(cell, point, config)
+        return make_candidate(cell, point, config)
 
     def search_candidate(self, cell: StudyCell, point: Point, seed: int) -> Candidate:
         """Return the trial of a point that is compared with others on validation images, and never tested."""
         config = self._trained_config(cell, point, seed)
-        return _candidate(cell, point, config.with_values({"test": False, "test_curve": False}))
+        return make_candidate(cell, point, config.with_values({"test": False, "test_curve": False}))
 
     def _trained_config(self, cell: StudyCell, point: Point, seed: int) -> FineTuneConfig:
         paper_config = self._paper_config({**cell.fields_of(point), "seed": seed})
@@ -368,43 +345,3 @@ class SearchSpace:
         )
         blank = FineTuneConfig(dataset=context.dataset, resolution=224, steps=1)
         return blank.with_values({**recipe.values(context), **explicit})
-
-
-def _candidate(cell: StudyCell, point: Point, config: FineTuneConfig) -> Candidate:
-    flat = config.flat()
-    return Candidate(
-        cell=_effective_labels(cell.values, flat),
-        nuisance=_effective_labels(point, flat),
-        requested_values=cell.values,
-        config=config,
-    )
-
-
-def _check_cell_fields(cell: StudyCell, scientific: Mapping[str, Axis]) -> None:
-    """Raise InputError if a nuisance axis of a cell sets a field that another axis sets there."""
-    check_fields(cell.axes)
-    for name, axis in cell.axes.items():
-        for path in sorted(fields_of({name: axis}) & cell.fields.keys()):
-            owner = next(other for other, levels in scientific.items() if path in fields_of({other: levels}))
-            raise InputError(f"axes {owner} and {name} both set {path}")
-
-
-def _effective_labels(labels: Mapping[str, Value], flat: Mapping[str, Value]) -> dict[str, Value]:
-    """Return axis values as the config has them, after recipe and scale; named levels keep their names."""
-    return {name: flat.get(name, label) for name, label in labels.items()}
-
-
-def _check_effects(candidates: list[Candidate]) -> None:
-    """Raise InputError where two points train the same, though their configs differ: a factor without effect.
-
-    The budget may differ: two budgets that compile to the same number of steps are one trial, trained once.
-    """
-    by_effect: dict[str, Candidate] = {}
-    for each in candidates:
-        effect = str(effective_values(each.config, each.config.num_evals))
-        first = by_effect.setdefault(effect, each)
-        if first.config != each.config:
-            old, new = first.config.flat(), each.config.flat()
-            differing = [f"{path} {old[path]} and {new[path]}" for path in old if old[path] != new[path]]
-            point = ", ".join(f"{axis} {value}" for axis, value in each.point.items())
-            raise InputError(f"{', '.join(differing)} would train the same at {point}: leave one out by `constraint`")

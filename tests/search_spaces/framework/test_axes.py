@@ -5,7 +5,8 @@ import itertools
 import pytest
 
 from revit.errors import InputError
-from search_spaces.framework.axes import check_axes, first_repeated, levels_of, points_of
+from search_spaces.framework.axes import check_axes, conditions_of, exists, first_repeated, levels_of, points_of
+from search_spaces.framework.ranges import Range
 
 
 def test_points_are_the_crossing_of_the_levels() -> None:
@@ -33,7 +34,28 @@ INVALID = {
     "a value twice": ({"scientific": {"resolution": (28, 28)}}, "axis resolution has 28 twice"),
     "no values": ({"scientific": {"resolution": ()}}, "axis resolution has no values"),
     "a bare value": ({"scientific": {"resolution": 28}}, "must be a tuple"),
-    "an axis in two roles": ({"nuisance": {"resolution": (8,)}}, "both scientific and nuisance"),
+    "an axis in two roles": (
+        {"nuisance": {"resolution": (8,)}},
+        "axis resolution is both scientific and nuisance: it must be in one of them",
+    ),
+    "a scientific range": ({"scientific": {"optimizer.lr": Range(0.1, 1)}}, "a scientific axis has values to compare"),
+    "a bare nuisance value": ({"nuisance": {"steps": 5}}, "axis steps = 5: must be a tuple of values, a Range, or a"),
+    "when on an axis that is not there": (
+        {"nuisance": {"steps": Range(1, 5, when={"optimizer": "sgd"})}},
+        "axis steps, when = 'optimizer': must be one of the axes with values before it: resolution",
+    ),
+    "when on a value that is not there": (
+        {"nuisance": {"steps": Range(1, 5, when={"resolution": (8, 9)})}},
+        "axis steps, when resolution = 9: must be among 8, 28",
+    ),
+    "when on a later axis": (
+        {"nuisance": {"steps": Range(1, 5, when={"hflip": True}), "hflip": (True, False)}},
+        "axis steps, when = 'hflip': must be one of the axes with values before it: resolution",
+    ),
+    "when on a range": (
+        {"nuisance": {"mixup": Range(0, 1), "cutmix": Range(0, 1, when={"mixup": 0})}},
+        "axis cutmix, when = 'mixup': must be one of the axes with values before it: resolution",
+    ),
     "two axes on one field": (
         {"scientific": {"lr": {"low": {"optimizer.lr": 0.1}}, "optimizer.lr": (0.2,)}},
         "axes lr and optimizer.lr both set optimizer.lr",
@@ -57,3 +79,23 @@ def test_invalid_axes_are_refused(case: str) -> None:
         check_axes(**{"scientific": VALID, "nuisance": {}, **changes})
     assert message in str(raised.value)
     check_axes(VALID, {"optimizer.lr": (0.1, 0.2)})
+
+
+DECAY = Range(0, 1, when={"optimizer": ("adamw", "lion"), "warmup": 3})
+
+
+@pytest.mark.parametrize(
+    ("point", "expected"),
+    [
+        ({"optimizer": "lion", "warmup": 3}, True),
+        ({"optimizer": "sgd", "warmup": 3}, False),
+        ({"optimizer": "lion", "warmup": 4}, False),
+        ({"optimizer": "lion"}, False),
+        ({}, False),
+    ],
+)
+def test_an_axis_exists_where_its_conditions_hold(point: dict[str, str | int], expected: bool) -> None:
+    assert exists(DECAY, point) is expected
+    assert exists(Range(0, 1), point)
+    assert exists((1, 2), point)
+    assert conditions_of(DECAY) == {"optimizer": ("adamw", "lion"), "warmup": (3,)}

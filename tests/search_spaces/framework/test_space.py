@@ -5,7 +5,9 @@ import pytest
 import search_spaces
 from revit.config import FineTuneConfig
 from revit.errors import InputError
+from search_spaces.framework.ranges import Range
 from search_spaces.framework.recipes import RECIPES
+from search_spaces.framework.search import Search
 from search_spaces.framework.space import SearchSpace
 
 BASE = FineTuneConfig(dataset="digits", steps=10)
@@ -43,6 +45,54 @@ def test_a_named_level_sets_several_fields() -> None:
     ]
 
 
+def test_a_range_is_searched_where_it_exists_and_keeps_the_value_of_the_study_elsewhere() -> None:
+    levels = {"fixed": {"optimizer.lr": 1e-3}, "tuned": {}}
+    when = {"optimizer.lr": Range(1e-5, 1e-1, log=True, when={"learning_rate": "tuned"})}
+    space = space_of(scientific={"learning_rate": levels}, nuisance=when)
+    fixed, tuned = space.list_cells()
+    assert (space.num_points(fixed), space.num_points(tuned)) == (1, 16)
+    assert space.candidate(fixed, {}, 0).config.optimizer.lr == 1e-3
+    assert space.search_candidate(tuned, {"optimizer.lr": 0.02}, 0).config.optimizer.lr == 0.02
+
+
+@pytest.mark.parametrize(
+    ("nuisance", "search", "sampler", "num_points"),
+    [
+        ({"optimizer.lr": (0.1, 0.2, 0.3)}, Search(), "grid", 3),
+        ({"optimizer.lr": (0.1, 0.2, 0.3)}, Search(num_trials=2), "grid", 2),
+        ({"optimizer.lr": (0.1, 0.2, 0.3)}, Search(sampler="random"), "random", 3),
+        ({"optimizer.lr": Range(0.1, 0.3)}, Search(), "quasi_random", 16),
+        ({"optimizer.lr": Range(0.1, 0.3)}, Search(sampler="tpe", num_trials=40), "tpe", 40),
+        ({"schedule.warmup": Range(0, 4, integer=True)}, Search(), "quasi_random", 5),
+    ],
+)
+def test_a_search_has_its_trials_or_all_of_a_finite_space(
+    nuisance: dict[str, object], search: Search, sampler: str, num_points: int
+) -> None:
+    space = space_of(nuisance=nuisance, search=search)
+    assert space.sampler == sampler
+    assert {space.num_points(cell) for cell in space.list_cells()} == {num_points}
+
+
+def test_a_search_compares_by_the_metric_of_the_study_unless_told() -> None:
+    assert space_of(nuisance=LR, metric="loss").objectives == ("loss",)
+    assert space_of(nuisance=LR, search=Search(objectives=("accuracy", "train_time_s"))).objectives == (
+        "accuracy", "train_time_s",
+    )  # fmt: skip
+
+
+def test_search_trials_are_not_tested_and_tested_trials_have_all_images() -> None:
+    base = BASE.with_values({"test_curve": True})
+    space = space_of(base=base, nuisance=LR, scientific={"schedule.name": ("cosine", "plateau")})
+    cosine, plateau = space.list_cells()
+    searched = space.search_candidate(cosine, {"optimizer.lr": 0.01}, 3).config
+    assert (searched.test, searched.test_curve, searched.val_fraction, searched.seed) == (False, False, 0.1, 3)
+    tested = space.candidate(cosine, {"optimizer.lr": 0.01}, 3).config
+    assert (tested.test, tested.test_curve, tested.val_fraction, tested.seed) == (True, True, 0.0, 3)
+    assert space.candidate(plateau, {"optimizer.lr": 0.01}, 3).config.val_fraction == 0.1
+    assert space_of().candidates((0,))[0].config.val_fraction == 0.1, "nothing is searched"
+
+
 def test_constraint_leaves_out_points_by_their_typed_config() -> None:
     def no_linear_at_28(config: FineTuneConfig) -> bool:
         return not (config.resolution == 28 and config.schedule.name == "linear")
@@ -52,13 +102,47 @@ def test_constraint_leaves_out_points_by_their_typed_config() -> None:
     assert len(cells) == 3
 
 
+LR = {"optimizer.lr": Range(1e-3, 1e-1, log=True)}
 INVALID = {
     "a misspelt axis": ({"scientific": {"optimizzer.lr": (0.1,)}}, "optimizer.lr"),
     "an impossible value": ({"scientific": {"resolution": (28, 30)}}, "resolution = 30"),
     "tuning without validation": (
         {"base": BASE.with_values({"val_fraction": 0.0}), "nuisance": {"optimizer.lr": (0.1,)}},
-        "val_fraction is 0",
+        "val_fraction = 0.0: must be above 0, as nuisance axes are tuned on validation images",
     ),
+    "a pruner without validations while training": (
+        {"base": BASE.with_values({"num_evals": 1}), "nuisance": LR, "search": Search(pruner="median")},
+        "num_evals = 1: must be above 1, as pruner = 'median' compares validations while training",
+    ),
+    "a pruner without validation images": (
+        {"base": BASE.with_values({"val_fraction": 0.0}), "nuisance": LR, "search": Search(pruner="median")},
+        "val_fraction = 0.0: must be above 0, as nuisance axes are tuned on validation images",
+    ),
+    "an axis in two roles": ({"nuisance": {"resolution": (8,)}}, "axis resolution is both scientific and nuisance"),
+    "a misspelt range": ({"nuisance": {"optimizer.l": Range(0.1, 1)}}, "optimizer.l"),
+    "a bound that builds no config": ({"nuisance": {"optimizer.lr": Range(-1, 1)}}, "optimizer.lr = -1.0: must be"),
+    "another bound": ({"nuisance": {"mixup": Range(0, 1), "label_smoothing": Range(0, 2)}}, "label_smoothing = 2.0"),
+    "fractions of a whole number": (
+        {"nuisance": {"batch_size": Range(8, 64)}},
+        "batch_size = 8.0: must be a whole number",
+    ),
+    "a condition on a value that is not there": (
+        {"nuisance": {"optimizer.lr": Range(0.1, 1, when={"resolution": 9})}},
+        "axis optimizer.lr, when resolution = 9: must be among 8, 28",
+    ),
+    "fewer trials than enqueued points": (
+        {"nuisance": LR, "search": Search(num_trials=1, enqueue=({}, {}))},
+        "num_trials = 1: must be at least 2",
+    ),
+    "a range without effect in a cell": (
+        {"scientific": {"optimizer.name": ("sgd", "adam")}, "nuisance": {"optimizer.momentum": Range(0.5, 0.9)}},
+        "optimizer.momentum 0.5 and 0.9 would train the same at optimizer.name adam, optimizer.momentum 0.9: "
+        "leave one out by `constraint`, or give its Range a `when`",
+    ),
+    "a grid over a range": ({"nuisance": LR, "search": Search(sampler="grid")}, "sampler = 'grid': axis optimizer.lr"),
+    "a search of nothing": ({"search": Search(num_trials=3)}, "it has a search, and no nuisance axes"),
+    "a search that is none": ({"search": {"num_trials": 3}}, "search = {'num_trials': 3}: must be a Search(...)"),
+    "trials that are never tested": ({"base": BASE.with_values({"test": False})}, "test = False: must be True"),
     "a question with an empty line": ({"question": "Does\n\nit?"}, "question = 'Does\\n\\nit?'"),
     "no question": ({"question": ""}, "question = ''"),
     "no seeds": ({"seeds": ()}, "no seeds"),
@@ -75,7 +159,7 @@ INVALID = {
     "an unknown metric": ({"metric": "accuracy_5"}, "metric = 'accuracy_5': must be one of accuracy, top5_accuracy"),
     "tuning on what has no validation value": (
         {"metric": "train_time_s", "nuisance": {"optimizer.lr": (0.1,)}},
-        "nuisance axes are tuned on validation images, where train_time_s has no value",
+        "metric = 'train_time_s': must be a metric of predictions, as nuisance axes are tuned on validation images",
     ),
     "an invalid axis": ({"scientific": {"resolution": ()}}, "axis resolution has no values"),
 }

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from revit.config import FineTuneConfig
 from revit.errors import InputError
 from search_spaces.framework.claims import Best, BetterThan, Gap, Interaction, Matches, NoDifference, Trend
+from search_spaces.framework.ranges import Range
 from search_spaces.framework.recipes import RECIPES, Experiment
 from search_spaces.framework.scales import SCALES
+from search_spaces.framework.search import Search
 from search_spaces.framework.space import SearchSpace
 from tests.identities import identity_of
 
@@ -86,9 +88,49 @@ def test_any_study_is_accepted_or_refused_in_one_line(fuzz: Callable[..., None])
     fuzz(300, check, recipes, scales, experiments, st.booleans(), axes, st.just({}) | axes, fixed)
 
 
+def test_any_search_is_accepted_or_refused_in_one_line(fuzz: Callable[..., None]) -> None:
+    def check(ranges: Any, search: Any) -> None:
+        axes = {path: accept_or_refuse(lambda given=given: Range(**given)) for path, given in ranges.items()}
+        searched = accept_or_refuse(lambda: Search(**search))
+        space = accept_or_refuse(
+            lambda: SearchSpace(
+                name="example", question="?", base=BASE, scientific={"hflip": (True, False)}, search=searched,
+                nuisance={path: each for path, each in axes.items() if each},
+            )
+        )  # fmt: skip
+        for cell in [] if space is None else space.list_cells():
+            assert space.num_points(cell) > 0
+            assert len(identity_of(space.search_candidate(cell, cell.first_point, 0).config)) == 16
+
+    bounds = st.sampled_from([0.1, 0.9, 1, 5]) | anything
+    when = st.sampled_from([{}, {"hflip": True}, {"hflip": (False,)}, {"mixup": 1}]) | anything
+    options = {"log": st.booleans(), "integer": st.booleans(), "when": when}
+    searched = st.fixed_dictionaries({"low": bounds, "high": bounds}, optional=options)
+    ranges = st.dictionaries(st.sampled_from(["mixup", "optimizer.lr", "batch_size", "x"]), searched, max_size=2)
+    parts = {
+        "sampler": st.sampled_from(["grid", "random", "tpe", "gp"]) | anything,
+        "pruner": st.sampled_from(["median", "wilcoxon"]) | anything,
+        "num_trials": st.integers(-1, 9) | anything, "seeds": st.just((0, 1)) | anything, "enqueue": anything,
+        "objectives": st.just(("accuracy", "loss")) | anything, "time_budget_s": anything,
+    }  # fmt: skip
+    fuzz(300, check, ranges, st.fixed_dictionaries({}, optional=parts))
+
+
 def test_any_argument_of_a_study_is_accepted_or_refused_in_one_line(fuzz: Callable[..., None]) -> None:
     given = {"name": "example", "question": "?", "scientific": {"optimizer.lr": (0.1, 0.2)}, "base": BASE}
-    parts = (*given, "nuisance", "fixed", "constraint", "seeds", "claims", "columns", "paper", "table", "recipe")
+    parts = (
+        *given,
+        "nuisance",
+        "search",
+        "fixed",
+        "constraint",
+        "seeds",
+        "claims",
+        "columns",
+        "paper",
+        "table",
+        "recipe",
+    )
     fuzz(
         200,
         lambda part, value: accept_or_refuse(lambda: SearchSpace(**given | {part: value})),
