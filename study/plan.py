@@ -1,4 +1,4 @@
-"""Plan of a study: each trial with its state, and the searches that decide about further ones."""
+"""Plan of a study: each trial with its state, the searches that decide about further ones."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -27,7 +27,7 @@ from study.trial import Trial
 Records = Mapping[str, TrialRecord]
 """Records of the ledger by identity, the newest first."""
 RequestKey = tuple[str | None, ...]
-"""What a study asked for when it got a trial (`study.ledger.records.request_key`)."""
+"""Point with seed, recipe, scale that a study asked for (`study.ledger.records.request_key`)."""
 EMPTY: Mapping[RequestKey, TrialRecord] = {}
 
 
@@ -197,11 +197,9 @@ class Planner:
         return replace(self._made[config], candidate=candidate)
 
     def _former_trials(self, records: Records) -> dict[RequestKey, TrialRecord]:
-        """Return the tested trials of the study by what it asked for, whether or not it would ask for them now."""
-        search = f"{SEARCH_PREFIX}{self.space.name}."
+        """Return the completed trials of the study by what it asked for, whether or not it would ask for them now."""
         of_study = [each for each in records.values() if each.state.is_terminal and self.space.name in each.studies]
-        tested = [each for each in of_study if not any(tag.startswith(search) for tag in each.tags)]
-        return {request_key(record.tags, self.space.name): record for record in tested}
+        return {request_key(record.tags, self.space.name): record for record in of_study}
 
     def _caveats(self) -> Sequence[str]:
         datasets = list(dict.fromkeys(each.config.dataset for each in self.space.candidates(self.seeds[:1])))
@@ -210,7 +208,7 @@ class Planner:
 
 
 def _search_digest(space: SearchSpace) -> str:
-    """Return what tells the search of a space from others of its study: changes of it begin another search."""
+    """Return the digest of what makes a search of a study another one, with points of its own."""
     search = space.search
     axes = {name: str(axis) for name, axis in space.nuisance_axes.items()}
     record = (space.tags, axes, space.sampler, search.pruner, search.seeds, space.objectives)

@@ -103,7 +103,7 @@ class CellSearch:
 
     @property
     def status(self) -> str:
-        """How far it is, in a few words."""
+        """Progress in words."""
         num_ended = sum(point.has_ended for point in self.points)
         if self.is_over:
             return "no point finished" if self.best is None else "searched"

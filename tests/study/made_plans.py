@@ -7,7 +7,7 @@ from revit.config import FineTuneConfig
 from revit.training.metrics import METRICS
 from search_spaces.framework.space import SearchSpace
 from study.inputs import Inputs
-from study.ledger.records import TrialRecord, study_tags
+from study.ledger.records import TrialRecord, config_tags, study_tags
 from study.ledger.schema import TRAIN_TIME_S, val_value_name, value_name
 from study.ledger.states import TrialState
 from study.plan import Folders, Plan
@@ -65,7 +65,7 @@ def record_of(trial: Trial, result: Result = 0.5, **tags: str) -> TrialRecord:
             "study": "example",
             **study_tags("example", cell=candidate.cell, point=candidate.point),
             **trial.tags,
-            "seed": str(candidate.config.seed),
+            **config_tags(candidate.config),
             **{f"digest.{name}": value for name, value in trial.input_digests.items()},
             **tags,
         },
