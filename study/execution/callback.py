@@ -111,10 +111,10 @@ class TuneCallback(Stateless, tune.Callback):
                 self._val_accuracy[identity] = row.get(VAL_ACCURACY, self._val_accuracy.get(identity))
             self._last_step[identity] = int(rows[-1]["step"])
             self._progress.update_step(identity, self._last_step[identity], is_replay=result["is_replay"])
-            if self._stopper("", result):
+            if self._stopper.has_saved(result):
                 self._stopper.running.discard(identity)
         if "state" in result:
-            self._any_finished |= result["state"] == TrialState.FINISHED
+            self._any_finished |= result["state"] in (TrialState.FINISHED, TrialState.PRUNED)
             self._stopper.running.discard(identity)
             self._end(identity, result["state"], message=result.get("message", ""))
 
@@ -187,6 +187,7 @@ class TuneCallback(Stateless, tune.Callback):
 
     def _end(self, identity: str, state: TrialState, **details: str) -> None:
         self._searcher.end_trial(identity)
+        self._stopper.pruning.end(identity, state)
         self._recorder.end_trial(identity, state, **details)
         self._progress.end_trial(identity, state, self._val_accuracy.get(identity))
 

@@ -58,7 +58,7 @@ class Recorder:
 
     Attributes:
         states: final state of each trial that started, by identity; complete after `close`.
-        messages: reason, one line, of each trial that neither finished nor was interrupted.
+        messages: reason, one line, of each trial that failed or diverged.
         error: why nothing can be written any more, one line; empty while all is well.
     """
 
@@ -218,7 +218,7 @@ class Recorder:
         )
         del self._open[identity], self._pending[identity]
         self.states[identity] = state
-        if message:
+        if message and state != TrialState.PRUNED:
             self.messages[identity] = message
 
     def _close_interrupted(self, identity: str) -> None:

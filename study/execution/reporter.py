@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
+from study.ledger.schema import TRAIN_TIME_S
 from study.system.retry import retry_transient
 
 if TYPE_CHECKING:
@@ -23,16 +24,27 @@ class TrialReporter:
     """Reports the rows of one trial to Tune, and saves its checkpoint.
 
     Args:
-        validation_steps: steps after which the trial is validated.
+        validation_steps: steps after which the trial is validated; the last one is its last step.
+        is_prunable: report each validation at once, except for the last one, so that the trial can be pruned before it
+            trains on.
         is_replay: the trial is resumed, so that its first report repeats earlier rows.
         should_stop: returns whether the study stops; the next report then saves a checkpoint.
     """
 
     def __init__(
-        self, checkpoint: Path, validation_steps: Collection[int], *, is_replay: bool, should_stop: Callable[[], bool]
+        self,
+        identity: str,
+        checkpoint: Path,
+        validation_steps: Collection[int],
+        *,
+        is_prunable: bool,
+        is_replay: bool,
+        should_stop: Callable[[], bool],
     ) -> None:
+        self._identity = identity
         self._checkpoint = checkpoint
         self._validation_steps = validation_steps
+        self._is_prunable = is_prunable
         self._is_replay = is_replay
         self._should_stop = should_stop
         self._pending_rows: list[Row] = []
@@ -42,8 +54,11 @@ class TrialReporter:
         """Take rows of metrics; save and report where it is time."""
         is_saved = self._is_replay or self._save_if_due(state)
         self._pending_rows.extend(rows)
-        if is_saved or time.monotonic() - self._reported_s > REPORT_INTERVAL_S:
-            self.report({"is_replay": self._is_replay, "saved": is_saved})
+        is_prunable = self._is_prunable and state.step < max(self._validation_steps)
+        is_decided_on = is_prunable and state.step in self._validation_steps
+        if is_saved or is_decided_on or time.monotonic() - self._reported_s > REPORT_INTERVAL_S:
+            time_used = {TRAIN_TIME_S: state.train_time_s} if is_prunable else {}
+            self.report({"is_replay": self._is_replay, "saved": is_saved, **time_used})
         self._is_replay = False
 
     def report(self, update: dict[str, Any], rows: "Sequence[Row]" = ()) -> None:
@@ -52,7 +67,8 @@ class TrialReporter:
         if self._pending_rows:
             update = {"rows": self._pending_rows, "is_replay": False, "saved": False, **update}
             self._pending_rows = []
-        tune.report({"peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, **update})
+        peak_bytes = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        tune.report({"identity": self._identity, "peak_bytes": peak_bytes, **update})
         self._reported_s = time.monotonic()
 
     def _save_if_due(self, state: "TrainState") -> bool:

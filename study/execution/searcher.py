@@ -76,7 +76,15 @@ class TrialSearcher(Stateless, Searcher):
         self._running[trial.identity] = trial
         grant = self._grant.exclusive() if trial.identity in self._exclusive else self._grant
         work, stop_file = self._ledger.root / WORK, self._stopper.stop_file
-        return {"task": make_task(trial, grant, work=work, stop_file=stop_file, kept_seed=self._kept_seed)}
+        task = make_task(
+            trial,
+            grant,
+            work=work,
+            stop_file=stop_file,
+            kept_seed=self._kept_seed,
+            is_prunable=trial.identity in self._stopper.pruning,
+        )
+        return {"task": task}
 
     def _pop_acquired(self) -> Trial | None:
         """Return the trial whose lock the thread acquired, None for none; drop those that are finished elsewhere."""

@@ -1,4 +1,4 @@
-"""Stopping a study, at a signal or on demand. Plugs into Ray Tune."""
+"""Stopping a study, at a signal or on demand, or one trial that is pruned. Plugs into Ray Tune."""
 
 import signal
 from pathlib import Path
@@ -6,6 +6,8 @@ from typing import Any
 
 from ray import tune
 from rich.console import Console
+
+from study.execution.pruning import LivePruning
 
 
 class Stateless:
@@ -22,6 +24,8 @@ class Stopper(Stateless, tune.Stopper):
 
     Workers see the stop file, save their state and report that, upon which Tune stops them.
 
+    A trial that is pruned is stopped while the others go on. Its worker waits in its report until then.
+
     Args:
         stop_file: file that is created to stop the workers.
 
@@ -29,17 +33,23 @@ class Stopper(Stateless, tune.Stopper):
         interrupted: a signal stopped the study.
         stopping: no trial may start, and running trials have to save their state and end.
         running: identities of the trials that run in a worker.
+        pruning: those that may be pruned.
     """
 
     def __init__(self, console: Console, stop_file: Path) -> None:
         self.interrupted = False
         self.stopping = False
         self.running: set[str] = set()
+        self.pruning = LivePruning()
         self._console = console
         self.stop_file = stop_file
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Return whether Tune has to stop a trial after this report."""
+        """Return whether Tune has to stop a trial after this report. Tune asks once, before the callback sees it."""
+        return self.pruning.prune(result) or self.has_saved(result)
+
+    def has_saved(self, result: dict[str, Any]) -> bool:
+        """Return whether a trial has saved its state because the study stops."""
         return self.stopping and result.get("saved", False)
 
     def stop(self) -> None:

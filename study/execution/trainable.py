@@ -2,6 +2,7 @@
 
 import gc
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -27,20 +28,26 @@ from study.system.retry import retry_transient
 
 WORKER_EXIT_TIMEOUT_S = 60.0
 """Maximum time to wait for a killed study's worker to exit."""
+THREAD_EXIT_TIMEOUT = "TUNE_FUNCTION_THREAD_TIMEOUT_S"
+"""Ray's variable: how long a pruned trial's thread may take to free its memory. After 2 s the next trial would fail."""
 
 
 def train_trial(params: dict[str, Any]) -> None:
     """Train one task to its end, from its checkpoint where there is one.
 
-    Reports `tags`, then `rows`, with whether the state was `saved`, and at the end `state`; each with `peak_bytes`, the
-    peak memory of its process. Artifacts are in the work folder by then. Where the device is out of memory, it
-    continues with half the micro-batch: the same gradient, and the same trial.
+    Reports `tags`, then `rows`, with whether the state was `saved`, and at the end `state`; each with `identity` and
+    `peak_bytes`, the peak memory of its process. Artifacts are in the work folder by then. Where the device is out of
+    memory, it continues with half the micro-batch: the same gradient, and the same trial.
+
+    Rows of a trial that can still be pruned come with `train_time_s`. Where it is pruned, Tune ends this thread by
+    SystemExit, and the process trains its next task.
 
     Raises:
         CodeChangedError: this process imported other code than the launch began with, or other functions of the user.
         WorkFolderLostError: the work folder was removed.
     """
     task: TrialTask = params["task"]
+    os.environ[THREAD_EXIT_TIMEOUT] = f"{WORKER_EXIT_TIMEOUT_S:.0f}"
     _check_code(task)
     _check_functions(task)
     config = from_dict(task.config)
@@ -139,8 +146,10 @@ def _train(task: TrialTask, config: FineTuneConfig) -> None:
     budget = compile_budget(config, len(data.splits.train), data.splits.num_all)
     resume = latest_valid_checkpoint(checkpoint)
     reporter = TrialReporter(
+        task.identity,
         checkpoint,
         set(budget.eval_steps),
+        is_prunable=task.is_prunable,
         is_replay=resume is not None,
         should_stop=task.stop_file.exists,
     )

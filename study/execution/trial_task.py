@@ -25,6 +25,7 @@ class TrialTask:
         work: folder of the trial's checkpoint and artifacts; the driver can read it, too.
         stop_file: file whose existence asks workers to save and stop.
         keep_model: keep the tested weights among the artifacts; never those of a trial that is not tested.
+        is_prunable: report each validation at once, and wait for the driver's decision.
         source, training_version: of the code that the launch began with (`revit.source`, `revit.identity`).
         functions: digests of the sources of the user's functions, by import path, as the plan read them.
         import_folders: folders that a worker puts on `sys.path`, so that it finds these functions.
@@ -38,18 +39,22 @@ class TrialTask:
     stop_file: Path
     grant: ResourceGrant
     keep_model: bool
+    is_prunable: bool
     source: str
     training_version: int
     functions: Mapping[str, str]
     import_folders: tuple[str, ...]
 
 
-def make_task(trial: "Trial", grant: ResourceGrant, *, work: Path, stop_file: Path, kept_seed: int) -> TrialTask:
+def make_task(
+    trial: "Trial", grant: ResourceGrant, *, work: Path, stop_file: Path, kept_seed: int, is_prunable: bool
+) -> TrialTask:
     """Return the task of a trial.
 
     Args:
         work: folder of all trials' work folders.
         kept_seed: seed whose models are kept.
+        is_prunable: see `TrialTask`.
     """
     assert trial.images is not None
     config = trial.candidate.config
@@ -63,6 +68,7 @@ def make_task(trial: "Trial", grant: ResourceGrant, *, work: Path, stop_file: Pa
         stop_file=stop_file,
         grant=grant,
         keep_model=config.test and config.seed == kept_seed,
+        is_prunable=is_prunable,
         source=SOURCE,
         training_version=TRAINING_VERSION,
         functions={name: trial.input_digests[what] for what, name in names.items()},

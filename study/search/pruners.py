@@ -1,25 +1,23 @@
 """Pruners: decisions that a point of a cell's search is given up. Optuna makes them."""
 
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, MedianPruner, SuccessiveHalvingPruner, WilcoxonPruner
 
-from revit.errors import InputError
 from revit.training.metrics import METRICS
 from search_spaces.framework.search import Pruner
-from study.ledger.schema import VAL_ACCURACY, VAL_LOSS
+from study.ledger.schema import CURVE_METRICS, VAL_ACCURACY
 from study.ledger.states import TrialState
-from study.search.optuna_study import OPTUNA_STATES
+from study.search.cell_search import CellSearch
+from study.search.optuna_study import OPTUNA_STATES, rebuild
 from study.search.past_point import PastPoint
 
 MIN_FULL_LENGTH = 1 / 4
 """Share of a cell's points that are kept, whatever a pruner says: successive halving alone may keep 1 of 16."""
-CURVES: Mapping[str, str] = {"accuracy": VAL_ACCURACY, "loss": VAL_LOSS}
-"""Metric of a validation, by the objective that it shows during training."""
 
 
 def _wilcoxon() -> BasePruner:
@@ -61,17 +59,13 @@ class CurvePruner:
         objective: metric that the search optimizes.
 
     Attributes:
-        metric: metric of each validation that it compares.
-
-    Raises:
-        InputError: no validation measures the objective.
+        metric: metric of each validation by which it compares: loss where the search optimizes it, else accuracy.
     """
 
     def __init__(self, name: Pruner, objective: str) -> None:
-        if objective not in CURVES:
-            raise InputError(f"pruner = {name!r}: compares {' or '.join(CURVES)} during training, not {objective}")
-        self.metric = CURVES[objective]
-        self._study = _new_study(name, objective)
+        self.metric = CURVE_METRICS.get(objective, VAL_ACCURACY)
+        self._shown = METRICS[self.metric.removeprefix("val_")]
+        self._study = _new_study(name, self._shown.sign)
         self._points: dict[int, _Point] = {}
 
     def replay(self, past: PastPoint) -> None:
@@ -84,7 +78,8 @@ class CurvePruner:
             self.report(past.number, step, past.curve[step])
         if steps:
             self._points[past.number].decisions |= dict.fromkeys(steps[:-1], False)
-        self.end(past.number, past.state)
+        if past.state != TrialState.FAILED:  # each launch trains it again
+            self.end(past.number, past.state)
 
     def report(self, number: int, step: int, value: float) -> bool:
         """Return whether a point is given up after a validation. Repeated ones have the decision of the first time."""
@@ -108,6 +103,26 @@ class CurvePruner:
         value = 0.0 if state == TrialState.FINISHED else None  # these pruners read curves only
         self._study.tell(point.trial, value, OPTUNA_STATES[state])
 
+    def describe(self, value: float) -> str:
+        """Return the value of a validation as it is shown: `val accuracy 41.00 %`."""
+        return f"{self.metric.replace('_', ' ')} {self._shown.format(value)} {self._shown.unit}"
+
+
+def cell_pruner(
+    name: Pruner, search: CellSearch, read_curve: Callable[[str, str], Iterable[tuple[int, float]]]
+) -> CurvePruner:
+    """Return the pruner of a cell, to which the points are known that are recorded.
+
+    Args:
+        read_curve: reads the steps and values of a metric of a run, as `Ledger.curve` does.
+    """
+    pruner = CurvePruner(name, search.objectives[0])
+    for point, past in zip(search.points, search.history, strict=True):
+        record = point.trials[0].record
+        if record is not None:
+            pruner.replay(replace(past, curve=dict(read_curve(record.run_id, pruner.metric))))
+    return pruner
+
 
 def should_drop_seeds(past: Sequence[PastPoint], values: Sequence[float], objective: str) -> bool:
     """Return whether the rest of a point's seeds is left out: the first ones are worse than those of the best point.
@@ -118,11 +133,8 @@ def should_drop_seeds(past: Sequence[PastPoint], values: Sequence[float], object
         past: the other points of the cell, with their values by index of the seed as curves.
         values: of the point's first seeds, in the order of the search's seeds.
     """
-    study = _new_study("wilcoxon", objective)
-    for point in past:
-        if point.state == TrialState.FINISHED:
-            curve = dict(point.curve)
-            study.add_trial(optuna.create_trial(value=point.objectives[0], intermediate_values=curve))
+    points = [replace(point, values={}) for point in past]
+    study = _new_study("wilcoxon", METRICS[objective].sign, points)
     trial = study.ask()
     for index, value in enumerate(values):
         trial.report(value, index)
@@ -136,7 +148,7 @@ def _may_prune(others: Collection[TrialState]) -> bool:
     return num_kept >= MIN_FULL_LENGTH * (num_kept + num_pruned + 1)
 
 
-def _new_study(pruner: Pruner, objective: str) -> optuna.Study:
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces each study
-    direction = METRICS[objective].direction
-    return optuna.create_study(direction=direction, pruner=PRUNERS[pruner](), sampler=optuna.samplers.RandomSampler())
+def _new_study(pruner: Pruner, sign: int, history: Sequence[PastPoint] = ()) -> optuna.Study:
+    study = rebuild({}, history, [sign])
+    study.pruner = PRUNERS[pruner]()
+    return study

@@ -24,8 +24,8 @@ GRANT = ResourceGrant(num_cpus=1, num_gpus=0, max_cpus=1, max_concurrent_trials=
 def task_of(config: FineTuneConfig, images: ImageStore, work: Path, **changes: Any) -> TrialTask:
     task = TrialTask(
         identity="i", config=asdict(config), images=images.folder, weights=find_weights(config.model), work=work,
-        stop_file=work / "stop", grant=GRANT, keep_model=False, source=SOURCE, training_version=TRAINING_VERSION,
-        functions={}, import_folders=(),
+        stop_file=work / "stop", grant=GRANT, keep_model=False, is_prunable=False, source=SOURCE,
+        training_version=TRAINING_VERSION, functions={}, import_folders=(),
     )  # fmt: skip
     return replace(task, **changes)
 

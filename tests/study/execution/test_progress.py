@@ -57,9 +57,11 @@ def test_each_ended_trial_prints_a_line_with_counts_state_and_accuracy_in_percen
         clock.s += 10
         progress.end_trial("a", TrialState.FINISHED, 0.875)
         progress.end_trial("b", TrialState.DIVERGED, None)
-    first, second = file.getvalue().splitlines()
+        progress.end_trial("c", TrialState.PRUNED, 0.41)
+    first, second, third = file.getvalue().splitlines()
     assert first == "1/4 trials, 1 running  lr=0.1 seed=0  finished  val accuracy 87.50 %  0:00:30 left"
     assert second == "2/4 trials, 0 running  lr=0.1 seed=0  diverged  0:00:10 left"
+    assert third == "3/4 trials, 0 running  lr=0.1 seed=0  pruned  val accuracy 41.00 %  0:00:03 left"
 
 
 @pytest.mark.parametrize("terminal", [True, False])

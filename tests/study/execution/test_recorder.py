@@ -191,6 +191,27 @@ def test_results_are_written_where_a_dead_launch_had_written_the_last_step(store
     assert (record.metrics[result], record.metrics["lr"]) == (0.5, 0.1)
 
 
+def test_a_pruned_trial_keeps_the_time_that_it_took_and_loses_its_checkpoint(store: Store) -> None:
+    """Also where its rows were written before a resume. It ran no test, and wrote no predictions."""
+    identity = store.trials[0].identity
+    first = store.ledger.open_trial(identity, launch=store.launch, name="cut short", tags={})
+    store.ledger.log(first.run_id, TrialUpdate(rows=[Measurement({"step": 2, "val_accuracy": 0.4}, 0)]))
+    (store.files[identity] / "predictions.parquet").unlink()
+    store.recorder.start_trial(identity)
+    rows = [{"step": 2, "val_accuracy": 0.4}, {"step": 2, "train_time_s": 1.5}]
+    store.recorder.add_rows(identity, rows)
+    store.recorder.end_trial(identity, TrialState.PRUNED, message="pruned after step 2: val accuracy 40.00 %")
+    store.recorder.close(interrupted=False, complete=False)
+    record = store.ledger.trials()[identity]
+    assert (record.state, record.metrics["train_time_s"]) == (TrialState.PRUNED, 1.5)
+    assert store.ledger.curve(record.run_id, "val_accuracy") == [(2, 0.4)]
+    assert record.tags["message"] == "pruned after step 2: val accuracy 40.00 %"
+    assert store.recorder.states == {identity: TrialState.PRUNED}
+    assert store.recorder.messages == {}, "it did not fail"
+    assert identity not in store.kept()
+    assert {each.path for each in store.client.list_artifacts(record.run_id)} == {"config.json", "built.json"}
+
+
 def test_a_trial_that_is_started_again_keeps_its_run(store: Store) -> None:
     """As after the loss of its worker."""
     identity = store.trials[0].identity

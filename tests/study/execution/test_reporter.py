@@ -30,7 +30,7 @@ def test_rows_in_quick_succession_are_reported_together(
     monkeypatch.setattr(tune, "report", reports.append)
     train(task_of(small, digits, tmp_path))
     began, *rows, end = reports
-    assert set(began) == {"tags", "peak_bytes"}
+    assert set(began) == {"tags", "peak_bytes", "identity"}
     assert 50e6 < began["peak_bytes"] <= end["peak_bytes"] <= 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert 1 <= len(rows) < 6
     assert end["state"] == TrialState.FINISHED
@@ -139,3 +139,59 @@ def test_checkpoints_are_saved_between_distant_validations(
     )
     train(task_of(small, digits, tmp_path))
     assert saved == list(range(1, 13)), "validations are after steps 4, 8 and 12 only"
+
+
+def test_a_trial_that_can_be_pruned_reports_each_validation_at_once_but_the_last(
+    small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Validations are after steps 4, 8 and 12; 12 rows within a second."""
+    reports: list[dict[str, Any]] = []
+    monkeypatch.setattr("study.execution.reporter.REPORT_INTERVAL_S", 600.0)
+    monkeypatch.setattr(tune, "report", lambda result: reports.append(deepcopy(result)))
+    train(task_of(small, digits, tmp_path, is_prunable=True))
+    first, second, end = [result for result in reports if "rows" in result]
+    assert [[row["step"] for row in result["rows"]] for result in (first, second, end)] == [
+        [1, 2, 3, 4], [5, 6, 7, 8], [9, 10, 11, 12, 12],
+    ]  # fmt: skip
+    assert 0 < first["train_time_s"] < second["train_time_s"] < end["rows"][-1]["train_time_s"]
+    assert "train_time_s" not in end, "it is past its last step"
+    assert {result["identity"] for result in reports} == {"i"}
+
+
+@pytest.mark.usefixtures("report_at_once")
+def test_the_last_validation_of_a_trial_can_no_longer_prune_it(
+    small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it is reported before the end, or again from a checkpoint that was saved there."""
+    monkeypatch.setattr("study.execution.reporter.CHECKPOINT_INTERVAL_S", -1.0)
+    task = task_of(small, digits, tmp_path, is_prunable=True)
+    for num_reports in (12, 1):
+        reports: list[dict[str, Any]] = []
+        monkeypatch.setattr(tune, "report", lambda result, reports=reports: reports.append(deepcopy(result)))
+        train(task)
+        rows = [result for result in reports if "rows" in result and "state" not in result]
+        assert len(rows) == num_reports
+        assert ["train_time_s" in result for result in rows] == [*[True] * (num_reports - 1), False]
+
+
+def test_a_trial_that_resumes_reports_its_validations_again(
+    small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its launch was killed before it decided on the second one."""
+    monkeypatch.setattr("study.execution.reporter.CHECKPOINT_INTERVAL_S", -1.0)
+    reports: list[dict[str, Any]] = []
+
+    def report(result: dict[str, Any]) -> None:
+        reports.append(deepcopy(result))
+        if result.get("rows", [{"step": 0}])[-1]["step"] == 8:
+            raise WorkerDiedError
+
+    monkeypatch.setattr(tune, "report", report)
+    for _ in range(2):
+        with pytest.raises(WorkerDiedError):
+            train(task_of(small, digits, tmp_path, is_prunable=True))
+    first, second, replay = [result for result in reports if "train_time_s" in result]
+    assert replay["is_replay"]
+    assert [row["step"] for row in replay["rows"]] == list(range(1, 9))
+    assert replay["rows"][-1] == second["rows"][-1]
+    assert first["train_time_s"] < replay["train_time_s"] == second["train_time_s"]

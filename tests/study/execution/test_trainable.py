@@ -6,6 +6,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 from ray import tune
 from torch import nn
 
@@ -190,3 +192,25 @@ def test_a_trial_whose_work_folder_is_removed_starts_over_with_the_same_numbers(
     again = [row for result in reports for row in result.get("rows", [])][: len(first)]
     assert [row["train_loss"] for row in again] == [row["train_loss"] for row in first]
     assert (tmp_path / "work" / ARTIFACTS / "predictions.parquet").exists()
+
+
+def test_a_pruned_trial_ends_its_thread_with_its_lock_released_and_nothing_more_reported(
+    small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Ray does it: the report in which the thread waits raises SystemExit."""
+    reports: list[dict[str, Any]] = []
+
+    def report(result: dict[str, Any]) -> None:
+        reports.append(deepcopy(result))
+        if "train_time_s" in result:
+            sys.exit(0)
+
+    monkeypatch.setattr(tune, "report", report)
+    num_threads = threading.active_count()
+    with pytest.raises(SystemExit):
+        train(task_of(small, digits, tmp_path, is_prunable=True))
+    assert [result["rows"][-1]["step"] for result in reports if "rows" in result] == [4]
+    with FileLock(tmp_path / "lock", timeout=0):
+        assert sorted(path.name for path in (tmp_path / ARTIFACTS).iterdir()) == ["built.json", "config.json"]
+    assert threading.active_count() == num_threads, "those that prepare batches have ended, too"
+    assert float(os.environ[trainable.THREAD_EXIT_TIMEOUT]) >= 60, "Ray would give up the next trial after two seconds"

@@ -11,7 +11,6 @@ import pytest
 from optuna.pruners import MedianPruner, SuccessiveHalvingPruner
 from scipy.stats import wilcoxon
 
-from revit.errors import InputError
 from search_spaces.framework.search import Pruner
 from study.ledger.states import TrialState
 from study.search import pruners
@@ -197,9 +196,17 @@ def test_a_point_that_fails_is_neither_compared_with_by_the_median_nor_kept() ->
     pruner.replay(PastPoint(number=2, values={}, state=TrialState.FAILED))
 
 
-def test_an_objective_without_a_curve_is_refused() -> None:
-    with pytest.raises(InputError, match="pruner = 'median': compares accuracy or loss during training, not macro_f1"):
-        CurvePruner("median", "macro_f1")
+def test_other_objectives_than_loss_are_compared_by_accuracy() -> None:
+    """Whatever their direction: validations measure these two."""
+    assert CurvePruner("median", "loss").metric == "val_loss"
+    assert CurvePruner("median", "loss").describe(0.5) == "val loss 0.5000 nats"
+    pruner = CurvePruner("successive_halving", "calibration_error")
+    assert (pruner.metric, pruner.describe(0.5)) == ("val_accuracy", "val accuracy 50.00 %")
+    assert [pruner.report(number, 10, value) for number, value in ((0, 0.5), (1, 0.6), (2, 0.4))] == [
+        False,
+        False,
+        True,
+    ]
 
 
 BEST = (0.9, 0.8, 0.85, 0.95, 0.7)
