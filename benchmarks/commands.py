@@ -77,7 +77,14 @@ def _finish(folders: Folders) -> None:
     trials = make_plan(space, space.seeds, folders, {}).to_run
     launch = ledger.launches.open(STUDY, {})
     locks = Locks(folders.store / LOCKS)
-    recorder = Recorder(ledger, launch=launch, study=space.tags, trials=trials, locks=locks, log=print)
+    recorder = Recorder(
+        ledger,
+        launch=launch,
+        study=space.tags,
+        trials={trial.identity: trial for trial in trials},
+        locks=locks,
+        log=print,
+    )
     results = {"test_accuracy": 0.9, "test_loss": 0.3, "selected_val_accuracy": 0.9, "train_time_s": 1.0}
     for trial in trials:
         artifacts = folders.store / WORK / trial.identity / ARTIFACTS

@@ -44,7 +44,15 @@ def write_study(space: SearchSpace, seeds: tuple[int, ...], folders: Folders) ->
     plan = make_plan(space, seeds, folders, {})
     launch = ledger.launches.open(space.name, {})
     locks = Locks(folders.store / LOCKS)
-    recorder = Recorder(ledger, launch=launch, study=space.tags, trials=plan.to_run, locks=locks, log=print)
+    known = {trial.identity: trial for trial in plan.to_run}
+    recorder = Recorder(
+        ledger,
+        launch=launch,
+        study=space.tags,
+        trials=known,
+        locks=locks,
+        log=print,
+    )
     for trial in plan.trials:
         artifacts = folders.store / WORK / trial.identity / ARTIFACTS
         _finish(trial, recorder, artifacts, keep_model=trial.candidate.config.seed == seeds[0])

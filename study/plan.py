@@ -1,8 +1,9 @@
 """Plan of a study: each trial with its state, the searches that decide about further ones."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from revit.config import FineTuneConfig
 from revit.datasets.image_store import ImageStore, open_store
@@ -14,6 +15,9 @@ from study.layout import DATABASE
 from study.ledger.records import TrialRecord
 from study.search.cell_search import CellSearch
 from study.trial import Trial
+
+if TYPE_CHECKING:
+    from study.planning import Planner
 
 TRIAL_METRICS = (
     *(f"{prefix}{name}" for prefix in PREFIXES.values() for name, metric in METRICS.items() if metric.of_predictions),
@@ -78,7 +82,7 @@ class Plan:
         searches: search of each cell, in the order of the cells; none where the study has no nuisance axes.
         seeds: seeds of the tested trials.
         caveats: caveats of its datasets, a line each.
-        replan: makes the plan again from other records.
+        planner: made the plan, and makes it again from other records; None for a plan of given trials.
     """
 
     space: SearchSpace
@@ -86,7 +90,7 @@ class Plan:
     searches: Sequence[CellSearch] = ()
     seeds: tuple[int, ...] = (0,)
     caveats: Sequence[str] = ()
-    replan: "Callable[[Mapping[str, TrialRecord]], Plan] | None" = field(default=None, repr=False, compare=False)
+    planner: "Planner | None" = field(default=None, repr=False, compare=False)
 
     @property
     def to_run(self) -> list[Trial]:
@@ -105,8 +109,21 @@ class Plan:
     @property
     def num_unknown(self) -> int:
         """Number of trials that are to be run, and depend on results: points of searches, and what they decide."""
-        searched = sum(search.num_left * search.num_seeds for search in self.searches)
+        searched = sum(search.num_unknown for search in self.searches)
         return searched + len(self.seeds) * sum(not search.is_over for search in self.searches)
+
+    @property
+    def to_check(self) -> list[Trial]:
+        """Trials that stand for all that are to be run: of those that are not known yet, one per cell and seed."""
+        return [*self.to_run, *(trial for trial in self.trials if trial.awaits)]
+
+    @property
+    def expected_work(self) -> tuple[int, float]:
+        """Number of trials to be run, and of their optimizer steps: unknown ones have as many as known ones."""
+        to_run, num_unknown = self.to_run, self.num_unknown
+        num_steps = sum(trial.num_steps for trial in to_run)
+        mean = sum(trial.num_steps for trial in self.trials) / len(self.trials)
+        return len(to_run) + num_unknown, num_steps + num_unknown * mean
 
     @property
     def is_complete(self) -> bool:
@@ -115,8 +132,8 @@ class Plan:
 
     def with_records(self, records: Mapping[str, TrialRecord]) -> "Plan":
         """Return the plan with other records of the ledger, by identity."""
-        if self.replan is not None:
-            return self.replan(records)
+        if self.planner is not None:
+            return self.planner.plan(records)
         trials = [
             replace(trial, record=records.get(trial.identity), replicates=None, unmeasured="") for trial in self.trials
         ]

@@ -82,7 +82,7 @@ class Planner:
             searches=searches if self.space.is_searched else (),
             seeds=self.seeds,
             caveats=self._caveats(),
-            replan=self.plan,
+            planner=self,
         )
 
     def tested_trials(
@@ -153,6 +153,7 @@ class Planner:
             values=tag.point,
             trials=tuple(replace(trial, tags=tags) for trial in trials),
             is_given_up=tag.is_given_up,
+            is_sequential=self.space.search.pruner == "wilcoxon",
         )
 
     def _search_candidate(self, cell: StudyCell, values: Point, seed: int) -> Candidate:

@@ -183,7 +183,15 @@ def test_what_the_page_on_mlflow_filters_and_groups_by_is_in_a_store(
 def _write_study(store: Ledger, plan: Any, rows: list[dict[str, float]]) -> None:
     launch = store.launches.open(plan.space.name, plan.space.tags)
     locks = Locks(store.root / "locks")
-    recorder = Recorder(store, launch=launch, study=plan.space.tags, trials=plan.to_run, locks=locks, log=print)
+    known = {trial.identity: trial for trial in plan.to_run}
+    recorder = Recorder(
+        store,
+        launch=launch,
+        study=plan.space.tags,
+        trials=known,
+        locks=locks,
+        log=print,
+    )
     *curve, final = rows
     last = {name: value for row in curve for name, value in row.items()}
     for trial in plan.to_run:

@@ -90,8 +90,8 @@ def estimate_disk(planned: "Plan") -> str:
     """Return the disk space that a plan's new trials will need, as a line; empty if there are none."""
     from study.maintenance.disk_space import disk_line
 
-    configs = [trial.candidate.config for trial in planned.to_run]
-    return disk_line(configs, planned.trials[0].candidate.config.seed) if configs else ""
+    configs = [trial.candidate.config for trial in planned.to_check]
+    return disk_line(configs, planned.seeds[0]) if configs else ""
 
 
 def cache_compiled(folders: "Folders") -> None:
@@ -108,14 +108,14 @@ def check_can_run(
         strict_environment: fail if a study's trials would run in different environments.
     """
     request = request or ResourceRequest()
-    new = [trial for planned in plans for trial in planned.to_run]
+    new = [trial for planned in plans for trial in planned.to_check]
     if strict_environment:
         from study.analysis.mixed_environments import check_uniform
         from study.execution.environment import expected
 
         here = expected(request)
         for planned in plans:
-            check_uniform(planned, here if planned.to_run else None)
+            check_uniform(planned, here if planned.to_check else None)
     if new:
         from study.execution.preflight import check_runnable
 
@@ -141,10 +141,11 @@ def run_plan(
         InputError: the request fits no node.
     """
     console, log = _console_with_log(console)
-    num_trials = len({trial.identity for trial in planned.trials})
+    num_to_run = len(planned.to_run) + planned.num_unknown
+    num_done = len(planned.all_trials) - len(planned.to_run)
     log(f"{planned.space.name}: {planned.space.question}")
-    log(f"{num_trials} trials, {num_trials - len(planned.to_run)} done, {len(planned.to_run)} to run")
-    if planned.to_run:
+    log(f"{num_done + num_to_run} trials, {num_done} done, {num_to_run} to run")
+    if not planned.is_complete:
         from study.execution import runner
         from study.ledger.provenance import launch_tags
 
@@ -178,7 +179,7 @@ def explain_failures(planned: "Plan", ledger: "Ledger", result: "RunResult") -> 
     from study.layout import TRACEBACK
     from study.ledger.states import TrialState
 
-    trials = {trial.identity: trial for trial in planned.trials}
+    trials = {trial.identity: trial for trial in planned.all_trials}
     for identity, message in result.messages.items():
         trial, state = trials[identity], result.states[identity]
         yield f"{state}: {trial_label(trial)}: {message}"

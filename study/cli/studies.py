@@ -127,14 +127,14 @@ def _run(context: typer.Context, options: StudyOptions, request: api.ResourceReq
             echo(f"\nstudy {number} of {len(plans)}")
         current, command = planned.with_records(records), this_command(context)
         result = api.run_plan(current, ledger, request, console=out, command=command)
-        if planned.to_run:
+        if not planned.is_complete:
             records = ledger.retry(ledger.trials, log=echo)
         planned = planned.with_records(records)
         echo(*api.explain_failures(planned, ledger, result))
         _echo_results(api.measure_study(planned, ledger), ledger, records)
         if result.interrupted:
             return EXIT_INTERRUPTED
-        code = max(code, EXIT_SOME_FAILED if planned.to_run else EXIT_FINISHED)
+        code = max(code, EXIT_FINISHED if planned.is_complete else EXIT_SOME_FAILED)
     return code
 
 

@@ -3,6 +3,7 @@
 import pickle
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,6 +32,7 @@ from study.ledger.schema import BUILT_TAG, VAL_ACCURACY
 from study.ledger.states import TrialState
 from study.plan import Plan
 from study.system.limits import memory_limit, num_killed_for_memory
+from study.trial import Trial
 
 WORKER_BYTES = 900_000_000
 """Resident memory of a worker before it has a model or images, measured: torch and timm."""
@@ -50,6 +52,7 @@ class TuneCallback(Stateless, tune.Callback):
         recorder: Recorder,
         progress: StudyProgress,
         plan: Plan,
+        known: Mapping[str, Trial],
         searcher: TrialSearcher,
         stopper: Stopper,
         locks: Locks,
@@ -58,8 +61,8 @@ class TuneCallback(Stateless, tune.Callback):
         self._searcher = searcher
         self._stopper = stopper
         self._locks = locks
-        self._trials = {trial.identity: trial for trial in plan.trials}
-        self._any_finished = any(trial.state == TrialState.FINISHED for trial in plan.trials)
+        self._trials = known
+        self._any_finished = any(trial.state == TrialState.FINISHED for trial in plan.all_trials)
         self._recorder = recorder
         self._progress = progress
         self._val_accuracy: dict[str, float | None] = {}
@@ -67,7 +70,7 @@ class TuneCallback(Stateless, tune.Callback):
         self._losses: dict[str, tuple[int, int]] = {}  # step of the last lost worker, and losses in a row there
         self._signatures: Counter[tuple[str, ...]] = Counter()
         self._built = {
-            trial.record.built: trial.identity for trial in plan.trials if trial.record and trial.record.built
+            trial.record.built: trial.identity for trial in plan.all_trials if trial.record and trial.record.built
         }
         self._ray_checked = time.monotonic()
         self._peak_bytes = WORKER_BYTES

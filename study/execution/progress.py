@@ -1,6 +1,7 @@
 """The progress of a study on the terminal."""
 
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -13,12 +14,19 @@ from study.trial import Trial
 
 
 class StudyProgress:
-    """A live bar of the trials to run on a terminal; elsewhere one line per ended trial."""
+    """A live bar of the trials to run on a terminal; elsewhere one line per ended trial.
 
-    def __init__(self, console: Console, trials: list[Trial]) -> None:
+    Args:
+        trials: known trials by identity; others may be added later.
+        num_to_run: trials that this launch may run, those that are not known yet included.
+        num_steps: their optimizer steps; of those that are not known yet, as of the known ones on average.
+    """
+
+    def __init__(self, console: Console, trials: Mapping[str, Trial], num_to_run: int, num_steps: float) -> None:
         self._console = console
-        self._trials = {trial.identity: trial for trial in trials}
-        self._num_steps = sum(trial.num_steps for trial in trials)
+        self._trials = trials
+        self._num_to_run = num_to_run
+        self._num_steps = num_steps
         self._steps_done: dict[str, int] = {}
         self._steps_before: dict[str, int] = {}
         self._running: set[str] = set()
@@ -85,7 +93,7 @@ class StudyProgress:
         return {"counts": self._counts(), "eta": self._eta()}
 
     def _counts(self) -> str:
-        return f"{self._num_ended}/{len(self._trials)} trials, {len(self._running)} running"
+        return f"{self._num_ended}/{self._num_to_run} trials, {len(self._running)} running"
 
     def _eta(self) -> str:
         """Return the time left, in proportion to the steps left."""

@@ -4,7 +4,7 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,12 +16,14 @@ from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.orphans import merge_duplicates
 from study.ledger.records import Measurement, TrialRecord, TrialUpdate, config_tags, now_ms, study_tags
-from study.ledger.schema import DIGEST_PREFIX, STUDY_TAG, TRAIN_TIME_S
+from study.ledger.schema import DIGEST_PREFIX, STATE_TAG, STUDY_TAG, TRAIN_TIME_S
 from study.ledger.states import TrialState
 from study.trial import Trial
 
 WRITE_INTERVAL_S = 1.0
 """Minimum seconds between writes of one trial. Rows in between are batched."""
+DRAIN_TIMEOUT_S = 2.0
+"""Maximum seconds to wait for the writes that are due."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +54,7 @@ class Recorder:
     Args:
         launch: id of the launch's run.
         study: tags of the study: its name as `study`, its recipe and scale.
-        trials: every trial that may start.
+        trials: every trial that may start, by identity; others may be added later.
         locks: those of the launch, confirmed before each write; a trial's is released once its end is written.
         log: called with a line for the user while the store is unavailable.
 
@@ -68,7 +70,7 @@ class Recorder:
         *,
         launch: str,
         study: Mapping[str, str],
-        trials: list[Trial],
+        trials: Mapping[str, Trial],
         locks: Locks,
         log: Callable[[str], None],
     ) -> None:
@@ -78,7 +80,7 @@ class Recorder:
         self._ledger = ledger
         self._launch = launch
         self._study = study
-        self._trials = {trial.identity: trial for trial in trials}
+        self._trials = trials
         self._locks = locks
         self._log = log
         self._open: dict[str, TrialRecord] = {}
@@ -90,6 +92,20 @@ class Recorder:
     def start_trial(self, identity: str) -> None:
         """Open the run of a trial that starts or resumes."""
         self._submit(lambda: self._open_trial(identity), identity)
+
+    def reserve_trial(self, trial: Trial) -> None:
+        """Create the run of a trial that is to be trained, before this returns. It can be repeated."""
+        tags = {**self._tags(trial), STATE_TAG: TrialState.NEW}
+        self._ledger.reserve_trial(trial.identity, launch=self._launch, name=trial_label(trial), tags=tags)
+
+    def is_drained(self) -> bool:
+        """Return whether the ends of all trials are written; wait for it a little."""
+        return bool(wait([self._thread.submit(lambda: None)], DRAIN_TIMEOUT_S).done)
+
+    def study_tags(self, trial: Trial) -> dict[str, str]:
+        """Return the tags by which a trial is found from the study."""
+        candidate = trial.candidate
+        return study_tags(self._study[STUDY_TAG], cell=candidate.cell, point=candidate.point)
 
     def add_rows(self, identity: str, rows: list[dict[str, float]]) -> None:
         """Write rows of metrics. Steps that the ledger has already, from before a resume, are left out."""
@@ -165,17 +181,21 @@ class Recorder:
             self._ledger.find(identity),
             launch=self._launch,
             name=trial_label(trial),
-            tags={
-                **self._study,
-                **study_tags(self._study[STUDY_TAG], cell=trial.candidate.cell, point=trial.candidate.point),
-                **config_tags(config),
-                **{f"{DIGEST_PREFIX}{name}": value for name, value in trial.input_digests.items()},
-                **{name: str(count) for name, count in trial.sizes.items()},
-            },
+            tags=self._tags(trial),
         )
         self._open[identity] = record
         self._pending[identity] = TrialUpdate(config=config.flat())  # on resume, too: it may not be written yet
         self._last_write_s[identity] = time.monotonic()
+
+    def _tags(self, trial: Trial) -> dict[str, str]:
+        return {
+            **self._study,
+            **self.study_tags(trial),
+            **trial.tags,
+            **config_tags(trial.candidate.config),
+            **{f"{DIGEST_PREFIX}{name}": value for name, value in trial.input_digests.items()},
+            **{name: str(count) for name, count in trial.sizes.items()},
+        }
 
     def _write_if_due(self, identity: str) -> None:
         if time.monotonic() - self._last_write_s[identity] >= WRITE_INTERVAL_S:

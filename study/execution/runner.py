@@ -14,6 +14,7 @@ from revit.errors import InputError
 from study.execution.callback import TuneCallback
 from study.execution.cluster import find_nodes, ray_is_alive, start_ray
 from study.execution.failures import MAX_LOSSES, RayLostError
+from study.execution.point_asker import PointAsker
 from study.execution.progress import StudyProgress
 from study.execution.recorder import Recorder, RunResult
 from study.execution.resources import ResourceRequest, grant_resources
@@ -51,22 +52,24 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, request: ResourceRequ
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(grant.max_concurrent_trials)  # workers that may start at a time
     launch, lock, locks = begin_launch(plan.space.name, {**plan.space.tags, **tags}, ledger, log)
     ledger.retry(lambda: clean_up(ledger, locks), log=log)
-    plan = plan.with_records(ledger.retry(ledger.trials, log=log))  # another launch may have ended trials meanwhile
+    records = ledger.retry(ledger.trials, log=log)
+    plan = plan.with_records(records)  # another launch may have ended trials meanwhile
     folder = ledger.root / TUNE / lock
     stopper = Stopper(console, folder / STOP_FILE)
+    known = {trial.identity: trial for trial in plan.all_trials}
     recorder = Recorder(
         ledger,
         launch=launch,
         study=plan.space.tags,
-        trials=plan.to_run,
+        trials=known,
         locks=locks,
         log=log,
     )
-    kept_seed = plan.trials[0].candidate.config.seed
-    searcher = TrialSearcher(plan.to_run, grant, locks, ledger, stopper, kept_seed)
+    asker = PointAsker(plan, records, ledger, locks, recorder) if plan.searches else None
+    searcher = TrialSearcher(plan.to_run, known, grant, locks, ledger, stopper, plan.seeds[0], asker)
     try:
-        with handled(stopper.handle_signal), StudyProgress(console, plan.to_run) as progress:
-            callback = TuneCallback(recorder, progress, plan, searcher, stopper, locks)
+        with handled(stopper.handle_signal), StudyProgress(console, known, *plan.expected_work) as progress:
+            callback = TuneCallback(recorder, progress, plan, known, searcher, stopper, locks)
             _run_with_restarts(searcher, callback, stopper, folder, request.address)
     finally:
         searcher.close()

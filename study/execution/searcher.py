@@ -4,11 +4,12 @@ import random
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any
+from typing import Any, NamedTuple
 
 from ray.tune.search import Searcher
 
 from revit.errors import first_line
+from study.execution.point_asker import PointAsker
 from study.execution.resources import ResourceGrant
 from study.execution.stopper import Stateless, Stopper
 from study.execution.trial_task import make_task
@@ -24,8 +25,29 @@ LOCK_WAIT_S = 0.05
 """Maximum time that Tune's loop waits for the thread that acquires locks: a server can be slow."""
 
 
+class Found(NamedTuple):
+    """Result of looking for the next trial.
+
+    Attributes:
+        trial: the next one, with its lock; None for none.
+        finished: identities of trials that other launches have finished.
+        asked: trials that searches have added.
+    """
+
+    trial: Trial | None
+    finished: list[str]
+    asked: list[Trial]
+
+
 class TrialSearcher(Stateless, Searcher):
     """Suggests one trial at a time to Tune: each whose lock it acquires, and that no other launch has finished.
+
+    Where the study has searches, they are asked for further trials as soon as one can run.
+
+    Args:
+        trials: known trials to run, in order.
+        known: filled with every trial that is handed out, by identity.
+        asker: source of further trials; None where all are known.
 
     Attributes:
         error: why no further lock can be acquired, one line; empty while all is well.
@@ -34,16 +56,20 @@ class TrialSearcher(Stateless, Searcher):
     def __init__(
         self,
         trials: list[Trial],
+        known: dict[str, Trial],
         grant: ResourceGrant,
         locks: Locks,
         ledger: Ledger,
         stopper: Stopper,
         kept_seed: int,
+        asker: PointAsker | None = None,
     ) -> None:
         super().__init__()
         self.error = ""
         self._grant = grant
         self._waiting = deque(trials)
+        self._known = known
+        self._asker = asker
         self._running: dict[str, Trial] = {}
         self._exclusive: set[str] = set()
         self._locks = locks
@@ -52,12 +78,12 @@ class TrialSearcher(Stateless, Searcher):
         self._kept_seed = kept_seed
         self._next_poll_s = 0.0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="locks")
-        self._search: Future[tuple[Trial | None, list[str]]] | None = None
+        self._search: Future[Found] | None = None
 
     @property
     def num_left(self) -> int:
-        """Number of trials that have not ended, in this launch or in another."""
-        return len(self._waiting) + len(self._running)
+        """Number of trials that have not ended, in this launch or in another, those to come included."""
+        return len(self._waiting) + len(self._running) + (self._asker.num_unknown if self._asker else 0)
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next task; None where there is none for now."""
@@ -66,14 +92,14 @@ class TrialSearcher(Stateless, Searcher):
         if self.error or time.monotonic() < self._next_poll_s:
             return None
         if self._search is None:
-            self._search = self._thread.submit(self._acquire_first, list(self._waiting))
+            self._search = self._thread.submit(self._find_next, list(self._waiting), list(self._running))
         if not wait([self._search], LOCK_WAIT_S).done:
             return None
-        trial = self._pop_acquired()
+        trial = self._pop_found()
         if trial is None:
             self._next_poll_s = time.monotonic() + random.uniform(0.5, 1.5) * LOCK_POLL_S  # out of step with others
             return None
-        self._running[trial.identity] = trial
+        self._running[trial.identity] = self._known[trial.identity] = trial
         grant = self._grant.exclusive() if trial.identity in self._exclusive else self._grant
         work, stop_file = self._ledger.root / WORK, self._stopper.stop_file
         task = make_task(
@@ -86,24 +112,36 @@ class TrialSearcher(Stateless, Searcher):
         )
         return {"task": task}
 
-    def _pop_acquired(self) -> Trial | None:
-        """Return the trial whose lock the thread acquired, None for none; drop those that are finished elsewhere."""
+    def _pop_found(self) -> Trial | None:
+        """Return the trial that the thread found, None for none; add those that it asked for, drop finished ones."""
         assert self._search is not None
         search, self._search = self._search, None
         try:
-            trial, finished = search.result()
+            trial, finished, asked = search.result()
         except Exception as error:  # whatever a store can raise
             if not is_transient(error):
                 self.error = f"no trial can be started: {first_line(error)}"
             return None
         gone = {*finished, *([trial.identity] if trial else [])}
-        self._waiting = deque(each for each in self._waiting if each.identity not in gone)
+        self._waiting = deque(each for each in [*self._waiting, *asked] if each.identity not in gone)
         return trial
+
+    def _find_next(self, waiting: list[Trial], running: list[str]) -> Found:
+        """Return the first trial that can run, of those that wait, or of those that searches have next.
+
+        A search is asked only when a trial could run at once: the later, the more results it knows. Runs in a thread: a
+        server may hang.
+        """
+        trial, finished = self._acquire_first(waiting)
+        if trial is not None or self._asker is None or len(running) >= self._grant.max_concurrent_trials:
+            return Found(trial, finished, [])
+        busy = [*running, *(each.identity for each in waiting if each.identity not in finished)]
+        asked = self._asker.ask(busy)
+        trial, finished_then = self._acquire_first(asked)
+        return Found(trial, finished + finished_then, asked)
 
     def _acquire_first(self, waiting: list[Trial]) -> tuple[Trial | None, list[str]]:
         """Acquire the lock of the first trial that no other launch trains or has finished.
-
-        Runs in a thread: a server may hang.
 
         Returns:
             The trial, None for none, and the identities of those before it that other launches have finished.

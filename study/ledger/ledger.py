@@ -47,6 +47,8 @@ T = TypeVar("T")
 
 MAX_METRICS = 800
 """Metrics beside params and tags: MLflow writes 1,000 entries at once, of which 100 may be params and 100 tags."""
+CLOCK_TOLERANCE_MS = 60_000
+"""Maximum difference between the clocks of machines that share a store."""
 MAX_MESSAGE_CHARS = 5000
 """Length of a tag that MLflow takes."""
 
@@ -72,6 +74,7 @@ class Ledger:
     def __init__(self, root: Path, server: str = "") -> None:
         self.root = root.absolute()
         self.server = server
+        self._last_change_ms = 0
         self.uri = server or tracking_uri(self.root)
         if not server:
             check_writable(self.root, "store")
@@ -116,6 +119,17 @@ class Ledger:
         by_identity = self.runs.by_tag(IDENTITY_TAG)
         return {identity: _record(max(runs, key=precedence)) for identity, runs in by_identity.items()}
 
+    def changed_trials(self) -> dict[str, TrialRecord]:
+        """Return the trials by identity that are open, or that ended since this was last called, or soon before."""
+        since_ms = self._last_change_ms - CLOCK_TOLERANCE_MS
+        has_changed = (
+            *(f"attributes.status = '{state.mlflow_status}'" for state in (TrialState.NEW, TrialState.RUNNING)),
+            f"attributes.end_time >= {since_ms}",
+        )
+        runs = [run for each in has_changed for run in self.runs.search(f"tags.{KIND_TAG} = '{TRIAL}' and {each}")]
+        self._last_change_ms = max([self._last_change_ms, *(run.info.end_time or 0 for run in runs)])
+        return {record.identity: record for record in map(_record, runs)}
+
     def find(self, identity: str) -> TrialRecord | None:
         """Return a trial as it is now, None if it never began."""
         runs = self.runs.with_tag(IDENTITY_TAG, identity)
@@ -147,6 +161,12 @@ class Ledger:
             self.runs.client.update_run(record.run_id, status="RUNNING")
         self.runs.tag(record.run_id, {**all_tags, MESSAGE_TAG: "", FAILURE_TAG: ""})
         return record
+
+    def reserve_trial(self, identity: str, *, launch: str, name: str, tags: Mapping[str, str]) -> None:
+        """Create the run of a trial that has none and is still to begin. It can be repeated."""
+        all_tags = {KIND_TAG: TRIAL, IDENTITY_TAG: identity, PARENT_TAG: launch, **tags}
+        run = self.runs.create_once(IDENTITY_TAG, identity, name, all_tags)
+        self.runs.client.update_run(run.info.run_id, status=TrialState.NEW.mlflow_status)
 
     def log(self, run_id: str, update: TrialUpdate) -> None:
         """Write an update of a trial, tags last. It can be repeated: MLflow stores equal metrics once."""

@@ -119,7 +119,7 @@ def _context(
         "setup": describe_setup(plan),
         "unit": "percentage points (pp)" if metric.difference_unit == "pp" else metric.difference_unit,
         "pairing": PAIRING["accuracy" if space.metric == "accuracy" else "bootstrap" if metric.of_predictions else ""],
-        "is_complete": not plan.to_run,
+        "is_complete": plan.is_complete,
         "command": command,
     }
 

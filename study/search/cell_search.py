@@ -24,16 +24,18 @@ class SearchPoint:
         number: 0, 1, ... in the order of asking.
         trials: one per seed of the search.
         is_given_up: the trials of its later seeds are left out, as a pruner compared its first ones.
+        is_sequential: a seed is trained only once a pruner has compared those before it.
     """
 
     number: int
     values: Point
     trials: tuple[Trial, ...]
     is_given_up: bool = False
+    is_sequential: bool = False
 
     @property
     def state(self) -> TrialState:
-        """FINISHED if all its trials have; where it ended otherwise, how; else RUNNING or NEW."""
+        """FINISHED if all its trials have; where it ended differently, how; else RUNNING or NEW."""
         states = [trial.state for trial in self.trials]
         if self.is_given_up:
             return TrialState.PRUNED
@@ -51,15 +53,27 @@ class SearchPoint:
 
     @property
     def to_run(self) -> list[Trial]:
-        """Trials that are not completed; of a point that has ended, those that failed."""
+        """Trials that can run and are not completed; of a point that has ended, those that failed."""
         if self.has_ended:
             return [trial for trial in self.trials if trial.state == TrialState.FAILED]
-        return [trial for trial in self.trials if not trial.state.is_terminal]
+        return [trial for trial in self.trials if not trial.state.is_terminal][: 1 if self.is_sequential else None]
+
+    @property
+    def num_waiting(self) -> int:
+        """Number of trials that may follow those in `to_run`."""
+        if self.has_ended:
+            return 0
+        return sum(not trial.state.is_terminal for trial in self.trials) - len(self.to_run)
+
+    def seed_values(self, metric: str) -> dict[int, float]:
+        """Return the value of each trial that has finished, by its index."""
+        name = val_value_name(metric) if METRICS[metric].of_predictions else metric
+        finished = [(index, trial.record) for index, trial in enumerate(self.trials) if trial.has_result]
+        return {index: record.metrics[name] for index, record in finished if record is not None}
 
     def value(self, metric: str) -> float:
         """Return the mean over its finished trials of a key of METRICS, on validation images if of predictions."""
-        name = val_value_name(metric) if METRICS[metric].of_predictions else metric
-        return fmean(trial.record.metrics[name] for trial in self.trials if trial.record is not None)
+        return fmean(self.seed_values(metric).values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +109,11 @@ class CellSearch:
         """Number of points that are still to be asked for."""
         is_time_used = self.time_budget_s is not None and self.train_time_s >= self.time_budget_s
         return 0 if self.is_exhausted or is_time_used else max(0, self.num_points - len(self.points))
+
+    @property
+    def num_unknown(self) -> int:
+        """Number of trials of the search that may follow those in `to_run`."""
+        return self.num_left * self.num_seeds + sum(point.num_waiting for point in self.points)
 
     @property
     def is_over(self) -> bool:
@@ -147,9 +166,7 @@ class CellSearch:
         """Return the values of its seeds by index; of one seed, its last validation by step."""
         metric = self.objectives[0]
         if self.num_seeds > 1:
-            name = val_value_name(metric)
-            values = [trial.record.metrics.get(name) for trial in point.trials if trial.record is not None]
-            return {index: value for index, value in enumerate(values) if value is not None}
+            return point.seed_values(metric)
         record, name = point.trials[0].record, CURVE_METRICS.get(metric, VAL_ACCURACY)
         if record is None or name not in record.metrics:
             return {}

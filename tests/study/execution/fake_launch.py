@@ -36,7 +36,8 @@ class FakeLaunch:
         self.stopper = Stopper(SimpleNamespace(print=print), root / "stop")
         locks = Locks(root / "locks")
         ledger = SimpleNamespace(find=lambda identity: None, root=root)
-        self.searcher = TrialSearcher(plan.to_run, grant, locks, ledger, self.stopper, kept_seed=0)
+        known = {trial.identity: trial for trial in plan.all_trials}
+        self.searcher = TrialSearcher(plan.to_run, known, grant, locks, ledger, self.stopper, kept_seed=0)
         self.ended: list[dict[str, Any]] = []
         quiet = {name: lambda *_, **__: None for name in ("add_rows", "start_trial", "update_step", "requeue_trial")}
         self.recorder = recorder = SimpleNamespace(
@@ -45,7 +46,7 @@ class FakeLaunch:
             end_trial=lambda identity, state, **details: self.ended.append({"state": state, **details}),
         )
         progress = SimpleNamespace(**quiet, end_trial=lambda *_: None)
-        self.callback = TuneCallback(recorder, progress, plan, self.searcher, self.stopper, locks)
+        self.callback = TuneCallback(recorder, progress, plan, known, self.searcher, self.stopper, locks)
 
     def start(self) -> Any:
         """Let Tune ask for a trial, and a worker start it."""

@@ -21,7 +21,8 @@ def progress_of(file: io.StringIO, *, terminal: bool = False, label: str = "0.1"
         SimpleNamespace(identity=name, num_steps=100, candidate=SimpleNamespace(point={"lr": label}, config=config))
         for name in ("a", "b", "c", "d")
     ]
-    return StudyProgress(Console(file=file, width=200, force_terminal=terminal), trials)
+    known = {trial.identity: trial for trial in trials}
+    return StudyProgress(Console(file=file, width=200, force_terminal=terminal), known, num_to_run=4, num_steps=400)
 
 
 def test_the_time_left_is_in_proportion_to_the_steps_left(clock: SimpleNamespace) -> None:

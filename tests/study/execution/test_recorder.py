@@ -48,7 +48,7 @@ class Store:
             self.ledger,
             launch=self.launch,
             study={"study": "example"},
-            trials=self.trials,
+            trials={trial.identity: trial for trial in self.trials},
             locks=Locks(folder / "locks"),
             log=self.lines.append,
         )
