@@ -41,7 +41,7 @@ class Store:
         self.ledger = Ledger(folder)
         self.client = MlflowClient(self.ledger.uri)
         plan = make_plan(SPACE, SPACE.seeds, Folders(store=folder, data=folder, cache=cache_dir), {})
-        self.trials: list[Trial] = list(plan.trials)
+        self.trials: list[Trial] = [plan.planner.ask(search, {}).trials[0] for search in plan.searches]
         self.launch = self.ledger.launches.open("example", {})
         self.lines: list[str] = []
         self.recorder = Recorder(
