@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 
 from revit.errors import InputError
 from search_spaces.framework.cells import StudyCell
+from study.execution.cell_pruners import CellPruners, PrunedPoint
 from study.execution.recorder import Recorder
 from study.labels import label
 from study.ledger.ledger import Ledger
@@ -49,6 +50,7 @@ class PointAsker:
         self._recorder = recorder
         self._known = {trial.identity for trial in plan.to_run}
         self._open = [search.cell for search in plan.searches if search.cell.axes]
+        self._pruners = CellPruners(plan.planner, ledger)
         self.num_unknown = plan.num_unknown
 
     def ask(self, busy: Collection[str]) -> list[Trial]:
@@ -67,6 +69,10 @@ class PointAsker:
         still_open = [search for search in searches if search.cell in self._open]
         self.num_unknown = sum(search.num_unknown + len(self._planner.seeds) for search in still_open)
         return trials
+
+    def find_pruner(self, trial: Trial) -> PrunedPoint | None:
+        """Return the pruner that may end a trial early, None for none."""
+        return self._pruners.find(trial, self._records)
 
     def _refresh(self) -> None:
         self._records |= self._ledger.changed_trials()

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ray.tune.search import Searcher
 
 from revit.errors import first_line
+from study.execution.cell_pruners import PrunedPoint
 from study.execution.point_asker import PointAsker
 from study.execution.resources import ResourceGrant
 from study.execution.stopper import Stateless, Stopper
@@ -32,11 +33,13 @@ class Found(NamedTuple):
         trial: the next one, with its lock; None for none.
         finished: identities of trials that other launches have finished.
         asked: trials that searches have added.
+        pruner: that may end the trial early; None for none.
     """
 
     trial: Trial | None
     finished: list[str]
     asked: list[Trial]
+    pruner: PrunedPoint | None = None
 
 
 class TrialSearcher(Stateless, Searcher):
@@ -117,13 +120,15 @@ class TrialSearcher(Stateless, Searcher):
         assert self._search is not None
         search, self._search = self._search, None
         try:
-            trial, finished, asked = search.result()
+            trial, finished, asked, pruner = search.result()
         except Exception as error:  # whatever a store can raise
             if not is_transient(error):
                 self.error = f"no trial can be started: {first_line(error)}"
             return None
         gone = {*finished, *([trial.identity] if trial else [])}
         self._waiting = deque(each for each in [*self._waiting, *asked] if each.identity not in gone)
+        if trial is not None and pruner is not None:
+            self._stopper.pruning.begin(trial.identity, pruner.pruner, pruner.number)
         return trial
 
     def _find_next(self, waiting: list[Trial], running: list[str]) -> Found:
@@ -132,13 +137,16 @@ class TrialSearcher(Stateless, Searcher):
         A search is asked only when a trial could run at once: the later, the more results it knows. Runs in a thread: a
         server may hang.
         """
+        asked: list[Trial] = []
         trial, finished = self._acquire_first(waiting)
-        if trial is not None or self._asker is None or len(running) >= self._grant.max_concurrent_trials:
-            return Found(trial, finished, [])
-        busy = [*running, *(each.identity for each in waiting if each.identity not in finished)]
-        asked = self._asker.ask(busy)
-        trial, finished_then = self._acquire_first(asked)
-        return Found(trial, finished + finished_then, asked)
+        if self._asker is None:
+            return Found(trial, finished, asked)
+        if trial is None and len(running) < self._grant.max_concurrent_trials:
+            busy = [*running, *(each.identity for each in waiting if each.identity not in finished)]
+            asked = self._asker.ask(busy)
+            trial, finished_elsewhere = self._acquire_first(asked)
+            finished += finished_elsewhere
+        return Found(trial, finished, asked, None if trial is None else self._asker.find_pruner(trial))
 
     def _acquire_first(self, waiting: list[Trial]) -> tuple[Trial | None, list[str]]:
         """Acquire the lock of the first trial that no other launch trains or has finished.

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from revit.training.metrics import METRICS, Metric
+from search_spaces.framework.candidates import Candidate
 from search_spaces.framework.published import Published
-from search_spaces.framework.space import Candidate
 from study.analysis.results import cell_table
 from study.labels import format_value
 from study.plan import Plan

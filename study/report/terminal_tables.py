@@ -5,7 +5,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from revit.training.metrics import METRICS, Metric
-from search_spaces.framework.space import Candidate, SearchSpace
+from search_spaces.framework.candidates import Candidate
+from search_spaces.framework.space import SearchSpace
 from study.analysis.intervals import intervals_note
 from study.labels import format_value
 from study.plan import Plan, TrialPreview
