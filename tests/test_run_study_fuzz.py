@@ -72,7 +72,7 @@ PATHS += [
 NUMBERS = ["0", "1", "2", "-1", "1.5", "nan", "inf", "-inf", "1e400", "0x1", "", " 1", "1_0", "٣", "9" * 30, "9" * 5000]
 NUMBERS += ["1000000000", "65536", "None", "\0", "1\n"]
 PATH_OPTIONS = ["--store", "--data-dir", "--weights-dir", "--cache-dir", "--reports"]
-NUMBER_OPTIONS = ["--seeds", "--gpus-per-trial", "--cpus-per-trial", "--port"]
+NUMBER_OPTIONS = ["--seeds", "--num-trials", "--time-budget", "--gpus-per-trial", "--cpus-per-trial", "--port"]
 
 texts = st.text(max_size=5)
 values = {
@@ -80,10 +80,24 @@ values = {
     **dict.fromkeys(NUMBER_OPTIONS, st.sampled_from(NUMBERS)),
     "--scale": st.sampled_from(["paper", "nano", "", "NANO", "\n"]) | texts,
     "--recipe": st.sampled_from(["paper", "authors", "vit_2021", "", "\0"]) | texts,
+    "--sampler": st.sampled_from(["grid", "tpe", "", "\0"]) | texts,
+    "--pruner": st.sampled_from(["median", "none", "", "\n"]) | texts,
     "--host": st.sampled_from(["", "0.0.0.0", "\n", "[red]", "::1"]) | texts,
 }
 OPTIONS_OF = {
-    "plan": ["--seeds", "--scale", "--recipe", "--store", "--data-dir", "--weights-dir", "--cache-dir"],
+    "plan": [
+        "--sampler",
+        "--num-trials",
+        "--time-budget",
+        "--pruner",
+        "--seeds",
+        "--scale",
+        "--recipe",
+        "--store",
+        "--data-dir",
+        "--weights-dir",
+        "--cache-dir",
+    ],
     "report": ["--seeds", "--scale", "--recipe", "--store", "--data-dir", "--weights-dir", "--cache-dir", "--reports"],
     "run": ["--seeds", "--scale", "--recipe", "--gpus-per-trial", "--cpus-per-trial", "--store", "--cache-dir"],
     "fetch": ["--scale", "--recipe", "--data-dir", "--weights-dir"],

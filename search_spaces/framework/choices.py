@@ -1,7 +1,8 @@
-"""Choices over a search space: fixed values over its own, or some of its cells.
+"""Choices over a search space: fixed values over its own, some of its cells, another search.
 
     with_settings(space, {"optimizer.lr": 0.3, "steps": 50})     # another study: quickstart-optimizer.lr-0.3-steps-50
     with_cells(space, {"optimizer": ("sgd",)})                   # the same study, some of its trials
+    with_search(space, sampler="tpe", num_trials=32)             # the same study, searched differently
 
 Settings are values as trained: they come after recipe and scale.
 """
@@ -16,7 +17,7 @@ from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.fields import did_you_mean, fields_by_path
 from revit.validation import parse_text, short_repr
-from search_spaces.framework.axes import NuisanceAxis, levels_of
+from search_spaces.framework.axes import Axis, fields_of, levels_of
 from search_spaces.framework.claims import Value
 from search_spaces.framework.space import SearchSpace
 
@@ -62,9 +63,11 @@ def with_settings(space: SearchSpace, settings: Mapping[str, object]) -> SearchS
         if path == "seed":
             raise InputError("seed cannot be set: give the number of seeds, or `seeds`")
         fields |= {BUDGETS[path]: None, path: value} if path in BUDGETS else {path: value}
-    for name, axis in {**space.scientific, **space.nuisance}.items():
-        for path in fields:
+    for path in fields:
+        for name, axis in space.scientific.items():
             _check_free(path, name, axis, space.name)
+        for name in {path} & fields_of(space.nuisance):
+            raise InputError(f"{name} cannot be set: {space.name} tunes it in each cell; see `nuisance` in its file")
     chosen = replace(space, name=f"{space.name}-{slug(settings)}", settings={**space.settings, **fields})
     if _num_alike(chosen) > _num_alike(space):
         raise InputError(f"{space.name}: with {', '.join(settings)} set, two of its points would train the same")
@@ -89,6 +92,34 @@ def with_cells(space: SearchSpace, cells: Mapping[str, Sequence[object]]) -> Sea
     return replace(space, cells={**space.cells, **chosen})
 
 
+def with_search(
+    space: SearchSpace,
+    *,
+    sampler: str | None = None,
+    num_trials: int | None = None,
+    time_budget_s: float | None = None,
+    pruner: str | None = None,
+) -> SearchSpace:
+    """Return the same study with some values of its search replaced; None leaves a value unchanged.
+
+    Args:
+        pruner: one of Search, or `none` for none.
+
+    Raises:
+        InputError: an invalid value, or a study without nuisance axes.
+    """
+    given: dict[str, Any] = {"sampler": sampler, "num_trials": num_trials, "time_budget_s": time_budget_s}
+    chosen = {name: value for name, value in {**given, "pruner": pruner}.items() if value is not None}
+    if not chosen:
+        return space
+    if not space.is_searched:
+        options = ", ".join(f"{name} = {short_repr(value)}" for name, value in chosen.items())
+        raise InputError(f"{options}: {space.name} must have nuisance axes, and there is nothing to search in it")
+    if pruner == "none":
+        chosen["pruner"] = None
+    return replace(space, search=replace(space.search, **chosen))
+
+
 def split_values(space: SearchSpace, cells: Mapping[str, str]) -> dict[str, list[str]]:
     """Return the values of axes, separated by commas; a label that has a comma is one value."""
     labels = {name: [str(label) for label, _ in levels_of(name, axis)] for name, axis in space.scientific.items()}
@@ -110,7 +141,7 @@ def _type_of(path: str) -> Any:
     return known[path].hint
 
 
-def _check_free(path: str, name: str, axis: NuisanceAxis, study: str) -> None:
+def _check_free(path: str, name: str, axis: Axis, study: str) -> None:
     """Raise InputError if the levels of an axis are named after values of a field."""
     levels = levels_of(name, axis)
     if name == path or any(fields.get(path) == label for label, fields in levels):

@@ -34,6 +34,7 @@ class Options(Choices, total=False):
     Attributes:
         num_seeds: every cell has the seeds 0, 1, ...; by default the study's own.
         scale, recipe, settings, only: choices of `load_study`.
+        sampler, num_trials, time_budget_s, pruner: values of its search in place of the study's.
         store: a folder, or the address of an MLflow tracking server; by default mlruns.
         data_dir, weights_dir, cache_dir: folders of datasets, pretrained weights, decoded images.
         skip_broken: leave out images that cannot be decoded.

@@ -13,6 +13,7 @@ from search_spaces.framework.choices import (
     parse_value,
     split_values,
     with_cells,
+    with_search,
     with_settings,
 )
 from search_spaces.framework.space import SearchSpace
@@ -31,7 +32,16 @@ Study = SearchSpace | Path | str
 """A study: its space, its name, or the path of its file."""
 
 
-class Choices(TypedDict, total=False):
+class SearchChoices(TypedDict, total=False):
+    """Values of a search in place of the study's; None for the study's."""
+
+    sampler: str | None
+    num_trials: int | None
+    time_budget_s: float | None
+    pruner: str | None
+
+
+class Choices(SearchChoices, total=False):
     """Keywords of `load_study`."""
 
     scale: str | None
@@ -47,6 +57,7 @@ def load_study(
     recipe: str | None = None,
     settings: Sequence[str] = (),
     only: Sequence[str] = (),
+    **search: Unpack[SearchChoices],
 ) -> SearchSpace:
     """Return the space of a study.
 
@@ -54,10 +65,11 @@ def load_study(
         scale, recipe: in place of the study's.
         settings: texts FIELD=VALUE: values over the study's own, which make it a study of its own.
         only: texts AXIS=VALUE or AXIS=VALUE,VALUE: the cells to which its trials are limited.
+        search: values of its search (`search_spaces.framework.search.Search`) in place of the study's.
 
     Raises:
-        InputError: there is no such study, scale, recipe, field or axis, or a study names a model that timm does not
-            have.
+        InputError: there is no such study, scale, recipe, field or axis, a study names a model that timm does not
+            have, or nothing is searched in it.
     """
     space = study if isinstance(study, SearchSpace) else search_spaces.load(str(study))
     space = space.variant(scale=scale, recipe=recipe)
@@ -65,6 +77,7 @@ def load_study(
     cells = split_values(space, parse_assignments("--only", only))
     space = with_settings(space, fields)
     space = with_cells(space, cells) if cells else space
+    space = with_search(space, **search)
     check_names(space)
     return space
 

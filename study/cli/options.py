@@ -5,13 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
 import search_spaces
 from search_spaces.framework.recipes import RECIPES
 from search_spaces.framework.scales import SCALES
+from search_spaces.framework.search import Pruner, Sampler
 from search_spaces.framework.space import SearchSpace
 from study import api
 from study.cli.console import echo
@@ -69,6 +70,34 @@ CacheFolder = Annotated[
     Path,
     typer.Option("--cache-dir", envvar="REVIT_CACHE_DIR", help="Directory of decoded images, on a local disk."),
 ]
+SamplerName = Annotated[
+    str | None,
+    typer.Option(
+        "--sampler",
+        autocompletion=lambda: list(get_args(Sampler)),
+        help=f"How points of a search are chosen: {', '.join(get_args(Sampler))}. [default: the study's]",
+    ),
+]
+NumTrials = Annotated[
+    int | None,
+    typer.Option("--num-trials", min=1, help="Points that a search tries in each cell. [default: the study's]"),
+]
+TimeBudget = Annotated[
+    float | None,
+    typer.Option(
+        "--time-budget",
+        metavar="SECONDS",
+        help="Seconds of training after which a search begins no further point of a cell. [default: the study's]",
+    ),
+]
+PrunerName = Annotated[
+    str | None,
+    typer.Option(
+        "--pruner",
+        autocompletion=lambda: [*get_args(Pruner), "none"],
+        help=f"When a point is given up: {', '.join(get_args(Pruner))}, none. [default: the study's]",
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +113,10 @@ class StudyOptions:
     recipe: RecipeName = None
     settings: Settings = None
     only: Only = None
+    sampler: SamplerName = None
+    num_trials: NumTrials = None
+    time_budget_s: TimeBudget = None
+    pruner: PrunerName = None
     store: StoreAddress = api.DEFAULT_STORE
     data_dir: DataFolder = api.DEFAULT_DATA
     weights_dir: WeightsFolder = None
@@ -101,7 +134,15 @@ class StudyOptions:
     def load_studies(self) -> list[SearchSpace]:
         """Return the studies that the options name."""
         return api.load_studies(
-            self.study, scale=self.scale, recipe=self.recipe, settings=self.settings or (), only=self.only or ()
+            self.study,
+            scale=self.scale,
+            recipe=self.recipe,
+            settings=self.settings or (),
+            only=self.only or (),
+            sampler=self.sampler,
+            num_trials=self.num_trials,
+            time_budget_s=self.time_budget_s,
+            pruner=self.pruner,
         )
 
 

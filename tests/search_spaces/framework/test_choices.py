@@ -1,18 +1,21 @@
-"""Fixed values over a study's own, and some of its cells."""
+"""Fixed values over a study's own, some of its cells, another search."""
 
 import re
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 import search_spaces
 from revit.errors import InputError
-from search_spaces.framework import SearchSpace
+from search_spaces.framework import Range, Search, SearchSpace
 from search_spaces.framework.choices import (
     parse_assignments,
     parse_value,
     slug,
     split_values,
     with_cells,
+    with_search,
     with_settings,
 )
 
@@ -129,3 +132,49 @@ def test_an_assignment_has_a_name_and_a_value(text: str) -> None:
     with pytest.raises(InputError, match=r"--set .*: must be NAME=VALUE"):
         parse_assignments("--set", [text])
     assert parse_assignments("--set", ["a=b=c", "x= 1 "]) == {"a": "b=c", "x": "1"}
+
+
+TUNED = SearchSpace(
+    name="tuned", question="?", base=QUICKSTART.base, scientific={"schedule.name": ("cosine", "constant")},
+    nuisance={"optimizer.lr": Range(0.01, 0.1), "pace": {"slow": {"label_smoothing": 0.1}, "fast": {"mixup": 0.1}}},
+    search=Search(num_trials=4, pruner="median"),
+)  # fmt: skip
+
+
+def test_values_of_a_search_replace_those_of_the_study() -> None:
+    assert with_search(TUNED) is TUNED
+    chosen = with_search(TUNED, sampler="tpe", num_trials=8, time_budget_s=60.0)
+    assert chosen.search == Search(sampler="tpe", num_trials=8, time_budget_s=60.0, pruner="median")
+    assert replace(chosen, search=TUNED.search) == TUNED, "it is the same study"
+    assert with_search(TUNED, pruner="none").search == Search(num_trials=4)
+
+
+@pytest.mark.parametrize(
+    ("space", "values", "message"),
+    [
+        (QUICKSTART, {"sampler": "tpe", "num_trials": 3},
+         "sampler = 'tpe', num_trials = 3: quickstart must have nuisance axes, and there is nothing to search in it"),
+        (TUNED, {"sampler": "sobol"}, "sampler = 'sobol': must be one of grid, quasi_random, random, tpe, gp"),
+        (TUNED, {"sampler": "grid"}, "sampler = 'grid': axis optimizer.lr = Range(0.01, 0.1) has no values"),
+        (TUNED, {"num_trials": 0}, "num_trials = 0: must be above 0"),
+        (TUNED, {"pruner": "wilcoxon"}, "pruner = 'wilcoxon': must be successive_halving or median"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_of_a_search_is_one_line(space: SearchSpace, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)) as raised:
+        with_search(space, **values)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("path", ["optimizer.lr", "label_smoothing", "mixup"])
+def test_a_field_that_is_tuned_cannot_be_set(path: str) -> None:
+    with pytest.raises(InputError, match=f"^{path} cannot be set: tuned tunes it in each cell; see `nuisance`"):
+        with_settings(TUNED, {path: 0.05})
+    assert with_settings(TUNED, {"batch_size": 16}).nuisance == TUNED.nuisance
+
+
+def test_some_cells_of_a_search_are_searched_alike() -> None:
+    part = with_cells(TUNED, {"schedule.name": ("cosine",)})
+    assert part.list_cells() == TUNED.list_cells()[:1]
+    with pytest.raises(InputError, match=r"has no scientific axis 'optimizer\.lr'"):
+        with_cells(TUNED, {"optimizer.lr": (0.05,)})

@@ -42,3 +42,11 @@ def test_a_study_is_a_name_a_path_or_a_space(tmp_path: Path) -> None:
     assert api.load_study("quickstart") == api.load_study(space) == space
     assert api.load_study(file).scientific == api.load_study(str(file)).scientific == space.scientific
     assert api.load_study("resolution", scale="nano").scale == "nano"
+
+
+def test_the_search_of_a_study_can_be_chosen() -> None:
+    space = api.load_study("resolution", recipe="vit_2021", sampler="random", num_trials=2, time_budget_s=9.0)
+    assert (space.sampler, space.search.num_trials, space.search.time_budget_s) == ("random", 2, 9.0)
+    assert api.load_study("resolution", sampler=None, num_trials=None) == search_spaces.load("resolution")
+    with pytest.raises(InputError, match="num_trials = 2: resolution must have nuisance axes"):
+        api.load_study("resolution", num_trials=2)

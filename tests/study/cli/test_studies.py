@@ -287,6 +287,33 @@ def test_settings_are_a_study_of_their_own_and_some_cells_the_same(line: Line) -
     assert [("adam" in pages[f"quickstart{part}-seeds-1"]) for part in ("", "-only-optimizer-sgd")] == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["quickstart", "--sampler=tpe"], "sampler = 'tpe': quickstart must have nuisance axes, and there is nothing"),
+        (["quickstart", "--num-trials=2"], "num_trials = 2: quickstart must have nuisance axes"),
+        (["replication", "--recipe=vit_2021", "--sampler=sobol"], "sampler = 'sobol': must be one of grid,"),
+        (["replication", "--recipe=vit_2021", "--pruner=asha"], "pruner = 'asha': must be one of successive_halving,"),
+        (["replication", "--recipe=vit_2021", "--time-budget=0"], "time_budget_s = 0.0: must be above 0"),
+        (["replication", "--recipe=vit_2021", "--time-budget=nan"], "time_budget_s = nan: must be"),
+    ],
+)
+@pytest.mark.parametrize("command", ["plan", "run", "report"])
+def test_a_wrong_search_is_one_line(
+    command: str,
+    options: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["run_study.py", command, *options])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
 @pytest.mark.parametrize("option", ["--set=stepz=5", "--set=optimizer.name=sgd", "--only=optimizer=sdg", "--only=x"])
 @pytest.mark.parametrize("command", ["plan", "run", "report", "fetch"])
 def test_a_wrong_choice_is_one_line(
