@@ -12,7 +12,8 @@ from ray import tune
 from revit.budget import compile_budget
 from revit.config import FineTuneConfig
 from revit.identity import identity
-from search_spaces.framework.space import Candidate, SearchSpace
+from search_spaces.framework.candidates import Candidate
+from search_spaces.framework.space import SearchSpace
 from study.analysis.results import trial_table
 from study.analysis.tidy import tidy_table
 from study.execution.recorder import Recorder
