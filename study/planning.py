@@ -198,9 +198,14 @@ class Planner:
         return replace(self._made[config], candidate=candidate)
 
     def _former_trials(self, records: Records) -> dict[RequestKey, TrialRecord]:
-        """Return the completed trials of the study by what it asked for, whether or not it would ask for them now."""
+        """Return the completed trials of the study by what it asked for, whether or not it would ask for them now.
+
+        Trials of its searches are left out: one that another study has tested was not tested for this one.
+        """
+        search = f"{SEARCH_PREFIX}{self.space.name}."
         of_study = [each for each in records.values() if each.state.is_terminal and self.space.name in each.studies]
-        return {request_key(record.tags, self.space.name): record for record in of_study}
+        asked = [each for each in of_study if not any(tag.startswith(search) for tag in each.tags)]
+        return {request_key(record.tags, self.space.name): record for record in asked}
 
     def _caveats(self) -> Sequence[str]:
         datasets = list(dict.fromkeys(each.config.dataset for each in self.space.candidates(self.seeds[:1])))

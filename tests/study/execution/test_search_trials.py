@@ -24,6 +24,7 @@ from study.inputs import Inputs
 from study.layout import MODEL, PREDICTIONS, WORK
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
+from study.ledger.records import study_tags
 from study.ledger.reuse import find_record, identities_with_test
 from study.ledger.schema import PHASE_TAG
 from study.ledger.states import TrialState
@@ -165,3 +166,21 @@ def test_a_point_that_another_study_has_tested_is_not_trained_by_a_search(study:
     assert (again.number, again.trials, again.state) == (
         served.number, tuple(replace(each, record=again.trials[0].record) for each in served.trials), served.state
     )  # fmt: skip
+
+
+def test_the_winner_of_a_search_that_a_tested_trial_serves_is_new_and_not_stale(
+    study: Study, small: FineTuneConfig
+) -> None:
+    space = SearchSpace(
+        name="searched", question="?", base=small, scientific={"optimizer.name": ("sgd",)},
+        nuisance={"optimizer.lr": (0.1,)}, seeds=(0,),
+    )  # fmt: skip
+    planner = Planner(space, (0,), Inputs(study.folders.open_images, ()))
+    tested = study.run(small.with_values({"optimizer.lr": 0.1})).record
+    point = planner.ask(planner.search(planner.cells[0], study.ledger.trials()), study.ledger.trials())
+    assert tested is not None and point is not None
+    place = study_tags("searched", cell={"optimizer.name": "sgd"}, point={"optimizer.name": "sgd", "optimizer.lr": 0.1})
+    study.ledger.tag_study(tested, {**point.trials[0].tags, **place})
+    [winner] = planner.plan(study.ledger.trials()).trials
+    assert (winner.candidate.config.optimizer.lr, winner.candidate.config.val_fraction) == (0.1, 0.0)
+    assert (winner.state, winner.staleness_reason) == (TrialState.NEW, "")
