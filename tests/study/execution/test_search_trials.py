@@ -68,12 +68,14 @@ class Study:
         trial = self.trial(config)
         launch = self.ledger.launches.open("example", {})
         study = {"study": "example"}
-        recorder = Recorder(self.ledger, launch=launch, study=study, trials=[trial], locks=self.locks, log=print)
+        known = {trial.identity: trial}
+        recorder = Recorder(self.ledger, launch=launch, study=study, trials=known, locks=self.locks, log=print)
         recorder.start_trial(trial.identity)
         reports: list[dict[str, Any]] = []
         self.patch.setattr(tune, "report", reports.append)
-        work = self.ledger.root / WORK
-        train_trial({"task": make_task(trial, GRANT, work=work, stop_file=work / "stop", kept_seed=config.seed)})
+        options: dict[str, Any] = {"work": self.ledger.root / WORK, "stop_file": self.ledger.root / "stop"}
+        task = make_task(trial, GRANT, **options, kept_seed=config.seed, is_prunable=False)
+        train_trial({"task": task})
         for report in reports:
             recorder.add_tags(trial.identity, report.get("tags", {}))
             recorder.add_rows(trial.identity, report.get("rows", []))
