@@ -31,5 +31,6 @@ def cell_label(trial: Trial) -> str:
 
 
 def trial_label(trial: Trial) -> str:
-    """Return the name of a trial: its value on every axis, and its seed."""
-    return label({**trial.candidate.point, "seed": trial.candidate.config.seed})
+    """Return the name of a trial: its value on every axis, its seed, and whether it belongs to a search."""
+    name = label({**trial.candidate.point, "seed": trial.candidate.config.seed})
+    return name if trial.candidate.config.test else f"{name} (search)"

@@ -1,4 +1,4 @@
-"""The source of trials that depend on results: points of searches, and the tested trials that they decide."""
+"""The source of trials that depend on results: next points of searches, trials that a search decides."""
 
 import hashlib
 from collections.abc import Collection, Mapping
