@@ -89,6 +89,16 @@ class Metric:
         return f"{self.name}, {self.unit}"
 
     @property
+    def val_name(self) -> str:
+        """Title with the split on which points of a search are compared: `validation accuracy`."""
+        return f"validation {self.title}" if self.of_predictions else self.title
+
+    @property
+    def val_heading(self) -> str:
+        """`val_name` with its unit."""
+        return f"{self.val_name}, {self.unit}"
+
+    @property
     def factor(self) -> int:
         """Factor by which a value is multiplied to be in its unit."""
         return 100 if self.unit == "%" else 1

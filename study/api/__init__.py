@@ -5,9 +5,9 @@
     results = api.results("quickstart")     # a row per finished trial
     api.figure("quickstart")
 
-`plan`, `run`, `results`, `verdicts`, `figure`, `report` take a study as a `SearchSpace`, by its name, or by the path of
-its file, and the keywords of `Options`, with the defaults of the command line. The others are the steps of the
-commands, on folders and a ledger that are opened once for several studies.
+`plan`, `run`, `results`, `search_points`, `verdicts`, `figure`, `report` take a study as a `SearchSpace`, by its name,
+or by the path of its file, and the keywords of `Options`, with the defaults of the command line. The others are the
+steps of the commands, on folders and a ledger that are opened once for several studies.
 """
 
 from typing import TYPE_CHECKING
@@ -30,7 +30,7 @@ from study.api.commands import (
     write_index,
     write_report,
 )
-from study.api.notebook import Options, figure, plan, report, results, run, verdicts
+from study.api.notebook import Options, figure, plan, report, results, run, search_points, verdicts
 from study.api.opening import (
     ALL,
     DEFAULT_CACHE,
@@ -87,6 +87,7 @@ __all__ = [
     "results",
     "run",
     "run_plan",
+    "search_points",
     "summarize_prunable",
     "ui_command",
     "verdicts",

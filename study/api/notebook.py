@@ -1,4 +1,4 @@
-"""Functions for notebooks, each of one study: plan, run, results, verdicts, figure, report.
+"""Functions for notebooks, each of one study: plan, run, results, search_points, verdicts, figure, report.
 
 space = SearchSpace(name="mine", ...)
 api.run(space, store="mlruns")
@@ -113,6 +113,28 @@ def results(
 
     planned, _ = _read(study, options)
     return tidy_table(planned, states)
+
+
+def search_points(study: Study, **options: Unpack[Options]) -> "pd.DataFrame":
+    """Return a row per point that a study's searches have asked for, cell by cell; none where nothing is searched.
+
+    Columns:
+        one per axis: its value, as trained; None for a nuisance axis that does not exist at the point.
+        number: int, 0 for the first point of a cell.
+        state: str, `finished`, `pruned`, `diverged` or `failed`; else it is not over.
+        one per objective: float, the mean over the seeds of a finished point, else NaN. `val_accuracy` for accuracy:
+            a metric of predictions is that of the validation images.
+        seconds: float, of training, of all its seeds.
+        chosen: bool, whether it is the one that is tested, once the search is over.
+        identities, run_ids: tuples of str, one for each seed of the search; the runs are MLflow's.
+
+    Raises:
+        InputError: there is no store.
+    """
+    from study.analysis.searched import point_table
+
+    planned, _ = _read(study, options)
+    return point_table(planned)
 
 
 def verdicts(study: Study, **options: Unpack[Options]) -> "pd.DataFrame":

@@ -1,7 +1,7 @@
 """Figures of a study's report: a table of functions, each of which draws what the study allows."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 import pandas as pd
@@ -28,6 +28,7 @@ from study.report.plots.along_axis import plot_metric
 from study.report.plots.curves import plot_learning_curves, plot_published_curves, plot_schedules
 from study.report.plots.grids import plot_interaction, plot_main_effects, plot_parallel_coordinates
 from study.report.plots.training_time import plot_training_time
+from study.report.search_figures import draw_searches
 
 Figure: TypeAlias = go.Figure
 
@@ -40,9 +41,14 @@ MAX_INTERACTIONS = 2
 
 
 def draw_figures(plan: Plan, ledger: Ledger) -> list[go.Figure]:
-    """Return every figure that the study's axes and finished trials allow."""
-    study = FinishedStudy(plan, ledger, reported_trials(plan))
-    return [figure for draw in FIGURES for figure in draw(study)] if study.trials else []
+    """Return every figure that the study's axes, searches and finished trials allow."""
+    return list(_draw(FinishedStudy(plan, ledger, reported_trials(plan))))
+
+
+def _draw(study: FinishedStudy) -> Iterator[go.Figure]:
+    """Yield the figures of a study; before a trial has been tested, those of its searches."""
+    for draw in FIGURES if study.trials else (draw_searches,):
+        yield from draw(study)
 
 
 def draw_figure(plan: Plan, ledger: Ledger, title: str = "") -> Figure:
@@ -51,14 +57,13 @@ def draw_figure(plan: Plan, ledger: Ledger, title: str = "") -> Figure:
     Raises:
         InputError: no trial has finished, or no title contains the text.
     """
-    study = FinishedStudy(plan, ledger, reported_trials(plan))
-    if not study.trials:
-        raise InputError(f"{plan.space.name} has no cell with a finished trial: run it first")
     titles = []
-    for figure in (figure for draw in FIGURES for figure in draw(study)):
+    for figure in _draw(FinishedStudy(plan, ledger, reported_trials(plan))):
         titles.append(figure.layout.meta["title"])
         if title.lower() in titles[-1].lower():
             return figure
+    if not titles:
+        raise InputError(f"{plan.space.name} has no cell with a finished trial: run it first")
     raise InputError(f"{plan.space.name} has no figure with the title {title!r}; it has: {'; '.join(titles)}")
 
 
@@ -168,6 +173,7 @@ FIGURES: tuple[Callable[[FinishedStudy], list[go.Figure]], ...] = (
     draw_published_curves,
     draw_grid,
     draw_training_time,
+    draw_searches,
     draw_answers,
     draw_model_internals,
     draw_samples,

@@ -18,7 +18,7 @@ MAX_CURVES = 48
 
 
 class FinishedStudy(NamedTuple):
-    """A study that has results: its plan, its ledger, and the trials reported, at least one."""
+    """A study that has results: its plan, its ledger, and the trials reported; none if only searches have results."""
 
     plan: Plan
     ledger: Ledger

@@ -39,7 +39,7 @@ def check_loses_nothing(plan: Plan, folder: Path) -> None:
     except (OSError, ValueError, pa.ArrowException):  # a broken file has nothing to lose
         return
     planned = trial_table(plan)
-    keys = [*plan.space.scientific, *plan.space.nuisance_axes, "seed"]
+    keys = [*plan.space.scientific, "seed"]
     if not {*keys, "state"} <= set(reported.columns):  # the grid has changed
         keys = ["seed"]
     lost = (_finished(reported, keys) & _rows(planned, keys)) - _finished(planned, keys)

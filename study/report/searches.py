@@ -1,4 +1,4 @@
-"""Searches of a study in words and tables: what was searched, how far, what was chosen."""
+"""Searches of a study for its readers, as sentences or tables."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ NOT_THERE = "-"
 
 
 def search_table(plan: Plan) -> pd.DataFrame:
-    """Return a row of texts per cell: its axes, the chosen values, its points, their training time, the best value.
+    """Return a row of texts per cell: its axes, its points, the chosen values, seconds of training, the best value.
 
     Values are as the study names them, with the trained ones behind them where these differ.
     """
@@ -46,21 +46,16 @@ def search_table(plan: Plan) -> pd.DataFrame:
     rows = [
         {
             **{axis: format_value(value) for axis, value in cell.items()},
-            **{f"chosen {axis}": _chosen(search, axis) for axis in plan.space.nuisance_axes},
             "points": _points(search),
+            **{f"chosen {axis}": _chosen(search, axis) for axis in plan.space.nuisance_axes},
             "training, s": f"{search.train_time_s:,.0f}",
-            f"best {_objective(objective)}": NOT_THERE
+            f"best {METRICS[objective].val_heading}": NOT_THERE
             if search.best is None
             else METRICS[objective].format(search.best.value(objective)),
         }
         for search, cell in searched_cells(plan)
     ]
     return pd.DataFrame(rows)
-
-
-def _objective(name: str) -> str:
-    """Return the name and unit of an objective."""
-    return METRICS[name].heading.replace("test ", "validation ", 1)
 
 
 def _chosen(search: CellSearch, axis: str) -> str:
@@ -101,7 +96,7 @@ def front_table(plan: Plan) -> pd.DataFrame:
             **{axis: format_value(value) for axis, value in cell.items()},
             "point": str(point.number),
             **{axis: format_point_value(point, axis) for axis in plan.space.nuisance_axes},
-            **{_objective(name): METRICS[name].format(point.value(name)) for name in search.objectives},
+            **{METRICS[name].val_heading: METRICS[name].format(point.value(name)) for name in search.objectives},
             "tested": "yes" if search.chosen is not None and point is search.best else "",
         }
         for search, cell in searched_cells(plan)
@@ -132,7 +127,7 @@ def _stale_lines(plan: Plan) -> list[str]:
 def describe_search(plan: Plan) -> list[str]:
     """Return sentences on how a study was searched: sampler, budget, pruner, seeds, objectives, images."""
     space = plan.space
-    objectives = " and ".join(_objective(name).partition(",")[0] for name in space.objectives)
+    objectives = " and ".join(METRICS[name].val_name for name in space.objectives)
     pruner = [] if space.search.pruner is None else [f"{PRUNERS[space.search.pruner]}."]
     second = f" The best {METRICS[space.objectives[0]].title} chooses." if len(space.objectives) > 1 else ""
     return [
@@ -140,7 +135,7 @@ def describe_search(plan: Plan) -> list[str]:
         f"{_scale_note(space)}. It tries {SAMPLERS[space.sampler]}.",
         f"{_budget(plan)} {_seeds(space.search.seeds)}",
         *pruner,
-        f"Points are trained on the training images and compared by {objectives}; these trials are never tested."
+        f"Points are trained on the training images and compared by {objectives}, without the test images."
         f"{second} The chosen point is then trained on training and validation images with each seed of the study, "
         "and tested once: test images choose nothing.",
         *kept_validation(plan),

@@ -39,7 +39,7 @@ def terminal_table(plan: Plan) -> FittedTable:
 
 
 def searches_table(plan: Plan) -> FittedTable:
-    """Return a row per cell of a searched study: axes, chosen values, points, seconds of training, best value."""
+    """Return a row per cell of a searched study: axes, points, chosen values, seconds of training, best value."""
     table = search_table(plan)
     rows = table.to_numpy().tolist()
     numbers = list(table.columns[-2:])

@@ -34,6 +34,7 @@ from study.report.finished_study import finished_table
 from study.report.paper_tables import paper_table
 from study.report.plots.style import capitalize
 from study.report.report_folder import REPORT, TRIALS, check_loses_nothing
+from study.report.searches import describe_search, front_table, search_table
 from study.report.table_markup import escape_markdown, flat_to_html, to_html, to_latex, to_markdown
 
 INDEX = "index.html"
@@ -114,6 +115,7 @@ def _context(
         "escape_markdown": escape_markdown,
         "assumed_sd": f"{100 * ASSUMED_SEED_SD:g}",
         "anova": _render_anova(plan),
+        **_search_context(plan),
         "figures": figures,
         "plotly": get_plotlyjs(),
         "setup": describe_setup(plan),
@@ -121,6 +123,18 @@ def _context(
         "pairing": PAIRING["accuracy" if space.metric == "accuracy" else "bootstrap" if metric.of_predictions else ""],
         "is_complete": plan.is_complete,
         "command": command,
+    }
+
+
+def _search_context(plan: Plan) -> dict[str, Any]:
+    """Return what the templates show of searches; empty tables where there are none."""
+    if not plan.searches:
+        return {"searches": "", "front": "", "search_sentences": []}
+    front = front_table(plan)
+    return {
+        "searches": flat_to_html(search_table(plan), "search"),
+        "front": "" if front.empty else flat_to_html(front, "front"),
+        "search_sentences": describe_search(plan),
     }
 
 

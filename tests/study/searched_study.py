@@ -1,6 +1,6 @@
 """Plans of searched studies whose results are made up, without training."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from revit.config import FineTuneConfig
@@ -8,7 +8,8 @@ from search_spaces.framework.ranges import Range
 from search_spaces.framework.search import Search
 from search_spaces.framework.space import SearchSpace
 from study.inputs import Inputs
-from study.ledger.records import TrialRecord, study_tags
+from study.ledger.ledger import Ledger
+from study.ledger.records import Measurement, TrialRecord, TrialUpdate, now_ms, study_tags
 from study.ledger.states import TrialState
 from study.plan import Folders, Plan
 from study.planning import Planner
@@ -54,7 +55,7 @@ def record_of(trial: Trial, outcome: Outcome, study: str) -> TrialRecord:
     """Return the record of a trial with a made-up result."""
     state, metrics = outcome(trial.candidate.config)
     candidate = trial.candidate
-    tags = {**study_tags(study, cell=candidate.cell, point=candidate.point), **trial.tags, "mlflow.parentRunId": "p"}
+    tags = {**study_tags(study, cell=candidate.cell, point=candidate.point), **trial.tags}
     name = trial.identity
     return TrialRecord(run_id=2 * name, identity=name, state=state, last_step=12, metrics=metrics, params={}, tags=tags)
 
@@ -85,3 +86,12 @@ def searched_plan(planner: Planner, outcome: Outcome, num_points: int | None = N
     ready = [trial for trial in plan.trials if tested and not trial.awaits]
     new = {trial.identity: record_of(trial, outcome, planner.space.name) for trial in ready}
     return plan.with_records({**new, **records})
+
+
+def write_records(ledger: Ledger, records: Iterable[TrialRecord]) -> None:
+    """Write trials with made-up results to a ledger, the oldest first."""
+    launch = ledger.launches.open(SPACE.name, {})
+    for record in reversed(list(records)):
+        run_id = ledger.open_trial(record.identity, launch=launch, name="trial", tags=record.tags).run_id
+        rows = [Measurement({"step": 12.0, **record.metrics}, now_ms())]
+        ledger.close_trial(run_id, record.state, update=TrialUpdate(rows=rows))

@@ -1,5 +1,6 @@
 """A notebook plans, runs, reads, reports a study: each in one call."""
 
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from revit.training.metrics import METRICS
 from search_spaces.framework import BetterThan, SearchSpace
 from study import api
 from study.cli.options import StudyOptions
+from study.ledger.ledger import Ledger
 from study.ledger.states import TrialState
+from tests.study.searched_study import SPACE as SEARCHED
+from tests.study.searched_study import at_best_lr, make_planner, search_points, write_records
 
 SPACE = SearchSpace(
     name="notebook",
@@ -74,6 +78,21 @@ def test_a_study_without_results_has_no_figure(tmp_path: Path, cache_dir: Path) 
     with pytest.raises(InputError, match="notebook has no cell with a finished trial"):
         api.figure(SPACE, **where)
     assert len(api.results(SPACE, **where)) == 0
+
+
+def test_the_points_of_a_search_are_rows(tmp_path: Path, cache_dir: Path, new_ledger: Callable[[Path], Ledger]) -> None:
+    """Written to a store and read back, they are those that were asked for."""
+    where = api.Options(store=tmp_path / "mlruns", cache_dir=cache_dir)
+    planner = make_planner(tmp_path, cache_dir)
+    records = search_points(planner, at_best_lr(3e-3), num_points=4)
+    write_records(new_ledger(tmp_path / "mlruns"), records.values())
+    points = api.search_points(SEARCHED, **where)
+    asked = [point for search in planner.plan(records).searches for point in search.points]
+    assert points["number"].tolist() == [0, 1, 2, 3] * 2
+    assert points["optimizer.lr"].tolist() == [point.values["optimizer.lr"] for point in asked]
+    assert points["val_accuracy"].tolist() == [point.value("accuracy") for point in asked]
+    assert [each for (each,) in points["identities"]] == [point.trials[0].identity for point in asked]
+    assert api.search_points(SPACE, **where).empty
 
 
 def test_its_keywords_are_the_options_of_the_command_line() -> None:

@@ -35,7 +35,7 @@ def test_every_figure_that_the_axes_allow_is_drawn(finished: tuple[Plan, Ledger]
     study = FinishedStudy(plan, ledger, reported_trials(plan))
     assert {draw.__name__: len(draw(study)) for draw in FIGURES} == {
         "draw_metric": 1, "draw_learning_curves": 2, "draw_schedules": 0, "draw_published_curves": 0, "draw_grid": 0,
-        "draw_training_time": 1, "draw_answers": 12, "draw_model_internals": 3, "draw_samples": 0,
+        "draw_training_time": 1, "draw_searches": 0, "draw_answers": 12, "draw_model_internals": 3, "draw_samples": 0,
     }  # fmt: skip
 
 

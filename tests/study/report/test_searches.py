@@ -43,13 +43,13 @@ def one_ends_badly(config: FineTuneConfig) -> tuple[TrialState, Mapping[str, flo
 def test_a_row_of_a_cell_has_what_was_chosen_and_how_far_the_search_is(make_plan: MakePlan) -> None:
     table = search_table(make_plan(outcome=one_ends_badly))
     assert list(table.columns) == [
-        "optimizer.name", "chosen optimizer.lr", "chosen optimizer.weight_decay", "points", "training, s",
+        "optimizer.name", "points", "chosen optimizer.lr", "chosen optimizer.weight_decay", "training, s",
         "best validation accuracy, %",
     ]  # fmt: skip
-    assert table.iloc[0].tolist() == ["sgd", "0.00469", "-", "6 of 6: 5 finished, 1 diverged", "12", "87.80"]
+    assert table.iloc[0].tolist() == ["sgd", "6 of 6: 5 finished, 1 diverged", "0.00469", "-", "12", "87.80"]
     under_way = search_table(make_plan(num_points=4))
-    assert under_way.iloc[0].tolist()[1:4] == ["-", "-", "4 of 6: 4 finished, 2 to come"]
-    assert search_table(make_plan(num_points=0)).iloc[0].tolist()[3:] == ["0 of 6: 6 to come", "0", "-"]
+    assert under_way.iloc[0].tolist()[1:4] == ["4 of 6: 4 finished, 2 to come", "-", "-"]
+    assert search_table(make_plan(num_points=0)).iloc[0].tolist()[1:] == ["0 of 6: 6 to come", "-", "-", "0", "-"]
 
 
 def test_a_value_that_the_scale_changes_is_shown_both_ways(make_plan: MakePlan) -> None:
@@ -76,7 +76,7 @@ def test_the_sentences_name_sampler_budget_pruner_seeds_objectives(make_plan: Ma
     assert "optimizer.lr in Range(0.0001, 0.1, log=True), optimizer.weight_decay in Range(" in text
     assert "It tries random points." in text
     assert "The budget is the same in every cell: 6 points. Each point is trained with seed 0." in text
-    assert "compared by validation accuracy; these trials are never tested" in text
+    assert "compared by validation accuracy, without the test images." in text
     assert "training and validation images with each seed of the study, and tested once" in text
     assert "Optuna" not in text
     search = Search(sampler="tpe", num_trials=3, pruner="wilcoxon", seeds=(0, 1), time_budget_s=60.0)
@@ -86,7 +86,7 @@ def test_the_sentences_name_sampler_budget_pruner_seeds_objectives(make_plan: Ma
     assert "Each point is trained with the seeds 0, 1, and its value is their mean. Optuna's Wilcoxon pruner" in text
     search = Search(num_trials=3, objectives=("accuracy", "train_time_s"))
     text = " ".join(describe_search(make_plan(replace(SPACE, search=search), num_points=0)))
-    assert "compared by validation accuracy and training time; these" in text
+    assert "compared by validation accuracy and training time, without" in text
     assert "The best accuracy chooses." in text
 
 

@@ -73,4 +73,4 @@ def test_a_searched_study_shows_a_dash_until_a_value_is_chosen(tmp_path: Path, c
 def test_the_searches_of_a_study_are_a_table(tmp_path: Path, cache_dir: Path) -> None:
     table = searches_table(searched_plan(make_planner(tmp_path, cache_dir), at_best_lr(3e-3), num_points=4))
     assert table.title == "searched: searches"
-    assert table.rows[0] == ["sgd", "-", "-", "4 of 6: 4 finished, 2 to come", "8", "87.80"]
+    assert table.rows[0] == ["sgd", "4 of 6: 4 finished, 2 to come", "-", "-", "8", "87.80"]

@@ -7,7 +7,8 @@ import math
 import platform
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -22,15 +23,19 @@ from playwright.sync_api import Browser, sync_playwright
 import search_spaces
 from revit.datasets.registry import DATASETS
 from revit.identity import TRAINING_VERSION
+from search_spaces.framework.search import Search
 from study.analysis.intervals import INTERVALS_NOTE
 from study.ledger.ledger import Ledger
 from study.plan import Folders, Plan
 from study.planning import make_plan
 from study.report.figures import draw_figures
 from study.report.report_folder import REPORT, TRIALS, ReportKeptError
+from study.report.searches import describe_search
 from study.report.table_markup import LATEX, LATEX_VERBATIM
 from study.report.writer import describe_setup, name_figures, write_index
 from tests.study.report.small_study import COMMAND, finish, write
+from tests.study.searched_study import SPACE as SEARCHED
+from tests.study.searched_study import at_best_lr, make_planner, searched_plan
 
 OVERFLOW = "(box => box.scrollWidth - box.clientWidth)"
 TEXTS = ".gtitle, .xtick text, .ytick text, .xtitle, .ytitle, .legendtext, .annotation-text"
@@ -281,3 +286,19 @@ def luminance(color: str) -> float:
     shares = [int(part) / 255 for part in re.findall(r"\d+", color)]
     linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
     return sum(weight * each for weight, each in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_a_searched_study_has_a_section_before_anything_is_tested(
+    tmp_path: Path, cache_dir: Path, new_ledger: Callable[[Path], Ledger]
+) -> None:
+    search = Search(sampler="random", num_trials=6, objectives=("accuracy", "train_time_s"))
+    plan = searched_plan(make_planner(tmp_path, cache_dir, replace(SEARCHED, search=search)), at_best_lr(3e-3), 4)
+    write(plan, new_ledger(tmp_path / "mlruns"), tmp_path / "report")
+    page = (tmp_path / "report" / "report.html").read_text()
+    section = page.partition("<h2>Search</h2>")[2].partition("<h2>Figures</h2>")[0]
+    assert section.count("4 of 6: 4 finished, 2 to come") == 2
+    assert all(html.escape(sentence) in section for sentence in describe_search(plan))
+    assert "<h3>Pareto fronts</h3>" in section
+    assert len(list((tmp_path / "report" / "figures").glob("*search*.json"))) == 5
+    for name in ("tables.md", "tables.tex"):
+        assert "search at 4 of 6 points" in " ".join((tmp_path / "report" / name).read_text().split())
