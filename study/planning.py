@@ -101,11 +101,13 @@ class Planner:
         """Return the search of a cell, as far as it is recorded."""
         numbered: dict[int, SearchPoint] = {}
         stale = ""
-        for record in records.values():
-            tag = SearchTag.from_json(record.tags[self.search_tag]) if self.search_tag in record.tags else None
-            if tag is None or tag.cell != cell.values or tag.number in numbered:
+        tagged = [(record, SearchTag.from_json(record.tags.get(self.search_tag, ""))) for record in records.values()]
+        places = [(record, tag) for record, tag in tagged if tag is not None and tag.cell == cell.values]
+        given_up = {tag.number for _, tag in places if tag.is_given_up}  # one of its trials says so
+        for record, tag in places:
+            if tag.number in numbered:
                 continue
-            point = self._search_point(cell, tag, records)
+            point = self._search_point(cell, replace(tag, is_given_up=tag.number in given_up), records)
             if record.run_id in {trial.record.run_id for trial in point.trials if trial.record is not None}:
                 numbered[tag.number] = point
             else:

@@ -79,8 +79,9 @@ class PointAsker:
 
     def _next_trials(self, search: CellSearch, busy: Collection[str]) -> list[Trial]:
         """Return trials of one cell: of points that it has, of its next point, or those that are tested."""
-        for point in search.points:
-            self._drop_seeds(search, point)
+        dropped = [self._drop_seeds(search, point) for point in search.points]
+        if any(dropped):
+            search = self._planner.search(search.cell, self._records)
         unknown = [trial for trial in search.to_run if trial.identity not in self._known]
         if unknown:
             return unknown
@@ -123,15 +124,25 @@ class PointAsker:
             tags = {**self._recorder.study_tags(trial), **trial.tags}
             if is_pruned_elsewhere(trial, self._planner.search_tag):
                 tags[STATE_TAG] = TrialState.INTERRUPTED
-            self._ledger.tag_study(trial.record, tags)
+            self._tag(trial.record, tags)
 
-    def _drop_seeds(self, search: CellSearch, point: SearchPoint) -> None:
-        """Give a point up whose first seeds are worse than the best point's, if the search compares seeds."""
+    def _tag(self, record: TrialRecord, tags: Mapping[str, str]) -> None:
+        """Tag a trial, and read it again: one that ended long ago is not among those that have changed."""
+        self._ledger.tag_study(record, tags)
+        self._records |= {each.identity: each for each in [self._ledger.find(record.identity)] if each is not None}
+
+    def _drop_seeds(self, search: CellSearch, point: SearchPoint) -> bool:
+        """Give a point up whose first seeds are worse than the best point's, if the search compares seeds.
+
+        Returns:
+            Whether it was given up now.
+        """
         values, record = list(point.seed_values(search.objectives[0]).values()), point.trials[0].record
         if not point.is_sequential or point.has_ended or not values or record is None:
-            return
+            return False
         others = [past for past in search.history if past.number != point.number]
         if not should_drop_seeds(others, values, search.objectives[0]):
-            return
+            return False
         tag = SearchTag(cell=search.cell.values, number=point.number, point=point.values, is_given_up=True)
-        self._ledger.tag_study(record, {self._planner.search_tag: tag.to_json()})
+        self._tag(record, {self._planner.search_tag: tag.to_json()})
+        return True
