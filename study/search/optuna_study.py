@@ -101,7 +101,7 @@ def asked_points(
     while True:
         if fixed:
             study.enqueue_trial(dict(fixed))
-        yield _suggested(study.ask(), axes)
+        yield {name: fixed.get(name, value) for name, value in _suggested(study.ask(), axes).items()}
 
 
 def _tpe(seed: int) -> BaseSampler:

@@ -1,16 +1,24 @@
-from collections.abc import Mapping
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, Literal
 
 import optuna
 import pytest
+import torch
+from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.study import Study
 
 from search_spaces.framework.axes import NuisanceAxis
 from search_spaces.framework.claims import Value
 from search_spaces.framework.ranges import Range
 from study.ledger.states import TrialState
-from study.search.optuna_study import importances, rebuild
+from study.search.optuna_study import OPTUNA_STATES, asked_points, importances, rebuild
 from study.search.past_point import PastPoint
 
 AXES: Mapping[str, NuisanceAxis] = {
@@ -63,6 +71,98 @@ def test_a_storage_has_the_same_trials(tmp_path: Path, capfd: pytest.CaptureFixt
         assert (written.values, written.intermediate_values) == (kept.values, kept.intermediate_values)
         assert written.distributions == kept.distributions
     assert capfd.readouterr() == ("", "")
+
+
+def _living(history: Sequence[PastPoint], directions: list[str]) -> Study:
+    """Return the study of a driver that asked for the same points, and has reported what came of them."""
+    study = optuna.create_study(directions=directions, sampler=RandomSampler(seed=0))
+    for past in sorted(history, key=lambda past: past.number):
+        study.enqueue_trial(dict(past.values))
+        trial = study.ask()
+        _define_by_run(trial)
+        for step, value in past.curve.items():
+            trial.report(value, step)
+        state = OPTUNA_STATES.get(past.state)
+        if state is not None:
+            study.tell(trial, past.objectives or None, state)
+    return study
+
+
+def _optuna_sampler(name: Literal["tpe", "gp"], seed: int) -> BaseSampler:
+    return TPESampler(seed=seed) if name == "tpe" else GPSampler(seed=seed, warn_independent_sampling=False)
+
+
+def _define_by_run(trial: optuna.Trial) -> dict[str, Value]:
+    trial.suggest_float("lr", 1e-5, 1e-1, log=True)
+    trial.suggest_int("warmup", 0, 500)
+    if trial.suggest_categorical("optimizer", ["sgd", "adamw"]) == "adamw":
+        trial.suggest_float("decay", 1e-3, 0.3, log=True)
+    return trial.params
+
+
+def _drawn_history(num: int, num_objectives: int) -> list[PastPoint]:
+    draw = random.Random(0)
+    history = []
+    for number in range(num):
+        optimizer = draw.choice(["sgd", "adamw"])
+        values: dict[str, Value] = {"lr": round(10 ** draw.uniform(-5, -1), 6), "warmup": draw.randint(0, 500)}
+        values |= {"optimizer": optimizer} | ({"decay": draw.uniform(1e-3, 0.3)} if optimizer == "adamw" else {})
+        pruned = TrialState.PRUNED if num_objectives == 1 else TrialState.DIVERGED
+        state = [TrialState.FINISHED] * 5 + [pruned, TrialState.FAILED, TrialState.RUNNING]
+        past = PastPoint(number=number, values=values, state=state[number % len(state)], curve={1: draw.random()})
+        if past.state is TrialState.FINISHED:
+            past = replace(past, objectives=tuple(draw.random() for _ in range(num_objectives)))
+        history.append(past if num_objectives == 1 else replace(past, curve={}))
+    return history
+
+
+@pytest.mark.parametrize("signs", [(1,), (-1, 1)])
+@pytest.mark.parametrize("sampler", ["tpe", "gp"])
+def test_a_rebuilt_study_asks_as_a_living_one_does(sampler: Literal["tpe", "gp"], signs: tuple[int, ...]) -> None:
+    history = _drawn_history(24, len(signs))
+    living = _living(history, ["maximize" if sign > 0 else "minimize" for sign in signs])
+    living.sampler = _optuna_sampler(sampler, seed=5)
+    asked = asked_points(sampler, AXES, history, signs, seed=5, fixed={})
+    for expected, found in zip((_define_by_run(living.ask()) for _ in range(2)), asked, strict=False):
+        ranges = {name: axis for name, axis in AXES.items() if isinstance(axis, Range)}
+        assert found == {name: ranges[name].round(v) if name in ranges else v for name, v in expected.items()}
+
+
+@pytest.mark.parametrize("sampler", ["tpe", pytest.param("gp", marks=pytest.mark.long)])
+def test_rebuilding_finds_points_as_good_as_a_living_study(sampler: Literal["tpe", "gp"]) -> None:
+    """The best of 24 points, over repeats: sampling anew at each request costs nothing."""
+    rebuilt, living = [], []
+    for repeat in range(16):
+        history: list[PastPoint] = []
+        for number in range(24):
+            point = next(asked_points(sampler, AXES, history, (1,), seed=100 * repeat + number, fixed={}))
+            objectives = (_accuracy(point),)
+            history.append(PastPoint(number=number, values=point, state=TrialState.FINISHED, objectives=objectives))
+        rebuilt.append(max(past.objectives[0] for past in history))
+        study = optuna.create_study(direction="maximize", sampler=_optuna_sampler(sampler, seed=repeat))
+        study.optimize(lambda trial: _accuracy(_define_by_run(trial)), n_trials=24)
+        living.append(study.best_value)
+    error = math.hypot(stdev(rebuilt), stdev(living)) / 4
+    assert fmean(rebuilt) == pytest.approx(fmean(living), abs=2 * error)
+    assert error < 1  # of a range of 40
+
+
+def _accuracy(point: Mapping[str, Any]) -> float:
+    """Best at lr = .003 and decay = .03, with adamw."""
+    distance = abs(math.log10(point["lr"] / 0.003))
+    distance += abs(math.log10(point["decay"] / 0.03)) / 2 if "decay" in point else 0.4
+    return 90 - 10 * distance
+
+
+def test_the_threads_of_torch_are_as_before() -> None:
+    history = [past for past in _drawn_history(24, 1) if past.state is TrialState.FINISHED]
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        next(asked_points("gp", AXES, history, (1,), seed=0, fixed={}))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_importances_find_the_axis_that_matters() -> None:
