@@ -61,8 +61,13 @@ class Range:
         return self.low <= value <= self.high and (not self.integer or value == int(value))
 
     def at(self, share: float) -> float:
-        """Return the value at a share of the range, from 0 (low) to 1 (high), rounded as every drawn value."""
-        low, high = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
+        """Return the value at a share of the range, from 0 (low) to 1 (high), rounded as every drawn value.
+
+        Each whole number has the same part of an integer range, the bounds too, as in Optuna.
+        """
+        half = 0.5 if self.integer else 0.0
+        low, high = self.low - half, self.high + half
+        low, high = (math.log(low), math.log(high)) if self.log else (low, high)
         value = low + share * (high - low)
         return self.round(math.exp(value) if self.log else value)
 

@@ -1,6 +1,7 @@
 """Ranges: shares and values, invalid ranges."""
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ from search_spaces.framework.ranges import Range, round_digits
         (Range(0.0, 1.0), (0.0, 0.25, 0.5, 1.0)),
         (Range(1e-4, 1.0, log=True), (1e-4, 1e-3, 1e-2, 1.0)),
         (Range(0, 8, integer=True), (0, 2, 4, 8)),
-        (Range(1, 16, integer=True, log=True), (1, 2, 4, 16)),
+        (Range(100, 10000, integer=True, log=True), (100, 315, 998, 10000)),
         (Range(0.12345, 0.6789), (0.12345, 0.262, 0.401, 0.6789)),
     ],
 )
@@ -28,6 +29,11 @@ def test_a_range_has_a_value_at_each_share(searched: Range, values: tuple[float,
     for share, value in zip((0, 0.25, 0.5, 1), found, strict=True):
         assert searched.has(value)
         assert searched.share(value) == pytest.approx(share, abs=0.01)
+
+
+def test_each_whole_number_has_the_same_part_of_a_range() -> None:
+    counts = Counter(Range(1, 4, integer=True).at((index + 0.5) / 400) for index in range(400))
+    assert counts == {1: 100, 2: 100, 3: 100, 4: 100}
 
 
 def test_values_are_rounded_within_the_range(fuzz: Callable[..., None]) -> None:

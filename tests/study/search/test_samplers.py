@@ -195,7 +195,7 @@ def test_an_excluded_point_is_left_out(sampler: Sampler) -> None:
 
 @pytest.mark.parametrize("sampler", SAMPLER_NAMES)
 def test_the_rest_of_a_finite_space_is_found_where_almost_all_is_excluded(sampler: Sampler) -> None:
-    axes: Axes = {"a": tuple(range(50)), "b": tuple(range(100))}
+    axes: Axes = {"a": tuple(range(100)), "b": tuple(range(100))}
     wanted = {"a": 31, "b": 77}
     assert _points(sampler, axes, 2, is_excluded=lambda point: point != wanted) == [wanted]
 
@@ -249,6 +249,14 @@ def test_the_number_of_a_point_follows_the_largest() -> None:
     axes: Axes = {"lr": Range(0, 1)}
     enqueue = ({"lr": 0.1}, {"lr": 0.2}, {"lr": 0.3})
     assert _next("random", axes, history, enqueue=enqueue) == {"lr": 0.3}
+    assert _next("tpe", axes, history) != _next("tpe", axes, [replace(history[0], number=2)])
+
+
+def test_enqueued_values_are_not_repeated_for_their_further_digits() -> None:
+    axes: Axes = {"lr": Range(0, 0.002), "on": (True, False)}
+    lr = _number(_points("random", axes, 1)[0]["lr"])
+    enqueue = ({"lr": lr * 1.0001, "on": True}, {"lr": lr * 1.0001, "on": False})
+    assert _points("random", axes, 3, enqueue=enqueue)[2]["lr"] not in (lr, lr * 1.0001)
 
 
 @pytest.mark.parametrize("num_axes", [1, 3])
