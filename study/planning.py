@@ -76,12 +76,13 @@ class Planner:
         former = self._former_trials(records)
         searches = [self.search(cell, records) for cell in self.cells]
         tested = [self.tested_trials(search, records, former) for search in searches]
+        trials = [trial for of_seed in zip(*tested, strict=True) for trial in of_seed]
         return Plan(
             space=self.space,
-            trials=[trial for of_seed in zip(*tested, strict=True) for trial in of_seed],
+            trials=trials,
             searches=searches if self.space.is_searched else (),
             seeds=self.seeds,
-            caveats=self._caveats(),
+            caveats=self._caveats(trials),
             planner=self,
         )
 
@@ -209,8 +210,8 @@ class Planner:
         asked = [each for each in of_study if not any(tag.startswith(search) for tag in each.tags)]
         return {request_key(record.tags, self.space.name): record for record in asked}
 
-    def _caveats(self) -> Sequence[str]:
-        datasets = list(dict.fromkeys(each.config.dataset for each in self.space.candidates(self.seeds[:1])))
+    def _caveats(self, trials: Sequence[Trial]) -> Sequence[str]:
+        datasets = list(dict.fromkeys(trial.candidate.config.dataset for trial in trials))
         found = [line for dataset in datasets for line in self._inputs.caveats(dataset)]
         return [*caveats(datasets), *found]
 
