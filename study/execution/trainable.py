@@ -29,7 +29,7 @@ from study.system.retry import retry_transient
 WORKER_EXIT_TIMEOUT_S = 60.0
 """Maximum time to wait for a killed study's worker to exit."""
 THREAD_EXIT_TIMEOUT = "TUNE_FUNCTION_THREAD_TIMEOUT_S"
-"""Ray's variable: how long a pruned trial's thread may take to free its memory. After 2 s the next trial would fail."""
+"""Ray's variable: how long a pruned trial's thread may take to free its memory. After 2 s the next trial is lost."""
 
 
 def train_trial(params: dict[str, Any]) -> None:

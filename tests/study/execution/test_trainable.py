@@ -213,4 +213,6 @@ def test_a_pruned_trial_ends_its_thread_with_its_lock_released_and_nothing_more_
     with FileLock(tmp_path / "lock", timeout=0):
         assert sorted(path.name for path in (tmp_path / ARTIFACTS).iterdir()) == ["built.json", "config.json"]
     assert threading.active_count() == num_threads, "those that prepare batches have ended, too"
-    assert float(os.environ[trainable.THREAD_EXIT_TIMEOUT]) >= 60, "Ray would give up the next trial after two seconds"
+    assert float(os.environ[trainable.THREAD_EXIT_TIMEOUT]) >= 60, (
+        "after two seconds the next trial would be lost, and the study wait forever"
+    )
