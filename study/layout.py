@@ -7,11 +7,12 @@ mlruns/
         config.json, built.json, predictions.parquet, model.safetensors, traceback.txt
     locks/NAME.lock           a lock of a trial or launch
     work/IDENTITY/            a running trial: checkpoint.pt, artifacts/
+    optuna/STUDY.journal      mirror of a study's searches for optuna-dashboard
     tune/LAUNCH/              files of Ray Tune, and the file that stops its trials
 """
 
 DATABASE, OPEN_LOCK = "mlflow.db", "open.lock"
-ARTIFACTS, LOCKS, WORK, TUNE = "artifacts", "locks", "work", "tune"
+ARTIFACTS, LOCKS, WORK, TUNE, MIRRORS = "artifacts", "locks", "work", "tune", "optuna"
 CHECKPOINT, STOP_FILE = "checkpoint.pt", "stop"
 
 CONFIG, BUILT, PREDICTIONS = "config.json", "built.json", "predictions.parquet"

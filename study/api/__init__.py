@@ -42,7 +42,15 @@ from study.api.opening import (
     make_folders,
     open_ledger,
 )
-from study.api.upkeep import diagnose, find_prunable, is_transient, remove, summarize_prunable, ui_command
+from study.api.upkeep import (
+    diagnose,
+    find_prunable,
+    is_transient,
+    remove,
+    serve_dashboard,
+    summarize_prunable,
+    ui_command,
+)
 from study.execution.resources import ResourceRequest
 
 if TYPE_CHECKING:
@@ -88,6 +96,7 @@ __all__ = [
     "run",
     "run_plan",
     "search_points",
+    "serve_dashboard",
     "summarize_prunable",
     "ui_command",
     "verdicts",

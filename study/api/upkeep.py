@@ -1,16 +1,21 @@
-"""Upkeep of a store: health checks, removal of what is not needed, MLflow's UI."""
+"""Upkeep of a store: health checks, removal of what is not needed, MLflow's UI, Optuna's dashboard."""
 
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from study.layout import LOCKS
+from revit.errors import InputError
+from study.layout import LOCKS, MIRRORS
 
 if TYPE_CHECKING:
     from study.ledger.ledger import Ledger
     from study.ledger.orphans import Removable
     from study.maintenance.checks import CheckResult
-    from study.plan import Folders
+    from study.plan import Folders, Plan
+
+REFRESH_S = 3.0
+"""Seconds between two updates of a dashboard from the ledger."""
 
 
 def diagnose(folders: "Folders", *, fix: bool = False) -> "Iterator[CheckResult]":
@@ -61,6 +66,36 @@ def ui_command(folders: "Folders", host: str, port: int) -> list[str]:
     from study.ledger import database
 
     return database.ui_command(folders.store, host, port)
+
+
+def serve_dashboard(planned: "Plan", ledger: "Ledger", log: Callable[[str], None], port: int = 0) -> None:
+    """Serve optuna-dashboard of a study's searches on this machine, until KeyboardInterrupt.
+
+    It shows a mirror in the store's folder, which follows the ledger. What is changed there changes no result.
+
+    Args:
+        log: called with the address.
+        port: 0 for a free one.
+
+    Raises:
+        InputError: the study has nothing to search, the port is in use, or another process serves this study.
+    """
+    from study.analysis.searched import searched_cells
+    from study.labels import label
+    from study.search.mirror import open_mirror, serve
+
+    space = planned.space
+    if not planned.searches:
+        raise InputError(f"{space.name} has no nuisance axes: nothing is searched")
+    names = [f"{space.name}: {label(cell)}" for _, cell in searched_cells(planned)]
+    with open_mirror(ledger.root / MIRRORS / f"{'-'.join(space.tags.values())}.journal") as mirror:
+        mirror.update(dict(zip(names, planned.searches, strict=True)))
+        with serve(mirror, port) as address:
+            log(f"{address}   (Ctrl-C ends it)")
+            while True:
+                time.sleep(REFRESH_S)
+                planned = planned.with_records(ledger.retry(ledger.trials, log=log))
+                mirror.update(dict(zip(names, planned.searches, strict=True)))
 
 
 def is_transient(error: BaseException) -> bool:

@@ -15,6 +15,7 @@ from revit.identity import TRAINING_VERSION
 from study import api
 from study.advice import with_advice
 from study.cli.console import EXIT_SOME_FAILED, EXIT_WRONG_INPUT, echo_error, err
+from study.cli.dashboard import dashboard
 from study.cli.listing import axes, list_studies, models
 from study.cli.stores import doctor, prune, ui
 from study.cli.studies import fetch, plan, report, run
@@ -28,6 +29,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "fetch": (fetch, ("fetch resolution", "fetch all --data-dir /data")),
     "run": (run, ("run quickstart", "run all --scale nano --seeds 3", "run resolution --gpus-per-trial .5")),
     "report": (report, ("report quickstart", "report all --scale nano --reports /tmp/reports")),
+    "dashboard": (dashboard, ("dashboard path/to/my_study.py", "dashboard replication --recipe vit_2021")),
     "ui": (ui, ("ui --port 5001",)),
     "doctor": (doctor, ("doctor --fix",)),
     "prune": (prune, ("prune", "prune quickstart --yes")),

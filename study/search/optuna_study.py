@@ -51,8 +51,7 @@ def rebuild(
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # a line for each new study otherwise
     directions = [StudyDirection.MAXIMIZE if sign > 0 else StudyDirection.MINIMIZE for sign in signs]
     study = optuna.create_study(storage=storage, study_name=study_name, directions=directions)
-    distributions = {name: _distribution(axis) for name, axis in axes.items()}
-    study.add_trials([_frozen(past, distributions) for past in sorted(history, key=lambda past: past.number)])
+    study.add_trials([frozen_trial(past, axes) for past in sorted(history, key=lambda past: past.number)])
     return study
 
 
@@ -64,7 +63,8 @@ def _distribution(axis: NuisanceAxis) -> BaseDistribution:
     return FloatDistribution(axis.low, axis.high, log=axis.log)
 
 
-def _frozen(past: PastPoint, distributions: Mapping[str, BaseDistribution]) -> FrozenTrial:
+def frozen_trial(past: PastPoint, axes: Mapping[str, NuisanceAxis]) -> FrozenTrial:
+    """Return a point of a cell with these axes as a trial of Optuna."""
     state = OPTUNA_STATES.get(past.state, OptunaState.RUNNING)
     if state is OptunaState.COMPLETE and not all(map(math.isfinite, past.objectives)):
         state = OptunaState.FAIL
@@ -72,7 +72,7 @@ def _frozen(past: PastPoint, distributions: Mapping[str, BaseDistribution]) -> F
         state=state,
         values=past.objectives if state is OptunaState.COMPLETE else None,
         params=dict(past.values),
-        distributions={name: distributions[name] for name in past.values},
+        distributions={name: _distribution(axes[name]) for name in past.values},
         intermediate_values=dict(past.curve),
     )
 

@@ -14,7 +14,7 @@ from study.report.plots.quantities import quantity_of
 BAR_PX = 22
 """Height of a bar of importances."""
 MANY_TICKS = 30
-"""Ratio of the ends of a logarithmic axis from which on it has ticks at powers of ten, not of two."""
+"""Ratio of the ends of a logarithmic axis from which on it has ticks at powers of ten only, not at 2 and 5, too."""
 ADAPTIVE_BIAS = (
     " The sampler went on near what had been good, so these shares are biased: a hyperparameter that it hardly varied "
     "looks unimportant."
@@ -34,6 +34,7 @@ def plot_search_history(frame: pd.DataFrame, colors: Mapping[str, int], metric: 
         "The best of many is partly luck: its test value is often lower."
     )
     fig = style.new_figure(f"Search: {metric.val_name} by number of points", caption, legend=frame["cell"].unique())
+    fig.update_layout(showlegend=True)
     for cell, points in frame.groupby("cell", sort=False):
         index, values = colors[str(cell)], metric.factor * points["value"].to_numpy(float)
         best = np.fmax.accumulate(metric.sign * values) * metric.sign
@@ -73,6 +74,7 @@ def plot_search_slice(
     edges = " Dotted lines: ends of the range." if bounds else ""
     caption = f"Each finished point of the search; ringed: the chosen one of each cell.{edges}"
     fig = style.new_figure(f"Search: {metric.val_name} by {quantity.title}", caption, legend=frame["cell"].unique())
+    fig.update_layout(showlegend=True)
     for cell, points in frame.groupby("cell", sort=False):
         markers = _markers(points, metric, colors[str(cell)], size=8)
         markers["marker"]["line"] = {"color": style.TEXT, "width": np.where(points["chosen"], 2, 0)}
@@ -84,8 +86,8 @@ def plot_search_slice(
     kind = "category" if is_named else "log" if is_log else "linear"
     fig.update_xaxes(title_text=style.escape(axis), type=kind)
     if kind == "log":
-        is_wide = frame["x"].max() > MANY_TICKS * frame["x"].min()
-        fig.update_xaxes(dtick=1 if is_wide else np.log10(2), tickformat="~g")
+        ends = bounds or (frame["x"].min(), frame["x"].max())
+        fig.update_xaxes(dtick=1 if ends[1] > MANY_TICKS * ends[0] else "D2", tickformat="~g")
     fig.update_yaxes(title_text=metric.val_heading)
     return fig
 
@@ -106,6 +108,7 @@ def plot_importances(frame: pd.DataFrame, colors: Mapping[str, int], metric: Met
     fig = style.new_figure(
         "Search: importance of hyperparameters", caption, height=BAR_PX * len(frame) + 80, legend=cells
     )
+    fig.update_layout(showlegend=True)
     for cell, bars in frame.groupby("cell", sort=False):
         fig.add_bar(
             x=style.as_float32(100 * bars["share"]),
@@ -131,6 +134,7 @@ def plot_pareto_front(frame: pd.DataFrame, colors: Mapping[str, int], one: Metri
     caption = "Line: Pareto front of a cell, the points that no other of its points dominates; faint: its other points."
     title = f"Search: Pareto front of {one.val_name} and {other.val_name}"
     fig = style.new_figure(title, caption, legend=frame["cell"].unique())
+    fig.update_layout(showlegend=True)
     shape = "hv" if other.sign < 0 else "vh"
     for cell, points in frame.groupby("cell", sort=False):
         index = colors[str(cell)]

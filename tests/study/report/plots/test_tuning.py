@@ -38,7 +38,9 @@ def test_chosen_points_are_ringed_and_ends_of_the_range_drawn() -> None:
     a, b = figure.data
     assert list(a.marker.line.width) == [0, 0, 0, 2]
     assert list(b.marker.line.width) == [0]
-    assert figure.layout.xaxis.type == "log"
+    assert (figure.layout.xaxis.type, figure.layout.xaxis.dtick) == ("log", 1)
+    narrow = plot_search_slice(frame, "optimizer.lr", COLORS, ACCURACY, is_log=True, bounds=(0.1, 1.0))
+    assert narrow.layout.xaxis.dtick == "D2"
     assert [shape.x0 for shape in figure.layout.shapes] == [1e-5, 1.0]
 
 
@@ -54,6 +56,7 @@ def test_shares_are_bars_and_the_bias_of_a_sampler_is_said() -> None:
     frame = pd.DataFrame({"cell": ["a", "a", "b"], "axis": ["x", "y", "x"], "share": [0.75, 0.25, 1.0]})
     fair, biased = (plot_importances(frame, COLORS, ACCURACY, is_adaptive=each) for each in (False, True))
     assert [list(trace.x) for trace in fair.data] == [[75, 25], [100]]
+    assert fair.layout.showlegend, "one cell is named, too"
     assert "biased" not in fair.layout.meta["caption"]
     assert "biased" in biased.layout.meta["caption"]
 
