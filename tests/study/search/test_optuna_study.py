@@ -128,11 +128,14 @@ def test_a_rebuilt_study_asks_as_a_living_one_does(sampler: Literal["tpe", "gp"]
         assert found == {name: ranges[name].round(v) if name in ranges else v for name, v in expected.items()}
 
 
-@pytest.mark.parametrize("sampler", ["tpe", pytest.param("gp", marks=pytest.mark.long)])
-def test_rebuilding_finds_points_as_good_as_a_living_study(sampler: Literal["tpe", "gp"]) -> None:
+@pytest.mark.parametrize(
+    ("sampler", "num_repeats"),
+    [("tpe", 16), pytest.param("gp", 5, marks=(pytest.mark.long, pytest.mark.timeout(1200)))],
+)
+def test_rebuilding_finds_points_as_good_as_a_living_study(sampler: Literal["tpe", "gp"], num_repeats: int) -> None:
     """The best of 24 points, over repeats: sampling anew at each request costs nothing."""
     rebuilt, living = [], []
-    for repeat in range(16):
+    for repeat in range(num_repeats):
         history: list[PastPoint] = []
         for number in range(24):
             point = next(asked_points(sampler, AXES, history, (1,), seed=100 * repeat + number, fixed={}))
@@ -142,9 +145,9 @@ def test_rebuilding_finds_points_as_good_as_a_living_study(sampler: Literal["tpe
         study = optuna.create_study(direction="maximize", sampler=_optuna_sampler(sampler, seed=repeat))
         study.optimize(lambda trial: _accuracy(_define_by_run(trial)), n_trials=24)
         living.append(study.best_value)
-    error = math.hypot(stdev(rebuilt), stdev(living)) / 4
+    error = math.hypot(stdev(rebuilt), stdev(living)) / math.sqrt(num_repeats)
     assert fmean(rebuilt) == pytest.approx(fmean(living), abs=2 * error)
-    assert error < 1  # of a range of 40
+    assert error < 1.5  # of a range of 40
 
 
 def _accuracy(point: Mapping[str, Any]) -> float:
