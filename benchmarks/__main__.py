@@ -1,4 +1,4 @@
-"""Run measurements by name: `python -m benchmarks NAME`, or `all`, which takes less than 20 minutes on 2 CPU cores.
+"""Run measurements by name: `python -m benchmarks NAME`, or `all`, which takes less than half an hour on 2 CPU cores.
 
 Each prints a small table and appends it to benchmarks/results.md, with the versions and the machine.
 """
@@ -20,6 +20,7 @@ NAMES = (
     "overhead",
     "study_time",
     "commands",
+    "search",
     "gpu",
 )
 """Modules with `measure(tiny) -> list[BenchmarkResult]` that measure the project."""
