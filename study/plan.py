@@ -96,8 +96,10 @@ class Plan:
     def to_run(self) -> list[Trial]:
         """Known trials that are not completed, each identity once, those of searches first."""
         searched = [trial for search in self.searches for trial in search.to_run]
-        tested = [trial for trial in self.trials if not trial.state.is_terminal and not trial.awaits]
-        return list({trial.identity: trial for trial in [*searched, *tested]}.values())
+        unsettled = [search.cell.values for search in self.searches if not search.is_settled]
+        tested = [trial for trial in self.trials if trial.candidate.requested_values not in unsettled]
+        to_run = [each for each in [*searched, *tested] if not each.state.is_terminal and not each.awaits]
+        return list({trial.identity: trial for trial in to_run}.values())
 
     @property
     def all_trials(self) -> list[Trial]:
@@ -110,7 +112,7 @@ class Plan:
     def num_unknown(self) -> int:
         """Number of trials that are to be run, and depend on results: points of searches, and what they decide."""
         searched = sum(search.num_unknown for search in self.searches)
-        return searched + len(self.seeds) * sum(not search.is_over for search in self.searches)
+        return searched + len(self.seeds) * sum(not search.is_settled for search in self.searches)
 
     @property
     def to_check(self) -> list[Trial]:

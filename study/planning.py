@@ -129,10 +129,9 @@ class Planner:
     def ask(self, search: CellSearch, records: Records) -> SearchPoint | None:
         """Return the next point of a search; None where every point of the cell has been asked for."""
         seen = {trial.identity for point in search.points for trial in point.trials}
-        number = max((point.number for point in search.points), default=-1) + 1
 
         def at(values: Point) -> SearchPoint:
-            tag = SearchTag(cell=search.cell.values, number=number, point=values)
+            tag = SearchTag(cell=search.cell.values, number=search.next_number, point=values)
             return self._search_point(search.cell, tag, records)
 
         values = propose(

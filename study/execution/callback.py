@@ -82,10 +82,7 @@ class TuneCallback(Stateless, tune.Callback):
         Raises:
             RayLostError: Ray is dead.
         """
-        if self._locks.is_fenced:
-            self.stop(f"the study was stopped: {LocksLostError()}")
-        if error := self._recorder.error or self._searcher.error:
-            self.stop(f"the study was stopped: {error}")
+        self.stop_if_hopeless()
         if time.monotonic() - self._ray_checked > RAY_CHECK_INTERVAL_S:
             if not ray_is_alive():
                 raise RayLostError
@@ -182,6 +179,13 @@ class TuneCallback(Stateless, tune.Callback):
                 f"the study was stopped: two of its trials differ in {', '.join(differing)}, but built identical "
                 "training setups: it has no effect there; leave one of them out with `constraint`"
             )
+
+    def stop_if_hopeless(self) -> None:
+        """Stop the study where nothing can be recorded, or no trial can be started any more."""
+        if self._locks.is_fenced:
+            self.stop(f"the study was stopped: {LocksLostError()}")
+        if error := self._recorder.error or self._searcher.error:
+            self.stop(f"the study was stopped: {error}")
 
     def stop(self, reason: str) -> None:
         """Stop the study, and keep the first reason."""

@@ -6,19 +6,21 @@ from typing import NamedTuple
 from study.ledger.ledger import Ledger
 from study.ledger.records import SearchTag, TrialRecord
 from study.planning import Planner
-from study.search.pruners import CurvePruner, cell_pruner
+from study.search.past_point import PastPoint
+from study.search.pruners import CurvePruner
 from study.trial import Trial
 
 
 class PrunedPoint(NamedTuple):
-    """Pruner of a cell, with the number of one of its points."""
+    """Pruner of a cell, with the number of one of its points, and points that it is to replay before."""
 
     pruner: CurvePruner
     number: int
+    missing: list[PastPoint]
 
 
 class CellPruners:
-    """The pruners of curves, one per cell. Each begins with the curves that the ledger has of its cell."""
+    """The pruners of curves, one per cell. They know the curves of all points of their cells that have ended."""
 
     def __init__(self, planner: Planner, ledger: Ledger) -> None:
         self._planner = planner
@@ -32,7 +34,6 @@ class CellPruners:
         if name is None or name == "wilcoxon" or tag is None:
             return None
         label = str(tag.cell)
-        if label not in self._pruners:
-            cell = next(each for each in self._planner.cells if each.values == tag.cell)
-            self._pruners[label] = cell_pruner(name, self._planner.search(cell, records), self._ledger.curve)
-        return PrunedPoint(self._pruners[label], tag.number)
+        search = self._planner.search(next(each for each in self._planner.cells if each.values == tag.cell), records)
+        pruner = self._pruners.setdefault(label, CurvePruner(name, search.objectives[0]))
+        return PrunedPoint(pruner, tag.number, pruner.missing(search, tag.number, self._ledger.curve))

@@ -79,9 +79,8 @@ class PointAsker:
 
     def _next_trials(self, search: CellSearch, busy: Collection[str]) -> list[Trial]:
         """Return trials of one cell: of points that it has, of its next point, or those that are tested."""
-        dropped = [self._drop_seeds(search, point) for point in search.points]
-        if any(dropped):
-            search = self._planner.search(search.cell, self._records)
+        if any(self._drop_seeds(search, point) for point in search.points):
+            return self._next_trials(self._planner.search(search.cell, self._records), busy)
         unknown = [trial for trial in search.to_run if trial.identity not in self._known]
         if unknown:
             return unknown
@@ -91,51 +90,61 @@ class PointAsker:
             return []
         self._open.remove(search.cell)
         tested = self._planner.tested_trials(search, self._records)
-        return [trial for trial in tested if not trial.awaits and not trial.state.is_terminal]
+        to_run = [trial for trial in tested if not trial.awaits and not trial.state.is_terminal]
+        return [trial for trial in to_run if trial.identity not in self._known]
 
     def _ask_cell(self, cell: StudyCell) -> list[Trial]:
-        """Return the trials of the next point of a cell; none while another launch asks.
-
-        Raises:
-            InputError: no point could be found, though the space of the cell is not exhausted.
-        """
+        """Return the trials of the next point of a cell that is to be trained; none while another launch asks."""
         lock = f"search-{hashlib.sha256(f'{self._planner.search_tag} {cell.values}'.encode()).hexdigest()[:16]}"
         if not self._locks.acquire(lock):
             return []
         try:
+            self._locks.confirm()
             self._refresh()
-            search = self._planner.search(cell, self._records)
-            if not search.num_left:
-                return []
-            point = self._planner.ask(search, self._records)
-            if point is None:
-                raise InputError(f"no further point of the cell {label(cell.values)} could be found: see `constraint`")
-            self._reserve(point)
-            return point.to_run
+            while (point := self._next_point(cell)) is not None:
+                self._reserve(point)
+                search = self._planner.search(cell, self._records)
+                if trials := [trial for each in search.points if each.number == point.number for trial in each.to_run]:
+                    return trials  # else another study has trained them
+            return []
         finally:
             self._locks.release(lock)
 
-    def _reserve(self, point: SearchPoint) -> None:
-        """Write the point's number into the ledger, with its first trial."""
-        trial = point.trials[0]
-        if trial.record is None:
-            self._recorder.reserve_trial(trial)
-        else:  # another study has trained it, or is about to
-            tags = {**self._recorder.study_tags(trial), **trial.tags}
-            if is_pruned_elsewhere(trial, self._planner.search_tag):
-                tags[STATE_TAG] = TrialState.INTERRUPTED
-            self._tag(trial.record, tags)
+    def _next_point(self, cell: StudyCell) -> SearchPoint | None:
+        """Return the next point of a cell; None where it has all of its points, or the last ones are still running.
 
-    def _tag(self, record: TrialRecord, tags: Mapping[str, str]) -> None:
-        """Tag a trial, and read it again: one that ended long ago is not among those that have changed."""
-        self._ledger.tag_study(record, tags)
-        self._records |= {each.identity: each for each in [self._ledger.find(record.identity)] if each is not None}
+        Raises:
+            InputError: no point could be found, though the space of the cell is not exhausted.
+        """
+        search = self._planner.search(cell, self._records)
+        if not search.num_left:
+            return None
+        found = self._ledger.search_trials(self._planner.search_tag, cell.values, search.next_number)
+        if not found.items() <= self._records.items():  # another launch gave the number to a trial of long ago
+            self._records |= found
+            return self._next_point(cell)
+        point = self._planner.ask(search, self._records)
+        if point is None and not cell.is_finite:
+            raise InputError(f"no further point of the cell {label(cell.values)} could be found: see `constraint`")
+        return point
+
+    def _reserve(self, point: SearchPoint) -> None:
+        """Write the point's number into the ledger, with its first trial, and that this search has its trials."""
+        first = point.trials[0]
+        if first.record is None:
+            self._recorder.reserve_trial(first)
+            self._reread(first.identity)
+        for trial in point.trials:
+            if trial.record is not None:  # another study has trained it, or is about to
+                given_up = is_pruned_elsewhere(trial, self._planner.search_tag)
+                state = {STATE_TAG: TrialState.INTERRUPTED} if given_up else {}
+                self._tag(trial.record, {**self._recorder.study_tags(trial), **trial.tags, **state})
 
     def _drop_seeds(self, search: CellSearch, point: SearchPoint) -> bool:
         """Give a point up whose first seeds are worse than the best point's, if the search compares seeds.
 
         Returns:
-            Whether it was given up now.
+            Whether it is given up.
         """
         values, record = list(point.seed_values(search.objectives[0]).values()), point.trials[0].record
         if not point.is_sequential or point.has_ended or not values or record is None:
@@ -146,3 +155,12 @@ class PointAsker:
         tag = SearchTag(cell=search.cell.values, number=point.number, point=point.values, is_given_up=True)
         self._tag(record, {self._planner.search_tag: tag.to_json()})
         return True
+
+    def _tag(self, record: TrialRecord, tags: Mapping[str, str]) -> None:
+        self._ledger.tag_study(record, tags)
+        self._reread(record.identity)
+
+    def _reread(self, identity: str) -> None:
+        """Read a trial again: `changed_trials` has none that ended long ago."""
+        record = self._ledger.find(identity)
+        self._records |= {} if record is None else {identity: record}

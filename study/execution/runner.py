@@ -71,6 +71,7 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, request: ResourceRequ
         with handled(stopper.handle_signal), StudyProgress(console, known, *plan.expected_work) as progress:
             callback = TuneCallback(recorder, progress, plan, known, searcher, stopper, locks)
             _run_with_restarts(searcher, callback, stopper, folder, request.address)
+            callback.stop_if_hopeless()
     finally:
         searcher.close()
         recorder.close(interrupted=stopper.interrupted or locks.is_fenced, complete=not searcher.num_left)

@@ -24,6 +24,8 @@ LOCK_POLL_S = 1.0
 """Mean time between attempts to acquire locks that other launches hold, or whose store is unavailable."""
 LOCK_WAIT_S = 0.05
 """Maximum time that Tune's loop waits for the thread that acquires locks: a server can be slow."""
+IDLE_WAIT_S = 1.0
+"""The same while no trial runs, of which results could wait."""
 
 
 class Found(NamedTuple):
@@ -90,15 +92,17 @@ class TrialSearcher(Stateless, Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next task; None where there is none for now."""
-        if self._stopper.stopping or not self.num_left:
-            return Searcher.FINISHED
-        if self.error or time.monotonic() < self._next_poll_s:
+        if self._stopper.stopping or self.error or not self.num_left:
+            return Searcher.FINISHED  # Tune asks again and again where no trial runs, and nothing else
+        if time.monotonic() < self._next_poll_s:
             return None
         if self._search is None:
             self._search = self._thread.submit(self._find_next, list(self._waiting), list(self._running))
-        if not wait([self._search], LOCK_WAIT_S).done:
+        if not wait([self._search], LOCK_WAIT_S if self._running else IDLE_WAIT_S).done:
             return None
-        trial = self._pop_found()
+        trial, asked = self._pop_found()
+        if asked:
+            return self.suggest(trial_id)  # one of them can run
         if trial is None:
             self._next_poll_s = time.monotonic() + random.uniform(0.5, 1.5) * LOCK_POLL_S  # out of step with others
             return None
@@ -115,8 +119,11 @@ class TrialSearcher(Stateless, Searcher):
         )
         return {"task": task}
 
-    def _pop_found(self) -> Trial | None:
-        """Return the trial that the thread found, None for none; add those that it asked for, drop finished ones."""
+    def _pop_found(self) -> tuple[Trial | None, list[Trial]]:
+        """Return the trial that the thread found, None for none, and those that it asked for.
+
+        These wait from now on; those that other launches have finished do not any more.
+        """
         assert self._search is not None
         search, self._search = self._search, None
         try:
@@ -124,29 +131,30 @@ class TrialSearcher(Stateless, Searcher):
         except Exception as error:  # whatever a store can raise
             if not is_transient(error):
                 self.error = f"no trial can be started: {first_line(error)}"
-            return None
+            return None, []
         gone = {*finished, *([trial.identity] if trial else [])}
         self._waiting = deque(each for each in [*self._waiting, *asked] if each.identity not in gone)
         if trial is not None and pruner is not None:
+            for past in pruner.missing:
+                pruner.pruner.replay(past)
             self._stopper.pruning.begin(trial.identity, pruner.pruner, pruner.number)
-        return trial
+        return trial, asked
 
     def _find_next(self, waiting: list[Trial], running: list[str]) -> Found:
-        """Return the first trial that can run, of those that wait, or of those that searches have next.
+        """Return the first trial that can run, of those that wait, or else those that searches have next.
 
         A search is asked only when a trial could run at once: the later, the more results it knows. Runs in a thread: a
         server may hang.
         """
-        asked: list[Trial] = []
         trial, finished = self._acquire_first(waiting)
         if self._asker is None:
-            return Found(trial, finished, asked)
-        if trial is None and len(running) < self._grant.max_concurrent_trials:
-            busy = [*running, *(each.identity for each in waiting if each.identity not in finished)]
-            asked = self._asker.ask(busy)
-            trial, finished_elsewhere = self._acquire_first(asked)
-            finished += finished_elsewhere
-        return Found(trial, finished, asked, None if trial is None else self._asker.find_pruner(trial))
+            return Found(trial, finished, [])
+        if trial is not None:
+            return Found(trial, finished, [], self._asker.find_pruner(trial))
+        if len(running) >= self._grant.max_concurrent_trials:
+            return Found(None, finished, [])
+        busy = [*running, *(each.identity for each in waiting if each.identity not in finished)]
+        return Found(None, finished, self._asker.ask(busy))  # they wait before anything else can fail
 
     def _acquire_first(self, waiting: list[Trial]) -> tuple[Trial | None, list[str]]:
         """Acquire the lock of the first trial that no other launch trains or has finished.

@@ -9,6 +9,7 @@ There is one run per identity: a trial that is interrupted and resumed keeps its
 
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
@@ -23,11 +24,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from revit.errors import InputError
 from revit.paths import check_writable
+from search_spaces.framework.claims import Value
 from study.layout import ARTIFACTS, DATABASE, OPEN_LOCK, TRACEBACK
 from study.ledger.artifacts import Artifacts
 from study.ledger.database import create_database, tracking_uri
 from study.ledger.launches import Launches
-from study.ledger.records import RunInfo, TrialRecord, TrialUpdate
+from study.ledger.records import RunInfo, SearchTag, TrialRecord, TrialUpdate
 from study.ledger.runs import Runs, precedence, run_info, state_of
 from study.ledger.schema import (
     FAILURE_TAG,
@@ -129,6 +131,16 @@ class Ledger:
         runs = [run for each in has_changed for run in self.runs.search(f"tags.{KIND_TAG} = '{TRIAL}' and {each}")]
         self._last_change_ms = max([self._last_change_ms, *(run.info.end_time or 0 for run in runs)])
         return {record.identity: record for record in map(_record, runs)}
+
+    def search_trials(self, tag: str, cell: Mapping[str, Value], number: int) -> dict[str, TrialRecord]:
+        """Return the trials by identity that train one point of a search.
+
+        Args:
+            tag: name of the tag of its trials.
+            cell: value by scientific axis, as the study names it.
+        """
+        pattern = re.sub(r"[\\'%]", "_", SearchTag.prefix(cell, number))  # any character
+        return {each.identity: each for each in map(_record, self.runs.search(f"tags.`{tag}` LIKE '{pattern}%'"))}
 
     def find(self, identity: str) -> TrialRecord | None:
         """Return a trial as it is now, None if it never began."""

@@ -192,6 +192,11 @@ class SearchTag:
         """Return the value of the tag."""
         return json.dumps(asdict(self))
 
+    @staticmethod
+    def prefix(cell: Mapping[str, Value], number: int) -> str:
+        """Return how the JSON of all tags of a point begins."""
+        return f"{json.dumps({'cell': cell, 'number': number})[:-1]}, "
+
     @classmethod
     def from_json(cls, text: str) -> "SearchTag | None":
         """Return the place that a tag names; None where somebody has changed the tag."""

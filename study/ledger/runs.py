@@ -20,6 +20,7 @@ from study.ledger.schema import (
     LOCK_TAG,
     NUM_STEPS_DONE,
     POINT_PREFIX,
+    SEARCH_PREFIX,
     STATE_TAG,
     STUDY_PREFIX,
 )
@@ -188,5 +189,5 @@ def precedence(run: Run) -> tuple[bool, float, int, int]:
 
 
 def _study_tags(run: Run) -> dict[str, str]:
-    prefixes = (STUDY_PREFIX, CELL_PREFIX, POINT_PREFIX)
+    prefixes = (STUDY_PREFIX, CELL_PREFIX, POINT_PREFIX, SEARCH_PREFIX)
     return {tag: value for tag, value in run.data.tags.items() if tag.startswith(prefixes)}

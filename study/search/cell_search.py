@@ -111,6 +111,11 @@ class CellSearch:
         return 0 if self.is_exhausted or is_time_used else max(0, self.num_points - len(self.points))
 
     @property
+    def next_number(self) -> int:
+        """Number of the next point."""
+        return max((point.number for point in self.points), default=-1) + 1
+
+    @property
     def num_unknown(self) -> int:
         """Number of trials of the search that may follow those in `to_run`."""
         return self.num_left * self.num_seeds + sum(point.num_waiting for point in self.points)
@@ -119,6 +124,11 @@ class CellSearch:
     def is_over(self) -> bool:
         """True if no point is still to be asked for, and all have ended."""
         return not self.num_left and all(point.has_ended for point in self.points)
+
+    @property
+    def is_settled(self) -> bool:
+        """True if it is over, and no trial is run again because it failed: the best point stays."""
+        return self.is_over and not self.to_run
 
     @property
     def status(self) -> str:

@@ -81,6 +81,24 @@ class CurvePruner:
         if past.state != TrialState.FAILED:  # each launch trains it again
             self.end(past.number, past.state)
 
+    def missing(
+        self, search: CellSearch, number: int, read_curve: Callable[[str, str], Iterable[tuple[int, float]]]
+    ) -> list[PastPoint]:
+        """Return the points that are to be replayed: those that ended elsewhere, and one that is about to run.
+
+        Args:
+            number: of the latter. Others that run report themselves.
+            read_curve: reads the steps and values of a metric of a run, as `Ledger.curve` does.
+        """
+        ended = {known for known, point in self._points.items() if point.state in OPTUNA_STATES}
+        return [
+            replace(past, curve=dict(read_curve(point.trials[0].record.run_id, self.metric)))
+            for point, past in zip(search.points, search.history, strict=True)
+            if point.trials[0].record is not None
+            and point.number not in ended
+            and (point.has_ended or point.number == number)
+        ]
+
     def report(self, number: int, step: int, value: float) -> bool:
         """Return whether a point is given up after a validation. Repeated ones have the decision of the first time."""
         if number not in self._points:
@@ -106,22 +124,6 @@ class CurvePruner:
     def describe(self, value: float) -> str:
         """Return the value of a validation as it is shown: `val accuracy 41.00 %`."""
         return f"{self.metric.replace('_', ' ')} {self._shown.format(value)} {self._shown.unit}"
-
-
-def cell_pruner(
-    name: Pruner, search: CellSearch, read_curve: Callable[[str, str], Iterable[tuple[int, float]]]
-) -> CurvePruner:
-    """Return the pruner of a cell, to which the points are known that are recorded.
-
-    Args:
-        read_curve: reads the steps and values of a metric of a run, as `Ledger.curve` does.
-    """
-    pruner = CurvePruner(name, search.objectives[0])
-    for point, past in zip(search.points, search.history, strict=True):
-        record = point.trials[0].record
-        if record is not None:
-            pruner.replay(replace(past, curve=dict(read_curve(record.run_id, pruner.metric))))
-    return pruner
 
 
 def should_drop_seeds(past: Sequence[PastPoint], values: Sequence[float], objective: str) -> bool:
