@@ -85,7 +85,9 @@ class PointAsker:
         if unknown:
             return unknown
         if search.num_left:
-            return self._ask_cell(search.cell)
+            if trials := self._ask_cell(search.cell):
+                return trials
+            search = self._planner.search(search.cell, self._records)
         if not search.is_over or any(trial.identity in busy for point in search.points for trial in point.trials):
             return []
         self._open.remove(search.cell)
