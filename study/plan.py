@@ -150,10 +150,11 @@ def is_registered(space: SearchSpace) -> bool:
 def preview(space: SearchSpace, seeds: tuple[int, ...]) -> list[TrialPreview]:
     """Return all tested trials of a space that `is_registered`, without nuisance values to be found. Reads no files."""
     candidates = [replace(each, nuisance={}) if space.is_searched else each for each in space.candidates(seeds)]
-    return [TrialPreview(candidate=each, num_steps=_stated_steps(each.config)) for each in candidates]
+    return [TrialPreview(candidate=each, num_steps=stated_steps(each.config)) for each in candidates]
 
 
-def _stated_steps(config: FineTuneConfig) -> int:
+def stated_steps(config: FineTuneConfig) -> int:
+    """Return the optimizer steps of a config by the sizes of its dataset in the registry."""
     num_train = DATASETS[config.dataset].num_train
     num_all = num_train - round(config.val_fraction * num_train)
     return config.num_steps(round(config.data_fraction * num_all), num_all)

@@ -24,10 +24,12 @@ from revit.training.optimizer_specs import OPTIMIZERS
 from revit.training.optimizers import check_optimizer
 from revit.training.prediction_file import CLASSES, LOGITS, SPLIT
 from revit.training.timm_optimizers import usable_names
+from search_spaces.framework import Range, Search
 from search_spaces.framework.claims import Claim
 from search_spaces.framework.published import COLUMNS
 from search_spaces.framework.recipes import RECIPES
 from search_spaces.framework.scales import SCALES
+from search_spaces.framework.search import Pruner, Sampler
 from study import layout
 from study.cli.main import COMMANDS
 from study.execution.recorder import Recorder
@@ -59,7 +61,7 @@ def test_the_page_of_recipes_has_them_all() -> None:
     ("heading", "departures"),
     [
         ("Where `authors` departs from the code, and why", ("stratified", "GELU is exact in both", "10,000 images")),
-        ("Where the others depart", ("never saw the validation images", "GELU is exact", "antialiasing")),
+        ("Where the others depart", ("does not train on validation images", "GELU is exact", "antialiasing")),
     ],
 )
 def test_the_page_of_recipes_tells_where_they_depart_from_their_sources(
@@ -99,12 +101,42 @@ def test_the_walk_through_makes_a_study_that_runs(
 
 def test_the_claims_of_the_walk_through_are_about_its_study_and_all_kinds_are_told() -> None:
     page = (DOCS / "new_study.md").read_text()
-    [module], [stated] = (re.findall(rf"```{kind}\n(.*?)```", page, flags=re.DOTALL) for kind in ("python", "py"))
+    [module], [_, stated] = (re.findall(rf"```{kind}\n(.*?)```", page, flags=re.DOTALL) for kind in ("python", "py"))
     namespace: dict[str, Any] = {}
     exec(module + stated, namespace)
     space = replace(namespace["SPACE"], claims=namespace["claims"])
     assert len(space.claims) == 2
     assert set(re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE)) == {kind.__name__ for kind in get_args(Claim)}
+
+
+def test_the_walk_through_tunes_as_the_study_that_it_points_to() -> None:
+    page = (DOCS / "new_study.md").read_text()
+    [tuned, _] = re.findall(r"```py\n(.*?)```", page, flags=re.DOTALL)
+    namespace: dict[str, Any] = {"Range": Range, "Search": Search}
+    exec(tuned, namespace)
+    space = search_spaces.load("fair_optimizers")
+    assert (space.scientific, space.nuisance, space.search) == tuple(
+        namespace[name] for name in ("scientific", "nuisance", "search")
+    )
+    source = Path(search_spaces.__path__[0], "fair_optimizers.py").read_text()
+    assert len(source.rpartition('"""')[2].strip().splitlines()) <= 30
+
+
+def test_the_page_of_search_has_its_values_samplers_and_pruners() -> None:
+    page = (DOCS / "search.md").read_text()
+    [block] = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    namespace: dict[str, Any] = {}
+    exec(block, namespace)
+    space = replace(search_spaces.load("fair_optimizers"), nuisance=namespace["nuisance"], search=namespace["search"])
+    assert [len(cell.axes) for cell in space.list_cells()] == [3, 4]
+    rows = re.findall(r"^\| `(\w+)=?` \|", page, flags=re.MULTILINE)
+    assert rows == [
+        *(each.name for each in sorted(fields(Search), key=lambda each: rows.index(each.name))),
+        *get_args(Sampler),
+    ]
+    assert all(f"`{name}`" in page for name in get_args(Pruner))
+    options = {"--sampler", "--num-trials", "--time-budget", "--pruner"}
+    assert options <= set(re.findall(r"`(--[\w-]+)`", page))
 
 
 def test_the_functions_of_the_walk_through_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

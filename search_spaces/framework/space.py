@@ -245,6 +245,9 @@ class SearchSpace:
         trained = {**self.paper_config(candidate.requested_values).flat(), **self.settings}
         values = {**trained, **candidate.requested_values}
         cell: dict[str, tuple[Value, ...]] = {axis: (value,) for axis, value in values.items()}
+        cell |= dict.fromkeys(
+            fields_of(self._cell_of(candidate.requested_values).axes), ()
+        )  # tuned: no value of theirs
         if trained["dataset"] in FLOWERS_SPLITS:
             cell["dataset"] = (trained["dataset"], FLOWERS)
         explicit = {*self.fixed, *self.settings, *self.scientific, *fields_of(self.scientific)}
@@ -315,8 +318,11 @@ class SearchSpace:
         Args:
             requested_values: those of a Candidate.
         """
-        cell = next(each for each in self._crossed_cells() if each.values == requested_values)
+        cell = self._cell_of(requested_values)
         return self._paper_config({**cell.fields_of(cell.first_point), "seed": self.seeds[0]})
+
+    def _cell_of(self, requested_values: Mapping[str, Value]) -> StudyCell:
+        return next(each for each in self._crossed_cells() if each.values == requested_values)
 
     def _paper_config(self, values: Mapping[str, object]) -> FineTuneConfig:
         """Return the config of one point at paper scale.

@@ -118,7 +118,10 @@ def check_can_run(
             check_uniform(planned, here if planned.to_check else None)
     if new:
         from study.execution.preflight import check_runnable
+        from study.execution.time_budgets import check_time_budget
 
+        for planned in plans:
+            check_time_budget(planned)
         check_runnable(new, request)
 
 

@@ -1,4 +1,7 @@
-"""Experiment cards: each study's docstring states its command, trials, cost, downloads, result."""
+"""Experiment cards: each study's docstring states its command, trials, cost, downloads, result.
+
+Trials and costs of searches count, as if every point were trained to its end.
+"""
 
 import functools
 import re
@@ -12,10 +15,12 @@ from revit.datasets.registry import DATASETS
 from revit.models.architectures import MODELS
 from revit.models.cost import forward_gflops
 from search_spaces.framework.space import SearchSpace
-from study.plan import TrialPreview, preview
+from study.plan import TrialPreview, preview, stated_steps
 from tests.identities import identity_of
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+RECORDED = "".join((ROOT / name).read_text() for name in ("README.md", "docs/search.md"))
+"""Pages with results of studies."""
 PASSES = 3
 """FLOPs of a training step over those of its forward pass: docs/models.md."""
 
@@ -31,7 +36,7 @@ def card_of(name: str) -> dict[str, str]:
 
 
 def distinct_trials(space: SearchSpace) -> list[TrialPreview]:
-    """Return the trials of a space that differ in their identity."""
+    """Return the tested trials of a space that differ in their identity; by any point of each cell."""
     by_identity = {}
     for each in preview(space, space.seeds):
         config = each.candidate.config
@@ -42,10 +47,20 @@ def distinct_trials(space: SearchSpace) -> list[TrialPreview]:
     return list(by_identity.values())
 
 
+def search_trials(space: SearchSpace) -> list[TrialPreview]:
+    """Return the trials of all searches of a space; by the first point of each cell."""
+    seeds, trials = space.search.seeds, []
+    for cell in space.list_cells() if space.is_searched else []:
+        first = space.search_candidate(cell, cell.first_point, seeds[0])
+        count = len(seeds) * space.num_points(cell) if cell.axes else 0
+        trials += count * [TrialPreview(candidate=first, num_steps=stated_steps(first.config))]
+    return trials
+
+
 def cost_of(space: SearchSpace) -> str:
-    """Return optimizer steps and training FLOPs of the distinct trials, as cards have them."""
+    """Return optimizer steps and training FLOPs of the distinct trials and of searches, as cards have them."""
     num_steps, total_gflops = 0, 0.0
-    for trial in distinct_trials(space):
+    for trial in [*distinct_trials(space), *search_trials(space)]:
         config = trial.candidate.config
         num_steps += trial.num_steps
         per_image = PASSES * gflops(config.model.name, config.resolution)
@@ -78,13 +93,19 @@ def test_a_card_has_all_entries_and_the_command(name: str) -> None:
 
 @pytest.mark.parametrize("name", search_spaces.names())
 def test_a_card_counts_the_trials_of_every_scale(name: str) -> None:
-    stated = re.search(r"= (\d+)(?:, of which (\d+) are shared)?$", card_of(name)["Trials"])
+    pattern = r"= (\d+)(?:, of which (\d+) are shared)?(?:, and (\d+) searches x (\d+) points = (\d+))?$"
+    stated = re.search(pattern, card_of(name)["Trials"])
     assert stated is not None
-    count, num_shared = int(stated[1]), int(stated[2] or 0)
+    count, num_shared, num_searches, num_points, num_searched = (int(number or 0) for number in stated.groups())
+    assert num_searches * num_points == num_searched
     for space in scales_of(name):
         if space is not None:
             assert len(space.candidates(space.seeds)) == count
             assert len(distinct_trials(space)) == count - num_shared
+            searched = [cell for cell in space.list_cells() if cell.axes]
+            assert len(searched) == num_searches
+            assert {space.num_points(cell) for cell in searched} <= {num_points}
+            assert len(search_trials(space)) == num_searched
 
 
 @pytest.mark.parametrize("name", search_spaces.names())
@@ -108,7 +129,7 @@ def test_a_result_on_a_card_is_recorded_or_published(name: str) -> None:
     stated = [float(number) for number in re.findall(r"(\d+\.\d+) %", result)]
     if space.base is not None:
         assert stated
-        assert all(f" {number:.2f} │" in README for number in stated)
+        assert all(f" {number:.2f} │" in RECORDED for number in stated)
         return
     assert result.startswith("not run at paper scale yet")
     known = set() if space.reproduced is None else {row.value for row in space.reproduced.rows_of(space.table)}

@@ -10,6 +10,7 @@ from revit.config import FineTuneConfig
 from revit.errors import InputError
 from search_spaces.framework.claims import Matches
 from search_spaces.framework.published import PAPERS, Published, read_paper
+from search_spaces.framework.ranges import Range
 from search_spaces.framework.space import SearchSpace
 
 HEAD = "# title: On Nothing\n# authors: A and B\n# url: https://example.org\n"
@@ -161,3 +162,12 @@ def test_flowers_is_any_split_of_it_and_the_name_of_a_split_is_that_split(paper_
         space = study(paper, base=None, scientific={"dataset": (dataset,)}, fixed={"model.name": "vit_b16_in21k"})
         [each] = space.candidates((0,))
         assert [row.value for row in space.published(each)] == values
+
+
+def test_a_cell_in_which_a_field_is_tuned_has_no_number_at_a_value_of_it(paper_of: Callable[..., Path]) -> None:
+    """Also where the tuned range begins at that value."""
+    paper = paper_of("table,dataset,optimizer.lr,value", "1,digits,0.001,50")
+    levels = {"fixed": {"optimizer.lr": 0.001}, "tuned": {}}
+    tuned = {"optimizer.lr": Range(0.001, 0.1, when={"learning_rate": "tuned"})}
+    space = study(paper, scientific={"learning_rate": levels}, nuisance=tuned)
+    assert [[row.value for row in space.published(each)] for each in space.candidates((0,))] == [[50], []]

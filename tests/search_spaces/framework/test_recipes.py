@@ -185,7 +185,7 @@ AUTHORS_PLATEAU_RATES = [1e-3] * 4 + [5e-4] * 2 + [2.5e-4] * 2 + [1.25e-4] * 2
 @pytest.mark.parametrize("scale", SCALES)
 def test_plateau_validates_every_epoch_of_table_5_and_halves_as_the_authors_did(recipe: str, scale: str) -> None:
     space = search_spaces.load("optimizer_schedule").variant(scale=scale, recipe=recipe)
-    wanted = {"optimizer.name": "sgd", "optimizer.lr": 1e-3, "schedule.name": "plateau"}
+    wanted = {"optimizer.name": "sgd", "learning_rate": "fixed", "schedule.name": "plateau"}
     [config] = [each.config for each in space.candidates((0,)) if each.requested_values == wanted]
     num_steps = config.num_steps(3600, 3600)
     assert len(evenly_spaced_steps(num_steps, config.num_evals)) == len(AUTHORS_PLATEAU)

@@ -78,7 +78,7 @@ def test_results_for_the_papers_own_numbers() -> None:
         "resolution": [open_, open_],
         "data_fraction": [yes, yes, open_, open_, yes, yes],
         "domain_shift": [open_, open_, yes],
-        "optimizer_schedule": [yes, open_],
+        "optimizer_schedule": [yes, open_, open_, open_],
         "pos_embed": [yes, yes, open_],
         "replication": [open_],
     }

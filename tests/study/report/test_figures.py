@@ -66,7 +66,7 @@ def test_published_curves_are_drawn_where_the_test_curve_of_their_cells_was_meas
     [figure] = draw_published_curves(FinishedStudy(plan, Curves("test_curve_accuracy"), plan.trials))
     lines = {trace.name.replace("<br>", " "): trace for trace in figure.data if trace.name}
     assert len([name for name in lines if name.startswith("paper")]) == 5 == len(lines) / 2
-    theirs = lines["paper, vit2_1.py; cell 1: optimizer=sgd lr=0.001 schedule=cosine"]
+    theirs = lines["paper, vit2_1.py; cell 1: optimizer=sgd learning_rate=fixed schedule=cosine"]
     assert max(theirs.y) == pytest.approx(98.72)
-    ours = lines["optimizer=sgd lr=0.001 schedule=cosine"]
+    ours = lines["optimizer=sgd learning_rate=fixed schedule=cosine"]
     assert list(ours.x) == list(theirs.x) == list(range(1, 11))
