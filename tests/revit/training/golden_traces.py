@@ -51,6 +51,7 @@ CASES: dict[str, dict[str, object]] = {
     "epochs": {"steps": None, "epochs": 0.03, "epoch_images": "all", "eval_every": 1},
     "best weights": {"selection": "best_val", "optimizer.lr": 1.0, "num_evals": 4},
     "test curve": {"test_curve": True, "num_evals": 4},
+    "untested": {"test": False},
     "no position embedding": {"model.pos_embed": "none"},
     "jax resize": {"model.pos_embed_resize": "jax"},
     "hf resize": {"model.pos_embed_resize": "hf"},
@@ -104,7 +105,7 @@ CASES: dict[str, dict[str, object]] = {
 
 
 def trace(config: FineTuneConfig, store: ImageStore) -> dict[str, list[float]]:
-    """Return the training losses of every step, the validation losses and the test loss, in nats."""
+    """Return the training losses of every step, the validation losses and the test loss, if any, in nats."""
     rows: list[Row] = []
 
     def report(new: list[Row], state: TrainState) -> None:
@@ -114,7 +115,7 @@ def trace(config: FineTuneConfig, store: ImageStore) -> dict[str, list[float]]:
     result = fine_tune(config, data, report, device=torch.device("cpu"))
     names = ("train_loss", "val_loss", "test_curve_loss")
     curves = {name: [round(row[name], 6) for row in rows if name in row] for name in names}
-    return {**curves, "test_loss": [round(result.metrics["test_loss"], 6)]}
+    return {**curves, "test_loss": [round(value, 6) for name, value in result.metrics.items() if name == "test_loss"]}
 
 
 def main() -> None:
