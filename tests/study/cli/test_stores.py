@@ -26,7 +26,7 @@ def exit_code(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
     return int(stop.value.code or 0)
 
 
-@pytest.mark.parametrize("command", ["plan", "report", "doctor", "prune", "ui"])
+@pytest.mark.parametrize("command", ["plan", "report", "doctor", "prune", "ui", "dashboard"])
 def test_a_command_that_only_reads_creates_no_store(
     command: str,
     tmp_path: Path,
@@ -37,10 +37,10 @@ def test_a_command_that_only_reads_creates_no_store(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("REVIT_STORE", raising=False)
     monkeypatch.setenv("REVIT_CACHE_DIR", str(cache_dir))
-    code = exit_code([command, *(["quickstart"] if command in ("plan", "report") else [])], monkeypatch)
+    code = exit_code([command, *(["quickstart"] if command in ("plan", "report", "dashboard") else [])], monkeypatch)
     printed = capsys.readouterr()
     assert str(tmp_path / "mlruns") in printed.out + printed.err
-    assert (code == 2) == (command in ("report", "prune", "ui"))
+    assert (code == 2) == (command in ("report", "prune", "ui", "dashboard"))
     assert not list(tmp_path.iterdir())
 
 
