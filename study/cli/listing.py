@@ -23,7 +23,10 @@ def list_studies(
         typer.Argument(metavar="[STUDY]...", help="Names or files of studies. [default: those of search_spaces/]"),
     ] = None,
 ) -> None:
-    """Show studies: name, number of trials with those of searches, question."""
+    """Show studies: name, number of trials, question.
+
+    Trials of searches are counted as if none were given up.
+    """
     table = Table("study", "trials", "question", box=None, pad_edge=False)
     for name in studies or search_spaces.names():
         try:

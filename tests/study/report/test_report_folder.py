@@ -13,6 +13,8 @@ from study.planning import make_plan
 from study.report.caveats import plan_caveats, stale_caveats
 from study.report.report_folder import TRIALS, ReportKeptError, check_loses_nothing, folder_name
 from tests.study.example_plan import SPACE, finished_record, make_example
+from tests.study.searched_study import SPACE as SEARCHED
+from tests.study.searched_study import at_best_lr, make_planner, searched_plan
 
 
 @pytest.fixture
@@ -44,6 +46,19 @@ def test_a_report_with_results_that_the_new_one_lacks_is_kept(plan: Plan, finish
     ]
     with pytest.raises(ReportKeptError, match="this store has 0 of them"):
         check_loses_nothing(replace(other, trials=trials), tmp_path)
+
+
+def test_a_report_is_kept_while_a_search_goes_on(tmp_path: Path, cache_dir: Path) -> None:
+    """With a larger budget, the tested trials await more points; once tested, another point may have been chosen."""
+    done = searched_plan(make_planner(tmp_path, cache_dir), at_best_lr(3e-3))
+    trial_table(done).to_parquet(tmp_path / TRIALS)
+    more = replace(SEARCHED, search=replace(SEARCHED.search, num_trials=12))
+    records = {trial.identity: trial.record for trial in done.all_trials if trial.record is not None}
+    going_on = make_planner(tmp_path, cache_dir, more).plan(records)
+    assert {trial.awaits for trial in going_on.trials} == {"search at 6 of 12 points"}
+    with pytest.raises(ReportKeptError, match="of 4 results: this store has 0 of them"):
+        check_loses_nothing(going_on, tmp_path)
+    check_loses_nothing(searched_plan(make_planner(tmp_path, cache_dir, more), at_best_lr(3e-3)), tmp_path)
 
 
 def test_results_that_are_no_longer_planned_may_go(finished: Plan, tmp_path: Path) -> None:
