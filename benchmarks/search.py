@@ -7,7 +7,8 @@
   one that is drawn for each point, so that 0 is the luckiest of 3,000 draws.
 - Optimizer steps, weak cells: see benchmarks/search_steps.py. Overhead: see benchmarks/search_overhead.py.
 
-Intervals are of 95 %, by Student's t over the seeds: other searches of the same tasks.
+Intervals are of 95 %, by Student's t over the seeds: other searches of the same tasks. The points of quasi_random are
+the same with every seed.
 """
 
 from itertools import islice
