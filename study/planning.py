@@ -102,7 +102,10 @@ class Planner:
         """Return the search of a cell, as far as it is recorded."""
         numbered: dict[int, SearchPoint] = {}
         stale = ""
-        tagged = [(record, SearchTag.from_json(record.tags.get(self.search_tag, ""))) for record in records.values()]
+        texts = [
+            (record, record.tags[self.search_tag]) for record in records.values() if self.search_tag in record.tags
+        ]
+        tagged = [(record, SearchTag.from_json(text)) for record, text in texts]
         places = [(record, tag) for record, tag in tagged if tag is not None and tag.cell == cell.values]
         given_up = {tag.number for _, tag in places if tag.is_given_up}  # one of its trials says so
         for record, tag in places:

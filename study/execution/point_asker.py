@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Collection, Mapping
 
 from revit.errors import InputError
-from search_spaces.framework.cells import StudyCell
 from study.execution.cell_pruners import CellPruners, PrunedPoint
 from study.execution.recorder import Recorder
 from study.labels import label
@@ -85,7 +84,7 @@ class PointAsker:
         if unknown:
             return unknown
         if search.num_left:
-            if trials := self._ask_cell(search.cell):
+            if trials := self._ask_cell(search):
                 return trials
             search = self._planner.search(search.cell, self._records)
         if not search.is_over or any(trial.identity in busy for point in search.points for trial in point.trials):
@@ -95,36 +94,40 @@ class PointAsker:
         to_run = [trial for trial in tested if not trial.awaits and not trial.state.is_terminal]
         return [trial for trial in to_run if trial.identity not in self._known]
 
-    def _ask_cell(self, cell: StudyCell) -> list[Trial]:
+    def _ask_cell(self, search: CellSearch) -> list[Trial]:
         """Return the trials of the next point of a cell that is to be trained; none while another launch asks."""
-        lock = f"search-{hashlib.sha256(f'{self._planner.search_tag} {cell.values}'.encode()).hexdigest()[:16]}"
+        place = f"{self._planner.search_tag} {search.cell.values}"
+        lock = f"search-{hashlib.sha256(place.encode()).hexdigest()[:16]}"
         if not self._locks.acquire(lock):
             return []
         try:
             self._locks.confirm()
-            self._refresh()
-            while (point := self._next_point(cell)) is not None:
+            while (point := self._next_point(search)) is not None:
                 self._reserve(point)
-                search = self._planner.search(cell, self._records)
-                if trials := [trial for each in search.points if each.number == point.number for trial in each.to_run]:
-                    return trials  # else another study has trained them
+                if point.trials[0].record is None:
+                    return point.to_run
+                search = self._planner.search(search.cell, self._records)  # another study has its trial
+                if trials := [trial for trial in search.to_run if trial.identity not in self._known]:
+                    return trials
             return []
         finally:
             self._locks.release(lock)
 
-    def _next_point(self, cell: StudyCell) -> SearchPoint | None:
+    def _next_point(self, search: CellSearch) -> SearchPoint | None:
         """Return the next point of a cell; None where it has all of its points, or the last ones are still running.
+
+        Where the ledger has a point of its number by now, another launch was faster.
 
         Raises:
             InputError: no point could be found, though the space of the cell is not exhausted.
         """
-        search = self._planner.search(cell, self._records)
         if not search.num_left:
             return None
+        cell = search.cell
         found = self._ledger.search_trials(self._planner.search_tag, cell.values, search.next_number)
-        if not found.items() <= self._records.items():  # another launch gave the number to a trial of long ago
+        if not found.items() <= self._records.items():
             self._records |= found
-            return self._next_point(cell)
+            return self._next_point(self._planner.search(cell, self._records))
         point = self._planner.ask(search, self._records)
         if point is None and not cell.is_finite:
             raise InputError(f"no further point of the cell {label(cell.values)} could be found: see `constraint`")
@@ -135,7 +138,6 @@ class PointAsker:
         first = point.trials[0]
         if first.record is None:
             self._recorder.reserve_trial(first)
-            self._reread(first.identity)
         for trial in point.trials:
             if trial.record is not None:  # another study has trained it, or is about to
                 given_up = is_pruned_elsewhere(trial, self._planner.search_tag)
@@ -159,10 +161,6 @@ class PointAsker:
         return True
 
     def _tag(self, record: TrialRecord, tags: Mapping[str, str]) -> None:
+        """Tag a trial, and read it again: `changed_trials` has none that ended long ago."""
         self._ledger.tag_study(record, tags)
-        self._reread(record.identity)
-
-    def _reread(self, identity: str) -> None:
-        """Read a trial again: `changed_trials` has none that ended long ago."""
-        record = self._ledger.find(identity)
-        self._records |= {} if record is None else {identity: record}
+        self._records |= {each.identity: each for each in [self._ledger.find(record.identity)] if each is not None}

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from revit.config import FineTuneConfig
@@ -198,6 +199,7 @@ class SearchTag:
         return f"{json.dumps({'cell': cell, 'number': number})[:-1]}, "
 
     @classmethod
+    @lru_cache(maxsize=10_000)  # it is asked about every trial of a search for each new one
     def from_json(cls, text: str) -> "SearchTag | None":
         """Return the place that a tag names; None where somebody has changed the tag."""
         try:

@@ -105,7 +105,8 @@ def test_launches_at_the_same_time_give_each_number_once_and_train_no_point_twic
     assert sorted(tag.number for [tag] in studies[0].tags().values()) == list(range(6))
     assert len({str(tag.point) for [tag] in studies[0].tags().values()}) == 6
     for study in studies:
-        assert (study.start(), study.searcher.num_left) == (None, 0)
+        while study.searcher.num_left:  # the other launch is about to release a lock
+            assert study.start() is None
         assert study.close().plan.is_complete
 
 
