@@ -72,6 +72,13 @@ def test_rows_between_validations_decide_nothing() -> None:
     assert not pruning.prune(result)
 
 
+def test_of_several_validations_the_last_one_decides() -> None:
+    """As the trial trained on after the others, it was not pruned there."""
+    pruning = LivePruning()
+    pruning.begin("a", strict_pruner(), 8)
+    assert not pruning.prune(report("a", 0.41, 1.0, is_replay=True))
+
+
 def test_a_trial_is_not_pruned_by_the_report_of_its_end() -> None:
     """Its last validation comes with its end, or just before: testing is all that is left."""
     pruning, pruner = LivePruning(), strict_pruner()
@@ -91,6 +98,7 @@ def prune(launch: Any, trial: Any, *accuracies: float, **more: Any) -> bool:
     result = report(trial.config["task"].identity, *accuracies, **more)
     stops = bool(launch.stopper("id", result))
     launch.callback.on_trial_result(0, [], trial, result)
+    assert sum("train_time_s" in row for row in result["rows"]) <= 1, "it is decided on once"
     return stops
 
 
@@ -107,6 +115,17 @@ def test_a_pruned_trial_ends_and_the_study_goes_on(make_launch: Callable[..., An
     assert launch.ended == [{"state": TrialState.PRUNED, "message": "pruned after step 4: val accuracy 41.00 %"}]
     assert launch.searcher.num_left == 1
     assert trial.config["task"].identity not in launch.stopper.pruning
+    assert not launch.stopper.stopping
+
+
+def test_a_study_with_a_pruned_trial_is_not_stopped_as_if_all_failed(
+    make_launch: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("study.execution.callback.MAX_SAME_FAILURES", 1)
+    launch = make_launch(SHARED)
+    bad, failing = start(launch, strict_pruner()), launch.start()
+    assert prune(launch, bad, 0.41)
+    launch.fail(failing, ValueError("shapes differ"))
     assert not launch.stopper.stopping
 
 
