@@ -107,10 +107,10 @@ def front_table(plan: Plan) -> pd.DataFrame:
 
 def tuning_caveats(plan: Plan) -> list[str]:
     """Return lines on what is tuned, on cells that keep their validation images, on searches that begin anew."""
-    if not plan.searches:
-        return []
+    counts = sorted({search.num_points for search in plan.searches if search.cell.axes})
+    if not counts:  # the cells that are searched are left out
+        return kept_validation(plan)
     axes = ", ".join(_axis(name, axis) for name, axis in plan.space.nuisance_axes.items())
-    counts = sorted({search.num_points for search in plan.searches})
     points = f"{counts[0]} points in each" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} points"
     tuned = f"tuned in each cell by a search on validation images ({plan.space.sampler}, {points}): {axes}"
     return [tuned + _scale_note(plan.space), *kept_validation(plan), *_stale_lines(plan)]
@@ -181,15 +181,18 @@ def _seeds(seeds: Sequence[int]) -> str:
 
 
 def kept_validation(plan: Plan) -> list[str]:
-    """Return a line for the cells whose tested trials are not trained on the validation images; empty for none."""
+    """Return a line for each reason why tested trials are not trained on the validation images, with their cells."""
     if not plan.searches:
         return []
-    kept = {label(trial.candidate.cell): None for trial in plan.trials if trial.candidate.config.needs_val}
-    if not kept:
-        return []
-    cells = "every cell" if len(kept) == len(plan.searches) else ", ".join(kept)
+    configs = {label(trial.candidate.cell): trial.candidate.config for trial in plan.trials}
+    reasons = [
+        "schedule plateau" if each.schedule.name == "plateau" else "selection best_val"
+        for each in configs.values()
+        if each.needs_val
+    ]
     return [
-        f"In {cells}, schedule or selection needs the validation images: its tested trials are trained without them."
+        f"{reason} needs the validation images: {count} of {len(configs)} cells are tested without training on them"
+        for reason, count in Counter(reasons).items()
     ]
 
 

@@ -98,7 +98,7 @@ def test_a_budget_that_is_not_equal_is_explained(make_plan: MakePlan) -> None:
         in describe_search(plan)[1]
     )
     assert search_table(plan)["points"].tolist() == ["nothing to tune", "6 of 6: 6 finished"]
-    assert "(random, 0 to 6 points)" in tuning_caveats(plan)[0]
+    assert "(random, 6 points in each)" in tuning_caveats(plan)[0]
 
 
 def test_cells_that_keep_their_validation_images_are_named(make_plan: MakePlan) -> None:
@@ -106,12 +106,15 @@ def test_cells_that_keep_their_validation_images_are_named(make_plan: MakePlan) 
     space = replace(SPACE, search=Search(), **axes)
     plan = make_plan(space)
     [line] = kept_validation(plan)
-    assert line.startswith("In schedule=plateau, schedule or selection needs the validation images")
+    assert line.startswith("schedule plateau needs the validation images: 1 of ")
     assert line in describe_search(plan)
     assert line in plan_caveats(plan)
     assert [trial.candidate.config.val_fraction > 0 for trial in plan.trials[:2]] == [False, True]
     all_of_them = replace(space, base=BASE.with_values({"selection": "best_val"}))
-    assert kept_validation(make_plan(all_of_them))[0].startswith("In every cell,")
+    assert [line.partition(" needs")[0] for line in kept_validation(make_plan(all_of_them))] == [
+        "selection best_val",
+        "schedule plateau",
+    ]
     assert kept_validation(make_plan()) == []
 
 
