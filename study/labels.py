@@ -1,5 +1,6 @@
 """Labels of cells, trials or values for people: `optimizer=sgd lr=0.1 seed=0`."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from study.trial import Trial
@@ -15,8 +16,11 @@ def short_names(axes: Sequence[str]) -> list[str]:
 
 
 def format_value(value: object) -> str:
-    """Return a value as it is shown everywhere: a float as short as six digits allow (`0.1`, `1`, `1e-05`, `1e+12`)."""
-    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
+    """Return a value as it is shown everywhere: a float as short as six digits allow (`0.1`, `1`, `1e-05`, `1e+12`).
+
+    Rounding errors of arithmetic are not shown: `10 * 0.0103` is `0.103`.
+    """
+    return f"{value:g}" if isinstance(value, float) and math.isclose(float(f"{value:g}"), value) else str(value)
 
 
 def label(values: Mapping[str, object]) -> str:

@@ -16,7 +16,11 @@ def test_two_axes_of_one_short_name_keep_their_paths() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(1e-5, "1e-05"), (1e12, "1e+12"), (1.0, "1"), (0.1, "0.1"), (0.12345678, "0.12345678"), (3, "3"), (None, "None")],
+    [
+        *((1e-5, "1e-05"), (1e12, "1e+12"), (1.0, "1"), (0.1, "0.1"), (0.12345678, "0.12345678"), (3, "3")),
+        (10 * 0.0103, "0.103"),
+        (None, "None"),
+    ],
 )
 def test_a_value_is_as_short_as_six_digits_allow(value: object, text: str) -> None:
     assert format_value(value) == text
