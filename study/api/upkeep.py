@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from study.ledger.orphans import Removable
     from study.maintenance.checks import CheckResult
     from study.plan import Folders, Plan
+    from study.search.cell_search import CellSearch
 
 REFRESH_S = 3.0
 """Seconds between two updates of a dashboard from the ledger."""
@@ -80,22 +81,28 @@ def serve_dashboard(planned: "Plan", ledger: "Ledger", log: Callable[[str], None
     Raises:
         InputError: the study has nothing to search, the port is in use, or another process serves this study.
     """
-    from study.analysis.searched import searched_cells
-    from study.labels import label
     from study.search.mirror import open_mirror, serve
 
     space = planned.space
-    if not planned.searches:
+    if not _searches_by_name(planned):
         raise InputError(f"{space.name} has no nuisance axes: nothing is searched")
-    names = [f"{space.name}: {label(cell)}" for _, cell in searched_cells(planned)]
     with open_mirror(ledger.root / MIRRORS / f"{'-'.join(space.tags.values())}.journal") as mirror:
-        mirror.update(dict(zip(names, planned.searches, strict=True)))
+        mirror.update(_searches_by_name(planned))
         with serve(mirror, port) as address:
             log(f"{address}   (Ctrl-C ends it)")
             while True:
                 time.sleep(REFRESH_S)
                 planned = planned.with_records(ledger.retry(ledger.trials, log=log))
-                mirror.update(dict(zip(names, planned.searches, strict=True)))
+                mirror.update(_searches_by_name(planned))
+
+
+def _searches_by_name(planned: "Plan") -> "dict[str, CellSearch]":
+    """Return the searches that have something to tune, by study and cell."""
+    from study.analysis.searched import searched_cells
+    from study.labels import label
+
+    cells = searched_cells(planned)
+    return {f"{planned.space.name}: {label(cell)}": search for search, cell in cells if search.cell.axes}
 
 
 def is_transient(error: BaseException) -> bool:

@@ -59,7 +59,8 @@ def plan(context: typer.Context, options: StudyOptions) -> None:
             echo(f"get it with\n  {next_command(context, 'fetch')}")
             continue
         planned = api.plan_study(space, folders, records, num_seeds=options.seeds)
-        out.print(*([searches_table(planned)] if planned.searches else []), plan_table(planned))
+        tables = [searches_table(planned)] if any(search.cell.axes for search in planned.searches) else []
+        out.print(*tables, plan_table(planned))
         num_trials = len(planned.all_trials) + planned.num_unknown
         out.print(f"{num_trials} trials, {len(planned.to_run) + planned.num_unknown} to run")
         echo(*filter(None, [api.estimate_disk(planned)]), *plan_caveats(planned))

@@ -38,7 +38,7 @@ NOT_THERE = "-"
 
 
 def search_table(plan: Plan) -> pd.DataFrame:
-    """Return a row of texts per cell: its axes, its points, the chosen values, seconds of training, the best value.
+    """Return a row of texts per tuned cell: its axes, points, chosen values, seconds of training, best value.
 
     Values are as the study names them, with the trained ones behind them where these differ.
     """
@@ -53,9 +53,14 @@ def search_table(plan: Plan) -> pd.DataFrame:
             if search.best is None
             else METRICS[objective].format(search.best.value(objective)),
         }
-        for search, cell in searched_cells(plan)
+        for search, cell in _tuned_cells(plan)
     ]
     return pd.DataFrame(rows)
+
+
+def _tuned_cells(plan: Plan) -> list[tuple[CellSearch, Mapping[str, Value]]]:
+    """Return the searches of the cells that have something to tune, with the cells."""
+    return [(search, cell) for search, cell in searched_cells(plan) if search.cell.axes]
 
 
 def _chosen(search: CellSearch, axis: str) -> str:
@@ -73,8 +78,6 @@ def format_point_value(point: SearchPoint, axis: str) -> str:
 
 def _points(search: CellSearch) -> str:
     """Return how many points of how many have ended, and how."""
-    if not search.cell.axes:
-        return "nothing to tune"
     counts = count_states(search)
     num_ended = sum(counts.values())
     parts = [f"{count} {state}" for state, count in counts.items()]
@@ -107,13 +110,15 @@ def front_table(plan: Plan) -> pd.DataFrame:
 
 def tuning_caveats(plan: Plan) -> list[str]:
     """Return lines on what is tuned, on cells that keep their validation images, on searches that begin anew."""
-    counts = sorted({search.num_points for search in plan.searches if search.cell.axes})
-    if not counts:  # the cells that are searched are left out
+    if not _tuned_cells(plan):
         return kept_validation(plan)
     axes = ", ".join(_axis(name, axis) for name, axis in plan.space.nuisance_axes.items())
+    tuned = _tuned_cells(plan)
+    counts = sorted({search.num_points for search, _ in tuned})
     points = f"{counts[0]} points in each" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} points"
-    tuned = f"tuned in each cell by a search on validation images ({plan.space.sampler}, {points}): {axes}"
-    return [tuned + _scale_note(plan.space), *kept_validation(plan), *_stale_lines(plan)]
+    where = "each cell" if len(tuned) == len(plan.searches) else f"{len(tuned)} of {len(plan.searches)} cells"
+    line = f"tuned in {where} by a search on validation images ({plan.space.sampler}, {points}): {axes}"
+    return [line + _scale_note(plan.space), *kept_validation(plan), *_stale_lines(plan)]
 
 
 def _stale_lines(plan: Plan) -> list[str]:
@@ -154,24 +159,17 @@ def _scale_note(space: SearchSpace) -> str:
 
 def _budget(plan: Plan) -> str:
     """Return the budget of the cells, equal or not."""
-    budgets: dict[int, list[Mapping[str, Value]]] = {}
-    for search, cell in searched_cells(plan):
-        budgets.setdefault(search.num_points, []).append(cell)
-    seconds = plan.space.search.time_budget_s
+    cells: dict[int, list[str]] = {}
+    for search, cell in _tuned_cells(plan):
+        cells.setdefault(search.num_points, []).append(label(cell))
+    seconds, largest = plan.space.search.time_budget_s, max(cells)
     limit = "" if seconds is None else f", and at most {seconds:g} s of training"
-    if len(budgets) == 1:
-        return f"The budget is the same in every cell: {next(iter(budgets))} points{limit}."
-    largest = max(budgets)
-    others = [
-        f"{number or 'none'} in {_names(cells)}, which {'has no more' if number else 'has nothing to tune'}"
-        for number, cells in budgets.items()
-        if number != largest
-    ]
-    return f"The budget is {largest} points in a cell{limit}; but {'; '.join(others)}."
-
-
-def _names(cells: Sequence[Mapping[str, Value]]) -> str:
-    return ", ".join(map(label, cells))
+    untuned = len(plan.searches) - len(_tuned_cells(plan))
+    rest = f" {untuned} of {len(plan.searches)} cells have nothing to tune." if untuned else ""
+    if len(cells) == 1:
+        return f"The budget is the same in every {'tuned ' if untuned else ''}cell: {largest} points{limit}.{rest}"
+    fewer = [f"{num} in {', '.join(names)}" for num, names in cells.items() if num != largest]
+    return f"The budget is {largest} points in a cell{limit}; where the space has no more, {'; '.join(fewer)}.{rest}"
 
 
 def _seeds(seeds: Sequence[int]) -> str:

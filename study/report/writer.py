@@ -128,11 +128,11 @@ def _context(
 
 def _search_context(plan: Plan) -> dict[str, Any]:
     """Return what the templates show of searches; empty tables where there are none."""
-    if not plan.searches:
+    table, front = search_table(plan), front_table(plan)
+    if table.empty:
         return {"searches": "", "front": "", "search_sentences": []}
-    front = front_table(plan)
     return {
-        "searches": flat_to_html(search_table(plan), "search"),
+        "searches": flat_to_html(table, "search"),
         "front": "" if front.empty else flat_to_html(front, "front"),
         "search_sentences": describe_search(plan),
     }

@@ -91,14 +91,30 @@ def test_the_sentences_name_sampler_budget_pruner_seeds_objectives(make_plan: Ma
 
 
 def test_a_budget_that_is_not_equal_is_explained(make_plan: MakePlan) -> None:
-    only_adamw = {"optimizer.weight_decay": SPACE.nuisance["optimizer.weight_decay"]}
-    plan = make_plan(replace(SPACE, nuisance=only_adamw))
-    assert (
-        "The budget is 6 points in a cell; but none in optimizer=sgd, which has nothing to tune."
-        in describe_search(plan)[1]
+    warmup = Range(0, 2, integer=True, when={"optimizer.name": "adamw"})
+    space = replace(SPACE, nuisance={"optimizer.lr": (0.001, 0.01), "schedule.warmup": warmup}, search=Search())
+    plan = make_plan(space)
+    expected = "The budget is 6 points in a cell; where the space has no more, 2 in optimizer=sgd."
+    assert describe_search(plan)[1].startswith(expected)
+    assert search_table(plan)["points"].tolist() == ["2 of 2: 2 finished", "6 of 6: 6 finished"]
+    assert tuning_caveats(plan)[0].startswith(
+        "tuned in each cell by a search on validation images (quasi_random, 2 to 6 "
     )
-    assert search_table(plan)["points"].tolist() == ["nothing to tune", "6 of 6: 6 finished"]
-    assert "(random, 6 points in each)" in tuning_caveats(plan)[0]
+
+
+def test_cells_with_nothing_to_tune_are_counted(make_plan: MakePlan) -> None:
+    space = replace(SPACE, nuisance={"optimizer.weight_decay": SPACE.nuisance["optimizer.weight_decay"]})
+    plan = make_plan(space)
+    expected = "The budget is the same in every tuned cell: 6 points. 1 of 2 cells have nothing to tune. Each"
+    assert describe_search(plan)[1].startswith(expected)
+    assert search_table(plan)["optimizer.name"].tolist() == ["adamw"]
+    assert tuning_caveats(plan)[0].startswith(
+        "tuned in 1 of 2 cells by a search on validation images (random, 6 points"
+    )
+    untuned = make_plan(replace(space, cells={"optimizer.name": ("sgd",)}))
+    assert len(untuned.searches) == 1
+    assert search_table(untuned).empty
+    assert tuning_caveats(untuned) == []
 
 
 def test_cells_that_keep_their_validation_images_are_named(make_plan: MakePlan) -> None:
