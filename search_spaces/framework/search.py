@@ -14,6 +14,8 @@ Pruner = Literal["successive_halving", "median", "wilcoxon"]
 
 DEFAULT_NUM_TRIALS = 16
 """Points per cell, where neither the study nor a grid says how many."""
+MIN_COMPARED_SEEDS = 5
+"""Seeds of a point from which on `wilcoxon` can leave the last one out: four pairs are the fewest with p < .1."""
 PACKAGES: Mapping[str, str] = {"gp": "torch"}
 """Package that a sampler needs beside Optuna."""
 
@@ -60,7 +62,8 @@ class Search:
         is_right = bool(self.seeds) and len(set(self.seeds)) == len(self.seeds)
         require(is_right, "seeds", self.seeds, "different, and at least one")
         if self.pruner == "wilcoxon":
-            require(len(self.seeds) > 1, "pruner", self.pruner, "successive_halving or median: it compares seeds")
+            right = f"successive_halving or median: it compares {MIN_COMPARED_SEEDS} seeds or more"
+            require(len(self.seeds) >= MIN_COMPARED_SEEDS, "pruner", self.pruner, right)
         elif self.pruner is not None:
             require(len(self.seeds) == 1, "pruner", self.pruner, "wilcoxon, where a point has several seeds")
         right = f"None, as it compares one objective, and there are {len(self.objectives)}"

@@ -173,11 +173,16 @@ class CellSearch:
         )
 
     def _curve(self, point: SearchPoint) -> dict[int, float]:
-        """Return the values of its seeds by index; of one seed, its last validation by step."""
+        """Return the values of its seeds by index; of one seed, its last validation by step.
+
+        Samplers compare curves as they compare objectives, so there is none where less of the objective is better, and
+        more of the curve.
+        """
         metric = self.objectives[0]
         if self.num_seeds > 1:
             return point.seed_values(metric)
         record, name = point.trials[0].record, CURVE_METRICS.get(metric, VAL_ACCURACY)
-        if record is None or name not in record.metrics:
+        is_alike = METRICS[metric].sign == METRICS[name.removeprefix("val_")].sign
+        if record is None or name not in record.metrics or not is_alike:
             return {}
         return {int(record.metrics[NUM_STEPS_DONE]): record.metrics[name]}

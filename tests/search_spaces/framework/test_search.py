@@ -17,7 +17,10 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "time without end": ({"time_budget_s": float("inf")}, "time_budget_s = inf: must be a finite number"),
     "no seeds": ({"seeds": ()}, "seeds = (): must be different, and at least one"),
     "a seed twice": ({"seeds": (1, 1)}, "seeds = (1, 1): must be different"),
-    "one seed to compare": ({"pruner": "wilcoxon"}, "pruner = 'wilcoxon': must be successive_halving or median"),
+    "too few seeds to compare": (
+        {"pruner": "wilcoxon", "seeds": (0, 1, 2, 3)},
+        "pruner = 'wilcoxon': must be successive_halving or median: it compares 5 seeds or more",
+    ),
     "curves of several seeds": ({"pruner": "median", "seeds": (0, 1)}, "pruner = 'median': must be wilcoxon"),
     "a pruner of two objectives": (
         {"pruner": "median", "objectives": ("accuracy", "loss")},
@@ -51,7 +54,12 @@ def test_lists_equal_tuples() -> None:
 
 @pytest.mark.parametrize(
     ("pruner", "seeds", "expected"),
-    [(None, (0,), False), ("median", (0,), True), ("successive_halving", (0,), True), ("wilcoxon", (0, 1), False)],
+    [
+        (None, (0,), False),
+        ("median", (0,), True),
+        ("successive_halving", (0,), True),
+        ("wilcoxon", (0, 1, 2, 3, 4), False),
+    ],
 )
 def test_some_pruners_compare_curves(pruner: Any, seeds: tuple[int, ...], expected: bool) -> None:
     assert Search(pruner=pruner, seeds=seeds).prunes_curves is expected

@@ -79,11 +79,14 @@ def test_the_sentences_name_sampler_budget_pruner_seeds_objectives(make_plan: Ma
     assert "compared by validation accuracy, without the test images." in text
     assert "training and validation images with each seed of the study, and tested once" in text
     assert "Optuna" not in text
-    search = Search(sampler="tpe", num_trials=3, pruner="wilcoxon", seeds=(0, 1), time_budget_s=60.0)
+    search = Search(sampler="tpe", num_trials=3, pruner="wilcoxon", seeds=(0, 1, 2, 3, 4), time_budget_s=60.0)
     text = " ".join(describe_search(make_plan(replace(SPACE, search=search), num_points=0)))
     assert "points that Optuna's TPESampler chooses near what has been good." in text
     assert "3 points, and at most 60 s of training." in text
-    assert "Each point is trained with the seeds 0, 1, and its value is their mean. Optuna's Wilcoxon pruner" in text
+    assert (
+        "Each point is trained with the seeds 0, 1, 2, 3, 4, and its value is their mean. Optuna's Wilcoxon pruner"
+        in text
+    )
     search = Search(num_trials=3, objectives=("accuracy", "train_time_s"))
     text = " ".join(describe_search(make_plan(replace(SPACE, search=search), num_points=0)))
     assert "compared by validation accuracy and training time, without" in text

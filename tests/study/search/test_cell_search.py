@@ -131,6 +131,8 @@ def test_samplers_see_a_point_as_it_ended(trial: Trial) -> None:
     assert (third.state, third.objectives) == (TrialState.NEW, ())
     [by_loss] = search_of([finished], objectives=("loss",)).history
     assert by_loss.curve == {3: 1.5}
+    [other_way] = search_of([finished], objectives=("train_time_s",)).history
+    assert other_way.curve == {}, "accuracy is better where it is larger, time where it is smaller"
     [by_seed] = search_of([point_of(trial, 0, 0.5, 0.25)]).history
     assert by_seed.curve == {0: 0.5, 1: 0.25}
 
