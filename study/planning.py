@@ -16,7 +16,7 @@ from search_spaces.framework.space import SearchSpace
 from study.inputs import Inputs
 from study.ledger.records import SearchTag, TrialRecord, config_tags, request_key, study_tags
 from study.ledger.reuse import find_record, identities_with_test
-from study.ledger.schema import SEARCH_PREFIX
+from study.ledger.schema import SEARCH_PREFIX, compared_name
 from study.ledger.states import TrialState
 from study.plan import TABLE_COLUMNS, Folders, Plan
 from study.search.cell_search import CellSearch, SearchPoint
@@ -156,10 +156,17 @@ class Planner:
         return SearchPoint(
             number=tag.number,
             values=tag.point,
-            trials=tuple(replace(trial, tags=tags) for trial in trials),
+            trials=tuple(replace(each, tags=tags, unmeasured=self._find_unmeasured(each)) for each in trials),
             is_given_up=tag.is_given_up,
             is_sequential=self.space.search.pruner == "wilcoxon",
         )
+
+    def _find_unmeasured(self, trial: Trial) -> str:
+        """Return why a finished trial of a search has no value of an objective; empty if it has all."""
+        if trial.record is None or trial.state != TrialState.FINISHED:
+            return ""
+        names = (compared_name(metric) for metric in self.space.objectives)
+        return next((f"without {name}" for name in names if name not in trial.record.metrics), "")
 
     def _search_candidate(self, cell: StudyCell, values: Point, seed: int) -> Candidate:
         key = (*cell.values.items(), *values.items(), seed)

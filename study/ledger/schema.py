@@ -101,6 +101,11 @@ def value_name(metric: str) -> str:
     return f"{TEST_PREFIX}{metric}" if METRICS[metric].of_predictions else metric
 
 
+def compared_name(metric: str) -> str:
+    """Return the metric by which a search compares its trials: of validation images, or measured while training."""
+    return val_value_name(metric) if METRICS[metric].of_predictions else metric
+
+
 def val_value_name(metric: str) -> str:
     """Return the metric of a trial that has its value on validation images, of a key of METRICS of predictions."""
     return f"{SELECTED_VAL_PREFIX}{metric}"

@@ -7,7 +7,7 @@ from statistics import fmean
 
 from revit.training.metrics import METRICS
 from search_spaces.framework.cells import Point, StudyCell
-from study.ledger.schema import CURVE_METRICS, NUM_STEPS_DONE, TRAIN_TIME_S, VAL_ACCURACY, val_value_name
+from study.ledger.schema import CURVE_METRICS, NUM_STEPS_DONE, TRAIN_TIME_S, VAL_ACCURACY, compared_name
 from study.ledger.states import TrialState
 from study.search.past_point import PastPoint
 from study.trial import Trial
@@ -36,7 +36,7 @@ class SearchPoint:
     @property
     def state(self) -> TrialState:
         """FINISHED if all its trials have; where it ended differently, how; else RUNNING or NEW."""
-        states = [trial.state for trial in self.trials]
+        states = [TrialState.FAILED if trial.unmeasured else trial.state for trial in self.trials]
         if self.is_given_up:
             return TrialState.PRUNED
         ends = [state for state in (TrialState.PRUNED, TrialState.DIVERGED, TrialState.FAILED) if state in states]
@@ -67,7 +67,7 @@ class SearchPoint:
 
     def seed_values(self, metric: str) -> dict[int, float]:
         """Return the value of each trial that has finished, by its index."""
-        name = val_value_name(metric) if METRICS[metric].of_predictions else metric
+        name = compared_name(metric)
         finished = [(index, trial.record) for index, trial in enumerate(self.trials) if trial.has_result]
         return {index: record.metrics[name] for index, record in finished if record is not None}
 

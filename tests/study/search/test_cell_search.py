@@ -57,6 +57,15 @@ def test_a_point_is_as_its_seeds(trial: Trial, results: tuple[Result | None, ...
     assert (given_up.state, given_up.has_ended) == (TrialState.PRUNED, True)
 
 
+def test_a_trial_without_a_value_of_an_objective_ends_its_point(trial: Trial) -> None:
+    """As `peak_memory_bytes`, which not every system measures."""
+    [finished] = point_of(trial, 0, 0.5).trials
+    point = SearchPoint(number=0, values={}, trials=(replace(finished, unmeasured="without peak_memory_bytes"),))
+    assert (point.state, point.to_run) == (TrialState.FAILED, [])
+    search = search_of([point], objectives=("accuracy", "peak_memory_bytes"))
+    assert (search.is_over, search.best, search.history[0].objectives) == (True, None, ())
+
+
 def test_what_failed_runs_again_and_what_diverged_or_was_pruned_does_not(trial: Trial) -> None:
     for state, num in ((TrialState.FAILED, 1), (TrialState.DIVERGED, 0), (TrialState.PRUNED, 0)):
         assert len(point_of(trial, 0, state, None).to_run) == num
