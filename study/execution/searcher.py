@@ -75,6 +75,7 @@ class TrialSearcher(Stateless, Searcher):
         self._waiting = deque(trials)
         self._known = known
         self._asker = asker
+        self._num_unknown = asker.num_unknown if asker else 0
         self._running: dict[str, Trial] = {}
         self._exclusive: set[str] = set()
         self._locks = locks
@@ -88,7 +89,7 @@ class TrialSearcher(Stateless, Searcher):
     @property
     def num_left(self) -> int:
         """Number of trials that have not ended, in this launch or in another, those to come included."""
-        return len(self._waiting) + len(self._running) + (self._asker.num_unknown if self._asker else 0)
+        return len(self._waiting) + len(self._running) + self._num_unknown
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next task; None where there is none for now."""
@@ -128,6 +129,7 @@ class TrialSearcher(Stateless, Searcher):
         search, self._search = self._search, None
         try:
             trial, finished, asked, pruner = search.result()
+            self._num_unknown = self._asker.num_unknown if self._asker else 0  # not before, as some are in `asked`
         except Exception as error:  # whatever a store can raise
             if not is_transient(error):
                 self.error = f"no trial can be started: {first_line(error)}"

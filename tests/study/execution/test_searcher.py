@@ -90,3 +90,27 @@ def test_a_transient_error_of_the_store_is_retried_and_any_other_is_final(
     assert launch.searcher.error == "no trial can be started: no such run"
     assert next(errors, None) is None
     assert launch.searcher.num_left == 2, "no trial counts as ended"
+
+
+def test_a_launch_does_not_end_while_a_search_hands_its_last_trials_out(
+    make_launch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The asker knows of no further trial before the searcher has got those that it returns."""
+    monkeypatch.setattr("study.execution.searcher.IDLE_WAIT_S", 0.0)
+    launch, may_return = make_launch(SHARED), threading.Event()
+    searcher = launch.searcher
+    tested = searcher._waiting.pop()
+    searcher._waiting.clear()
+
+    def ask(busy: object) -> list[object]:
+        asker.num_unknown = 0
+        may_return.wait(30)
+        return [tested]
+
+    asker = SimpleNamespace(num_unknown=1, ask=ask, find_pruner=lambda trial: None)
+    searcher._asker, searcher._num_unknown = asker, 1
+    while asker.num_unknown:
+        assert searcher.suggest("") is None
+    assert [searcher.suggest("") for _ in range(3)] == [None] * 3
+    may_return.set()
+    assert launch.start().config["task"].identity == tested.identity
