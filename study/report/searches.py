@@ -1,6 +1,6 @@
 """Searches of a study for its readers, as sentences or tables."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -195,12 +195,16 @@ def kept_validation(plan: Plan) -> list[str]:
 
 
 def edge_caveats(plan: Plan) -> list[str]:
-    """Return a line for each axis whose chosen value in a cell is at an edge, with a wider one to paste."""
+    """Return a line for each end of an axis at which chosen values lie, with their cells and a wider axis to paste."""
     names = {str(search.cell.values): label(cell) for search, cell in searched_cells(plan)}
+    found: defaultdict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for edge in range_edges(plan.space, plan.searches):
+        cell = f"{names[str(edge.cell.values)]} ({format_value(edge.value)})"
+        found[edge.name, _paste(edge.narrow), _paste(edge.wider)].append(cell)
     return [
-        f"{names[str(edge.cell.values)]}: best {edge.name} {format_value(edge.value)} is at the edge of "
-        f"{_paste(edge.narrow)}: the range is too narrow for a fair comparison; wider: {_paste(edge.wider)}"
-        for edge in range_edges(plan.space, plan.searches)
+        f"best {name} at the edge of {narrow} in {', '.join(cells)}: the range is too narrow for a fair comparison; "
+        f"wider: {wider}"
+        for (name, narrow, wider), cells in found.items()
     ]
 
 
