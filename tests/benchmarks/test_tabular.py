@@ -49,9 +49,8 @@ def test_a_trial_that_diverges_has_the_evaluations_before_it(digits: ImageStore)
 def test_the_committed_table_is_whole() -> None:
     table = pd.read_parquet(TABLE)
     trials = table.groupby(list(AXES), sort=False)["step"].agg(list)
-    grid = itertools.product(*AXES.values())
-    assert list(trials.index) == [values for values in grid if not (values[0] == "lion" and values[1] > 0.003)]
-    assert len(trials) == 408
+    assert sorted(trials.index) == sorted(itertools.product(*AXES.values()))
+    assert len(trials) == 504
     assert all(steps == list(range(12, 1 + steps[-1], 12)) for steps in trials if steps != [0])
     assert TABLE.stat().st_size < 2e6
 

@@ -28,7 +28,7 @@ from tests.study.execution.stores import BASE, QUIET, Studies
 
 def strict_pruner(num_points: int = 8) -> CurvePruner:
     """The pruner of a cell whose finished points were perfect after each of three validations."""
-    pruner = CurvePruner("successive_halving", "accuracy")
+    pruner = CurvePruner("median", "accuracy")
     for number in range(num_points):
         curve = dict.fromkeys((4, 8, 12), 1.0)
         pruner.replay(PastPoint(number=number, values={}, state=TrialState.FINISHED, objectives=(1.0,), curve=curve))
