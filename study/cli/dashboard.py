@@ -1,5 +1,6 @@
 """The command that opens optuna-dashboard."""
 
+import signal
 from typing import Annotated
 
 import typer
@@ -8,6 +9,7 @@ from revit.errors import InputError
 from study import api
 from study.cli.console import echo
 from study.cli.options import StudyOptions, echo_store, with_study_options
+from study.system.signals import handled
 
 
 @with_study_options
@@ -29,6 +31,7 @@ def dashboard(
     echo_store(folders)
     planned = api.plan_study(space, folders, ledger.trials(), num_seeds=options.seeds, for_report=True)
     try:
-        api.serve_dashboard(planned, ledger, echo, port)
+        with handled(signal.default_int_handler):
+            api.serve_dashboard(planned, ledger, echo, port)
     except KeyboardInterrupt:
         echo("ended")

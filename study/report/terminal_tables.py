@@ -35,7 +35,8 @@ def terminal_table(plan: Plan) -> FittedTable:
     headings = [*plan.space.scientific, *plan.space.nuisance_axes, *numbers, *(["status"] if any(statuses) else [])]
     title = f"{plan.space.name}: {metric.heading}"
     shown = [row[: len(headings)] for row in rows]
-    return FittedTable(headings, shown, title=title, caption=intervals_note(metric), numbers=numbers)
+    spare = list(plan.space.nuisance_axes)[::-1]
+    return FittedTable(headings, shown, title=title, caption=intervals_note(metric), numbers=numbers, spare=spare)
 
 
 def searches_table(plan: Plan) -> FittedTable:

@@ -16,7 +16,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 def progress_of(file: io.StringIO, *, terminal: bool = False, label: str = "0.1") -> StudyProgress:
-    config = SimpleNamespace(seed=0)
+    config = SimpleNamespace(seed=0, test=True)
     trials = [
         SimpleNamespace(identity=name, num_steps=100, candidate=SimpleNamespace(point={"lr": label}, config=config))
         for name in ("a", "b", "c", "d")

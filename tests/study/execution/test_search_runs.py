@@ -275,7 +275,7 @@ def test_a_search_that_is_killed_asks_for_the_points_that_it_would_have_asked_fo
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGKILL)
     begun = dict(killed.trials())
-    assert len(begun) == 3
+    assert 3 <= len(begun) < len(expected.states), "it may have been a little further before it died"
     again = make_plan(KILLED, KILLED.seeds, folders, begun)
     result = run_plan(again, killed, QUIET, ResourceRequest(), {})
     ended = list(dict.fromkeys([*reversed(begun), *result.states]))
