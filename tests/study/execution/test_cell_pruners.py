@@ -45,6 +45,7 @@ def run_in_turn(studies: Studies, monkeypatch: pytest.MonkeyPatch) -> Callable[[
     return run
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["successive_halving", "median"])
 def test_two_launches_of_a_search_prune_as_one_pruner_would(
     studies: Studies, run_in_turn: Callable[[SearchSpace], Plan], name: Pruner

@@ -22,7 +22,7 @@ from study.analysis.results import cell_table
 from study.execution.resources import Node, ResourceRequest
 from study.execution.runner import run_plan
 from study.ledger.ledger import Ledger
-from study.ledger.records import SearchTag
+from study.ledger.records import SearchTag, TrialRecord
 from study.ledger.states import TrialState
 from study.plan import Folders, Plan
 from study.planning import make_plan
@@ -257,7 +257,7 @@ def launch(space: str, root: Path, cache: Path, server: str = "") -> subprocess.
     )  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_search_that_is_killed_asks_for_the_points_that_it_would_have_asked_for(
     ray_cluster: None, one_slot: None, tmp_path: Path, cache_dir: Path
 ) -> None:
@@ -268,11 +268,12 @@ def test_a_search_that_is_killed_asks_for_the_points_that_it_would_have_asked_fo
     expected = run_plan(plan, whole, QUIET, ResourceRequest(), {})
     killed = Ledger(tmp_path / "killed")
     with launch("killed", killed.root, cache_dir) as process:
-        while [each.state for each in killed.trials().values()].count(TrialState.FINISHED) < 2 or not [
-            each for each in killed.trials().values() if each.state == TrialState.RUNNING and each.last_step
+        records: list[TrialRecord] = []
+        while [each.state for each in records].count(TrialState.FINISHED) < 2 or not [
+            each for each in records if each.state == TrialState.RUNNING and each.last_step
         ]:
             assert process.poll() is None, process.stderr.read()
-            time.sleep(0.05)
+            records = list(killed.trials().values())
         os.killpg(process.pid, signal.SIGKILL)
     begun = dict(killed.trials())
     assert 3 <= len(begun) < len(expected.states), "it may have been a little further before it died"
