@@ -36,6 +36,15 @@ def exists(axis: NuisanceAxis, point: Mapping[str, Value]) -> bool:
     return all(name in point and point[name] in allowed for name, allowed in conditions_of(axis).items())
 
 
+def existing(axes: Mapping[str, NuisanceAxis], values: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the values of the nuisance axes that exist at a point, in the order of the axes."""
+    point: dict[str, Value] = {}
+    for name, axis in axes.items():
+        if name in values and exists(axis, point):
+            point[name] = values[name]
+    return point
+
+
 def fields_of(axes: Mapping[str, NuisanceAxis]) -> set[str]:
     """Return the config fields that axes set, by dotted path."""
     return {path for name, axis in axes.items() for _, fields in levels_of(name, axis) for path in fields}

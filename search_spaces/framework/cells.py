@@ -11,7 +11,7 @@ from search_spaces.framework.axes import (
     NuisanceAxis,
     check_fields,
     conditions_of,
-    exists,
+    existing,
     fields_of,
     levels_of,
     points_of,
@@ -52,18 +52,6 @@ class StudyCell:
         """The point with the first value of every axis; of a range, its lower bound."""
         return next(self.checked_points())
 
-    def exists(self, axis: str, point: Point) -> bool:
-        """Return whether an axis exists at a point, given the values of the axes before it."""
-        return exists(self.axes[axis], point)
-
-    def without_inactive(self, point: Point) -> Point:
-        """Return a point without the axes that do not exist at it, in the order of the axes."""
-        kept: dict[str, Value] = {}
-        for axis in self.axes:
-            if axis in point and self.exists(axis, kept):
-                kept[axis] = point[axis]
-        return kept
-
     def fields_of(self, point: Point) -> dict[str, object]:
         """Return the config fields that the cell and a point in it set, by dotted path."""
         fields = dict(self.fields)
@@ -82,7 +70,7 @@ class StudyCell:
         for others in self._parents(levels):
             first = {name: labels[0] for name, labels in levels.items()} | others
             for name, labels in levels.items():
-                for point in (self.without_inactive({**first, name: label, **others}) for label in labels):
+                for point in (existing(self.axes, {**first, name: label, **others}) for label in labels):
                     if point not in seen:
                         seen.append(point)
                         yield point

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from search_spaces.framework.axes import NuisanceAxis, exists
+from search_spaces.framework.axes import NuisanceAxis, existing
 from search_spaces.framework.claims import Value
 from search_spaces.framework.ranges import Range
 from search_spaces.framework.search import Sampler, Search
@@ -186,11 +186,7 @@ def _value_at(axis: NuisanceAxis, share: float) -> Value:
 def _existing(request: Request, rows: Iterable[Sequence[Value]]) -> Iterator[Point]:
     """Yield points of the axes that exist, from rows of values of all axes."""
     for row in rows:
-        point: Point = {}
-        for (name, axis), value in zip(request.axes.items(), row, strict=True):
-            if exists(axis, point):
-                point[name] = request.fixed.get(name, value)
-        yield point
+        yield existing(request.axes, {**dict(zip(request.axes, row, strict=True)), **request.fixed})
 
 
 Candidates = Callable[[Request], Iterator[Point]]

@@ -14,7 +14,7 @@ NAMES = ("australian", "segment", "blood_transfusion")
 
 
 def test_regret_is_the_distance_to_the_best_of_random_points() -> None:
-    """Of ten levels in order: the best is 9, and the median 4 or 5."""
+    """Ten levels in order: the best is 9, and the median 4 or 5."""
     _, median = TEN.regret_scale()
     found = regrets([TEN], Search(sampler="grid"), [1, 5, 10], num_seeds=2, num_parallel=1)
     assert found.shape == (1, 2, 3)

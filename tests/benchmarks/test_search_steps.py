@@ -36,7 +36,7 @@ def test_a_pruned_point_counts_the_steps_that_it_took() -> None:
 
 
 def test_a_search_that_gives_the_best_point_up_never_has_it() -> None:
-    """Of six points the best is behind at the first two steps, and no other gets near it."""
+    """The best of six points is behind at the first two steps, and no other gets near it."""
     axes = {"a": (0, 1, 2, 3, 5, 4)}
     task = SearchTask(
         name="crossing",

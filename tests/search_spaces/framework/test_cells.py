@@ -3,7 +3,7 @@
 import pytest
 
 from revit.errors import InputError
-from search_spaces.framework.axes import NuisanceAxis
+from search_spaces.framework.axes import NuisanceAxis, existing
 from search_spaces.framework.cells import StudyCell, cells_of, check_cell_fields
 from search_spaces.framework.ranges import Range
 
@@ -63,8 +63,8 @@ def test_a_range_of_whole_numbers_is_finite() -> None:
 
 def test_inactive_axes_are_left_out_of_a_point() -> None:
     cell = cell_of(a=("x", "y"), b=Range(0, 1, when={"a": "x"}), c=Range(0, 1, when={"a": ("x", "y")}))
-    assert cell.without_inactive({"c": 0.1, "b": 0.5, "a": "y"}) == {"a": "y", "c": 0.1}
-    assert cell.without_inactive({"b": 0.5, "a": "x"}) == {"a": "x", "b": 0.5}
+    assert existing(cell.axes, {"c": 0.1, "b": 0.5, "a": "y"}) == {"a": "y", "c": 0.1}
+    assert existing(cell.axes, {"b": 0.5, "a": "x"}) == {"a": "x", "b": 0.5}
 
 
 def test_two_axes_of_a_cell_may_not_set_one_field() -> None:

@@ -67,7 +67,7 @@ def test_the_number_of_seeds_replaces_the_seeds_of_a_study(tmp_path: Path, cache
 
 
 def test_trials_of_searches_are_counted(tmp_path: Path, cache_dir: Path) -> None:
-    """Of two cells, only one has something to tune: six points with two seeds."""
+    """Only one of two cells has something to tune: six points with two seeds."""
     space = replace(SEARCHED, nuisance={"optimizer.weight_decay": SEARCHED.nuisance["optimizer.weight_decay"]},
                     search=Search(num_trials=6, seeds=(0, 1)))  # fmt: skip
     plan = api.plan_study(space, api.make_folders(tmp_path / "mlruns", tmp_path, cache_dir=cache_dir), {}, num_seeds=3)

@@ -115,7 +115,7 @@ def test_a_resuming_launch_writes_only_the_rows_that_a_dead_one_did_not(
 
 @pytest.mark.parametrize("result", ["test_accuracy", "selected_val_accuracy"])
 def test_results_are_written_where_a_dead_launch_had_written_the_last_step(store: Store, result: str) -> None:
-    """Of a search trial, too, which has no value on test images."""
+    """A search trial, too, which has no value on test images."""
     identity = store.trials[0].identity
     first = store.ledger.open_trial(identity, launch=store.launch, name="cut short", tags={})
     store.ledger.log(first.run_id, TrialUpdate(rows=[Measurement({"step": 5, "lr": 0.1}, 0)]))

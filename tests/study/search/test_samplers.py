@@ -307,7 +307,7 @@ def ranges() -> st.SearchStrategy[Range]:
 def test_points_go_where_objectives_are_better(
     sampler: Sampler, num: int, num_last: int, signs: tuple[int, ...]
 ) -> None:
-    """Of x, or of x and y, each independent of the other: one corner is best."""
+    """Objective x, or x and y, each independent of the other: one corner is best."""
     axes: Axes = {"x": Range(0, 1), "y": Range(0, 1), "z": ("a", "b"), "u": Range(1, 9, log=True, when={"z": "b"})}
     history: list[PastPoint] = []
     for number in range(num):
