@@ -160,7 +160,7 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
 def test_a_part_that_a_model_does_not_have_is_refused_in_one_line(case: str) -> None:
     values, message = WRONG[case]
     with pytest.raises(InputError, match=message) as raised:
-        check_model(config_of(**{"pretrained": False, **values}), None)  # type: ignore[arg-type]
+        check_model(config_of(**{"pretrained": False, **values}), None)
     assert "\n" not in str(raised.value)
 
 

@@ -102,4 +102,4 @@ def test_its_keywords_are_the_options_of_the_command_line() -> None:
 
 def test_a_misspelled_keyword_is_refused() -> None:
     with pytest.raises(TypeError, match="stor"):
-        api.plan(SPACE, stor="mlruns")  # type: ignore[call-arg]
+        api.plan(SPACE, stor="mlruns")

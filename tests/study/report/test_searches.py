@@ -29,7 +29,7 @@ MakePlan = Callable[..., Plan]
 
 @pytest.fixture
 def make_plan(tmp_path: Path, cache_dir: Path) -> MakePlan:
-    def make(space: SearchSpace = SPACE, outcome: Outcome = at_best_lr(3e-3), num_points: int | None = None) -> Plan:  # noqa: B008
+    def make(space: SearchSpace = SPACE, outcome: Outcome = at_best_lr(3e-3), num_points: int | None = None) -> Plan:  # noqa: B008  (it is immutable)
         return searched_plan(make_planner(tmp_path, cache_dir, space), outcome, num_points)
 
     return make

@@ -99,7 +99,7 @@ def test_points_are_compared_by_the_first_objective_on_validation_images_in_its_
 ) -> None:
     points = [point_of(trial, number, 0.5) for number in range(3)]
     for point, value in zip(points, (0.3, 0.4, 0.2), strict=True):
-        point.trials[0].record.metrics[val_value_name(name)] = value  # type: ignore[union-attr, index]
+        point.trials[0].record.metrics[val_value_name(name)] = value
     best = search_of(points, objectives=(name,)).best
     assert best is not None
     assert best.number == (1 if METRICS[name].direction == "maximize" else 2)
@@ -131,7 +131,7 @@ def test_a_time_budget_ends_a_search_though_points_are_left(trial: Trial) -> Non
 def test_samplers_see_a_point_as_it_ended(trial: Trial) -> None:
     finished = point_of(trial, 0, 0.5)
     metrics = {VAL_ACCURACY: 0.4, VAL_LOSS: 1.5, NUM_STEPS_DONE: 3.0, TRAIN_TIME_S: 7.0}
-    finished.trials[0].record.metrics.update(metrics)  # type: ignore[union-attr, attr-defined]
+    finished.trials[0].record.metrics.update(metrics)
     points = [finished, point_of(trial, 1, TrialState.DIVERGED), point_of(trial, 2, None)]
     first, second, third = search_of(points, objectives=("accuracy", "train_time_s")).history
     assert (first.number, first.state, first.objectives) == (0, TrialState.FINISHED, (0.5, 7.0))

@@ -141,7 +141,7 @@ def print_points() -> None:
 
 
 def test_a_grid_has_all_combinations_in_order() -> None:
-    expected = [dict(zip(GRID, values, strict=True)) for values in itertools.product(*GRID.values())]  # type: ignore[arg-type]
+    expected = [dict(zip(GRID, values, strict=True)) for values in itertools.product(*GRID.values())]
     assert _points("grid", GRID, 30) == expected
 
 
@@ -269,7 +269,7 @@ def test_every_point_is_new_and_on_its_axes(
     def check(drawn: Sequence[Range], seed: int) -> None:
         axes: Axes = {"first": (None, "on", 2), **{str(i): axis for i, axis in enumerate(drawn)}}
         if sampler == "grid":
-            axes = {name: axis if isinstance(axis, tuple) else (axis.low, axis.high) for name, axis in axes.items()}  # type: ignore[union-attr]
+            axes = {name: axis if isinstance(axis, tuple) else (axis.low, axis.high) for name, axis in axes.items()}
         history: list[PastPoint] = []
         for number in range(14):
             point = _next(sampler, axes, history, seed=str(seed))
@@ -279,7 +279,7 @@ def test_every_point_is_new_and_on_its_axes(
             assert list(point) == [name for name, axis in axes.items() if exists(axis, point)]
             for name, value in point.items():
                 axis = axes[name]
-                assert axis.has(value) and axis.round(value) == value if isinstance(axis, Range) else value in axis  # type: ignore[arg-type]
+                assert axis.has(value) and axis.round(value) == value if isinstance(axis, Range) else value in axis
             state = TrialState.FINISHED if number % 5 else TrialState.RUNNING
             objectives = (float(number * seed % 7),) if number % 5 else ()
             history.append(PastPoint(number=number, values=point, state=state, objectives=objectives))

@@ -63,7 +63,7 @@ class OldStore:
 @pytest.fixture
 def store(tmp_path: Path, cache_dir: Path, digits: object, new_ledger: Callable[[Path], Ledger]) -> OldStore:
     folders = Folders(store=tmp_path / "mlruns", data=tmp_path, cache=cache_dir)
-    return OldStore(new_ledger(folders.store), folders, digits.manifest.digest)  # type: ignore[attr-defined]
+    return OldStore(new_ledger(folders.store), folders, digits.manifest.digest)
 
 
 def test_a_store_of_the_version_before_is_converted(store: OldStore) -> None:
