@@ -153,7 +153,12 @@ def ray_is_alive() -> bool:
 def find_nodes() -> list[Node]:
     """Return the nodes of Ray that are alive. A head node may have no CPUs."""
     return [
-        Node(cpus=node["Resources"].get("CPU", 0.0), gpus=node["Resources"].get("GPU", 0.0))
+        Node(
+            cpus=node["Resources"].get("CPU", 0.0),
+            gpus=node["Resources"].get("GPU", 0.0),
+            id=node["NodeID"],
+            name=f"{node['NodeManagerHostname']} ({node['NodeID'][:8]})",  # a machine may have several
+        )
         for node in ray.nodes()  # type: ignore[no-untyped-call]  # Ray leaves it so
         if node["Alive"]
     ]

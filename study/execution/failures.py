@@ -5,12 +5,13 @@ from typing import Literal
 
 from revit.errors import MAX_MESSAGE_CHARS
 
-FailureClass = Literal["device out of memory", "host out of memory", "lost worker", "data", "code"]
+FailureClass = Literal["device out of memory", "host out of memory", "lost worker", "unfit node", "data", "code"]
 """Class of a failure, as the ledger and the tables name it.
 
     device out of memory   the worker halves its micro-batch, down to one image; then the trial runs exclusively, once
     host out of memory     the trial runs exclusively, once
     lost worker            its process or its node died: it resumes from its checkpoint, unless it makes no progress
+    unfit node             its node lacks what it reads, and cannot get it: it runs on another node, not counted as a failure
     data                   a file that it reads is missing or damaged: not retried
     code                   anything else: not retried
 """
@@ -24,6 +25,7 @@ CLASSES: dict[str, FailureClass] = {
     "ray.exceptions.NodeDiedError": "lost worker",
     "filelock._error.Timeout": "lost worker",
     "study.execution.failures.WorkFolderLostError": "lost worker",
+    "study.execution.failures.NodeUnfitError": "unfit node",
     "revit.errors.InputError": "data",
     "builtins.OSError": "data",
 }
@@ -58,6 +60,23 @@ class RayLostError(Exception):
 
 class CodeChangedError(Exception):
     """A worker imported other code than its launch began with: its numbers would be recorded as that code's."""
+
+
+class NodeUnfitError(Exception):
+    """A node cannot run trials of this launch: it lacks what they read, and cannot get it.
+
+    Args:
+        node_id: Ray's id of the node.
+        reason: one line.
+    """
+
+    def __init__(self, node_id: str, reason: str) -> None:
+        super().__init__(node_id, reason)
+        self.node_id = node_id
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class WorkFolderLostError(Exception):

@@ -33,6 +33,7 @@ class ResourceGrant:
         max_cpus: CPUs of the largest node that can run a trial.
         max_concurrent_trials: trials that run at a time, over all nodes.
         compiled: compile the model; changes nothing but the time.
+        excluded_nodes: ids of nodes that must not run the trial (`study.execution.node_pool`).
     """
 
     num_cpus: int
@@ -40,6 +41,7 @@ class ResourceGrant:
     max_cpus: int
     max_concurrent_trials: int
     compiled: bool = False
+    excluded_nodes: tuple[str, ...] = ()
 
     @property
     def device(self) -> str:
@@ -52,10 +54,17 @@ class ResourceGrant:
 
 
 class Node(NamedTuple):
-    """CPUs and GPUs that one node of Ray offers to trials."""
+    """CPUs and GPUs that one node of Ray offers to trials.
+
+    Attributes:
+        id: Ray's id of the node.
+        name: what a person calls it.
+    """
 
     cpus: float
     gpus: float
+    id: str = ""
+    name: str = ""
 
     def max_concurrent_trials(self, num_cpus: int, num_gpus: float) -> int:
         """Return how many trials of this size fit at a time."""

@@ -253,15 +253,17 @@ def test_ray_keeps_its_secret_out_of_the_home_folder(no_ray: None, monkeypatch: 
     assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
 
 
-def test_nodes_have_cpus_and_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nodes_have_cpus_gpus_an_id_and_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """A head node may have no CPUs. Dead nodes are left out."""
+    head = {"NodeID": "0123456789", "NodeManagerHostname": "head"}
     nodes = [
-        {"Alive": True, "Resources": {"memory": 1.0}},
-        {"Alive": True, "Resources": {"CPU": 8.0, "GPU": 2.0}},
-        {"Alive": False, "Resources": {"CPU": 64.0}},
+        {**head, "Alive": True, "Resources": {"memory": 1.0}},
+        {**head, "Alive": True, "Resources": {"CPU": 8.0, "GPU": 2.0}},
+        {**head, "Alive": False, "Resources": {"CPU": 64.0}},
     ]
     monkeypatch.setattr(cluster.ray, "nodes", lambda: nodes)
-    assert cluster.find_nodes() == [Node(cpus=0, gpus=0), Node(cpus=8, gpus=2)]
+    named = {"id": "0123456789", "name": "head (01234567)"}
+    assert cluster.find_nodes() == [Node(cpus=0, gpus=0, **named), Node(cpus=8, gpus=2, **named)]
 
 
 def test_a_ray_that_is_open_to_other_machines_is_warned_about(monkeypatch: pytest.MonkeyPatch) -> None:

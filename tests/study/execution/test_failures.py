@@ -8,7 +8,7 @@ from ray.exceptions import ActorDiedError, NodeDiedError, RayActorError, WorkerC
 from ray.exceptions import OutOfMemoryError as HostOutOfMemoryError
 
 from revit.errors import InputError
-from study.execution.failures import classify, signature_of, summarize
+from study.execution.failures import NodeUnfitError, classify, signature_of, summarize
 
 
 def raised(call: object) -> BaseException:
@@ -28,6 +28,7 @@ def test_real_errors_get_their_class() -> None:
     assert classify(RayActorError(None, "the node was running low on memory")) == "host out of memory"
     for error in (ActorDiedError(), NodeDiedError("gone"), WorkerCrashedError()):
         assert classify(error) == "lost worker"
+    assert classify(NodeUnfitError("id", "its disk is full")) == "unfit node"
     assert classify(raised(Path("/nowhere").read_bytes)) == "data"
     assert classify(InputError("dataset digits has no images")) == "data"
     assert classify(raised(lambda: torch.zeros(2) @ torch.zeros(3))) == "code"
@@ -38,8 +39,14 @@ def test_the_error_of_a_worker_is_classified_by_its_cause(ray_cluster: None) -> 
     def fails() -> None:
         torch.empty(10**15)
 
+    @ray.remote
+    def is_unfit() -> None:
+        raise NodeUnfitError("id", "its disk is full")
+
     error = raised(lambda: ray.get(fails.remote()))
     assert classify(error.cause) == "device out of memory"
+    unfit = raised(lambda: ray.get(is_unfit.remote())).cause
+    assert (classify(unfit), unfit.node_id, unfit.reason) == ("unfit node", "id", "its disk is full")
 
 
 TRACEBACK = """ray::train() (pid=1)

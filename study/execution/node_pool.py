@@ -1,0 +1,50 @@
+"""The nodes that trials of a launch may run on."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from revit.errors import InputError
+from study.execution.resources import Node, ResourceGrant, ResourceRequest, grant_resources
+
+
+class NodePool:
+    """Nodes of Ray, less those that were found unfit. A new launch tries all of them again.
+
+    Args:
+        request: resources for each trial.
+        find_nodes: returns the nodes that are alive.
+
+    Attributes:
+        unfit: line for the user on each node that is left out, by the node's id.
+    """
+
+    def __init__(self, request: ResourceRequest, find_nodes: Callable[[], Sequence[Node]]) -> None:
+        self.unfit: dict[str, str] = {}
+        self._request = request
+        self._find_nodes = find_nodes
+
+    def exclude(self, node_id: str, reason: str) -> str:
+        """Leave a node out; return a line for the user, empty where it was left out before."""
+        if node_id in self.unfit:
+            return ""
+        names = {node.id: node.name for node in self._find_nodes()}
+        self.unfit[node_id] = f"node {names.get(node_id, node_id)} is left out of this launch: {reason}"
+        return self.unfit[node_id]
+
+    def grant(self) -> ResourceGrant:
+        """Return what one trial gets of the nodes that are left; its size stays that of the first grant.
+
+        Raises:
+            InputError: the request fits no node, or none that is left.
+        """
+        nodes = self._find_nodes()
+        grant = grant_resources(self._request, nodes)
+        if not self.unfit:
+            return grant
+        self._request = replace(self._request, cpus_per_trial=grant.num_cpus, gpus_per_trial=grant.num_gpus)
+        try:
+            left = grant_resources(self._request, [node for node in nodes if node.id not in self.unfit])
+        except InputError as error:
+            lines = "; ".join(self.unfit.values())
+            raise InputError(f"no node is left that can run its trials: {lines}") from error
+        return replace(left, excluded_nodes=tuple(sorted(self.unfit)))
