@@ -17,7 +17,7 @@ from revit.config import FineTuneConfig
 from revit.datasets.batches import Batch, eval_batches, train_batches, train_input
 from revit.datasets.image_store import ImageStore
 from revit.datasets.splits import Splits
-from revit.errors import DivergedError
+from revit.errors import DivergedError, InputError
 from revit.models.adapters import merge_adapters
 from revit.models.build import build_model
 from revit.models.normalization import normalization_of
@@ -33,6 +33,7 @@ from revit.training.peak_memory import measure_peak_memory
 from revit.training.prediction_file import Evaluation
 from revit.training.schedules import Schedule
 from revit.training.train_state import Row, TrainState
+from revit.training.worker_group import ALONE, WorkerGroup
 
 NUM_ROWS = 100
 """Maximum number of points of the training curve."""
@@ -100,6 +101,7 @@ def fine_tune(
     compile_model: bool = False,
     on_built: Callable[[dict[str, Any]], None] = lambda built: None,
     should_report_now: Callable[[], bool] = lambda: False,
+    group: WorkerGroup = ALONE,
 ) -> FineTuneResult:
     """Train for the compiled number of optimizer steps, then test once, unless `config.test` is False.
 
@@ -113,11 +115,15 @@ def fine_tune(
             identity. Evaluation uses the model without compilation.
         on_built: called before the first step with a description of the objects that train (see built.py).
         should_report_now: polled at each curve point; True reports at once.
+        group: workers that train this trial together; each calls this function. Worker 0 alone calls `report`,
+            `on_built` and `should_report_now`.
 
     Raises:
         DivergedError: a training, validation or test loss was not finite.
         InputError: model or weights cannot be used.
     """
+    if group.size > 1:
+        raise InputError(f"workers of one trial = {group.size}: must be 1")
     peak_memory = measure_peak_memory(device)
     budget = compile_budget(config, len(data.splits.train), data.splits.num_all)
     model = to_device(build_model(config, len(data.store.manifest.class_names), data.weights), device)
