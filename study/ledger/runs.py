@@ -39,6 +39,7 @@ class Runs:
 
     Attributes:
         artifact_location: URI of the folder for artifacts that MLflow has.
+        key: name of the store among others; the same wherever it is moved to, or by whichever path it is reached.
 
     Raises:
         ValueError: the experiment is deleted.
@@ -55,6 +56,7 @@ class Runs:
             raise ValueError(f"its experiment {EXPERIMENT} is deleted: restore it in MLflow's UI")
         self.experiment_id = str(found.experiment_id)
         self.artifact_location = str(found.artifact_location).rstrip("/")
+        self.key = f"{found.creation_time}-{self.experiment_id}"
 
     def check_experiment(self) -> None:
         """Raise InputError if the experiment was deleted since it was opened."""

@@ -1,5 +1,7 @@
 """study.ledger.runs: created once, merged, restored."""
 
+import re
+import shutil
 from collections.abc import Callable
 from itertools import repeat
 from pathlib import Path
@@ -116,3 +118,13 @@ def test_runs_that_a_late_request_made_are_merged(
     assert run.info.run_id == done.info.run_id
     assert ledger.find(how).studies == {"one", "another"}
     assert ledger.runs.client.get_run(late.info.run_id).info.status == "KILLED"
+
+
+def test_a_store_keeps_its_key_wherever_it_is(
+    ledger: Ledger, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    moved = tmp_path_factory.mktemp("elsewhere") / "store"
+    shutil.move(tmp_path, moved)
+    assert Ledger(moved).runs.key == ledger.runs.key
+    assert Ledger(tmp_path / "another").runs.key != ledger.runs.key
+    assert re.fullmatch(r"\d+-\d+", ledger.runs.key)
