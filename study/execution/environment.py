@@ -1,4 +1,4 @@
-"""The environment of a trial: device, precision, threads, versions. It affects last bits, but not the identity."""
+"""The environment of a trial: devices, precision, threads, versions. It affects last bits, but not the identity."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import torch
 
 
-def describe(device: "torch.device", *, num_threads: int, compiled: bool) -> dict[str, str]:
+def describe(device: "torch.device", *, num_threads: int, compiled: bool, num_workers: int) -> dict[str, str]:
     """Return the environment of a trial on this machine, by the names in ENVIRONMENT_TAGS."""
     import timm
     import torch
@@ -20,6 +20,7 @@ def describe(device: "torch.device", *, num_threads: int, compiled: bool) -> dic
         schema.DEVICE_TAG: device_name(device),
         schema.PRECISION_TAG: "bf16" if has_bf16(device) else "fp32",
         schema.COMPILED_TAG: "yes" if compiled else "no",
+        schema.WORKERS_TAG: str(num_workers),
         schema.THREADS_TAG: str(num_threads),
         schema.TORCH_TAG: torch.__version__,
         schema.TIMM_TAG: timm.__version__,
@@ -32,4 +33,5 @@ def expected(request: ResourceRequest) -> dict[str, str]:
 
     on_gpu = torch.cuda.is_available() and request.gpus_per_trial != 0
     num_threads = 1 if on_gpu else request.cpus_per_trial or 1
-    return describe(torch.device("cuda" if on_gpu else "cpu"), num_threads=num_threads, compiled=request.compiled)
+    device = torch.device("cuda" if on_gpu else "cpu")
+    return describe(device, num_threads=num_threads, compiled=request.compiled, num_workers=request.num_workers)

@@ -11,7 +11,7 @@ FailureClass = Literal["device out of memory", "host out of memory", "lost worke
     device out of memory   the worker halves its micro-batch, down to one image; then the trial runs exclusively, once
     host out of memory     the trial runs exclusively, once
     lost worker            its process or its node died: it resumes from its checkpoint, unless it makes no progress
-    unfit node             its node lacks what it reads, and cannot get it: it runs on another node, not counted as a failure
+    unfit node             its node lacks what it reads, and cannot get it: it runs on another, not counted as a failure
     data                   a file that it reads is missing or damaged: not retried
     code                   anything else: not retried
 """
@@ -23,6 +23,9 @@ CLASSES: dict[str, FailureClass] = {
     "ray.exceptions.RayActorError": "lost worker",
     "ray.exceptions.WorkerCrashedError": "lost worker",
     "ray.exceptions.NodeDiedError": "lost worker",
+    "ray.train.v2._internal.exceptions.WorkerGroupStartupFailedError": "lost worker",
+    "revit.errors.WorkerLostError": "lost worker",
+    "torch.distributed.DistError": "lost worker",
     "filelock._error.Timeout": "lost worker",
     "study.execution.failures.WorkFolderLostError": "lost worker",
     "study.execution.failures.NodeUnfitError": "unfit node",

@@ -41,7 +41,8 @@ class NodePool:
         grant = grant_resources(self._request, nodes)
         if not self.unfit:
             return grant
-        self._request = replace(self._request, cpus_per_trial=grant.num_cpus, gpus_per_trial=grant.num_gpus)
+        cpus, gpus = grant.num_cpus * grant.num_workers, grant.num_gpus * grant.num_workers
+        self._request = replace(self._request, cpus_per_trial=cpus, gpus_per_trial=gpus)
         try:
             left = grant_resources(self._request, [node for node in nodes if node.id not in self.unfit])
         except InputError as error:

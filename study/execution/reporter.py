@@ -6,8 +6,6 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ray import tune
-
 from study.ledger.schema import TRAIN_TIME_S
 from study.system.retry import retry_transient
 
@@ -18,6 +16,9 @@ CHECKPOINT_INTERVAL_S, MAX_CHECKPOINT_INTERVAL_S = 2.0, 300.0
 """Minimum seconds between checkpoints: at a validation, and at any report. Shorter gaps are cheap to recompute."""
 REPORT_INTERVAL_S = 1.0
 """Minimum seconds between reports to Tune. Rows in between are batched."""
+
+Send = Callable[[dict[str, Any]], None]
+"""Hands a report to Tune. It returns once Tune has let the trial continue."""
 
 
 class TrialReporter:
@@ -40,6 +41,7 @@ class TrialReporter:
         is_prunable: bool,
         is_replay: bool,
         should_stop: Callable[[], bool],
+        send: Send,
     ) -> None:
         self._identity = identity
         self._checkpoint = checkpoint
@@ -47,6 +49,7 @@ class TrialReporter:
         self._is_prunable = is_prunable
         self._is_replay = is_replay
         self._should_stop = should_stop
+        self._send = send
         self._pending_rows: list[Row] = []
         self._saved_s = self._reported_s = time.monotonic()
 
@@ -68,7 +71,7 @@ class TrialReporter:
             update = {"rows": self._pending_rows, "is_replay": False, "saved": False, **update}
             self._pending_rows = []
         peak_bytes = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        tune.report({"identity": self._identity, "peak_bytes": peak_bytes, **update})
+        self._send({"identity": self._identity, "peak_bytes": peak_bytes, **update})
         self._reported_s = time.monotonic()
 
     def _save_if_due(self, state: "TrainState") -> bool:

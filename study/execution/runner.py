@@ -161,4 +161,4 @@ def _run_tune(searcher: TrialSearcher, callback: TuneCallback, stopper: Stopper,
 
 def _placement_group(params: dict[str, Any]) -> tune.PlacementGroupFactory:
     task: TrialTask = params["task"]
-    return tune.PlacementGroupFactory([{"CPU": task.grant.num_cpus, "GPU": task.grant.num_gpus}])
+    return tune.PlacementGroupFactory(task.grant.bundles, strategy=task.grant.strategy)

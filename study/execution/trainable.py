@@ -6,11 +6,13 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from functools import cache
+from contextlib import nullcontext
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
+from ray import tune
 
 from revit.config import FineTuneConfig, from_dict
 from revit.errors import DivergedError
@@ -19,12 +21,15 @@ from revit.identity import TRAINING_VERSION
 from revit.source import import_all
 from study.execution.environment import describe
 from study.execution.failures import CodeChangedError, WorkFolderLostError, classify
-from study.execution.reporter import TrialReporter
+from study.execution.reporter import Send, TrialReporter
 from study.execution.trial_task import TrialTask
 from study.layout import ARTIFACTS, BUILT, CHECKPOINT, CONFIG, MODEL, PREDICTIONS
 from study.ledger.schema import BUILT_TAG, MICRO_BATCH_TAG
 from study.ledger.states import TrialState
 from study.system.retry import retry_transient
+
+if TYPE_CHECKING:
+    from revit.training.worker_group import WorkerGroup
 
 WORKER_EXIT_TIMEOUT_S = 60.0
 """Maximum time to wait for a killed study's worker to exit."""
@@ -48,16 +53,30 @@ def train_trial(params: dict[str, Any]) -> None:
     """
     task: TrialTask = params["task"]
     os.environ[THREAD_EXIT_TIMEOUT] = f"{WORKER_EXIT_TIMEOUT_S:.0f}"
+    if task.grant.num_workers > 1:
+        from study.execution.data_parallel import train_in_group
+
+        train_in_group(partial(train_worker, task), task.grant)
+        return
+    _check_code(task)  # it imports everything
+    from revit.training.worker_group import ALONE
+
+    train_worker(task, ALONE, tune.report)
+
+
+def train_worker(task: TrialTask, group: "WorkerGroup", send: Send) -> None:
+    """Train a task in this process, alone or as one worker of a group. Only worker 0 writes files."""
     _check_code(task)
     _check_functions(task)
     config = from_dict(task.config)
     task.work.mkdir(parents=True, exist_ok=True)
-    with FileLock(task.work / "lock", timeout=WORKER_EXIT_TIMEOUT_S):  # a killed study's worker may be alive
+    lock = FileLock(task.work / "lock", timeout=WORKER_EXIT_TIMEOUT_S)  # a killed study's worker may be alive
+    with lock if group.rank == 0 else nullcontext():
         try:
-            while not _train_or_shrink(task, config):
+            while not _train_or_shrink(task, config, group, send):
                 _free_memory()  # only now is the error gone, which held references to tensors
         except FileNotFoundError as error:
-            if (task.work / ARTIFACTS).is_dir():
+            if (task.work / ARTIFACTS).is_dir() or group.rank > 0:
                 raise
             raise WorkFolderLostError(f"{task.work} was removed while its trial ran") from error
         finally:
@@ -109,7 +128,7 @@ def _import_function(name: str) -> str:
     return before if before == source_digest(name) else ""
 
 
-def _train_or_shrink(task: TrialTask, config: FineTuneConfig) -> bool:
+def _train_or_shrink(task: TrialTask, config: FineTuneConfig, group: "WorkerGroup", send: Send) -> bool:
     """Train to the end; return False, with half the micro-batch next time, where memory is short."""
     key = (config.model, config.resolution, config.batch_size, task.grant.num_gpus)
     micro = config.micro_batch or config.batch_size
@@ -117,7 +136,7 @@ def _train_or_shrink(task: TrialTask, config: FineTuneConfig) -> bool:
         micro = _micro_batches[key]
         config = config.with_values({"micro_batch": micro})
     try:
-        _train(task, config)
+        _train(task, config, group, send)
     except Exception as error:
         if classify(error) != "device out of memory" or micro == 1:
             raise
@@ -126,7 +145,7 @@ def _train_or_shrink(task: TrialTask, config: FineTuneConfig) -> bool:
     return True
 
 
-def _train(task: TrialTask, config: FineTuneConfig) -> None:
+def _train(task: TrialTask, config: FineTuneConfig, group: "WorkerGroup", send: Send) -> None:
     import torch
 
     from revit.budget import compile_budget
@@ -137,9 +156,10 @@ def _train(task: TrialTask, config: FineTuneConfig) -> None:
     from revit.training.train_state import latest_valid_checkpoint
 
     checkpoint, artifacts = task.work / CHECKPOINT, task.work / ARTIFACTS
-    shutil.rmtree(artifacts, ignore_errors=True)  # of an earlier attempt that failed
-    artifacts.mkdir(parents=True)
-    device = torch.device(task.grant.device)
+    if group.rank == 0:
+        shutil.rmtree(artifacts, ignore_errors=True)  # of an earlier attempt that failed
+        artifacts.mkdir(parents=True)
+    device = torch.device("cpu") if task.grant.device == "cpu" else torch.device("cuda", torch.cuda.current_device())
     torch.set_num_threads(task.grant.num_cpus if device.type == "cpu" else 1)
 
     data = TrialData.from_store(config, ImageStore(task.images), task.weights, task.grant.num_cpus)
@@ -152,15 +172,18 @@ def _train(task: TrialTask, config: FineTuneConfig) -> None:
         is_prunable=task.is_prunable,
         is_replay=resume is not None,
         should_stop=task.stop_file.exists,
+        send=send,
     )
 
     def write(path: Path, writer: Callable[[Path, Any], None], content: Any) -> None:
-        retry_transient(lambda: writer(path, content), should_stop=task.stop_file.exists)
+        if group.rank == 0:
+            retry_transient(lambda: writer(path, content), should_stop=task.stop_file.exists)
 
     def write_built(built: dict[str, Any]) -> None:
         write(artifacts / CONFIG, _write_json, task.config)
         write(artifacts / BUILT, _write_json, built)
-        environment = describe(device, num_threads=torch.get_num_threads(), compiled=task.grant.compiled)
+        num_threads, compiled = torch.get_num_threads(), task.grant.compiled
+        environment = describe(device, num_threads=num_threads, compiled=compiled, num_workers=group.size)
         tags = {**environment, MICRO_BATCH_TAG: str(built["micro_batch"]), BUILT_TAG: built_digest(built)}
         reporter.report({"tags": tags})
 
@@ -174,6 +197,7 @@ def _train(task: TrialTask, config: FineTuneConfig) -> None:
             compile_model=task.grant.compiled,
             on_built=write_built,
             should_report_now=task.stop_file.exists,
+            group=group,
         )
     except DivergedError as error:
         reporter.report({"state": TrialState.DIVERGED, "message": str(error)})

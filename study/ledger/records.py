@@ -32,6 +32,7 @@ from study.ledger.schema import (
     STUDY_PREFIX,
     STUDY_TAG,
     TEST_PHASE,
+    WORKERS_TAG,
     YES,
 )
 from study.ledger.states import TrialState
@@ -90,7 +91,8 @@ class TrialRecord:
     @property
     def environment(self) -> dict[str, str]:
         """Environment tags, as far as it wrote them."""
-        return {name: self.tags[name] for name in ENVIRONMENT_TAGS if name in self.tags}
+        found = {name: self.tags[name] for name in ENVIRONMENT_TAGS if name in self.tags}
+        return {WORKERS_TAG: "1", **found} if found else {}
 
     @property
     def failure(self) -> str:

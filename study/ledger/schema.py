@@ -47,9 +47,11 @@ MICRO_BATCH_TAG = "micro_batch"
 """Images per forward pass."""
 DEVICE_TAG, PRECISION_TAG, COMPILED_TAG = "device", "precision", "compiled"
 """Device that a trial ran on, its number format there, and whether the model was compiled."""
+WORKERS_TAG = "workers"
+"""Number of processes that trained a trial together, each on a device of its own. Earlier runs had one."""
 THREADS_TAG, TORCH_TAG, TIMM_TAG = "threads", "torch", "timm"
-"""CPU threads of a trial, and versions of the libraries."""
-ENVIRONMENT_TAGS = (DEVICE_TAG, PRECISION_TAG, COMPILED_TAG, THREADS_TAG, TORCH_TAG, TIMM_TAG)
+"""CPU threads of each worker of a trial, and versions of the libraries."""
+ENVIRONMENT_TAGS = (DEVICE_TAG, PRECISION_TAG, COMPILED_TAG, WORKERS_TAG, THREADS_TAG, TORCH_TAG, TIMM_TAG)
 """Tags that say what a trial ran on."""
 MESSAGE_TAG, FAILURE_TAG = "message", "failure"
 """One line on why a trial did not finish, and the class of its failure (`study.execution.failures`)."""

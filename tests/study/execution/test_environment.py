@@ -18,7 +18,7 @@ from tests.study.example_plan import make_example, with_all_but_last_finished
 @pytest.fixture
 def plan(tmp_path: Path, cache_dir: Path) -> Plan:
     """A plan of which all trials but the last ran on this machine, with one thread."""
-    here = describe(torch.device("cpu"), num_threads=1, compiled=False)
+    here = describe(torch.device("cpu"), num_threads=1, compiled=False, num_workers=1)
     return with_all_but_last_finished(make_example(tmp_path, cache_dir), here)
 
 
@@ -26,6 +26,8 @@ def test_the_expected_environment_is_that_of_this_machine() -> None:
     here = expected(ResourceRequest(cpus_per_trial=3, gpus_per_trial=0))
     assert tuple(here) == ENVIRONMENT_TAGS
     assert (here["device"], here["precision"], here["threads"]) == ("cpu", "fp32", "3")
+    assert here["workers"] == "1"
+    assert expected(ResourceRequest(gpus_per_trial=4))["workers"] == "4"
     assert (here["torch"], here["timm"]) == (torch.__version__, timm.__version__)
 
 

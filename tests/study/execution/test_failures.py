@@ -6,6 +6,7 @@ import ray
 import torch
 from ray.exceptions import ActorDiedError, NodeDiedError, RayActorError, WorkerCrashedError
 from ray.exceptions import OutOfMemoryError as HostOutOfMemoryError
+from torch.distributed import DistNetworkError
 
 from revit.errors import InputError
 from study.execution.failures import NodeUnfitError, classify, signature_of, summarize
@@ -26,7 +27,7 @@ def test_real_errors_get_their_class() -> None:
     assert classify(raised(lambda: bytearray(10**15))) == "host out of memory"
     assert classify(HostOutOfMemoryError("killed")) == "host out of memory"
     assert classify(RayActorError(None, "the node was running low on memory")) == "host out of memory"
-    for error in (ActorDiedError(), NodeDiedError("gone"), WorkerCrashedError()):
+    for error in (ActorDiedError(), NodeDiedError("gone"), WorkerCrashedError(), DistNetworkError("port in use")):
         assert classify(error) == "lost worker"
     assert classify(NodeUnfitError("id", "its disk is full")) == "unfit node"
     assert classify(raised(Path("/nowhere").read_bytes)) == "data"

@@ -42,3 +42,11 @@ def test_where_no_node_is_left_all_are_named_also_those_that_are_gone() -> None:
     pool.exclude("unknown", "lost")
     with pytest.raises(InputError, match=r"large .*: its disk is full; .* small .*: its cache .*; node unknown is"):
         pool.grant()
+
+
+def test_a_trial_of_several_gpus_keeps_its_size() -> None:
+    pool = NodePool(ResourceRequest(gpus_per_trial=2), lambda: [LARGE, GPUS, Node(cpus=64, gpus=8, id="b", name="big")])
+    assert pool.grant().max_concurrent_trials == 5
+    pool.exclude("b", "its disk is full")
+    left = pool.grant()
+    assert (left.num_workers, left.num_cpus, left.num_gpus, left.max_concurrent_trials) == (2, 8, 1, 1)

@@ -150,7 +150,7 @@ def test_a_function_of_the_user_is_found_by_its_folder_and_refused_with_another_
         [digest] = function_digests(config).values()
     more: dict[str, Any] = {"import_folders": (str(tmp_path),)}
     calls: list[FineTuneConfig] = []
-    monkeypatch.setattr(trainable, "_train", lambda task, config: calls.append(config))
+    monkeypatch.setattr(trainable, "_train", lambda task, config, *_: calls.append(config))
     train(task_of(config, digits, tmp_path / "1", functions={"worker_loss:focal": digest}, **more))
     module.write_text("raise RuntimeError")
     train(task_of(config, digits, tmp_path / "2", functions={"worker_loss:focal": digest}, **more))
