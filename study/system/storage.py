@@ -111,7 +111,10 @@ class Storage:
         partial = local.with_name(f".{local.name}-{uuid4().hex}{PARTIAL}")
         local.parent.mkdir(parents=True, exist_ok=True)
         here = fs.LocalFileSystem()
+        [found] = filesystem.get_file_info([source])
         try:
+            if found.type == fs.FileType.Directory:
+                partial.mkdir()  # pyarrow makes it only for folders in it
             fs.copy_files(source, str(partial), filesystem, here, chunk_size=CHUNK_BYTES)
             if partial.is_dir():
                 (partial / COMPLETE).unlink()

@@ -79,6 +79,14 @@ def test_a_folder_is_complete_once_all_its_files_are_there(storage: Storage, tmp
     assert (tmp_path / "copy" / "a").read_text() == "a"
 
 
+def test_a_folder_of_files_alone_comes_back(storage: Storage, tmp_path: Path) -> None:
+    write(tmp_path / "images" / "a", "a")
+    write(tmp_path / "images" / "b", "b")
+    storage.upload(tmp_path / "images", "inputs/images")
+    storage.download("inputs/images", tmp_path / "copy")
+    assert {path.name: path.read_text() for path in (tmp_path / "copy").iterdir()} == {"a": "a", "b": "b"}
+
+
 def test_deleting_takes_a_file_or_a_folder_and_nothing_else(storage: Storage, tmp_path: Path) -> None:
     for name in ("work/i/a", "work/i/b", "work/ii/a", "work/j"):
         storage.touch(name)
