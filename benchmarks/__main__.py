@@ -21,6 +21,7 @@ NAMES = (
     "study_time",
     "commands",
     "search",
+    "packing",
     "gpu",
 )
 """Modules with `measure(tiny) -> list[BenchmarkResult]` that measure the project."""

@@ -1,0 +1,98 @@
+"""FLOPs of a trial."""
+
+from functools import cache
+from typing import NamedTuple
+
+from revit.budget import compile_budget, count_images
+from revit.config import FineTuneConfig, ModelConfig
+
+NUM_CLASSES = 10
+"""Classes of the head that is counted: the head of any dataset is less than .1 % of a model."""
+PIXEL_FLOPS = 2.1e6
+"""FLOPs of a training step per pixel, as ViT-B/16 has: for a function of the user that cannot be counted."""
+
+
+class ImageFlops(NamedTuple):
+    """FLOPs of one image.
+
+    Attributes:
+        step: of a training step: forward pass, and the backward pass of what is trained.
+        forward: of an evaluation.
+    """
+
+    step: float
+    forward: float
+
+
+class TrialFlops(NamedTuple):
+    """FLOPs of a trial: of its training steps, and of its evaluations on validation and test images."""
+
+    training: float
+    evaluation: float
+
+
+class TrialSizes(NamedTuple):
+    """Numbers of a trial's images: trained on, of how many these are a fraction, validated on, tested on."""
+
+    num_used: int
+    num_all: int
+    num_val: int
+    num_test: int
+
+
+def image_flops(config: FineTuneConfig) -> ImageFlops:
+    """Return the FLOPs of one image of a config, counted on the meta device: no data, no memory.
+
+    Matrix products, convolutions and attention are counted, as by PyTorch's FlopCounterMode; the update of the weights
+    is not. A function of the user whose operations cannot be run on the meta device counts by its pixels.
+    """
+    return _image_flops(_counted_model(config.model), config.resolution)
+
+
+@cache
+def _counted_model(model: ModelConfig) -> ModelConfig:
+    """Return the model without options that change no product, so that it is counted once."""
+    return ModelConfig(
+        name=model.name,
+        pretrained=False,
+        attn_out_proj=model.attn_out_proj,
+        trained=model.trained,
+        frozen=model.frozen,
+        adapter=model.adapter,
+        adapter_rank=model.adapter_rank,
+    )
+
+
+@cache
+def _image_flops(model: ModelConfig, resolution: int) -> ImageFlops:
+    try:
+        return _count_flops(model, resolution)
+    except Exception:  # whatever a function of the user can raise
+        step = PIXEL_FLOPS * resolution**2
+        return ImageFlops(step=step, forward=step / 3)
+
+
+def _count_flops(model: ModelConfig, resolution: int) -> ImageFlops:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from revit.models.build import empty_model
+
+    config = FineTuneConfig(dataset="digits", steps=1, resolution=resolution, normalization="inception", model=model)
+    network = empty_model(config, NUM_CLASSES).train()
+    num_images = 2  # BatchNorm needs more than one
+    with FlopCounterMode(display=False) as counter:
+        logits = network(torch.empty(num_images, 3, resolution, resolution, device="meta"))
+        forward = counter.get_total_flops()
+        logits.sum().backward()
+    return ImageFlops(step=counter.get_total_flops() / num_images, forward=forward / num_images)
+
+
+def trial_flops(config: FineTuneConfig, sizes: TrialSizes, of_image: ImageFlops) -> TrialFlops:
+    """Return the FLOPs of a trial."""
+    budget = compile_budget(config, sizes.num_used, sizes.num_all)
+    num_trained = count_images(sizes.num_used, config.batch_size, budget.num_steps)
+    num_evals = len(budget.eval_steps)
+    num_validated = sizes.num_val * (num_evals + 1)  # the tested weights once more
+    num_tested = sizes.num_test * (num_evals * config.test_curve + config.test)
+    return TrialFlops(of_image.step * num_trained, of_image.forward * (num_validated + num_tested))
