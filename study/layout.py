@@ -8,11 +8,13 @@ mlruns/
     locks/NAME.lock           a lock of a trial or launch
     work/IDENTITY/            a running trial: checkpoint.pt, artifacts/
     optuna/STUDY.journal      mirror of a study's searches for optuna-dashboard
+    inputs/NAME-DIGEST        images or weights for nodes of a cluster that lack them
     tune/LAUNCH/              files of Ray Tune, and the file that stops its trials
 """
 
 DATABASE, OPEN_LOCK = "mlflow.db", "open.lock"
 ARTIFACTS, LOCKS, WORK, TUNE, MIRRORS = "artifacts", "locks", "work", "tune", "optuna"
+INPUTS = "inputs"
 CHECKPOINT, STOP_FILE = "checkpoint.pt", "stop"
 
 CONFIG, BUILT, PREDICTIONS = "config.json", "built.json", "predictions.parquet"

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,15 +102,12 @@ def write_images(
         reason = f": {broken[0]}" if broken else ""
         raise InputError(f"dataset {dataset} has no images{reason}")
     layout = _layout(sizes, labels, splits, lengths)
-    for name in sorted(layout):
-        content.update(name.encode() + np.ascontiguousarray(layout[name]).tobytes())
-    num_skipped = [len(broken)] if broken else []
-    content.update(json.dumps([STORE_VERSION, channels, class_names, *num_skipped]).encode())
+    digest = finish_digest(content, layout, channels, class_names, len(broken))
     has_encoded = sum(lengths) < sum(height * width * channels for height, width in sizes)
     num_test = int(layout["is_test"].sum())
     manifest = Manifest(
         dataset=dataset,
-        digest=content.hexdigest(),
+        digest=digest,
         class_names=tuple(class_names),
         channels=channels,
         num_train=len(labels) - num_test,
@@ -120,6 +117,17 @@ def write_images(
         decoder=decoder() if has_encoded else "",
     )
     return manifest, layout
+
+
+def finish_digest(
+    content: "hashlib._Hash", layout: Layout, channels: int, class_names: Sequence[str], num_skipped: int
+) -> str:
+    """Return the digest of a store, given the hash of all pixels."""
+    for name in sorted(layout):
+        content.update(name.encode() + np.ascontiguousarray(layout[name]).tobytes())
+    skipped = [num_skipped] if num_skipped else []
+    content.update(json.dumps([STORE_VERSION, channels, list(class_names), *skipped]).encode())
+    return content.hexdigest()
 
 
 def _decoded(image: npt.NDArray[np.uint8] | ImageFile) -> tuple[npt.NDArray[np.uint8], bytes]:

@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
 
-from revit.datasets.building import STORE_VERSION, build_store
-from revit.datasets.manifest import MANIFEST_VERSION, Manifest, read_manifest
+from revit.datasets.building import STORE_VERSION, build_store, finish_digest
+from revit.datasets.manifest import MANIFEST_VERSION, read_manifest
 from revit.datasets.readers import reader_for
 from revit.datasets.readers.images import decode_image, decoder
 from revit.datasets.splits import Splits, split
@@ -73,6 +73,20 @@ class ImageStore:
             return decode_image(kept.tobytes(), f"{index} of {self.folder}")
         return kept.reshape(height, width, self.manifest.channels)
 
+    def compute_digest(self) -> str:
+        """Return the digest of what the files hold: `manifest.digest`, unless they were damaged. Reads every pixel."""
+        content = hashlib.sha256()
+        for index in range(len(self)):
+            content.update(np.ascontiguousarray(self.image(index)).data)
+        layout = {"sizes": self.sizes, "labels": self.labels, "is_test": self.is_test, "offsets": self._offsets}
+        manifest = self.manifest
+        return finish_digest(content, layout, manifest.channels, manifest.class_names, len(manifest.skipped))
+
+    @property
+    def has_own_decoder(self) -> bool:
+        """True if no image is kept encoded, or this machine decodes as the one that built the store."""
+        return self.manifest.decoder in ("", decoder())
+
 
 @lru_cache(maxsize=64)
 def _split(folder: Path, val_fraction: float, data_fraction: float, subset_seed: int) -> Splits:
@@ -108,7 +122,7 @@ def open_store(dataset: str, *, data_dir: Path, cache_dir: Path, skip_broken: bo
         with FileLock(pointer.with_suffix(".lock")):
             folder = cache_dir / pointer.read_text(errors="replace") if pointer.exists() else None
             store = ImageStore(folder) if folder is not None and (folder / "manifest.json").exists() else None
-            if store is None or not _is_current(store.manifest, skip_broken):
+            if store is None or not _is_current(store, skip_broken):
                 store = ImageStore(build_store(dataset, reader.read(files), cache_dir, skip_broken=skip_broken))
                 pointer.write_text(store.folder.name)
     except OSError as error:
@@ -125,6 +139,6 @@ def _pointer_file(dataset: str, files: list[Path], cache_dir: Path) -> Path:
     return cache_dir / "sources" / f"{digest.hexdigest()[:32]}.txt"
 
 
-def _is_current(manifest: Manifest, skip_broken: bool) -> bool:
+def _is_current(store: ImageStore, skip_broken: bool) -> bool:
     """Return whether rebuilding a store would give the same one."""
-    return manifest.decoder in ("", decoder()) and (skip_broken or not manifest.skipped)
+    return store.has_own_decoder and (skip_broken or not store.manifest.skipped)

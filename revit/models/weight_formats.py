@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from revit.errors import InputError, first_line
+from revit.models.weights import weights_file
 from revit.paths import check_regular
 
 
@@ -27,7 +28,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     Raises:
         InputError: the file is damaged, not a regular file, of an unknown format, or a pickle that would run code.
     """
-    file = path / "model.safetensors" if path.is_dir() else path
+    file = weights_file(path)
     if file.suffix not in FORMATS:
         raise InputError(f"{path}: unknown format of weights; must be one of {', '.join(FORMATS)}, or a folder")
     check_regular(file)

@@ -61,6 +61,11 @@ def hub_repo(name: str) -> str | None:
     return None if spec.timm_name is None else f"timm/{spec.timm_name}"
 
 
+def weights_file(path: Path) -> Path:
+    """Return the file of weights that a path names: itself, or the one in a folder of Hugging Face transformers."""
+    return path / "model.safetensors" if path.is_dir() else path
+
+
 def weights_digest(path: Path | None) -> str | None:
     """Return the SHA-256 of a file of weights, or of the weights in a folder; None for None.
 
@@ -69,7 +74,7 @@ def weights_digest(path: Path | None) -> str | None:
     """
     if path is None:
         return None
-    file = path / "model.safetensors" if path.is_dir() else path
+    file = weights_file(path)
     check_regular(file)
     try:
         with file.open("rb") as content:

@@ -88,6 +88,8 @@ def test_encoding_and_decoder_are_recorded(large: Path, decoded: Path, tmp_path:
     manifest = ours.folder / "manifest.json"
     today = manifest.read_text()
     manifest.write_text(today.replace("Pillow", "Pillow 1.0 or"))
+    assert not ImageStore(ours.folder).has_own_decoder
+    assert oracle.has_own_decoder
     assert opened(large, tmp_path).folder == ours.folder
     assert manifest.read_text() == today
 

@@ -106,6 +106,7 @@ GOLDEN_DIGESTS = {
 def test_digests_equal_the_golden_ones(dataset: str, cache_dir: Path) -> None:
     store = open_store(dataset, data_dir=cache_dir, cache_dir=cache_dir)
     assert store.manifest.digest.startswith(GOLDEN_DIGESTS[dataset])
+    assert store.compute_digest() == store.manifest.digest
     assert {"skipped", "decoder"}.isdisjoint(json.loads((store.folder / "manifest.json").read_text()))
 
 

@@ -1,0 +1,55 @@
+"""The upload of inputs, to a storage that is a folder."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from revit.errors import InputError
+from revit.models.weights import PACKAGED
+from study.execution.input_upload import upload_inputs
+from study.execution.shared_inputs import SharedInput, images_of
+from study.system.storage import Storage
+from study.trial import Trial
+from tests.study.example_plan import make_example
+
+
+@pytest.fixture
+def trials(tmp_path: Path, cache_dir: Path) -> list[Trial]:
+    return list(make_example(tmp_path, cache_dir).trials)
+
+
+def test_what_trials_read_is_uploaded_once(tmp_path: Path, trials: list[Trial]) -> None:
+    storage, lines = Storage(str(tmp_path / "storage")), []
+    upload_inputs(trials, storage, lines.append)
+    assert lines == [f"uploading images of digits to {tmp_path / 'storage'}"], "the weights are in the package"
+    images = images_of(trials[0])
+    stored = tmp_path / "storage" / "inputs" / images.name
+    assert images.find_fault(stored, thorough=True) == ""
+    written = (stored / "pixels.bin").stat().st_mtime_ns
+    upload_inputs(trials, storage, lines.append)
+    assert (len(lines), (stored / "pixels.bin").stat().st_mtime_ns) == (1, written)
+
+
+def test_weights_of_a_folder_are_uploaded_without_the_rest_of_it(tmp_path: Path, trials: list[Trial]) -> None:
+    """Snapshots of Hugging Face hold links, and the same weights in other formats."""
+    snapshot = tmp_path / "snapshot"
+    snapshot.mkdir()
+    shutil.copy(PACKAGED / "vit_nano.safetensors", tmp_path / "blob")
+    (snapshot / "model.safetensors").symlink_to(tmp_path / "blob")
+    (snapshot / "flax_model.msgpack").touch()
+    storage, lines = Storage(str(tmp_path / "storage")), []
+    upload_inputs([replace(trials[0], weights=snapshot)], storage, lines.append)
+    assert lines[1] == f"uploading weights of vit_nano to {tmp_path / 'storage'}"
+    digest = trials[0].input_digests["weights"]
+    stored = tmp_path / "storage" / "inputs" / f"model-{digest[:16]}.safetensors"
+    assert SharedInput("weights", stored, digest).find_fault(stored) == ""
+    assert not stored.is_symlink()
+    assert len(list(stored.parent.iterdir())) == 2
+
+
+def test_a_storage_that_cannot_be_written_is_named(tmp_path: Path, trials: list[Trial]) -> None:
+    (tmp_path / "storage").touch()  # a file: root may write any folder
+    with pytest.raises(InputError, match=r"^--storage = .*storage: cannot take images of digits: "):
+        upload_inputs(trials, Storage(str(tmp_path / "storage")), print)
