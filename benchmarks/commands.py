@@ -79,8 +79,7 @@ def _finish(folders: Folders) -> None:
     locks = Locks(folders.store / LOCKS)
     recorder = Recorder(
         ledger,
-        launch=launch,
-        study=space.tags,
+        launches={STUDY: launch},
         trials={trial.identity: trial for trial in trials},
         locks=locks,
         log=print,
@@ -94,7 +93,7 @@ def _finish(folders: Folders) -> None:
         recorder.start_trial(trial.identity)
         recorder.add_rows(trial.identity, [{"step": trial.num_steps, **results}])
         recorder.end_trial(trial.identity, TrialState.FINISHED)
-    recorder.close(interrupted=False, complete=True)
+    recorder.close(interrupted=False)
 
 
 def _seconds(code: str, arguments: Sequence[str] = ()) -> float:

@@ -32,7 +32,7 @@ from search_spaces.framework.space import SearchSpace
 from study.cli.main import GC_THRESHOLDS
 from study.execution.cluster import start_ray
 from study.execution.resources import ResourceRequest
-from study.execution.runner import run_plan
+from study.execution.runner import run_plans
 from study.layout import TUNE
 from study.ledger.ledger import Ledger
 from study.ledger.states import TrialState
@@ -174,7 +174,7 @@ def ours(count: int, num_warmup: int) -> LaunchTime:
         plan = make_plan(SPACE, tuple(range(count)), folders, {})
         lines = _Lines(num_warmup)
         begun = time.perf_counter()
-        result = run_plan(plan, ledger, Console(file=lines), ResourceRequest(), {})
+        result = run_plans([plan], ledger, Console(file=lines), ResourceRequest(), {})
         seconds = time.perf_counter() - begun
         growth = _memory() - lines.recorded_bytes
     ended = list(result.states.values())

@@ -47,8 +47,7 @@ def write_study(space: SearchSpace, seeds: tuple[int, ...], folders: Folders) ->
     known = {trial.identity: trial for trial in plan.to_run}
     recorder = Recorder(
         ledger,
-        launch=launch,
-        study=space.tags,
+        launches={space.name: launch},
         trials=known,
         locks=locks,
         log=print,
@@ -56,7 +55,7 @@ def write_study(space: SearchSpace, seeds: tuple[int, ...], folders: Folders) ->
     for trial in plan.trials:
         artifacts = folders.store / WORK / trial.identity / ARTIFACTS
         _finish(trial, recorder, artifacts, keep_model=trial.candidate.config.seed == seeds[0])
-    recorder.close(interrupted=False, complete=True)
+    recorder.close(interrupted=False)
     return plan.with_records(ledger.trials()), ledger
 
 

@@ -17,7 +17,7 @@ import search_spaces
 from benchmarks.ratios import BenchmarkResult, time_call
 from study.execution.cluster import find_nodes, start_ray
 from study.execution.resources import ResourceRequest, grant_resources
-from study.execution.runner import run_plan
+from study.execution.runner import run_plans
 from study.ledger.ledger import Ledger
 from study.plan import Folders
 from study.planning import make_plan
@@ -37,7 +37,7 @@ def measure(*, tiny: bool) -> list[BenchmarkResult]:
         folders = Folders(store=folder / "mlruns", data=folder, cache=folder / "cache")
         ledger = Ledger(folders.store)
         plan = make_plan(space, space.seeds, folders, {})
-        seconds = time_call(lambda: run_plan(plan, ledger, Console(file=io.StringIO()), request, {}))
+        seconds = time_call(lambda: run_plans([plan], ledger, Console(file=io.StringIO()), request, {}))
         trained = [record.metrics["train_time_s"] for record in ledger.trials().values()]
     total = sum(trained)
     return [

@@ -1,6 +1,6 @@
 """Plan of a study: each trial with its state, the searches that decide about further ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,14 +120,6 @@ class Plan:
         return [*self.to_run, *(trial for trial in self.trials if trial.awaits)]
 
     @property
-    def expected_work(self) -> tuple[int, float]:
-        """Number of trials to be run, and of their optimizer steps: unknown ones have as many as known ones."""
-        to_run, num_unknown = self.to_run, self.num_unknown
-        num_steps = sum(trial.num_steps for trial in to_run)
-        mean = sum(trial.num_steps for trial in self.trials) / len(self.trials)
-        return len(to_run) + num_unknown, num_steps + num_unknown * mean
-
-    @property
     def is_complete(self) -> bool:
         """True if no trial is to be run."""
         return not self.to_run and not self.num_unknown
@@ -140,6 +132,31 @@ class Plan:
             replace(trial, record=records.get(trial.identity), replicates=None, unmeasured="") for trial in self.trials
         ]
         return replace(self, trials=trials)
+
+
+def trials_to_run(plans: Sequence[Plan]) -> list[Trial]:
+    """Return the known trials of the plans that are not completed, each identity once, of the first that has it."""
+    return list(first_of_each(trial for plan in plans for trial in plan.to_run).values())
+
+
+def first_of_each(trials: Iterable[Trial]) -> dict[str, Trial]:
+    """Return trials by identity; of several with one identity, the first."""
+    found: dict[str, Trial] = {}
+    for trial in trials:
+        found.setdefault(trial.identity, trial)
+    return found
+
+
+def expected_work(plans: Sequence[Plan]) -> tuple[int, float]:
+    """Return the number of trials to be run, and of their optimizer steps.
+
+    Trials that are not known yet count with the mean steps of their study's tested trials.
+    """
+    to_run = trials_to_run(plans)
+    num_steps = float(sum(trial.num_steps for trial in to_run))
+    for plan in plans:
+        num_steps += plan.num_unknown * sum(trial.num_steps for trial in plan.trials) / len(plan.trials)
+    return len(to_run) + sum(plan.num_unknown for plan in plans), num_steps
 
 
 def is_registered(space: SearchSpace) -> bool:

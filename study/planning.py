@@ -205,6 +205,8 @@ class Planner:
                 record=None,
                 input_digests=digests.by_name(),
                 sizes=images.sizes,
+                study=self.space.tags,
+                keep_model=config.test and config.seed == self.seeds[0],
                 identities_with_test=identities_with_test(config, budget, digests),
             )
         return replace(self._made[config], candidate=candidate)

@@ -7,6 +7,7 @@ from pathlib import Path
 from revit.training.metrics import Array
 from search_spaces.framework.candidates import Candidate
 from study.ledger.records import TrialRecord
+from study.ledger.schema import STUDY_TAG
 from study.ledger.states import TrialState
 
 
@@ -24,6 +25,8 @@ class Trial:
         replicates: bootstrap replicates of the study's metric over its test images, (B,); None for none.
         unmeasured: why it has no value of the study's metric, though it finished; empty if it has one.
         identities_with_test: of a search trial, the trials whose records serve it (`study.ledger.reuse`).
+        study: tags of the study that asks for it: name, recipe, scale.
+        keep_model: keep the tested weights, as of a study's first seed; never those of a trial that is not tested.
         tags: tags of its run that say which point of a search it trains; empty for a tested trial.
         awaits: why its point, and so its identity, is not known yet; empty if it is.
     """
@@ -41,8 +44,15 @@ class Trial:
     replicates: Array | None = field(default=None, compare=False)
     unmeasured: str = ""
     identities_with_test: tuple[str, ...] = ()
+    study: Mapping[str, str] = field(default_factory=dict)
+    keep_model: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
     awaits: str = ""
+
+    @property
+    def study_name(self) -> str:
+        """Name of the study that asks for it."""
+        return self.study[STUDY_TAG]
 
     @property
     def has_result(self) -> bool:

@@ -218,8 +218,7 @@ def _write_study(store: Ledger, plan: Any, rows: list[dict[str, float]]) -> None
     known = {trial.identity: trial for trial in plan.to_run}
     recorder = Recorder(
         store,
-        launch=launch,
-        study=plan.space.tags,
+        launches={plan.space.name: launch},
         trials=known,
         locks=locks,
         log=print,
@@ -234,7 +233,7 @@ def _write_study(store: Ledger, plan: Any, rows: list[dict[str, float]]) -> None
         recorder.start_trial(trial.identity)
         recorder.add_rows(trial.identity, [last, {"step": last["step"], **final}])
         recorder.end_trial(trial.identity, TrialState.FINISHED)
-    recorder.close(interrupted=False, complete=True)
+    recorder.close(interrupted=False)
     assert set(recorder.states.values()) == {TrialState.FINISHED}, recorder.messages
 
 

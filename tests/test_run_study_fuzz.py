@@ -141,7 +141,7 @@ def call(tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
     def no_other_program(*_: Any) -> None:
         raise SystemExit(0)
 
-    monkeypatch.setattr("study.execution.runner.run_plan", no_training)
+    monkeypatch.setattr("study.execution.runner.run_plans", no_training)
     monkeypatch.setattr("socket.socket.connect", no_network)
     monkeypatch.setattr("socket.getaddrinfo", no_network)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)

@@ -26,7 +26,7 @@ from study.api.commands import (
     plan_study,
     preview_study,
     read_records,
-    run_plan,
+    run_plans,
     write_index,
     write_report,
 )
@@ -94,7 +94,7 @@ __all__ = [
     "report",
     "results",
     "run",
-    "run_plan",
+    "run_plans",
     "search_points",
     "serve_dashboard",
     "summarize_prunable",

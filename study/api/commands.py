@@ -125,15 +125,15 @@ def check_can_run(
         check_runnable(new, request)
 
 
-def run_plan(
-    planned: "Plan",
+def run_plans(
+    plans: "Sequence[Plan]",
     ledger: "Ledger",
     request: ResourceRequest | None = None,
     *,
     console: "Console | None" = None,
     command: str = "",
 ) -> "RunResult":
-    """Train the trials of a plan that are not done.
+    """Train the trials of plans that are not done, in one queue. A trial of several studies is trained once.
 
     Failed trials do not raise: they are in the result. Call `check_can_run` first to fail before anything starts.
 
@@ -144,16 +144,19 @@ def run_plan(
         InputError: the request fits no node.
     """
     console, log = _console_with_log(console)
-    num_to_run = len(planned.to_run) + planned.num_unknown
-    num_done = len(planned.all_trials) - len(planned.to_run)
-    log(f"{planned.space.name}: {planned.space.question}")
-    log(f"{num_done + num_to_run} trials, {num_done} done, {num_to_run} to run")
-    if not planned.is_complete:
+    for planned in plans:
+        num_to_run = len(planned.to_run) + planned.num_unknown
+        num_done = len(planned.all_trials) - len(planned.to_run)
+        log(f"{planned.space.name}: {planned.space.question}")
+        log(f"{num_done + num_to_run} trials, {num_done} done, {num_to_run} to run")
+    incomplete = [planned for planned in plans if not planned.is_complete]
+    if incomplete:
         from study.execution import runner
         from study.ledger.provenance import launch_tags
 
-        result = runner.run_plan(planned, ledger, console, request or ResourceRequest(), tags=launch_tags(command))
-        planned = planned.with_records(ledger.retry(ledger.trials, log=log))
+        result = runner.run_plans(incomplete, ledger, console, request or ResourceRequest(), tags=launch_tags(command))
+        records = ledger.retry(ledger.trials, log=log)
+        plans = [planned.with_records(records) for planned in plans]
     else:
         from study.execution.recorder import RunResult
         from study.ledger.orphans import clean_up_idle
@@ -161,7 +164,8 @@ def run_plan(
         ledger.retry(lambda: clean_up_idle(ledger), log=log)
         log("nothing to do: every trial is done")
         result = RunResult(states={}, messages={}, interrupted=False, stop_reason="")
-    ledger.retry(lambda: _tag_study(planned, ledger), log=log)
+    for planned in plans:
+        ledger.retry(partial(_tag_study, planned, ledger), log=log)
     return result
 
 
@@ -176,13 +180,13 @@ def _tag_study(planned: "Plan", ledger: "Ledger") -> None:
             ledger.tag_study(trial.record, tags)
 
 
-def explain_failures(planned: "Plan", ledger: "Ledger", result: "RunResult") -> "Iterator[str]":
-    """Yield a line for each trial that failed or diverged, with its traceback, then why the study stopped early."""
+def explain_failures(plans: "Sequence[Plan]", ledger: "Ledger", result: "RunResult") -> "Iterator[str]":
+    """Yield a line for each trial that failed or diverged, with its traceback, then why studies stopped early."""
     from study.labels import trial_label
     from study.layout import TRACEBACK
     from study.ledger.states import TrialState
 
-    trials = {trial.identity: trial for trial in planned.all_trials}
+    trials = {trial.identity: trial for planned in plans for trial in planned.all_trials}
     for identity, message in result.messages.items():
         trial, state = trials[identity], result.states[identity]
         yield f"{state}: {trial_label(trial)}: {message}"

@@ -85,7 +85,7 @@ def run(
     ledger = open_ledger(folders, create=True)
     planned = commands.plan_study(space, folders, ledger.trials(), num_seeds=num_seeds)
     commands.check_can_run([planned], request)
-    return commands.run_plan(planned, ledger, request, console=console or get_console())
+    return commands.run_plans([planned], ledger, request, console=console or get_console())
 
 
 def results(

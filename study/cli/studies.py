@@ -112,7 +112,7 @@ def run(
 
 
 def _run(context: typer.Context, options: StudyOptions, request: api.ResourceRequest, strict_environment: bool) -> int:
-    """Run the studies one after the other, once all are known to be able to start."""
+    """Run the studies in one queue, once all are known to be able to start."""
     folders = options.folders()
     if request.compiled:
         api.cache_compiled(folders)
@@ -122,21 +122,18 @@ def _run(context: typer.Context, options: StudyOptions, request: api.ResourceReq
     records = ledger.trials()
     plans = [api.plan_study(space, folders, records, num_seeds=options.seeds) for space in spaces]
     api.check_can_run(plans, request, strict_environment=strict_environment)
-    code = EXIT_FINISHED
-    for number, planned in enumerate(plans, start=1):
+    result = api.run_plans(plans, ledger, request, console=out, command=this_command(context))
+    if not all(planned.is_complete for planned in plans):
+        records = ledger.retry(ledger.trials, log=echo)
+    plans = [planned.with_records(records) for planned in plans]
+    echo(*api.explain_failures(plans, ledger, result))
+    for planned in plans:
         if len(plans) > 1:
-            echo(f"\nstudy {number} of {len(plans)}")
-        current, command = planned.with_records(records), this_command(context)
-        result = api.run_plan(current, ledger, request, console=out, command=command)
-        if not planned.is_complete:
-            records = ledger.retry(ledger.trials, log=echo)
-        planned = planned.with_records(records)
-        echo(*api.explain_failures(planned, ledger, result))
+            echo(f"\n{planned.space.name}: {planned.space.question}")
         _echo_results(api.measure_study(planned, ledger), ledger, records)
-        if result.interrupted:
-            return EXIT_INTERRUPTED
-        code = max(code, EXIT_FINISHED if planned.is_complete else EXIT_SOME_FAILED)
-    return code
+    if result.interrupted:
+        return EXIT_INTERRUPTED
+    return EXIT_FINISHED if all(planned.is_complete for planned in plans) else EXIT_SOME_FAILED
 
 
 @with_study_options

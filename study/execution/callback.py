@@ -3,7 +3,7 @@
 import pickle
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -44,25 +44,28 @@ class TuneCallback(Stateless, tune.Callback):
     """Passes events of trials to the recorder and the progress display, and decides about failures.
 
     Attributes:
-        stop_reason: why the study was stopped before its end; empty where it was not.
+        stop_reason: why studies were stopped before their end, a line each; empty where none was.
     """
 
     def __init__(
         self,
         recorder: Recorder,
         progress: StudyProgress,
-        plan: Plan,
+        plans: Sequence[Plan],
         known: Mapping[str, Trial],
         searcher: TrialSearcher,
         stopper: Stopper,
         locks: Locks,
     ) -> None:
         self.stop_reason = ""
+        self._is_stopped = False
         self._searcher = searcher
         self._stopper = stopper
         self._locks = locks
         self._trials = known
-        self._any_finished = any(trial.state == TrialState.FINISHED for trial in plan.all_trials)
+        self._plans = {plan.space.name: plan for plan in plans}
+        trials = list(known.values())
+        self._any_finished = {trial.study_name for trial in trials if trial.state == TrialState.FINISHED}
         self._recorder = recorder
         self._progress = progress
         self._val_accuracy: dict[str, float | None] = {}
@@ -70,7 +73,9 @@ class TuneCallback(Stateless, tune.Callback):
         self._losses: dict[str, tuple[int, int]] = {}  # step of the last lost worker, and losses in a row there
         self._signatures: Counter[tuple[str, ...]] = Counter()
         self._built = {
-            trial.record.built: trial.identity for trial in plan.all_trials if trial.record and trial.record.built
+            (trial.study_name, trial.record.built): trial.identity
+            for trial in trials
+            if trial.record and trial.record.built
         }
         self._ray_checked = time.monotonic()
         self._peak_bytes = WORKER_BYTES
@@ -114,7 +119,8 @@ class TuneCallback(Stateless, tune.Callback):
             if self._stopper.has_saved(result):
                 self._stopper.running.discard(identity)
         if "state" in result:
-            self._any_finished |= result["state"] in (TrialState.FINISHED, TrialState.PRUNED)
+            if result["state"] in (TrialState.FINISHED, TrialState.PRUNED):
+                self._any_finished.add(self._trials[identity].study_name)
             self._stopper.running.discard(identity)
             self._end(identity, result["state"], message=result.get("message", ""))
 
@@ -136,10 +142,11 @@ class TuneCallback(Stateless, tune.Callback):
             self._progress.requeue_trial(identity, f"{failure}: {message}")
             return
         self._end(identity, TrialState.FAILED, message=message, failure=failure, traceback=str(error))
-        signature = signature_of(cause, str(error))
+        study = self._trials[identity].study_name
+        signature = study, *signature_of(cause, str(error))
         self._signatures[signature] += 1
-        if self._signatures[signature] >= MAX_SAME_FAILURES and not self._any_finished:
-            self.stop(f"{error}\nthe study was stopped: its first trials all failed for the same reason, see above")
+        if self._signatures[signature] >= MAX_SAME_FAILURES and study not in self._any_finished:
+            self._stop_study(study, "its first trials all failed for the same reason, see above", str(error))
 
     def _class_of(self, cause: BaseException) -> FailureClass:
         """Return the class of a failure. Only a counter of the kernel shows that it killed a worker for memory."""
@@ -171,13 +178,15 @@ class TuneCallback(Stateless, tune.Callback):
 
     def _check_built(self, identity: str, built: str) -> None:
         """Stop the study where two trials built identical training setups: their differing axis has no effect."""
-        duplicate = self._built.setdefault(built, identity)
+        study = self._trials[identity].study_name
+        duplicate = self._built.setdefault((study, built), identity)
         if duplicate != identity:
             one, other = (self._trials[each].candidate.config.flat() for each in (duplicate, identity))
             differing = [f"{name} {one[name]} and {other[name]}" for name in one if one[name] != other[name]]
-            self.stop(
-                f"the study was stopped: two of its trials differ in {', '.join(differing)}, but built identical "
-                "training setups: it has no effect there; leave one of them out with `constraint`"
+            self._stop_study(
+                study,
+                f"two of its trials differ in {', '.join(differing)}, but built identical training setups: it has no "
+                "effect there; leave one of them out with `constraint`",
             )
 
     def stop_if_hopeless(self) -> None:
@@ -188,9 +197,23 @@ class TuneCallback(Stateless, tune.Callback):
             self.stop(f"the study was stopped: {error}")
 
     def stop(self, reason: str) -> None:
-        """Stop the study, and keep the first reason."""
-        self.stop_reason = self.stop_reason or reason
+        """Stop all studies, and keep the first reason."""
+        if not self._is_stopped:
+            self._add_reason(reason)
+        self._is_stopped = True
         self._stopper.stop()
+
+    def _stop_study(self, study: str, reason: str, details: str = "") -> None:
+        """Stop one study. Others go on, with the trials that they share with it."""
+        others = [plan for name, plan in self._plans.items() if name != study]
+        if not others:
+            self.stop("\n".join(filter(None, [details, f"the study was stopped: {reason}"])))
+        elif not self._searcher.is_withdrawn(study):
+            self._searcher.withdraw(study, {trial.identity for plan in others for trial in plan.to_run})
+            self._add_reason(details, f"the study {study} was stopped: {reason}")
+
+    def _add_reason(self, *lines: str) -> None:
+        self.stop_reason = "\n".join(filter(None, [self.stop_reason, *lines]))
 
     def _end(self, identity: str, state: TrialState, **details: str) -> None:
         self._searcher.end_trial(identity)

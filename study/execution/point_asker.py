@@ -30,6 +30,7 @@ class PointAsker:
         records: the ledger's trials from which it was made.
 
     Attributes:
+        known: identities of the trials that the launch runs anyway, or that this has returned.
         num_unknown: trials that are still to come, beside those that have been handed out.
     """
 
@@ -47,7 +48,7 @@ class PointAsker:
         self._ledger = ledger
         self._locks = locks
         self._recorder = recorder
-        self._known = {trial.identity for trial in plan.to_run}
+        self.known = {trial.identity for trial in plan.to_run}
         self._open = [search.cell for search in plan.searches if search.cell.axes]
         self._pruners = CellPruners(plan.planner, ledger)
         self.num_unknown = plan.num_unknown
@@ -64,7 +65,7 @@ class PointAsker:
         searches = [self._planner.search(cell, self._records) for cell in self._open]
         in_turn = sorted(searches, key=lambda search: len(search.points))
         trials = next(filter(None, (self._next_trials(search, busy) for search in in_turn)), [])
-        self._known |= {trial.identity for trial in trials}
+        self.known |= {trial.identity for trial in trials}
         still_open = [search for search in searches if search.cell in self._open]
         self.num_unknown = sum(search.num_unknown + len(self._planner.seeds) for search in still_open)
         return trials
@@ -80,7 +81,7 @@ class PointAsker:
         """Return trials of one cell: of points that it has, of its next point, or those that are tested."""
         if any(self._drop_seeds(search, point) for point in search.points):
             return self._next_trials(self._planner.search(search.cell, self._records), busy)
-        unknown = [trial for trial in search.to_run if trial.identity not in self._known]
+        unknown = [trial for trial in search.to_run if trial.identity not in self.known]
         if unknown:
             return unknown
         if search.num_left:
@@ -92,7 +93,7 @@ class PointAsker:
         self._open.remove(search.cell)
         tested = self._planner.tested_trials(search, self._records)
         to_run = [trial for trial in tested if not trial.awaits and not trial.state.is_terminal]
-        return [trial for trial in to_run if trial.identity not in self._known]
+        return [trial for trial in to_run if trial.identity not in self.known]
 
     def _ask_cell(self, search: CellSearch) -> list[Trial]:
         """Return the trials of the next point of a cell that is to be trained; none while another launch asks."""
@@ -107,7 +108,7 @@ class PointAsker:
                 if point.trials[0].record is None:
                     return point.to_run
                 search = self._planner.search(search.cell, self._records)  # another study has its trial
-                if trials := [trial for trial in search.to_run if trial.identity not in self._known]:
+                if trials := [trial for trial in search.to_run if trial.identity not in self.known]:
                     return trials
             return []
         finally:

@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +16,7 @@ from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.orphans import merge_duplicates
 from study.ledger.records import Measurement, TrialRecord, TrialUpdate, config_tags, now_ms, study_tags
-from study.ledger.schema import DIGEST_PREFIX, STATE_TAG, STUDY_TAG, TRAIN_TIME_S
+from study.ledger.schema import DIGEST_PREFIX, STATE_TAG, TRAIN_TIME_S
 from study.ledger.states import TrialState
 from study.trial import Trial
 
@@ -52,8 +52,7 @@ class Recorder:
     rows can never be written fails: its results are incomplete.
 
     Args:
-        launch: id of the launch's run.
-        study: tags of the study: its name as `study`, its recipe and scale.
+        launches: ids of the launch's runs, by the name of their study.
         trials: every trial that may start, by identity; others may be added later.
         locks: those of the launch, confirmed before each write; a trial's is released once its end is written.
         log: called with a line for the user while the store is unavailable.
@@ -68,8 +67,7 @@ class Recorder:
         self,
         ledger: Ledger,
         *,
-        launch: str,
-        study: Mapping[str, str],
+        launches: Mapping[str, str],
         trials: Mapping[str, Trial],
         locks: Locks,
         log: Callable[[str], None],
@@ -78,8 +76,7 @@ class Recorder:
         self.messages: dict[str, str] = {}
         self.error = ""
         self._ledger = ledger
-        self._launch = launch
-        self._study = study
+        self._launches = launches
         self._trials = trials
         self._locks = locks
         self._log = log
@@ -96,7 +93,7 @@ class Recorder:
     def reserve_trial(self, trial: Trial) -> None:
         """Create the run of a trial that is to be trained, before this returns. It can be repeated."""
         tags = {**self._tags(trial), STATE_TAG: TrialState.NEW}
-        self._ledger.reserve_trial(trial.identity, launch=self._launch, name=trial_label(trial), tags=tags)
+        self._ledger.reserve_trial(trial.identity, launch=self._launch_of(trial), name=trial_label(trial), tags=tags)
 
     def is_drained(self) -> bool:
         """Return whether the ends of all trials are written; wait for it a little."""
@@ -105,7 +102,7 @@ class Recorder:
     def study_tags(self, trial: Trial) -> dict[str, str]:
         """Return the tags by which a trial is found from the study."""
         candidate = trial.candidate
-        return study_tags(self._study[STUDY_TAG], cell=candidate.cell, point=candidate.point)
+        return study_tags(trial.study_name, cell=candidate.cell, point=candidate.point)
 
     def add_rows(self, identity: str, rows: list[dict[str, float]]) -> None:
         """Write rows of metrics. Steps that the ledger has already, from before a resume, are left out."""
@@ -128,18 +125,20 @@ class Recorder:
         self._submit(lambda: self._close_trial(identity, state, message, failure, traceback), identity)
         self._submit(lambda: self._release(identity))
 
-    def close(self, *, interrupted: bool, complete: bool) -> None:
+    def close(self, *, interrupted: bool, incomplete: Collection[str] = ()) -> None:
         """End the launch, with every open trial interrupted. Waits until all is written.
 
         Args:
             interrupted: a signal ended the launch: what cannot be written now is left to the next launch, which
                 has it from the checkpoints.
-            complete: every trial of the launch has ended, in this launch or another.
+            incomplete: names of studies that have trials left, which no launch has ended.
         """
         self._stop_requested = interrupted
         for identity in self._trials:
             self._submit(partial(self._close_interrupted, identity), identity)
-        self._submit(lambda: self._close_launch(interrupted, complete))
+        for study in self._launches:
+            complete = study not in incomplete
+            self._submit(partial(self._close_launch, study, interrupted=interrupted, complete=complete))
         self._thread.shutdown(wait=True)
 
     def _update(self, identity: str, add: Callable[[TrialUpdate], None]) -> None:
@@ -179,7 +178,7 @@ class Recorder:
         record = self._ledger.open_trial(
             identity,
             self._ledger.find(identity),
-            launch=self._launch,
+            launch=self._launch_of(trial),
             name=trial_label(trial),
             tags=self._tags(trial),
         )
@@ -189,7 +188,7 @@ class Recorder:
 
     def _tags(self, trial: Trial) -> dict[str, str]:
         return {
-            **self._study,
+            **trial.study,
             **self.study_tags(trial),
             **trial.tags,
             **config_tags(trial.candidate.config),
@@ -248,14 +247,18 @@ class Recorder:
             run_id, update = self._open[identity].run_id, self._unwritten(identity)
             self._ledger.close_trial(run_id, state, update=update, message=message)
 
-    def _close_launch(self, interrupted: bool, complete: bool) -> None:
-        ended = list(self.states.values())
+    def _launch_of(self, trial: Trial) -> str:
+        return self._launches[trial.study_name]
+
+    def _close_launch(self, study: str, *, interrupted: bool, complete: bool) -> None:
+        """End the run of a study's launch. A trial of several studies counts in the first."""
+        ended = [state for identity, state in self.states.items() if self._trials[identity].study_name == study]
         counts = {f"num_{state}": float(ended.count(state)) for state in sorted(set(ended))}
         done = complete and all(each.is_terminal for each in ended)
         state = TrialState.INTERRUPTED if interrupted else TrialState.FINISHED if done else TrialState.FAILED
         if not interrupted:
             merge_duplicates(self._ledger, self._locks)
-        self._ledger.launches.close(self._launch, state, counts)
+        self._ledger.launches.close(self._launches[study], state, counts)
 
     def _release(self, identity: str) -> None:
         if self.states.get(identity, TrialState.INTERRUPTED).is_terminal:

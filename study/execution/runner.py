@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +28,23 @@ from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.orphans import clean_up
 from study.ledger.server_locks import ServerLocks
-from study.plan import Plan
+from study.plan import Plan, expected_work, first_of_each, trials_to_run
 from study.system.signals import handled
 
 
-def run_plan(plan: Plan, ledger: Ledger, console: Console, request: ResourceRequest, tags: dict[str, str]) -> RunResult:
-    """Train every trial of the plan that has not ended, and record all events in the ledger.
+def run_plans(
+    plans: Sequence[Plan], ledger: Ledger, console: Console, request: ResourceRequest, tags: Mapping[str, str]
+) -> RunResult:
+    """Train every trial of the plans that has not ended, and record all events in the ledger.
+
+    The trials of all plans wait in one queue. A trial of several studies is trained once, for the first of them.
 
     Several processes may run on one store at the same time: each trial is trained by one of them, and each process
     waits for those of its trials that another one trains. Failed trials do not raise: they are in the result.
 
     Args:
-        tags: of the launch's run, beside those of its study.
+        plans: of studies with different names.
+        tags: of the launch's runs, beside those of their studies.
 
     Raises:
         InputError: a trial requests more than Ray's nodes have.
@@ -50,31 +56,32 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, request: ResourceRequ
     start_ray(request.address, log=log)
     grant = grant_resources(request, find_nodes())
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(grant.max_concurrent_trials)  # workers that may start at a time
-    launch, lock, locks = begin_launch(plan.space.name, {**plan.space.tags, **tags}, ledger, log)
+    launches, lock, locks = begin_launch({plan.space.name: {**plan.space.tags, **tags} for plan in plans}, ledger, log)
     ledger.retry(lambda: clean_up(ledger, locks), log=log)
     records = ledger.retry(ledger.trials, log=log)
-    plan = plan.with_records(records)  # another launch may have ended trials meanwhile
+    plans = [plan.with_records(records) for plan in plans]  # another launch may have ended trials meanwhile
     folder = ledger.root / TUNE / lock
     stopper = Stopper(console, folder / STOP_FILE)
-    known = {trial.identity: trial for trial in plan.all_trials}
-    recorder = Recorder(
-        ledger,
-        launch=launch,
-        study=plan.space.tags,
-        trials=known,
-        locks=locks,
-        log=log,
-    )
-    asker = PointAsker(plan, records, ledger, locks, recorder) if plan.searches else None
-    searcher = TrialSearcher(plan.to_run, known, grant, locks, ledger, stopper, plan.seeds[0], asker)
+    to_run = trials_to_run(plans)
+    known = first_of_each(trial for plan in plans for trial in plan.all_trials)
+    recorder = Recorder(ledger, launches=launches, trials=known, locks=locks, log=log)
+    askers = {
+        plan.space.name: PointAsker(plan, records, ledger, locks, recorder)
+        for plan in plans
+        if plan.searches and not plan.is_complete
+    }
+    searcher = TrialSearcher(to_run, known, grant, locks, ledger, stopper, askers)
     try:
-        with handled(stopper.handle_signal), StudyProgress(console, known, *plan.expected_work) as progress:
-            callback = TuneCallback(recorder, progress, plan, known, searcher, stopper, locks)
+        with handled(stopper.handle_signal), StudyProgress(console, known, *expected_work(plans)) as progress:
+            callback = TuneCallback(recorder, progress, plans, known, searcher, stopper, locks)
             _run_with_restarts(searcher, callback, stopper, folder, request.address)
             callback.stop_if_hopeless()
     finally:
         searcher.close()
-        recorder.close(interrupted=stopper.interrupted or locks.is_fenced, complete=not searcher.num_left)
+        recorder.close(
+            interrupted=stopper.interrupted or locks.is_fenced,
+            incomplete=[plan.space.name for plan in plans if not searcher.is_complete(plan)],
+        )
         locks.release_all()
         shutil.rmtree(folder, ignore_errors=True)
     return RunResult(
@@ -86,19 +93,26 @@ def run_plan(plan: Plan, ledger: Ledger, console: Console, request: ResourceRequ
 
 
 def begin_launch(
-    study: str, tags: Mapping[str, str], ledger: Ledger, log: Callable[[str], None]
-) -> tuple[str, str, Locks]:
-    """Begin a launch. It holds its lock before others can see it: a cleanup ends launches without a lock.
+    studies: Mapping[str, Mapping[str, str]], ledger: Ledger, log: Callable[[str], None]
+) -> tuple[dict[str, str], str, Locks]:
+    """Begin a launch. It holds its locks before others can see it: a cleanup ends launches without a lock.
+
+    Args:
+        studies: tags of each study, by its name.
 
     Returns:
-        The id of its run, the name of its lock, and its locks: on its server, or on its store's disk.
+        The id of its run of each study, the name of its first lock, and its locks: on its server, or on its store's
+        disk.
     """
     folder = ledger.root / LOCKS
     locks = ServerLocks(folder, ledger) if ledger.server else Locks(folder)
-    lock = locks.acquire_new()
-    launch = ledger.retry(lambda: ledger.launches.open(study, tags, lock), log=log)
-    locks.begin(launch)
-    return launch, lock, locks
+    names = [locks.acquire_new() for _ in studies]
+    launches = {
+        study: ledger.retry(partial(ledger.launches.open, study, tags, name), log=log)
+        for (study, tags), name in zip(studies.items(), names, strict=True)
+    }
+    locks.begin(list(launches.values()))
+    return launches, names[0], locks
 
 
 def _run_with_restarts(

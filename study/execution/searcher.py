@@ -3,6 +3,7 @@
 import random
 import time
 from collections import deque
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from study.layout import WORK
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.transient import is_transient
+from study.plan import Plan
 from study.trial import Trial
 
 LOCK_POLL_S = 1.0
@@ -47,12 +49,12 @@ class Found(NamedTuple):
 class TrialSearcher(Stateless, Searcher):
     """Suggests one trial at a time to Tune: each whose lock it acquires, and that no other launch has finished.
 
-    Where the study has searches, they are asked for further trials as soon as one can run.
+    Where studies have searches, they are asked for further trials as soon as one can run.
 
     Args:
-        trials: known trials to run, in order.
+        trials: known trials to run, in order, each identity once.
         known: filled with every trial that is handed out, by identity.
-        asker: source of further trials; None where all are known.
+        askers: sources of further trials, by the name of their study; none where all are known.
 
     Attributes:
         error: why no further lock can be acquired, one line; empty while all is well.
@@ -66,22 +68,21 @@ class TrialSearcher(Stateless, Searcher):
         locks: Locks,
         ledger: Ledger,
         stopper: Stopper,
-        kept_seed: int,
-        asker: PointAsker | None = None,
+        askers: Mapping[str, PointAsker] | None = None,
     ) -> None:
         super().__init__()
         self.error = ""
         self._grant = grant
         self._waiting = deque(trials)
         self._known = known
-        self._asker = asker
-        self._num_unknown = asker.num_unknown if asker else 0
+        self._askers = dict(askers or {})
+        self._num_unknown = self._count_unknown()
+        self._withdrawn: set[str] = set()
         self._running: dict[str, Trial] = {}
         self._exclusive: set[str] = set()
         self._locks = locks
         self._ledger = ledger
         self._stopper = stopper
-        self._kept_seed = kept_seed
         self._next_poll_s = 0.0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="locks")
         self._search: Future[Found] | None = None
@@ -89,7 +90,29 @@ class TrialSearcher(Stateless, Searcher):
     @property
     def num_left(self) -> int:
         """Number of trials that have not ended, in this launch or in another, those to come included."""
-        return len(self._waiting) + len(self._running) + self._num_unknown
+        return len(self._waiting) + len(self._running) + sum(self._num_unknown.values())
+
+    def is_complete(self, plan: Plan) -> bool:
+        """Return whether a study has nothing left to run, given the plan with which the launch began."""
+        study, left = plan.space.name, {*(trial.identity for trial in self._waiting), *self._running}
+        is_known_left = not left.isdisjoint(trial.identity for trial in plan.to_run)
+        return not (is_known_left or self._num_unknown.get(study, 0) or self.is_withdrawn(study))
+
+    def is_withdrawn(self, study: str) -> bool:
+        """Return whether no further trial of a study begins."""
+        return study in self._withdrawn
+
+    def withdraw(self, study: str, needed: Collection[str]) -> None:
+        """Begin no further trial of a study, except those that other studies need.
+
+        Args:
+            needed: identities of the known trials of other studies.
+        """
+        self._withdrawn.add(study)
+        self._num_unknown.pop(study, None)
+        self._askers.pop(study, None)
+        needed = {*needed, *(identity for asker in self._askers.values() for identity in asker.known)}
+        self._waiting = deque(trial for trial in self._waiting if trial.study_name != study or trial.identity in needed)
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next task; None where there is none for now."""
@@ -98,7 +121,9 @@ class TrialSearcher(Stateless, Searcher):
         if time.monotonic() < self._next_poll_s:
             return None
         if self._search is None:
-            self._search = self._thread.submit(self._find_next, list(self._waiting), list(self._running))
+            self._search = self._thread.submit(
+                self._find_next, list(self._waiting), list(self._running), list(self._askers.values())
+            )
         if not wait([self._search], LOCK_WAIT_S if self._running else IDLE_WAIT_S).done:
             return None
         trial, asked = self._pop_found()
@@ -115,7 +140,6 @@ class TrialSearcher(Stateless, Searcher):
             grant,
             work=work,
             stop_file=stop_file,
-            kept_seed=self._kept_seed,
             is_prunable=trial.identity in self._stopper.pruning,
         )
         return {"task": task}
@@ -129,34 +153,38 @@ class TrialSearcher(Stateless, Searcher):
         search, self._search = self._search, None
         try:
             trial, finished, asked, pruner = search.result()
-            self._num_unknown = self._asker.num_unknown if self._asker else 0  # not before, as some are in `asked`
+            self._num_unknown = self._count_unknown()  # not before, as some are in `asked`
         except Exception as error:  # whatever a store can raise
             if not is_transient(error):
                 self.error = f"no trial can be started: {first_line(error)}"
             return None, []
-        gone = {*finished, *([trial.identity] if trial else [])}
-        self._waiting = deque(each for each in [*self._waiting, *asked] if each.identity not in gone)
+        gone = {*finished, *([trial.identity] if trial else []), *self._running}
+        new = {each.identity: each for each in [*asked, *self._waiting] if each.identity not in gone}
+        self._waiting = deque(new.values())
         if trial is not None and pruner is not None:
             for past in pruner.missing:
                 pruner.pruner.replay(past)
             self._stopper.pruning.begin(trial.identity, pruner.pruner, pruner.number)
         return trial, asked
 
-    def _find_next(self, waiting: list[Trial], running: list[str]) -> Found:
+    def _count_unknown(self) -> dict[str, int]:
+        return {study: asker.num_unknown for study, asker in self._askers.items()}
+
+    def _find_next(self, waiting: list[Trial], running: list[str], askers: list[PointAsker]) -> Found:
         """Return the first trial that can run, of those that wait, or else those that searches have next.
 
         A search is asked only when a trial could run at once: the later, the more results it knows. Runs in a thread: a
         server may hang.
         """
         trial, finished = self._acquire_first(waiting)
-        if self._asker is None:
-            return Found(trial, finished, [])
         if trial is not None:
-            return Found(trial, finished, [], self._asker.find_pruner(trial))
+            pruners = (asker.find_pruner(trial) for asker in askers)
+            return Found(trial, finished, [], next(filter(None, pruners), None))
         if len(running) >= self._grant.max_concurrent_trials:
             return Found(None, finished, [])
         busy = [*running, *(each.identity for each in waiting if each.identity not in finished)]
-        return Found(None, finished, self._asker.ask(busy))  # they wait before anything else can fail
+        asked = (asker.ask(busy) for asker in askers)
+        return Found(None, finished, next(filter(None, asked), []))  # they wait before anything else can fail
 
     def _acquire_first(self, waiting: list[Trial]) -> tuple[Trial | None, list[str]]:
         """Acquire the lock of the first trial that no other launch trains or has finished.

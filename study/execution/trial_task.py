@@ -24,7 +24,7 @@ class TrialTask:
         weights: file or folder of the pretrained weights, None to start from scratch.
         work: folder of the trial's checkpoint and artifacts; the driver can read it, too.
         stop_file: file whose existence asks workers to save and stop.
-        keep_model: keep the tested weights among the artifacts; never those of a trial that is not tested.
+        keep_model: keep the tested weights among the artifacts.
         is_prunable: report each validation at once, and wait for the driver's decision.
         source, training_version: of the code that the launch began with (`revit.source`, `revit.identity`).
         functions: digests of the sources of the user's functions, by import path, as the plan read them.
@@ -46,14 +46,11 @@ class TrialTask:
     import_folders: tuple[str, ...]
 
 
-def make_task(
-    trial: "Trial", grant: ResourceGrant, *, work: Path, stop_file: Path, kept_seed: int, is_prunable: bool
-) -> TrialTask:
+def make_task(trial: "Trial", grant: ResourceGrant, *, work: Path, stop_file: Path, is_prunable: bool) -> TrialTask:
     """Return the task of a trial.
 
     Args:
         work: folder of all trials' work folders.
-        kept_seed: seed whose models are kept.
         is_prunable: see `TrialTask`.
     """
     assert trial.images is not None
@@ -67,7 +64,7 @@ def make_task(
         work=work / trial.identity,
         stop_file=stop_file,
         grant=grant,
-        keep_model=config.test and config.seed == kept_seed,
+        keep_model=trial.keep_model,
         is_prunable=is_prunable,
         source=SOURCE,
         training_version=TRAINING_VERSION,

@@ -1,6 +1,7 @@
 """File locks among the processes that share a store's folder."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -41,8 +42,8 @@ class Locks:
         name = uuid4().hex
         return name if Locks.acquire(self, name) else self.acquire_new()  # a cleanup may have been faster
 
-    def begin(self, launch: str) -> None:
-        """Start to hold locks for the launch of this run. File locks need nothing."""
+    def begin(self, launches: Sequence[str]) -> None:
+        """Start to hold locks for a launch with these runs. File locks need nothing."""
 
     def confirm(self) -> None:
         """Raise LocksLostError if another launch may hold these locks. File locks are never lost."""

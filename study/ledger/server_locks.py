@@ -7,6 +7,7 @@ Each launch sends heartbeats. A launch without one for GRACE_PERIOD_S is evicted
 
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from study.ledger.ledger import Ledger
@@ -38,9 +39,10 @@ class ServerLocks(Locks):
         name = super().acquire_new()
         return name if Locks.acquire(self, _machine_lock(name)) else self.acquire_new()
 
-    def begin(self, launch: str) -> None:
-        """Start the heartbeats of the launch of this run."""
-        self._launch = launch
+    def begin(self, launches: Sequence[str]) -> None:
+        """Start the heartbeats of a launch with these runs. The first has the tags of its locks."""
+        self._launches = launches
+        self._launch = launches[0]
         self._last_heartbeat_s = time.monotonic()
         self._heartbeat_thread = threading.Thread(target=self._send_heartbeats, name="heartbeat", daemon=True)
         self._heartbeat_thread.start()
@@ -117,7 +119,8 @@ class ServerLocks(Locks):
         """Send a heartbeat, read those of other launches, and evict launches that sent none for GRACE_PERIOD_S."""
         with self._heartbeat_lock:  # the heartbeat thread and a writing thread may come at once
             self._num_heartbeats += 1
-            self.is_fenced |= not self._ledger.launches.heartbeat(self._launch, self._num_heartbeats)
+            for launch in self._launches:
+                self.is_fenced |= not self._ledger.launches.heartbeat(launch, self._num_heartbeats)
             running = self._ledger.launches.running()
             now_s = time.monotonic()
             if now_s - self._last_heartbeat_s > MAX_HEARTBEAT_GAP_S:
@@ -126,7 +129,7 @@ class ServerLocks(Locks):
             last_heartbeats = [(run_id, launch.tags.get(HEARTBEAT_TAG, "")) for run_id, launch in running.items()]
             self._seen_s = {last: self._seen_s.get(last, now_s) for last in last_heartbeats}
             for (run_id, _), since_s in self._seen_s.items():
-                if run_id != self._launch and now_s - since_s > GRACE_PERIOD_S:
+                if run_id not in self._launches and now_s - since_s > GRACE_PERIOD_S:
                     self._ledger.launches.evict(run_id)
 
 

@@ -61,9 +61,9 @@ def launched() -> Iterator[Callable[[Ledger], ServerLocks]]:
     begun: list[tuple[Ledger, str, ServerLocks]] = []
 
     def begin(ledger: Ledger) -> ServerLocks:
-        launch, _, locks = begin_launch("example", {}, ledger, print)
+        launches, _, locks = begin_launch({"example": {}}, ledger, print)
         assert isinstance(locks, ServerLocks)
-        begun.append((ledger, launch, locks))
+        begun.append((ledger, launches["example"], locks))
         return locks
 
     yield begin

@@ -36,7 +36,7 @@ def test_a_study_is_planned_run_reported_with_one_ledger(
 
     ledger = api.open_ledger(folders, create=True)
     api.check_can_run([plan])
-    result = api.run_plan(plan, ledger, command="a notebook")
+    result = api.run_plans([plan], ledger, command="a notebook")
     assert set(result.states) == {trial.identity for trial in plan.trials}
     assert set(result.states.values()) == {TrialState.FINISHED}
     assert list(api.explain_failures(plan, ledger, result)) == []
@@ -54,7 +54,7 @@ def test_a_study_is_planned_run_reported_with_one_ledger(
     assert capsys.readouterr().out == ""
 
     lines = StringIO()
-    again = api.run_plan(plan, ledger, console=Console(file=lines, width=200))
+    again = api.run_plans([plan], ledger, console=Console(file=lines, width=200))
     assert again.states == {}
     assert lines.getvalue().splitlines()[-2:] == ["2 trials, 2 done, 0 to run", "nothing to do: every trial is done"]
 

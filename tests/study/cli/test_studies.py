@@ -5,7 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,31 +31,32 @@ from study.plan import Folders, Plan
 from tests.command_line import ROOT, call, command_of, where
 
 
-def test_each_of_several_studies_starts_with_its_number(
+def test_several_studies_run_in_one_launch_and_show_their_tables_by_name(
     tmp_path: Path,
     cache_dir: Path,
     new_ledger: Callable[[Path], Ledger],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Two studies share the trial at lr .1; the first ends with two of its three trials done."""
+    """Two studies share the trial at lr .1; the launch ends with two of the first one's three trials done."""
     new_ledger(tmp_path / "mlruns")
     base = FineTuneConfig(dataset="digits", steps=1)
     spaces = [
-        SearchSpace(name=name, question="?", base=base, scientific={"optimizer.lr": rates}, seeds=(0,))
+        SearchSpace(name=name, question=f"{name}?", base=base, scientific={"optimizer.lr": rates}, seeds=(0,))
         for name, rates in (("one", (0.1, 0.2, 0.3)), ("two", (0.1, 0.4)))
     ]
 
-    def run_two_trials(plan: Plan, ledger: Ledger, *_: object, tags: dict[str, str]) -> RunResult:
+    def run_two_trials(plans: Sequence[Plan], ledger: Ledger, *_: object, tags: dict[str, str]) -> RunResult:
         assert tags == launch_tags(tags["command"])
         assert tags["command"].endswith(f"run_study.py run all {' '.join(where)}")
-        launch = ledger.launches.open(plan.space.name, tags)
-        for trial in plan.to_run[:2]:
+        assert [plan.space.name for plan in plans] == ["one", "two"]
+        launch = ledger.launches.open("one", tags)
+        for trial in plans[0].to_run[:2]:
             record = ledger.open_trial(trial.identity, launch=launch, name="trial", tags={})
             ledger.close_trial(record.run_id, TrialState.FINISHED, update=TrialUpdate())
         return RunResult(states={}, messages={}, interrupted=False, stop_reason="")
 
-    monkeypatch.setattr("study.execution.runner.run_plan", run_two_trials)
+    monkeypatch.setattr("study.execution.runner.run_plans", run_two_trials)
     monkeypatch.setattr(studies, "_echo_results", lambda plan, ledger, records: [])
     monkeypatch.setattr(api, "load_studies", lambda *_, **__: spaces)
     where = ["--store", str(tmp_path / "mlruns"), "--cache-dir", str(cache_dir)]
@@ -63,11 +64,9 @@ def test_each_of_several_studies_starts_with_its_number(
     with pytest.raises(SystemExit) as stop:
         main()
     assert stop.value.code == 1, "not all trials are done"
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("study ")]
-    assert lines == [
-        "study 1 of 2",
-        "study 2 of 2",
-    ]
+    lines = [line for line in capsys.readouterr().out.splitlines() if re.match(r"(one|two):|\d+ trials", line)]
+    before = ["one: one?", "3 trials, 0 done, 3 to run", "two: two?", "2 trials, 0 done, 2 to run"]
+    assert lines == [*before, "one: one?", "two: two?"]
 
 
 @pytest.mark.parametrize("recipe", ["paper", "authors"])
@@ -122,7 +121,7 @@ def test_compile_reaches_every_trial_with_a_cache_beside_the_images(
         requested.append(grant_resources(request, [Node(cpus=2, gpus=0)]).compiled)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("study.execution.runner.run_plan", no_training)
+    monkeypatch.setattr("study.execution.runner.run_plans", no_training)
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "to be put back")
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
     folders = ["--store", str(tmp_path / "mlruns"), "--cache-dir", str(cache_dir)]

@@ -64,12 +64,12 @@ class AskedStudy:
         self.known = {trial.identity: trial for trial in plan.all_trials}
         launch = ledger.launches.open(space.name, {})
         self.recorder = Recorder(
-            ledger, launch=launch, study=space.tags, trials=self.known, locks=self.locks, log=lambda line: None
+            ledger, launches={space.name: launch}, trials=self.known, locks=self.locks, log=lambda line: None
         )
         self.asker = PointAsker(plan, records, ledger, self.locks, self.recorder)
         self.stopper = Stopper(SimpleNamespace(print=print), ledger.root / "stop")
         self.searcher = TrialSearcher(
-            plan.to_run, self.known, grant, self.locks, ledger, self.stopper, kept_seed=0, asker=self.asker
+            plan.to_run, self.known, grant, self.locks, ledger, self.stopper, askers={space.name: self.asker}
         )
 
     def start(self) -> Trial | None:
@@ -114,7 +114,7 @@ class AskedStudy:
     def close(self) -> "AskedStudy":
         """End the launch. Trials that it has begun are interrupted."""
         self.searcher.close()
-        self.recorder.close(interrupted=False, complete=True)
+        self.recorder.close(interrupted=False)
         self.locks.release_all()
         return self
 

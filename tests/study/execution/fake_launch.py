@@ -1,6 +1,7 @@
 """A launch without Tune, for tests of its plug-ins."""
 
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ from study.execution.resources import ResourceGrant
 from study.execution.searcher import TrialSearcher
 from study.execution.stopper import Stopper
 from study.ledger.locks import Locks
-from study.plan import Folders
+from study.plan import Folders, trials_to_run
 from study.planning import make_plan
 
 SHARED = ResourceGrant(num_cpus=4, num_gpus=0.5, max_cpus=8, max_concurrent_trials=2)
@@ -29,15 +30,17 @@ SPACE = SearchSpace(
 class FakeLaunch:
     """A launch without Tune, whose trials may share a GPU. It keeps what the recorder gets at the end of trials."""
 
-    def __init__(self, root: Path, cache_dir: Path, grant: ResourceGrant) -> None:
+    def __init__(self, root: Path, cache_dir: Path, grant: ResourceGrant, spaces: Sequence[SearchSpace] = ()) -> None:
         self.root = root
-        plan = make_plan(SPACE, SPACE.seeds, Folders(store=root, data=root, cache=cache_dir), {})
-        self.identities = [trial.identity for trial in plan.to_run]
+        folders = Folders(store=root, data=root, cache=cache_dir)
+        self.plans = [make_plan(space, space.seeds, folders, {}) for space in spaces or (SPACE,)]
+        to_run = trials_to_run(self.plans)
+        self.identities = [trial.identity for trial in to_run]
         self.stopper = Stopper(SimpleNamespace(print=print), root / "stop")
         locks = Locks(root / "locks")
         ledger = SimpleNamespace(find=lambda identity: None, root=root)
-        known = {trial.identity: trial for trial in plan.all_trials}
-        self.searcher = TrialSearcher(plan.to_run, known, grant, locks, ledger, self.stopper, kept_seed=0)
+        known = {trial.identity: trial for trial in to_run}
+        self.searcher = TrialSearcher(to_run, known, grant, locks, ledger, self.stopper)
         self.ended: list[dict[str, Any]] = []
         quiet = {name: lambda *_, **__: None for name in ("add_rows", "start_trial", "update_step", "requeue_trial")}
         self.recorder = recorder = SimpleNamespace(
@@ -46,7 +49,7 @@ class FakeLaunch:
             end_trial=lambda identity, state, **details: self.ended.append({"state": state, **details}),
         )
         progress = SimpleNamespace(**quiet, end_trial=lambda *_: None)
-        self.callback = TuneCallback(recorder, progress, plan, known, self.searcher, self.stopper, locks)
+        self.callback = TuneCallback(recorder, progress, self.plans, known, self.searcher, self.stopper, locks)
 
     def start(self) -> Any:
         """Let Tune ask for a trial, and a worker start it."""

@@ -37,8 +37,7 @@ class Store:
         self.lines: list[str] = []
         self.recorder = Recorder(
             self.ledger,
-            launch=self.launch,
-            study={"study": "example"},
+            launches={"example": self.launch},
             trials={trial.identity: trial for trial in self.trials},
             locks=Locks(folder / "locks"),
             log=self.lines.append,

@@ -10,7 +10,7 @@ from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 from study.execution.recorder import RunResult
 from study.execution.resources import ResourceRequest
-from study.execution.runner import run_plan
+from study.execution.runner import run_plans
 from study.ledger.ledger import Ledger
 from study.ledger.schema import EXPERIMENT
 from study.plan import Folders, Plan
@@ -42,7 +42,7 @@ class Studies:
 
     def run(self, space: SearchSpace) -> tuple[Plan, RunResult]:
         plan = self.plan(space)
-        result = run_plan(plan, self.ledger, QUIET, ResourceRequest(), {"command": "test"})
+        result = run_plans([plan], self.ledger, QUIET, ResourceRequest(), {"command": "test"})
         return plan.with_records(self.ledger.trials()), result
 
     def runs(self, kind: str) -> list[Run]:

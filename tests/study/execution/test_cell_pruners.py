@@ -10,7 +10,7 @@ from search_spaces.framework.search import Pruner, Search
 from search_spaces.framework.space import SearchSpace
 from study.execution.cell_pruners import CellPruners
 from study.execution.resources import Node, ResourceRequest
-from study.execution.runner import run_plan
+from study.execution.runner import run_plans
 from study.ledger.states import TrialState
 from study.plan import Plan
 from study.search.pruners import CurvePruner
@@ -41,7 +41,7 @@ def run_in_turn(studies: Studies, monkeypatch: pytest.MonkeyPatch) -> Callable[[
     monkeypatch.setattr("study.execution.runner.find_nodes", lambda: [Node(cpus=1, gpus=0)])
 
     def run(space: SearchSpace) -> Plan:
-        run_plan(studies.plan(space), studies.ledger, QUIET, ResourceRequest(), {})
+        run_plans([studies.plan(space)], studies.ledger, QUIET, ResourceRequest(), {})
         return studies.plan(space)
 
     return run

@@ -16,7 +16,7 @@ from study.execution.callback import TuneCallback
 from study.execution.pruning import LivePruning
 from study.execution.recorder import RunResult
 from study.execution.resources import ResourceRequest
-from study.execution.runner import run_plan
+from study.execution.runner import run_plans
 from study.execution.searcher import TrialSearcher
 from study.ledger.states import TrialState
 from study.plan import Plan
@@ -199,7 +199,7 @@ def launched(studies: Studies) -> tuple[Plan, RunResult, dict[str, set[int]]]:
         patch.setattr(TrialSearcher, "suggest", suggest_prunable)
         patch.setattr(TuneCallback, "on_trial_result", note_process)
         num_cpus = int(ray.cluster_resources()["CPU"])
-        result = run_plan(plan, studies.ledger, QUIET, ResourceRequest(cpus_per_trial=num_cpus), {})
+        result = run_plans([plan], studies.ledger, QUIET, ResourceRequest(cpus_per_trial=num_cpus), {})
     return plan.with_records(studies.ledger.trials()), result, pids
 
 

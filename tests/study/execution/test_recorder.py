@@ -18,7 +18,7 @@ def store(tmp_path: Path, cache_dir: Path) -> Store:
 def test_finished_trials_end_as_finished_runs_in_a_finished_launch(store: Store) -> None:
     for trial in store.trials:
         store.finish(trial.identity)
-    store.recorder.close(interrupted=False, complete=True)
+    store.recorder.close(interrupted=False)
     assert set(store.statuses().values()) == {"FINISHED"}
     assert store.kept() == []
 
@@ -43,7 +43,7 @@ def test_a_trial_with_a_failed_write_is_not_finished(
     monkeypatch.setattr(owner, name, refuse_once)
     store.finish(first)
     store.finish(second)
-    store.recorder.close(interrupted=False, complete=True)
+    store.recorder.close(interrupted=False)
     assert store.recorder.states == {first: TrialState.FAILED, second: TrialState.FINISHED}
     assert "no such column" in store.recorder.messages[first]
     assert store.statuses() == {first: "FAILED", second: "FINISHED", "launch": "FAILED"}
@@ -55,7 +55,7 @@ def test_a_trial_with_an_invalid_row_ends_as_failed(store: Store) -> None:
     store.recorder.start_trial(identity)
     store.recorder.add_rows(identity, [{"step": 1, "a|b": 1.0}])
     store.recorder.end_trial(identity, TrialState.FINISHED)
-    store.recorder.close(interrupted=False, complete=True)
+    store.recorder.close(interrupted=False)
     assert store.statuses()[identity] == "FAILED"
     assert "a|b" in store.recorder.messages[identity]
 
@@ -78,7 +78,7 @@ def test_a_short_trial_is_written_in_one_batch(store: Store, monkeypatch: pytest
         store.recorder.add_rows(identity, [{"step": step, "lr": 0.1 / step}])
     store.recorder.add_rows(identity, [{"step": 5, "test_accuracy": 0.5, "train_time_s": 1.0}])
     store.recorder.end_trial(identity, TrialState.FINISHED)
-    store.recorder.close(interrupted=False, complete=True)
+    store.recorder.close(interrupted=False)
     record = store.ledger.trials()[identity]
     assert written == [record.run_id, store.launch]
     assert store.ledger.curve(record.run_id, "lr") == [(step, 0.1 / step) for step in range(1, 6)]
@@ -106,7 +106,7 @@ def test_a_resuming_launch_writes_only_the_rows_that_a_dead_one_did_not(
     store.ledger.log(first.run_id, TrialUpdate(rows=[Measurement({"step": step, "lr": 0.1}, 0) for step in (1, 2)]))
     store.recorder.start_trial(identity)
     store.recorder.add_rows(identity, [{"step": step, "lr": 0.2} for step in (1, 2, 3)])
-    store.recorder.close(interrupted=True, complete=False)
+    store.recorder.close(interrupted=True)
     record = store.ledger.trials()[identity]
     assert record.run_id == first.run_id
     assert record.params["optimizer.lr"] == "0.1"
@@ -122,7 +122,7 @@ def test_results_are_written_where_a_dead_launch_had_written_the_last_step(store
     store.recorder.start_trial(identity)
     store.recorder.add_rows(identity, [{"step": 5, "lr": 0.2}, {"step": 5, result: 0.5, "train_time_s": 1.0}])
     store.recorder.end_trial(identity, TrialState.FINISHED)
-    store.recorder.close(interrupted=False, complete=False)
+    store.recorder.close(interrupted=False, incomplete=["example"])
     record = store.ledger.trials()[identity]
     assert (record.metrics[result], record.metrics["lr"]) == (0.5, 0.1)
 
@@ -137,7 +137,7 @@ def test_a_pruned_trial_keeps_the_time_that_it_took_and_loses_its_checkpoint(sto
     rows = [{"step": 2, "val_accuracy": 0.4}, {"step": 2, "train_time_s": 1.5}]
     store.recorder.add_rows(identity, rows)
     store.recorder.end_trial(identity, TrialState.PRUNED, message="pruned after step 2: val accuracy 40.00 %")
-    store.recorder.close(interrupted=False, complete=False)
+    store.recorder.close(interrupted=False, incomplete=["example"])
     record = store.ledger.trials()[identity]
     assert (record.state, record.metrics["train_time_s"]) == (TrialState.PRUNED, 1.5)
     assert store.ledger.curve(record.run_id, "val_accuracy") == [(2, 0.4)]
@@ -153,7 +153,7 @@ def test_a_trial_that_is_started_again_keeps_its_run(store: Store) -> None:
     identity = store.trials[0].identity
     store.recorder.start_trial(identity)
     store.finish(identity)
-    store.recorder.close(interrupted=False, complete=True)
+    store.recorder.close(interrupted=False)
     assert sorted(store.statuses()) == sorted([identity, "launch"])
     assert len(store.client.search_runs(["1"])) == 2
 
@@ -162,7 +162,7 @@ def test_trials_that_started_and_did_not_end_are_interrupted(store: Store) -> No
     first, second = (trial.identity for trial in store.trials)
     store.recorder.start_trial(first)
     store.recorder.start_trial(second)
-    store.recorder.close(interrupted=True, complete=False)
+    store.recorder.close(interrupted=True)
     assert set(store.statuses().values()) == {"KILLED"}
     assert store.recorder.states == {first: TrialState.INTERRUPTED, second: TrialState.INTERRUPTED}
 
@@ -180,7 +180,7 @@ def test_runs_of_a_launch_that_died_are_closed_by_the_next(store: Store, tmp_pat
 def test_tags_name_the_cell_and_the_point_with_nuisance_values(store: Store) -> None:
     identity = store.trials[1].identity
     store.finish(identity)
-    store.recorder.close(interrupted=False, complete=False)
+    store.recorder.close(interrupted=False, incomplete=["example"])
     tags = store.ledger.trials()[identity].tags
     assert tags["cell.example"] == "optimizer.name=adam model.pos_embed=none"
     assert tags["point.example"] == "optimizer.name=adam model.pos_embed=none optimizer.lr=0.1"

@@ -55,7 +55,7 @@ def test_rows_wait_for_a_full_disk_and_are_written_once(
     assert "full" in store.lines[0]
     assert identity in store.kept()
     filler.unlink()
-    store.recorder.close(interrupted=False, complete=True)
+    store.recorder.close(interrupted=False)
     assert identity not in store.kept()
     assert "nothing is lost" in store.lines[1]
     record = store.ledger.trials()[identity]
@@ -82,7 +82,7 @@ def test_rows_wait_for_a_read_only_store(store: Store, monkeypatch: pytest.Monke
     assert "readonly" in store.lines[0]
     assert identity in store.kept()
     read_only[0] = False
-    store.recorder.close(interrupted=False, complete=True)
+    store.recorder.close(interrupted=False)
     assert identity not in store.kept()
     assert store.statuses() == {identity: "FINISHED", "launch": "FINISHED"}
 
@@ -100,7 +100,7 @@ def test_an_interrupted_launch_leaves_failed_writes_to_the_next_one(
         monkeypatch.setattr(store.ledger, write, full)
     monkeypatch.setattr(store.ledger.launches, "close", full)
     store.recorder.add_rows(identity, [{"step": 5, "lr": 0.1}])
-    store.recorder.close(interrupted=True, complete=False)
+    store.recorder.close(interrupted=True)
     record = store.ledger.trials()[identity]
     assert (record.state, record.last_step) == (TrialState.RUNNING, 0), "it is open, and its checkpoint has the rows"
 
@@ -111,7 +111,7 @@ def test_a_trial_that_ends_without_its_files_is_not_finished(store: Store) -> No
     (store.files[lacking] / "predictions.parquet").unlink()
     store.finish(lacking)
     store.finish(whole)
-    store.recorder.close(interrupted=False, complete=True)
+    store.recorder.close(interrupted=False)
     assert store.recorder.states == {lacking: TrialState.FAILED, whole: TrialState.FINISHED}
     assert store.recorder.messages[lacking].startswith(f"predictions.parquet missing in {store.files[lacking]}")
     record = store.ledger.trials()[lacking]
@@ -126,7 +126,7 @@ def test_an_error_after_a_trial_was_written_is_reported(store: Store, monkeypatc
     store.recorder.start_trial(identity)
     monkeypatch.setattr(store.recorder._locks, "release", release)
     store.recorder.end_trial(identity, TrialState.FINISHED)
-    store.recorder.close(interrupted=False, complete=True)
+    store.recorder.close(interrupted=False)
     assert store.recorder.error == "its lock cannot be released"
     assert store.recorder.states == {identity: TrialState.FINISHED}, "its results are written"
 
@@ -138,7 +138,7 @@ def test_a_deleted_experiment_is_one_error(store: Store) -> None:
     store.recorder._thread.submit(lambda: None).result()
     store.client.delete_experiment("1")
     store.recorder.end_trial(first, TrialState.FINISHED)
-    store.recorder.close(interrupted=False, complete=True)
+    store.recorder.close(interrupted=False)
     assert "was deleted in MLflow: restore it there" in store.recorder.error
     assert len(store.recorder.error.splitlines()) == 1
     assert store.kept() == [first, second]
@@ -149,7 +149,7 @@ def test_a_trial_that_no_worker_started_gets_a_run_with_its_traceback(store: Sto
     """Otherwise its end could not be written, and that would hide the error of the worker."""
     identity = store.trials[0].identity
     store.recorder.end_trial(identity, TrialState.FAILED, message="no worker", failure="code", traceback="at line 1")
-    store.recorder.close(interrupted=False, complete=False)
+    store.recorder.close(interrupted=False, incomplete=["example"])
     record = store.ledger.trials()[identity]
     assert (record.state, record.failure, record.tags["message"]) == (TrialState.FAILED, "code", "no worker")
     assert store.ledger.artifacts.path(record.run_id, TRACEBACK).read_text() == "at line 1"
@@ -167,7 +167,7 @@ def test_a_run_that_is_purged_during_a_study_is_one_error(store: Store, whose: s
     store.ledger.runs.purge(run_id)
     store.recorder.end_trial(first, TrialState.FINISHED)
     store.finish(second)
-    store.recorder.close(interrupted=False, complete=True)
+    store.recorder.close(interrupted=False)
     [line] = (store.recorder.messages[first] if whose == "trial" else store.recorder.error).splitlines()
     assert f"Run with id={run_id} not found" in line
     assert store.statuses()[second] == "FINISHED"

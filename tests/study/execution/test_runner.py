@@ -20,7 +20,7 @@ from search_spaces.framework.space import SearchSpace
 from study.analysis.results import cell_table, trial_table
 from study.execution.recorder import RunResult
 from study.execution.resources import ResourceRequest
-from study.execution.runner import run_plan
+from study.execution.runner import run_plans
 from study.ledger.ledger import Ledger
 from study.ledger.states import TrialState
 from study.plan import TRIAL_METRICS, Plan
@@ -165,14 +165,14 @@ from study.ledger.ledger import Ledger
 from study.execution.resources import ResourceRequest
 from study.plan import Folders
 from study.planning import make_plan
-from study.execution.runner import run_plan
+from study.execution.runner import run_plans
 
 root = Path(sys.argv[1])
 base = FineTuneConfig(dataset="digits", resolution=8, crop_scale=(0.6, 1.0), hflip=False, batch_size=16, steps=40)
 space = SearchSpace(name="shared", question="?", base=base, scientific={"optimizer.lr": (0.1, 0.05, 0.02)})
 ledger = Ledger(root / "mlruns")
 plan = make_plan(space, space.seeds, Folders(store=root / "mlruns", data=root, cache=root / "cache"), ledger.trials())
-result = run_plan(plan, ledger, Console(), ResourceRequest(), {})
+result = run_plans([plan], ledger, Console(), ResourceRequest(), {})
 print("STATES", *result.states.values())
 assert not plan.with_records(ledger.trials()).to_run, "it waits for trials of the other launch"
 """
@@ -198,7 +198,7 @@ def test_two_launches_at_once_on_a_fresh_store_share_the_work(tmp_path: Path) ->
 
 def test_more_cpus_than_ray_finds_are_refused(studies: Studies) -> None:
     with pytest.raises(InputError, match="--cpus-per-trial = 1000 and --gpus-per-trial = 0 fit no machine"):
-        run_plan(studies.plan(SPACE), studies.ledger, QUIET, ResourceRequest(cpus_per_trial=1000), {})
+        run_plans([studies.plan(SPACE)], studies.ledger, QUIET, ResourceRequest(cpus_per_trial=1000), {})
 
 
 def test_every_run_is_closed(studies: Studies, example: tuple[Plan, RunResult]) -> None:

@@ -18,7 +18,7 @@ from study.execution import runner
 from study.execution.failures import MAX_SAME_FAILURES, RayLostError
 from study.execution.reporter import CHECKPOINT_INTERVAL_S
 from study.execution.resources import ResourceRequest
-from study.execution.runner import run_plan
+from study.execution.runner import run_plans
 from study.layout import ARTIFACTS, CHECKPOINT
 from study.ledger.states import TrialState
 from tests.study.execution.stores import BASE, QUIET, Studies
@@ -41,7 +41,7 @@ def test_a_trial_that_fails_is_recorded_with_its_traceback_and_runs_again(studie
     plan = studies.plan(space)
     gone = plan.trials[0]
     shutil.move(gone.images, tmp_path / "away")
-    result = run_plan(plan, studies.ledger, QUIET, ResourceRequest(), {})
+    result = run_plans([plan], studies.ledger, QUIET, ResourceRequest(), {})
     assert result.states == {gone.identity: TrialState.FAILED, plan.trials[1].identity: TrialState.FINISHED}
     assert "FileNotFoundError" in result.messages[gone.identity]
     record = studies.ledger.trials()[gone.identity]
@@ -102,7 +102,7 @@ def test_a_study_whose_first_trials_fail_for_the_same_reason_stops(studies: Stud
     space = SearchSpace(name="alike", question="?", base=base, scientific={"optimizer.lr": rates}, seeds=(0,))
     plan = studies.plan(space)
     shutil.move(plan.trials[0].images, tmp_path / "away")
-    result = run_plan(plan, studies.ledger, QUIET, ResourceRequest(), {})
+    result = run_plans([plan], studies.ledger, QUIET, ResourceRequest(), {})
     num_failed = list(result.states.values()).count(TrialState.FAILED)
     assert MAX_SAME_FAILURES <= num_failed <= MAX_SAME_FAILURES + 2, "two run at a time"
     assert "manifest.json" in result.stop_reason

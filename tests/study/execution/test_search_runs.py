@@ -20,7 +20,7 @@ from search_spaces.framework.search import Search
 from search_spaces.framework.space import SearchSpace
 from study.analysis.results import cell_table
 from study.execution.resources import Node, ResourceRequest
-from study.execution.runner import run_plan
+from study.execution.runner import run_plans
 from study.ledger.ledger import Ledger
 from study.ledger.records import SearchTag, TrialRecord
 from study.ledger.states import TrialState
@@ -124,7 +124,7 @@ def test_pruned_points_keep_their_curves_and_fill_no_cell(studies: Studies, one_
     rates = (0.3, 0.25, 0.2, 0.1, 1e-6, 2e-6)
     space = space_of(pruner, base=LEARNING, nuisance={"optimizer.lr": rates}, search=Search(pruner=pruner))
     plan = studies.plan(space)
-    run_plan(plan, studies.ledger, QUIET, ResourceRequest(), {})
+    run_plans([plan], studies.ledger, QUIET, ResourceRequest(), {})
     plan = plan.with_records(studies.ledger.trials())
     [search] = plan.searches
     pruned = [point for point in search.points if point.state == TrialState.PRUNED]
@@ -147,7 +147,7 @@ def test_seeds_of_a_point_run_one_after_the_other_until_it_is_given_up(studies: 
     search = Search(pruner="wilcoxon", seeds=(0, 1, 2, 3, 4))
     space = space_of("by_seeds", base=LEARNING, nuisance={"optimizer.lr": (0.1, 1e-6)}, search=search)
     plan = studies.plan(space)
-    run_plan(plan, studies.ledger, QUIET, ResourceRequest(), {})
+    run_plans([plan], studies.ledger, QUIET, ResourceRequest(), {})
     plan = studies.plan(space)
     good, bad = plan.searches[0].points
     assert (good.state, bad.state) == (TrialState.FINISHED, TrialState.PRUNED)
@@ -209,7 +209,7 @@ def test_a_search_that_is_interrupted_goes_on(studies: Studies) -> None:
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    result = run_plan(plan, studies.ledger, QUIET, ResourceRequest(), {})
+    result = run_plans([plan], studies.ledger, QUIET, ResourceRequest(), {})
     thread.join()
     assert result.interrupted
     assert {run.status for run in studies.ledger.run_infos()} <= {"FINISHED", "KILLED", "FAILED", "SCHEDULED"}
@@ -236,7 +236,7 @@ if space is KILLED:
     runner.find_nodes = lambda: [Node(cpus=1, gpus=0)]
 ledger = Ledger(root, server)
 plan = make_plan(space, space.seeds, Folders(store=root, data=root, cache=cache, server=server), ledger.trials())
-result = runner.run_plan(plan, ledger, Console(quiet=True), ResourceRequest(), {})
+result = runner.run_plans([plan], ledger, Console(quiet=True), ResourceRequest(), {})
 print("TRAINED", *result.states)
 assert plan.with_records(ledger.trials()).is_complete
 """
@@ -265,7 +265,7 @@ def test_a_search_that_is_killed_asks_for_the_points_that_it_would_have_asked_fo
     folders = Folders(store=tmp_path / "whole", data=tmp_path, cache=cache_dir)
     whole = Ledger(folders.store)
     plan = make_plan(KILLED, KILLED.seeds, folders, {})
-    expected = run_plan(plan, whole, QUIET, ResourceRequest(), {})
+    expected = run_plans([plan], whole, QUIET, ResourceRequest(), {})
     killed = Ledger(tmp_path / "killed")
     with launch("killed", killed.root, cache_dir) as process:
         records: list[TrialRecord] = []
@@ -278,7 +278,7 @@ def test_a_search_that_is_killed_asks_for_the_points_that_it_would_have_asked_fo
     begun = dict(killed.trials())
     assert 3 <= len(begun) < len(expected.states), "it may have been a little further before it died"
     again = make_plan(KILLED, KILLED.seeds, folders, begun)
-    result = run_plan(again, killed, QUIET, ResourceRequest(), {})
+    result = run_plans([again], killed, QUIET, ResourceRequest(), {})
     ended = list(dict.fromkeys([*reversed(begun), *result.states]))
     assert ended == list(expected.states)
     assert tags_of(killed, plan) == tags_of(whole, plan)
@@ -330,7 +330,7 @@ def test_a_search_goes_on_while_its_server_is_away(
 
     thread = threading.Thread(target=outage)
     thread.start()
-    result = run_plan(plan, ledger, Console(quiet=True), ResourceRequest(), {})
+    result = run_plans([plan], ledger, Console(quiet=True), ResourceRequest(), {})
     thread.join()
     assert Counter(result.states.values()) == {TrialState.FINISHED: 5}
     plan = plan.with_records(ledger.trials())

@@ -61,26 +61,26 @@ class Study:
             candidate=candidate, identity=name, images=images.folder,
             weights=Inputs(self.folders.open_images, ()).weights(config.model)[0], num_steps=budget.num_steps,
             num_test=images.num_test, record=None, input_digests=digests.by_name(), sizes=images.sizes,
+            study={"study": "example"}, keep_model=config.test,
         )  # fmt: skip
 
     def run(self, config: FineTuneConfig) -> Trial:
         """Run a trial as a worker does, record what it reports, and return it as the ledger has it."""
         trial = self.trial(config)
         launch = self.ledger.launches.open("example", {})
-        study = {"study": "example"}
         known = {trial.identity: trial}
-        recorder = Recorder(self.ledger, launch=launch, study=study, trials=known, locks=self.locks, log=print)
+        recorder = Recorder(self.ledger, launches={"example": launch}, trials=known, locks=self.locks, log=print)
         recorder.start_trial(trial.identity)
         reports: list[dict[str, Any]] = []
         self.patch.setattr(tune, "report", reports.append)
         options: dict[str, Any] = {"work": self.ledger.root / WORK, "stop_file": self.ledger.root / "stop"}
-        task = make_task(trial, GRANT, **options, kept_seed=config.seed, is_prunable=False)
+        task = make_task(trial, GRANT, **options, is_prunable=False)
         train_trial({"task": task})
         for report in reports:
             recorder.add_tags(trial.identity, report.get("tags", {}))
             recorder.add_rows(trial.identity, report.get("rows", []))
         recorder.end_trial(trial.identity, reports[-1]["state"])
-        recorder.close(interrupted=False, complete=True)
+        recorder.close(interrupted=False)
         return replace(trial, record=self.ledger.trials()[trial.identity])
 
 

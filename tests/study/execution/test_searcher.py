@@ -108,7 +108,7 @@ def test_a_launch_does_not_end_while_a_search_hands_its_last_trials_out(
         return [tested]
 
     asker = SimpleNamespace(num_unknown=1, ask=ask, find_pruner=lambda trial: None)
-    searcher._asker, searcher._num_unknown = asker, 1
+    searcher._askers, searcher._num_unknown = {"example": asker}, {"example": 1}
     while asker.num_unknown:
         assert searcher.suggest("") is None
     assert [searcher.suggest("") for _ in range(3)] == [None] * 3

@@ -18,7 +18,7 @@ import run_study
 from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 from study.execution.resources import ResourceRequest
-from study.execution.runner import run_plan
+from study.execution.runner import run_plans
 from study.ledger.ledger import Ledger
 from study.ledger.states import TrialState
 from study.plan import Folders
@@ -77,7 +77,7 @@ def test_a_study_goes_on_while_its_server_is_dead_and_what_it_measured_is_writte
     logged = io.StringIO()
     killer = threading.Thread(target=outage)
     killer.start()
-    result = run_plan(plan, ledger, Console(file=logged, width=300), ResourceRequest(), {"command": "test"})
+    result = run_plans([plan], ledger, Console(file=logged, width=300), ResourceRequest(), {"command": "test"})
     killer.join()
     assert result.states == dict.fromkeys((trial.identity for trial in plan.trials), TrialState.FINISHED)
     assert "cannot be written for now" in logged.getvalue()
@@ -101,14 +101,14 @@ from study.ledger.ledger import Ledger
 from study.execution.resources import ResourceRequest
 from study.plan import Folders
 from study.planning import make_plan
-from study.execution.runner import run_plan
+from study.execution.runner import run_plans
 from tests.study.execution.test_shared_server import SHORT
 
 root, cache, server = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 ledger = Ledger(root / "mlruns", server)
 folders = Folders(store=root / "mlruns", data=root, cache=cache, server=server)
 plan = make_plan(SHORT, SHORT.seeds, folders, ledger.trials())
-result = run_plan(plan, ledger, Console(quiet=True), ResourceRequest(), {"command": "test"})
+result = run_plans([plan], ledger, Console(quiet=True), ResourceRequest(), {"command": "test"})
 print("TRAINED", *result.states)
 """
 

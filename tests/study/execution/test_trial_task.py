@@ -31,7 +31,7 @@ def test_a_task_names_what_its_trial_reads_and_only_one_seed_keeps_its_model(tmp
     )
     plan = make_plan(space, space.seeds, Folders(store=tmp_path, data=tmp_path, cache=cache_dir), {})
     tasks = [
-        make_task(trial, GRANT, work=tmp_path / "work", stop_file=tmp_path / "stop", kept_seed=3, is_prunable=False)
+        make_task(trial, GRANT, work=tmp_path / "work", stop_file=tmp_path / "stop", is_prunable=False)
         for trial in plan.trials
     ]
     assert [task.keep_model for task in tasks] == [True, True, False, False]
@@ -43,13 +43,11 @@ def test_a_task_names_what_its_trial_reads_and_only_one_seed_keeps_its_model(tmp
 
 
 def test_a_trial_that_is_not_tested_keeps_no_model(tmp_path: Path, cache_dir: Path) -> None:
-    [trial] = make_example(tmp_path, cache_dir, replace(SPACE, scientific={"optimizer.lr": (0.1,)}, seeds=(0,))).trials
-    untested = replace(trial.candidate, config=trial.candidate.config.with_values({"test": False}))
-    tasks = [
-        make_task(each, GRANT, work=tmp_path / "work", stop_file=tmp_path / "stop", kept_seed=0, is_prunable=False)
-        for each in (trial, replace(trial, candidate=untested))
-    ]
-    assert [task.keep_model for task in tasks] == [True, False]
+    space = replace(SPACE, scientific={"optimizer.name": ("sgd",)}, nuisance={"optimizer.lr": (0.1, 0.2)}, seeds=(0,))
+    plan = make_example(tmp_path, cache_dir, space)
+    [tested] = plan.trials
+    [searched] = plan.planner.ask(plan.searches[0], {}).trials
+    assert (tested.keep_model, searched.keep_model) == (True, False)
 
 
 def test_a_task_has_the_digests_of_the_plan_and_the_folders_of_its_functions(
@@ -63,7 +61,7 @@ def test_a_task_has_the_digests_of_the_plan_and_the_folders_of_its_functions(
     digest = source_digest("task_loss:focal")
     assert trial.input_digests["loss task_loss:focal"] == digest
     (tmp_path / "task_loss.py").write_text("def focal(): changed")
-    task = make_task(trial, GRANT, work=tmp_path / "work", stop_file=tmp_path / "stop", kept_seed=3, is_prunable=False)
+    task = make_task(trial, GRANT, work=tmp_path / "work", stop_file=tmp_path / "stop", is_prunable=False)
     assert (task.functions, task.import_folders) == ({"task_loss:focal": digest}, (str(tmp_path),))
 
 
@@ -82,9 +80,7 @@ def test_a_config_is_validated_once_where_it_is_written_and_once_by_the_worker(
     monkeypatch.setattr(FineTuneConfig, "__post_init__", lambda config: (validated.append(config), validate(config)))
     plan = make_plan(space, space.seeds, Folders(store=tmp_path, data=tmp_path, cache=cache_dir), {})
     assert len(validated) == 1
-    task = make_task(
-        plan.trials[0], GRANT, work=tmp_path / "work", stop_file=tmp_path / "stop", kept_seed=1, is_prunable=False
-    )
+    task = make_task(plan.trials[0], GRANT, work=tmp_path / "work", stop_file=tmp_path / "stop", is_prunable=False)
     assert len(validated) == 1, "a trial's config is valid already"
     monkeypatch.setattr("study.execution.trainable._train", lambda task, config: None)
     train_trial({"task": pickle.loads(pickle.dumps(task))})

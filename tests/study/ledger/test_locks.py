@@ -72,8 +72,8 @@ def test_a_launch_is_locked_before_anybody_can_see_it(
         return run
 
     monkeypatch.setattr(ledger.runs.client, "create_run", create_and_clean_up)
-    launch, lock, locks = begin_launch("example", {}, ledger, print)
-    assert ledger.launches.running().keys() == {launch}
+    launches, lock, locks = begin_launch({"example": {}}, ledger, print)
+    assert ledger.launches.running().keys() == set(launches.values())
     assert (ledger.root / "tune" / lock).is_dir()
     locks.release_all()
     clean_up(other, Locks(ledger.root / "locks"))

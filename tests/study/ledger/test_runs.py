@@ -69,15 +69,16 @@ def test_an_answer_that_is_lost_or_a_request_sent_twice_makes_no_second_run(
 ) -> None:
     proxy = proxied(runs_create=repeat(fault))
     ledger, study = Ledger(tmp_path, proxy.address), f"made {fault}"
-    launch, _, locks = begin_launch(study, {}, ledger, print)
+    launches, _, locks = begin_launch({study: {}}, ledger, print)
     names = [f"{fault}{number}" for number in range(4)]
     for name in names:
         tags = {f"study.{study}": "yes"}
         record = ledger.retry(
-            lambda name=name, tags=tags: ledger.open_trial(name, launch=launch, name=name, tags=tags), log=print
+            lambda name=name, tags=tags: ledger.open_trial(name, launch=launches[study], name=name, tags=tags),
+            log=print,
         )
         ledger.close_trial(record.run_id, TrialState.FINISHED)
-    ledger.launches.close(launch, TrialState.FINISHED, {})
+    ledger.launches.close(launches[study], TrialState.FINISHED, {})
     locks.release_all()
     assert proxy.done[fault] >= 4
     runs = runs_of(ledger, study)

@@ -81,8 +81,8 @@ from pathlib import Path
 from study.ledger.ledger import Ledger
 from study.execution.runner import begin_launch
 ledger = Ledger(Path(sys.argv[1]), sys.argv[2])
-launch, _, locks = begin_launch("dying", {}, ledger, print)
-print(locks.acquire("of-the-dead"), launch, flush=True)
+launches, _, locks = begin_launch({"dying": {}}, ledger, print)
+print(locks.acquire("of-the-dead"), launches["dying"], flush=True)
 time.sleep(600)
 """
 
@@ -177,7 +177,7 @@ def test_a_launch_on_a_server_sends_heartbeats_in_one_thread_at_a_time(
     """The heartbeat thread, and the recorder's after too long a gap."""
     ledger = new_ledger(tmp_path / "mlruns")
     locks = ServerLocks(ledger.root / "locks", ledger)
-    locks.begin(ledger.launches.open("example", {}, locks.acquire_new()))
+    locks.begin([ledger.launches.open("example", {}, locks.acquire_new())])
     monkeypatch.setattr("study.ledger.server_locks.MAX_HEARTBEAT_GAP_S", -1.0)
     inside, counts = [0], []
 

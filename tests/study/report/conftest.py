@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from study.execution.resources import ResourceRequest
-from study.execution.runner import run_plan
+from study.execution.runner import run_plans
 from study.ledger.ledger import Ledger
 from study.plan import Folders, Plan
 from study.planning import make_plan
@@ -19,7 +19,7 @@ def finished(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tup
     folders = Folders(store=root / "mlruns", data=root, cache=root / "cache")
     ledger = Ledger(folders.store)
     plan = make_plan(SPACE, SPACE.seeds, folders, ledger.trials())
-    run_plan(plan, ledger, Console(quiet=True), ResourceRequest(), {})
+    run_plans([plan], ledger, Console(quiet=True), ResourceRequest(), {})
     return plan.with_records(ledger.trials()), ledger
 
 
