@@ -33,16 +33,15 @@ class Meter:
         self._num_images += num_images
 
     def close_row(self, step: int) -> Row:
-        """Return the means over the steps since the last row; synchronizes with the device.
+        """Return the means over the steps since the last row; synchronizes with the device once.
 
         Raises:
             DivergedError: a loss is not finite.
         """
-        losses = torch.stack(self._losses).tolist()
+        losses, norms = torch.stack([torch.stack(self._losses), torch.stack(self._norms)]).tolist()
         for offset, loss in enumerate(losses):
             if not math.isfinite(loss):
                 raise DivergedError(step - len(losses) + 1 + offset, loss)
-        norms = torch.stack(self._norms).tolist()
         seconds = time.perf_counter() - self._started
         self.train_time_s += seconds
         row = {

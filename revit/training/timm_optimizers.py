@@ -4,12 +4,19 @@ import difflib
 import inspect
 from functools import cache
 
-from timm.optim import Muon, OptimInfo, get_optimizer_info, list_optimizers
+from timm.optim import SGDP, AdamP, Muon, NvNovoGrad, OptimInfo, get_optimizer_info, list_optimizers
 from timm.optim.kron import Kron
 
 from revit.errors import InputError
 from revit.training.optimizer_specs import HYPERPARAMETERS, OPTIMIZERS, OptimizerSpec
 from revit.validation import short_repr
+
+SYNCHRONIZING = {
+    AdamP: "reads whether gradient and weights of a tensor are nearly perpendicular",
+    SGDP: "reads whether gradient and weights of a tensor are nearly perpendicular",
+    NvNovoGrad: "reads whether the second moment of a tensor is zero",
+}
+"""Classes that make the CPU wait for a GPU in each step, once or twice for each tensor, with the reason."""
 
 
 @cache
@@ -45,6 +52,11 @@ def refusal(info: OptimInfo) -> str:
     if info.second_order:
         return "needs second derivatives, which trials do not compute"
     return ""
+
+
+def synchronization(name: str) -> str:
+    """Return why an optimizer of timm makes the CPU wait for a GPU in each step; an empty text if it does not."""
+    return SYNCHRONIZING.get(get_optimizer_info(name).opt_class, "")  # type: ignore[arg-type]  # a class where usable
 
 
 def usable_names() -> list[str]:

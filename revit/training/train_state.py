@@ -82,12 +82,20 @@ class TrainState:
             if "fused" in own:
                 group["fused"] = own["fused"]  # this device's choice of a kernel
         self.optimizer.load_state_dict(record["optimizer"])
+        _move_scalars_to_host(self.optimizer)
         self.schedule.state = record["schedule"]
         self.step = record["step"]
         self.train_time_s = record["train_time_s"]
         self.rows = record["rows"]
         self.best_val_accuracy = record["best_val_accuracy"]
         self.best_model = record["best_model"]
+
+
+def _move_scalars_to_host(optimizer: torch.optim.Optimizer) -> None:
+    """Move NAdam's product of momenta back to the CPU, which reads it in each step: loading puts it on the device."""
+    for state in optimizer.state.values():
+        if "mu_product" in state:
+            state["mu_product"] = state["mu_product"].cpu()
 
 
 def latest_valid_checkpoint(path: Path) -> Path | None:

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,10 +8,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from revit.budget import Budget
 from revit.config import FineTuneConfig
-from revit.datasets import batches as loader
 from revit.datasets.batches import Batch
-from revit.datasets.mixing import Mix
-from revit.models.adapters import ADAPTERS
 from revit.models.build import build_model, empty_model
 from revit.training.device import to_device
 from revit.training.fine_tune import train_step
@@ -32,37 +29,6 @@ def without_content(model: nn.Module, device: torch.device) -> None:
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
             setattr(module, name, nn.Parameter(torch.empty(parameter.shape, device=device)))
-
-
-@pytest.fixture
-def own_constants() -> Iterator[None]:
-    """Clear the cached constants of a device before and after: tensors without content are for one test only."""
-    loader._scale_and_shift.cache_clear()
-    yield
-    loader._scale_and_shift.cache_clear()
-
-
-@pytest.mark.usefixtures("own_constants")
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
-@pytest.mark.parametrize("model", ["vit_nano", "bit_nano", "lora", "dora", "ia3"])
-def test_a_step_does_not_synchronize(model: str, optimizer: str) -> None:
-    """Tensors without content raise where a value is read, which would wait for a GPU."""
-    config = config_of("bit_nano" if model == "bit_nano" else "vit_nano", optimizer)
-    if model in ADAPTERS:
-        config = config.with_values({"model.adapter": model, "model.drop_path": 0.1, "model.frozen": "first_1"})
-    network = empty_model(config, 10)
-    with FakeTensorMode():
-        without_content(network, CPU)
-        fused = build_optimizer(network, config.optimizer)
-        for group in fused.param_groups:
-            group["fused"] = True  # as on a GPU
-        pixels = torch.zeros(8, 1, 28, 28, dtype=torch.uint8)
-        mixed = Batch(pixels, torch.zeros(8, dtype=torch.int64), Mix(torch.arange(8), 0.3))
-        cut = mixed._replace(mix=Mix(torch.arange(8), 0.3, (1, 2, 3, 4)), erased=torch.zeros(8, 4, dtype=torch.int64))
-        for batch in (mixed, cut):
-            loss, _ = train_step(network, fused, batch, 0.1, config, CPU)
-        with pytest.raises(RuntimeError, match="local_scalar_dense"):
-            loss.item()
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "nesterov", "adagrad"])
