@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag, ViewType
+from mlflow.entities import Metric, Param, Run, ViewType
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -30,7 +30,7 @@ from study.ledger.artifacts import Artifacts
 from study.ledger.database import create_database, tracking_uri
 from study.ledger.launches import Launches
 from study.ledger.records import RunInfo, SearchTag, TrialRecord, TrialUpdate
-from study.ledger.runs import Runs, precedence, run_info, state_of
+from study.ledger.runs import Runs, precedence, run_info, run_tags, state_of
 from study.ledger.schema import (
     FAILURE_TAG,
     IDENTITY_TAG,
@@ -189,10 +189,9 @@ class Ledger:
             if name != "step"
         ]
         params = [Param(key, str(value)) for key, value in update.config.items()]
-        tags = [RunTag(key, value) for key, value in update.tags.items()]
         with self.runs.restored(run_id):
             self.runs.client.log_batch(run_id, metrics[:-MAX_METRICS])
-            self.runs.client.log_batch(run_id, metrics[-MAX_METRICS:], params, tags)
+            self.runs.client.log_batch(run_id, metrics[-MAX_METRICS:], params, run_tags(update.tags))
 
     def close_trial(
         self,

@@ -29,6 +29,8 @@ from study.ledger.transient import RunRestoredError, is_transient
 
 PAGE_SIZE = 1000
 """Runs in one answer to a search."""
+MAX_NAME_CHARS = 250
+"""Length of a run's name that every database of MLflow takes."""
 
 
 class Runs:
@@ -90,7 +92,8 @@ class Runs:
         """
         if not self.with_tag(tag, value):
             try:
-                self.client.create_run(self.experiment_id, run_name=name, tags={**tags, tag: value})
+                all_tags = {key: storable(text) for key, text in {**tags, tag: value}.items()}
+                self.client.create_run(self.experiment_id, run_name=storable(name[:MAX_NAME_CHARS]), tags=all_tags)
             except MlflowException:
                 self.check_experiment()
                 raise
@@ -120,7 +123,7 @@ class Runs:
     def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags of a run."""
         with self.restored(run_id):
-            self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+            self.client.log_batch(run_id, tags=run_tags(tags))
 
     def close(self, run_id: str, state: TrialState) -> None:
         """End a run with the MLflow status of a state. Does not write the state's tag."""
@@ -157,6 +160,16 @@ class Runs:
             self.client.restore_run(run_id)
             message = f"run {run_id} was deleted in MLflow while it was written; it is restored"
             raise RunRestoredError(message) from error
+
+
+def run_tags(tags: Mapping[str, str]) -> list[RunTag]:
+    """Return tags as MLflow writes them."""
+    return [RunTag(key, storable(value)) for key, value in tags.items()]
+
+
+def storable(text: str) -> str:
+    """Return a text without what a database may refuse: NUL (PostgreSQL), and halves of surrogate pairs (all)."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
 
 
 def state_of(run: Run) -> TrialState:

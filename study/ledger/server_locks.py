@@ -1,7 +1,8 @@
 """Locks among the launches that share a tracking server, on any machines.
 
 A lock is a tag, `held_lock.NAME`, on the run of the launch that holds it. A launch writes its tag first, then looks for
-others: the server executes requests one after the other, so of two launches at least one sees the other and lets go.
+others: what a request wrote is there for all once it is answered, so of two launches at least one sees the other and
+lets go.
 Each launch sends heartbeats. A launch without one for GRACE_PERIOD_S is evicted, and learns it at its next heartbeat.
 """
 

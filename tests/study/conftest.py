@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
-from study.ledger.database import tracking_uri
 from study.ledger.ledger import Ledger
 from study.ledger.server_locks import ServerLocks
 from study.ledger.states import TrialState
 from study.plan import Folders
-from tests.study.servers import Proxy, Server
+from tests.study.servers import POSTGRES_BIN, Postgres, Proxy, Server
 
 
 @pytest.fixture
@@ -23,28 +21,50 @@ def folders(tmp_path: Path, cache_dir: Path) -> Folders:
 
 
 @pytest.fixture(scope="session")
-def new_ledger(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Ledger]:
-    """Makes the ledger of a new store in a folder, from tables made once: making them takes seconds."""
-    tables = tmp_path_factory.mktemp("tables")
-    MlflowClient(tracking_uri(tables)).search_experiments()
-
-    def make(root: Path) -> Ledger:
-        root.mkdir(parents=True)
-        shutil.copy(tables / "mlflow.db", root)
-        return Ledger(root)
-
-    return make
+def new_ledger() -> Callable[[Path], Ledger]:
+    """Makes the ledger of a new store in a folder."""
+    return Ledger
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def sqlite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for all tests that need it: starting one takes seconds."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = Server(tmp_path_factory.mktemp("server"), port)
+    server = Server(tmp_path_factory.mktemp("server"), unused_port())
     yield server
     server.kill()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A database that others share, too: not to be left killed."""
+    if not POSTGRES_BIN.is_dir():
+        pytest.skip(f"no PostgreSQL in {POSTGRES_BIN}: apt-get install postgresql")
+    database = Postgres()
+    yield database
+    database.kill()
+    shutil.rmtree(database.folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server on PostgreSQL, for tests that ask for it with `ON_POSTGRES`, or for both with `ON_BOTH`."""
+    server = Server(tmp_path_factory.mktemp("server"), unused_port(), postgres.address)
+    yield server
+    server.kill()
+
+
+def unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest) -> Server:
+    """The server on SQLite, or the one that a test names by a mark of tests.study.servers."""
+    found: Server = request.getfixturevalue(getattr(request, "param", "sqlite_server"))
+    return found
 
 
 @pytest.fixture

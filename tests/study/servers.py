@@ -1,10 +1,12 @@
-"""Tracking servers for tests: MLflow's own, in a process of its own, and a faulty proxy before it."""
+"""Tracking servers for tests: MLflow's own, on SQLite or PostgreSQL; a faulty proxy before it."""
 
 import http.client
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -12,21 +14,61 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+POSTGRES_BIN = max(Path("/usr/lib/postgresql").glob("*/bin"), default=Path("/usr/lib/postgresql"))
+"""Folder of the programs of PostgreSQL, where Debian's packages install them."""
+
+
+class Postgres:
+    """A PostgreSQL in a temporary folder, reached by a socket there; it refuses to run as root."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="postgres-", dir="/tmp"))
+        self._user: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            self._user = {"user": "postgres", "group": "postgres", "extra_groups": ()}
+            shutil.chown(self.folder, "postgres", "postgres")
+        self.address = f"postgresql+psycopg2://mlflow@/postgres?host={self.folder}"
+        make = [POSTGRES_BIN / "initdb", "--pgdata", "data", "--username", "mlflow", "--auth", "trust", "--no-sync"]
+        subprocess.run(make, cwd=self.folder, check=True, capture_output=True, **self._user)
+        self.start()
+
+    def start(self) -> None:
+        serve = [POSTGRES_BIN / "postgres", "-D", "data", "-k", self.folder, "-c", "listen_addresses=", "-F"]
+        self.process = subprocess.Popen(
+            serve, cwd=self.folder, stderr=subprocess.DEVNULL, start_new_session=True, **self._user
+        )
+        while subprocess.run([POSTGRES_BIN / "pg_isready", "--quiet", "--host", self.folder], check=False).returncode:
+            assert self.process.poll() is None
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """End it at once, with all transactions and connections."""
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait()
 
 
 class Server:
-    """MLflow's server on a folder."""
+    """MLflow's server on a folder.
 
-    def __init__(self, folder: Path, port: int) -> None:
+    Args:
+        database: address of its database; empty for SQLite in the folder.
+    """
+
+    def __init__(self, folder: Path, port: int, database: str = "") -> None:
         self.address = f"http://127.0.0.1:{port}"
-        where = ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
+        where = ["--backend-store-uri", database or f"sqlite:///{folder / 'mlflow.db'}"]
         where += ["--artifacts-destination", str(folder / "artifacts"), "--host", "127.0.0.1", "--port", str(port)]
         self.command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", *where]
         self.start()
 
     def start(self) -> None:
+        no_jobs = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # seven processes that import MLflow
         self.process = subprocess.Popen(
-            self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env=no_jobs
         )
         while not self.answers():
             assert self.process.poll() is None
@@ -45,6 +87,12 @@ class Server:
 
 
 PAGE = b"<html><body>Please sign in to [/the network]</body></html>"
+
+
+ON_BOTH = pytest.mark.parametrize("server", ["sqlite_server", "postgres_server"], indirect=True)
+"""Runs a test on a server on SQLite, and on one on PostgreSQL."""
+ON_POSTGRES = pytest.mark.parametrize("server", ["postgres_server"], indirect=True)
+"""Runs a test on a server on PostgreSQL."""
 
 
 class Proxy:

@@ -62,6 +62,16 @@ def test_a_state_that_somebody_wrote_by_hand_is_one_line(ledger: Ledger) -> None
         ledger.trials()
 
 
+def test_texts_that_no_database_takes_are_replaced(ledger: Ledger) -> None:
+    """A file name that is not text, in an error message; test_postgres.py has what PostgreSQL alone refuses."""
+    run_id = opened(ledger)
+    ledger.close_trial(run_id, TrialState.FAILED, message="a\0b\udcff", failure="data")
+    launch = ledger.launches.open("texts", {"command": "run \udcff"})
+    runs = ledger.runs.client
+    assert runs.get_run(run_id).data.tags["message"] == "a\ufffdb?"
+    assert runs.get_run(launch).data.tags["command"] == "run ?"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ["lose", "twice"])
 def test_an_answer_that_is_lost_or_a_request_sent_twice_makes_no_second_run(

@@ -16,10 +16,11 @@ from study.ledger.ledger import Ledger
 from study.ledger.locks import LocksLostError
 from study.ledger.orphans import clean_up, clean_up_idle
 from study.ledger.server_locks import ServerLocks
-from tests.study.servers import Server
+from tests.study.servers import ON_BOTH, Server
 
 
 @pytest.mark.slow
+@ON_BOTH
 def test_a_lock_is_one_machine_s_at_a_time(
     machine: Callable[[str], Ledger], launched: Callable[[Ledger], ServerLocks]
 ) -> None:
@@ -45,6 +46,7 @@ def test_the_launch_of_another_machine_is_alive(
 
 
 @pytest.mark.slow
+@ON_BOTH
 def test_of_many_that_want_a_lock_at_once_never_two_have_it(
     machine: Callable[[str], Ledger], launched: Callable[[Ledger], ServerLocks]
 ) -> None:
@@ -126,6 +128,7 @@ def test_a_launch_that_died_is_ended_even_where_nothing_is_left_to_train(server:
 
 
 @pytest.mark.slow
+@ON_BOTH
 def test_a_launch_of_another_machine_that_sends_no_heartbeats_is_evicted_and_learns_it_when_it_comes_back(
     server: Server,
     tmp_path: Path,
