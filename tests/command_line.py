@@ -1,13 +1,18 @@
-"""Run the command line in another process."""
+"""Run the command line, in another process or in this one."""
 
+import io
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest import mock
 
+import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+import run_study
 from study.ledger.database import tracking_uri
 
 ROOT = Path(__file__).parent.parent
@@ -21,6 +26,20 @@ def call(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command_of(*arguments), capture_output=True, text=True, timeout=240, env={**os.environ, **env}, check=False
     )
+
+
+def call_here(*arguments: str, **env: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command in this process, which has imported what takes another one seconds."""
+    command, out, err = command_of(*arguments), io.StringIO(), io.StringIO()
+    with (
+        mock.patch.dict(os.environ, env),
+        mock.patch.object(sys, "argv", command[1:]),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        pytest.raises(SystemExit) as end,
+    ):
+        run_study.main()
+    return subprocess.CompletedProcess(command, int(end.value.code or 0), out.getvalue(), err.getvalue())
 
 
 def where(tmp_path: Path) -> list[str]:

@@ -1,10 +1,14 @@
 """Fixtures of all tests: small trials, decoded digits, one Ray for the whole run."""
 
+import shutil
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from subprocess import CompletedProcess
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +27,26 @@ from revit.training.train_state import Row, TrainState
 def one_thread() -> None:
     """Trials on a CPU run on one thread, and its number decides the last bits."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def copied_tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A new store gets a copy of tables made once, which takes most of a second; test_database.py has none of it."""
+    if "study.ledger.ledger" not in sys.modules:  # no test imports MLflow
+        yield
+        return
+    from study.ledger import database, ledger
+
+    made = tmp_path_factory.mktemp("tables") / "mlflow.db"
+
+    def copy(path: Path) -> None:
+        database.create_database(made)
+        if not path.exists():
+            shutil.copy(made, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ledger, "create_database", copy)
+        yield
 
 
 @pytest.fixture(params=[1, pytest.param(20, marks=pytest.mark.long)], ids=["short", "long"])
@@ -158,6 +182,14 @@ def ray_cluster() -> Iterator[None]:
     ray.shutdown()
 
 
+@pytest.fixture
+def one_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials run one after the other: each slot has a process that imports for seconds."""
+    from study.execution.resources import Node
+
+    monkeypatch.setattr("study.execution.runner.find_nodes", lambda: [Node(cpus=1, gpus=0)])
+
+
 @pytest.fixture(scope="module")
 def free_port() -> int:
     """A TCP port of this machine that nobody listens on."""
@@ -165,6 +197,13 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
+
+
+@pytest.fixture
+def no_pip(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All packages are as they should be. `pip check` takes seconds; test_machine.py calls it."""
+    fine = CompletedProcess("pip check", 0, stdout="", stderr="")
+    monkeypatch.setattr("study.maintenance.checks.machine.subprocess", SimpleNamespace(run=lambda *_, **__: fine))
 
 
 class Site:

@@ -116,7 +116,7 @@ class Ended(NamedTuple):
 
 
 @pytest.fixture
-def call(tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
+def call(tmp_path: Path, cache_dir: Path, no_pip: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
     """Run a command in a folder of its own, where it can train, download, start nothing."""
     work = tmp_path / "a" / "b"
     work.mkdir(parents=True)

@@ -51,16 +51,34 @@ INACTIVE = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def trained() -> dict[FineTuneConfig, dict[str, torch.Tensor]]:
+    """Weights by config: most cases have the same one to compare with."""
+    return {}
+
+
+@pytest.fixture
+def weights_of(
+    trained: dict[FineTuneConfig, dict[str, torch.Tensor]], train: Callable
+) -> Callable[[FineTuneConfig], dict[str, torch.Tensor]]:
+    def get(config: FineTuneConfig) -> dict[str, torch.Tensor]:
+        if config not in trained:
+            trained[config] = train(config)[0].model.state_dict()
+        return trained[config]
+
+    return get
+
+
 def values_of(config: FineTuneConfig) -> dict[str, object]:
     return effective_values(config, config.num_evals)
 
 
 @pytest.mark.parametrize("case", INACTIVE)
-def test_an_inactive_field_does_not_change_the_weights(small: FineTuneConfig, train: Callable, case: str) -> None:
+def test_an_inactive_field_does_not_change_the_weights(small: FineTuneConfig, weights_of: Callable, case: str) -> None:
     base, change = INACTIVE[case]
     configs = [small.with_values({"steps": 4, **base, **also}) for also in ({}, change)]
     assert values_of(configs[0]) == values_of(configs[1])
-    one, other = (train(config)[0].model.state_dict() for config in configs)
+    one, other = map(weights_of, configs)
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
 
@@ -93,9 +111,9 @@ ACTIVE_CASES = {
 
 
 @pytest.mark.parametrize("case", ACTIVE_CASES)
-def test_an_active_field_changes_the_weights(small: FineTuneConfig, train: Callable, case: str) -> None:
+def test_an_active_field_changes_the_weights(small: FineTuneConfig, weights_of: Callable, case: str) -> None:
     base, change = ACTIVE_CASES[case]
     configs = [small.with_values({"steps": 4, **base, **also}) for also in ({}, change)]
     assert values_of(configs[0]) != values_of(configs[1])
-    one, other = (train(config)[0].model.state_dict() for config in configs)
+    one, other = map(weights_of, configs)
     assert not all(torch.equal(one[name], other[name]) for name in one)

@@ -21,6 +21,7 @@ def test_what_is_found_to_prune_stays_until_it_is_removed(tmp_path: Path, new_le
     assert api.find_prunable(ledger) == []
 
 
+@pytest.mark.usefixtures("no_pip")
 def test_the_doctor_checks_each_thing(tmp_path: Path, cache_dir: Path) -> None:
     folders = api.make_folders(tmp_path / "mlruns", tmp_path, cache_dir=cache_dir)
     texts = [result.text for result in api.diagnose(folders)]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from study.ledger.ledger import Ledger
-from tests.command_line import call, command_of
+from tests.command_line import call_here, command_of
 from tests.study.searched_study import at_best_lr, make_planner, search_points, write_records
 
 STUDY = "from tests.study.searched_study import SPACE as SPACE\n"
@@ -80,5 +80,5 @@ def test_a_study_that_is_not_searched_has_none(
     study: str, message: str, tmp_path: Path, cache_dir: Path, new_ledger: Callable[[Path], Ledger]
 ) -> None:
     new_ledger(tmp_path / "mlruns")
-    done = call("dashboard", study, "--store", str(tmp_path / "mlruns"), "--cache-dir", str(cache_dir))
+    done = call_here("dashboard", study, "--store", str(tmp_path / "mlruns"), "--cache-dir", str(cache_dir))
     assert (done.returncode, done.stderr.strip()) == (2, message)

@@ -16,7 +16,7 @@ import pytest
 from study.cli.main import main
 from study.ledger.ledger import Ledger
 from study.ledger.states import TrialState
-from tests.command_line import call, command_of, where
+from tests.command_line import call_here, command_of, where
 
 
 def exit_code(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
@@ -26,6 +26,7 @@ def exit_code(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
     return int(stop.value.code or 0)
 
 
+@pytest.mark.usefixtures("no_pip")
 @pytest.mark.parametrize("command", ["plan", "report", "doctor", "prune", "ui", "dashboard"])
 def test_a_command_that_only_reads_creates_no_store(
     command: str,
@@ -57,11 +58,12 @@ def test_the_store_is_printed_first(
     assert capsys.readouterr().out.splitlines()[0] == f"store: {store}"
 
 
+@pytest.mark.usefixtures("no_pip")
 def test_the_doctor_reports_and_repairs_problems(tmp_path: Path) -> None:
     folders = [*where(tmp_path), "--data-dir", str(tmp_path / "data")]
-    assert "no store yet" in call("doctor", *folders).stdout
+    assert "no store yet" in call_here("doctor", *folders).stdout
     Ledger(tmp_path / "mlruns").launches.open("example", {})
-    unhealthy, repaired, healthy = (call("doctor", *folders, *fix) for fix in ([], ["--fix"], []))
+    unhealthy, repaired, healthy = (call_here("doctor", *folders, *fix) for fix in ([], ["--fix"], []))
     assert re.search("^fixable  store: 1 x RUNNING run", unhealthy.stdout, re.MULTILINE)
     assert re.search("^fixed    store: 1 x RUNNING run", repaired.stdout, re.MULTILINE)
     assert (unhealthy.returncode, repaired.returncode, healthy.returncode) == (1, 0, 0)
@@ -72,18 +74,18 @@ def test_prune_removes_only_with_yes(tmp_path: Path) -> None:
     ledger = Ledger(store)
     launch = ledger.launches.open("quickstart", {})
     ledger.runs.delete(launch)
-    shown = call("prune", "all", "--store", str(store))
+    shown = call_here("prune", "all", "--store", str(store))
     assert shown.returncode == 0, shown.stderr
     assert "total" in shown.stdout
     assert "deleted in MLflow" not in shown.stdout, "`all` does not name quickstart"
-    shown = call("prune", "quickstart", "--store", str(store))
+    shown = call_here("prune", "quickstart", "--store", str(store))
     assert "1 x run deleted in MLflow" in shown.stdout
     assert re.search(r"remove it with\n  .*run_study.py prune quickstart --store \S+ --yes", shown.stdout)
     assert str(ledger.artifacts.path(launch, "").parent) in shown.stdout, "each path is named"
     assert len(ledger.run_infos()) == 1
-    unknown = call("prune", "--models", "quickstart", "--store", str(store))
+    unknown = call_here("prune", "--models", "quickstart", "--store", str(store))
     assert (unknown.returncode, "the store has trials of these studies: none" in unknown.stderr) == (2, True)
-    assert "removed" in call("prune", "quickstart", "--store", str(store), "--yes").stdout
+    assert "removed" in call_here("prune", "quickstart", "--store", str(store), "--yes").stdout
     assert ledger.run_infos() == []
 
 
@@ -106,7 +108,11 @@ def test_ui_serves_mlflow_on_this_machine(tmp_path: Path, free_port: int) -> Non
     ledger.launches.close(ledger.launches.open("example", {}), TrialState.FINISHED, {})
     arguments = ["ui", "--store", str(tmp_path / "mlruns"), "--port", str(free_port)]
     process = subprocess.Popen(
-        command_of(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        command_of(*arguments),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env={**os.environ, "MLFLOW_WORKERS": "1", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},  # each imports MLflow
     )
     try:
         assert "MLflow" in eventually_get(f"http://127.0.0.1:{free_port}/", process)

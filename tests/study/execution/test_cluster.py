@@ -13,7 +13,6 @@ from unittest import mock
 
 import psutil
 import pytest
-import ray
 from ray.cluster_utils import Cluster
 
 from revit.errors import InputError
@@ -45,16 +44,6 @@ try:
 finally:
     other.shutdown()
 """
-
-
-@pytest.fixture(autouse=True)
-def ray_of_other_tests() -> Iterator[None]:
-    """Start the Ray that other tests share again, if a test here has ended it."""
-    was_started = ray.is_initialized()
-    yield
-    if was_started and not (ray.is_initialized() and cluster.ray_is_alive()):
-        ray.shutdown()
-        cluster.start_ray()
 
 
 @pytest.mark.long
@@ -153,6 +142,7 @@ def no_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing starts; what starting sets in the environment is put back."""
     monkeypatch.setattr(cluster.ray, "is_initialized", lambda: False)
     monkeypatch.setattr(cluster.ray, "shutdown", lambda: None)
+    monkeypatch.setattr(cluster.RayProcess, "started", [])  # those of the Ray that other tests share stay
     with mock.patch.dict(os.environ):
         yield
 

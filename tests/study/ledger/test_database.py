@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from study.ledger.database import tracking_uri, ui_command
+from study.ledger.database import create_database, tracking_uri, ui_command
 from study.ledger.ledger import Ledger
 
 
@@ -26,6 +26,7 @@ Ledger(Path(sys.argv[1]))
 """
     killed = subprocess.run([sys.executable, "-c", dies_between_two_tables, str(tmp_path)], check=False)
     assert killed.returncode == 9
+    create_database(tmp_path / "mlflow.db")
     assert Ledger(tmp_path).trials() == {}
     assert {path.name for path in tmp_path.iterdir()} == {"mlflow.db", "open.lock"}
 
