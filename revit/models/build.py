@@ -13,6 +13,7 @@ from revit.models.heads import head_prefixes, init_head
 from revit.models.networks import construct
 from revit.models.normalization import normalization_of
 from revit.models.position_embeddings import remove_pos_embed, resize_pos_embed
+from revit.models.seeded_draws import SeededDraws
 from revit.models.trained_parts import train_only, trained_names
 from revit.models.weight_formats import read_checkpoint
 
@@ -22,7 +23,8 @@ DRY_RUN_CLASSES = 5
 def build_model(config: FineTuneConfig, num_classes: int, weights: Path | None) -> nn.Module:
     """Build the network of a trial, from normalized images (B, 3, R, R) to logits (B, K).
 
-    Random initialization uses `config.seed`. A position embedding is removed after it: it is set to zero and frozen,
+    Random initialization uses `config.seed`, and leaves the default generator as it is: another trial may train in this
+    process meanwhile. A position embedding is removed after it: it is set to zero and frozen,
     so that every other weight and dropout are as with it. A timm model built without one skips the dropout after it.
     What is not trained is frozen, and adapters come last.
 
@@ -33,12 +35,12 @@ def build_model(config: FineTuneConfig, num_classes: int, weights: Path | None) 
         InputError: the model does not exist, the weights are unreadable or of another model, or an option does not
             apply to the model.
     """
-    torch.manual_seed(config.seed)
-    model = construct(config.model, config.resolution, num_classes)
-    if weights is not None:
-        load_backbone(model, weights, config.model.pos_embed_resize)
-    init_head(model, config.model.head_init)
-    _choose_trained(model, config.model)
+    with SeededDraws(config.seed):
+        model = construct(config.model, config.resolution, num_classes)
+        if weights is not None:
+            load_backbone(model, weights, config.model.pos_embed_resize)
+        init_head(model, config.model.head_init)
+        _choose_trained(model, config.model)
     return model
 
 
