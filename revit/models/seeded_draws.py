@@ -6,14 +6,14 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
-class SeededDraws(TorchDispatchMode):
+class SeededDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
     """While active, operators on this thread's CPU tensors draw from a new generator, as after `torch.manual_seed`.
 
     Other threads draw from the default generator meanwhile: a model can be initialized while another one trains.
     """
 
     def __init__(self, seed: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self._generator = torch.Generator().manual_seed(seed)
 
     def __torch_dispatch__(
