@@ -4,9 +4,9 @@ import logging
 import os
 import secrets
 import signal
-import socket
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, ClassVar
 from unittest.mock import patch
 
@@ -14,10 +14,13 @@ import ray
 from ray._common.utils import get_default_ray_temp_dir
 from ray._private import services, worker
 from ray._private import utils as ray_utils
+from ray._private.runtime_env.packaging import get_uri_for_directory
 
 from revit.errors import InputError, first_line
 from study import RAY_BEYOND_THIS_MACHINE
+from study.execution.cluster_address import AUTO, find_cluster
 from study.execution.resources import Node
+from study.execution.shipped_code import staged_code
 from study.system.limits import check_processes
 from study.system.signals import ENDING, handlers_kept
 
@@ -34,22 +37,29 @@ QUIET_RAY = {
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
 
+WORKER_ENVIRONMENT = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+"""Variables of workers on a cluster. Those of a private Ray have all variables of this process."""
+
 ADDRESS = "RAY_ADDRESS"
 """Ray's variable: the cluster that `ray.init` joins by default. Everyone with access to it can run code."""
 
-CONNECT_TIMEOUT_S = 10.0
-"""Maximum time to wait for a cluster to answer: Ray itself would wait for minutes."""
 MAX_STARTS = 3
 """Attempts to start Ray: on a busy machine its processes may not find each other in time."""
 
 
-def start_ray(address: str | None = None, *, log: Callable[[str], None] = warnings.warn) -> None:
+def start_ray(
+    address: str | None = None, functions: Iterable[str] = (), *, log: Callable[[str], None] = warnings.warn
+) -> None:
     """Start a private Ray that only this machine can reach, or join a cluster.
 
-    Does nothing where this process is connected to Ray already.
+    Without an address, does nothing where this process is connected to Ray already. With one, connects anew unless it
+    is connected to that cluster, with the same code.
 
     Args:
-        address: HOST:PORT of the cluster to join.
+        address: HOST:PORT of the cluster to join, or `auto`.
+        functions: import paths of the user's functions, which a cluster needs.
         log: called with a line for the user where Ray's variables expose it to others, or name a cluster.
 
     Raises:
@@ -59,29 +69,35 @@ def start_ray(address: str | None = None, *, log: Callable[[str], None] = warnin
     if os.environ[RAY_BEYOND_THIS_MACHINE] != "0":
         log(f"{RAY_BEYOND_THIS_MACHINE} is set: Ray can be reached, and given code to run, from other machines")
     named = os.environ.pop(ADDRESS, None)
-    if named and named != address:
+    if named and address not in (named, AUTO):
         log(f"{ADDRESS} = {named} is ignored: --address {named} joins that cluster")
-    if ray.is_initialized():
-        return
+    logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failed trials are reported by their state
-    if address is None:
+    if address is not None:
+        _join(find_cluster(address, named), functions)
+    elif not ray.is_initialized():
         _start_private()
-    else:
-        _join(address)
 
 
-def _join(address: str) -> None:
-    host, _, port = address.rpartition(":")
-    if not host or "/" in host or not port.isdecimal():
-        raise InputError(f"--address = {address}: must be HOST:PORT of a Ray cluster, as `ray start --head` prints it")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_TIMEOUT_S).close()
-    except (OSError, OverflowError) as error:
-        raise InputError(f"--address = {address}: no Ray cluster answers there: {error}") from error
-    try:
-        _init(address)
-    except Exception as error:
-        raise InputError(f"--address = {address}: the cluster cannot be joined: {first_line(error)}") from error
+def _join(address: str, functions: Iterable[str]) -> None:
+    """Join a cluster, and ship the code to its nodes."""
+    with staged_code(functions) as folder:
+        if ray.is_initialized():
+            if _is_joined(address, folder):
+                return
+            ray.shutdown()
+        os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"  # the code of `ray job submit` is what this process ships
+        try:
+            _init(address, {"working_dir": str(folder), "env_vars": WORKER_ENVIRONMENT})
+        except Exception as error:
+            raise InputError(f"--address = {address}: the cluster cannot be joined: {first_line(error)}") from error
+
+
+def _is_joined(address: str, code: Path) -> bool:
+    """Return whether this process is connected to a cluster with the code in a folder."""
+    context = ray.get_runtime_context()
+    uri = get_uri_for_directory(str(code), include_gitignore=True)
+    return bool(context.gcs_address == address and context.runtime_env.get("working_dir") == uri)
 
 
 def _start_private() -> None:
@@ -89,7 +105,7 @@ def _start_private() -> None:
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex())  # by default Ray keeps one in the home folder
     for left in reversed(range(MAX_STARTS)):
         try:
-            _init("local")
+            _init("local", None)
         except Exception as error:  # whatever Ray raises where its processes time out or die
             _shut_down_half_started()
             if not left:
@@ -131,13 +147,19 @@ class RayProcess(services.ConsolePopen):
         os.killpg(self.pid, signal.SIGKILL)
 
 
-def _init(address: str) -> None:
+def _init(address: str, runtime_env: dict[str, Any] | None) -> None:
     with (  # Ray has no options for these
         handlers_kept(),
         patch.object(services, "ConsolePopen", RayProcess),
         patch.object(ray_utils, "set_sigterm_handler"),
     ):
-        ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(
+            address,
+            runtime_env=runtime_env,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
 
 
 def ray_is_alive() -> bool:

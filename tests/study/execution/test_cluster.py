@@ -158,18 +158,6 @@ def test_the_cluster_of_ray_address_is_reported_and_ignored(no_ray: None, monkey
     assert "RAY_ADDRESS" not in os.environ, "nor does a library of ours see it"
 
 
-@pytest.mark.parametrize("address", ["auto", "local", "ray://127.0.0.1:10001", "somewhere", "127.0.0.1:port"])
-def test_an_address_is_a_host_and_a_port(address: str, no_ray: None) -> None:
-    with pytest.raises(InputError, match=re.escape(f"--address = {address}: ")):
-        cluster.start_ray(address)
-
-
-def test_a_cluster_that_does_not_answer_is_an_error_at_once(free_port: int, no_ray: None) -> None:
-    address = f"127.0.0.1:{free_port}"
-    with pytest.raises(InputError, match=f"--address = {address}: no Ray cluster answers there: .*refused"):
-        cluster.start_ray(address)
-
-
 @pytest.mark.parametrize(
     ("error", "message"),
     [
