@@ -85,6 +85,10 @@ class DivergedError(ArithmeticError):
         return f"the loss became {self.loss} at step {self.step}"
 
 
+class WorkerLostError(RuntimeError):
+    """The process of another worker of the trial ended, or its connection broke."""
+
+
 def first_line(error: Exception) -> str:
     """Return the first line of an error's message, or its type where the message is empty."""
     return next(iter(str(error).splitlines()), type(error).__name__)

@@ -16,13 +16,15 @@ from torch import Tensor
 
 from revit.config import FineTuneConfig, steps_per_epoch
 from revit.datasets.augmented_images import augment
-from revit.datasets.crops import crop_train_images, draw_crops, resize_images
+from revit.datasets.batch_parts import own_rows, split_batch
+from revit.datasets.crops import Crops, crop_train_images, draw_crops, resize_images
 from revit.datasets.erasing import draw_erased, erase
 from revit.datasets.image_store import ImageStore
 from revit.datasets.mixing import Mix, draw_mix, mix_images
 from revit.datasets.splits import Indices
 from revit.models.normalization import Normalization
 from revit.random_streams import Stream, make_rng
+from revit.training.worker_group import ALONE, WorkerGroup
 
 NUM_SPARE_BATCHES = 2
 """Batches that are prefetched beside one per thread."""
@@ -38,12 +40,20 @@ class Batch(NamedTuple):
     Attributes:
         mix: mixup or CutMix of the batch, if any.
         erased: box of each image that is erased (B, 4), if any.
+        whole_size: images of the whole batch, where this holds those of one worker: its own, in the order of its parts,
+            then their partners that are not among them. None for as many as are here.
     """
 
     images: Tensor
     labels: Tensor
     mix: Mix | None = None
     erased: Tensor | None = None
+    whole_size: int | None = None
+
+    @property
+    def num_images(self) -> int:
+        """Images of the whole batch."""
+        return len(self.labels) if self.whole_size is None else self.whole_size
 
     def pinned(self) -> "Batch":
         """Return a copy in pinned memory, from which a GPU copies while the CPU goes on."""
@@ -56,7 +66,7 @@ class Batch(NamedTuple):
     def _map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
         mix = None if self.mix is None else self.mix._replace(partner=function(self.mix.partner))
         erased = None if self.erased is None else function(self.erased)
-        return Batch(function(self.images), function(self.labels), mix, erased)
+        return Batch(function(self.images), function(self.labels), mix, erased, self.whole_size)
 
 
 def batch_indices(config: FineTuneConfig, train: Indices, step: int) -> Indices:
@@ -67,14 +77,40 @@ def batch_indices(config: FineTuneConfig, train: Indices, step: int) -> Indices:
     return train[order[number * config.batch_size : (number + 1) * config.batch_size]]
 
 
-def train_batch(config: FineTuneConfig, store: ImageStore, train: Indices, step: int) -> Batch:
-    """Make the batch of training step `step` (from 0): at most `batch_size` images at the resolution."""
+def train_batch(
+    config: FineTuneConfig, store: ImageStore, train: Indices, step: int, group: WorkerGroup = ALONE
+) -> Batch:
+    """Make the batch of training step `step` (from 0): at most `batch_size` images at the resolution.
+
+    All random numbers are drawn for the whole batch. A worker of a group crops the images that it needs, and without
+    `augmentation` reads no others; augmentations draw as they go, and so each worker augments the whole batch.
+    """
     indices = batch_indices(config, train, step)
     sizes = store.sizes[indices]
     crops = draw_crops(config, step, sizes)
-    images = augment(config, crop_train_images(config, _images(store, indices), sizes, crops), step)
     mix, erased = draw_mix(config, step, len(indices)), draw_erased(config, step, len(indices))
-    return Batch(images, torch.from_numpy(store.labels[indices]), mix, erased)
+
+    def crop(rows: Indices | slice) -> Tensor:
+        drawn = Crops(crops.boxes[rows], crops.flips[rows])
+        return crop_train_images(config, _images(store, indices[rows]), sizes[rows], drawn)
+
+    rows, mix = (slice(None), mix) if group.size == 1 else _rows_of_worker(config, len(indices), mix, group)
+    images = crop(rows) if config.augmentation == "none" else augment(config, crop(slice(None)), step)[rows]
+    labels = torch.from_numpy(store.labels[indices[rows]])
+    return Batch(images, labels, mix, None if erased is None else erased[rows], len(indices))
+
+
+def _rows_of_worker(
+    config: FineTuneConfig, num_images: int, mix: Mix | None, group: WorkerGroup
+) -> tuple[Indices, Mix | None]:
+    """Return the rows of a batch that a worker needs, its own first, and the mixing of its own by their new rows."""
+    own = own_rows(split_batch(config, num_images, group))
+    if mix is None:
+        return own, None
+    partners = mix.partner.numpy()[own]
+    rows = np.concatenate([own, np.setdiff1d(partners, own)])
+    new_row = {row: new for new, row in enumerate(rows.tolist())}
+    return rows, mix._replace(partner=torch.tensor([new_row[row] for row in partners.tolist()]))
 
 
 def train_batches(
@@ -85,10 +121,11 @@ def train_batches(
     num_threads: int = 1,
     *,
     pin: bool = False,
+    group: WorkerGroup = ALONE,
 ) -> Iterator[Batch]:
     """Yield the batches of the given steps in order, prefetched by threads, pinned on request."""
     num_ahead = num_prefetched(_batch_bytes(store, config.resolution, config.batch_size), num_threads)
-    return _prefetch(lambda step: train_batch(config, store, train, step), steps, num_threads, num_ahead, pin)
+    return _prefetch(lambda step: train_batch(config, store, train, step, group), steps, num_threads, num_ahead, pin)
 
 
 def eval_batches(

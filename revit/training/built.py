@@ -169,6 +169,12 @@ def built_digest(built: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(hashed, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def state_digest(state: TrainState) -> str:
+    """Return the step of a trial, and the digests of its weights and of those that are tested."""
+    weights = (each.state_dict() for each in (state.model, state.tested_model))
+    return " ".join([str(state.step), *map(parameter_digest, weights)])
+
+
 def parameter_digest(tensors: dict[str, Tensor]) -> str:
     """Return the digest of names and values: 16 hexadecimal digits, different for another initialization."""
     content = hashlib.sha256()

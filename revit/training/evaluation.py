@@ -1,6 +1,7 @@
 """Evaluation of a model on a split."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,15 @@ def evaluate(
         rank=rank.astype(np.int64),
     )
     return Evaluation(predictions, _to_numpy(kept), _to_numpy(classes) if classes else None)
+
+
+def concatenate(parts: Sequence[Evaluation]) -> Evaluation:
+    """Return the evaluation of a split from those of its consecutive parts."""
+    names = [field.name for field in fields(Predictions)]
+    columns = {name: np.concatenate([getattr(each.predictions, name) for each in parts]) for name in names}
+    classes = [each.classes for each in parts if each.classes is not None]
+    logits = np.concatenate([each.logits for each in parts])
+    return Evaluation(Predictions(**columns), logits, np.concatenate(classes) if classes else None)
 
 
 def _to_numpy(parts: list[Tensor]) -> npt.NDArray[Any]:

@@ -1,7 +1,8 @@
 """Training of one trial: one config, one seed, one device."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,18 +15,21 @@ from torch import Tensor, nn
 
 from revit.budget import compile_budget, count_images, evenly_spaced_steps
 from revit.config import FineTuneConfig
+from revit.datasets.batch_parts import split_batch
 from revit.datasets.batches import Batch, eval_batches, train_batches, train_input
 from revit.datasets.image_store import ImageStore
 from revit.datasets.splits import Splits
-from revit.errors import DivergedError, InputError
+from revit.errors import DivergedError
 from revit.models.adapters import merge_adapters
+from revit.models.batch_coupling import check_is_splittable
 from revit.models.build import build_model
 from revit.models.normalization import normalization_of
+from revit.models.shared_dropout import SharedDropout
 from revit.random_streams import Stream, draw_torch_seed
 from revit.training.batch_loss import summed_loss
-from revit.training.built import describe_build
+from revit.training.built import built_digest, describe_build, state_digest
 from revit.training.device import autocast, compile_network, to_device
-from revit.training.evaluation import evaluate
+from revit.training.evaluation import concatenate, evaluate
 from revit.training.meter import Meter
 from revit.training.metrics import Predictions, values_by_name
 from revit.training.optimizers import build_optimizer
@@ -122,56 +126,66 @@ def fine_tune(
         DivergedError: a training, validation or test loss was not finite.
         InputError: model or weights cannot be used.
     """
-    if group.size > 1:
-        raise InputError(f"workers of one trial = {group.size}: must be 1")
-    peak_memory = measure_peak_memory(device)
-    budget = compile_budget(config, len(data.splits.train), data.splits.num_all)
-    model = to_device(build_model(config, len(data.store.manifest.class_names), data.weights), device)
-    optimizer = build_optimizer(model, config.optimizer)
-    schedule = Schedule(config.schedule, config.optimizer.lr, budget)
-    average = ModelEmaV3(model, config.ema_decay) if config.ema_decay else None
-    state = TrainState(model, optimizer, schedule, average)
-    built = describe_build(config, data.splits, data.store, state)
-    on_built(built)
-    if resume is not None:
-        state.load(resume)
-        report(state.rows, state)
+    with group.sharing_errors():
+        peak_memory = measure_peak_memory(device)
+        budget = compile_budget(config, len(data.splits.train), data.splits.num_all)
+        model = to_device(build_model(config, len(data.store.manifest.class_names), data.weights), device)
+        if group.size > 1:
+            check_is_splittable(model, config)
+        optimizer = build_optimizer(model, config.optimizer)
+        schedule = Schedule(config.schedule, config.optimizer.lr, budget)
+        average = ModelEmaV3(model, config.ema_decay) if config.ema_decay else None
+        state = TrainState(model, optimizer, schedule, average)
+        built = describe_build(config, data.splits, data.store, state)
+        group.require_equal("what they train", built_digest(built))
+        if group.is_first:
+            on_built(built)
+        if resume is not None:
+            state.load(resume)
+            group.require_equal("their checkpoints", state_digest(state) if group.size > 1 else "")
+            if group.is_first:
+                report(state.rows, state)
 
-    validate_at = set(budget.eval_steps)
-    report_at = evenly_spaced_steps(budget.num_steps, NUM_REPORTS) | validate_at
-    row_at = evenly_spaced_steps(budget.num_steps, NUM_ROWS) | report_at
-    num_reported = len(state.rows)
-    meter = Meter(state.train_time_s)
-    model.train()
-    network = compile_network(model) if compile_model else model
-    steps, pin = range(state.step, budget.num_steps), device.type == "cuda"
-    for batch in train_batches(config, data.store, data.splits.train, steps, data.num_threads, pin=pin):
-        lr = schedule.lr(state.step)
-        _seed_dropout(config.seed, state.step, device)
-        loss, grad_norm = train_step(network, optimizer, batch, lr, config, device)
-        state.finish_step()
-        meter.add(loss, grad_norm, lr, len(batch.labels))
-        if state.step in row_at:
-            state.rows.append(meter.close_row(state.step))
-            state.train_time_s = meter.train_time_s
-        if state.step in validate_at:
-            state.rows[-1] |= _validate(config, data, state, device)
-        if state.step in report_at or (state.step in row_at and should_report_now()):
-            report(state.rows[num_reported:], state)
-            num_reported = len(state.rows)
-            meter.restart_clock()
+        validate_at = set(budget.eval_steps)
+        report_at = evenly_spaced_steps(budget.num_steps, NUM_REPORTS) | validate_at
+        row_at = evenly_spaced_steps(budget.num_steps, NUM_ROWS) | report_at
+        num_reported = len(state.rows)
+        meter = Meter(state.train_time_s, group)
+        model.train()
+        network = compile_network(model) if compile_model else model
+        shares_dropout = group.size > 1 and bool(built["model"]["dropout"])
+        steps, pin = range(state.step, budget.num_steps), device.type == "cuda"
+        batches = train_batches(config, data.store, data.splits.train, steps, data.num_threads, pin=pin, group=group)
+        for batch in batches:
+            lr = schedule.lr(state.step)
+            _seed_dropout(config.seed, state.step, device)
+            loss, grad_norm = train_step(
+                network, optimizer, batch, lr, config, device, group, shares_dropout=shares_dropout
+            )
+            state.finish_step()
+            meter.add(loss, grad_norm, lr, batch.num_images)
+            if state.step in row_at:
+                state.rows.append(meter.close_row(state.step))
+                state.train_time_s = meter.train_time_s
+            if state.step in validate_at:
+                state.rows[-1] |= _validate(config, data, state, device, group)
+            if state.step in report_at or (state.step in row_at and group.ask_first(should_report_now)):
+                if group.is_first:
+                    report(state.rows[num_reported:], state)
+                num_reported = len(state.rows)
+                meter.restart_clock()
 
-    if config.selection == "best_val" and state.best_model is not None:
-        state.tested_model.load_state_dict(state.best_model)
-    merge_adapters(state.tested_model)
-    evaluations = _evaluate_tested_weights(config, data, state, device)
-    num_images = count_images(len(data.splits.train), config.batch_size, budget.num_steps)
-    costs = {
-        "num_trained": built["model"]["num_trainable"],
-        "train_time_s": state.train_time_s,
-        "train_images_per_s": num_images / state.train_time_s,
-        **peak_memory(),
-    }
+        if config.selection == "best_val" and state.best_model is not None:
+            state.tested_model.load_state_dict(state.best_model)
+        merge_adapters(state.tested_model)
+        evaluations = _evaluate_tested_weights(config, data, state, device, group)
+        num_images = count_images(len(data.splits.train), config.batch_size, budget.num_steps)
+        costs = {
+            "num_trained": built["model"]["num_trainable"],
+            "train_time_s": state.train_time_s,
+            "train_images_per_s": num_images / state.train_time_s,
+            **_largest(group.exchange(peak_memory())),
+        }
     metrics = values_by_name({split: each.predictions for split, each in evaluations.items()})
     return FineTuneResult({**metrics, **costs}, evaluations, state.tested_model)
 
@@ -183,45 +197,57 @@ def train_step(
     lr: float,
     config: FineTuneConfig,
     device: torch.device,
+    group: WorkerGroup = ALONE,
+    *,
+    shares_dropout: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Take one optimizer step: accumulate the gradients of micro-batches, clip, update the weights.
+    """Take one optimizer step: accumulate the gradients of micro-batches, sum them over workers, clip, update weights.
 
     Does not synchronize with a GPU, unless an optimizer of timm or the user does.
 
     Args:
         lr: learning rate, before the factor `lr_scale` of a parameter group.
+        shares_dropout: the workers have a model that drops.
 
     Returns:
-        Mean loss in nats and global gradient norm before clipping: scalars on the device.
+        This worker's share of the mean loss in nats, and the global gradient norm before clipping: scalars on the
+        device. The shares of all workers add up to the mean loss.
     """
-    for group in optimizer.param_groups:
-        group["lr"] = lr * group.get("lr_scale", 1.0)
+    for options in optimizer.param_groups:
+        options["lr"] = lr * options.get("lr_scale", 1.0)
     batch = batch.to(device)
-    num_images = len(batch.labels)
-    micro, normalization = config.micro_batch or num_images, normalization_of(config)
+    normalization = normalization_of(config)
     total = torch.zeros((), device=device)
     optimizer.zero_grad(set_to_none=True)
-    for start in range(0, num_images, micro):
-        part = slice(start, start + micro)
-        with autocast(device):
-            logits = model(train_input(batch, part, normalization)).float()
-            loss = summed_loss(config, logits, batch.labels, part, batch.mix) / num_images
+    for part in split_batch(config, batch.num_images, group):
+        with autocast(device), SharedDropout(part) if shares_dropout else nullcontext():
+            logits = model(train_input(batch, part.rows, normalization)).float()
+            loss = summed_loss(config, logits, batch.labels, part.rows, batch.mix) / batch.num_images
+        loss = loss if part.counts else 0 * loss
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         total += loss.detach()
+    group.sum_gradients(model.parameters())
     limit = math.inf if config.optimizer.max_grad_norm is None else config.optimizer.max_grad_norm
     grad_norm = nn.utils.clip_grad_norm_(model.parameters(), limit)
     optimizer.step()
     return total, grad_norm
 
 
-def _validate(config: FineTuneConfig, data: TrialData, state: TrainState, device: torch.device) -> Row:
+def _largest(costs: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Return the largest value over workers of each of their costs."""
+    return {name: max(each[name] for each in costs) for name in costs[0]}
+
+
+def _validate(
+    config: FineTuneConfig, data: TrialData, state: TrainState, device: torch.device, group: WorkerGroup
+) -> Row:
     """Evaluate on the validation split, if there is one, and with `test_curve` on the test split.
 
     The validation updates the plateau schedule and the best weights.
     """
     row: Row = {}
     if len(data.splits.val):
-        val = _evaluate(config, data, data.splits.val, state, device).predictions
+        val = _evaluate(config, data, data.splits.val, state, device, group).predictions
         state.schedule.update_plateau(val.mean_loss)
         if val.accuracy > state.best_val_accuracy:
             state.best_val_accuracy = val.accuracy
@@ -230,25 +256,41 @@ def _validate(config: FineTuneConfig, data: TrialData, state: TrainState, device
                 state.best_model = {name: tensor.cpu().clone() for name, tensor in weights.items()}
         row |= {"val_loss": val.mean_loss, "val_accuracy": val.accuracy}
     if config.test_curve:
-        test = _evaluate(config, data, data.splits.test, state, device).predictions
+        test = _evaluate(config, data, data.splits.test, state, device, group).predictions
         row |= {"test_curve_loss": test.mean_loss, "test_curve_accuracy": test.accuracy}
     return row
 
 
 def _evaluate_tested_weights(
-    config: FineTuneConfig, data: TrialData, state: TrainState, device: torch.device
+    config: FineTuneConfig, data: TrialData, state: TrainState, device: torch.device, group: WorkerGroup
 ) -> dict[str, Evaluation]:
     splits = {"test": data.splits.test, "val": data.splits.val} if config.test else {"val": data.splits.val}
-    return {name: _evaluate(config, data, each, state, device) for name, each in splits.items() if len(each)}
+    return {name: _evaluate(config, data, each, state, device, group) for name, each in splits.items() if len(each)}
 
 
 def _evaluate(
-    config: FineTuneConfig, data: TrialData, indices: npt.NDArray[np.int64], state: TrainState, device: torch.device
+    config: FineTuneConfig,
+    data: TrialData,
+    indices: npt.NDArray[np.int64],
+    state: TrainState,
+    device: torch.device,
+    group: WorkerGroup,
 ) -> Evaluation:
-    """Evaluate on a split. Raises DivergedError if the loss is not finite."""
-    micro = config.micro_batch or config.batch_size
-    batches = eval_batches(data.store, indices, config.resolution, micro, data.num_threads, pin=device.type == "cuda")
-    evaluation = evaluate(state.tested_model, batches, indices, normalization_of(config), device)
+    """Evaluate on a split. Raises DivergedError if the loss is not finite.
+
+    Each worker evaluates consecutive batches of those that one process evaluates, so that equal weights give equal
+    bits.
+    """
+    size = config.micro_batch or config.batch_size
+    num_batches = math.ceil(len(indices) / size)
+    first, last = (size * (part * num_batches // group.size) for part in (group.rank, group.rank + 1))
+    own, pin = indices[first:last], device.type == "cuda"
+    evaluation = None
+    if len(own):
+        batches = eval_batches(data.store, own, config.resolution, size, data.num_threads, pin=pin)
+        evaluation = evaluate(state.tested_model, batches, own, normalization_of(config), device)
+    parts = [each for each in group.exchange(evaluation) if each is not None]
+    evaluation = concatenate(parts)
     if not math.isfinite(evaluation.predictions.mean_loss):
         raise DivergedError(state.step, evaluation.predictions.mean_loss)
     return evaluation

@@ -8,17 +8,22 @@ from torch import Tensor
 
 from revit.errors import DivergedError
 from revit.training.train_state import Row
+from revit.training.worker_group import ALONE, WorkerGroup
 
 
 class Meter:
     """Metrics of training steps, kept on the device until a row of the curve is closed.
 
+    Args:
+        group: workers whose losses are parts of the loss of each step.
+
     Attributes:
         train_time_s: seconds of training steps, those from before a resume included, without validations and reports.
     """
 
-    def __init__(self, train_time_s: float = 0.0) -> None:
+    def __init__(self, train_time_s: float = 0.0, group: WorkerGroup = ALONE) -> None:
         self.train_time_s = train_time_s
+        self._group = group
         self._losses: list[Tensor] = []
         self._norms: list[Tensor] = []
         self._lr = 0.0
@@ -38,7 +43,8 @@ class Meter:
         Raises:
             DivergedError: a loss is not finite.
         """
-        losses, norms = torch.stack([torch.stack(self._losses), torch.stack(self._norms)]).tolist()
+        own_losses, norms = torch.stack([torch.stack(self._losses), torch.stack(self._norms)]).tolist()
+        losses = [sum(shares) for shares in zip(*self._group.exchange(own_losses), strict=True)]
         for offset, loss in enumerate(losses):
             if not math.isfinite(loss):
                 raise DivergedError(step - len(losses) + 1 + offset, loss)

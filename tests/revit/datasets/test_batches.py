@@ -7,9 +7,19 @@ from torchvision.transforms import v2
 
 from revit.config import FineTuneConfig
 from revit.datasets import batches
-from revit.datasets.batches import batch_indices, eval_batches, num_prefetched, to_input, train_batch, train_batches
+from revit.datasets.batch_parts import own_rows, split_batch
+from revit.datasets.batches import (
+    batch_indices,
+    eval_batches,
+    num_prefetched,
+    to_input,
+    train_batch,
+    train_batches,
+    train_input,
+)
 from revit.datasets.image_store import ImageStore
 from revit.models.normalization import NORMALIZATIONS
+from revit.training.worker_group import WorkerGroup
 
 
 def config_of(**values: object) -> FineTuneConfig:
@@ -35,9 +45,11 @@ def test_no_batch_is_made_beyond_the_limit(digits: ImageStore, monkeypatch: pyte
     config = config_of(batch_size=64, resolution=8)
     made: list[int] = []
 
-    def make(config: FineTuneConfig, store: ImageStore, train: np.ndarray, step: int) -> batches.Batch:
+    def make(
+        config: FineTuneConfig, store: ImageStore, train: np.ndarray, step: int, group: WorkerGroup
+    ) -> batches.Batch:
         made.append(step)
-        return train_batch(config, store, train, step)
+        return train_batch(config, store, train, step, group)
 
     monkeypatch.setattr(batches, "train_batch", make)
     monkeypatch.setattr(batches, "MAX_PREFETCHED_BYTES", 4 * 64 * 8 * 8)
@@ -101,3 +113,31 @@ def test_order_crops_and_flips_depend_on_seed_and_step_alone(digits: ImageStore)
 def test_an_error_while_preparing_a_batch_reaches_the_reader(digits: ImageStore) -> None:
     with pytest.raises(IndexError):
         list(train_batches(config_of(), digits, np.array([10**6]), range(1)))
+
+
+@pytest.mark.parametrize("augmentation", ["none", "randaugment"])
+@pytest.mark.parametrize("mixing", [{}, {"mixup": 0.4}, {"cutmix": 1.0}], ids=str)
+def test_workers_have_the_images_of_one_process(
+    digits: ImageStore, augmentation: str, mixing: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Normalized, erased and mixed. Each reads what it needs: its own images, and their partners."""
+    config = config_of(augmentation=augmentation, random_erasing=0.5, batch_size=22, micro_batch=8, **mixing)
+    train = digits.split(0.1, 1.0, 0).train
+    whole = train_batch(config, digits, train, 3)
+    expected = train_input(whole, slice(0, 22), NORMALIZATIONS["inception"])
+    num_read = []
+    read = batches._images
+    monkeypatch.setattr(batches, "_images", lambda store, rows: num_read.append(len(rows)) or read(store, rows))
+    for rank in range(3):
+        batch = train_batch(config, digits, train, 3, WorkerGroup(rank, 3))
+        assert batch.num_images == whole.num_images == 22
+        assert num_read[-1] == (22 if augmentation != "none" else len(batch.images))
+        parts = split_batch(config, 22, WorkerGroup(rank, 3))
+        for part in parts:
+            rows = own_rows([part])
+            assert torch.equal(train_input(batch, part.rows, NORMALIZATIONS["inception"]), expected[rows])
+            assert torch.equal(batch.labels[part.rows], whole.labels[rows])
+            if mixing:
+                its = whole.labels[whole.mix.partner[rows]]
+                assert torch.equal(batch.labels[batch.mix.partner[part.rows]], its)
+        assert len(batch.images) < 22 if mixing else len(batch.images) == len(own_rows(parts))

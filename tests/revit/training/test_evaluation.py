@@ -13,7 +13,7 @@ from revit.datasets.batches import eval_batches, to_input
 from revit.datasets.image_store import ImageStore
 from revit.models.build import build_model
 from revit.models.normalization import normalization_of
-from revit.training.evaluation import evaluate
+from revit.training.evaluation import concatenate, evaluate
 from revit.training.prediction_file import Evaluation
 
 CPU = torch.device("cpu")
@@ -87,3 +87,20 @@ def test_logits_beyond_half_precision_are_kept_finite(digits: ImageStore) -> Non
     assert logits.abs().max() > 1e5
     assert np.abs(evaluation.logits).max() == 65504
     assert np.isfinite(evaluation.predictions.loss).all()
+
+
+@pytest.mark.parametrize("num_classes", [10, 150])
+def test_parts_of_a_split_are_concatenated_to_its_evaluation(digits: ImageStore, num_classes: int) -> None:
+    config = FineTuneConfig(dataset="digits", steps=1).with_values({"model.head_init": "normal"})
+    model = build_model(config, num_classes, None)
+
+    def evaluate_part(indices: np.ndarray) -> Evaluation:
+        return evaluate(model, eval_batches(digits, indices, 28, 4), indices, normalization_of(config), CPU)
+
+    whole, *parts = (evaluate_part(np.arange(start, stop)) for start, stop in ((0, 10), (0, 4), (4, 8), (8, 10)))
+    found = concatenate(parts)
+    for name, column in vars(whole.predictions).items():
+        assert (getattr(found.predictions, name) == column).all()
+    assert (found.logits == whole.logits).all()
+    assert (found.classes is None) == (whole.classes is None) == (num_classes == 10)
+    assert found.classes is None or (found.classes == whole.classes).all()

@@ -45,11 +45,11 @@ class Watched:
     def __init__(self) -> None:
         self.seen: list[tuple[torch.optim.Optimizer, bool]] = []
 
-    def __call__(self, model: Any, optimizer: torch.optim.Optimizer, batch: Any, *rest: Any) -> Any:
+    def __call__(self, model: Any, optimizer: torch.optim.Optimizer, batch: Any, *rest: Any, **options: Any) -> Any:
         torch.cuda.set_sync_debug_mode("error" if self.seen else "default")
         self.seen.append((optimizer, batch.images.is_pinned()))
         try:
-            return train_step(model, optimizer, batch, *rest)
+            return train_step(model, optimizer, batch, *rest, **options)
         finally:
             torch.cuda.set_sync_debug_mode("default")
 

@@ -1,0 +1,82 @@
+"""Dropout of a part of a batch by the masks of the whole batch."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from revit.datasets.batch_parts import BatchPart
+
+
+class SharedDropout(TorchFunctionMode):
+    """Context in which the images of a part drop what they drop in a forward pass of their whole micro-batch.
+
+    Each worker draws the random numbers of the whole micro-batch, so that the generators of all stay in step, and takes
+    those of its images. So dropout takes the memory and time of a mask for all workers' images, and dropout inside
+    `scaled_dot_product_attention`, whose kernels draw as they go, those of the attention of all workers' images.
+
+    Covers `dropout`, attention, and `Tensor.bernoulli_`, which timm's stochastic depth draws with, of tensors with the
+    images in their first dimension, or with as many rows of each image (see `check_splits`).
+    """
+
+    def __init__(self, part: BatchPart) -> None:
+        super().__init__()
+        self._part = part
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        draw = self._method_for(func, kwargs)
+        return func(*args, **kwargs) if draw is None else self.draw(draw, args, kwargs)
+
+    def draw(self, method: Callable[..., Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        """Return the result of a function that draws, by the method here that takes its place."""
+        return method(*args, **kwargs)
+
+    def _method_for(self, func: Callable[..., Any], kwargs: dict[str, Any]) -> Callable[..., Tensor] | None:
+        if func is F.dropout and kwargs["training"] and 0 < kwargs["p"] < 1:
+            return self._dropout
+        if func is F.scaled_dot_product_attention and kwargs.get("dropout_p", 0.0) > 0:
+            return self._attention
+        return self._bernoulli if func is Tensor.bernoulli_ else None
+
+    def _dropout(self, values: Tensor, p: float, **_: Any) -> Tensor:
+        ones = self._whole(values).fill_(1)
+        is_kept = F.dropout(ones, p, training=True)[self._own(values)].ne(0)
+        return values * is_kept * (1 / (1 - p))
+
+    def _bernoulli(self, values: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return values.copy_(self._whole(values).bernoulli_(*args, **kwargs)[self._own(values)])
+
+    def _attention(
+        self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, **options: Any
+    ) -> Tensor:
+        """Attend in the whole micro-batch, in which all other images are ones."""
+        if attn_mask is not None and len(attn_mask) == len(query):
+            attn_mask = self._padded(attn_mask)
+        query, key, value, own = *map(self._padded, (query, key, value)), self._own(query)
+        return F.scaled_dot_product_attention(query, key, value, attn_mask, **options)[own]
+
+    def _padded(self, values: Tensor) -> Tensor:
+        own, whole = self._own(values), self._num_rows(values)
+        return F.pad(values, [0, 0] * (values.dim() - 1) + [own.start, whole - own.stop], value=1)
+
+    def _whole(self, values: Tensor) -> Tensor:
+        """Return a tensor for the whole micro-batch, with the strides of the values, in whose order CPUs draw."""
+        order = sorted(range(values.dim()), key=values.stride, reverse=True)
+        shape = (self._num_rows(values), *values.shape[1:])
+        return torch.empty_permuted(shape, order, dtype=values.dtype, device=values.device)
+
+    def _num_rows(self, values: Tensor) -> int:
+        return self._rows_per_image(values) * self._part.num_in_micro_batch
+
+    def _own(self, values: Tensor) -> slice:
+        per_image, offset = self._rows_per_image(values), self._part.offset
+        return slice(per_image * offset, per_image * (offset + self._part.num_images))
+
+    def _rows_per_image(self, values: Tensor) -> int:
+        return values.shape[0] // self._part.num_images
