@@ -35,6 +35,7 @@ from revit.training.metrics import Predictions, values_by_name
 from revit.training.optimizers import build_optimizer
 from revit.training.peak_memory import measure_peak_memory
 from revit.training.prediction_file import Evaluation
+from revit.training.preparation import Prepared
 from revit.training.schedules import Schedule
 from revit.training.train_state import Row, TrainState
 from revit.training.worker_group import ALONE, WorkerGroup
@@ -106,6 +107,7 @@ def fine_tune(
     on_built: Callable[[dict[str, Any]], None] = lambda built: None,
     should_report_now: Callable[[], bool] = lambda: False,
     group: WorkerGroup = ALONE,
+    prepared: Prepared | None = None,
 ) -> FineTuneResult:
     """Train for the compiled number of optimizer steps, then test once, unless `config.test` is False.
 
@@ -121,6 +123,7 @@ def fine_tune(
         should_report_now: polled at each curve point; True reports at once.
         group: workers that train this trial together; each calls this function. Worker 0 alone calls `report`,
             `on_built` and `should_report_now`.
+        prepared: what `prepare` made of the same config and data, while another trial trained. It is used up.
 
     Raises:
         DivergedError: a training, validation or test loss was not finite.
@@ -129,7 +132,9 @@ def fine_tune(
     with group.sharing_errors():
         peak_memory = measure_peak_memory(device)
         budget = compile_budget(config, len(data.splits.train), data.splits.num_all)
-        model = to_device(build_model(config, len(data.store.manifest.class_names), data.weights), device)
+        num_classes = len(data.store.manifest.class_names)
+        model = build_model(config, num_classes, data.weights) if prepared is None else prepared.model
+        model = to_device(model, device)
         if group.size > 1:
             check_is_splittable(model, config)
         optimizer = build_optimizer(model, config.optimizer)
@@ -155,7 +160,12 @@ def fine_tune(
         network = compile_network(model) if compile_model else model
         shares_dropout = group.size > 1 and bool(built["model"]["dropout"])
         steps, pin = range(state.step, budget.num_steps), device.type == "cuda"
-        batches = train_batches(config, data.store, data.splits.train, steps, data.num_threads, pin=pin, group=group)
+        if prepared is not None and resume is None:
+            batches = prepared.batches
+        else:
+            batches = train_batches(
+                config, data.store, data.splits.train, steps, data.num_threads, pin=pin, group=group
+            )
         for batch in batches:
             lr = schedule.lr(state.step)
             _seed_dropout(config.seed, state.step, device)
