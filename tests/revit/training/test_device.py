@@ -4,12 +4,15 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.utils import counters
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from revit.budget import Budget
 from revit.config import FineTuneConfig
 from revit.datasets.batches import Batch
+from revit.datasets.mixing import Mix
 from revit.models.build import build_model, empty_model
+from revit.training.batch_loss import summed_loss
 from revit.training.device import to_device
 from revit.training.fine_tune import train_step
 from revit.training.optimizers import build_optimizer
@@ -128,3 +131,45 @@ def test_training_steps_are_compiled(small: FineTuneConfig, train: Callable, mon
     [(model, options)] = calls
     assert model is result.model
     assert options["options"] == {"fallback_random": True}, "the dropout of eager mode"
+
+
+ONE_GRAPH = {"vit_nano": 28, "bit_nano": 28, "test_convnext": 64, "test_efficientnet": 64, "test_resnet": 64}
+"""Models that compile into one graph, with a resolution: a ViT, a BiT, and small ones of three families of timm."""
+ONE_LARGE_GRAPH = {
+    "vit_b16_in21k": 224, "bit_r50x1_in21k": 224, "convnext_tiny": 224, "swin_tiny_patch4_window7_224": 224,
+    "efficientnet_b0": 224, "resnet50": 224,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "resolution"),
+    [*ONE_GRAPH.items(), *(pytest.param(*each, marks=pytest.mark.long) for each in ONE_LARGE_GRAPH.items())],
+)
+def test_forward_loss_and_backward_compile_into_one_graph(name: str, resolution: int) -> None:
+    """Without a graph break, at which a GPU would wait for Python. The loss and its gradients are those of eager."""
+    config = config_of(name).with_values({"resolution": resolution, "batch_size": 4, "label_smoothing": 0.1})
+    model = build_model(config.with_values({"model.head_init": "torch"}), 10, None).train()
+    images, labels, mix = (
+        torch.randn(4, 3, resolution, resolution),
+        torch.arange(4),
+        Mix(torch.tensor([3, 2, 1, 0]), 0.3),
+    )
+
+    def loss_of(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return summed_loss(config, model(images).float(), labels, slice(0, 4), mix) / 4
+
+    torch.compiler.reset()
+    counters.clear()
+    compiled = torch.compile(loss_of, fullgraph=True, dynamic=False, backend="aot_eager")
+    losses, gradients = [], []
+    for compute in (loss_of, compiled):
+        model.zero_grad()
+        loss = compute(images, labels)
+        loss.backward()
+        losses.append(loss.item())
+        gradients.append([each.grad for each in model.parameters()])
+    assert counters["stats"]["unique_graphs"] == 1
+    assert not counters["graph_break"]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    for ours, eager in zip(gradients[1], gradients[0], strict=True):
+        torch.testing.assert_close(ours, eager, rtol=1e-3, atol=1e-5)
