@@ -11,17 +11,20 @@ from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 from rich.filesize import decimal
 
+from revit.errors import InputError
 from study.execution.cluster import ray_is_alive
 from study.execution.failures import (
     MAX_LOSSES,
     MAX_SAME_FAILURES,
     CodeChangedError,
     FailureClass,
+    NodeUnfitError,
     RayLostError,
     classify,
     signature_of,
     summarize,
 )
+from study.execution.node_pool import NodePool
 from study.execution.progress import StudyProgress
 from study.execution.recorder import Recorder
 from study.execution.searcher import TrialSearcher
@@ -56,12 +59,14 @@ class TuneCallback(Stateless, tune.Callback):
         searcher: TrialSearcher,
         stopper: Stopper,
         locks: Locks,
+        pool: NodePool,
     ) -> None:
         self.stop_reason = ""
         self._is_stopped = False
         self._searcher = searcher
         self._stopper = stopper
         self._locks = locks
+        self._pool = pool
         self._trials = known
         self._plans = {plan.space.name: plan for plan in plans}
         trials = list(known.values())
@@ -136,6 +141,9 @@ class TuneCallback(Stateless, tune.Callback):
             return
         failure = self._class_of(cause)
         message = self._out_of_memory_message() if failure == "host out of memory" else summarize(cause)
+        if isinstance(cause, NodeUnfitError):
+            self._leave_out(cause, identity)
+            return
         if self._stopper.stopping and failure == "lost worker":
             return  # the stopping signal has reached the worker, too: the trial is interrupted
         if not self._stopper.stopping and self._requeue(identity, failure):
@@ -147,6 +155,17 @@ class TuneCallback(Stateless, tune.Callback):
         self._signatures[signature] += 1
         if self._signatures[signature] >= MAX_SAME_FAILURES and study not in self._any_finished:
             self._stop_study(study, "its first trials all failed for the same reason, see above", str(error))
+
+    def _leave_out(self, unfit: NodeUnfitError, identity: str) -> None:
+        """Give the node no further trial, and its trial to another node. Where none is left, stop the study."""
+        line = self._pool.exclude(unfit.node_id, unfit.reason)
+        try:
+            self._searcher.use_grant(self._pool.grant())
+        except InputError as error:
+            self.stop(f"the study was stopped: {error}")
+        if not self._stopper.stopping:
+            self._searcher.requeue(identity)
+            self._progress.requeue_trial(identity, line)
 
     def _class_of(self, cause: BaseException) -> FailureClass:
         """Return the class of a failure. Only a counter of the kernel shows that it killed a worker for memory."""

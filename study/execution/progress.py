@@ -63,9 +63,10 @@ class StudyProgress:
         self._refresh()
 
     def requeue_trial(self, identity: str, reason: str) -> None:
-        """Show that a trial stopped, and will resume by itself."""
+        """Show that a trial stopped, and will resume by itself; silently where the reason is empty."""
         self._running.discard(identity)
-        self._print(identity, f"resumes after: {reason}")
+        if reason:
+            self._print(identity, f"resumes after: {reason}")
         self._refresh()
 
     def end_trial(self, identity: str, state: TrialState, val_accuracy: float | None) -> None:

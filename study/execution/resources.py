@@ -80,6 +80,12 @@ class ResourceGrant:
         """Strategy by which Ray places the bundles."""
         return "STRICT_PACK" if self.on_one_node else "PACK"
 
+    @property
+    def label_selectors(self) -> list[dict[str, str]]:
+        """Labels by which Ray keeps each worker's bundle off excluded nodes."""
+        selector = {"ray.io/node-id": f"!in({','.join(self.excluded_nodes)})"} if self.excluded_nodes else {}
+        return [selector] * self.num_workers
+
     def exclusive(self) -> "ResourceGrant":
         """Return the grant of a trial that has its GPU, or its node, to itself; of one over several nodes, the same."""
         num_cpus = self.max_cpus // self.num_workers if self.on_one_node else self.num_cpus

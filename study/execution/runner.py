@@ -12,13 +12,16 @@ from ray import tune
 from rich.console import Console
 
 from revit.errors import InputError
+from study.execution.autoscaling import autoscaler_runs
 from study.execution.callback import TuneCallback
-from study.execution.cluster import find_nodes, ray_is_alive, start_ray
+from study.execution.cluster import find_nodes, has_other_nodes, ray_is_alive, start_ray
 from study.execution.failures import MAX_LOSSES, RayLostError
+from study.execution.input_upload import upload_inputs
+from study.execution.node_pool import NodePool
 from study.execution.point_asker import PointAsker
 from study.execution.progress import StudyProgress
 from study.execution.recorder import Recorder, RunResult
-from study.execution.resources import ResourceRequest, grant_resources
+from study.execution.resources import ResourceRequest
 from study.execution.searcher import TrialSearcher
 from study.execution.stopper import Stopper
 from study.execution.trainable import train_trial
@@ -54,7 +57,10 @@ def run_plans(
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     start_ray(request.address, log=log)
-    grant = grant_resources(request, find_nodes())
+    if request.address is not None and (has_other_nodes() or autoscaler_runs()):
+        upload_inputs([trial for plan in plans for trial in plan.to_check], ledger.storage, log)
+    pool = NodePool(request, find_nodes)
+    grant = pool.grant()
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(grant.max_concurrent_trials)  # workers that may start at a time
     launches, lock, locks = begin_launch({plan.space.name: {**plan.space.tags, **tags} for plan in plans}, ledger, log)
     ledger.retry(lambda: clean_up(ledger, locks), log=log)
@@ -73,7 +79,7 @@ def run_plans(
     searcher = TrialSearcher(to_run, known, grant, locks, ledger, stopper, askers)
     try:
         with handled(stopper.handle_signal), StudyProgress(console, known, *expected_work(plans)) as progress:
-            callback = TuneCallback(recorder, progress, plans, known, searcher, stopper, locks)
+            callback = TuneCallback(recorder, progress, plans, known, searcher, stopper, locks, pool)
             _run_with_restarts(searcher, callback, stopper, folder, request.address)
             callback.stop_if_hopeless()
     finally:
@@ -175,4 +181,7 @@ def _run_tune(searcher: TrialSearcher, callback: TuneCallback, stopper: Stopper,
 
 def _placement_group(params: dict[str, Any]) -> tune.PlacementGroupFactory:
     task: TrialTask = params["task"]
-    return tune.PlacementGroupFactory(task.grant.bundles, strategy=task.grant.strategy)
+    grant = task.grant
+    return tune.PlacementGroupFactory(
+        grant.bundles, strategy=grant.strategy, bundle_label_selector=grant.label_selectors
+    )

@@ -138,6 +138,7 @@ class TrialSearcher(Stateless, Searcher):
         task = make_task(
             trial,
             grant,
+            storage=self._ledger.storage,
             work=work,
             stop_file=stop_file,
             is_prunable=trial.identity in self._stopper.pruning,
@@ -202,6 +203,10 @@ class TrialSearcher(Stateless, Searcher):
             self._locks.release(trial.identity)
             finished.append(trial.identity)
         return None, finished
+
+    def use_grant(self, grant: ResourceGrant) -> None:
+        """Hand out trials with another grant from now on."""
+        self._grant = grant
 
     def close(self) -> None:
         """Acquire no further lock."""

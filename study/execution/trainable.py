@@ -21,6 +21,7 @@ from revit.identity import TRAINING_VERSION
 from revit.source import import_all
 from study.execution.environment import describe
 from study.execution.failures import CodeChangedError, WorkFolderLostError, classify
+from study.execution.node_inputs import find_images, find_weights
 from study.execution.reporter import Send, TrialReporter
 from study.execution.trial_task import TrialTask
 from study.layout import ARTIFACTS, BUILT, CHECKPOINT, CONFIG, MODEL, PREDICTIONS
@@ -50,6 +51,7 @@ def train_trial(params: dict[str, Any]) -> None:
     Raises:
         CodeChangedError: this process imported other code than the launch began with, or other functions of the user.
         WorkFolderLostError: the work folder was removed.
+        NodeUnfitError: this node lacks images or weights, and cannot fetch them.
     """
     task: TrialTask = params["task"]
     os.environ[THREAD_EXIT_TIMEOUT] = f"{WORKER_EXIT_TIMEOUT_S:.0f}"
@@ -149,7 +151,6 @@ def _train(task: TrialTask, config: FineTuneConfig, group: "WorkerGroup", send: 
     import torch
 
     from revit.budget import compile_budget
-    from revit.datasets.image_store import ImageStore
     from revit.training.built import built_digest
     from revit.training.fine_tune import TrialData, fine_tune
     from revit.training.prediction_file import write_predictions
@@ -162,7 +163,9 @@ def _train(task: TrialTask, config: FineTuneConfig, group: "WorkerGroup", send: 
     device = torch.device("cpu") if task.grant.device == "cpu" else torch.device("cuda", torch.cuda.current_device())
     torch.set_num_threads(task.grant.num_cpus if device.type == "cpu" else 1)
 
-    data = TrialData.from_store(config, ImageStore(task.images), task.weights, task.grant.num_cpus)
+    images = find_images(task.images, task.storage)
+    weights = find_weights(task.weights, task.images, task.storage)
+    data = TrialData.from_store(config, images, weights, task.grant.num_cpus)
     budget = compile_budget(config, len(data.splits.train), data.splits.num_all)
     resume = latest_valid_checkpoint(checkpoint)
     reporter = TrialReporter(

@@ -9,6 +9,8 @@ from revit.functions import import_folder
 from revit.identity import TRAINING_VERSION, function_names
 from revit.source import SOURCE
 from study.execution.resources import ResourceGrant
+from study.execution.shared_inputs import SharedInput, images_of, weights_of
+from study.system.storage import Storage
 
 if TYPE_CHECKING:
     from study.trial import Trial
@@ -20,8 +22,9 @@ class TrialTask:
 
     Attributes:
         config: the trial's config as plain values, checked by the worker that receives it.
-        images: folder of the image store.
-        weights: file or folder of the pretrained weights, None to start from scratch.
+        images: image store.
+        weights: pretrained weights, None to start from scratch.
+        storage: files that driver and workers share; has images and weights for nodes that lack them.
         work: folder of the trial's checkpoint and artifacts; the driver can read it, too.
         stop_file: file whose existence asks workers to save and stop.
         keep_model: keep the tested weights among the artifacts.
@@ -33,8 +36,9 @@ class TrialTask:
 
     identity: str
     config: dict[str, Any]
-    images: Path
-    weights: Path | None
+    images: SharedInput
+    weights: SharedInput | None
+    storage: Storage
     work: Path
     stop_file: Path
     grant: ResourceGrant
@@ -46,21 +50,29 @@ class TrialTask:
     import_folders: tuple[str, ...]
 
 
-def make_task(trial: "Trial", grant: ResourceGrant, *, work: Path, stop_file: Path, is_prunable: bool) -> TrialTask:
+def make_task(
+    trial: "Trial",
+    grant: ResourceGrant,
+    *,
+    storage: Storage,
+    work: Path,
+    stop_file: Path,
+    is_prunable: bool,
+) -> TrialTask:
     """Return the task of a trial.
 
     Args:
         work: folder of all trials' work folders.
         is_prunable: see `TrialTask`.
     """
-    assert trial.images is not None
     config = trial.candidate.config
     names = function_names(config)
     return TrialTask(
         identity=trial.identity,
         config=asdict(config),
-        images=trial.images,
-        weights=trial.weights,
+        images=images_of(trial),
+        weights=weights_of(trial),
+        storage=storage,
         work=work / trial.identity,
         stop_file=stop_file,
         grant=grant,

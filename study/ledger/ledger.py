@@ -44,6 +44,7 @@ from study.ledger.schema import (
 from study.ledger.states import TrialState
 from study.ledger.transient import is_transient
 from study.system.retry import retry_transient
+from study.system.storage import Storage
 
 T = TypeVar("T")
 
@@ -95,6 +96,7 @@ class Ledger:
             what = server or self.root / DATABASE
             raise InputError(f"{what} is not a store that MLflow can open: {reason}") from error
         self.artifacts = Artifacts(self.runs, artifacts, server)
+        self.storage = Storage(str(self.root))
         self.launches = Launches(self.runs, self.artifacts)
 
     def retry(

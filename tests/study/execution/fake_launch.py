@@ -9,15 +9,18 @@ from typing import Any
 from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 from study.execution.callback import TuneCallback
-from study.execution.resources import ResourceGrant
+from study.execution.node_pool import NodePool
+from study.execution.resources import Node, ResourceGrant, ResourceRequest
 from study.execution.searcher import TrialSearcher
 from study.execution.stopper import Stopper
 from study.ledger.locks import Locks
 from study.plan import Folders, trials_to_run
 from study.planning import make_plan
+from study.system.storage import Storage
 
 SHARED = ResourceGrant(num_cpus=4, num_gpus=0.5, max_cpus=8, max_concurrent_trials=2)
 WHOLE = ResourceGrant(num_cpus=8, num_gpus=1.0, max_cpus=8, max_concurrent_trials=1)
+NODES = [Node(cpus=8, gpus=0, id="one", name="gpu1"), Node(cpus=4, gpus=0, id="two", name="gpu2")]
 SPACE = SearchSpace(
     name="example",
     question="?",
@@ -38,18 +41,23 @@ class FakeLaunch:
         self.identities = [trial.identity for trial in to_run]
         self.stopper = Stopper(SimpleNamespace(print=print), root / "stop")
         locks = Locks(root / "locks")
-        ledger = SimpleNamespace(find=lambda identity: None, root=root)
+        ledger = SimpleNamespace(find=lambda identity: None, root=root, storage=Storage(str(root)))
         known = {trial.identity: trial for trial in to_run}
         self.searcher = TrialSearcher(to_run, known, grant, locks, ledger, self.stopper)
+        self.pool = NodePool(ResourceRequest(cpus_per_trial=grant.num_cpus), lambda: NODES)
+        self.resumed: list[str] = []
         self.ended: list[dict[str, Any]] = []
-        quiet = {name: lambda *_, **__: None for name in ("add_rows", "start_trial", "update_step", "requeue_trial")}
+        quiet = {name: lambda *_, **__: None for name in ("add_rows", "start_trial", "update_step")}
         self.recorder = recorder = SimpleNamespace(
             **quiet,
             error="",
             end_trial=lambda identity, state, **details: self.ended.append({"state": state, **details}),
         )
-        progress = SimpleNamespace(**quiet, end_trial=lambda *_: None)
-        self.callback = TuneCallback(recorder, progress, self.plans, known, self.searcher, self.stopper, locks)
+        progress = SimpleNamespace(
+            **quiet, end_trial=lambda *_: None, requeue_trial=lambda identity, reason: self.resumed.append(reason)
+        )
+        plugins = self.searcher, self.stopper, locks, self.pool
+        self.callback = TuneCallback(recorder, progress, self.plans, known, *plugins)
 
     def start(self) -> Any:
         """Let Tune ask for a trial, and a worker start it."""

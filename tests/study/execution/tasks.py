@@ -7,11 +7,13 @@ from typing import Any
 from revit.config import FineTuneConfig
 from revit.datasets.image_store import ImageStore
 from revit.identity import TRAINING_VERSION
-from revit.models.weights import find_weights
+from revit.models.weights import find_weights, weights_digest
 from revit.source import SOURCE
 from study.execution.resources import ResourceGrant
+from study.execution.shared_inputs import SharedInput
 from study.execution.trainable import train_trial
 from study.execution.trial_task import TrialTask
+from study.system.storage import Storage
 
 
 class WorkerDiedError(Exception):
@@ -22,8 +24,11 @@ GRANT = ResourceGrant(num_cpus=1, num_gpus=0, max_cpus=1, max_concurrent_trials=
 
 
 def task_of(config: FineTuneConfig, images: ImageStore, work: Path, **changes: Any) -> TrialTask:
+    weights = find_weights(config.model)
     task = TrialTask(
-        identity="i", config=asdict(config), images=images.folder, weights=find_weights(config.model), work=work,
+        identity="i", config=asdict(config), images=SharedInput("images", images.folder, images.manifest.digest),
+        weights=None if weights is None else SharedInput("weights", weights, weights_digest(weights)),
+        storage=Storage(str(work)), work=work,
         stop_file=work / "stop", grant=GRANT, keep_model=False, is_prunable=False, source=SOURCE,
         training_version=TRAINING_VERSION, functions={}, import_folders=(),
     )  # fmt: skip

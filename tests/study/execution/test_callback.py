@@ -9,7 +9,7 @@ import torch
 from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError
 
 from revit.source import SOURCE
-from study.execution.failures import MAX_LOSSES, CodeChangedError
+from study.execution.failures import MAX_LOSSES, CodeChangedError, NodeUnfitError
 from study.execution.searcher import TrialSearcher
 from study.ledger.states import TrialState
 from tests.study.execution.fake_launch import SHARED, WHOLE
@@ -139,3 +139,28 @@ def test_an_error_of_the_store_stops_the_study_with_one_line(make_launch: Any, w
     launch.callback.on_step_begin(0, [])
     assert launch.stopper.stopping
     assert launch.callback.stop_reason == "the study was stopped: the experiment was deleted"
+
+
+def test_an_unfit_node_is_named_once_and_its_trials_run_elsewhere(make_launch: Any) -> None:
+    launch = make_launch(SHARED)
+    for trial in [launch.start(), launch.start()]:
+        launch.fail(trial, NodeUnfitError("one", "its disk is full"))
+    assert launch.resumed == ["node gpu1 is left out of this launch: its disk is full", ""]
+    grants = [launch.start().config["task"].grant for _ in range(2)]
+    assert [(grant.excluded_nodes, grant.max_cpus) for grant in grants] == [(("one",), 4)] * 2
+    assert launch.ended == []
+    assert launch.callback.stop_reason == ""
+
+
+def test_a_study_stops_where_no_node_is_left_and_its_trials_are_interrupted(make_launch: Any) -> None:
+    launch = make_launch(SHARED)
+    launch.fail(launch.start(), NodeUnfitError("one", "its disk is full"))
+    launch.fail(launch.start(), NodeUnfitError("two", "its cache cannot be written"))
+    assert launch.callback.stop_reason == (
+        "the study was stopped: no node is left that can run its trials: "
+        "node gpu1 is left out of this launch: its disk is full; "
+        "node gpu2 is left out of this launch: its cache cannot be written"
+    )
+    assert launch.stopper.stopping
+    assert launch.ended == [], "the recorder closes them as interrupted"
+    assert launch.searcher.num_left == 2

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from revit.errors import InputError
@@ -100,3 +102,10 @@ def test_a_request_that_fits_no_node_is_refused(options: dict, nodes: list[Node]
 def test_a_part_of_a_second_gpu_is_refused(gpus: float) -> None:
     with pytest.raises(InputError, match=r"--gpus-per-trial = .*: must be a fraction of one GPU, or a whole number"):
         ResourceRequest(gpus_per_trial=gpus)
+
+
+def test_labels_keep_trials_off_excluded_nodes() -> None:
+    grant = ResourceGrant(num_cpus=1, num_gpus=0, max_cpus=1, max_concurrent_trials=1)
+    assert grant.label_selectors == [{}]
+    excluding = replace(grant, excluded_nodes=("a", "b"), num_workers=2)
+    assert excluding.label_selectors == [{"ray.io/node-id": "!in(a,b)"}] * 2

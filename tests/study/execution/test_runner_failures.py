@@ -43,9 +43,9 @@ def test_a_trial_that_fails_is_recorded_with_its_traceback_and_runs_again(studie
     shutil.move(gone.images, tmp_path / "away")
     result = run_plans([plan], studies.ledger, QUIET, ResourceRequest(), {})
     assert result.states == {gone.identity: TrialState.FAILED, plan.trials[1].identity: TrialState.FINISHED}
-    assert "FileNotFoundError" in result.messages[gone.identity]
+    assert f"InputError: {gone.images} does not exist, and" in result.messages[gone.identity]
     record = studies.ledger.trials()[gone.identity]
-    assert "manifest.json" in studies.ledger.artifacts.path(record.run_id, "traceback.txt").read_text()
+    assert "does not exist" in studies.ledger.artifacts.path(record.run_id, "traceback.txt").read_text()
     assert studies.client.get_run(record.run_id).info.status == "FAILED"
     plan, result = studies.run(space)
     assert result.states == {gone.identity: TrialState.FINISHED}, "built again, and only this one run again"
@@ -105,7 +105,7 @@ def test_a_study_whose_first_trials_fail_for_the_same_reason_stops(studies: Stud
     result = run_plans([plan], studies.ledger, QUIET, ResourceRequest(), {})
     num_failed = list(result.states.values()).count(TrialState.FAILED)
     assert MAX_SAME_FAILURES <= num_failed <= MAX_SAME_FAILURES + 2, "two run at a time"
-    assert "manifest.json" in result.stop_reason
+    assert "does not exist" in result.stop_reason
     assert not result.interrupted
     after = plan.with_records(studies.ledger.trials())
     assert [trial.missing for trial in after.trials].count("data") == num_failed

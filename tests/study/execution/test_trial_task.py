@@ -12,13 +12,16 @@ from revit.identity import TRAINING_VERSION
 from revit.source import SOURCE
 from search_spaces.framework.space import SearchSpace
 from study.execution.resources import ResourceGrant
+from study.execution.shared_inputs import images_of, weights_of
 from study.execution.trainable import train_trial
 from study.execution.trial_task import make_task
 from study.plan import Folders
 from study.planning import make_plan
+from study.system.storage import Storage
 from tests.study.example_plan import SPACE, make_example
 
 GRANT = ResourceGrant(num_cpus=1, num_gpus=0, max_cpus=1, max_concurrent_trials=1)
+STORAGE = Storage("/storage")
 
 
 def test_a_task_names_what_its_trial_reads_and_only_one_seed_keeps_its_model(tmp_path: Path, cache_dir: Path) -> None:
@@ -31,13 +34,13 @@ def test_a_task_names_what_its_trial_reads_and_only_one_seed_keeps_its_model(tmp
     )
     plan = make_plan(space, space.seeds, Folders(store=tmp_path, data=tmp_path, cache=cache_dir), {})
     tasks = [
-        make_task(trial, GRANT, work=tmp_path / "work", stop_file=tmp_path / "stop", is_prunable=False)
+        make_task(trial, GRANT, storage=STORAGE, work=tmp_path / "work", stop_file=tmp_path / "stop", is_prunable=False)
         for trial in plan.trials
     ]
     assert [task.keep_model for task in tasks] == [True, True, False, False]
     for task, trial in zip(tasks, plan.trials, strict=True):
         assert from_dict(task.config) == trial.candidate.config
-        assert (task.identity, task.images, task.weights) == (trial.identity, trial.images, trial.weights)
+        assert (task.identity, task.images, task.weights) == (trial.identity, images_of(trial), weights_of(trial))
         assert task.work == tmp_path / "work" / trial.identity
         assert (task.source, task.training_version, task.grant) == (SOURCE, TRAINING_VERSION, GRANT)
 
@@ -61,7 +64,9 @@ def test_a_task_has_the_digests_of_the_plan_and_the_folders_of_its_functions(
     digest = source_digest("task_loss:focal")
     assert trial.input_digests["loss task_loss:focal"] == digest
     (tmp_path / "task_loss.py").write_text("def focal(): changed")
-    task = make_task(trial, GRANT, work=tmp_path / "work", stop_file=tmp_path / "stop", is_prunable=False)
+    task = make_task(
+        trial, GRANT, storage=STORAGE, work=tmp_path / "work", stop_file=tmp_path / "stop", is_prunable=False
+    )
     assert (task.functions, task.import_folders) == ({"task_loss:focal": digest}, (str(tmp_path),))
 
 
@@ -80,9 +85,11 @@ def test_a_config_is_validated_once_where_it_is_written_and_once_by_the_worker(
     monkeypatch.setattr(FineTuneConfig, "__post_init__", lambda config: (validated.append(config), validate(config)))
     plan = make_plan(space, space.seeds, Folders(store=tmp_path, data=tmp_path, cache=cache_dir), {})
     assert len(validated) == 1
-    task = make_task(plan.trials[0], GRANT, work=tmp_path / "work", stop_file=tmp_path / "stop", is_prunable=False)
+    task = make_task(
+        plan.trials[0], GRANT, storage=STORAGE, work=tmp_path / "work", stop_file=tmp_path / "stop", is_prunable=False
+    )
     assert len(validated) == 1, "a trial's config is valid already"
-    monkeypatch.setattr("study.execution.trainable._train", lambda task, config: None)
+    monkeypatch.setattr("study.execution.trainable._train", lambda *_: None)
     train_trial({"task": pickle.loads(pickle.dumps(task))})
     config = plan.trials[0].candidate.config
     assert validated.count(config) == 2, "the worker validates what it receives"
