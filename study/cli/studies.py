@@ -1,5 +1,6 @@
 """The commands on a study: plan, run, report, fetch."""
 
+import math
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from revit.errors import InputError
 from revit.models.weights import use_weights_dir
 from study import api
 from study.cli.console import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_SOME_FAILED, echo, out
@@ -25,6 +27,8 @@ from study.cli.options import (
 )
 from study.system.signals import handled
 
+AUTO = "auto"
+"""Value of --gpus-per-trial for as many trials per GPU as fit its memory."""
 StrictEnvironment = Annotated[
     bool,
     typer.Option(
@@ -71,9 +75,11 @@ def run(
     context: typer.Context,
     options: StudyOptions,
     gpus_per_trial: Annotated[
-        float | None,
+        str | None,
         typer.Option(
-            min=0, max=1, help="GPUs per trial; .5 lets two trials share one. [default: 1 if a GPU is visible, else 0]"
+            metavar="NUMBER|auto",
+            help="GPUs per trial; .5 lets two trials share one, auto as many as fit its memory. "
+            "[default: 1 if a GPU is visible, else 0]",
         ),
     ] = None,
     cpus_per_trial: Annotated[
@@ -97,7 +103,11 @@ def run(
     Exit code: 0 all finished, 1 some failed, 2 wrong input, 130 interrupted (Ctrl-C, SIGTERM, SIGHUP).
     """
     request = api.ResourceRequest(
-        cpus_per_trial=cpus_per_trial, gpus_per_trial=gpus_per_trial, compiled=compiled, address=address
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=_parse_gpus(gpus_per_trial),
+        share_gpus=gpus_per_trial == AUTO,
+        compiled=compiled,
+        address=address,
     )
     try:
         with handled(signal.default_int_handler):
@@ -109,6 +119,19 @@ def run(
     else:
         echo(f"\nNext steps:\n  {next_command(context, 'ui')}\n  {next_command(context, 'report')}")
     raise typer.Exit(code)
+
+
+def _parse_gpus(typed: str | None) -> float | None:
+    """Return a number of GPUs; None for the default and for AUTO. Raises InputError for anything else."""
+    if typed is None or typed == AUTO:
+        return None
+    try:
+        number = float(typed)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise InputError(f"--gpus-per-trial = {typed}: must be a number of GPUs, at least 0, or {AUTO}")
+    return number
 
 
 def _run(context: typer.Context, options: StudyOptions, request: api.ResourceRequest, strict_environment: bool) -> int:

@@ -16,6 +16,7 @@ from study.execution.autoscaling import autoscaler_runs
 from study.execution.callback import TuneCallback
 from study.execution.cluster import find_nodes, has_other_nodes, ray_is_alive, start_ray
 from study.execution.failures import MAX_LOSSES, RayLostError
+from study.execution.gpu_share import gpu_bytes_here, share_gpus
 from study.execution.input_upload import upload_inputs
 from study.execution.node_pool import NodePool
 from study.execution.point_asker import PointAsker
@@ -57,8 +58,11 @@ def run_plans(
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     start_ray(request.address, log=log)
+    to_check = [trial for plan in plans for trial in plan.to_check]
     if request.address is not None and (has_other_nodes() or autoscaler_runs()):
-        upload_inputs([trial for plan in plans for trial in plan.to_check], ledger.storage, log)
+        upload_inputs(to_check, ledger.storage, log)
+    gpu_bytes = gpu_bytes_here() if request.share_gpus and request.address is None else []
+    request = share_gpus(request, to_check, find_nodes(), gpu_bytes, log)
     pool = NodePool(request, find_nodes)
     grant = pool.grant()
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(grant.max_concurrent_trials)  # workers that may start at a time

@@ -5,10 +5,11 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import cache, partial
 from pathlib import Path
+from traceback import clear_frames
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
@@ -21,6 +22,7 @@ from revit.identity import TRAINING_VERSION
 from revit.source import import_all
 from study.execution.environment import describe
 from study.execution.failures import CodeChangedError, WorkFolderLostError, classify
+from study.execution.gpu_share import set_memory_fence
 from study.execution.node_inputs import find_images, find_weights
 from study.execution.reporter import Send, TrialReporter
 from study.execution.trial_task import TrialTask
@@ -73,7 +75,7 @@ def train_worker(task: TrialTask, group: "WorkerGroup", send: Send) -> None:
     config = from_dict(task.config)
     task.work.mkdir(parents=True, exist_ok=True)
     lock = FileLock(task.work / "lock", timeout=WORKER_EXIT_TIMEOUT_S)  # a killed study's worker may be alive
-    with lock if group.rank == 0 else nullcontext():
+    with lock if group.rank == 0 else nullcontext(), _memory_given_back(task.grant.device):
         try:
             while not _train_or_shrink(task, config, group, send):
                 _free_memory()  # only now is the error gone, which held references to tensors
@@ -81,9 +83,25 @@ def train_worker(task: TrialTask, group: "WorkerGroup", send: Send) -> None:
             if (task.work / ARTIFACTS).is_dir() or group.rank > 0:
                 raise
             raise WorkFolderLostError(f"{task.work} was removed while its trial ran") from error
-        finally:
-            if task.grant.device == "cuda":
-                _free_memory()  # while this worker is idle, others may share the GPU
+
+
+@contextmanager
+def _memory_given_back(device: str) -> Iterator[None]:
+    """Give the memory of the GPU back at the end: while this worker is idle, others may share it.
+
+    An error, or the SystemExit of a pruned trial, would keep the tensors of the frames that it came through.
+    """
+    try:
+        yield
+    except BaseException as error:
+        while_raised: BaseException | None = error
+        while while_raised is not None:
+            clear_frames(while_raised.__traceback__)
+            while_raised = while_raised.__context__
+        raise
+    finally:
+        if device == "cuda":
+            _free_memory()
 
 
 def _check_code(task: TrialTask) -> None:
@@ -161,6 +179,8 @@ def _train(task: TrialTask, config: FineTuneConfig, group: "WorkerGroup", send: 
         shutil.rmtree(artifacts, ignore_errors=True)  # of an earlier attempt that failed
         artifacts.mkdir(parents=True)
     device = torch.device("cpu") if task.grant.device == "cpu" else torch.device("cuda", torch.cuda.current_device())
+    if device.type == "cuda":
+        set_memory_fence(task.grant.num_gpus)
     torch.set_num_threads(task.grant.num_cpus if device.type == "cpu" else 1)
 
     images = find_images(task.images, task.storage)

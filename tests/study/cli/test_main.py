@@ -61,8 +61,9 @@ WRONG = {
     "too many CPUs": (["run", "quickstart", "--cpus-per-trial", "9999"], "--cpus-per-trial = 9999 and"),
     "more GPUs than one": (
         ["run", "quickstart", "--gpus-per-trial", "2"],
-        "Invalid value for '--gpus-per-trial'",
+        "--gpus-per-trial = 2: a trial trains on one GPU",
     ),
+    "GPUs that are not a number": (["run", "quickstart", "--gpus-per-trial", "all"], "--gpus-per-trial = all: must be"),
     "an invalid cluster address": (["run", "quickstart", "--address", "auto"], "--address = auto: must be HOST:PORT"),
     "a store that is a file": (["run", "quickstart", "--store", str(ROOT / "LICENSE")], "cannot be written"),
     "a cache that is a file": (["run", "quickstart", "--cache-dir", str(ROOT / "LICENSE")], "cannot be written"),

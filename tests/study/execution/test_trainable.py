@@ -1,4 +1,5 @@
 import contextlib
+import gc
 import itertools
 import json
 import os
@@ -7,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
@@ -58,6 +60,73 @@ def test_cached_gpu_memory_is_freed_after_a_trial(
     with contextlib.nullcontext() if torch.cuda.is_available() else pytest.raises((RuntimeError, AssertionError)):
         train(task)
     assert freed
+
+
+def test_a_fraction_of_a_gpu_is_fenced_and_a_whole_one_is_not(
+    small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker trains both, one after the other. Here, without a GPU, each fails after its fence is set."""
+    fences: list[float] = []
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(trainable, "set_memory_fence", fences.append)
+    for number, num_gpus in enumerate((0.5, 1)):
+        task = task_of(small, digits, tmp_path / str(number), grant=replace(GRANT, num_gpus=num_gpus))
+        monkeypatch.setattr(tune, "report", lambda reports: None)
+        with contextlib.nullcontext() if torch.cuda.is_available() else pytest.raises((RuntimeError, AssertionError)):
+            train(task)
+    assert fences == [0.5, 1]
+
+
+def num_tensors() -> int:
+    gc.collect()
+    return sum(issubclass(type(each), torch.Tensor) for each in gc.get_objects())
+
+
+@pytest.mark.parametrize("end", ["finished", "pruned", "failed", "diverged"])
+def test_no_tensor_outlives_its_trial(
+    small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """In a worker that trained before. Ray ends a pruned trial by SystemExit, and reports any error."""
+
+    def report(result: dict[str, Any]) -> None:
+        if "rows" in result and end in ("pruned", "failed"):
+            raise SystemExit if end == "pruned" else RuntimeError
+
+    task = task_of(small, digits, tmp_path / "first")
+    monkeypatch.setattr(tune, "report", lambda result: None)
+    train(task)
+    before = num_tensors()
+    monkeypatch.setattr(tune, "report", report)
+    values = {"optimizer.lr": 1e9, "optimizer.max_grad_norm": None} if end == "diverged" else {}
+    task = task_of(small.with_values(values), digits, tmp_path / "second", is_prunable=True)
+    with contextlib.suppress(SystemExit, RuntimeError):
+        train(task)
+    assert num_tensors() == before
+
+
+@pytest.mark.parametrize("error", [SystemExit, RuntimeError])
+def test_memory_is_given_back_while_an_error_is_on_its_way(
+    monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    """It holds the frames that it came through, and these the tensors of a trial."""
+    alive: list[bool] = []
+    kept: list[weakref.ref[torch.Tensor]] = []
+
+    def step() -> None:
+        tensor = torch.ones(3)
+        kept.append(weakref.ref(tensor))
+        raise error
+
+    def step_that_fails_otherwise() -> None:
+        try:
+            step()
+        except error:
+            raise error from None
+
+    monkeypatch.setattr(trainable, "_free_memory", lambda: alive.append(kept[0]() is not None))
+    with pytest.raises(error), trainable._memory_given_back("cuda"):
+        step_that_fails_otherwise()
+    assert alive == [False]
 
 
 LITTLE_MEMORY = """

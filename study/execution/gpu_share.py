@@ -1,0 +1,109 @@
+"""Fractions of a GPU: the number of trials that fit one, each behind a fence."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from study.execution.resources import Node, ResourceRequest
+from study.trial import Trial
+
+if TYPE_CHECKING:
+    from revit.training.memory_estimate import Precision
+
+CONTEXT_BYTES = 600 * 2**20
+"""CUDA's context of a process, with the kernels that it has loaded: an allowance, as it depends on GPU and driver.
+`python -m benchmarks gpu` measures it. PyTorch's allocator neither counts nor limits it."""
+WORKSPACE_BYTES = 2 * 32 * 2**20
+"""Workspaces of cuBLAS and cuBLASLt: 32 MiB each on Hopper, as NVIDIA recommends and PyTorch allocates
+(docs.nvidia.com/cuda/cublas, cublasSetWorkspace); less on other GPUs."""
+RESERVED_SHARE = 1.15
+"""Memory that PyTorch's allocator reserves, by what it has handed out: an allowance for blocks of 2 and 20 MiB, their
+fragments, and workspaces of cuDNN."""
+RAY_PRECISION = 1e4
+"""Ray counts resources in units of 1 / RAY_PRECISION."""
+
+
+def trials_that_fit(trial_bytes: int, gpu_bytes: int) -> int:
+    """Return how many trials of this estimated peak fit the memory of a GPU."""
+    return int(gpu_bytes // (RESERVED_SHARE * trial_bytes + WORKSPACE_BYTES + CONTEXT_BYTES))
+
+
+def share_gpus(
+    request: ResourceRequest,
+    trials: Iterable[Trial],
+    nodes: Sequence[Node],
+    gpu_bytes: Sequence[int],
+    log: Callable[[str], None],
+) -> ResourceRequest:
+    """Return the request with the smallest fraction of a GPU on which every trial fits, if it asks for that.
+
+    There are at most as many trials on a GPU as its part of its node's CPUs has room for. One line says the number and
+    why.
+
+    Args:
+        trials: those to be run; of several sizes, the largest decides.
+        gpu_bytes: memory of every GPU that they may run on; the smallest decides.
+        log: called with the line.
+    """
+    gpu_nodes = [node for node in nodes if node.gpus]
+    if not request.share_gpus or not gpu_nodes:
+        return request
+    cpus = min(node.cpus / node.gpus for node in gpu_nodes)
+    num_by_cpus = max(1, int(cpus / (request.cpus_per_trial or 1)))
+    if not gpu_bytes:
+        log("one trial per GPU: the memory of the GPUs is not known; --gpus-per-trial .5 lets two trials share one")
+        return replace(request, gpus_per_trial=1.0)
+    trial_bytes = max(peak_bytes(trial) for trial in trials)
+    num = max(1, min(num_by_cpus, trials_that_fit(trial_bytes, min(gpu_bytes))))
+    why = f"the largest needs {trial_bytes / 1e9:.3g} GB by the estimate, the GPU has {min(gpu_bytes) / 1e9:.3g} GB"
+    limit = f", with {cpus:g} CPUs for each GPU" if num == num_by_cpus else ""
+    log(f"{'one trial' if num == 1 else f'{num} trials'} per GPU: {why}{limit}")
+    num_cpus = request.cpus_per_trial or max(1, int(cpus / num))
+    return replace(request, gpus_per_trial=math.floor(RAY_PRECISION / num) / RAY_PRECISION, cpus_per_trial=num_cpus)
+
+
+def peak_bytes(trial: Trial) -> int:
+    """Return the estimated peak memory of a trial on a GPU, in the precision of this machine's, else in fp32."""
+    import torch
+
+    from revit.training.device import has_bf16
+    from revit.training.memory_estimate import estimate_memory
+
+    precision: Precision = "bf16" if torch.cuda.is_available() and has_bf16(torch.device("cuda")) else "fp32"
+    assert trial.images is not None
+    config = trial.candidate.config
+    estimate = estimate_memory(config, *_num_classes_and_channels(trial.images), precision, on_gpu=True)
+    return estimate.peak_bytes(min(config.micro_batch or config.batch_size, config.batch_size))
+
+
+@cache
+def _num_classes_and_channels(images: Path) -> tuple[int, int]:
+    from revit.datasets.image_store import ImageStore
+
+    manifest = ImageStore(images).manifest
+    return len(manifest.class_names), manifest.channels
+
+
+def gpu_bytes_here() -> list[int]:
+    """Return the memory of each GPU of this machine."""
+    import torch
+
+    return [torch.cuda.get_device_properties(index).total_memory for index in range(torch.cuda.device_count())]
+
+
+def set_memory_fence(num_gpus: float) -> None:
+    """Limit this process to its fraction of the current GPU, less its context; with a whole GPU, lift the limit.
+
+    A trial that reaches the limit is out of memory, and continues with a smaller micro-batch; those beside it do not
+    notice.
+    """
+    import torch
+
+    fraction = 1.0
+    if num_gpus < 1:
+        total = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
+        fraction = max(num_gpus / 2, num_gpus - CONTEXT_BYTES / total)
+    torch.cuda.set_per_process_memory_fraction(fraction)
