@@ -141,11 +141,11 @@ class TuneCallback(Stateless, tune.Callback):
             return
         failure = self._class_of(cause)
         message = self._out_of_memory_message() if failure == "host out of memory" else summarize(cause)
+        if self._stopper.stopping and failure in ("lost worker", "unfit node"):
+            return  # the stopping signal has reached the worker, too: the trial is interrupted
         if isinstance(cause, NodeUnfitError):
             self._leave_out(cause, identity)
             return
-        if self._stopper.stopping and failure == "lost worker":
-            return  # the stopping signal has reached the worker, too: the trial is interrupted
         if not self._stopper.stopping and self._requeue(identity, failure):
             self._progress.requeue_trial(identity, f"{failure}: {message}")
             return
@@ -163,9 +163,9 @@ class TuneCallback(Stateless, tune.Callback):
             self._searcher.use_grant(self._pool.grant())
         except InputError as error:
             self.stop(f"the study was stopped: {error}")
-        if not self._stopper.stopping:
-            self._searcher.requeue(identity)
-            self._progress.requeue_trial(identity, line)
+            return  # the trial is interrupted
+        self._searcher.requeue(identity)
+        self._progress.requeue_trial(identity, line)
 
     def _class_of(self, cause: BaseException) -> FailureClass:
         """Return the class of a failure. Only a counter of the kernel shows that it killed a worker for memory."""

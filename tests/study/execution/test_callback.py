@@ -164,3 +164,11 @@ def test_a_study_stops_where_no_node_is_left_and_its_trials_are_interrupted(make
     assert launch.stopper.stopping
     assert launch.ended == [], "the recorder closes them as interrupted"
     assert launch.searcher.num_left == 2
+
+
+def test_an_unfit_node_is_not_named_once_the_study_stops(make_launch: Any) -> None:
+    launch = make_launch(SHARED)
+    trial = launch.start()
+    launch.stopper.stop()
+    launch.fail(trial, NodeUnfitError("one", "its disk is full"))
+    assert (launch.resumed, launch.ended, launch.pool.unfit) == ([], [], {})

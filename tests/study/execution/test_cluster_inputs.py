@@ -28,11 +28,13 @@ SPACE = SearchSpace(
 LAUNCH = """
 import json, os, sys
 from pathlib import Path
+from types import SimpleNamespace
 import ray
 from ray.cluster_utils import Cluster
+from ray.util.placement_group import placement_group_table
 from rich.console import Console
-from study.execution.resources import ResourceRequest
-from study.execution.runner import run_plans
+from study.execution.resources import ResourceGrant, ResourceRequest
+from study.execution.runner import _placement_group, run_plans
 from study.ledger.ledger import Ledger
 from study.plan import Folders
 from study.planning import make_plan
@@ -64,6 +66,15 @@ try:
     with (root / "output").open("w") as output:
         request = ResourceRequest(address=cluster.address)
         result = run_plans([plan], ledger, Console(file=output, width=1000), request, {"command": "test"})
+    nodes = {node["NodeID"] for node in ray.nodes() if node["Resources"].get("CPU")}
+    placed = {}
+    for node in nodes:  # where Ray runs a trial that the two others must not run
+        excluded = tuple(sorted(nodes - {node}))
+        grant = ResourceGrant(num_cpus=1, num_gpus=0, max_cpus=1, max_concurrent_trials=1, excluded_nodes=excluded)
+        group = _placement_group({"task": SimpleNamespace(grant=grant)}).to_placement_group()
+        assert group.wait(60)
+        placed[node] = placement_group_table(group)["bundles_to_node_id"][0]
+    assert placed == {node: node for node in nodes}, placed
     (root / "result.json").write_text(json.dumps({"states": result.states, "stop_reason": result.stop_reason}))
 finally:
     ray.shutdown()
