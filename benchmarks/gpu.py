@@ -5,7 +5,8 @@
 ViT-B/16 with random weights trains on noise, in batches of 128 at 224 px. The speed of `fine_tune`, with preparation of
 images, is compared with the peak of bf16 matrix products in the same run, then with a loop like timm's train.py with
 `--amp --amp-dtype bfloat16 --opt momentum --clip-grad` over tensors on the GPU. Parts of a trial are compared with
-training steps: preparation of images, evaluation, compiled models.
+training steps: preparation of images, evaluation, compiled models. Then come a few steps that show whether a
+trial synchronizes, what memory it takes, and whether two can share the GPU (`benchmarks.gpu_memory`).
 """
 
 import os
@@ -25,6 +26,7 @@ from timm.utils import dispatch_clip_grad
 from torch import nn
 
 from benchmarks.data_pipeline import synthetic_images
+from benchmarks.gpu_memory import memory_lines
 from benchmarks.ratios import BenchmarkResult, format_spread, ratios, time_interleaved
 from revit.config import FineTuneConfig, ModelConfig
 from revit.datasets.batches import Batch, to_input, train_batches
@@ -100,6 +102,7 @@ def measure(*, tiny: bool) -> list[BenchmarkResult]:
         store = synthetic_images(Path(name), (32, 32), num_train=2 * scale.batch_size)
         bench = Bench(scale, store, device)
         lines = [*bench.whole_trials(), bench.preparing(), bench.evaluating()]
+        lines += memory_lines(bench.config(scale.vit), device)
         return lines + bench.compiling() if device.type == "cuda" else lines
 
 
@@ -111,7 +114,7 @@ class Bench:
 
     def whole_trials(self) -> list[BenchmarkResult]:
         """Compare `fine_tune` with the peak of the GPU, then with timm's loop."""
-        config = self._config(self.scale.vit)
+        config = self.config(self.scale.vit)
         peak = max(self._product_flops(side) for side in self.scale.sides)
         ours, theirs = time_interleaved(
             self.scale.rounds, partial(self._seconds_through_fine_tune, config), partial(self._seconds_of_timm, config)
@@ -142,7 +145,7 @@ class Bench:
     def preparing(self) -> BenchmarkResult:
         """Compare preparing images, 32 px resized to the largest resolution, with training on them."""
         batch_size, resolution = self.scale.large
-        config = self._config(self.scale.vit).with_values({"batch_size": batch_size, "resolution": resolution})
+        config = self.config(self.scale.vit).with_values({"batch_size": batch_size, "resolution": resolution})
         prepared, trained = time_interleaved(
             self.scale.rounds,
             partial(self._seconds_of_preparing, config),
@@ -154,7 +157,7 @@ class Bench:
 
     def evaluating(self) -> BenchmarkResult:
         """Compare evaluation with training."""
-        config = self._config(self.scale.vit)
+        config = self.config(self.scale.vit)
         model = to_device(self._build(config), self.device)
         evaluated, trained = time_interleaved(
             self.scale.rounds,
@@ -165,7 +168,7 @@ class Bench:
 
     def compiling(self) -> list[BenchmarkResult]:
         """Compare compiled models with eager ones. No trial uses CUDA graphs, the second way."""
-        config = self._config(self.scale.vit)
+        config = self.config(self.scale.vit)
         ways: dict[str, Callable[[nn.Module], Any]] = {
             "compiled": compile_network,
             "compiled into CUDA graphs": partial(torch.compile, dynamic=False, mode="reduce-overhead"),
@@ -196,7 +199,8 @@ class Bench:
             details=f"{format_spread(speedups)}; {1 / median(ours):.4g} against {1 / median(others):.4g} images/s",
         )
 
-    def _config(self, model: str) -> FineTuneConfig:
+    def config(self, model: str) -> FineTuneConfig:
+        """Return the config of every comparison, with a model."""
         return FineTuneConfig(
             dataset=self.store.manifest.dataset,
             resolution=self.scale.resolution,

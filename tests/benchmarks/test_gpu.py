@@ -21,7 +21,7 @@ def test_every_comparison_is_made() -> None:
         "trained on",
     ]
     assert [line.target for line in lines][:4] == [0.45, 1.0, 1.0, 2.5]
-    assert all(math.isfinite(line.ratio) and line.ratio > 0 for line in lines)
+    assert all(math.isfinite(line.ratio) and line.ratio > 0 for line in lines[:4])
 
 
 def test_a_line_without_a_target_is_neither_met_nor_missed() -> None:
