@@ -83,7 +83,7 @@ class TuneTime(NamedTuple):
 
 def measure(*, tiny: bool) -> list[BenchmarkResult]:
     """Measure few trials, then many; if tiny, one launch of each, in this process."""
-    few, many, num_warmup = (4, 4, 2) if tiny else (FEW_TRIALS, MANY_TRIALS, NUM_WARMUP_TRIALS)
+    few, many, num_warmup = (2, 2, 1) if tiny else (FEW_TRIALS, MANY_TRIALS, NUM_WARMUP_TRIALS)
     call: Callable[..., Any] = _here if tiny else _apart
     ours_few, alone_few = call(ours, few, num_warmup), call(alone, few)
     ours_many, alone_many = ours_few, alone_few

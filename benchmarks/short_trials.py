@@ -106,7 +106,8 @@ def documented(count: int, images: Path, folder: Path) -> None:
         data = TrialData.from_store(config, ImageStore(Path(params["images"])), find_weights(config.model))
         fine_tune(config, data, lambda rows, state: tune.report(rows[-1]), device=torch.device("cpu"))
 
-    ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    if not ray.is_initialized():
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     mlflow = MLflowLoggerCallback(tracking_uri=f"sqlite:///{folder}/mlflow.db", experiment_name="short")
     config = asdict(SPACE.candidates((0,))[0].config)
     tuner = tune.Tuner(

@@ -79,11 +79,15 @@ def test_the_page_of_datasets_is_the_registrys_with_every_caveat() -> None:
 
 
 def test_the_walk_through_makes_a_study_that_runs(
-    ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ray_cluster: None,
+    one_slot: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     [module] = re.findall(r"```python\n(.*?)```", (DOCS / "new_study.md").read_text(), flags=re.DOTALL)
     assert len(module.splitlines()) <= 30
-    shortened = module.replace('"dataset": "flowers"', '"dataset": "flowers", "steps": 16, "resolution": 64')
+    shortened = module.replace('"dataset": "flowers"', '"dataset": "flowers", "steps": 4, "resolution": 32')
     (tmp_path / "dropout.py").write_text(shortened)
     file = str(tmp_path / "dropout.py")
     folders = ["--store", str(tmp_path / "mlruns"), "--cache-dir", str(tmp_path / "cache")]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.command_line import ROOT, call, where
+from tests.command_line import ROOT, call_here, where
 
 STUDY = """
 from revit.config import FineTuneConfig
@@ -32,15 +32,17 @@ SPACE = SearchSpace(
 
 
 @pytest.mark.slow
-def test_a_study_of_ones_own_is_trained_reported_and_survives_a_new_field(tmp_path: Path) -> None:
+def test_a_study_of_ones_own_is_trained_reported_and_survives_a_new_field(
+    ray_cluster: None, one_slot: None, tmp_path: Path
+) -> None:
     study = tmp_path / "parts.py"
     study.write_text(STUDY)
-    done = call("run", str(study), *where(tmp_path))
+    done = call_here("run", str(study), *where(tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "balanced accuracy, %" in done.stdout
 
     reports = tmp_path / "reports"
-    done = call("report", str(study), *where(tmp_path), "--reports", str(reports))
+    done = call_here("report", str(study), *where(tmp_path), "--reports", str(reports))
     assert done.returncode == 0, done.stderr
     cells = pd.read_csv(next(reports.glob("*/cells.csv")))
     assert len(cells) == 8

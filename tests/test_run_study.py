@@ -19,7 +19,7 @@ from revit.budget import evenly_spaced_steps
 from study.ledger.database import tracking_uri
 from study.ledger.ledger import Ledger
 from study.ledger.states import TrialState
-from tests.command_line import ROOT, all_runs, call, command_of, where
+from tests.command_line import ROOT, all_runs, call, call_here, command_of, where
 
 
 def test_list_shows_every_study_and_its_question() -> None:
@@ -56,7 +56,7 @@ def listening(pid: int) -> list[str]:
     return [each.laddr.ip for each in sockets if each.status == psutil.CONN_LISTEN]
 
 
-def test_a_study_is_interrupted_resumed_repeated_reported(tmp_path: Path) -> None:
+def test_a_study_is_interrupted_resumed_repeated_reported(ray_cluster: None, tmp_path: Path) -> None:
     """One life of a study: Ctrl-C, SIGTERM, resume, table, nothing to do, report."""
     store = tmp_path / "mlruns"
     arguments = ["run", "quickstart", "--seeds", "1", *where(tmp_path)]
@@ -99,7 +99,7 @@ def test_a_study_is_interrupted_resumed_repeated_reported(tmp_path: Path) -> Non
         TrialState.INTERRUPTED,
     }
 
-    resumed = call(*arguments)
+    resumed = call_here(*arguments)
     assert resumed.returncode == 0, resumed.stderr
     assert "Traceback" not in resumed.stderr
     assert re.search(r"python\S* \S*run_study.py report quickstart --seeds 1 --store", resumed.stdout)
@@ -114,20 +114,22 @@ def test_a_study_is_interrupted_resumed_repeated_reported(tmp_path: Path) -> Non
         assert steps == sorted(evenly_spaced_steps(120, 100)), "every step once, though trials were resumed"
 
     Ledger(store).launches.open("quickstart", {})  # one that died after its last trial, before its end
-    repeated = call(*arguments)
+    repeated = call_here(*arguments)
     assert repeated.returncode == 0
     assert repeated.stdout.startswith(f"store: {store}\n")
     assert "nothing to do" in repeated.stdout
     launches = [run for run in all_runs(store) if run.data.tags["kind"] == "launch"]
     assert sorted(run.info.status for run in launches) == ["FINISHED", "KILLED", "KILLED", "KILLED"]
 
-    reported = call("report", "quickstart", "--seeds", "1", *where(tmp_path), "--reports", str(tmp_path / "reports"))
+    reported = call_here(
+        "report", "quickstart", "--seeds", "1", *where(tmp_path), "--reports", str(tmp_path / "reports")
+    )
     assert reported.returncode == 0
     cells = (tmp_path / "reports" / "quickstart-seeds-1" / "cells.csv").read_text().splitlines()
     assert len(cells) == 1 + 4
     assert (tmp_path / "reports" / "quickstart-seeds-1" / "trials.parquet").exists()
 
-    nowhere = call("report", "quickstart", "--seeds", "1", *where(tmp_path), "--reports", str(ROOT / "LICENSE"))
+    nowhere = call_here("report", "quickstart", "--seeds", "1", *where(tmp_path), "--reports", str(ROOT / "LICENSE"))
     assert nowhere.returncode == 2
     assert "cannot be written" in nowhere.stderr
 

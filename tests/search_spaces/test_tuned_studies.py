@@ -12,7 +12,11 @@ from study.ledger.ledger import Ledger
 
 @pytest.mark.slow
 def test_fair_optimizers_tunes_each_optimizer_and_tests_what_won(
-    ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ray_cluster: None,
+    one_slot: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Shortened: 2 points for each of 2 optimizers, 4 steps, 1 seed."""
     folders = ["--store", str(tmp_path / "mlruns"), "--cache-dir", str(tmp_path / "cache")]

@@ -26,7 +26,7 @@ SPACE = SearchSpace(
 
 
 def test_a_study_is_planned_run_reported_with_one_ledger(
-    ray_cluster: None, tmp_path: Path, cache_dir: Path, capsys: pytest.CaptureFixture[str]
+    ray_cluster: None, one_slot: None, tmp_path: Path, cache_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folders = api.make_folders(tmp_path / "mlruns", tmp_path / "data", cache_dir=cache_dir)
     plan = api.plan_study(SPACE, folders, api.read_records(folders))

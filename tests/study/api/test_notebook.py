@@ -29,7 +29,7 @@ SPACE = SearchSpace(
 
 
 def test_a_study_is_run_read_reported_in_one_call_each(
-    ray_cluster: None, tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+    ray_cluster: None, one_slot: None, tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     where = api.Options(store=tmp_path / "mlruns", data_dir=tmp_path / "data", cache_dir=str(cache_dir))
     planned = api.plan(SPACE, **where)

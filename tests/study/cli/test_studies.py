@@ -28,7 +28,7 @@ from study.ledger.provenance import launch_tags
 from study.ledger.records import TrialRecord, TrialUpdate
 from study.ledger.states import TrialState
 from study.plan import Folders, Plan
-from tests.command_line import ROOT, call, command_of, where
+from tests.command_line import ROOT, call, call_here, command_of, where
 
 
 def test_several_studies_run_in_one_launch_and_show_their_tables_by_name(
@@ -159,7 +159,9 @@ SPACE = SearchSpace(
 
 
 @pytest.mark.slow
-def test_a_study_anywhere_trains_with_a_function_of_its_own_and_every_printed_command_works(tmp_path: Path) -> None:
+def test_a_study_anywhere_trains_with_a_function_of_its_own_and_every_printed_command_works(
+    ray_cluster: None, one_slot: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "my studies"
     folder.mkdir()
     (folder / "helper.py").write_text('REDUCTION = "none"\n')
@@ -172,7 +174,9 @@ def test_a_study_anywhere_trains_with_a_function_of_its_own_and_every_printed_co
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    ran = shell(shlex.join(command_of("run", *options)))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    ran = call_here("run", *options).stdout
     assert "2 trials, 0 done, 2 to run" in ran
     report = ran.splitlines()[-1].strip()
     assert "report 'my studies/my_study.py'" in report

@@ -134,7 +134,7 @@ def test_results_equal_those_of_the_same_trial_outside_ray(
     assert table["test_loss"][0] == pytest.approx(outside.metrics["test_loss"], rel=1e-6)
 
 
-def test_divergence_is_a_result_and_is_not_retried(studies: Studies) -> None:
+def test_divergence_is_a_result_and_is_not_retried(studies: Studies, one_slot: None) -> None:
     space = SearchSpace(
         name="diverging",
         question="Is 9e18 too much?",
@@ -178,6 +178,7 @@ assert not plan.with_records(ledger.trials()).to_run, "it waits for trials of th
 """
 
 
+@pytest.mark.long  # short: test_two_launches_of_one_search_train_no_point_twice
 @pytest.mark.slow
 def test_two_launches_at_once_on_a_fresh_store_share_the_work(tmp_path: Path) -> None:
     """Both create the store's tables; no trial is trained twice, and both end with all trials finished."""

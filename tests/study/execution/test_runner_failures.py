@@ -91,7 +91,9 @@ def test_a_trial_whose_worker_is_killed_resumes_in_the_same_run_with_the_same_nu
     assert studies.ledger.curve(record.run_id, "train_loss") == listener.curve("train_loss")
 
 
-def test_a_study_whose_first_trials_fail_for_the_same_reason_stops(studies: Studies, tmp_path: Path) -> None:
+def test_a_study_whose_first_trials_fail_for_the_same_reason_stops(
+    studies: Studies, one_slot: None, tmp_path: Path
+) -> None:
     for name in ("dark", "light"):
         for number in range(15):
             path = tmp_path / "shades" / name / f"{number}.png"
@@ -114,7 +116,9 @@ def test_a_study_whose_first_trials_fail_for_the_same_reason_stops(studies: Stud
     assert launch.info.status == "FAILED"
 
 
-def test_an_axis_without_effect_stops_the_study_before_its_second_value_is_trained(studies: Studies) -> None:
+def test_an_axis_without_effect_stops_the_study_before_its_second_value_is_trained(
+    studies: Studies, one_slot: None
+) -> None:
     """These milestones are the same in 100 steps, which only building shows."""
     space = SearchSpace(
         name="idle",
