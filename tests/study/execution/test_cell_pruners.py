@@ -9,7 +9,7 @@ from search_spaces.framework.ranges import Range
 from search_spaces.framework.search import Pruner, Search
 from search_spaces.framework.space import SearchSpace
 from study.execution.cell_pruners import CellPruners
-from study.execution.resources import Node, ResourceRequest
+from study.execution.resources import ResourceRequest
 from study.execution.runner import run_plans
 from study.ledger.states import TrialState
 from study.plan import Plan
@@ -36,9 +36,8 @@ def search_space(pruner: Pruner | None, num_trials: int) -> SearchSpace:
 
 
 @pytest.fixture
-def run_in_turn(studies: Studies, monkeypatch: pytest.MonkeyPatch) -> Callable[[SearchSpace], Plan]:
+def run_in_turn(studies: Studies, one_slot: None) -> Callable[[SearchSpace], Plan]:
     """Run a study, with the next point only after the last one, and return its plan."""
-    monkeypatch.setattr("study.execution.runner.find_nodes", lambda: [Node(cpus=1, gpus=0)])
 
     def run(space: SearchSpace) -> Plan:
         run_plans([studies.plan(space)], studies.ledger, QUIET, ResourceRequest(), {})
@@ -47,7 +46,7 @@ def run_in_turn(studies: Studies, monkeypatch: pytest.MonkeyPatch) -> Callable[[
     return run
 
 
-@pytest.mark.parametrize("name", ["successive_halving", "median"])
+@pytest.mark.parametrize("name", ["successive_halving", pytest.param("median", marks=pytest.mark.long)])
 def test_two_launches_of_a_search_prune_as_one_pruner_would(
     studies: Studies, run_in_turn: Callable[[SearchSpace], Plan], name: Pruner
 ) -> None:

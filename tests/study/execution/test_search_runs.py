@@ -19,7 +19,7 @@ from search_spaces.framework.ranges import Range
 from search_spaces.framework.search import Search
 from search_spaces.framework.space import SearchSpace
 from study.analysis.results import cell_table
-from study.execution.resources import Node, ResourceRequest
+from study.execution.resources import ResourceRequest
 from study.execution.runner import run_plans
 from study.ledger.ledger import Ledger
 from study.ledger.records import SearchTag, TrialRecord
@@ -46,12 +46,6 @@ def space_of(name: str, **changes: Any) -> SearchSpace:
         **changes,
     }
     return SearchSpace(**given)
-
-
-@pytest.fixture
-def one_slot(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trials run one after the other."""
-    monkeypatch.setattr("study.execution.runner.find_nodes", lambda: [Node(cpus=1, gpus=0)])
 
 
 def tags_of(ledger: Ledger, plan: Plan) -> dict[str, SearchTag]:
@@ -108,7 +102,7 @@ def test_a_conditional_space_with_two_objectives_is_searched_then_tested(studies
 
 
 @pytest.mark.parametrize("sampler", ["quasi_random", "gp"])
-def test_a_sampler_runs_to_the_end_of_its_points(studies: Studies, sampler: Any) -> None:
+def test_a_sampler_runs_to_the_end_of_its_points(studies: Studies, one_slot: None, sampler: Any) -> None:
     """Other tests run the other samplers."""
     space = space_of(sampler, search=Search(sampler=sampler, num_trials=2))
     plan, _ = studies.run(space)
@@ -156,7 +150,7 @@ def test_seeds_of_a_point_run_one_after_the_other_until_it_is_given_up(studies: 
 
 
 def test_a_plateau_cell_keeps_its_validation_images_and_a_fraction_of_the_data_is_searched_and_tested(
-    studies: Studies,
+    studies: Studies, one_slot: None
 ) -> None:
     space = space_of(
         "part",
@@ -182,7 +176,7 @@ def test_a_plateau_cell_keeps_its_validation_images_and_a_fraction_of_the_data_i
 
 
 def test_a_search_that_cannot_be_asked_ends_the_launch_in_one_line(
-    studies: Studies, monkeypatch: pytest.MonkeyPatch
+    studies: Studies, one_slot: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No trial has begun: Tune would ask again for ten minutes."""
 
@@ -198,7 +192,7 @@ def test_a_search_that_cannot_be_asked_ends_the_launch_in_one_line(
     assert_nothing_is_open(studies.ledger)
 
 
-def test_a_search_that_is_interrupted_goes_on(studies: Studies) -> None:
+def test_a_search_that_is_interrupted_goes_on(studies: Studies, one_slot: None) -> None:
     space = space_of("interrupted", base=BASE.with_values({"steps": 60}), search=Search(sampler="random", num_trials=4))
     plan = studies.plan(space)
 
@@ -232,8 +226,7 @@ from tests.study.execution.test_search_runs import KILLED, SHARED
 
 space = {"killed": KILLED, "shared": SHARED}[sys.argv[1]]
 root, cache, server = Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
-if space is KILLED:
-    runner.find_nodes = lambda: [Node(cpus=1, gpus=0)]
+runner.find_nodes = lambda: [Node(cpus=1, gpus=0)]
 ledger = Ledger(root, server)
 plan = make_plan(space, space.seeds, Folders(store=root, data=root, cache=cache, server=server), ledger.trials())
 result = runner.run_plans([plan], ledger, Console(quiet=True), ResourceRequest(), {})
@@ -295,6 +288,7 @@ def test_a_search_that_is_killed_asks_for_the_points_that_it_would_have_asked_fo
 def test_two_launches_of_one_search_train_no_point_twice(
     request: pytest.FixtureRequest, tmp_path: Path, cache_dir: Path, *, on_server: bool
 ) -> None:
+    """In a folder, both of them create the tables of the store."""
     address = request.getfixturevalue("server").address if on_server else ""
     roots = [tmp_path / (name if on_server else "store") for name in ("one", "other")]
     launches = [launch("shared", root, cache_dir, address) for root in roots]

@@ -49,7 +49,7 @@ SHORT = SearchSpace(
 )
 
 
-@pytest.fixture(params=[8, pytest.param(300, marks=pytest.mark.long)], ids=["seconds", "minutes"])
+@pytest.fixture(params=[4, pytest.param(300, marks=pytest.mark.long)], ids=["seconds", "minutes"])
 def outage_s(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 
@@ -98,22 +98,26 @@ import sys
 from pathlib import Path
 from rich.console import Console
 from study.ledger.ledger import Ledger
-from study.execution.resources import ResourceRequest
+from study.execution import runner
+from study.execution.resources import Node, ResourceRequest
 from study.plan import Folders
 from study.planning import make_plan
-from study.execution.runner import run_plans
 from tests.study.execution.test_shared_server import SHORT
 
 root, cache, server = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 ledger = Ledger(root / "mlruns", server)
 folders = Folders(store=root / "mlruns", data=root, cache=cache, server=server)
 plan = make_plan(SHORT, SHORT.seeds, folders, ledger.trials())
-result = run_plans([plan], ledger, Console(quiet=True), ResourceRequest(), {"command": "test"})
+runner.find_nodes = lambda: [Node(cpus=1, gpus=0)]  # one process each, which imports for seconds
+result = runner.run_plans([plan], ledger, Console(quiet=True), ResourceRequest(), {"command": "test"})
 print("TRAINED", *result.states)
 """
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "server", [pytest.param("sqlite_server", marks=pytest.mark.long), "postgres_server"], indirect=True
+)
 def test_two_machines_share_the_trials_of_a_study(server: Server, tmp_path: Path, cache_dir: Path) -> None:
     command = [sys.executable, "-c", LAUNCH]
     launches = [
