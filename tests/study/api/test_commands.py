@@ -39,7 +39,7 @@ def test_a_study_is_planned_run_reported_with_one_ledger(
     result = api.run_plans([plan], ledger, command="a notebook")
     assert set(result.states) == {trial.identity for trial in plan.trials}
     assert set(result.states.values()) == {TrialState.FINISHED}
-    assert list(api.explain_failures(plan, ledger, result)) == []
+    assert list(api.explain_failures([plan], ledger, result)) == []
 
     records = api.read_records(folders)
     plan = api.plan_study(SPACE, folders, records)
