@@ -92,7 +92,10 @@ def run(
     strict_environment: StrictEnvironment = False,
     address: Annotated[
         str | None,
-        typer.Option(metavar="HOST:PORT", help="Join this Ray cluster. [default: start Ray on this machine]"),
+        typer.Option(
+            metavar="auto|HOST:PORT",
+            help="Join this Ray cluster; auto: the one that runs here. [default: start Ray on this machine]",
+        ),
     ] = None,
 ) -> None:
     """Train the trials of a study that are not done; show its table.

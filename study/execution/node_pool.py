@@ -15,12 +15,13 @@ class NodePool:
         find_nodes: returns the nodes that are alive.
 
     Attributes:
+        request: resources for each trial.
         unfit: line for the user on each node that is left out, by the node's id.
     """
 
     def __init__(self, request: ResourceRequest, find_nodes: Callable[[], Sequence[Node]]) -> None:
         self.unfit: dict[str, str] = {}
-        self._request = request
+        self.request = request
         self._find_nodes = find_nodes
 
     def exclude(self, node_id: str, reason: str) -> str:
@@ -38,13 +39,13 @@ class NodePool:
             InputError: the request fits no node, or none that is left.
         """
         nodes = self._find_nodes()
-        grant = grant_resources(self._request, nodes)
+        grant = grant_resources(self.request, nodes)
         if not self.unfit:
             return grant
         cpus, gpus = grant.num_cpus * grant.num_workers, grant.num_gpus * grant.num_workers
-        self._request = replace(self._request, cpus_per_trial=cpus, gpus_per_trial=gpus)
+        self.request = replace(self.request, cpus_per_trial=cpus, gpus_per_trial=gpus)
         try:
-            left = grant_resources(self._request, [node for node in nodes if node.id not in self.unfit])
+            left = grant_resources(self.request, [node for node in nodes if node.id not in self.unfit])
         except InputError as error:
             lines = "; ".join(self.unfit.values())
             raise InputError(f"no node is left that can run its trials: {lines}") from error

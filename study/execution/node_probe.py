@@ -86,7 +86,7 @@ def ask_nodes(nodes: Sequence[Node], storage: Storage) -> list[NodeReport | str]
 @contextmanager
 def _marker(storage: Storage) -> Iterator[str]:
     """Keep a file in the storage that every node has to see, while the context is active."""
-    name = f"nodes/{uuid4().hex}"
+    name = f".nodes-{uuid4().hex}"
     storage.touch(name)
     try:
         yield name

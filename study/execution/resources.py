@@ -16,7 +16,7 @@ class ResourceRequest:
         cpus_per_trial: CPU threads; None for 1, or a GPU's part of its node's CPUs.
         gpus_per_trial: GPUs: a fraction of one, or a whole number; None for 1 where a node has any, else 0.
         share_gpus: choose the smallest fraction that every trial fits (`study.execution.gpu_share`).
-        address: HOST:PORT of the Ray cluster to join; None to start Ray on this machine.
+        address: HOST:PORT of the Ray cluster to join, or `auto`; None to start Ray on this machine.
 
     Raises:
         InputError: more than one GPU, and not a whole number.

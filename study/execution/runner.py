@@ -12,18 +12,20 @@ from ray import tune
 from rich.console import Console
 
 from revit.errors import InputError
-from study.execution.autoscaling import autoscaler_runs
+from study.execution.autoscaling import autoscaler_runs, grant_or_wait
 from study.execution.callback import TuneCallback
 from study.execution.cluster import find_nodes, has_other_nodes, ray_is_alive, start_ray
 from study.execution.failures import MAX_LOSSES, RayLostError
 from study.execution.gpu_share import gpu_bytes_here, share_gpus
 from study.execution.input_upload import upload_inputs
 from study.execution.node_pool import NodePool
+from study.execution.node_probe import check_nodes
 from study.execution.point_asker import PointAsker
 from study.execution.progress import StudyProgress
 from study.execution.recorder import Recorder, RunResult
 from study.execution.resources import ResourceRequest
 from study.execution.searcher import TrialSearcher
+from study.execution.shipped_code import functions_of
 from study.execution.stopper import Stopper
 from study.execution.trainable import train_trial
 from study.execution.trial_task import TrialTask
@@ -34,6 +36,8 @@ from study.ledger.orphans import clean_up
 from study.ledger.server_locks import ServerLocks
 from study.plan import Plan, expected_work, first_of_each, trials_to_run
 from study.system.signals import handled
+from study.system.storage import Storage
+from study.trial import Trial
 
 
 def run_plans(
@@ -57,13 +61,16 @@ def run_plans(
     def log(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    start_ray(request.address, log=log)
+    start = partial(start_ray, request.address, functions_of(plans))
+    start(log=log)
     to_check = [trial for plan in plans for trial in plan.to_check]
-    if request.address is not None and (has_other_nodes() or autoscaler_runs()):
-        upload_inputs(to_check, ledger.storage, log)
-    gpu_bytes = gpu_bytes_here() if request.share_gpus and request.address is None else []
-    request = share_gpus(request, to_check, find_nodes(), gpu_bytes, log)
     pool = NodePool(request, find_nodes)
+    grant_or_wait(pool, request, log)
+    if request.address is not None:
+        gpu_bytes = _prepare_nodes(pool, to_check, ledger.storage, log)
+    else:
+        gpu_bytes = gpu_bytes_here() if request.share_gpus else []
+    pool.request = share_gpus(request, to_check, find_nodes(), gpu_bytes, log)
     grant = pool.grant()
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(grant.max_concurrent_trials)  # workers that may start at a time
     launches, lock, locks = begin_launch({plan.space.name: {**plan.space.tags, **tags} for plan in plans}, ledger, log)
@@ -84,7 +91,7 @@ def run_plans(
     try:
         with handled(stopper.handle_signal), StudyProgress(console, known, *expected_work(plans)) as progress:
             callback = TuneCallback(recorder, progress, plans, known, searcher, stopper, locks, pool)
-            _run_with_restarts(searcher, callback, stopper, folder, request.address)
+            _run_with_restarts(searcher, callback, stopper, folder, start)
             callback.stop_if_hopeless()
     finally:
         searcher.close()
@@ -100,6 +107,19 @@ def run_plans(
         interrupted=stopper.interrupted,
         stop_reason=callback.stop_reason or recorder.error,
     )
+
+
+def _prepare_nodes(pool: NodePool, trials: Sequence[Trial], storage: Storage, log: Callable[[str], None]) -> list[int]:
+    """Leave out nodes of a cluster that cannot run trials; upload what the others may lack.
+
+    Returns:
+        The memory of each of their GPUs.
+    """
+    reports = check_nodes(pool, find_nodes(), storage, log)
+    pool.grant()  # some are left
+    if has_other_nodes() or autoscaler_runs():
+        upload_inputs(trials, storage, log)
+    return [num_bytes for report in reports.values() for num_bytes in report.gpu_bytes]
 
 
 def begin_launch(
@@ -126,9 +146,13 @@ def begin_launch(
 
 
 def _run_with_restarts(
-    searcher: TrialSearcher, callback: TuneCallback, stopper: Stopper, folder: Path, address: str | None
+    searcher: TrialSearcher, callback: TuneCallback, stopper: Stopper, folder: Path, start: Callable[[], None]
 ) -> None:
-    """Run Tune until every trial has ended or the study is stopped. Where Ray itself dies, start it again."""
+    """Run Tune until every trial has ended or the study is stopped. Where Ray itself dies, start it again.
+
+    Args:
+        start: starts Ray, or joins its cluster.
+    """
     num_left_at_deaths: list[int] = []
     while True:
         try:
@@ -147,7 +171,7 @@ def _run_with_restarts(
             return
         ray.shutdown()
         try:
-            start_ray(address)
+            start()
         except InputError as error:
             callback.stop(f"the study was stopped: Ray died, and: {error}")
             return

@@ -11,7 +11,10 @@ from tempfile import TemporaryDirectory
 import revit
 import search_spaces
 import study
-from revit.functions import import_folder, load_function
+from revit.functions import import_folder, is_import_path, load_function
+from revit.identity import function_names
+from search_spaces.framework.axes import levels_of
+from study.plan import Plan
 
 PACKAGES = (revit, search_spaces, study)
 """Packages that a worker imports, with the files of these packages: shipped weights, published numbers."""
@@ -48,6 +51,15 @@ def staged_code(functions: Iterable[str]) -> Iterator[Path]:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, target)
         yield folder
+
+
+def functions_of(plans: Iterable[Plan]) -> set[str]:
+    """Return the import paths of the user's functions that trials of plans name, those of points to come included."""
+    configs = [trial.candidate.config for plan in plans for trial in plan.to_check]
+    axes = [each for plan in plans for each in plan.space.nuisance_axes.items()]
+    values = [value for axis in axes for _, fields in levels_of(*axis) for value in fields.values()]
+    searched = {value for value in values if isinstance(value, str) and is_import_path(value)}
+    return searched.union(*(function_names(config).values() for config in configs))
 
 
 def find_modules(functions: Iterable[str]) -> set[tuple[Path, Path]]:

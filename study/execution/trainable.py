@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -110,8 +111,8 @@ def _check_code(task: TrialTask) -> None:
         worker = f"source {source or 'changing'}, training version {TRAINING_VERSION}"
         launch = f"source {task.source}, training version {task.training_version}"
         raise CodeChangedError(
-            f"a worker found other code in revit/ ({worker}) than this launch began with ({launch}): "
-            "it was changed meanwhile, or machines differ; run the same command again"
+            f"a worker on {platform.node()} found other code in revit/ ({worker}) than this launch began with "
+            f"({launch}): it was changed meanwhile, or machines differ; run the same command again"
         )
 
 
@@ -121,8 +122,9 @@ def _check_functions(task: TrialTask) -> None:
         found = _import_function(name)
         if found != digest:
             raise CodeChangedError(
-                f"a worker found another source of {name} ({found or 'changing'}) than this launch began with "
-                f"({digest}): it was changed meanwhile, or machines differ; run the same command again"
+                f"a worker on {platform.node()} found another source of {name} ({found or 'changing'}) than this "
+                f"launch began with ({digest}): it was changed meanwhile, or machines differ; "
+                "run the same command again"
             )
 
 

@@ -116,12 +116,19 @@ def test_a_ray_that_was_shut_down_is_not_alive(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.long
-def test_a_study_finishes_on_a_cluster_that_loses_a_node_and_gets_another(tmp_path: Path, cache_dir: Path) -> None:
+def test_a_study_finishes_on_a_cluster_that_loses_a_node_and_gets_another(
+    tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The nodes have none of our code, and neither they nor the driver a home folder that can be written."""
+    monkeypatch.setenv("HOME", "/dev/null")
+    (tmp_path / "revit").mkdir()
+    (tmp_path / "revit" / "__init__.py").write_text("raise RuntimeError('the code of the node')\n")
+    own = {"PYTHONPATH": str(tmp_path)}
     store = tmp_path / "mlruns"
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "env_vars": own})
     try:
-        first = nodes.add_node(num_cpus=1)
-        nodes.add_node(num_cpus=2)
+        first = nodes.add_node(num_cpus=1, env_vars=own)
+        nodes.add_node(num_cpus=2, env_vars=own)
         address = ["--address", nodes.address, "--store", str(store), "--cache-dir", str(cache_dir)]
         command = [sys.executable, str(ROOT / "run_study.py"), "run", "quickstart", "--seeds", "1", *address]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -129,10 +136,46 @@ def test_a_study_finishes_on_a_cluster_that_loses_a_node_and_gets_another(tmp_pa
                 assert process.poll() is None, "it ended before a node could be removed"
                 time.sleep(0.2)
             nodes.remove_node(first, allow_graceful=False)
-            nodes.add_node(num_cpus=1)
+            nodes.add_node(num_cpus=1, env_vars=own)
             stdout, stderr = process.communicate(timeout=240)
         assert process.returncode == 0, stdout + stderr
         assert len(re.findall(r"  finished  ", stdout)) == 4
+    finally:
+        nodes.shutdown()
+
+
+def free_cpus(nodes: Cluster) -> float:
+    """Return the CPUs of a cluster that nothing has reserved."""
+    return float(nodes.global_state.available_resources().get("CPU", 0.0))
+
+
+@pytest.mark.long
+def test_a_driver_that_is_interrupted_or_dies_leaves_nothing_running_on_the_cluster(
+    tmp_path: Path, cache_dir: Path
+) -> None:
+    """The CPUs of all nodes are free again, and the same command resumes."""
+    store = tmp_path / "mlruns"
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    folders = ["--store", str(store), "--cache-dir", str(cache_dir)]
+    command = [sys.executable, str(ROOT / "run_study.py"), "run", "quickstart", "--seeds", "1", *folders]
+    command += ["--address", nodes.address]
+    try:
+        for _ in range(2):
+            nodes.add_node(num_cpus=1)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+                while free_cpus(nodes):
+                    assert process.poll() is None, process.communicate()[0]
+                    time.sleep(0.2)
+                process.send_signal(number)
+                stdout, _ = process.communicate(timeout=120)
+                assert process.returncode == (-number if number == signal.SIGKILL else 130), stdout
+            deadline = time.monotonic() + 60
+            while free_cpus(nodes) < 2:
+                assert time.monotonic() < deadline, "actors of ours are left"
+                time.sleep(0.2)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
     finally:
         nodes.shutdown()
 

@@ -143,7 +143,6 @@ class Rays:
         self.searcher = SimpleNamespace(requeue_all=lambda: None)
         self.stopper = SimpleNamespace(stopping=False, running={"a trial"})
         monkeypatch.setattr(runner, "_run_tune", self.run_tune)
-        monkeypatch.setattr(runner, "start_ray", self.start)
         monkeypatch.setattr(runner, "ray_is_alive", lambda: False)
         monkeypatch.setattr(runner.ray, "shutdown", lambda: None)
 
@@ -152,11 +151,12 @@ class Rays:
         if self.searcher.num_left is not None:
             raise self.error
 
-    def start(self, address: str | None) -> None:
+    def start(self) -> None:
         self.restarts += 1
 
     def run(self) -> None:
-        runner._run_with_restarts(self.searcher, SimpleNamespace(stop=self.reasons.append), self.stopper, Path(), None)
+        callback = SimpleNamespace(stop=self.reasons.append)
+        runner._run_with_restarts(self.searcher, callback, self.stopper, Path(), self.start)
 
 
 @pytest.mark.parametrize("error", [RayLostError(), RuntimeError("The actor died"), ConnectionError("GCS")])
@@ -183,10 +183,10 @@ def test_an_error_while_ray_is_alive_is_raised(monkeypatch: pytest.MonkeyPatch) 
 def test_a_failed_restart_of_ray_ends_the_study_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     rays = Rays(monkeypatch, (5,))
 
-    def fail(address: str | None) -> None:
+    def fail() -> None:
         raise InputError("Ray cannot be started: too busy")
 
-    monkeypatch.setattr(runner, "start_ray", fail)
+    monkeypatch.setattr(rays, "start", fail)
     rays.run()
     assert rays.reasons == ["the study was stopped: Ray died, and: Ray cannot be started: too busy"]
 

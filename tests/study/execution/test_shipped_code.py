@@ -1,10 +1,13 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from revit.errors import InputError
 from revit.source import source_digest
-from study.execution.shipped_code import find_modules, staged_code
+from study.execution.shipped_code import find_modules, functions_of, staged_code
+from study.plan import Folders
+from tests.study.made_plans import BASE, plan_of
 
 ROOT = Path(__file__).parents[3]
 
@@ -55,6 +58,15 @@ def test_the_modules_of_functions_are_staged_with_those_that_they_import_beside_
         "shipped_package/parts/__init__.py",
         "shipped_package/parts/models.py",
     }
+
+
+def test_functions_that_a_search_may_reach_are_shipped_too(user: Path, folders: Folders) -> None:
+    plan = plan_of(
+        folders,
+        base=replace(BASE, loss="shipped_study:loss"),
+        nuisance={"optimizer.name": ("sgd", "shipped_package.parts.models:build"), "optimizer.momentum": (0.1, 0.9)},
+    )
+    assert functions_of([plan]) == {"shipped_study:loss", "shipped_package.parts.models:build"}
 
 
 def test_what_is_installed_is_not_shipped() -> None:

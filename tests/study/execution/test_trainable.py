@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import pickle
+import platform
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,8 @@ from study.execution import trainable
 from study.execution.failures import CodeChangedError, WorkFolderLostError, classify
 from study.layout import ARTIFACTS
 from tests.study.execution.tasks import GRANT, task_of, train
+
+WORKER = f"a worker on {platform.node()}"
 
 
 @pytest.mark.parametrize(("compiled", "tag"), [(False, "no"), (True, "yes")])
@@ -197,7 +200,7 @@ def test_code_that_changes_during_a_study_is_refused_by_new_workers_only(
     before, after = [each["rows"][-1]["test_loss"] for each in reports if "state" in each]
     assert before == after
     trainable._import_all.cache_clear()  # as a worker that is started now
-    with pytest.raises(CodeChangedError, match=f"other code .* began with .source {SOURCE}") as refused:
+    with pytest.raises(CodeChangedError, match=f"^{WORKER} found other code .* began with .source {SOURCE}") as refused:
         train(tasks[2])
     assert str(pickle.loads(pickle.dumps(refused.value))) == str(refused.value), "it can be pickled for the driver"
     assert len(str(refused.value).splitlines()) == 1
@@ -224,7 +227,10 @@ def test_a_function_of_the_user_is_found_by_its_folder_and_refused_with_another_
     module.write_text("raise RuntimeError")
     train(task_of(config, digits, tmp_path / "2", functions={"worker_loss:focal": digest}, **more))
     assert calls == [config, config], "a worker keeps what it has imported"
-    with pytest.raises(CodeChangedError, match=f"another source of worker_loss:focal .* began with .{digest[::-1]}"):
+    with pytest.raises(
+        CodeChangedError,
+        match=f"{WORKER} found another source of worker_loss:focal .* began with .{digest[::-1]}",
+    ):
         train(task_of(config, digits, tmp_path / "3", functions={"worker_loss:focal": digest[::-1]}, **more))
     assert not (tmp_path / "3").exists(), "nothing was started"
     sys.modules.pop("worker_loss")
