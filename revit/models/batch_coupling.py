@@ -57,10 +57,10 @@ class _RecordedDropout(SharedDropout):
         self.shapes: list[tuple[int, ...]] = []
         self.is_drawing = False
 
-    def draw(self, method: Callable[..., Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-        self.shapes.append(tuple(args[0].shape))
+    def draw(self, function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+        self.shapes.append(tuple(values.shape))
         self.is_drawing = True
-        result = super().draw(method, args, kwargs)
+        result = super().draw(function, values)
         self.is_drawing = False
         return result
 

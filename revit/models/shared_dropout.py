@@ -29,37 +29,48 @@ class SharedDropout(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        kwargs = kwargs or {}
-        draw = self._method_for(func, kwargs)
-        return func(*args, **kwargs) if draw is None else self.draw(draw, args, kwargs)
+        shared: dict[Any, Callable[..., Tensor]] = {
+            F.dropout: self._dropout,
+            F.scaled_dot_product_attention: self._attention,
+            Tensor.bernoulli_: self._bernoulli,
+        }
+        method: Callable[..., Any] = shared.get(func, func)
+        return method(*args, **(kwargs or {}))
 
-    def draw(self, method: Callable[..., Tensor], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-        """Return the result of a function that draws, by the method here that takes its place."""
-        return method(*args, **kwargs)
+    def draw(self, function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+        """Return the result of a function that drops some of the values."""
+        return function(values)
 
-    def _method_for(self, func: Callable[..., Any], kwargs: dict[str, Any]) -> Callable[..., Tensor] | None:
-        if func is F.dropout and kwargs["training"] and 0 < kwargs["p"] < 1:
-            return self._dropout
-        if func is F.scaled_dot_product_attention and kwargs.get("dropout_p", 0.0) > 0:
-            return self._attention
-        return self._bernoulli if func is Tensor.bernoulli_ else None
+    def _dropout(self, values: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+        def drop(values: Tensor) -> Tensor:
+            ones = self._whole(values).fill_(1)
+            is_kept = F.dropout(ones, p, training=True)[self._own(values)].ne(0)
+            return values * is_kept * (1 / (1 - p))
 
-    def _dropout(self, values: Tensor, p: float, **_: Any) -> Tensor:
-        ones = self._whole(values).fill_(1)
-        is_kept = F.dropout(ones, p, training=True)[self._own(values)].ne(0)
-        return values * is_kept * (1 / (1 - p))
+        return self.draw(drop, values) if training and 0 < p < 1 else F.dropout(values, p, training, inplace)
 
     def _bernoulli(self, values: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return values.copy_(self._whole(values).bernoulli_(*args, **kwargs)[self._own(values)])
+        def fill(values: Tensor) -> Tensor:
+            return values.copy_(self._whole(values).bernoulli_(*args, **kwargs)[self._own(values)])
+
+        return self.draw(fill, values)
 
     def _attention(
-        self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, **options: Any
+        self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, *args: Any, **kwargs: Any
     ) -> Tensor:
         """Attend in the whole micro-batch, in which all other images are ones."""
-        if attn_mask is not None and len(attn_mask) == len(query):
-            attn_mask = self._padded(attn_mask)
-        query, key, value, own = *map(self._padded, (query, key, value)), self._own(query)
-        return F.scaled_dot_product_attention(query, key, value, attn_mask, **options)[own]
+
+        def attend(query: Tensor) -> Tensor:
+            mask = attn_mask
+            if mask is not None and len(mask) == len(query):
+                mask = self._padded(mask)
+            padded = self._padded(query), self._padded(key), self._padded(value)
+            return F.scaled_dot_product_attention(*padded, mask, *args, **kwargs)[self._own(query)]
+
+        p = args[0] if args else kwargs.get("dropout_p", 0.0)
+        if p == 0:
+            return F.scaled_dot_product_attention(query, key, value, attn_mask, *args, **kwargs)
+        return self.draw(attend, query)
 
     def _padded(self, values: Tensor) -> Tensor:
         own, whole = self._own(values), self._num_rows(values)

@@ -59,3 +59,21 @@ def test_evaluation_draws_nothing() -> None:
     with SharedDropout(BatchPart(slice(0, 2), slice(0, 4), 2)):
         assert torch.equal(layer(values), values)
     assert torch.equal(torch.rand(1), torch.rand(1, generator=torch.Generator().manual_seed(0)))
+
+
+def test_a_compiled_model_drops_the_same() -> None:
+    """In whole graphs, and once more for each part."""
+    model = nn.Sequential(nn.Linear(8, 8), nn.Dropout(0.3), DropPath(0.3))
+    model.append(nn.Dropout(0.2))
+    compiled = torch.compile(model, dynamic=False, fullgraph=True, backend="aot_eager")
+    values = torch.randn(4, 6, 8)
+    for size, offset in ((9, 3), (8, 2), (9, 3), (9, 5)):
+        part = BatchPart(slice(0, 4), slice(0, size), offset)
+        outputs = []
+        for network in (model, compiled):
+            torch.manual_seed(0)
+            with SharedDropout(part):
+                outputs.append((network(values), torch.rand(1)))
+        (one, after), (other, other_after) = outputs
+        torch.testing.assert_close(one, other)
+        assert torch.equal(after, other_after)
