@@ -116,6 +116,7 @@ def test_a_ray_that_was_shut_down_is_not_alive(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_a_study_finishes_on_a_cluster_that_loses_a_node_and_gets_another(
     tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,7 +138,7 @@ def test_a_study_finishes_on_a_cluster_that_loses_a_node_and_gets_another(
                 time.sleep(0.2)
             nodes.remove_node(first, allow_graceful=False)
             nodes.add_node(num_cpus=1, env_vars=own)
-            stdout, stderr = process.communicate(timeout=240)
+            stdout, stderr = process.communicate(timeout=600)
         assert process.returncode == 0, stdout + stderr
         assert len(re.findall(r"  finished  ", stdout)) == 4
     finally:
@@ -150,6 +151,7 @@ def free_cpus(nodes: Cluster) -> float:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_a_driver_that_is_interrupted_or_dies_leaves_nothing_running_on_the_cluster(
     tmp_path: Path, cache_dir: Path
 ) -> None:
@@ -174,7 +176,7 @@ def test_a_driver_that_is_interrupted_or_dies_leaves_nothing_running_on_the_clus
             while free_cpus(nodes) < 2:
                 assert time.monotonic() < deadline, "actors of ours are left"
                 time.sleep(0.2)
-        done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     finally:
         nodes.shutdown()

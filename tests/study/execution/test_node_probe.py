@@ -11,6 +11,7 @@ from ray.cluster_utils import Cluster
 from revit.errors import InputError
 from revit.source import SOURCE
 from study.execution import node_probe
+from study.execution.autoscaling import grant_or_wait
 from study.execution.cluster import find_nodes, ray_is_alive, start_ray
 from study.execution.node_pool import NodePool
 from study.execution.node_probe import NodeReport, ask_nodes, check_nodes, describe_node
@@ -69,6 +70,15 @@ def test_a_cluster_is_joined_from_its_head_without_cpus(joined: Cluster) -> None
     assert ray.get_runtime_context().get_node_id() == joined.head_node.node_id
     assert sorted(node.cpus for node in find_nodes()) == [0, 1, 2]
     assert ray_is_alive()
+
+
+def test_what_fits_no_node_is_refused_in_one_line_with_their_sizes(joined: Cluster) -> None:
+    """No autoscaler runs: there is nothing to wait for."""
+    request = ResourceRequest(cpus_per_trial=3)
+    with pytest.raises(
+        InputError, match=r"^--cpus-per-trial = 3 and .*: CPUs and GPUs of each are 0 and 0; 1 and 0; 2 and 0$"
+    ):
+        grant_or_wait(NodePool(request, find_nodes), request, pytest.fail)
 
 
 def test_workers_run_the_code_of_the_driver_and_import_functions_of_the_user(joined: Cluster, user: str) -> None:
