@@ -75,6 +75,7 @@ class TuneCallback(Stateless, tune.Callback):
         self._progress = progress
         self._val_accuracy: dict[str, float | None] = {}
         self._last_step: Counter[str] = Counter()
+        self._artifacts: dict[str, Mapping[str, int]] = {}
         self._losses: dict[str, tuple[int, int]] = {}  # step of the last lost worker, and losses in a row there
         self._signatures: Counter[tuple[str, ...]] = Counter()
         self._built = {
@@ -111,6 +112,7 @@ class TuneCallback(Stateless, tune.Callback):
         """Record and show what a worker reports: tags, rows, or the end of the trial."""
         identity = _identity(trial)
         self._peak_bytes = max(self._peak_bytes, result.get("peak_bytes", 0))
+        self._artifacts[identity] = result.get("artifacts", {})
         if "tags" in result:
             self._recorder.add_tags(identity, result["tags"])
             self._check_built(identity, result["tags"][BUILT_TAG])
@@ -237,7 +239,7 @@ class TuneCallback(Stateless, tune.Callback):
     def _end(self, identity: str, state: TrialState, **details: str) -> None:
         self._searcher.end_trial(identity)
         self._stopper.pruning.end(identity, state)
-        self._recorder.end_trial(identity, state, **details)
+        self._recorder.end_trial(identity, state, artifacts=self._artifacts.get(identity, {}), **details)
         self._progress.end_trial(identity, state, self._val_accuracy.get(identity))
 
 

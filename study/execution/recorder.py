@@ -5,11 +5,14 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from revit.errors import InputError, first_line
+from study.execution.artifact_fetch import fetch_artifacts
 from study.labels import trial_label
 from study.layout import ARTIFACTS, NEEDED_FILES, TRACEBACK, WORK
 from study.ledger.ledger import Ledger
@@ -76,6 +79,7 @@ class Recorder:
         self.messages: dict[str, str] = {}
         self.error = ""
         self._ledger = ledger
+        self._storage = ledger.storage
         self._launches = launches
         self._trials = trials
         self._locks = locks
@@ -114,15 +118,23 @@ class Recorder:
         self._update(identity, lambda update: update.tags.update(tags))
 
     def end_trial(
-        self, identity: str, state: TrialState, *, message: str = "", failure: str = "", traceback: str = ""
+        self,
+        identity: str,
+        state: TrialState,
+        *,
+        message: str = "",
+        failure: str = "",
+        traceback: str = "",
+        artifacts: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         """Close the run of a trial, with the artifacts in its work folder. A trial that is done loses that folder.
 
         Args:
+            artifacts: bytes of each file that its worker wrote, by its name in the storage.
             failure: class of its failure, empty where it did not fail.
             traceback: of its failure, kept among the artifacts.
         """
-        self._submit(lambda: self._close_trial(identity, state, message, failure, traceback), identity)
+        self._submit(lambda: self._close_trial(identity, state, message, failure, traceback, artifacts), identity)
         self._submit(lambda: self._release(identity))
 
     def close(self, *, interrupted: bool, incomplete: Collection[str] = ()) -> None:
@@ -214,19 +226,33 @@ class Recorder:
         rows = [each for each in update.rows if each.row["step"] > last_step or TRAIN_TIME_S in each.row]
         return replace(update, rows=rows)
 
-    def _close_trial(self, identity: str, state: TrialState, message: str, failure: str, traceback: str) -> None:
+    def _close_trial(
+        self,
+        identity: str,
+        state: TrialState,
+        message: str,
+        failure: str,
+        traceback: str,
+        reported: Mapping[str, int],
+    ) -> None:
         if identity not in self._open:  # no worker got to start it
             self._open_trial(identity)
         artifacts = self._artifacts(identity)
+        damaged = self._storage.retry(
+            lambda: fetch_artifacts(self._storage, reported, artifacts),
+            should_stop=lambda: self._stop_requested,
+            log=lambda line: self._log(f"{line}; trials continue"),
+        )
         if traceback:
             artifacts.mkdir(parents=True, exist_ok=True)
             (artifacts / TRACEBACK).write_text(traceback)
-        missing = [name for name in NEEDED_FILES if not (artifacts / name).is_file()]
+        missing = [name for name in NEEDED_FILES if name in damaged or not (artifacts / name).is_file()]
         if self.states.get(identity) == TrialState.FAILED:
             state, message = TrialState.FAILED, self.messages[identity]
         elif missing and state == TrialState.FINISHED:
             state = TrialState.FAILED
-            message = f"{', '.join(missing)} missing in {artifacts}: every node needs the same store folder"
+            place = artifacts if self._storage.folder else f"{WORK}/{identity} of {self._storage.address}"
+            message = f"{', '.join(missing)} missing in {place}: every node has to reach it, see --storage"
         self._ledger.close_trial(
             self._open[identity].run_id,
             state,
@@ -263,7 +289,10 @@ class Recorder:
     def _release(self, identity: str) -> None:
         if self.states.get(identity, TrialState.INTERRUPTED).is_terminal:
             shutil.rmtree(self._artifacts(identity).parent, ignore_errors=True)
+            with suppress(OSError):  # the next launch removes it
+                self._storage.delete(f"{WORK}/{identity}")
         self._locks.release(identity)
 
     def _artifacts(self, identity: str) -> Path:
-        return self._ledger.root / WORK / identity / ARTIFACTS
+        """Return the folder of a trial's artifacts on this machine."""
+        return (self._storage.folder or self._ledger.root) / WORK / identity / ARTIFACTS

@@ -3,11 +3,10 @@
 import resource
 import time
 from collections.abc import Callable, Collection, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from study.execution.work_folder import WorkFolder
 from study.ledger.schema import TRAIN_TIME_S
-from study.system.retry import retry_transient
 
 if TYPE_CHECKING:
     from revit.training.train_state import Row, TrainState
@@ -29,26 +28,24 @@ class TrialReporter:
         is_prunable: report each validation at once, except for the last one, so that the trial can be pruned before it
             trains on.
         is_replay: the trial is resumed, so that its first report repeats earlier rows.
-        should_stop: returns whether the study stops; the next report then saves a checkpoint.
+        work: has the checkpoints; once the study stops, the next report saves one.
     """
 
     def __init__(
         self,
         identity: str,
-        checkpoint: Path,
+        work: WorkFolder,
         validation_steps: Collection[int],
         *,
         is_prunable: bool,
         is_replay: bool,
-        should_stop: Callable[[], bool],
         send: Send,
     ) -> None:
         self._identity = identity
-        self._checkpoint = checkpoint
+        self._work = work
         self._validation_steps = validation_steps
         self._is_prunable = is_prunable
         self._is_replay = is_replay
-        self._should_stop = should_stop
         self._send = send
         self._pending_rows: list[Row] = []
         self._saved_s = self._reported_s = time.monotonic()
@@ -71,14 +68,15 @@ class TrialReporter:
             update = {"rows": self._pending_rows, "is_replay": False, "saved": False, **update}
             self._pending_rows = []
         peak_bytes = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        self._send({"identity": self._identity, "peak_bytes": peak_bytes, **update})
+        artifacts = dict(self._work.artifact_sizes)
+        self._send({"identity": self._identity, "peak_bytes": peak_bytes, "artifacts": artifacts, **update})
         self._reported_s = time.monotonic()
 
     def _save_if_due(self, state: "TrainState") -> bool:
         is_validation = state.step in self._validation_steps
         interval_s = CHECKPOINT_INTERVAL_S if is_validation else MAX_CHECKPOINT_INTERVAL_S
-        if time.monotonic() - self._saved_s <= interval_s and not self._should_stop():
+        if time.monotonic() - self._saved_s <= interval_s and not self._work.should_stop():
             return False
-        retry_transient(lambda: state.save(self._checkpoint), should_stop=self._should_stop)
+        is_saved = self._work.save_checkpoint(state)
         self._saved_s = time.monotonic()
-        return True
+        return is_saved

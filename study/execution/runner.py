@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ def run_plans(
     records = ledger.retry(ledger.trials, log=log)
     plans = [plan.with_records(records) for plan in plans]  # another launch may have ended trials meanwhile
     folder = ledger.root / TUNE / lock
-    stopper = Stopper(console, folder / STOP_FILE)
+    stopper = Stopper(console, ledger.storage, f"{TUNE}/{lock}/{STOP_FILE}")
     to_run = trials_to_run(plans)
     known = first_of_each(trial for plan in plans for trial in plan.all_trials)
     recorder = Recorder(ledger, launches=launches, trials=known, locks=locks, log=log)
@@ -101,6 +102,8 @@ def run_plans(
         )
         locks.release_all()
         shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # the next launch removes it
+            ledger.storage.delete(f"{TUNE}/{lock}")
     return RunResult(
         states=recorder.states,
         messages=recorder.messages,

@@ -15,7 +15,6 @@ from study.execution.point_asker import PointAsker
 from study.execution.resources import ResourceGrant
 from study.execution.stopper import Stateless, Stopper
 from study.execution.trial_task import make_task
-from study.layout import WORK
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.transient import is_transient
@@ -134,13 +133,11 @@ class TrialSearcher(Stateless, Searcher):
             return None
         self._running[trial.identity] = self._known[trial.identity] = trial
         grant = self._grant.exclusive() if trial.identity in self._exclusive else self._grant
-        work, stop_file = self._ledger.root / WORK, self._stopper.stop_file
         task = make_task(
             trial,
             grant,
             storage=self._ledger.storage,
-            work=work,
-            stop_file=stop_file,
+            stop_file=self._stopper.stop_file,
             is_prunable=trial.identity in self._stopper.pruning,
         )
         return {"task": task}

@@ -1,13 +1,14 @@
 """Stopping a study, at a signal or on demand, or one trial that is pruned. Plugs into Ray Tune."""
 
 import signal
-from pathlib import Path
+import threading
 from typing import Any
 
 from ray import tune
 from rich.console import Console
 
 from study.execution.pruning import LivePruning
+from study.system.storage import Storage
 
 
 class Stateless:
@@ -27,7 +28,8 @@ class Stopper(Stateless, tune.Stopper):
     A trial that is pruned is stopped while the others go on. Its worker waits in its report until then.
 
     Args:
-        stop_file: file that is created to stop the workers.
+        storage: files that driver and workers share.
+        stop_file: name of the file in it that is created to stop the workers.
 
     Attributes:
         interrupted: a signal stopped the study.
@@ -36,12 +38,13 @@ class Stopper(Stateless, tune.Stopper):
         pruning: those that may be pruned.
     """
 
-    def __init__(self, console: Console, stop_file: Path) -> None:
+    def __init__(self, console: Console, storage: Storage, stop_file: str) -> None:
         self.interrupted = False
         self.stopping = False
         self.running: set[str] = set()
         self.pruning = LivePruning()
         self._console = console
+        self._storage = storage
         self.stop_file = stop_file
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
@@ -53,10 +56,15 @@ class Stopper(Stateless, tune.Stopper):
         return self.stopping and result.get("saved", False)
 
     def stop(self) -> None:
-        """Stop the study."""
-        self.stopping = True
-        self.stop_file.parent.mkdir(parents=True, exist_ok=True)
-        self.stop_file.touch()
+        """Stop the study. May be called while a signal is handled: a thread waits for an object store."""
+        is_first, self.stopping = not self.stopping, True
+        if self._storage.folder is not None:
+            self._storage.touch(self.stop_file)
+        elif is_first:
+            threading.Thread(target=self._touch_stop_file, daemon=True).start()
+
+    def _touch_stop_file(self) -> None:
+        self._storage.retry(lambda: self._storage.touch(self.stop_file), log=self._console.print)
 
     def stop_all(self) -> bool:
         """Return whether Tune has to stop every trial at once: none of them runs."""

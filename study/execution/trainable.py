@@ -4,16 +4,14 @@ import gc
 import json
 import os
 import platform
-import shutil
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from traceback import clear_frames
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
 from ray import tune
 
 from revit.config import FineTuneConfig, from_dict
@@ -27,16 +25,14 @@ from study.execution.gpu_share import set_memory_fence
 from study.execution.node_inputs import find_images, find_weights
 from study.execution.reporter import Send, TrialReporter
 from study.execution.trial_task import TrialTask
-from study.layout import ARTIFACTS, BUILT, CHECKPOINT, CONFIG, MODEL, PREDICTIONS
+from study.execution.work_folder import WORKER_EXIT_TIMEOUT_S, WorkFolder, open_work_folder
+from study.layout import BUILT, CONFIG, MODEL, PREDICTIONS
 from study.ledger.schema import BUILT_TAG, MICRO_BATCH_TAG
 from study.ledger.states import TrialState
-from study.system.retry import retry_transient
 
 if TYPE_CHECKING:
     from revit.training.worker_group import WorkerGroup
 
-WORKER_EXIT_TIMEOUT_S = 60.0
-"""Maximum time to wait for a killed study's worker to exit."""
 THREAD_EXIT_TIMEOUT = "TUNE_FUNCTION_THREAD_TIMEOUT_S"
 """Ray's variable: how long a pruned trial's thread may take to free its memory. After 2 s the next trial is lost."""
 
@@ -74,16 +70,14 @@ def train_worker(task: TrialTask, group: "WorkerGroup", send: Send) -> None:
     _check_code(task)
     _check_functions(task)
     config = from_dict(task.config)
-    task.work.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(task.work / "lock", timeout=WORKER_EXIT_TIMEOUT_S)  # a killed study's worker may be alive
-    with lock if group.rank == 0 else nullcontext(), _memory_given_back(task.grant.device):
+    with open_work_folder(task, is_writer=group.rank == 0) as work, _memory_given_back(task.grant.device):
         try:
-            while not _train_or_shrink(task, config, group, send):
+            while not _train_or_shrink(task, config, work, group, send):
                 _free_memory()  # only now is the error gone, which held references to tensors
         except FileNotFoundError as error:
-            if (task.work / ARTIFACTS).is_dir() or group.rank > 0:
+            if work.artifacts.is_dir() or group.rank > 0:
                 raise
-            raise WorkFolderLostError(f"{task.work} was removed while its trial ran") from error
+            raise WorkFolderLostError(f"{work.path} was removed while its trial ran") from error
 
 
 @contextmanager
@@ -150,7 +144,9 @@ def _import_function(name: str) -> str:
     return before if before == source_digest(name) else ""
 
 
-def _train_or_shrink(task: TrialTask, config: FineTuneConfig, group: "WorkerGroup", send: Send) -> bool:
+def _train_or_shrink(
+    task: TrialTask, config: FineTuneConfig, work: WorkFolder, group: "WorkerGroup", send: Send
+) -> bool:
     """Train to the end; return False, with half the micro-batch next time, where memory is short."""
     key = (config.model, config.resolution, config.batch_size, task.grant.num_gpus)
     micro = config.micro_batch or config.batch_size
@@ -158,7 +154,7 @@ def _train_or_shrink(task: TrialTask, config: FineTuneConfig, group: "WorkerGrou
         micro = _micro_batches[key]
         config = config.with_values({"micro_batch": micro})
     try:
-        _train(task, config, group, send)
+        _train(task, config, work, group, send)
     except Exception as error:
         if classify(error) != "device out of memory" or micro == 1:
             raise
@@ -167,19 +163,15 @@ def _train_or_shrink(task: TrialTask, config: FineTuneConfig, group: "WorkerGrou
     return True
 
 
-def _train(task: TrialTask, config: FineTuneConfig, group: "WorkerGroup", send: Send) -> None:
+def _train(task: TrialTask, config: FineTuneConfig, work: WorkFolder, group: "WorkerGroup", send: Send) -> None:
     import torch
 
     from revit.budget import compile_budget
     from revit.training.built import built_digest
     from revit.training.fine_tune import TrialData, fine_tune
     from revit.training.prediction_file import write_predictions
-    from revit.training.train_state import latest_valid_checkpoint
 
-    checkpoint, artifacts = task.work / CHECKPOINT, task.work / ARTIFACTS
-    if group.rank == 0:
-        shutil.rmtree(artifacts, ignore_errors=True)  # of an earlier attempt that failed
-        artifacts.mkdir(parents=True)
+    work.remove_artifacts()
     device = torch.device("cpu") if task.grant.device == "cpu" else torch.device("cuda", torch.cuda.current_device())
     if device.type == "cuda":
         set_memory_fence(task.grant.num_gpus)
@@ -189,24 +181,19 @@ def _train(task: TrialTask, config: FineTuneConfig, group: "WorkerGroup", send: 
     weights = find_weights(task.weights, task.images, task.storage)
     data = TrialData.from_store(config, images, weights, task.grant.num_cpus)
     budget = compile_budget(config, len(data.splits.train), data.splits.num_all)
-    resume = latest_valid_checkpoint(checkpoint)
+    resume = work.find_checkpoint()
     reporter = TrialReporter(
         task.identity,
-        checkpoint,
+        work,
         set(budget.eval_steps),
         is_prunable=task.is_prunable,
         is_replay=resume is not None,
-        should_stop=task.stop_file.exists,
         send=send,
     )
 
-    def write(path: Path, writer: Callable[[Path, Any], None], content: Any) -> None:
-        if group.rank == 0:
-            retry_transient(lambda: writer(path, content), should_stop=task.stop_file.exists)
-
     def write_built(built: dict[str, Any]) -> None:
-        write(artifacts / CONFIG, _write_json, task.config)
-        write(artifacts / BUILT, _write_json, built)
+        work.write_artifact(CONFIG, _write_json, task.config)
+        work.write_artifact(BUILT, _write_json, built)
         num_threads, compiled = torch.get_num_threads(), task.grant.compiled
         environment = describe(device, num_threads=num_threads, compiled=compiled, num_workers=group.size)
         tags = {**environment, MICRO_BATCH_TAG: str(built["micro_batch"]), BUILT_TAG: built_digest(built)}
@@ -221,7 +208,7 @@ def _train(task: TrialTask, config: FineTuneConfig, group: "WorkerGroup", send: 
             resume=resume,
             compile_model=task.grant.compiled,
             on_built=write_built,
-            should_report_now=task.stop_file.exists,
+            should_report_now=work.should_stop,
             group=group,
         )
     except DivergedError as error:
@@ -230,9 +217,9 @@ def _train(task: TrialTask, config: FineTuneConfig, group: "WorkerGroup", send: 
     except Exception:
         reporter.report({})
         raise
-    write(artifacts / PREDICTIONS, write_predictions, result.evaluations)
+    work.write_artifact(PREDICTIONS, write_predictions, result.evaluations)
     if task.keep_model:
-        write(artifacts / MODEL, write_model, result.model)
+        work.write_artifact(MODEL, write_model, result.model)
     reporter.report({"state": TrialState.FINISHED}, [{**result.metrics, "step": budget.num_steps}])
 
 

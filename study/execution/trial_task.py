@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from revit.functions import import_folder
@@ -10,6 +9,7 @@ from revit.identity import TRAINING_VERSION, function_names
 from revit.source import SOURCE
 from study.execution.resources import ResourceGrant
 from study.execution.shared_inputs import SharedInput, images_of, weights_of
+from study.layout import WORK
 from study.system.storage import Storage
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ class TrialTask:
         images: image store.
         weights: pretrained weights, None to start from scratch.
         storage: files that driver and workers share; has images and weights for nodes that lack them.
-        work: folder of the trial's checkpoint and artifacts; the driver can read it, too.
-        stop_file: file whose existence asks workers to save and stop.
+        work: name in the storage of the folder of the trial's checkpoints and artifacts.
+        stop_file: name in the storage of the file whose existence asks workers to save and stop.
         keep_model: keep the tested weights among the artifacts.
         is_prunable: report each validation at once, and wait for the driver's decision.
         source, training_version: of the code that the launch began with (`revit.source`, `revit.identity`).
@@ -39,8 +39,8 @@ class TrialTask:
     images: SharedInput
     weights: SharedInput | None
     storage: Storage
-    work: Path
-    stop_file: Path
+    work: str
+    stop_file: str
     grant: ResourceGrant
     keep_model: bool
     is_prunable: bool
@@ -51,19 +51,12 @@ class TrialTask:
 
 
 def make_task(
-    trial: "Trial",
-    grant: ResourceGrant,
-    *,
-    storage: Storage,
-    work: Path,
-    stop_file: Path,
-    is_prunable: bool,
+    trial: "Trial", grant: ResourceGrant, *, storage: Storage, stop_file: str, is_prunable: bool
 ) -> TrialTask:
     """Return the task of a trial.
 
     Args:
-        work: folder of all trials' work folders.
-        is_prunable: see `TrialTask`.
+        storage, stop_file, is_prunable: see `TrialTask`.
     """
     config = trial.candidate.config
     names = function_names(config)
@@ -73,7 +66,7 @@ def make_task(
         images=images_of(trial),
         weights=weights_of(trial),
         storage=storage,
-        work=work / trial.identity,
+        work=f"{WORK}/{trial.identity}",
         stop_file=stop_file,
         grant=grant,
         keep_model=trial.keep_model,

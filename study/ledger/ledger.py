@@ -69,12 +69,16 @@ class Ledger:
     Args:
         root: the folder, usually `mlruns/`; with a server, it is not created before a launch needs it.
         server: address of the tracking server that has runs and artifacts; empty where the folder has them.
+        storage: address of the files that driver and workers share (`study.system.storage`); empty for the folder.
+
+    Attributes:
+        storage: files that driver and workers share: checkpoints, artifacts of trials that have not ended, inputs.
 
     Raises:
         InputError: the folder cannot be written, MLflow could not find it, or the server does not answer.
     """
 
-    def __init__(self, root: Path, server: str = "") -> None:
+    def __init__(self, root: Path, server: str = "", storage: str = "") -> None:
         self.root = root.absolute()
         self.server = server
         self._last_change_ms = 0
@@ -97,6 +101,8 @@ class Ledger:
             raise InputError(f"{what} is not a store that MLflow can open: {reason}") from error
         self.artifacts = Artifacts(self.runs, artifacts, server)
         self.storage = Storage(str(self.root))
+        if storage and Storage(storage).folder != self.storage.folder:
+            self.storage = Storage(storage, self.runs.key)
         self.launches = Launches(self.runs, self.artifacts)
 
     def retry(

@@ -11,6 +11,7 @@ from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.runs import run_info
 from study.ledger.server_locks import end_if_dead_here
+from study.system.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -20,14 +21,16 @@ class Removable:
     Attributes:
         owner: name of the lock under which it was made.
         kind: what it is.
-        path: folder or file; None for runs.
+        path: folder or file, or its name in an object store; None for runs.
         remove: removes it, or ends the runs; called only with that lock.
+        num_bytes: its size in an object store; None elsewhere.
     """
 
     owner: str
     kind: str
-    path: Path | None
+    path: Path | str | None
     remove: Callable[[], None]
+    num_bytes: int | None = None
 
     def remove_if_free(self, locks: Locks) -> bool:
         """Remove it unless a process holds its lock, and return whether it is removed."""
@@ -47,19 +50,32 @@ def find_orphans(ledger: Ledger) -> Iterator[Removable]:
     for run in map(run_info, ledger.runs.search("attributes.status = 'RUNNING'")):
         yield Removable(run.owner, "RUNNING run of a dead process", None, partial(ledger.runs.interrupt, run.run_id))
     yield from find_completed_work(ledger)
-    for folder in inside(ledger.root / TUNE):
-        remove = partial(shutil.rmtree, folder, ignore_errors=True)
-        yield Removable(folder.name, "folder of a dead launch", folder, remove)
+    for storage in _storages(ledger):
+        for name in storage.folders(TUNE):
+            yield _folder_of(storage, TUNE, name, "folder of a dead launch")
 
 
 def find_completed_work(ledger: Ledger) -> Iterator[Removable]:
     """Yield the work folders of trials that are not trained again."""
-    work = inside(ledger.root / WORK)
+    work = [(storage, name) for storage in _storages(ledger) for name in storage.folders(WORK)]
     records = ledger.trials() if work else {}
-    for folder in work:
-        if folder.name in records and records[folder.name].state.is_terminal:
-            remove = partial(shutil.rmtree, folder, ignore_errors=True)
-            yield Removable(folder.name, "work folder of a completed trial", folder, remove)
+    for storage, name in work:
+        if name in records and records[name].state.is_terminal:
+            yield _folder_of(storage, WORK, name, "work folder of a completed trial")
+
+
+def _storages(ledger: Ledger) -> set[Storage]:
+    """Return the storage of a ledger, and the store's folder, where the driver keeps files that it fetches."""
+    return {Storage(str(ledger.root)), ledger.storage}
+
+
+def _folder_of(storage: Storage, parent: str, owner: str, kind: str) -> Removable:
+    name = f"{parent}/{owner}"
+    if storage.folder is not None:
+        path = storage.folder / name
+        return Removable(owner, kind, path, partial(shutil.rmtree, path, ignore_errors=True))
+    place, num_bytes = f"{name} in {storage.address}", sum(storage.list(name).values())
+    return Removable(owner, kind, place, partial(storage.delete, name), num_bytes)
 
 
 def merge_duplicates(ledger: Ledger, locks: Locks) -> None:

@@ -56,7 +56,7 @@ def summarize(found: Sequence[Removable]) -> Iterator[str]:
     """Yield a line for each path with its size, for each kind with count and size, then the total."""
     sizes: dict[str, list[int]] = defaultdict(list)
     for each in found:
-        size = tree_size(each.path) if each.path else 0
+        size = tree_size(each.path) if isinstance(each.path, Path) else each.num_bytes or 0
         sizes[each.kind].append(size)
         yield f"{decimal(size):>10}  {each.path}"
     for kind, all_sizes in sizes.items():

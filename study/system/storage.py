@@ -4,7 +4,7 @@ import contextlib
 import queue
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -85,9 +85,13 @@ class Storage:
         except InputError as error:
             return str(error)
         except OSError as error:
-            reason = error.strerror or REQUEST_ID.sub("", first_line(error))
-            return f"--storage = {self.address}: cannot be used: {reason}"
+            return f"--storage = {self.address}: cannot be used: {self.reason(error)}"
         return "" if is_there else f"--storage = {self.address}: a file is not there after it was written"
+
+    @staticmethod
+    def reason(error: OSError) -> str:
+        """Return the message of an error of a storage, one line."""
+        return error.strerror or REQUEST_ID.sub("", first_line(error))
 
     def upload(self, local: Path, name: str) -> None:
         """Copy a file or a folder to the storage. A folder that is there gets the files; others in it stay."""
@@ -126,8 +130,10 @@ class Storage:
     def exists(self, name: str) -> bool:
         """Return whether there is a file of this name, or a folder that is complete."""
         filesystem, path = self._resolve(name)
-        found = filesystem.get_file_info([path, f"{path}/{COMPLETE}"])
-        return any(each.type == fs.FileType.File for each in found)
+        [found] = filesystem.get_file_info([path])
+        if found.type == fs.FileType.Directory:
+            [found] = filesystem.get_file_info([f"{path}/{COMPLETE}"])
+        return bool(found.type == fs.FileType.File)
 
     def touch(self, name: str) -> None:
         """Write an empty file."""
@@ -148,6 +154,12 @@ class Storage:
         found = filesystem.get_file_info(fs.FileSelector(path, recursive=True, allow_not_found=True))
         files = {each.path[len(path) + 1 :]: each.size for each in found if each.type == fs.FileType.File}
         return {file: size for file, size in files.items() if not file.endswith((COMPLETE, PARTIAL))}
+
+    def folders(self, name: str) -> Sequence[str]:
+        """Return the sorted names of the folders in a folder; none where there is no such folder."""
+        filesystem, path = self._resolve(name)
+        found = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
+        return sorted(each.base_name for each in found if each.type == fs.FileType.Directory)
 
     def retry(
         self,
@@ -208,7 +220,7 @@ def _connect(address: str) -> tuple[Any, str]:
         OSError: it cannot be reached.
     """
     scheme, separator, _ = address.partition("://")
-    if not separator:
+    if not separator or address.startswith("/"):
         if re.match(r"\w{2,}:", address):
             raise InputError(f"--storage = {address}: must be a folder, or an address such as s3://BUCKET/PREFIX")
         return fs.LocalFileSystem(), str(expand_path(Path(address)))

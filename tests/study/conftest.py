@@ -11,6 +11,7 @@ from study.ledger.ledger import Ledger
 from study.ledger.server_locks import ServerLocks
 from study.ledger.states import TrialState
 from study.plan import Folders
+from tests.study.object_store import ObjectStore
 from tests.study.servers import POSTGRES_BIN, Postgres, Proxy, Server
 
 
@@ -108,3 +109,9 @@ def proxied(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     yield start
     for proxy in proxies:
         proxy.close()
+
+
+@pytest.fixture(scope="module")
+def object_store() -> Iterator[ObjectStore]:
+    with pytest.MonkeyPatch.context() as patch, ObjectStore(patch) as store:
+        yield store

@@ -1,7 +1,6 @@
 """Check that trials have identities of this version; converts those of the version before from their params."""
 
 import ast
-import shutil
 from collections.abc import Iterator, Mapping
 
 from revit.budget import compile_budget
@@ -95,7 +94,7 @@ def _convert(record: TrialRecord, config: FineTuneConfig, digests: InputDigests,
     if is_free:
         params = {path: value for path, value in config.flat().items() if path not in record.params}
         tags = {IDENTITY_TAG: new, SPLITS: digests.splits}
-        shutil.rmtree(ledger.root / WORK / record.identity, ignore_errors=True)  # its checkpoint has another form
+        ledger.storage.delete(f"{WORK}/{record.identity}")  # its checkpoint has another form
         ledger.log(record.run_id, TrialUpdate(config=params, tags=tags))
         ledger.runs.merge_duplicates(new)
     for name in taken:

@@ -67,7 +67,7 @@ class AskedStudy:
             ledger, launches={space.name: launch}, trials=self.known, locks=self.locks, log=lambda line: None
         )
         self.asker = PointAsker(plan, records, ledger, self.locks, self.recorder)
-        self.stopper = Stopper(SimpleNamespace(print=print), ledger.root / "stop")
+        self.stopper = Stopper(SimpleNamespace(print=print), ledger.storage, "stop")
         self.searcher = TrialSearcher(
             plan.to_run, self.known, grant, self.locks, ledger, self.stopper, askers={space.name: self.asker}
         )

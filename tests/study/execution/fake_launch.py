@@ -39,9 +39,10 @@ class FakeLaunch:
         self.plans = [make_plan(space, space.seeds, folders, {}) for space in spaces or (SPACE,)]
         to_run = trials_to_run(self.plans)
         self.identities = [trial.identity for trial in to_run]
-        self.stopper = Stopper(SimpleNamespace(print=print), root / "stop")
+        storage = Storage(str(root))
+        self.stopper = Stopper(SimpleNamespace(print=print), storage, "stop")
         locks = Locks(root / "locks")
-        ledger = SimpleNamespace(find=lambda identity: None, root=root, storage=Storage(str(root)))
+        ledger = SimpleNamespace(find=lambda identity: None, root=root, storage=storage)
         known = {trial.identity: trial for trial in to_run}
         self.searcher = TrialSearcher(to_run, known, grant, locks, ledger, self.stopper)
         self.pool = NodePool(ResourceRequest(cpus_per_trial=grant.num_cpus), lambda: NODES)
@@ -51,7 +52,7 @@ class FakeLaunch:
         self.recorder = recorder = SimpleNamespace(
             **quiet,
             error="",
-            end_trial=lambda identity, state, **details: self.ended.append({"state": state, **details}),
+            end_trial=lambda identity, state, artifacts, **details: self.ended.append({"state": state, **details}),
         )
         progress = SimpleNamespace(
             **quiet, end_trial=lambda *_: None, requeue_trial=lambda identity, reason: self.resumed.append(reason)

@@ -28,8 +28,8 @@ def task_of(config: FineTuneConfig, images: ImageStore, work: Path, **changes: A
     task = TrialTask(
         identity="i", config=asdict(config), images=SharedInput("images", images.folder, images.manifest.digest),
         weights=None if weights is None else SharedInput("weights", weights, weights_digest(weights)),
-        storage=Storage(str(work)), work=work,
-        stop_file=work / "stop", grant=GRANT, keep_model=False, is_prunable=False, source=SOURCE,
+        storage=Storage(str(work.parent)), work=work.name, stop_file=f"{work.name}/stop",
+        grant=GRANT, keep_model=False, is_prunable=False, source=SOURCE,
         training_version=TRAINING_VERSION, functions={}, import_folders=(),
     )  # fmt: skip
     return replace(task, **changes)

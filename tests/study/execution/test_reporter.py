@@ -30,7 +30,7 @@ def test_rows_in_quick_succession_are_reported_together(
     monkeypatch.setattr(tune, "report", reports.append)
     train(task_of(small, digits, tmp_path))
     began, *rows, end = reports
-    assert set(began) == {"tags", "peak_bytes", "identity"}
+    assert set(began) == {"tags", "peak_bytes", "identity", "artifacts"}
     assert 50e6 < began["peak_bytes"] <= end["peak_bytes"] <= 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert 1 <= len(rows) < 6
     assert end["state"] == TrialState.FINISHED
@@ -116,7 +116,7 @@ def test_a_stopping_study_saves_a_checkpoint_at_the_next_point_of_the_curve(
     def report(result: dict[str, Any]) -> None:
         reports.append(deepcopy(result))
         if "tags" in result:
-            task.stop_file.touch()
+            (tmp_path / "stop").touch()
         elif result.get("saved"):
             raise WorkerDiedError
 

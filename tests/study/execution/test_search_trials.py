@@ -21,7 +21,7 @@ from study.execution.resources import ResourceGrant
 from study.execution.trainable import train_trial
 from study.execution.trial_task import make_task
 from study.inputs import Inputs
-from study.layout import MODEL, PREDICTIONS, WORK
+from study.layout import MODEL, PREDICTIONS
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.records import study_tags
@@ -73,7 +73,7 @@ class Study:
         recorder.start_trial(trial.identity)
         reports: list[dict[str, Any]] = []
         self.patch.setattr(tune, "report", reports.append)
-        options: dict[str, Any] = {"work": self.ledger.root / WORK, "stop_file": self.ledger.root / "stop"}
+        options: dict[str, Any] = {"storage": self.ledger.storage, "stop_file": "stop"}
         task = make_task(trial, GRANT, **options, is_prunable=False)
         train_trial({"task": task})
         for report in reports:

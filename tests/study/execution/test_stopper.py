@@ -10,11 +10,12 @@ from rich.console import Console
 
 from study.execution.stopper import Stopper
 from study.system.signals import handled
+from study.system.storage import Storage
 
 
 @pytest.fixture
 def stopper(tmp_path: Path) -> Stopper:
-    return Stopper(Console(quiet=True), tmp_path / "tune" / "stop")
+    return Stopper(Console(quiet=True), Storage(str(tmp_path)), "tune/stop")
 
 
 def test_only_a_trial_that_has_saved_its_state_is_stopped(stopper: Stopper, tmp_path: Path) -> None:

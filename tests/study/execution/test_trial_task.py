@@ -33,15 +33,12 @@ def test_a_task_names_what_its_trial_reads_and_only_one_seed_keeps_its_model(tmp
         seeds=(3, 4),
     )
     plan = make_plan(space, space.seeds, Folders(store=tmp_path, data=tmp_path, cache=cache_dir), {})
-    tasks = [
-        make_task(trial, GRANT, storage=STORAGE, work=tmp_path / "work", stop_file=tmp_path / "stop", is_prunable=False)
-        for trial in plan.trials
-    ]
+    tasks = [make_task(trial, GRANT, storage=STORAGE, stop_file="stop", is_prunable=False) for trial in plan.trials]
     assert [task.keep_model for task in tasks] == [True, True, False, False]
     for task, trial in zip(tasks, plan.trials, strict=True):
         assert from_dict(task.config) == trial.candidate.config
         assert (task.identity, task.images, task.weights) == (trial.identity, images_of(trial), weights_of(trial))
-        assert task.work == tmp_path / "work" / trial.identity
+        assert task.work == f"work/{trial.identity}"
         assert (task.source, task.training_version, task.grant) == (SOURCE, TRAINING_VERSION, GRANT)
 
 
@@ -64,9 +61,7 @@ def test_a_task_has_the_digests_of_the_plan_and_the_folders_of_its_functions(
     digest = source_digest("task_loss:focal")
     assert trial.input_digests["loss task_loss:focal"] == digest
     (tmp_path / "task_loss.py").write_text("def focal(): changed")
-    task = make_task(
-        trial, GRANT, storage=STORAGE, work=tmp_path / "work", stop_file=tmp_path / "stop", is_prunable=False
-    )
+    task = make_task(trial, GRANT, storage=STORAGE, stop_file="stop", is_prunable=False)
     assert (task.functions, task.import_folders) == ({"task_loss:focal": digest}, (str(tmp_path),))
 
 
@@ -85,9 +80,7 @@ def test_a_config_is_validated_once_where_it_is_written_and_once_by_the_worker(
     monkeypatch.setattr(FineTuneConfig, "__post_init__", lambda config: (validated.append(config), validate(config)))
     plan = make_plan(space, space.seeds, Folders(store=tmp_path, data=tmp_path, cache=cache_dir), {})
     assert len(validated) == 1
-    task = make_task(
-        plan.trials[0], GRANT, storage=STORAGE, work=tmp_path / "work", stop_file=tmp_path / "stop", is_prunable=False
-    )
+    task = make_task(plan.trials[0], GRANT, storage=STORAGE, stop_file="stop", is_prunable=False)
     assert len(validated) == 1, "a trial's config is valid already"
     monkeypatch.setattr("study.execution.trainable._train", lambda *_: None)
     train_trial({"task": pickle.loads(pickle.dumps(task))})

@@ -3,7 +3,6 @@
 import pickle
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,12 +13,6 @@ from study.system import retry
 from study.system import storage as module
 from study.system.storage import COMPLETE, Storage, is_transient
 from tests.study.object_store import ObjectStore
-
-
-@pytest.fixture(scope="module")
-def object_store() -> Iterator[ObjectStore]:
-    with pytest.MonkeyPatch.context() as patch, ObjectStore(patch) as store:
-        yield store
 
 
 @pytest.fixture(params=["folder", "s3", "fsspec"])

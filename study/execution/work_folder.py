@@ -1,0 +1,236 @@
+"""Work folder of a trial on the node that trains it: checkpoints, artifacts."""
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import ray
+from filelock import FileLock
+
+from study.execution.failures import NodeUnfitError
+from study.execution.node_inputs import node_cache
+from study.execution.trial_task import TrialTask
+from study.layout import ARTIFACTS, CHECKPOINT, WORK
+from study.ledger.locks import Locks
+from study.system.retry import retry_transient
+from study.system.storage import Storage
+
+if TYPE_CHECKING:
+    from revit.training.train_state import TrainState
+
+T = TypeVar("T")
+
+WORKER_EXIT_TIMEOUT_S = 60.0
+"""Maximum time to wait for a killed study's worker to exit."""
+STORAGE_TIMEOUT_S = 600.0
+"""Maximum time that a node waits for an object store: after it, its trials go to other nodes."""
+STOP_POLL_S = 1.0
+"""Time between two looks for the stop file in an object store."""
+NUM_CHECKPOINTS = 2
+"""Checkpoints that are kept: the newest may be damaged."""
+
+
+class WorkFolder:
+    """Work folder in the storage itself: every node reaches it by its path, and the driver does, too.
+
+    Args:
+        name: of the folder for the artifacts, in the storage.
+        should_stop: returns whether the study stops.
+        is_writer: this worker writes files; of a group of workers, one does.
+
+    Attributes:
+        artifact_sizes: bytes of the artifacts that the driver can find, by their names in the storage.
+    """
+
+    def __init__(self, path: Path, name: str, should_stop: Callable[[], bool], *, is_writer: bool) -> None:
+        self.path = path
+        self.artifacts = path / ARTIFACTS
+        self.checkpoint = path / CHECKPOINT
+        self.should_stop = should_stop
+        self.artifact_sizes: dict[str, int] = {}
+        self._name = name
+        self._is_writer = is_writer
+
+    def remove_artifacts(self) -> None:
+        """Begin with no artifacts: an earlier attempt may have failed."""
+        if self._is_writer:
+            shutil.rmtree(self.artifacts, ignore_errors=True)
+            self.artifacts.mkdir(parents=True)
+            self.artifact_sizes = {}
+
+    def find_checkpoint(self) -> Path | None:
+        """Return the newest checkpoint that is intact; None if there is none."""
+        from revit.training.train_state import latest_valid_checkpoint
+
+        return latest_valid_checkpoint(self.checkpoint)
+
+    def save_checkpoint(self, state: "TrainState") -> bool:
+        """Save a checkpoint, and return whether another node could resume from it by now."""
+        retry_transient(lambda: state.save(self.checkpoint), should_stop=self.should_stop)
+        return True
+
+    def write_artifact(self, name: str, writer: Callable[[Path, Any], None], content: Any) -> None:
+        """Write a file of the trial, so that the driver finds it."""
+        if not self._is_writer:
+            return
+        path = self.artifacts / name
+        retry_transient(lambda: writer(path, content), should_stop=self.should_stop)
+        self.artifact_sizes[f"{self._name}/{name}"] = path.stat().st_size
+
+
+class ScratchFolder(WorkFolder):
+    """Work folder on a disk of this node, of one attempt at the trial. What others need of it is uploaded.
+
+    Another worker may train the same trial, where this node was taken for dead: no file of one replaces a file of the
+    other. Checkpoints have their step in their name, artifacts lie in a folder of their attempt.
+
+    Args:
+        work: name of the trial's folder in the storage.
+    """
+
+    def __init__(
+        self, path: Path, storage: Storage, work: str, should_stop: Callable[[], bool], *, is_writer: bool
+    ) -> None:
+        super().__init__(path, f"{work}/{ARTIFACTS}-{path.name}", should_stop, is_writer=is_writer)
+        self._storage = storage
+        self._work = work
+        self._is_closing = False
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoints")
+        self._upload: Future[None] | None = None
+
+    def find_checkpoint(self) -> Path | None:
+        """Return the newest checkpoint that is intact, of this attempt or else of the storage; None if none is."""
+        found = super().find_checkpoint()
+        for name in () if found else reversed(self._call(self._list_checkpoints)):
+            with suppress(FileNotFoundError):  # another worker is further by now
+                self._call(lambda name=name: self._storage.download(f"{self._work}/{name}", self.checkpoint))  # type: ignore[misc]  # mypy cannot infer its type
+            found = super().find_checkpoint()
+            if found:
+                break
+        return found
+
+    def save_checkpoint(self, state: "TrainState") -> bool:
+        """Save a checkpoint, and begin its upload; wait for it where the study stops.
+
+        Training waits only where the upload of the last one is not over.
+        """
+        self._wait()
+        super().save_checkpoint(state)
+        self._upload = self._thread.submit(self._call, lambda step=state.step: self._upload_checkpoint(step))
+        if self.should_stop():
+            self._wait()
+            return True
+        return False
+
+    def write_artifact(self, name: str, writer: Callable[[Path, Any], None], content: Any) -> None:
+        """Write a file of the trial, and upload it."""
+        self._wait()
+        super().write_artifact(name, writer, content)
+        if self._is_writer:
+            self._call(lambda: self._storage.upload(self.artifacts / name, f"{self._name}/{name}"))
+
+    def close(self) -> None:
+        """Wait for the upload in progress, which is not repeated where it fails."""
+        self._is_closing = True
+        self._thread.shutdown()
+
+    def _upload_checkpoint(self, step: int) -> None:
+        name = f"{CHECKPOINT}-{step:012d}"
+        self._storage.upload(self.checkpoint, f"{self._work}/{name}")
+        older = [each for each in self._list_checkpoints() if each < name]
+        for each in older[: 1 - NUM_CHECKPOINTS]:
+            self._storage.delete(f"{self._work}/{each}")
+
+    def _list_checkpoints(self) -> list[str]:
+        return sorted(name for name in self._storage.list(self._work) if name.startswith(CHECKPOINT))
+
+    def _wait(self) -> None:
+        if self._upload is not None:
+            self._upload.result()
+            self._upload = None
+
+    def _call(self, call: Callable[[], T]) -> T:
+        """Return what a call on the storage returns, repeated for some minutes.
+
+        Raises:
+            NodeUnfitError: the storage cannot be reached from this node.
+        """
+        end_s = time.monotonic() + STORAGE_TIMEOUT_S
+        gives_up = lambda: self._is_closing or self.should_stop() or time.monotonic() > end_s  # noqa: E731
+        try:
+            return self._storage.retry(call, should_stop=gives_up)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            reason = f"it cannot use --storage = {self._storage.address}: {self._storage.reason(error)}"
+            raise NodeUnfitError(ray.get_runtime_context().get_node_id(), reason) from error
+
+
+@contextmanager
+def open_work_folder(task: TrialTask, *, is_writer: bool) -> Iterator[WorkFolder]:
+    """Provide the work folder of a task, until its trial ends here.
+
+    Args:
+        is_writer: see `WorkFolder`.
+    """
+    with watch_stop(task.storage, task.stop_file) as should_stop:
+        if task.storage.folder is None:
+            with _scratch(node_cache(task.images.path.parent) / WORK) as path:
+                folder = ScratchFolder(path, task.storage, task.work, should_stop, is_writer=is_writer)
+                try:
+                    yield folder
+                finally:
+                    folder.close()
+            return
+        path = task.storage.folder / task.work
+        path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path / "lock", timeout=WORKER_EXIT_TIMEOUT_S)  # a killed study's worker may be alive
+        with lock if is_writer else nullcontext():
+            yield WorkFolder(path, f"{task.work}/{ARTIFACTS}", should_stop, is_writer=is_writer)
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """Provide a new folder in a folder, and remove it, with those that killed workers of this node left."""
+    locks = Locks(folder)
+    name = locks.acquire_new()
+    for left in folder.glob("*.lock"):
+        if locks.acquire_if_free(left.stem):
+            shutil.rmtree(folder / left.stem, ignore_errors=True)
+            locks.release(left.stem)
+    (folder / name).mkdir()
+    try:
+        yield folder / name
+    finally:
+        shutil.rmtree(folder / name, ignore_errors=True)
+        locks.release(name)
+
+
+@contextmanager
+def watch_stop(storage: Storage, stop_file: str) -> Iterator[Callable[[], bool]]:
+    """Provide a function that returns whether the stop file exists. It is fast enough to be called at each step.
+
+    In an object store, a thread looks for the file.
+    """
+    if storage.folder is not None:
+        yield (storage.folder / stop_file).exists
+        return
+    is_seen, is_over = threading.Event(), threading.Event()
+
+    def poll() -> None:
+        while not is_over.wait(STOP_POLL_S):
+            with suppress(OSError):  # Ray ends workers of a study whose driver ends
+                if storage.exists(stop_file):
+                    is_seen.set()
+                    return
+
+    threading.Thread(target=poll, daemon=True).start()
+    try:
+        yield is_seen.is_set
+    finally:
+        is_over.set()

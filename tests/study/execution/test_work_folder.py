@@ -1,0 +1,204 @@
+"""Work folders on the node of a worker, with an object store between the nodes."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ray import tune
+
+from revit.config import FineTuneConfig
+from revit.datasets.image_store import ImageStore
+from study.execution import work_folder
+from study.execution.failures import NodeUnfitError
+from study.execution.trial_task import TrialTask
+from study.execution.work_folder import ScratchFolder, open_work_folder, watch_stop
+from study.ledger.locks import Locks
+from study.system import retry
+from study.system.storage import Storage
+from tests.study.execution.tasks import WorkerDiedError, task_of, train
+from tests.study.object_store import ObjectStore
+
+
+@pytest.fixture
+def task(
+    small: FineTuneConfig,
+    digits: ImageStore,
+    tmp_path: Path,
+    object_store: ObjectStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> TrialTask:
+    """A trial whose storage is an object store."""
+    monkeypatch.setenv("REVIT_CACHE_DIR", str(tmp_path / "node"))
+    monkeypatch.setattr("study.execution.reporter.REPORT_INTERVAL_S", -1.0)
+    monkeypatch.setattr("study.execution.reporter.CHECKPOINT_INTERVAL_S", -1.0)
+    storage = Storage(object_store.new_address(), "key")
+    return replace(task_of(small, digits, tmp_path), storage=storage, work="work/i", stop_file="tune/stop")
+
+
+class SavedState:
+    """State of a trial whose checkpoint is a text."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def save(self, path: Path) -> None:
+        path.write_text(str(self.step))
+
+
+@contextlib.contextmanager
+def scratch_folders(task: TrialTask, num: int = 1) -> Iterator[list[Any]]:
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(open_work_folder(task, is_writer=True)) for _ in range(num)]
+
+
+def reports_of(task: TrialTask, monkeypatch: pytest.MonkeyPatch, dies_at: int | None = None) -> list[dict[str, Any]]:
+    reports: list[dict[str, Any]] = []
+
+    def report(update: dict[str, Any]) -> None:
+        reports.append(update)
+        if dies_at is not None and update.get("rows", [{"step": 0}])[-1]["step"] == dies_at:
+            raise WorkerDiedError
+
+    monkeypatch.setattr(tune, "report", report)
+    with pytest.raises(WorkerDiedError) if dies_at else contextlib.nullcontext():
+        train(task)
+    return reports
+
+
+def losses_of(reports: list[dict[str, Any]]) -> dict[int, float]:
+    return {row["step"]: row["train_loss"] for each in reports for row in each.get("rows", []) if "train_loss" in row}
+
+
+def test_a_trial_resumes_on_another_node_from_its_checkpoint_in_the_object_store(
+    task: TrialTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = reports_of(replace(task, work="work/whole"), monkeypatch)
+    reports_of(task, monkeypatch, dies_at=9)
+    assert sorted(task.storage.list("work/i")) == sorted(
+        [f"checkpoint.pt-{step:012d}" for step in (4, 8)]
+        + [name for name in task.storage.list("work/i") if name.startswith("artifacts-")]
+    )
+    monkeypatch.setenv("REVIT_CACHE_DIR", str(tmp_path / "other"))
+    resumed = reports_of(task, monkeypatch)
+    assert [each["rows"][-1]["step"] for each in resumed if each.get("is_replay")] == [8]
+    assert losses_of(resumed) == losses_of(whole)
+    assert {name: resumed[-1]["rows"][-1][name] for name in ("test_loss", "test_accuracy")} == {
+        name: whole[-1]["rows"][-1][name] for name in ("test_loss", "test_accuracy")
+    }
+    sizes = resumed[-1]["artifacts"]
+    stored = {f"work/i/{name}": size for name, size in task.storage.list("work/i").items()}
+    assert sizes.items() <= stored.items()
+    assert {name.rpartition("/")[2] for name in sizes} == {"config.json", "built.json", "predictions.parquet"}
+    for node in ("node", "other"):
+        assert list((tmp_path / node / "work").iterdir()) == [], "nothing is left on the node"
+
+
+def test_two_workers_of_one_trial_do_not_harm_each_other(task: TrialTask) -> None:
+    """One was taken for dead, and is alive, behind the other."""
+    with scratch_folders(task, 2) as (behind, ahead):
+        for folder, step in ((ahead, 8), (ahead, 12), (behind, 4), (ahead, 16), (behind, 8)):
+            folder.save_checkpoint(SavedState(step))
+            folder._wait()
+        for folder, text in ((ahead, "ahead"), (behind, "behind")):
+            folder.remove_artifacts()
+            folder.write_artifact("config.json", Path.write_text, text)
+        assert "checkpoint.pt-000000000016" in task.storage.list("work/i")
+        names = [*ahead.artifact_sizes, *behind.artifact_sizes]
+        assert len(set(names)) == 2
+        assert [task.storage.list("work/i")[name.removeprefix("work/i/")] for name in names] == [5, 6]
+
+
+def test_few_checkpoints_are_kept(task: TrialTask) -> None:
+    with scratch_folders(task) as [folder]:
+        for step in range(1, 6):
+            folder.save_checkpoint(SavedState(step))
+    assert list(task.storage.list("work/i")) == ["checkpoint.pt-000000000004", "checkpoint.pt-000000000005"]
+
+
+def test_training_does_not_wait_for_an_upload_unless_the_study_stops(
+    task: TrialTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_free = threading.Event()
+    upload = Storage.upload
+    monkeypatch.setattr(Storage, "upload", lambda *arguments: (is_free.wait(), upload(*arguments)))
+    stops: list[bool] = []
+    with scratch_folders(task) as [folder]:
+        folder.should_stop = lambda: bool(stops)
+        assert not folder.save_checkpoint(SavedState(4)), "another node could not resume from it yet"
+        assert task.storage.list("work/i") == {}
+        is_free.set()
+        stops.append(True)
+        assert folder.save_checkpoint(SavedState(8))
+        assert len(task.storage.list("work/i")) == 2
+
+
+def test_a_node_that_cannot_reach_the_storage_is_unfit(task: TrialTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work_folder, "STORAGE_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(retry, "MIN_WAIT_S", 0.01)
+    monkeypatch.setattr(work_folder.ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: "node 1"))
+
+    monkeypatch.setattr(tune, "report", lambda update: None)
+
+    def fail(*_: object) -> None:
+        raise OSError("AWS Error NETWORK_CONNECTION (Request ID: 12)")
+
+    monkeypatch.setattr(Storage, "upload", fail)
+    with pytest.raises(NodeUnfitError, match=r"cannot use --storage = s3://.*: AWS Error NETWORK_CONNECTION$") as error:
+        train(task)
+    assert error.value.node_id == "node 1"
+
+
+def test_what_killed_workers_left_on_a_node_is_removed(task: TrialTask, tmp_path: Path) -> None:
+    folder = tmp_path / "node" / "work"
+    killed, alive = Locks(folder), Locks(folder)
+    for locks in (killed, alive):
+        name = locks.acquire_new()
+        (folder / name).mkdir()
+        (folder / name / "checkpoint.pt").touch()
+    for lock in killed._held.values():
+        lock.release()  # as the operating system does
+    with scratch_folders(task) as [own]:
+        assert {path.name for path in folder.iterdir() if path.is_dir()} == {name, own.path.name}
+
+
+def test_a_stop_file_in_an_object_store_is_seen_without_waiting_for_the_network(
+    task: TrialTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work_folder, "STOP_POLL_S", 0.05)
+    num_threads = threading.active_count()
+    with watch_stop(task.storage, task.stop_file) as should_stop:
+        assert not should_stop()
+        with monkeypatch.context() as patch:
+            patch.setattr(Storage, "exists", lambda *_: time.sleep(0.3))
+            begin_s = time.monotonic()
+            assert not any(should_stop() for _ in range(1000))
+            assert time.monotonic() - begin_s < 0.3
+        task.storage.touch(task.stop_file)
+        deadline_s = time.monotonic() + 20
+        while not should_stop():
+            assert time.monotonic() < deadline_s
+    while threading.active_count() > num_threads:
+        assert time.monotonic() < deadline_s
+
+
+def test_a_work_folder_in_a_shared_folder_is_locked_and_needs_no_upload(
+    small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work_folder, "WORKER_EXIT_TIMEOUT_S", 0.1)
+    task = task_of(small, digits, tmp_path / "i")
+    with open_work_folder(task, is_writer=True) as folder:
+        assert not isinstance(folder, ScratchFolder)
+        assert folder.path == tmp_path / "i"
+        assert folder.save_checkpoint(SavedState(1))
+        with pytest.raises(TimeoutError), open_work_folder(task, is_writer=True):
+            pass
+        with open_work_folder(task, is_writer=False) as other:
+            other.remove_artifacts()
+            other.write_artifact("config.json", Path.write_text, "of another worker of the group")
+    assert not (tmp_path / "i" / "artifacts").exists()
