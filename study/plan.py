@@ -41,6 +41,7 @@ class Folders:
         data: folder of downloaded datasets.
         cache: folder of this machine's decoded images.
         server: address of the tracking server that has the results instead; empty for none.
+        storage: address of the files that driver and workers share; empty for the store's folder.
         skip_broken: leave out images of the data that cannot be decoded.
     """
 
@@ -48,6 +49,7 @@ class Folders:
     data: Path
     cache: Path
     server: str = ""
+    storage: str = ""
     skip_broken: bool = False
 
     def open_images(self, dataset: str) -> ImageStore:

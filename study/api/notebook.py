@@ -36,12 +36,14 @@ class Options(Choices, total=False):
         scale, recipe, settings, only: choices of `load_study`.
         sampler, num_trials, time_budget_s, pruner: values of its search in place of the study's.
         store: a folder, or the address of an MLflow tracking server; by default mlruns.
+        storage: a folder or an object store with the files that driver and workers share; by default the store's.
         data_dir, weights_dir, cache_dir: folders of datasets, pretrained weights, decoded images.
         skip_broken: leave out images that cannot be decoded.
     """
 
     num_seeds: int | None
     store: Path | str
+    storage: Path | str | None
     data_dir: Path | str
     weights_dir: Path | str | None
     cache_dir: Path | str

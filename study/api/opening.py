@@ -18,6 +18,7 @@ from search_spaces.framework.choices import (
 )
 from search_spaces.framework.space import SearchSpace
 from study.model_check import check_names
+from study.system.storage import Storage
 
 if TYPE_CHECKING:
     from study.ledger.ledger import Ledger
@@ -99,6 +100,7 @@ def make_folders(
     weights_dir: Path | str | None = None,
     cache_dir: Path | str = DEFAULT_CACHE,
     *,
+    storage: Path | str | None = None,
     skip_broken: bool = False,
 ) -> "Folders":
     """Return the folders of results, datasets, decoded images.
@@ -106,9 +108,10 @@ def make_folders(
     Args:
         store: a folder, or the address of an MLflow tracking server.
         weights_dir: folder of pretrained weights; set for the whole process.
+        storage: a folder, or the address of an object store; None for the store's folder.
 
     Raises:
-        InputError: the address holds a password, which would be printed, and kept with every launch.
+        InputError: the address of the store holds a password, which would be printed, and kept with every launch.
     """
     from study.plan import Folders
 
@@ -122,6 +125,7 @@ def make_folders(
         data=expand_path(Path(data_dir)),
         cache=expand_path(Path(cache_dir)),
         server=server,
+        storage="" if storage is None else str(storage),
         skip_broken=skip_broken,
     )
 
@@ -129,13 +133,18 @@ def make_folders(
 def open_ledger(folders: "Folders", *, create: bool = False) -> "Ledger":
     """Return the ledger of a store.
 
+    Args:
+        create: a study is to be run: create the store if necessary, and check that its storage can be used.
+
     Raises:
-        InputError: there is no store, or it cannot be opened.
+        InputError: there is no store, it cannot be opened, or its storage cannot be used.
     """
     if not (create or folders.has_store):
         raise InputError(f"there is no store at {folders.store}: run a study first, or name another with --store")
     if create:
+        if folders.storage:
+            Storage(folders.storage).check()
         check_writable(folders.store, "store")
     from study.ledger.ledger import Ledger
 
-    return Ledger(folders.store, folders.server)
+    return Ledger(folders.store, folders.server, folders.storage)

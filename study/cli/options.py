@@ -61,6 +61,16 @@ StoreAddress = Annotated[
         help="Folder with MLflow's database and artifacts, or address of an MLflow tracking server, http://...",
     ),
 ]
+StorageAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        envvar="REVIT_STORAGE",
+        metavar="ADDRESS",
+        help="Folder that all nodes share, or s3://BUCKET/PREFIX: checkpoints and artifacts of trials that run. "
+        "[default: the store's folder]",
+    ),
+]
 DataFolder = Annotated[Path, typer.Option("--data-dir", envvar="REVIT_DATA_DIR", help="Dataset directory.")]
 WeightsFolder = Annotated[
     Path | None,
@@ -125,10 +135,15 @@ class StudyOptions:
         bool, typer.Option("--skip-broken", help="Leave out images that cannot be decoded; they are counted and named.")
     ] = False
 
-    def folders(self) -> "api.Folders":
+    def folders(self, storage: StorageAddress = None) -> "api.Folders":
         """Return the folders that the options name."""
         return api.make_folders(
-            self.store, self.data_dir, self.weights_dir, self.cache_dir, skip_broken=self.skip_broken
+            self.store,
+            self.data_dir,
+            self.weights_dir,
+            self.cache_dir,
+            storage=storage,
+            skip_broken=self.skip_broken,
         )
 
     def load_studies(self) -> list[SearchSpace]:

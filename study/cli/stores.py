@@ -11,7 +11,7 @@ from revit.errors import InputError
 from study import api
 from study.cli.console import EXIT_FINISHED, EXIT_SOME_FAILED, echo, out
 from study.cli.invocation import this_command
-from study.cli.options import CacheFolder, DataFolder, StoreAddress, WeightsFolder, echo_store
+from study.cli.options import CacheFolder, DataFolder, StorageAddress, StoreAddress, WeightsFolder, echo_store
 
 LOOPBACK = "127.0.0.1"
 
@@ -22,6 +22,7 @@ def doctor(
     data_dir: DataFolder = api.DEFAULT_DATA,
     weights_dir: WeightsFolder = None,
     cache_dir: CacheFolder = api.DEFAULT_CACHE,
+    storage: StorageAddress = None,
 ) -> None:
     """Check the store, the input files, and this machine.
 
@@ -29,7 +30,7 @@ def doctor(
 
     Exit code: 0 healthy, 1 problems found: --fix repairs those marked fixable.
     """
-    folders = api.make_folders(store, data_dir, weights_dir, cache_dir)
+    folders = api.make_folders(store, data_dir, weights_dir, cache_dir, storage=storage)
     echo_store(folders)
     code = EXIT_FINISHED
     for result in api.diagnose(folders, fix=fix):
@@ -54,13 +55,14 @@ def prune(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Remove it instead of only showing it.")] = False,
     store: StoreAddress = api.DEFAULT_STORE,
+    storage: StorageAddress = None,
 ) -> None:
     """Show what can be removed from the store; --yes removes it.
 
     These are checkpoints of completed trials, superseded models and reports, and runs deleted in MLflow. Results stay,
     and so does anything that a running process uses.
     """
-    folders = api.make_folders(store)
+    folders = api.make_folders(store, storage=storage)
     if folders.server:
         raise InputError(f"--store = {store}: prune needs the folder of a store, not a server")
     names = sorted({space.name for study in studies or () for space in api.load_studies(study)})

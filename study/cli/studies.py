@@ -19,6 +19,7 @@ from study.cli.options import (
     RecipeName,
     ScaleName,
     Settings,
+    StorageAddress,
     StudyName,
     StudyOptions,
     WeightsFolder,
@@ -97,6 +98,7 @@ def run(
             help="Join this Ray cluster; auto: the one that runs here. [default: start Ray on this machine]",
         ),
     ] = None,
+    storage: StorageAddress = None,
 ) -> None:
     """Train the trials of a study that are not done; show its table.
 
@@ -114,7 +116,7 @@ def run(
     )
     try:
         with handled(signal.default_int_handler):
-            code = _run(context, options, request, strict_environment)
+            code = _run(context, options, options.folders(storage), request, strict_environment)
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
     if code == EXIT_INTERRUPTED:
@@ -137,9 +139,14 @@ def _parse_gpus(typed: str | None) -> float | None:
     return number
 
 
-def _run(context: typer.Context, options: StudyOptions, request: api.ResourceRequest, strict_environment: bool) -> int:
+def _run(
+    context: typer.Context,
+    options: StudyOptions,
+    folders: "api.Folders",
+    request: api.ResourceRequest,
+    strict_environment: bool,
+) -> int:
     """Run the studies in one queue, once all are known to be able to start."""
-    folders = options.folders()
     if request.compiled:
         api.cache_compiled(folders)
     spaces = options.load_studies()

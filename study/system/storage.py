@@ -50,6 +50,14 @@ class Storage:
     address: str
     key: str = ""
 
+    def __post_init__(self) -> None:
+        """Make a path absolute: other processes have other working directories."""
+        if "://" in self.address:
+            return
+        if re.match(r"\w{2,}:", self.address):
+            raise InputError(f"--storage = {self.address}: must be a folder, or an address such as s3://BUCKET/PREFIX")
+        object.__setattr__(self, "address", str(expand_path(Path(self.address))))
+
     @property
     def folder(self) -> Path | None:
         """The folder with the files where nodes reach it by a path; None for an object store."""
@@ -219,11 +227,9 @@ def _connect(address: str) -> tuple[Any, str]:
         InputError: there is no such file system, or the address has credentials, which would be printed.
         OSError: it cannot be reached.
     """
-    scheme, separator, _ = address.partition("://")
-    if not separator or address.startswith("/"):
-        if re.match(r"\w{2,}:", address):
-            raise InputError(f"--storage = {address}: must be a folder, or an address such as s3://BUCKET/PREFIX")
-        return fs.LocalFileSystem(), str(expand_path(Path(address)))
+    if address.startswith("/"):
+        return fs.LocalFileSystem(), address
+    scheme = address.partition("://")[0]
     if urlsplit(address).password is not None:
         advice = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead" if scheme == "s3" else "take it out"
         raise InputError(f"--storage: the address {scheme}://... has a password, which would be printed: {advice}")

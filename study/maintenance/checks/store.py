@@ -20,6 +20,18 @@ from study.ledger.states import TrialState
 from study.maintenance.checks import CheckResult, fixable
 from study.maintenance.checks.identities import check_identities
 from study.plan import Folders
+from study.system.storage import Storage
+
+
+def check_storage(folders: Folders) -> Iterator[CheckResult]:
+    """Check that the storage can be used, where it is not the store's folder."""
+    if not folders.storage:
+        return
+    try:
+        Storage(folders.storage).check()
+        yield CheckResult("ok", f"storage: {folders.storage} can be read and written")
+    except InputError as error:
+        yield CheckResult("error", f"storage: {error}")
 
 
 def check_server(folders: Folders, *, fix: bool) -> Iterator[CheckResult]:
@@ -28,7 +40,7 @@ def check_server(folders: Folders, *, fix: bool) -> Iterator[CheckResult]:
     The next launch ends the runs of a dead one.
     """
     try:
-        ledger = Ledger(folders.store, folders.server)
+        ledger = Ledger(folders.store, folders.server, folders.storage)
     except InputError as error:
         yield CheckResult("error", f"store: {error}")
         return
@@ -49,7 +61,7 @@ def check_store(folders: Folders, *, fix: bool) -> Iterator[CheckResult]:
         return
     try:
         _check_integrity(database)
-        ledger, locks = Ledger(root), Locks(root / LOCKS)
+        ledger, locks = Ledger(root, storage=folders.storage), Locks(root / LOCKS)
         yield CheckResult("ok", f"store: {database} is intact; schema version matches")
         for healthy, check in CHECKS.items():
             yield from list(check(ledger, locks, fix)) or [CheckResult("ok", f"store: {healthy}")]
