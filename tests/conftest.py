@@ -177,7 +177,10 @@ def ray_cluster() -> Iterator[None]:
 
     from study.execution.cluster import start_ray
 
-    start_ray()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "test")  # workers of studies whose files are in an object store inherit it
+        start_ray()
     yield
     ray.shutdown()
 
