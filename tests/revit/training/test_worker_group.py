@@ -1,5 +1,6 @@
 """Trials of 2 and 4 workers over gloo, against the trial of one process."""
 
+import importlib
 import os
 import pickle
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 from revit.config import FineTuneConfig
-from revit.datasets.image_store import ImageStore
+from revit.datasets.image_store import ImageStore, open_store
 from revit.errors import DivergedError, InputError, WorkerLostError
 from revit.training.worker_group import ALONE, WorkerGroup
 from study.execution.failures import classify
@@ -50,7 +51,6 @@ STEPS: dict[str, dict[str, object]] = {
 }
 TRIALS: dict[str, dict[str, object]] = {
     "sgd": {"model.dropout": 0.2},
-    "adamw": {"optimizer.name": "adamw", "optimizer.lr": 1e-3, "optimizer.weight_decay": 0.1},
     "muon": {"optimizer.name": "muon", "optimizer.lr": 0.01},
     "plateau": {"schedule.name": "plateau", "schedule.plateau_patience": 0, "optimizer.lr": 0.3, "num_evals": 6},
     "best_val": {"selection": "best_val", "optimizer.lr": 0.5, "num_evals": 6, "test_curve": True},
@@ -187,8 +187,7 @@ class OwnError(Exception):
         super().__init__(f"{one} and {two}")
 
 
-@pytest.mark.parametrize("name", ["train_input", "evaluate"])
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize(("rank", "name"), [(1, "train_input"), (0, "evaluate")])
 def test_an_error_of_one_worker_is_raised_by_all_and_they_can_train_on(
     pool: WorkerPool, digits: ImageStore, rank: int, name: str
 ) -> None:
@@ -293,3 +292,32 @@ def test_gradients_of_different_parameters_are_refused(pool: WorkerPool) -> None
     assert pool(2, gradients_of_some, []) == pool(2, gradients_of_some, [0, 1]) == [None, None]
     for error in pool(2, gradients_of_some, [1]):
         assert str(error) == "the workers of the trial differ in the parameters with a gradient"
+
+
+STUDIES = (
+    "quickstart",
+    "optimizer_schedule",
+    "resolution",
+    "pos_embed",
+    "data_fraction",
+    "domain_shift",
+    "replication",
+)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("study", STUDIES)
+def test_trials_of_a_study_have_the_test_accuracy_of_one_process(pool: WorkerPool, cache_dir: Path, study: str) -> None:
+    """The first, the middle and the last config of each study, at the nano scale."""
+    space = importlib.import_module(f"search_spaces.{study}").SPACE
+    space = space if study == "quickstart" else space.variant(scale="nano")
+    candidates = space.candidates((0,))
+    for config in {candidates[index].config for index in (0, len(candidates) // 2, -1)}:
+        store = open_store(config.dataset, data_dir=cache_dir, cache_dir=cache_dir)
+        expected: Trial = trial(ALONE, config, store)
+        for num_workers in (2, 4):
+            found: Trial = pool(num_workers, trial, config, store)[0]
+            assert (found.predictions.prediction == expected.predictions.prediction).all()
+            assert found.metrics["test_accuracy"] == expected.metrics["test_accuracy"]
+            assert found.metrics["test_loss"] == pytest.approx(expected.metrics["test_loss"], rel=1e-4)

@@ -23,7 +23,7 @@ from revit.training.train_state import Row, TrainState
 from revit.training.worker_group import WorkerGroup
 
 CPU = torch.device("cpu")
-TIMEOUT_S = 120.0
+TIMEOUT_S = 240.0
 
 
 class WorkerPool:
