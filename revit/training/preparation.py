@@ -1,4 +1,4 @@
-"""What a trial needs before its first step. It can be made in a thread while another trial trains."""
+"""Preparation of a trial up to its first step. It can run in a thread while another trial trains."""
 
 from collections.abc import Iterator
 from itertools import chain

@@ -68,8 +68,9 @@ def start_ray(
     os.environ.update(QUIET_RAY)
     if os.environ[RAY_BEYOND_THIS_MACHINE] != "0":
         log(f"{RAY_BEYOND_THIS_MACHINE} is set: Ray can be reached, and given code to run, from other machines")
-    named = os.environ.pop(ADDRESS, None)
+    named = os.environ.get(ADDRESS)
     if named and address not in (named, AUTO):
+        del os.environ[ADDRESS]  # nor does a library of ours see it
         log(f"{ADDRESS} = {named} is ignored: --address {named} joins that cluster")
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failed trials are reported by their state

@@ -203,6 +203,29 @@ def test_the_cluster_of_ray_address_is_reported_and_ignored(no_ray: None, monkey
     assert "RAY_ADDRESS" not in os.environ, "nor does a library of ours see it"
 
 
+def test_auto_joins_the_cluster_of_ray_address_each_time(no_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where its connection is lost, a study joins again."""
+    joined: list[str] = []
+    monkeypatch.setattr(cluster, "find_cluster", lambda address, named: f"{named} by {address}")
+    monkeypatch.setattr(cluster.ray, "init", lambda address, runtime_env, **_: joined.append(address))
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    for _ in range(2):
+        cluster.start_ray("auto", log=pytest.fail)
+    assert joined == ["10.0.0.1:6379 by auto"] * 2
+
+
+def test_a_cluster_that_refuses_the_connection_is_an_error_in_one_line(
+    no_ray: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def init(*_: object, **__: object) -> None:
+        raise ConnectionError("the head is gone\nsee the logs")
+
+    monkeypatch.setattr(cluster, "find_cluster", lambda address, _: address)
+    monkeypatch.setattr(cluster.ray, "init", init)
+    with pytest.raises(InputError, match=r"^--address = HOST:1: the cluster cannot be joined: the head is gone$"):
+        cluster.start_ray("HOST:1")
+
+
 @pytest.mark.parametrize(
     ("error", "message"),
     [
