@@ -21,7 +21,7 @@ CACHE_VARIABLE = "REVIT_CACHE_DIR"
 
 def node_cache(driver_cache: Path) -> Path:
     """Return this node's cache folder: the one in its environment, else the path that the driver has."""
-    return Path(os.environ.get(CACHE_VARIABLE, driver_cache))
+    return Path(os.environ.get(CACHE_VARIABLE) or driver_cache).expanduser().absolute()
 
 
 def find_images(images: SharedInput, storage: Storage) -> ImageStore:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 
 from revit.config import FineTuneConfig
 from revit.training.prediction_file import write_predictions
@@ -49,7 +50,16 @@ class CountingStorage(Storage):
             print(local.relative_to(root).parts[0], name, file=file)
         super().download(name, local)
 
-(root / "c").touch()  # a file in place of a cache folder: root may write any folder
+def launch(output):
+    # What is left of SPACE: the states of its trials, and why it stopped.
+    plan = make_plan(SPACE, SPACE.seeds, folders, ledger.trials())
+    with (root / output).open("w") as file:
+        request = ResourceRequest(address=cluster.address)
+        result = run_plans([plan], ledger, Console(file=file, width=1000), request, {"command": "test"})
+    return {"states": list(result.states.values()), "stop_reason": result.stop_reason}
+
+for name in ("a", "b", "c"):
+    (root / name).touch()  # a file in place of a cache folder: root may write any folder
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
 try:
     for name in ("a", "b", "c"):
@@ -62,10 +72,10 @@ try:
     )
     ledger = Ledger(folders.store)
     ledger.storage = CountingStorage(str(root / "mlruns"))
-    plan = make_plan(SPACE, SPACE.seeds, folders, {})
-    with (root / "output").open("w") as output:
-        request = ResourceRequest(address=cluster.address)
-        result = run_plans([plan], ledger, Console(file=output, width=1000), request, {"command": "test"})
+    stopped = launch("stopped") if sys.argv[2] == "long" else None
+    for name in ("a", "b"):
+        (root / name).unlink()
+    finished = launch("finished")
     nodes = {node["NodeID"] for node in ray.nodes() if node["Resources"].get("CPU")}
     placed = {}
     for node in nodes:  # where Ray runs a trial that the two others must not run
@@ -75,33 +85,47 @@ try:
         assert group.wait(60)
         placed[node] = placement_group_table(group)["bundles_to_node_id"][0]
     assert placed == {node: node for node in nodes}, placed
-    (root / "result.json").write_text(json.dumps({"states": result.states, "stop_reason": result.stop_reason}))
+    (root / "results.json").write_text(json.dumps([stopped, finished]))
 finally:
     ray.shutdown()
     cluster.shutdown()
 """
 
 
-def test_nodes_fetch_inputs_once_and_one_that_cannot_is_left_out(tmp_path: Path, train: Callable[..., Any]) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("length", ["short", pytest.param("long", marks=pytest.mark.long)])
+def test_nodes_fetch_inputs_once_and_those_that_cannot_are_left_out(
+    tmp_path: Path, train: Callable[..., Any], length: str
+) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", LAUNCH, str(tmp_path)],
+        [sys.executable, "-W", "ignore", "-c", LAUNCH, str(tmp_path), length],
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    result = json.loads((tmp_path / "result.json").read_text())
-    assert (set(result["states"].values()), result["stop_reason"]) == ({TrialState.FINISHED}, "")
+    stopped, finished = json.loads((tmp_path / "results.json").read_text())
+    if length == "long":
+        reason = "the study was stopped: no node is left that can run its trials: node "
+        assert set(stopped["states"]) == {TrialState.INTERRUPTED}
+        assert stopped["stop_reason"].startswith(reason)
+        assert [stopped["stop_reason"].count(f"{tmp_path / name} cannot be written") for name in "abc"] == [1, 1, 1]
+    assert finished == {"states": [TrialState.FINISHED] * 4, "stop_reason": ""}
     [images] = [path.name for path in (tmp_path / "driver").glob("digits-*")]
     downloads = (tmp_path / "downloads").read_text().splitlines()
     assert sorted(downloads) == [f"a inputs/{images}", f"b inputs/{images}"]
-    lines = (tmp_path / "output").read_text().splitlines()
-    assert [line for line in lines if "uploading" in line] == [f"uploading images of digits to {tmp_path / 'mlruns'}"]
+    lines = (tmp_path / "finished").read_text().splitlines()
+    uploads = [line for name in ("stopped", "finished") for line in _uploads(tmp_path / name)]
+    assert uploads == [f"uploading images of digits to {tmp_path / 'mlruns'}"]
     [left_out] = [line for line in lines if "is left out of this launch" in line]
     assert f"it cannot fetch {images}: {tmp_path / 'c'} cannot be written" in left_out
-    assert len([line for line in lines if "resumes after" in line]) == 1
     _check_predictions(tmp_path, train)
+
+
+def _uploads(output: Path) -> list[str]:
+    lines = output.read_text().splitlines() if output.exists() else []
+    return [line for line in lines if "uploading" in line]
 
 
 def _check_predictions(root: Path, train: Callable[..., Any]) -> None:
