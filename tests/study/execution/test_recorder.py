@@ -83,7 +83,7 @@ def test_a_short_trial_is_written_in_one_batch(store: Store, monkeypatch: pytest
     assert written == [record.run_id, store.launch]
     assert store.ledger.curve(record.run_id, "lr") == [(step, 0.1 / step) for step in range(1, 6)]
     assert record.metrics["test_accuracy"] == 0.5
-    assert record.environment == {"device": "cpu"}
+    assert record.environment == {"device": "cpu", "workers": "1"}
     assert record.params == {name: str(value) for name, value in store.trials[0].candidate.config.flat().items()}
 
 

@@ -59,7 +59,7 @@ def tags_of(ledger: Ledger, plan: Plan) -> dict[str, SearchTag]:
 def assert_nothing_is_open(ledger: Ledger) -> None:
     """Without a launch that runs, no run is open, and no file of one is left."""
     assert {run.status for run in ledger.run_infos()} <= {"FINISHED", "KILLED", "FAILED"}
-    assert [list((ledger.root / name).iterdir()) for name in ("work", "tune", "locks")] == [[], [], []]
+    assert [list((ledger.root / name).glob("*")) for name in ("work", "tune", "locks")] == [[], [], []]
 
 
 def test_a_conditional_space_with_two_objectives_is_searched_then_tested(studies: Studies) -> None:

@@ -31,7 +31,7 @@ def test_what_is_written_is_read_back(ledger: Ledger, tmp_path: Path, empty_stor
     record = ledger.trials()["a"]
     assert (record.state, record.last_step) == (TrialState.FINISHED, 2)
     assert record.metrics["val_accuracy"] == 0.75
-    assert record.environment == {"device": "cpu"}
+    assert record.environment == {"device": "cpu", "workers": "1"}
     client = MlflowClient(ledger.uri)
     run = client.get_run(run_id)
     assert run.info.status == "FINISHED"
