@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -29,9 +30,8 @@ from revit.training.optimizers import build_optimizer
 
 Precision = Literal["fp32", "bf16"]
 CPU = torch.device("cpu")
-SIZES = (2, 128)
-"""Micro-batches that are traced, in images. Memory is linear, but for where in the step its peak is: in between, a line
-through both is at most a little high. BatchNorm needs two images."""
+SMALLEST = 2
+"""Smallest micro-batch that is traced, in images: BatchNorm needs two."""
 WITHOUT_EFFECT: dict[str, Any] = {
     "seed": 0, "subset_seed": 0, "data_fraction": 1.0, "steps": 1, "epochs": None, "optimizer.lr": 1.0,
     "model.pretrained": False, "model.weights": None, "num_evals": 1, "eval_every": None,
@@ -45,23 +45,24 @@ class MemoryEstimate:
 
     Attributes:
         least_bytes: needed whatever the micro-batch: model, gradients, optimizer state, and what its step needs.
-        base_bytes, image_bytes: of forward and backward passes: at no image, and for each image of the micro-batch.
+        lines: of forward and backward passes, bytes at no image and for each image of the micro-batch. Memory is
+            linear, but for where in the step its peak is: the largest of the lines counts. They are exact at the
+            micro-batch of the config and at its double, and a little high in between and below.
         batch_bytes: of the uint8 images and labels of the whole batch.
     """
 
     least_bytes: int
-    base_bytes: int
-    image_bytes: int
+    lines: tuple[tuple[int, int], ...]
     batch_bytes: int
 
     def peak_bytes(self, micro_batch: int) -> int:
         """Return the peak memory with a micro-batch of so many images; of one image, at most that of two."""
-        return self.batch_bytes + max(self.least_bytes, self.base_bytes + self.image_bytes * micro_batch)
+        return self.batch_bytes + max(self.least_bytes, *(base + image * micro_batch for base, image in self.lines))
 
     def largest_micro_batch(self, limit_bytes: int) -> int:
         """Return the largest micro-batch whose peak is at most the limit; 0 if not even one image fits."""
         left = limit_bytes - self.batch_bytes
-        return max(0, (left - self.base_bytes) // self.image_bytes) if left >= self.least_bytes else 0
+        return max(0, min((left - base) // image for base, image in self.lines)) if left >= self.least_bytes else 0
 
 
 def estimate_memory(
@@ -79,19 +80,24 @@ def estimate_memory(
     """
     accumulates = config.micro_batch is not None and config.micro_batch < config.batch_size
     values = {**WITHOUT_EFFECT, "batch_size": 2, "micro_batch": 1 if accumulates else None}
-    least, base, image = _traced(config.with_values(values), num_classes, channels, precision, on_gpu)
+    size = max(SMALLEST, min(config.micro_batch or config.batch_size, config.batch_size))
+    least, lines = _traced(config.with_values(values), num_classes, channels, precision, on_gpu, size)
     batch_bytes = config.batch_size * (channels * config.resolution**2 + torch.int64.itemsize)
-    return MemoryEstimate(least, base, image, batch_bytes)
+    return MemoryEstimate(least, lines, batch_bytes)
 
 
 @lru_cache(maxsize=1024)
 def _traced(
-    config: FineTuneConfig, num_classes: int, channels: int, precision: Precision, on_gpu: bool
-) -> tuple[int, int, int]:
-    """Return least, base and image bytes (see `MemoryEstimate`), from a trace of each of SIZES."""
-    (low, small), (high, _) = (_trace(config, num_classes, channels, precision, on_gpu, size) for size in SIZES)
-    image_bytes = (high - low) // (SIZES[1] - SIZES[0])
-    return small, low - SIZES[0] * image_bytes, image_bytes
+    config: FineTuneConfig, num_classes: int, channels: int, precision: Precision, on_gpu: bool, size: int
+) -> tuple[int, tuple[tuple[int, int], ...]]:
+    """Return least bytes and lines (see `MemoryEstimate`), through traces of a few images, `size`, and its double."""
+    sizes = sorted({SMALLEST, size, 2 * size})
+    traces = [_trace(config, num_classes, channels, precision, on_gpu, each) for each in sizes]
+    lines = []
+    for (low, until_low), (high, until_high) in pairwise(zip(sizes, (until for until, _ in traces), strict=True)):
+        image_bytes = (until_high - until_low) // (high - low)
+        lines.append((until_high - high * image_bytes, image_bytes))
+    return traces[0][1], tuple(lines)
 
 
 def _trace(
