@@ -10,6 +10,9 @@ mlruns/
     optuna/STUDY.journal      mirror of a study's searches for optuna-dashboard
     inputs/NAME-DIGEST        images or weights for nodes of a cluster that lack them
     tune/LAUNCH/              files of Ray Tune, and the file that stops its trials
+
+`work/`, `inputs/` and the file that stops trials are in the storage: the same folder, or that of `--storage` below the
+key of the store. In an object store, `work/IDENTITY/` has checkpoint.pt-STEP, and artifacts-ATTEMPT/.
 """
 
 DATABASE, OPEN_LOCK = "mlflow.db", "open.lock"

@@ -50,3 +50,20 @@ def test_the_search_of_a_study_can_be_chosen() -> None:
     assert api.load_study("resolution", sampler=None, num_trials=None) == search_spaces.load("resolution")
     with pytest.raises(InputError, match="num_trials = 2: resolution must have nuisance axes"):
         api.load_study("resolution", num_trials=2)
+
+
+def test_a_storage_that_cannot_be_used_is_one_line_before_there_is_a_store(tmp_path: Path) -> None:
+    folders = api.make_folders(tmp_path / "mlruns", storage="/proc/shared")
+    with pytest.raises(InputError, match=r"^--storage = /proc/shared: /proc/shared cannot be written"):
+        api.open_ledger(folders, create=True)
+    assert not (tmp_path / "mlruns").exists()
+
+
+def test_a_storage_has_a_folder_for_each_store_but_the_stores_own_has_none(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        folders = api.make_folders(tmp_path / name, storage=tmp_path / "shared")
+        ledger = api.open_ledger(folders, create=True)
+        assert ledger.storage.folder == tmp_path / "shared" / ledger.runs.key
+        assert api.open_ledger(api.make_folders(tmp_path / name)).storage.folder == tmp_path / name
+        same = api.make_folders(tmp_path / name, storage=f"{tmp_path}/{name}/")
+        assert api.open_ledger(same, create=True).storage.folder == tmp_path / name

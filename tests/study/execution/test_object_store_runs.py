@@ -5,8 +5,11 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import fsspec.implementations.local
 import pyarrow.parquet as pq
 import pytest
+from pyarrow.fs import FSSpecHandler, PyFileSystem
+from ray import tune
 
 from search_spaces.framework.space import SearchSpace
 from study.execution.callback import TuneCallback
@@ -50,6 +53,26 @@ class OnOwnStorage:
 
     def file(self, name: str) -> Path:
         return self.ledger.artifacts.path(self.trial.run_id, name)
+
+
+class DriverOnly(FSSpecHandler):
+    """Local files that only the process that made it may reach."""
+
+    def __init__(self) -> None:
+        super().__init__(fsspec.implementations.local.LocalFileSystem())
+        self.pid = os.getpid()
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("fs", "get_file_info", "create_dir", "open_output_stream"):
+            assert os.getpid() == object.__getattribute__(self, "pid"), f"a worker called {name}"
+        return super().__getattribute__(name)
+
+
+class DriverOnlyConfig(tune.RunConfig):
+    """Settings of a run whose files no worker may reach."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, storage_filesystem=PyFileSystem(DriverOnly()))
 
 
 def on_result(patch: pytest.MonkeyPatch, react: Any) -> None:
@@ -96,3 +119,26 @@ def test_a_study_in_an_object_store_that_is_stopped_and_resumed_has_the_bits_of_
     assert stored.file(MODEL).read_bytes() == whole.file(MODEL).read_bytes()
     assert all(stored.file(name).is_file() for name in NEEDED_FILES)
     assert not (tmp_path / "stored" / "work" / stored.trial.identity).exists()
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_trial_with_a_missing_artifact_has_failed_and_no_worker_needs_files_of_tune(
+    tmp_path: Path, cache_dir: Path, object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = OnOwnStorage(tmp_path / "stored", cache_dir, object_store.new_address())
+    storage = stored.ledger.storage
+
+    def lose_predictions(result: dict[str, Any]) -> None:
+        if "state" in result:
+            [name] = [name for name in result["artifacts"] if name.endswith(PREDICTIONS)]
+            storage.delete(name)
+
+    on_result(monkeypatch, lose_predictions)
+    monkeypatch.setattr(tune, "RunConfig", DriverOnlyConfig)
+    result = stored.run(
+        SearchSpace(name="short", question="?", base=BASE, scientific={"optimizer.name": ("sgd",)}, seeds=(0,))
+    )
+    [message] = result.messages.values()
+    where = f"work/{stored.trial.identity} of {storage.address}"
+    assert message == f"{PREDICTIONS} missing in {where}: every node has to reach it, see --storage"
+    assert stored.trial.state == TrialState.FAILED
