@@ -64,7 +64,7 @@ def simulated_study(spaces: Sequence[SearchSpace]) -> SimulatedStudy:
     for space in spaces:
         cells = space.list_cells()
         by_seed = [
-            [_trial(space.candidate(cell, cell.first_point, seed), next(names)) for cell in cells]
+            [_trial(space, space.candidate(cell, cell.first_point, seed), next(names)) for cell in cells]
             for seed in space.seeds
         ]
         is_known = [not cell.axes for cell in cells]
@@ -72,12 +72,12 @@ def simulated_study(spaces: Sequence[SearchSpace]) -> SimulatedStudy:
         for cell, tested in zip(cells, zip(*by_seed, strict=True), strict=True):
             if cell.axes:
                 candidate = space.search_candidate(cell, cell.first_point, space.search.seeds[0])
-                points = [_trial(candidate, next(names)) for _ in range(space.num_points(cell))]
+                points = [_trial(space, candidate, next(names)) for _ in range(space.num_points(cell))]
                 study.searches.append(SimulatedSearch(points, list(tested)))
     return study
 
 
-def _trial(candidate: Candidate, identity: str) -> Trial:
+def _trial(space: SearchSpace, candidate: Candidate, identity: str) -> Trial:
     config = candidate.config
     spec = DATASETS[config.dataset]
     num_all = spec.num_train - round(config.val_fraction * spec.num_train)
@@ -90,6 +90,7 @@ def _trial(candidate: Candidate, identity: str) -> Trial:
         num_test=spec.num_test,
         record=None,
         input_digests={},
+        study=space.tags,
         sizes={NUM_TRAIN_TAG: round(config.data_fraction * num_all), NUM_ALL_TAG: num_all},
     )
 
@@ -113,10 +114,10 @@ class SimulatedLaunch:
 
     def __init__(self, study: SimulatedStudy, queue: TrialQueue, costs: TrialCosts, seconds: Seconds) -> None:
         self._queue, self._costs, self._seconds = queue, costs, seconds
-        self._to_ask = {number: list(search.points) for number, search in enumerate(study.searches)}
-        self._searches = study.searches
-        self._awaited = {number: len(points) for number, points in self._to_ask.items()}
-        self._search_of = {id(trial): number for number, points in self._to_ask.items() for trial in points}
+        self._searches = {str(search.tested[0].candidate.requested_values): search for search in study.searches}
+        self._to_ask = {cell: list(search.points) for cell, search in self._searches.items()}
+        self._awaited = {cell: len(points) for cell, points in self._to_ask.items()}
+        self._search_of = {trial.identity: cell for cell, points in self._to_ask.items() for trial in points}
         queue.add(study.trials)
 
     def run(self, num_gpus: int) -> float:
@@ -132,31 +133,27 @@ class SimulatedLaunch:
             self._end(trial)
 
     def _start_next(self) -> Trial | None:
-        for following in self._queue.in_order(self._turns()):
-            trial = self._ask(following) if isinstance(following, SearchTurn) else following
-            self._queue.discard([trial.identity])
-            return trial
-        return None
+        following = next(self._queue.in_order(self._turns()), None)
+        if isinstance(following, SearchTurn):
+            self._queue.add([self._to_ask[following.cell].pop(0)], [following.tested])
+            return self._start_next()
+        if following is not None:
+            self._queue.discard([following.identity])
+        return following
 
     def _turns(self) -> Iterator[SearchTurn]:
-        for number, left in self._to_ask.items():
+        for cell, left in self._to_ask.items():
             if left:
-                search = self._searches[number]
-                num_asked = len(search.points) - len(left)
-                yield SearchTurn(search=number, tested=search.tested[0], num_in_row=2, num_points=num_asked)
-
-    def _ask(self, turn: SearchTurn) -> Trial:
-        asked = self._to_ask[turn.search].pop(0)
-        self._queue.add([asked], [turn.tested])
-        return asked
+                tested, num_asked = self._searches[cell].tested[0], len(self._searches[cell].points) - len(left)
+                study = tested.study_name
+                yield SearchTurn(study=study, cell=cell, tested=tested, num_in_row=2, num_points=num_asked)
 
     def _end(self, trial: Trial) -> None:
         self._costs.measure(trial, trial.num_steps, self._seconds(trial), "gpu")
-        number = self._search_of.get(id(trial))
-        if number is not None:
-            self._awaited[number] -= 1
-            if not self._awaited[number]:
-                self._queue.add(self._searches[number].tested)
+        if (cell := self._search_of.get(trial.identity)) is not None:
+            self._awaited[cell] -= 1
+            if not self._awaited[cell]:
+                self._queue.add(self._searches[cell].tested)
 
 
 def lower_bound(study: SimulatedStudy, num_gpus: int, seconds: Seconds) -> float:

@@ -1,6 +1,6 @@
 """Plan of a study: each trial with its state, the searches that decide about further ones."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -149,16 +149,16 @@ def first_of_each(trials: Iterable[Trial]) -> dict[str, Trial]:
     return found
 
 
-def expected_work(plans: Sequence[Plan]) -> tuple[int, float]:
-    """Return the number of trials to be run, and of their optimizer steps.
+def expected_work(plans: Sequence[Plan], work_of: Callable[[Trial], float]) -> tuple[int, float]:
+    """Return the number of trials to be run, and their work.
 
-    Trials that are not known yet count with the mean steps of their study's tested trials.
+    Trials that are not known yet have the mean work of their study's tested trials.
     """
     to_run = trials_to_run(plans)
-    num_steps = float(sum(trial.num_steps for trial in to_run))
+    work = sum(map(work_of, to_run))
     for plan in plans:
-        num_steps += plan.num_unknown * sum(trial.num_steps for trial in plan.trials) / len(plan.trials)
-    return len(to_run) + sum(plan.num_unknown for plan in plans), num_steps
+        work += plan.num_unknown * sum(map(work_of, plan.trials)) / len(plan.trials)
+    return len(to_run) + sum(plan.num_unknown for plan in plans), work
 
 
 def is_registered(space: SearchSpace) -> bool:

@@ -75,12 +75,14 @@ class TrialCosts:
         self._add(shape, device, num_steps, train_time_s)
 
     def flops(self, trial: Trial) -> float:
-        """Return the FLOPs that are left of a trial: of its training steps, and of its evaluations."""
-        flops = sum(trial_flops(trial.candidate.config, _sizes(trial), self._image_flops(trial)))
-        record = trial.record
-        if record is None or record.state.is_terminal:
-            return flops
-        return flops * (1 - record.last_step / trial.num_steps)
+        """Return the FLOPs of a trial: of its training steps, and of its evaluations."""
+        return sum(trial_flops(trial.candidate.config, _sizes(trial), self._image_flops(trial)))
+
+    def flops_left(self, trial: Trial) -> float:
+        """Return the FLOPs of a trial without those of the steps that the ledger has."""
+        is_begun = trial.record is not None and not trial.record.state.is_terminal
+        share_done = trial.record.last_step / trial.num_steps if trial.record is not None and is_begun else 0.0
+        return self.flops(trial) * (1 - share_done)
 
     def s_per_flop(self, shape: Shape) -> float:
         """Return the seconds that a FLOP takes in trials of a shape."""
@@ -92,7 +94,7 @@ class TrialCosts:
 
     def seconds(self, trial: Trial) -> float:
         """Return the expected seconds that are left of a trial."""
-        return self.flops(trial) * self.s_per_flop(shape_of(trial))
+        return self.flops_left(trial) * self.s_per_flop(shape_of(trial))
 
     def _take_over(self, record: TrialRecord) -> None:
         shape = tuple(record.params.get(name, "") for name in SHAPE_FIELDS)

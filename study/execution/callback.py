@@ -31,7 +31,7 @@ from study.execution.searcher import TrialSearcher
 from study.execution.stopper import Stateless, Stopper
 from study.execution.trial_task import TrialTask
 from study.ledger.locks import Locks, LocksLostError
-from study.ledger.schema import BUILT_TAG, VAL_ACCURACY
+from study.ledger.schema import BUILT_TAG, DEVICE_TAG, TRAIN_TIME_S, VAL_ACCURACY
 from study.ledger.states import TrialState
 from study.plan import Plan
 from study.system.limits import memory_limit, num_killed_for_memory
@@ -74,6 +74,7 @@ class TuneCallback(Stateless, tune.Callback):
         self._recorder = recorder
         self._progress = progress
         self._val_accuracy: dict[str, float | None] = {}
+        self._devices: dict[str, str] = {}
         self._last_step: Counter[str] = Counter()
         self._artifacts: dict[str, Mapping[str, int]] = {}
         self._losses: dict[str, tuple[int, int]] = {}  # step of the last lost worker, and losses in a row there
@@ -103,6 +104,7 @@ class TuneCallback(Stateless, tune.Callback):
         """Record and show that a worker starts a trial."""
         identity = _identity(trial)
         self._stopper.running.add(identity)
+        self._searcher.start_trial(identity)
         self._recorder.start_trial(identity)
         self._progress.start_trial(identity)
 
@@ -114,6 +116,7 @@ class TuneCallback(Stateless, tune.Callback):
         self._peak_bytes = max(self._peak_bytes, result.get("peak_bytes", 0))
         self._artifacts[identity] = result.get("artifacts", {})
         if "tags" in result:
+            self._devices[identity] = result["tags"][DEVICE_TAG]
             self._recorder.add_tags(identity, result["tags"])
             self._check_built(identity, result["tags"][BUILT_TAG])
         if "rows" in result:
@@ -123,6 +126,10 @@ class TuneCallback(Stateless, tune.Callback):
                 self._val_accuracy[identity] = row.get(VAL_ACCURACY, self._val_accuracy.get(identity))
             self._last_step[identity] = int(rows[-1]["step"])
             self._progress.update_step(identity, self._last_step[identity], is_replay=result["is_replay"])
+            if TRAIN_TIME_S in rows[-1] and identity in self._devices:
+                self._searcher.measure_trial(
+                    identity, self._last_step[identity], rows[-1][TRAIN_TIME_S], self._devices[identity]
+                )
             if self._stopper.has_saved(result):
                 self._stopper.running.discard(identity)
         if "state" in result:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 
 from revit.errors import InputError
 from study.execution.cell_pruners import CellPruners, PrunedPoint
+from study.execution.queue import SearchTurn
 from study.execution.recorder import Recorder
 from study.labels import label
 from study.ledger.ledger import Ledger
@@ -49,33 +50,48 @@ class PointAsker:
         self._locks = locks
         self._recorder = recorder
         self.known = {trial.identity for trial in plan.to_run}
-        self._open = [search.cell for search in plan.searches if search.cell.axes]
+        self._open = {str(search.cell.values): search for search in plan.searches if search.cell.axes}
+        self._tested = {str(trial.candidate.requested_values): trial for trial in plan.trials}
         self._pruners = CellPruners(plan.planner, ledger)
         self.num_unknown = plan.num_unknown
 
-    def ask(self, busy: Collection[str]) -> list[Trial]:
+    def turns(self) -> list[SearchTurn]:
+        """Return the searches that may have further trials."""
+        return [self._turn(search) for search in self._open.values()]
+
+    def _turn(self, search: CellSearch) -> SearchTurn:
+        num_seeds = search.num_seeds if self._planner.space.search.pruner == "wilcoxon" else 1  # one after the other
+        return SearchTurn(
+            study=self._planner.space.name,
+            cell=str(search.cell.values),
+            tested=self._tested[str(search.cell.values)],
+            num_in_row=num_seeds + 1 if search.num_left else 1,
+            num_points=len(search.points),
+        )
+
+    def refresh(self) -> bool:
+        """Read results; return False where some of this launch are still to be written."""
+        if not self._recorder.is_drained():
+            return False
+        self._records |= self._ledger.changed_trials()
+        return True
+
+    def ask(self, turn: SearchTurn, busy: Collection[str]) -> list[Trial]:
         """Return trials that this launch has not run yet; none where they depend on results that are awaited.
 
         Args:
             busy: identities of the trials that this launch runs, or is about to.
         """
-        if not self._open or not self._recorder.is_drained():
-            return []
-        self._refresh()
-        searches = [self._planner.search(cell, self._records) for cell in self._open]
-        in_turn = sorted(searches, key=lambda search: len(search.points))
-        trials = next(filter(None, (self._next_trials(search, busy) for search in in_turn)), [])
+        search = self._planner.search(self._open[turn.cell].cell, self._records)
+        self._open[turn.cell] = search
+        trials = self._next_trials(search, busy)
         self.known |= {trial.identity for trial in trials}
-        still_open = [search for search in searches if search.cell in self._open]
-        self.num_unknown = sum(search.num_unknown + len(self._planner.seeds) for search in still_open)
+        self.num_unknown = sum(each.num_unknown + len(self._planner.seeds) for each in self._open.values())
         return trials
 
     def find_pruner(self, trial: Trial) -> PrunedPoint | None:
         """Return the pruner that may end a trial early, None for none."""
         return self._pruners.find(trial, self._records)
-
-    def _refresh(self) -> None:
-        self._records |= self._ledger.changed_trials()
 
     def _next_trials(self, search: CellSearch, busy: Collection[str]) -> list[Trial]:
         """Return trials of one cell: of points that it has, of its next point, or those that are tested."""
@@ -90,7 +106,7 @@ class PointAsker:
             search = self._planner.search(search.cell, self._records)
         if not search.is_over or any(trial.identity in busy for point in search.points for trial in point.trials):
             return []
-        self._open.remove(search.cell)
+        del self._open[str(search.cell.values)]
         tested = self._planner.tested_trials(search, self._records)
         to_run = [trial for trial in tested if not trial.awaits and not trial.state.is_terminal]
         return [trial for trial in to_run if trial.identity not in self.known]

@@ -1,7 +1,7 @@
 """The progress of a study on the terminal."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -19,16 +19,25 @@ class StudyProgress:
     Args:
         trials: known trials by identity; others may be added later.
         num_to_run: trials that this launch may run, those that are not known yet included.
-        num_steps: their optimizer steps; of those that are not known yet, as of the known ones on average.
+        work: their work, in any unit; of those that are not known yet, as of the known ones on average.
+        work_of: returns the work of a trial in that unit.
     """
 
-    def __init__(self, console: Console, trials: Mapping[str, Trial], num_to_run: int, num_steps: float) -> None:
+    def __init__(
+        self,
+        console: Console,
+        trials: Mapping[str, Trial],
+        num_to_run: int,
+        work: float,
+        work_of: Callable[[Trial], float],
+    ) -> None:
         self._console = console
         self._trials = trials
         self._num_to_run = num_to_run
-        self._num_steps = num_steps
-        self._steps_done: dict[str, int] = {}
-        self._steps_before: dict[str, int] = {}
+        self._work = work
+        self._work_of = work_of
+        self._done: dict[str, float] = {}
+        self._done_before: dict[str, float] = {}
         self._running: set[str] = set()
         self._num_ended = 0
         self._started: float | None = None
@@ -40,7 +49,7 @@ class StudyProgress:
             disable=not console.is_terminal,
             transient=True,
         )
-        self._task = self._bar.add_task("", total=self._num_steps, **self._fields())
+        self._task = self._bar.add_task("", total=self._work, **self._fields())
 
     def __enter__(self) -> "StudyProgress":
         self._bar.start()
@@ -58,8 +67,8 @@ class StudyProgress:
     def update_step(self, identity: str, step: int, *, is_replay: bool) -> None:
         """Show that a trial has done `step` steps; those of a replay took no time of this launch."""
         if is_replay:
-            self._steps_before[identity] = step
-        self._steps_done[identity] = step
+            self._done_before[identity] = self._work_until(identity, step)
+        self._done[identity] = self._work_until(identity, step)
         self._refresh()
 
     def requeue_trial(self, identity: str, reason: str) -> None:
@@ -76,7 +85,7 @@ class StudyProgress:
             val_accuracy: from 0 to 1, None where it has none.
         """
         self._running.discard(identity)
-        self._steps_done[identity] = self._trials[identity].num_steps
+        self._done[identity] = self._work_of(self._trials[identity])
         self._num_ended += 1
         score = "" if val_accuracy is None else f"  val accuracy {100 * val_accuracy:.2f} %"
         self._print(identity, f"{state}{score}  {self._eta()}")
@@ -87,8 +96,12 @@ class StudyProgress:
         line = f"{self._counts()}  {trial_label(self._trials[identity])}  {news}"
         self._console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
+    def _work_until(self, identity: str, step: int) -> float:
+        trial = self._trials[identity]
+        return self._work_of(trial) * step / trial.num_steps
+
     def _refresh(self) -> None:
-        self._bar.update(self._task, completed=sum(self._steps_done.values()), **self._fields())
+        self._bar.update(self._task, completed=sum(self._done.values()), **self._fields())
 
     def _fields(self) -> dict[str, Any]:
         return {"counts": self._counts(), "eta": self._eta()}
@@ -97,10 +110,10 @@ class StudyProgress:
         return f"{self._num_ended}/{self._num_to_run} trials, {len(self._running)} running"
 
     def _eta(self) -> str:
-        """Return the time left, in proportion to the steps left."""
-        done = sum(self._steps_done.values())
-        done_here = done - sum(self._steps_before.values())
+        """Return the time left, in proportion to the work left."""
+        done = sum(self._done.values())
+        done_here = done - sum(self._done_before.values())
         if self._started is None or done_here <= 0:
             return "starting"
-        left_s = (time.monotonic() - self._started) * (self._num_steps - done) / done_here
+        left_s = (time.monotonic() - self._started) * (self._work - done) / done_here
         return f"{timedelta(seconds=round(left_s))} left"

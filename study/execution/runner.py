@@ -23,6 +23,7 @@ from study.execution.node_pool import NodePool
 from study.execution.node_probe import check_nodes
 from study.execution.point_asker import PointAsker
 from study.execution.progress import StudyProgress
+from study.execution.queue import queue_of
 from study.execution.recorder import Recorder, RunResult
 from study.execution.resources import ResourceRequest
 from study.execution.searcher import TrialSearcher
@@ -35,7 +36,7 @@ from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.orphans import clean_up
 from study.ledger.server_locks import ServerLocks
-from study.plan import Plan, expected_work, first_of_each, trials_to_run
+from study.plan import Plan, expected_work, first_of_each
 from study.system.signals import handled
 from study.system.storage import Storage
 from study.trial import Trial
@@ -80,7 +81,7 @@ def run_plans(
     plans = [plan.with_records(records) for plan in plans]  # another launch may have ended trials meanwhile
     folder = ledger.root / TUNE / lock
     stopper = Stopper(console, ledger.storage, f"{TUNE}/{lock}/{STOP_FILE}")
-    to_run = trials_to_run(plans)
+    queue = queue_of(plans, records.values(), grant.device)
     known = first_of_each(trial for plan in plans for trial in plan.all_trials)
     recorder = Recorder(ledger, launches=launches, trials=known, locks=locks, log=log)
     askers = {
@@ -88,9 +89,11 @@ def run_plans(
         for plan in plans
         if plan.searches and not plan.is_complete
     }
-    searcher = TrialSearcher(to_run, known, grant, locks, ledger, stopper, askers)
+    searcher = TrialSearcher(queue, known, grant, locks, ledger, stopper, askers)
     try:
-        with handled(stopper.handle_signal), StudyProgress(console, known, *expected_work(plans)) as progress:
+        num_to_run, work = expected_work(plans, queue.costs.flops)
+        progress = StudyProgress(console, known, num_to_run, work, queue.costs.flops)
+        with handled(stopper.handle_signal), progress:
             callback = TuneCallback(recorder, progress, plans, known, searcher, stopper, locks, pool)
             _run_with_restarts(searcher, callback, stopper, folder, start)
             callback.stop_if_hopeless()

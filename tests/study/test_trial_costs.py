@@ -69,6 +69,9 @@ def test_a_trial_that_has_begun_costs_what_is_left(trials: Callable[..., list[Tr
     costs = TrialCosts([trial])
     begun = replace(trial, record=record_of(trial, 1.0, "cpu", state=TrialState.INTERRUPTED, last_step=75))
     assert costs.seconds(begun) == pytest.approx(0.25 * costs.seconds(trial))
+    assert costs.flops(begun) == costs.flops(trial)
+    done = replace(begun, record=record_of(trial, 1.0, "cpu"))
+    assert costs.seconds(done) == costs.seconds(trial), "such a trial is trained anew"
 
 
 def test_finished_trials_of_the_same_shape_on_such_a_device_replace_the_estimate(

@@ -11,6 +11,7 @@ from search_spaces.framework.ranges import Range
 from search_spaces.framework.search import Search
 from search_spaces.framework.space import SearchSpace
 from study.execution.point_asker import PointAsker
+from study.execution.queue import queue_of
 from study.execution.recorder import Recorder
 from study.execution.resources import ResourceGrant
 from study.execution.searcher import TrialSearcher
@@ -68,9 +69,8 @@ class AskedStudy:
         )
         self.asker = PointAsker(plan, records, ledger, self.locks, self.recorder)
         self.stopper = Stopper(SimpleNamespace(print=print), ledger.storage, "stop")
-        self.searcher = TrialSearcher(
-            plan.to_run, self.known, grant, self.locks, ledger, self.stopper, askers={space.name: self.asker}
-        )
+        queue, askers = queue_of([plan], records.values(), "cpu"), {space.name: self.asker}
+        self.searcher = TrialSearcher(queue, self.known, grant, self.locks, ledger, self.stopper, askers)
 
     def start(self) -> Trial | None:
         """Begin the next trial, and return it; None where there is none for now."""

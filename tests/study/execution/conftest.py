@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from study.execution.resources import ResourceGrant
 from tests.study.execution.fake_launch import FakeLaunch
 from tests.study.execution.stores import Studies
 
@@ -16,5 +15,5 @@ def studies(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Stud
 
 
 @pytest.fixture
-def make_launch(tmp_path: Path, cache_dir: Path) -> Callable[[ResourceGrant], FakeLaunch]:
-    return lambda grant: FakeLaunch(tmp_path, cache_dir, grant)
+def make_launch(tmp_path: Path, cache_dir: Path) -> Callable[..., FakeLaunch]:
+    return lambda grant, *spaces: FakeLaunch(tmp_path, cache_dir, grant, spaces)

@@ -10,6 +10,7 @@ from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 from study.execution.callback import TuneCallback
 from study.execution.node_pool import NodePool
+from study.execution.queue import queue_of
 from study.execution.resources import Node, ResourceGrant, ResourceRequest
 from study.execution.searcher import TrialSearcher
 from study.execution.stopper import Stopper
@@ -44,11 +45,11 @@ class FakeLaunch:
         locks = Locks(root / "locks")
         ledger = SimpleNamespace(find=lambda identity: None, root=root, storage=storage)
         known = {trial.identity: trial for trial in to_run}
-        self.searcher = TrialSearcher(to_run, known, grant, locks, ledger, self.stopper)
+        self.searcher = TrialSearcher(queue_of(self.plans, (), grant.device), known, grant, locks, ledger, self.stopper)
         self.pool = NodePool(ResourceRequest(cpus_per_trial=grant.num_cpus), lambda: NODES)
         self.resumed: list[str] = []
         self.ended: list[dict[str, Any]] = []
-        quiet = {name: lambda *_, **__: None for name in ("add_rows", "start_trial", "update_step")}
+        quiet = {name: lambda *_, **__: None for name in ("add_rows", "add_tags", "start_trial", "update_step")}
         self.recorder = recorder = SimpleNamespace(
             **quiet,
             error="",

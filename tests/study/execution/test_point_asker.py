@@ -77,7 +77,10 @@ def test_a_search_goes_on_in_another_launch_as_it_would_have_in_one(begin: Begin
     first.close()
     second = begin(space)
     run += second.run(BEST, 2)
-    assert [trial.state for trial in second.asker.ask([])] == [TrialState.NEW], "it has its number, and is not begun"
+    [turn] = second.asker.turns()
+    assert [trial.state for trial in second.asker.ask(turn, [])] == [TrialState.NEW], (
+        "it has its number, and is not begun"
+    )
     second.close()
     third = begin(space)
     run += third.run(BEST)

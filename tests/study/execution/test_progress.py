@@ -7,6 +7,8 @@ from rich.console import Console
 from study.execution.progress import StudyProgress
 from study.ledger.states import TrialState
 
+WORK = {"a": 100.0, "b": 100.0, "c": 100.0, "d": 100.0}
+
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
@@ -22,7 +24,8 @@ def progress_of(file: io.StringIO, *, terminal: bool = False, label: str = "0.1"
         for name in ("a", "b", "c", "d")
     ]
     known = {trial.identity: trial for trial in trials}
-    return StudyProgress(Console(file=file, width=200, force_terminal=terminal), known, num_to_run=4, num_steps=400)
+    console = Console(file=file, width=200, force_terminal=terminal)
+    return StudyProgress(console, known, 4, sum(WORK.values()), lambda trial: WORK[trial.identity])
 
 
 def test_the_time_left_is_in_proportion_to_the_steps_left(clock: SimpleNamespace) -> None:
@@ -37,6 +40,17 @@ def test_the_time_left_is_in_proportion_to_the_steps_left(clock: SimpleNamespace
     first, second = file.getvalue().splitlines()
     assert first.endswith("  0:00:00 left")
     assert second.endswith("  0:00:10 left"), "30 s for 300 steps, 100 are left"
+
+
+def test_a_trial_counts_by_its_work(clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(WORK, "a", 1000.0)
+    file = io.StringIO()
+    progress = progress_of(file)
+    progress.start_trial("a")
+    progress.update_step("a", 25, is_replay=False)
+    clock.s += 10
+    progress.end_trial("b", TrialState.FAILED, None)
+    assert file.getvalue().splitlines()[-1].endswith("  0:00:27 left"), "10 s for 350 of 1300"
 
 
 def test_steps_before_a_resume_do_not_count_for_the_time_left(clock: SimpleNamespace) -> None:

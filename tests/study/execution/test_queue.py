@@ -48,7 +48,7 @@ def test_trials_that_run_again_come_first_and_those_that_run_exclusively_before_
 def test_a_search_comes_in_its_turn_by_all_that_depends_on_it() -> None:
     point, tested = SEARCH.points[0], SEARCH.tested[0]
     queue, costs = queue_of(STUDY.trials)
-    turn = SearchTurn(search="a", tested=tested, num_in_row=2, num_points=1)
+    turn = SearchTurn(study="example", cell="a", tested=tested, num_in_row=2, num_points=1)
     in_order = list(queue.in_order([turn]))
     place = in_order.index(turn)
     assert 0 < place < len(in_order) - 1
@@ -64,11 +64,10 @@ def test_a_search_comes_in_its_turn_by_all_that_depends_on_it() -> None:
 def test_of_equal_searches_the_one_with_the_fewest_points_is_asked_first() -> None:
     queue, _ = queue_of([])
     tested = SEARCH.tested[0]
-    few, many = (
-        SearchTurn(search=name, tested=tested, num_in_row=2, num_points=count) for name, count in (("a", 1), ("b", 2))
-    )
+    few = SearchTurn(study="example", cell="a", tested=tested, num_in_row=2, num_points=1)
+    many = SearchTurn(study="example", cell="b", tested=tested, num_in_row=2, num_points=2)
     assert list(queue.in_order([many, few])) == [few, many]
-    over = SearchTurn(search="c", tested=tested, num_in_row=1, num_points=0)
+    over = SearchTurn(study="example", cell="c", tested=tested, num_in_row=1, num_points=0)
     assert list(queue.in_order([over, many])) == [many, over], "only the tested trial is to come"
 
 

@@ -1,16 +1,125 @@
-"""The queue of trials, on a real plan with real locks. The ledger is a fake."""
+"""The source of trials, on a real plan with real locks. The ledger is a fake."""
 
 import errno
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from revit.config import FineTuneConfig
+from study.execution.queue import SearchTurn
 from study.execution.searcher import TrialSearcher
 from study.ledger.locks import Locks
 from study.ledger.states import TrialState
-from tests.study.execution.fake_launch import SHARED, WHOLE
+from tests.study.execution.fake_launch import SHARED, SPACE, WHOLE
+
+LENGTHS = (300, 500, 100, 400, 200)
+SMALL = FineTuneConfig(dataset="digits", resolution=8, num_evals=1, steps=100)
+DIFFERENT = replace(SPACE, scientific={"steps": LENGTHS}, base=SMALL)
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers of the thread are waited for, and polls are not."""
+    monkeypatch.setattr("study.execution.searcher.LOCK_WAIT_S", 20.0)
+    monkeypatch.setattr("study.execution.searcher.IDLE_WAIT_S", 20.0)
+    monkeypatch.setattr("study.execution.searcher.LOCK_POLL_S", 0.0)
+
+
+class FakeAsker:
+    """A search that returns trials when it is asked. It takes longer than any trial."""
+
+    def __init__(self, launch: Any, *answers: list[Any]) -> None:
+        self.answers = list(answers)
+        self.num_unknown, self.num_asked = 5, 0
+        self._trial = launch.plans[0].trials[0]
+        launch.searcher._askers, launch.searcher._num_unknown = {"example": self}, {"example": 5}
+
+    def turns(self) -> list[SearchTurn]:
+        return [SearchTurn(study="example", cell="", tested=self._trial, num_in_row=9, num_points=0)]
+
+    def refresh(self) -> bool:
+        return True
+
+    def find_pruner(self, trial: object) -> None:
+        return None
+
+    def ask(self, turn: object, busy: object) -> list[Any]:
+        self.num_asked += 1
+        return self.answers.pop(0) if self.answers else []
+
+
+def test_the_longest_trial_is_suggested_first_and_one_waits_beyond_those_that_run(
+    make_launch: Any, no_waiting: None
+) -> None:
+    launch = make_launch(SHARED, DIFFERENT)
+    running = [launch.start(), launch.start()]
+    waiting = launch.searcher.suggest("")
+    assert launch.searcher.suggest("") is None, "one waits in Tune already"
+    launch.searcher.end_trial(running[0].config["task"].identity)
+    assert launch.searcher.suggest("") is None, "it has the GPU that is free now"
+    launch.searcher.start_trial(waiting["task"].identity)
+    tasks = [*(trial.config["task"] for trial in running), waiting["task"], launch.searcher.suggest("")["task"]]
+    assert [task.config["steps"] for task in tasks] == [500, 400, 300, 200]
+
+
+def test_tune_gets_at_first_as_many_as_can_run(make_launch: Any, no_waiting: None) -> None:
+    """Their workers start at the same time."""
+    launch = make_launch(SHARED, DIFFERENT)
+    assert [launch.searcher.suggest("") is None for _ in range(3)] == [False, False, True]
+
+
+def test_none_passes_a_trial_that_waits_for_its_node(make_launch: Any, no_waiting: None) -> None:
+    launch = make_launch(SHARED, DIFFERENT)
+    first, second = (launch.start().config["task"].identity for _ in range(2))
+    assert launch.searcher.requeue_exclusively(first)
+    task = launch.searcher.suggest("")["task"]
+    assert (task.identity, task.grant) == (first, SHARED.exclusive())
+    launch.searcher.end_trial(second)
+    assert launch.searcher.suggest("") is None, "three wait, and one could run beside it"
+    launch.searcher.start_trial(first)
+    assert launch.searcher.suggest("")["task"].config["steps"] == 300
+
+
+def test_trials_that_ended_correct_the_order_of_others(make_launch: Any, no_waiting: None) -> None:
+    launch = make_launch(WHOLE, replace(SPACE, scientific={"resolution": (8, 16), "steps": (100, 200)}, base=SMALL))
+    first = launch.start()
+    config = first.config["task"].config
+    assert (config["resolution"], config["steps"]) == (16, 200)
+    tags = {"device": "gpu", "built": "digest"}
+    row = {"step": 200, "train_time_s": 1e-9}
+    launch.callback.on_trial_result(0, [], first, {"tags": tags})
+    launch.callback.on_trial_result(0, [], first, {"rows": [row], "is_replay": False, "state": TrialState.FINISHED})
+    launch.searcher.measure_trial(launch.plans[0].to_run[0].identity, 100, 1e6, "gpu")
+    task = launch.start().config["task"]
+    assert (task.config["resolution"], task.config["steps"]) == (8, 200), "not the larger one with fewer steps"
+
+
+def test_a_search_is_asked_in_its_turn_once_a_trial_could_run(make_launch: Any, no_waiting: None) -> None:
+    launch = make_launch(SHARED, DIFFERENT)
+    running = [launch.start().config["task"].identity for _ in range(2)]
+    third = launch.searcher._queue.trials[-1]
+    launch.searcher._queue.discard([third.identity])
+    asker = FakeAsker(launch, [third])
+    assert launch.searcher.suggest("") is None, "none is handed out before it"
+    assert asker.num_asked == 0
+    launch.searcher.end_trial(running[0])
+    assert launch.start().config["task"].config["steps"] == 300
+    launch.searcher.end_trial(running[1])
+    assert asker.answers == []
+
+
+def test_a_search_that_awaits_results_is_passed_until_a_trial_has_ended(make_launch: Any, no_waiting: None) -> None:
+    launch = make_launch(replace(SHARED, max_concurrent_trials=4), DIFFERENT)
+    asker = FakeAsker(launch)
+    first, second, third = (launch.start().config["task"] for _ in range(3))
+    assert [task.config["steps"] for task in (first, second, third)] == [500, 400, 300]
+    assert asker.answers == []
+    launch.searcher.end_trial(first.identity)
+    launch.start()
+    assert asker.num_asked == 2
 
 
 def test_each_trial_is_suggested_once_until_it_is_requeued(make_launch: Any) -> None:
@@ -99,15 +208,18 @@ def test_a_launch_does_not_end_while_a_search_hands_its_last_trials_out(
     monkeypatch.setattr("study.execution.searcher.IDLE_WAIT_S", 0.0)
     launch, may_return = make_launch(SHARED), threading.Event()
     searcher = launch.searcher
-    tested = searcher._waiting.pop()
-    searcher._waiting.clear()
+    tested = searcher._queue.trials[-1]
+    searcher._queue.discard(launch.identities)
+    turn = SearchTurn(study="example", cell="", tested=tested, num_in_row=1, num_points=0)
 
-    def ask(busy: object) -> list[object]:
+    def ask(turn: object, busy: object) -> list[object]:
         asker.num_unknown = 0
         may_return.wait(30)
         return [tested]
 
-    asker = SimpleNamespace(num_unknown=1, ask=ask, find_pruner=lambda trial: None)
+    asker = SimpleNamespace(
+        num_unknown=1, turns=lambda: [turn], refresh=lambda: True, ask=ask, find_pruner=lambda trial: None
+    )
     searcher._askers, searcher._num_unknown = {"example": asker}, {"example": 1}
     while asker.num_unknown:
         assert searcher.suggest("") is None
