@@ -79,12 +79,12 @@ def run(
         str | None,
         typer.Option(
             metavar="NUMBER|auto",
-            help="GPUs per trial; .5 lets two trials share one, auto as many as fit its memory. "
+            help="GPUs per trial: .5 lets two trials share one, auto as many as fit its memory, 4 trains each on four. "
             "[default: 1 if a GPU is visible, else 0]",
         ),
     ] = None,
     cpus_per_trial: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads per trial. [default: 1, or a GPU's part of the CPUs]")
+        int | None, typer.Option(min=1, help="CPU threads per trial. [default: 1, or its GPUs' part of the CPUs]")
     ] = None,
     compiled: Annotated[
         bool,

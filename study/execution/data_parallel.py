@@ -10,7 +10,7 @@ import queue
 import tempfile
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import ray
 from ray import tune
@@ -21,9 +21,11 @@ from ray.train.v2._internal.callbacks.placement_group_callback import PlacementG
 from ray.train.v2._internal.exceptions import WorkerGroupStartupFailedError, WorkerHealthCheckFailedError
 from ray.train.v2._internal.execution.callback import WorkerGroupCallback
 from ray.train.v2._internal.execution.controller import TrainController
+from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
 from ray.train.v2._internal.execution.worker_group import WorkerGroup as TrainWorkers
 from ray.train.v2._internal.execution.worker_group import WorkerGroupPollStatus
 from ray.train.v2._internal.execution.worker_group.placement_group_handle import DefaultPlacementGroupHandle
+from ray.train.v2._internal.execution.worker_group.worker import Worker
 from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 from ray.train.v2.api.exceptions import ControllerError, TrainingFailedError, WorkerGroupError
 from ray.train.v2.api.result import Result
@@ -36,7 +38,9 @@ from study.execution.reporter import Send
 from study.execution.resources import ResourceGrant
 
 QUIET_TRAIN = {
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_TRAIN_ENABLE_CONTROLLER_STRUCTURED_LOGGING": "0",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a lost node is a lost worker: the trial is requeued
     "RAY_TRAIN_ENABLE_WORKER_STRUCTURED_LOGGING": "0",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",  # worker 0 waits in each report until it is fetched
@@ -77,7 +81,7 @@ def train_in_group(work: Callable[[WorkerGroup, Send], None], grant: ResourceGra
 
 def _run_worker(work: Callable[[WorkerGroup, Send], None]) -> None:
     group = WorkerGroup.joined()
-    work(group, send_report if group.rank == 0 else lambda update: None)
+    work(group, send_report if group.is_first else lambda update: None)
 
 
 class TrialPlacementGroup(DefaultPlacementGroupHandle):
@@ -88,16 +92,43 @@ class TrialPlacementGroup(DefaultPlacementGroupHandle):
 
 
 class TrialWorkers(TrainWorkers):
-    """Workers in the bundles of the trial's placement group."""
+    """Workers in the bundles of the trial's placement group. Those of a finished trial train the next one.
+
+    They have imported everything. Tune runs trials in this process only in its one placement group, of one size.
+    """
+
+    _kept: ClassVar[list[Worker]] = []
 
     def _create_placement_group(self, *_: object) -> TrialPlacementGroup:
         return TrialPlacementGroup(cast(PlacementGroup, ray.util.get_current_placement_group()))
+
+    def _create_workers(self, *args: Any, **options: Any) -> list[Worker]:
+        kept, TrialWorkers._kept = TrialWorkers._kept, []
+        return self._assign_worker_ranks(kept) if kept else super()._create_workers(*args, **options)
+
+    def keep(self) -> None:
+        """Keep the processes beyond this group, which is about to be shut down."""
+        TrialWorkers._kept = self.get_workers().copy()
+        self.get_workers().clear()
 
 
 class TrialController(TrainController):
     """Controller of a group in the trial's placement group."""
 
     worker_group_cls = TrialWorkers
+
+
+class TrialScalingPolicy(FixedScalingPolicy):
+    """The workers of the trial, always. Ray's asks an autoscaler for them once more, beside the placement group."""
+
+    def _send_resource_request(self) -> None:
+        pass
+
+    def _maybe_send_resource_request(self) -> None:
+        pass
+
+    def _cancel_resource_request(self) -> None:
+        pass
 
 
 class TrialTrainer(TorchTrainer):
@@ -109,7 +140,8 @@ class TrialTrainer(TorchTrainer):
         return [*needed, ReportsToTune()]
 
     def _initialize_and_run_controller(self, **parts: Any) -> Result:
-        controller = TrialController(**parts)
+        scaling = TrialScalingPolicy(cast(ScalingConfig, self.scaling_config))
+        controller = TrialController(**{**parts, "scaling_policy": scaling})
         try:
             asyncio.run(controller.run())  # type: ignore[no-untyped-call]  # Ray leaves it so
             return controller.get_result()
@@ -123,13 +155,19 @@ class ReportsToTune(WorkerGroupCallback):
 
     def after_worker_group_start(self, worker_group: TrainWorkers) -> None:
         """Take over the group."""
-        self._group = worker_group
+        self._group = cast(TrialWorkers, worker_group)
 
     def after_worker_group_poll_status(self, worker_group_status: WorkerGroupPollStatus) -> None:
         """Report to Tune, which raises SystemExit where it ends the trial."""
         while not worker_group_status.errors and (update := self._group.execute_single(0, _take_report)):
             tune.report(update)
             self._group.execute_single(0, _let_continue)
+        self._has_finished = worker_group_status.finished and not worker_group_status.errors
+
+    def before_worker_group_shutdown(self, worker_group: TrainWorkers) -> None:
+        """Keep the workers of a finished trial: of the callbacks, this is the last."""
+        if self._has_finished:
+            cast(TrialWorkers, worker_group).keep()
 
 
 _reports: "queue.Queue[dict[str, Any]]" = queue.Queue()

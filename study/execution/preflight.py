@@ -3,7 +3,6 @@
 import os
 
 from revit.config import ModelConfig
-from revit.errors import InputError
 from revit.models.weights import PACKAGED
 from study.execution.resources import Node, ResourceRequest, grant_resources
 from study.model_check import check_functions, check_optimizers, model_key
@@ -25,9 +24,6 @@ def check_runnable(trials: list[Trial], request: ResourceRequest) -> None:
         check_model(trial.candidate.config, trial.weights)
     check_functions(trial.candidate.config for trial in trials)
     check_optimizers(trial.candidate.config for trial in trials)
-    if request.gpus_per_trial is not None and request.gpus_per_trial > 1:
-        one = "a trial trains on one GPU: request 1, or a fraction of it"
-        raise InputError(f"--gpus-per-trial = {request.gpus_per_trial:g}: {one}")
     if request.address is None:  # the nodes of a cluster are known once it is joined
         num_gpus = 0
         if request.gpus_per_trial:

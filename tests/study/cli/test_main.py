@@ -59,9 +59,10 @@ WRONG = {
     "an unknown option": (["run", "quickstart", "--sedes", "3"], "--sedes"),
     "no seeds": (["run", "quickstart", "--seeds", "0"], "--seeds"),
     "too many CPUs": (["run", "quickstart", "--cpus-per-trial", "9999"], "--cpus-per-trial = 9999 and"),
-    "more GPUs than one": (
-        ["run", "quickstart", "--gpus-per-trial", "2"],
-        "--gpus-per-trial = 2: a trial trains on one GPU",
+    "a GPU and a half": (["run", "quickstart", "--gpus-per-trial", "1.5"], "--gpus-per-trial = 1.5: must be"),
+    "more GPUs than there are": (
+        ["run", "quickstart", "--gpus-per-trial", "10000"],
+        "--gpus-per-trial = 10000 fit neither one machine nor all together",
     ),
     "GPUs that are not a number": (["run", "quickstart", "--gpus-per-trial", "all"], "--gpus-per-trial = all: must be"),
     "an invalid cluster address": (["run", "quickstart", "--address", "somewhere"], "--address = somewhere: must be"),

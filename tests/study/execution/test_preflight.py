@@ -13,8 +13,9 @@ from tests.study.execution.stores import BASE, SPACE, Studies
 def test_unfit_requests_and_models_are_refused(studies: Studies, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     plan = studies.plan(SPACE)
-    with pytest.raises(InputError, match="--gpus-per-trial = 2: a trial trains on one GPU"):
-        check_runnable(list(plan.trials), ResourceRequest(gpus_per_trial=2, address="a-cluster:6379"))
+    check_runnable(list(plan.trials), ResourceRequest(gpus_per_trial=2, address="a-cluster:6379"))
+    with pytest.raises(InputError, match="--gpus-per-trial = 2 fit neither one machine nor all together: CPUs and"):
+        check_runnable(list(plan.trials), ResourceRequest(gpus_per_trial=2))
     with pytest.raises(InputError, match="--gpus-per-trial = 1 fit no machine: CPUs and GPUs of each are"):
         check_runnable(list(plan.trials), ResourceRequest(gpus_per_trial=1))
     with pytest.raises(InputError, match="--cpus-per-trial = 9999 and --gpus-per-trial = 0 fit no machine"):
