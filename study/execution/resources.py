@@ -69,6 +69,14 @@ class ResourceGrant:
         return "cuda" if self.num_gpus else "cpu"
 
     @property
+    def prepares_next(self) -> bool:
+        """True if a worker prepares its next trial while it trains: on a GPU, which would be idle later.
+
+        On a CPU the preparation would count as memory of the trial that trains.
+        """
+        return self.device == "cuda" and self.num_workers == 1
+
+    @property
     def bundles(self) -> list[dict[str, float]]:
         """Resources that Ray reserves together: one bundle per worker.
 

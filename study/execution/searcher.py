@@ -4,7 +4,9 @@ import random
 import time
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from functools import cache
+from itertools import islice
 from typing import Any, NamedTuple
 
 from ray.tune.search import Searcher
@@ -15,7 +17,7 @@ from study.execution.point_asker import PointAsker
 from study.execution.queue import SearchTurn, TrialQueue
 from study.execution.resources import ResourceGrant
 from study.execution.stopper import Stateless, Stopper
-from study.execution.trial_task import make_task
+from study.execution.trial_task import TrialTask, make_task
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.transient import is_transient
@@ -141,14 +143,26 @@ class TrialSearcher(Stateless, Searcher):
             return None
         self._running[trial.identity] = self._known[trial.identity] = trial
         grant = self._grant.exclusive() if trial.identity in self._exclusive else self._grant
-        task = make_task(
+        following = self._following() if grant.prepares_next else None
+        return {"task": replace(self._make_task(trial, grant), following=following)}
+
+    def _make_task(self, trial: Trial, grant: ResourceGrant) -> TrialTask:
+        return make_task(
             trial,
             grant,
             storage=self._ledger.storage,
             stop_file=self._stopper.stop_file,
             is_prunable=trial.identity in self._stopper.pruning,
         )
-        return {"task": task}
+
+    def _following(self) -> TrialTask | None:
+        """Return the task that the worker of the trial that starts now probably has next; None for none.
+
+        If trials take equally long, all that run now end before, and each takes one that waits.
+        """
+        waiting = (each for each in self._queue.in_order() if isinstance(each, Trial))
+        trial = next(islice(waiting, self._grant.max_concurrent_trials - 1, None), None)
+        return None if trial is None else self._make_task(trial, self._grant)
 
     def _has_room(self) -> bool:
         """Return whether Tune may get a further trial."""

@@ -22,6 +22,7 @@ from revit.source import import_all
 from study.execution.environment import describe
 from study.execution.failures import CodeChangedError, WorkFolderLostError, classify
 from study.execution.gpu_share import set_memory_fence
+from study.execution.next_trial import NextTrial, ReadyTrial
 from study.execution.node_inputs import find_images, find_weights
 from study.execution.reporter import Send, TrialReporter
 from study.execution.trial_task import TrialTask
@@ -31,6 +32,7 @@ from study.ledger.schema import BUILT_TAG, MICRO_BATCH_TAG
 from study.ledger.states import TrialState
 
 if TYPE_CHECKING:
+    from revit.training.fine_tune import TrialData
     from revit.training.worker_group import WorkerGroup
 
 THREAD_EXIT_TIMEOUT = "TUNE_FUNCTION_THREAD_TIMEOUT_S"
@@ -168,7 +170,7 @@ def _train(task: TrialTask, config: FineTuneConfig, work: WorkFolder, group: "Wo
 
     from revit.budget import compile_budget
     from revit.training.built import built_digest
-    from revit.training.fine_tune import TrialData, fine_tune
+    from revit.training.fine_tune import fine_tune
     from revit.training.prediction_file import write_predictions
 
     work.remove_artifacts()
@@ -177,9 +179,8 @@ def _train(task: TrialTask, config: FineTuneConfig, work: WorkFolder, group: "Wo
         set_memory_fence(task.grant.num_gpus)
     torch.set_num_threads(task.grant.num_cpus if device.type == "cpu" else 1)
 
-    images = find_images(task.images, task.storage)
-    weights = find_weights(task.weights, task.images, task.storage)
-    data = TrialData.from_store(config, images, weights, task.grant.num_cpus)
+    ready = _next_trial.take(task)
+    data = _find_data(task, config) if ready is None else ready.data
     budget = compile_budget(config, len(data.splits.train), data.splits.num_all)
     resume = work.find_checkpoint()
     reporter = TrialReporter(
@@ -198,6 +199,8 @@ def _train(task: TrialTask, config: FineTuneConfig, work: WorkFolder, group: "Wo
         environment = describe(device, num_threads=num_threads, compiled=compiled, num_workers=group.size)
         tags = {**environment, MICRO_BATCH_TAG: str(built["micro_batch"]), BUILT_TAG: built_digest(built)}
         reporter.report({"tags": tags})
+        if task.following is not None:
+            _next_trial.begin(task.following)
 
     try:
         result = fine_tune(
@@ -210,6 +213,7 @@ def _train(task: TrialTask, config: FineTuneConfig, work: WorkFolder, group: "Wo
             on_built=write_built,
             should_report_now=work.should_stop,
             group=group,
+            prepared=None if ready is None else ready.prepared,
         )
     except DivergedError as error:
         reporter.report({"state": TrialState.DIVERGED, "message": str(error)})
@@ -221,6 +225,28 @@ def _train(task: TrialTask, config: FineTuneConfig, work: WorkFolder, group: "Wo
     if task.keep_model:
         work.write_artifact(MODEL, write_model, result.model)
     reporter.report({"state": TrialState.FINISHED}, [{**result.metrics, "step": budget.num_steps}])
+
+
+def _find_data(task: TrialTask, config: FineTuneConfig) -> "TrialData":
+    from revit.training.fine_tune import TrialData
+
+    images = find_images(task.images, task.storage)
+    weights = find_weights(task.weights, task.images, task.storage)
+    return TrialData.from_store(config, images, weights, task.grant.num_cpus)
+
+
+def _prepare(task: TrialTask) -> ReadyTrial:
+    """Prepare a trial in a thread, while another one trains."""
+    from revit.training.preparation import prepare
+
+    _check_functions(task)
+    config = from_dict(task.config)
+    data = _find_data(task, config)
+    return ReadyTrial(data, prepare(config, data, pin=task.grant.device == "cuda"))
+
+
+_next_trial = NextTrial(_prepare)
+"""The trial that this worker probably trains next."""
 
 
 def _free_memory() -> None:

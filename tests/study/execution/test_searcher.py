@@ -226,3 +226,27 @@ def test_a_launch_does_not_end_while_a_search_hands_its_last_trials_out(
     assert [searcher.suggest("") for _ in range(3)] == [None] * 3
     may_return.set()
     assert launch.start().config["task"].identity == tested.identity
+
+
+@pytest.mark.parametrize("num_slots", [1, 2])
+def test_a_task_on_a_gpu_names_the_one_that_its_slot_has_next_where_trials_take_equally_long(
+    make_launch: Any, num_slots: int
+) -> None:
+    grant = replace(WHOLE, max_concurrent_trials=num_slots)
+    launch = make_launch(grant, replace(SPACE, scientific={"optimizer.lr": (0.1, 0.2, 0.3, 0.4)}))
+    running = [launch.start() for _ in range(num_slots)]
+    tasks = [trial.config["task"] for trial in running]
+    while running:
+        launch.searcher.end_trial(running.pop(0).config["task"].identity)
+        if launch.searcher._queue.trials:
+            running.append(launch.start())
+            tasks.append(running[-1].config["task"])
+    assert len(tasks) == 4
+    for task, following in zip(tasks, tasks[num_slots:], strict=False):
+        assert task.following == replace(following, following=None)
+    assert [task.following for task in tasks[-num_slots:]] == [None] * num_slots
+
+
+def test_a_task_on_a_cpu_prepares_no_other(make_launch: Any) -> None:
+    launch = make_launch(replace(WHOLE, num_gpus=0))
+    assert launch.start().config["task"].following is None
