@@ -22,6 +22,7 @@ NAMES = (
     "commands",
     "search",
     "packing",
+    "idle_time",
     "gpu",
 )
 """Modules with `measure(tiny) -> list[BenchmarkResult]` that measure the project."""

@@ -1,4 +1,4 @@
-"""Preparation of a trial up to its first step. It can run in a thread while another trial trains."""
+"""Preparation of a trial before its first step, also in a thread while another trial trains."""
 
 from collections.abc import Iterator
 from itertools import chain
