@@ -320,4 +320,4 @@ def test_trials_of_a_study_have_the_test_accuracy_of_one_process(pool: WorkerPoo
             found: Trial = pool(num_workers, trial, config, store)[0]
             assert (found.predictions.prediction == expected.predictions.prediction).all()
             assert found.metrics["test_accuracy"] == expected.metrics["test_accuracy"]
-            assert found.metrics["test_loss"] == pytest.approx(expected.metrics["test_loss"], rel=1e-4)
+            assert found.metrics["test_loss"] == pytest.approx(expected.metrics["test_loss"], rel=1e-2)

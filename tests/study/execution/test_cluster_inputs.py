@@ -92,8 +92,8 @@ finally:
 """
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("length", ["short", pytest.param("long", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("length", ["short", "long"])
 def test_nodes_fetch_inputs_once_and_those_that_cannot_are_left_out(
     tmp_path: Path, train: Callable[..., Any], length: str
 ) -> None:
