@@ -22,6 +22,8 @@ def check_runnable(trials: list[Trial], request: ResourceRequest) -> None:
         from revit.models.build import check_model
 
         check_model(trial.candidate.config, trial.weights)
+    if request.num_workers > 1:
+        _check_splittable(trials)
     check_functions(trial.candidate.config for trial in trials)
     check_optimizers(trial.candidate.config for trial in trials)
     if request.address is None:  # the nodes of a cluster are known once it is joined
@@ -31,6 +33,14 @@ def check_runnable(trials: list[Trial], request: ResourceRequest) -> None:
 
             num_gpus = torch.cuda.device_count()
         grant_resources(request, [Node(cpus=os.cpu_count() or 1, gpus=num_gpus)])
+
+
+def _check_splittable(trials: list[Trial]) -> None:
+    from revit.models.batch_coupling import check_is_splittable
+    from revit.models.build import DRY_RUN_CLASSES, empty_model
+
+    for config in {model_key(trial.candidate.config): trial.candidate.config for trial in trials}.values():
+        check_is_splittable(empty_model(config, DRY_RUN_CLASSES), config)
 
 
 def _is_shipped(trial: Trial) -> bool:

@@ -16,6 +16,12 @@ def test_unfit_requests_and_models_are_refused(studies: Studies, monkeypatch: py
     check_runnable(list(plan.trials), ResourceRequest(gpus_per_trial=2, address="a-cluster:6379"))
     with pytest.raises(InputError, match="--gpus-per-trial = 2 fit neither one machine nor all together: CPUs and"):
         check_runnable(list(plan.trials), ResourceRequest(gpus_per_trial=2))
+    coupled = {"model.name": "resnet18", "model.pretrained": False}
+    coupling = SearchSpace(
+        name="coupling", question="?", base=BASE.with_values(coupled), scientific={"optimizer.lr": (0.1,)}, seeds=(0,)
+    )
+    with pytest.raises(InputError, match="'resnet18': has batch normalization; a trial of it must have one worker"):
+        check_runnable(list(studies.plan(coupling).trials), ResourceRequest(gpus_per_trial=2))
     with pytest.raises(InputError, match="--gpus-per-trial = 1 fit no machine: CPUs and GPUs of each are"):
         check_runnable(list(plan.trials), ResourceRequest(gpus_per_trial=1))
     with pytest.raises(InputError, match="--cpus-per-trial = 9999 and --gpus-per-trial = 0 fit no machine"):
