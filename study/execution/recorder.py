@@ -195,7 +195,10 @@ class Recorder:
             tags=self._tags(trial),
         )
         self._open[identity] = record
-        self._pending[identity] = TrialUpdate(config=config.flat())  # on resume, too: it may not be written yet
+        unwritten = (
+            {} if record.params else config.flat()
+        )  # others differ only without effect
+        self._pending[identity] = TrialUpdate(config=unwritten)
         self._last_write_s[identity] = time.monotonic()
 
     def _tags(self, trial: Trial) -> dict[str, str]:

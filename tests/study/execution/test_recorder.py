@@ -158,6 +158,21 @@ def test_a_trial_that_is_started_again_keeps_its_run(store: Store) -> None:
     assert len(store.client.search_runs(["1"])) == 2
 
 
+def test_a_trial_that_another_study_asks_for_with_values_without_effect_keeps_the_values_of_its_run(
+    store: Store,
+) -> None:
+    """`subset_seed` has no effect on a trial of all images: both have one identity."""
+    [trial, _] = store.trials
+    config = trial.candidate.config
+    first = store.ledger.open_trial(trial.identity, launch=store.launch, name="of another study", tags={})
+    other = {**config.flat(), "subset_seed": config.subset_seed + 1}
+    store.ledger.log(first.run_id, TrialUpdate(config=other))
+    store.finish(trial.identity)
+    store.recorder.close(interrupted=False)
+    assert store.recorder.states == {trial.identity: TrialState.FINISHED}
+    assert store.ledger.trials()[trial.identity].params["subset_seed"] == str(other["subset_seed"])
+
+
 def test_trials_that_started_and_did_not_end_are_interrupted(store: Store) -> None:
     first, second = (trial.identity for trial in store.trials)
     store.recorder.start_trial(first)
