@@ -18,7 +18,6 @@ from search_spaces.framework.choices import (
 )
 from search_spaces.framework.space import SearchSpace
 from study.model_check import check_names
-from study.system.storage import Storage
 
 if TYPE_CHECKING:
     from study.ledger.ledger import Ledger
@@ -143,6 +142,8 @@ def open_ledger(folders: "Folders", *, create: bool = False) -> "Ledger":
         raise InputError(f"there is no store at {folders.store}: run a study first, or name another with --store")
     if create:
         if folders.storage:
+            from study.system.storage import Storage
+
             Storage(folders.storage).check()
         check_writable(folders.store, "store")
     from study.ledger.ledger import Ledger

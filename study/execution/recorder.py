@@ -195,9 +195,7 @@ class Recorder:
             tags=self._tags(trial),
         )
         self._open[identity] = record
-        unwritten = (
-            {} if record.params else config.flat()
-        )  # others differ only without effect
+        unwritten = {} if record.params else config.flat()  # others differ only without effect
         self._pending[identity] = TrialUpdate(config=unwritten)
         self._last_write_s[identity] = time.monotonic()
 

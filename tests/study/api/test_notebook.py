@@ -97,7 +97,7 @@ def test_the_points_of_a_search_are_rows(tmp_path: Path, cache_dir: Path, new_le
 
 def test_its_keywords_are_the_options_of_the_command_line() -> None:
     keywords = {name.replace("num_seeds", "seeds") for name in api.Options.__annotations__}
-    assert keywords == {*StudyOptions.__dataclass_fields__} - {"study"}
+    assert keywords == {*StudyOptions.__dataclass_fields__, "storage"} - {"study"}, "`run` alone uses --storage"
 
 
 def test_a_misspelled_keyword_is_refused() -> None:

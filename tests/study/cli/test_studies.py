@@ -137,7 +137,7 @@ MODULE = '''"""A study with a loss of its own."""
 
 import torch.nn.functional as F
 
-from helper import REDUCTION
+from my_helper import REDUCTION
 from revit.config import FineTuneConfig
 from search_spaces.framework import SearchSpace
 
@@ -164,7 +164,7 @@ def test_a_study_anywhere_trains_with_a_function_of_its_own_and_every_printed_co
 ) -> None:
     folder = tmp_path / "my studies"
     folder.mkdir()
-    (folder / "helper.py").write_text('REDUCTION = "none"\n')
+    (folder / "my_helper.py").write_text('REDUCTION = "none"\n')
     file = folder / "my_study.py"
     file.write_text(MODULE)
     options = ["my studies/my_study.py", *where(tmp_path)]
@@ -176,7 +176,11 @@ def test_a_study_anywhere_trains_with_a_function_of_its_own_and_every_printed_co
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    ran = call_here("run", *options).stdout
+    for name in ("my_helper", "my_study"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    done = call_here("run", *options)
+    assert done.returncode == 0, done.stderr
+    ran = done.stdout
     assert "2 trials, 0 done, 2 to run" in ran
     report = ran.splitlines()[-1].strip()
     assert "report 'my studies/my_study.py'" in report
@@ -346,7 +350,7 @@ finally:
 @pytest.mark.long
 def test_workers_of_a_cluster_find_the_functions_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "helper.py").write_text('REDUCTION = "none"\n')
+    (tmp_path / "mine" / "my_helper.py").write_text('REDUCTION = "none"\n')
     file = tmp_path / "mine" / "my_study.py"
     file.write_text(MODULE)
     command = [sys.executable, "-W", "ignore", "-c", JOINED, *command_of("run", str(file), *where(tmp_path))]

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from study.execution.stopper import Stopper
 from study.system.signals import ENDING, handled
+from study.system.storage import Storage
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +25,7 @@ def as_before() -> Iterator[None]:
 
 @pytest.mark.parametrize("number", ENDING)
 def test_each_signal_that_asks_for_the_end_stops_the_study(number: signal.Signals, tmp_path: Path) -> None:
-    stopper = Stopper(Console(quiet=True), tmp_path / "stop")
+    stopper = Stopper(Console(quiet=True), Storage(str(tmp_path)), "stop")
     with handled(stopper.handle_signal):
         assert not stopper.interrupted
         os.kill(os.getpid(), number)
