@@ -8,6 +8,7 @@ includes predictions, the ledger, Tune's loop, the model, its weights and the fi
 """
 
 import os
+import shutil
 import tempfile
 from itertools import pairwise
 from pathlib import Path
@@ -38,14 +39,19 @@ MODELS = {"vit_small": (28, 16, 200), "vit_base": (224, 4, 2)}
 
 def measure(*, tiny: bool) -> list[BenchmarkResult]:
     """Measure launches of small and of large models."""
-    return [_measure_model(name, 3 if tiny else NUM_TRIALS) for name in (["vit_small"] if tiny else MODELS)]
+    with tempfile.TemporaryDirectory() as name:
+        times = Path(name) / "times"  # workers have the variable of the moment when Ray started
+        with patch.dict(os.environ, {timed_model.FOLDER: str(times)}):
+            return [
+                _measure_model(Path(name), times, each, 3 if tiny else NUM_TRIALS)
+                for each in (["vit_small"] if tiny else MODELS)
+            ]
 
 
-def _measure_model(name: str, num_trials: int) -> BenchmarkResult:
-    with tempfile.TemporaryDirectory() as folder:
-        prepared, unprepared = (
-            _idle_times(Path(folder), name, num_trials, is_prepared=is_prepared) for is_prepared in (True, False)
-        )
+def _measure_model(folder: Path, times: Path, name: str, num_trials: int) -> BenchmarkResult:
+    prepared, unprepared = (
+        _idle_times(folder / name, times, name, num_trials, is_prepared=is_prepared) for is_prepared in (True, False)
+    )
     return BenchmarkResult(
         what=f"idle time between {num_trials} trials of {name}, the next one prepared",
         against=f"{MAX_IDLE_S:.0f} s",
@@ -60,11 +66,16 @@ def _spread(seconds: list[float]) -> str:
     return f"{median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f})"
 
 
-def _idle_times(folder: Path, name: str, num_trials: int, *, is_prepared: bool) -> list[float]:
-    """Return the idle time before each trial of a launch, in seconds, except for those that warm up."""
-    times = folder / f"times-{name}-{is_prepared}"
+def _idle_times(folder: Path, times: Path, name: str, num_trials: int, *, is_prepared: bool) -> list[float]:
+    """Return the idle time before each trial of a launch, in seconds, except for those that warm up.
+
+    Args:
+        times: folder for the times of the models.
+    """
+    shutil.rmtree(times, ignore_errors=True)
     times.mkdir()
     resolution, batch_size, steps = MODELS[name]
+    folder.mkdir(exist_ok=True)
     weights = folder / f"{name}.safetensors"
     if not weights.exists():
         save_file(getattr(timed_model, name)(2, resolution).state_dict(), weights)
@@ -84,10 +95,7 @@ def _idle_times(folder: Path, name: str, num_trials: int, *, is_prepared: bool) 
     folders = Folders(store=folder / f"store-{name}-{is_prepared}", data=folder, cache=folder / "cache")
     ledger = Ledger(folders.store)
     request = ResourceRequest(cpus_per_trial=os.cpu_count())
-    with (
-        patch.dict(os.environ, {timed_model.FOLDER: str(times)}),
-        patch.object(ResourceGrant, "prepares_next", is_prepared),
-    ):
+    with patch.object(ResourceGrant, "prepares_next", is_prepared):
         run_plans([make_plan(space, space.seeds, folders, {})], ledger, Console(quiet=True), request, {})
     return _gaps(times)[NUM_WARM - 1 :]
 
