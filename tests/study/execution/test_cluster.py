@@ -128,8 +128,8 @@ def test_a_study_finishes_on_a_cluster_that_loses_a_node_and_gets_another(
     store = tmp_path / "mlruns"
     nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "env_vars": own})
     try:
-        first = nodes.add_node(num_cpus=1, env_vars=own)
-        nodes.add_node(num_cpus=2, env_vars=own)
+        first = nodes.add_node(num_cpus=1, env_vars=own, runtime_env_dir_name="code-of-first")
+        nodes.add_node(num_cpus=2, env_vars=own, runtime_env_dir_name="code-of-second")
         address = ["--address", nodes.address, "--store", str(store), "--cache-dir", str(cache_dir)]
         command = [sys.executable, str(ROOT / "run_study.py"), "run", "quickstart", "--seeds", "1", *address]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -137,7 +137,7 @@ def test_a_study_finishes_on_a_cluster_that_loses_a_node_and_gets_another(
                 assert process.poll() is None, "it ended before a node could be removed"
                 time.sleep(0.2)
             nodes.remove_node(first, allow_graceful=False)
-            nodes.add_node(num_cpus=1, env_vars=own)
+            nodes.add_node(num_cpus=1, env_vars=own, runtime_env_dir_name="code-of-third")
             stdout, stderr = process.communicate(timeout=600)
         assert process.returncode == 0, stdout + stderr
         assert len(re.findall(r"  finished  ", stdout)) == 4

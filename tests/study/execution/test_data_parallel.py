@@ -119,7 +119,7 @@ def accidents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     (tmp_path / "accidents.py").write_text(ACCIDENTS.format(folder=str(folder), driver=os.getpid()))
     monkeypatch.syspath_prepend(str(tmp_path))
     yield folder
-    sys.modules.pop("accidents")
+    sys.modules.pop("accidents", None)
 
 
 def num_group_workers() -> int:
@@ -159,7 +159,8 @@ def test_a_trial_goes_on_with_another_number_of_workers_after_stops_short_memory
     assert (stopped.interrupted, trial.state) == (True, TrialState.INTERRUPTED)
     assert first_step < trial.record.last_step < 40
     assert trial.record.tags["micro_batch"] == ("16" if deaths else "8"), "new processes try the whole batch"
-    assert output.getvalue().count("resumes after: lost worker") == len(deaths)
+    num_resumed = output.getvalue().count("resumes after: lost worker")  # both deaths may hit one group
+    assert min(len(deaths), 1) <= num_resumed <= len(deaths)
     trial, _ = run(2)
     assert trial.state == TrialState.FINISHED
     assert len([run for run in studies.runs("trial") if run.data.tags["study"] == space.name]) == 1
