@@ -6,8 +6,8 @@ A function of the user is named by its import path (`model.name = "my_package.my
 
 It returns an untrained `nn.Module` from images (B, 3, R, R) to logits (B, num_classes), with timm's interface:
 `get_classifier()` returns its linear head, and `forward_head(forward_features(images))` is its forward pass. Every rate
-of the config that is above 0 is one more argument, by timm's name (RATES). Random numbers come from torch's default
-generator, which is seeded.
+of the config that is above 0 is one more argument, by timm's name (RATES). Draw random numbers with torch's functions,
+without a generator and without `torch.manual_seed`: they then come from the config's seed.
 """
 
 import inspect

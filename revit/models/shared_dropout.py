@@ -15,11 +15,12 @@ class SharedDropout(TorchFunctionMode):
     """Context in which the images of a part drop what they drop in a forward pass of their whole micro-batch.
 
     Each worker draws the random numbers of the whole micro-batch, so that the generators of all stay in step, and takes
-    those of its images. So dropout takes the memory and time of a mask for all workers' images, and dropout inside
-    `scaled_dot_product_attention`, whose kernels draw as they go, those of the attention of all workers' images.
+    those of its images. So each mask takes the memory and time of a mask for the whole micro-batch. Kernels of
+    `scaled_dot_product_attention` draw while they compute. With dropout, each worker therefore computes attention for
+    the whole micro-batch.
 
     Covers `dropout`, attention, and `Tensor.bernoulli_`, which timm's stochastic depth draws with, of tensors with the
-    images in their first dimension, or with as many rows of each image (see `check_splits`).
+    images in their first dimension, or with as many rows of each image (see `check_is_splittable`).
     """
 
     def __init__(self, part: BatchPart) -> None:

@@ -40,9 +40,8 @@ class WorkerGroup:
     same batches, crops, masks of dropout and weights, up to the rounding of sums. Worker 0 alone reports, is asked
     whether to report now, and so saves checkpoints; every worker gets the whole result.
 
-    An error of one worker ends all: each raises it. All may then call `fine_tune` again, as with half the micro-batch
-    after they were out of memory. A worker whose process ends is a WorkerLostError in the others, which need a new
-    process group.
+    An error of one worker ends all: each raises it. All may then call `fine_tune` again, for example with half the
+    micro-batch. If a worker's process ends, the others raise WorkerLostError. They then need a new process group.
 
     Workers meet in `exchange`, in the same order everywhere; a worker that fails meets the others in the exchange that
     they come to next, with its error. Gradients are summed after an exchange, once nothing can fail any more.
@@ -100,6 +99,7 @@ class WorkerGroup:
 
         Raises:
             RuntimeError: the workers have gradients of different parameters.
+            WorkerLostError: a worker's process has ended.
         """
         if self.size == 1:
             return
@@ -107,8 +107,11 @@ class WorkerGroup:
         having = [each for each in parameters if each.grad is not None]
         flat = [_flatten_gradients(bucket) for bucket in _buckets(having)]
         self.require_equal("the parameters with a gradient", "".join("01"[p.grad is not None] for p in parameters))
-        for work in [dist.all_reduce(each, async_op=True) for each in flat]:
-            work.wait()
+        try:
+            for work in [dist.all_reduce(each, async_op=True) for each in flat]:
+                work.wait()
+        except RuntimeError as error:
+            raise WorkerLostError(f"a worker of the trial was lost: {error}") from error
 
     @contextmanager
     def sharing_errors(self) -> Iterator[None]:

@@ -156,6 +156,7 @@ class ReportsToTune(WorkerGroupCallback):
     def after_worker_group_start(self, worker_group: TrainWorkers) -> None:
         """Take over the group."""
         self._group = cast(TrialWorkers, worker_group)
+        self._has_finished = False
 
     def after_worker_group_poll_status(self, worker_group_status: WorkerGroupPollStatus) -> None:
         """Report to Tune, which raises SystemExit where it ends the trial."""

@@ -143,7 +143,8 @@ class TrialSearcher(Stateless, Searcher):
             return None
         self._running[trial.identity] = self._known[trial.identity] = trial
         grant = self._grant.exclusive() if trial.identity in self._exclusive else self._grant
-        following = self._following() if grant.prepares_next else None
+        is_exclusive = trial.identity in self._exclusive  # memory was short
+        following = self._following() if grant.prepares_next and not is_exclusive else None
         return {"task": replace(self._make_task(trial, grant), following=following)}
 
     def _make_task(self, trial: Trial, grant: ResourceGrant) -> TrialTask:

@@ -183,6 +183,8 @@ def _train(task: TrialTask, config: FineTuneConfig, work: WorkFolder, group: "Wo
     data = _find_data(task, config) if ready is None else ready.data
     budget = compile_budget(config, len(data.splits.train), data.splits.num_all)
     resume = work.find_checkpoint()
+    prepared = ready.prepared if ready is not None and resume is None else None
+    del ready  # of a trial that resumes, the first batches are of no use
     reporter = TrialReporter(
         task.identity,
         work,
@@ -213,7 +215,7 @@ def _train(task: TrialTask, config: FineTuneConfig, work: WorkFolder, group: "Wo
             on_built=write_built,
             should_report_now=work.should_stop,
             group=group,
-            prepared=None if ready is None else ready.prepared,
+            prepared=prepared,
         )
     except DivergedError as error:
         reporter.report({"state": TrialState.DIVERGED, "message": str(error)})

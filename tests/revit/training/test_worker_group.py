@@ -264,17 +264,20 @@ def test_a_model_with_batch_normalization_is_refused(pool: WorkerPool, digits: I
         assert "has batch normalization; a trial of it must have one worker" in str(error)
 
 
-def end_process(group: WorkerGroup, config: FineTuneConfig, store: ImageStore) -> Trial:
-    from revit.training import fine_tune as module
+def end_process(group: WorkerGroup, config: FineTuneConfig, store: ImageStore, place: str) -> Trial:
+    from revit.training import fine_tune
 
     if group.rank == 1:
-        module.evaluate = lambda *args: os._exit(1)
+        module = {"evaluate": fine_tune, "all_reduce": torch.distributed}[place]
+        setattr(module, place, lambda *_, **__: os._exit(1))
     return trial(group, config, store)
 
 
-def test_the_end_of_a_workers_process_is_a_lost_worker(digits: ImageStore, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", [pytest.param("evaluate", marks=pytest.mark.long), "all_reduce"])
+def test_the_end_of_a_workers_process_is_a_lost_worker(digits: ImageStore, tmp_path: Path, place: str) -> None:
+    """In an exchange, or while gradients are summed."""
     with WorkerPool(3, tmp_path) as pool:
-        first, _, last = pool(3, end_process, CONFIG, digits)
+        first, _, last = pool(3, end_process, CONFIG, digits, place)
     for error in (first, last):
         assert isinstance(error, WorkerLostError)
         assert classify(error) == "lost worker"

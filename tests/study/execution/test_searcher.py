@@ -250,3 +250,12 @@ def test_a_task_on_a_gpu_names_the_one_that_its_slot_has_next_where_trials_take_
 def test_a_task_on_a_cpu_prepares_no_other(make_launch: Any) -> None:
     launch = make_launch(replace(WHOLE, num_gpus=0))
     assert launch.start().config["task"].following is None
+
+
+def test_a_trial_that_runs_alone_since_memory_was_short_prepares_no_other(make_launch: Any) -> None:
+    launch = make_launch(SHARED, replace(SPACE, scientific={"optimizer.lr": (0.1, 0.2, 0.3, 0.4)}))
+    first = launch.start().config["task"]
+    assert first.following is not None
+    assert launch.searcher.requeue_exclusively(first.identity)
+    again = launch.start().config["task"]
+    assert (again.identity, again.following) == (first.identity, None)
