@@ -98,7 +98,17 @@ class TuneCallback(Stateless, tune.Callback):
         if time.monotonic() - self._ray_checked > RAY_CHECK_INTERVAL_S:
             if not ray_is_alive():
                 raise RayLostError
+            self._follow_nodes()
             self._ray_checked = time.monotonic()
+
+    def _follow_nodes(self) -> None:
+        """Use nodes that were added, and no more than are left. Where none is, trials wait for one."""
+        if not self._pool.has_changed():
+            return
+        try:
+            self._searcher.use_grant(self._pool.grant())
+        except InputError as error:
+            self._progress.show(f"trials wait for a node: {error}")
 
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **_: Any) -> None:
         """Record and show that a worker starts a trial."""

@@ -185,9 +185,3 @@ def find_nodes() -> list[Node]:
         for node in ray.nodes()  # type: ignore[no-untyped-call]  # Ray leaves it so
         if node["Alive"]
     ]
-
-
-def has_other_nodes() -> bool:
-    """Return whether nodes other than this process's can run trials."""
-    own = ray.get_runtime_context().get_node_id()
-    return any(node.cpus and node.id != own for node in find_nodes())

@@ -23,6 +23,7 @@ class NodePool:
         self.unfit: dict[str, str] = {}
         self.request = request
         self._find_nodes = find_nodes
+        self._alive: set[str] = set()
 
     def exclude(self, node_id: str, reason: str) -> str:
         """Leave a node out; return a line for the user, empty where it was left out before."""
@@ -32,8 +33,18 @@ class NodePool:
         self.unfit[node_id] = f"node {names.get(node_id, node_id)} is left out of this launch: {reason}"
         return self.unfit[node_id]
 
+    def has_changed(self) -> bool:
+        """Return whether nodes came or went since this was asked before."""
+        before, self._alive = self._alive, {node.id for node in self._find_nodes()}
+        return before != self._alive
+
+    def keep_size(self, grant: ResourceGrant) -> None:
+        """Let later grants have the size of this one, whichever nodes come or go."""
+        cpus, gpus = grant.num_cpus * grant.num_workers, grant.num_gpus * grant.num_workers
+        self.request = replace(self.request, cpus_per_trial=cpus, gpus_per_trial=gpus)
+
     def grant(self) -> ResourceGrant:
-        """Return what one trial gets of the nodes that are left; its size stays that of the first grant.
+        """Return what one trial gets of the nodes that are left.
 
         Raises:
             InputError: the request fits no node, or none that is left.
@@ -42,8 +53,7 @@ class NodePool:
         grant = grant_resources(self.request, nodes)
         if not self.unfit:
             return grant
-        cpus, gpus = grant.num_cpus * grant.num_workers, grant.num_gpus * grant.num_workers
-        self.request = replace(self.request, cpus_per_trial=cpus, gpus_per_trial=gpus)
+        self.keep_size(grant)
         try:
             left = grant_resources(self.request, [node for node in nodes if node.id not in self.unfit])
         except InputError as error:

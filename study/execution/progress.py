@@ -58,6 +58,10 @@ class StudyProgress:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
+    def show(self, line: str) -> None:
+        """Show a line about the whole launch."""
+        self._console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
     def start_trial(self, identity: str) -> None:
         """Show that a trial runs."""
         self._started = self._started or time.monotonic()

@@ -247,7 +247,8 @@ class Recorder:
         if traceback:
             artifacts.mkdir(parents=True, exist_ok=True)
             (artifacts / TRACEBACK).write_text(traceback)
-        missing = [name for name in NEEDED_FILES if name in damaged or not (artifacts / name).is_file()]
+        absent = [name for name in NEEDED_FILES if not (artifacts / name).is_file()]
+        missing = list(dict.fromkeys([*damaged, *absent]))
         if self.states.get(identity) == TrialState.FAILED:
             state, message = TrialState.FAILED, self.messages[identity]
         elif missing and state == TrialState.FINISHED:

@@ -13,9 +13,9 @@ from ray import tune
 from rich.console import Console
 
 from revit.errors import InputError
-from study.execution.autoscaling import autoscaler_runs, grant_or_wait
+from study.execution.autoscaling import grant_or_wait
 from study.execution.callback import TuneCallback
-from study.execution.cluster import find_nodes, has_other_nodes, ray_is_alive, start_ray
+from study.execution.cluster import find_nodes, ray_is_alive, start_ray
 from study.execution.failures import MAX_LOSSES, RayLostError
 from study.execution.gpu_share import gpu_bytes_here, share_gpus
 from study.execution.input_upload import upload_inputs
@@ -74,6 +74,7 @@ def run_plans(
         gpu_bytes = gpu_bytes_here() if request.share_gpus else []
     pool.request = share_gpus(request, to_check, find_nodes(), gpu_bytes, log)
     grant = pool.grant()
+    pool.keep_size(grant)
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(grant.max_concurrent_trials)  # workers that may start at a time
     launches, lock, locks = begin_launch({plan.space.name: {**plan.space.tags, **tags} for plan in plans}, ledger, log)
     ledger.retry(lambda: clean_up(ledger, locks), log=log)
@@ -116,15 +117,14 @@ def run_plans(
 
 
 def _prepare_nodes(pool: NodePool, trials: Sequence[Trial], storage: Storage, log: Callable[[str], None]) -> list[int]:
-    """Leave out nodes of a cluster that cannot run trials; upload what the others may lack.
+    """Leave out nodes of a cluster that cannot run trials; upload what others lack, also those that come later.
 
     Returns:
         The memory of each of their GPUs.
     """
     reports = check_nodes(pool, find_nodes(), storage, log)
     pool.grant()  # some are left
-    if has_other_nodes() or autoscaler_runs():
-        upload_inputs(trials, storage, log)
+    upload_inputs(trials, storage, log)
     return [num_bytes for report in reports.values() for num_bytes in report.gpu_bytes]
 
 

@@ -71,7 +71,7 @@ class WorkFolder:
 
     def save_checkpoint(self, state: "TrainState") -> bool:
         """Save a checkpoint, and return whether another node could resume from it by now."""
-        retry_transient(lambda: state.save(self.checkpoint), should_stop=self.should_stop)
+        self._write(lambda: state.save(self.checkpoint))
         return True
 
     def write_artifact(self, name: str, writer: Callable[[Path, Any], None], content: Any) -> None:
@@ -79,8 +79,12 @@ class WorkFolder:
         if not self._is_writer:
             return
         path = self.artifacts / name
-        retry_transient(lambda: writer(path, content), should_stop=self.should_stop)
+        self._write(lambda: writer(path, content))
         self.artifact_sizes[f"{self._name}/{name}"] = path.stat().st_size
+
+    def _write(self, call: Callable[[], None]) -> None:
+        """Write a file, again and again where the disk is full."""
+        retry_transient(call, should_stop=self.should_stop)
 
 
 class ScratchFolder(WorkFolder):
@@ -153,6 +157,21 @@ class ScratchFolder(WorkFolder):
         if self._upload is not None:
             self._upload.result()
             self._upload = None
+
+    def _write(self, call: Callable[[], None]) -> None:
+        """Write a file to this node's disk, again for some minutes where it is full.
+
+        Raises:
+            NodeUnfitError: it cannot be written.
+        """
+        end_s = time.monotonic() + STORAGE_TIMEOUT_S
+        try:
+            retry_transient(call, should_stop=lambda: self.should_stop() or time.monotonic() > end_s)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            reason = f"it cannot write to its cache folder {self.checkpoint.parent}: {error.strerror}"
+            raise NodeUnfitError(ray.get_runtime_context().get_node_id(), reason) from error
 
     def _call(self, call: Callable[[], T]) -> T:
         """Return what a call on the storage returns, repeated for some minutes.

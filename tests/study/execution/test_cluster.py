@@ -312,14 +312,6 @@ def test_nodes_have_cpus_gpus_an_id_and_a_name(monkeypatch: pytest.MonkeyPatch) 
     assert cluster.find_nodes() == [Node(cpus=0, gpus=0, **named), Node(cpus=8, gpus=2, **named)]
 
 
-def test_only_other_nodes_with_cpus_lack_what_this_one_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster.ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: "own"))
-    own, head, other = (Node(cpus=cpus, gpus=0, id=name) for cpus, name in [(4, "own"), (0, "head"), (4, "other")])
-    for nodes, expected in [([own], False), ([own, head], False), ([own, other], True)]:
-        monkeypatch.setattr(cluster, "find_nodes", lambda nodes=nodes: nodes)
-        assert cluster.has_other_nodes() == expected
-
-
 def test_a_ray_that_is_open_to_other_machines_is_warned_about(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(RAY_BEYOND_THIS_MACHINE, "1")
     monkeypatch.setattr(cluster.ray, "is_initialized", lambda: True)

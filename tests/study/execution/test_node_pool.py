@@ -50,3 +50,17 @@ def test_a_trial_of_several_gpus_keeps_its_size() -> None:
     pool.exclude("b", "its disk is full")
     left = pool.grant()
     assert (left.num_workers, left.num_cpus, left.num_gpus, left.max_concurrent_trials) == (2, 8, 1, 1)
+
+
+def test_trials_keep_their_size_where_nodes_with_gpus_come_and_take_added_ones_of_their_kind() -> None:
+    nodes = [LARGE]
+    pool = NodePool(ResourceRequest(), lambda: nodes)
+    assert [pool.has_changed(), pool.has_changed()] == [True, False]
+    pool.keep_size(pool.grant())
+    nodes += [SMALL, GPUS]
+    assert pool.has_changed()
+    grant = pool.grant()
+    assert (grant.num_cpus, grant.num_gpus, grant.max_concurrent_trials) == (1, 0, 8 + 2 + 16)
+    nodes[:] = [SMALL]
+    assert pool.has_changed()
+    assert (pool.grant().max_concurrent_trials, pool.grant().max_cpus) == (2, 2)

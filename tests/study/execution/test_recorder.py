@@ -173,6 +173,19 @@ def test_a_trial_that_another_study_asks_for_with_values_without_effect_keeps_th
     assert store.ledger.trials()[trial.identity].params["subset_seed"] == str(other["subset_seed"])
 
 
+def test_a_trial_without_a_file_that_its_worker_wrote_has_failed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also a file that not every trial has."""
+    monkeypatch.setattr("study.execution.artifact_fetch.SHARED_FOLDER_LAG_S", 0.0)
+    identity = store.trials[0].identity
+    store.recorder.start_trial(identity)
+    store.recorder.add_rows(identity, [{"step": 5, "test_accuracy": 0.5, "train_time_s": 1.0}])
+    written = {f"work/{identity}/artifacts/model.safetensors": 10}
+    store.recorder.end_trial(identity, TrialState.FINISHED, artifacts=written)
+    store.recorder.close(interrupted=False, incomplete=["example"])
+    assert store.recorder.states == {identity: TrialState.FAILED}
+    assert store.recorder.messages[identity].startswith("model.safetensors missing in ")
+
+
 def test_trials_that_started_and_did_not_end_are_interrupted(store: Store) -> None:
     first, second = (trial.identity for trial in store.trials)
     store.recorder.start_trial(first)

@@ -1,6 +1,8 @@
 """Work folders on the node of a worker, with an object store between the nodes."""
 
 import contextlib
+import errno
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -152,6 +154,20 @@ def test_a_node_that_cannot_reach_the_storage_is_unfit(task: TrialTask, monkeypa
     with pytest.raises(NodeUnfitError, match=r"cannot use --storage = s3://.*: AWS Error NETWORK_CONNECTION$") as error:
         train(task)
     assert error.value.node_id == "node 1"
+
+
+def test_a_node_whose_disk_stays_full_is_unfit(task: TrialTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work_folder, "STORAGE_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(retry, "MIN_WAIT_S", 0.01)
+    monkeypatch.setattr(work_folder.ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: "node 1"))
+    monkeypatch.setattr(tune, "report", lambda update: None)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("study.execution.trainable._write_json", fail)
+    with pytest.raises(NodeUnfitError, match=r"cannot write to its cache folder /.*: No space left on device$"):
+        train(task)
 
 
 def test_what_killed_workers_left_on_a_node_is_removed(task: TrialTask, tmp_path: Path) -> None:
