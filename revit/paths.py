@@ -1,6 +1,6 @@
 """Paths that users give: expanded, then checked before anything depends on them."""
 
-import os
+import tempfile
 from pathlib import Path
 
 from revit.errors import InputError, UnwritableFolderError
@@ -41,9 +41,7 @@ def check_writable(folder: Path, role: str) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".writable-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        tempfile.TemporaryFile(dir=folder).close()  # of its own name: several threads may check the folder
     except (OSError, RecursionError) as error:  # pathlib creates parents by recursion
         reason = error.strerror if isinstance(error, OSError) else "it is nested too deep"
         raise UnwritableFolderError(folder, role, reason or str(error)) from error

@@ -1,6 +1,7 @@
 """Paths that users give."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,11 @@ def test_only_regular_files_are_read(tmp_path: Path) -> None:
 def test_a_writable_folder_is_created_and_left_empty(tmp_path: Path) -> None:
     check_writable(tmp_path / "a" / "b", "store")
     assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+def test_threads_check_one_folder_at_the_same_time(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: check_writable(tmp_path, "cache"), range(2000)))
 
 
 @pytest.mark.parametrize("name", ["file", "file/below", "x" * 300, "/".join("a" * 3000)])
