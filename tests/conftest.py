@@ -30,6 +30,14 @@ def one_thread() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def equal_priority() -> Iterator[None]:
+    """Ray starts workers at niceness 15: beside a busy process, they would get 3 % of a core."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def copied_tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A new store gets a copy of tables made once, which takes most of a second; test_database.py has none of it."""
     if "study.ledger.ledger" not in sys.modules:  # no test imports MLflow
