@@ -30,6 +30,7 @@ from study.ledger.artifacts import Artifacts
 from study.ledger.database import create_database, tracking_uri
 from study.ledger.launches import Launches
 from study.ledger.records import RunInfo, SearchTag, TrialRecord, TrialUpdate
+from study.ledger.rehearsals import Rehearsals
 from study.ledger.runs import Runs, precedence, run_info, run_tags, state_of
 from study.ledger.schema import (
     FAILURE_TAG,
@@ -104,6 +105,7 @@ class Ledger:
         if storage and Storage(storage).folder != self.storage.folder:
             self.storage = Storage(storage, self.runs.key)
         self.launches = Launches(self.runs, self.artifacts)
+        self.rehearsals = Rehearsals(self.runs)
 
     def retry(
         self,

@@ -106,6 +106,25 @@ class TrialRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rehearsal:
+    """Measurements of a few steps of a shape, which count as no trial.
+
+    Attributes:
+        params: the flat config of a trial of the shape, each value as text.
+        environment: ENVIRONMENT_TAGS: what it ran on.
+        step_time_s: seconds of an optimizer step, with its whole batch, once the first has warmed up.
+        eval_images_per_s: images of an evaluation per second.
+        peak_memory_bytes: as of a trial; None where it cannot be measured.
+    """
+
+    params: Mapping[str, str]
+    environment: Mapping[str, str]
+    step_time_s: float
+    eval_images_per_s: float
+    peak_memory_bytes: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunInfo:
     """Any run: of a launch or trial, perhaps deleted.
 

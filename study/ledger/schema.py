@@ -10,10 +10,10 @@ EXPERIMENT = "vit-fine-tuning"
 
 # Tags of launches and trials.
 KIND_TAG = "kind"
-"""Kind of a run: LAUNCH or TRIAL."""
-LAUNCH, TRIAL = "launch", "trial"
+"""Kind of a run: LAUNCH, TRIAL or REHEARSAL."""
+LAUNCH, TRIAL, REHEARSAL = "launch", "trial", "rehearsal"
 STUDY_TAG = "study"
-"""Study that a launch ran, or whose launch trained a trial."""
+"""Study that a launch ran, whose launch trained a trial, or that was rehearsed."""
 RECIPE_TAG, SCALE_TAG = "recipe", "scale"
 """Recipe and scale of that study; absent where it has a base config of its own."""
 STATE_TAG = "state"
@@ -52,7 +52,7 @@ WORKERS_TAG = "workers"
 THREADS_TAG, TORCH_TAG, TIMM_TAG = "threads", "torch", "timm"
 """CPU threads of each worker of a trial, and versions of the libraries."""
 ENVIRONMENT_TAGS = (DEVICE_TAG, PRECISION_TAG, COMPILED_TAG, WORKERS_TAG, THREADS_TAG, TORCH_TAG, TIMM_TAG)
-"""Tags that say what a trial ran on."""
+"""Tags that say what a trial or a rehearsal ran on."""
 MESSAGE_TAG, FAILURE_TAG = "message", "failure"
 """One line on why a trial did not finish, and the class of its failure (`study.execution.failures`)."""
 
@@ -92,6 +92,14 @@ TEST_PREFIX, SELECTED_VAL_PREFIX = PREFIXES["test"], PREFIXES["val"]
 TEST_ACCURACY, SELECTED_VAL_ACCURACY = f"{TEST_PREFIX}accuracy", f"{SELECTED_VAL_PREFIX}accuracy"
 TRAIN_TIME_S = "train_time_s"
 """Seconds of training steps; as the other metrics that METRICS measures while training, once, at the end."""
+PEAK_MEMORY = "peak_memory_bytes"
+"""Peak memory of a trial or a rehearsal (`revit.training.peak_memory`)."""
+
+# Metrics of rehearsals, whose params are the flat config of a trial of their shape.
+STEP_TIME_S = "step_time_s"
+"""Seconds of an optimizer step, with its whole batch, once the first has warmed up."""
+EVAL_IMAGES_PER_S = "eval_images_per_s"
+"""Images of an evaluation per second."""
 
 # Metrics of launches.
 NUM_PREFIX = "num_"
