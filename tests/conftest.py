@@ -198,7 +198,7 @@ def one_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trials run one after the other: each slot has a process that imports for seconds."""
     from study.execution.resources import Node
 
-    monkeypatch.setattr("study.execution.runner.find_nodes", lambda: [Node(cpus=1, gpus=0)])
+    monkeypatch.setattr("study.execution.admission.find_nodes", lambda: [Node(cpus=1, gpus=0)])
 
 
 @pytest.fixture(scope="module")

@@ -1,26 +1,19 @@
 """The launch of a plan on Ray Tune."""
 
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import ray
-from ray import tune
 from rich.console import Console
 
 from revit.errors import InputError
-from study.execution.autoscaling import grant_or_wait
+from study.execution.admission import admit
 from study.execution.callback import TuneCallback
-from study.execution.cluster import find_nodes, ray_is_alive, start_ray
+from study.execution.cluster import ray_is_alive, start_ray
 from study.execution.failures import MAX_LOSSES, RayLostError
-from study.execution.gpu_share import gpu_bytes_here, share_gpus
-from study.execution.input_upload import upload_inputs
-from study.execution.node_pool import NodePool
-from study.execution.node_probe import check_nodes
 from study.execution.point_asker import PointAsker
 from study.execution.progress import StudyProgress
 from study.execution.queue import queue_of
@@ -30,7 +23,7 @@ from study.execution.searcher import TrialSearcher
 from study.execution.shipped_code import functions_of
 from study.execution.stopper import Stopper
 from study.execution.trainable import train_trial
-from study.execution.trial_task import TrialTask
+from study.execution.tuner import run_tune
 from study.layout import LOCKS, STOP_FILE, TUNE
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
@@ -38,8 +31,6 @@ from study.ledger.orphans import clean_up
 from study.ledger.server_locks import ServerLocks
 from study.plan import Plan, expected_work, first_of_each
 from study.system.signals import handled
-from study.system.storage import Storage
-from study.trial import Trial
 
 
 def run_plans(
@@ -65,17 +56,7 @@ def run_plans(
 
     start = partial(start_ray, request.address, functions_of(plans))
     start(log=log)
-    to_check = [trial for plan in plans for trial in plan.to_check]
-    pool = NodePool(request, find_nodes)
-    grant_or_wait(pool, request, log)
-    if request.address is not None:
-        gpu_bytes = _prepare_nodes(pool, to_check, ledger.storage, log)
-    else:
-        gpu_bytes = gpu_bytes_here() if request.share_gpus else []
-    pool.request = share_gpus(request, to_check, find_nodes(), gpu_bytes, log)
-    grant = pool.grant()
-    pool.keep_size(grant)
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(grant.max_concurrent_trials)  # workers that may start at a time
+    pool, grant = admit(request, [trial for plan in plans for trial in plan.to_check], ledger.storage, log)
     launches, lock, locks = begin_launch({plan.space.name: {**plan.space.tags, **tags} for plan in plans}, ledger, log)
     ledger.retry(lambda: clean_up(ledger, locks), log=log)
     records = ledger.retry(ledger.trials, log=log)
@@ -116,18 +97,6 @@ def run_plans(
     )
 
 
-def _prepare_nodes(pool: NodePool, trials: Sequence[Trial], storage: Storage, log: Callable[[str], None]) -> list[int]:
-    """Leave out nodes of a cluster that cannot run trials; upload what others lack, also those that come later.
-
-    Returns:
-        The memory of each of their GPUs.
-    """
-    reports = check_nodes(pool, find_nodes(), storage, log)
-    pool.grant()  # some are left
-    upload_inputs(trials, storage, log)
-    return [num_bytes for report in reports.values() for num_bytes in report.gpu_bytes]
-
-
 def begin_launch(
     studies: Mapping[str, Mapping[str, str]], ledger: Ledger, log: Callable[[str], None]
 ) -> tuple[dict[str, str], str, Locks]:
@@ -162,7 +131,13 @@ def _run_with_restarts(
     num_left_at_deaths: list[int] = []
     while True:
         try:
-            _run_tune(searcher, callback, stopper, folder / str(len(num_left_at_deaths)))
+            run_tune(
+                train_trial,
+                callback,
+                folder / str(len(num_left_at_deaths)),
+                searcher=searcher,
+                stopper=stopper,
+            )
         except Exception as error:
             if not isinstance(error, RayLostError) and ray_is_alive():
                 raise
@@ -182,40 +157,3 @@ def _run_with_restarts(
             callback.stop(f"the study was stopped: Ray died, and: {error}")
             return
         searcher.requeue_all()
-
-
-class NoReporter(tune.ProgressReporter):
-    """Reporter that shows nothing: `StudyProgress` does. In a notebook, Tune's own would clear the cell's output."""
-
-    def should_report(self, *_: Any, **__: Any) -> bool:
-        """Return False."""
-        return False
-
-
-def _run_tune(searcher: TrialSearcher, callback: TuneCallback, stopper: Stopper, folder: Path) -> None:
-    tuner = tune.Tuner(
-        tune.with_resources(train_trial, _placement_group),
-        tune_config=tune.TuneConfig(
-            search_alg=searcher,
-            num_samples=-1,  # as many as the searcher has
-            reuse_actors=True,
-            trial_dirname_creator=lambda trial: trial.trial_id,
-        ),
-        run_config=tune.RunConfig(
-            name=folder.name,
-            storage_path=str(folder.parent),
-            callbacks=[callback],
-            stop=stopper,
-            progress_reporter=NoReporter(),
-            verbose=0,
-        ),
-    )
-    tuner.fit()
-
-
-def _placement_group(params: dict[str, Any]) -> tune.PlacementGroupFactory:
-    task: TrialTask = params["task"]
-    grant = task.grant
-    return tune.PlacementGroupFactory(
-        grant.bundles, strategy=grant.strategy, bundle_label_selector=grant.label_selectors
-    )

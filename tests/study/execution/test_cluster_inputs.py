@@ -35,7 +35,8 @@ from ray.cluster_utils import Cluster
 from ray.util.placement_group import placement_group_table
 from rich.console import Console
 from study.execution.resources import ResourceGrant, ResourceRequest
-from study.execution.runner import _placement_group, run_plans
+from study.execution.runner import run_plans
+from study.execution.tuner import placement_group
 from study.ledger.ledger import Ledger
 from study.plan import Folders
 from study.planning import make_plan
@@ -81,7 +82,7 @@ try:
     for node in nodes:  # where Ray runs a trial that the two others must not run
         excluded = tuple(sorted(nodes - {node}))
         grant = ResourceGrant(num_cpus=1, num_gpus=0, max_cpus=1, max_concurrent_trials=1, excluded_nodes=excluded)
-        group = _placement_group({"task": SimpleNamespace(grant=grant)}).to_placement_group()
+        group = placement_group({"task": SimpleNamespace(grant=grant)}).toplacement_group()
         assert group.wait(60)
         placed[node] = placement_group_table(group)["bundles_to_node_id"][0]
     assert placed == {node: node for node in nodes}, placed

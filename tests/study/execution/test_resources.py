@@ -1,11 +1,9 @@
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
 from revit.errors import InputError
 from study.execution.resources import Node, ResourceGrant, ResourceRequest, grant_resources
-from study.execution.runner import _placement_group
 
 CPUS_ONLY = [Node(cpus=4, gpus=0)]
 FOUR_GPUS = [Node(cpus=32, gpus=4)]
@@ -111,13 +109,3 @@ def test_labels_keep_trials_off_excluded_nodes() -> None:
     assert grant.label_selectors == [{}]
     excluding = replace(grant, excluded_nodes=("a", "b"), num_workers=2)
     assert excluding.label_selectors == [{"ray.io/node-id": "!in(a,b)"}] * 2
-
-
-def test_a_worker_that_waits_on_an_excluded_node_gets_no_further_trial() -> None:
-    """Tune reuses a worker only for an equal request."""
-    grant = ResourceGrant(num_cpus=1, num_gpus=0, max_cpus=1, max_concurrent_trials=1)
-    before, after, again = (
-        _placement_group({"task": SimpleNamespace(grant=replace(grant, excluded_nodes=nodes))})
-        for nodes in [(), ("a",), ("a",)]
-    )
-    assert before != after == again

@@ -1,0 +1,65 @@
+"""The run of Ray Tune, until its trials have ended."""
+
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune.search import Searcher
+
+from study.execution.stopper import Stopper
+from study.execution.trial_task import TrialTask
+
+
+class NoReporter(tune.ProgressReporter):
+    """Reporter that shows nothing: `StudyProgress` does. In a notebook, Tune's own would clear the cell's output."""
+
+    def should_report(self, *_: Any, **__: Any) -> bool:
+        """Return False."""
+        return False
+
+
+def run_tune(
+    trainable: Any,
+    callback: tune.Callback,
+    folder: Path,
+    *,
+    searcher: Searcher | None = None,
+    stopper: Stopper | None = None,
+    tasks: Any = None,
+) -> None:
+    """Run Ray Tune until its trials have ended. A failed trial raises nothing.
+
+    Args:
+        trainable: function of a worker; takes `{"task": TrialTask}`.
+        folder: new folder for Tune's own files.
+        searcher: suggests tasks until it is finished; None for `tasks`.
+        tasks: value of `task` in Tune's param space.
+    """
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, placement_group),
+        param_space=None if tasks is None else {"task": tasks},
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            num_samples=-1 if searcher is not None else 1,  # as many as the searcher has
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=tune.RunConfig(
+            name=folder.name,
+            storage_path=str(folder.parent),
+            callbacks=[callback],
+            stop=stopper,
+            progress_reporter=NoReporter(),
+            verbose=0,
+        ),
+    )
+    tuner.fit()
+
+
+def placement_group(params: dict[str, Any]) -> tune.PlacementGroupFactory:
+    """Return what Ray reserves for a task."""
+    task: TrialTask = params["task"]
+    grant = task.grant
+    return tune.PlacementGroupFactory(
+        grant.bundles, strategy=grant.strategy, bundle_label_selector=grant.label_selectors
+    )
