@@ -1,27 +1,28 @@
 """Peak memory of a trial, estimated without its device.
 
-`train_step` runs on fake tensors, which have shapes and no content, under PyTorch's memory tracker. The peak equals
+`train_step` runs on fake tensors, which have shapes and no content, while their storages are counted. The peak equals
 what the allocator of a real step has handed out (tests/revit/training/test_memory_estimate.py): the live tensors. A
 process on a GPU needs more, see `study.execution.gpu_share`.
 """
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any, Literal
 
 import torch
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.distributed._tools.mem_tracker import MemTracker
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakIdKeyDictionary
 
-from revit.config import FineTuneConfig
+from revit.config import FineTuneConfig, ScheduleConfig
 from revit.datasets.batches import Batch
 from revit.datasets.mixing import Mix
 from revit.models.build import empty_model
@@ -30,13 +31,17 @@ from revit.training.optimizers import build_optimizer
 
 Precision = Literal["fp32", "bf16"]
 CPU = torch.device("cpu")
-SMALLEST = 2
-"""Smallest micro-batch that is traced, in images: BatchNorm needs two."""
+NUM_IMAGES = 1009
+"""Micro-batch that is traced, in images: a prime number that divides the size of no tensor that is not of images."""
 WITHOUT_EFFECT: dict[str, Any] = {
-    "seed": 0, "subset_seed": 0, "data_fraction": 1.0, "steps": 1, "epochs": None, "optimizer.lr": 1.0,
-    "model.pretrained": False, "model.weights": None, "num_evals": 1, "eval_every": None,
+    "seed": 0, "dataset": "digits", "data_fraction": 1.0, "subset_seed": 0, "val_fraction": 0.1,
+    "train_crop": "none", "crop_scale": (0.08, 1.0), "resize_factor": 1.25, "hflip": False,
+    "normalization": "inception", "sampling": "shuffled", "steps": 1, "epochs": None, "epoch_images": "used",
+    "num_evals": 1, "eval_every": None, "test_curve": False, "test": True, "selection": "last",
+    "model.pretrained": False, "model.weights": None, "model.pos_embed_resize": "timm", "model.head_init": "zeros",
+    "optimizer.lr": 1.0,
 }  # fmt: skip
-"""Fields with values that leave the memory as it is, so that trials that differ in them are traced once."""
+"""Fields with values that leave the memory as it is, as the schedule does: such trials are traced once."""
 
 
 @dataclass(frozen=True)
@@ -44,25 +49,24 @@ class MemoryEstimate:
     """Peak memory of the steps of a trial, as a function of its micro-batch.
 
     Attributes:
-        least_bytes: needed whatever the micro-batch: model, gradients, optimizer state, and what its step needs.
-        lines: of forward and backward passes, bytes at no image and for each image of the micro-batch. Memory is
-            linear, but for where in the step its peak is: the largest of the lines counts. They are exact at the
-            micro-batch of the config and at its double, and a little high in between and below.
+        lines: of the moments of a step at which its peak can be: bytes at no image, and for each image of the
+            micro-batch. The largest counts.
         batch_bytes: of the uint8 images and labels of the whole batch.
     """
 
-    least_bytes: int
     lines: tuple[tuple[int, int], ...]
     batch_bytes: int
 
     def peak_bytes(self, micro_batch: int) -> int:
-        """Return the peak memory with a micro-batch of so many images; of one image, at most that of two."""
-        return self.batch_bytes + max(self.least_bytes, *(base + image * micro_batch for base, image in self.lines))
+        """Return the peak memory with a micro-batch of so many images."""
+        return self.batch_bytes + max(base + image * micro_batch for base, image in self.lines)
 
     def largest_micro_batch(self, limit_bytes: int) -> int:
         """Return the largest micro-batch whose peak is at most the limit; 0 if not even one image fits."""
         left = limit_bytes - self.batch_bytes
-        return max(0, min((left - base) // image for base, image in self.lines)) if left >= self.least_bytes else 0
+        if any(base > left for base, _ in self.lines):
+            return 0
+        return min((left - base) // image for base, image in self.lines if image)
 
 
 def estimate_memory(
@@ -78,40 +82,26 @@ def estimate_memory(
     Raises:
         InputError: the model does not exist, or does not take the resolution.
     """
+    lines = trace_memory(memory_config(config), num_classes, channels, precision, on_gpu=on_gpu)
+    return MemoryEstimate(lines, config.batch_size * (channels * config.resolution**2 + torch.int64.itemsize))
+
+
+def memory_config(config: FineTuneConfig) -> FineTuneConfig:
+    """Return the config with the same values in the fields that leave its memory as it is, but for its batch's."""
     accumulates = config.micro_batch is not None and config.micro_batch < config.batch_size
-    values = {**WITHOUT_EFFECT, "batch_size": 2, "micro_batch": 1 if accumulates else None}
-    size = max(SMALLEST, min(config.micro_batch or config.batch_size, config.batch_size))
-    least, lines = _traced(config.with_values(values), num_classes, channels, precision, on_gpu, size)
-    batch_bytes = config.batch_size * (channels * config.resolution**2 + torch.int64.itemsize)
-    return MemoryEstimate(least, lines, batch_bytes)
+    batch = {"batch_size": (1 + accumulates) * NUM_IMAGES, "micro_batch": NUM_IMAGES if accumulates else None}
+    return replace(config, schedule=ScheduleConfig()).with_values({**WITHOUT_EFFECT, **batch})
 
 
 @lru_cache(maxsize=1024)
-def _traced(
-    config: FineTuneConfig, num_classes: int, channels: int, precision: Precision, on_gpu: bool, size: int
-) -> tuple[int, tuple[tuple[int, int], ...]]:
-    """Return least bytes and lines (see `MemoryEstimate`), through traces of a few images, `size`, and its double."""
-    sizes = sorted({SMALLEST, size, 2 * size})
-    traces = [_trace(config, num_classes, channels, precision, on_gpu, each) for each in sizes]
-    lines = []
-    for (low, until_low), (high, until_high) in pairwise(zip(sizes, (until for until, _ in traces), strict=True)):
-        image_bytes = (until_high - until_low) // (high - low)
-        lines.append((until_high - high * image_bytes, image_bytes))
-    return traces[0][1], tuple(lines)
+def trace_memory(
+    config: FineTuneConfig, num_classes: int, channels: int, precision: Precision, *, on_gpu: bool
+) -> tuple[tuple[int, int], ...]:
+    """Return the lines of a `MemoryEstimate`, of a config of `memory_config`: of a step that is not the first.
 
-
-def _trace(
-    config: FineTuneConfig, num_classes: int, channels: int, precision: Precision, on_gpu: bool, size: int
-) -> tuple[int, int]:
-    """Return the peaks of a second step, without its batch: until its gradients are there, and to its end.
-
-    Args:
-        size: images of a micro-batch, of which there are two where the config has any.
+    The step has a micro-batch of NUM_IMAGES, or two. What is a multiple of this prime number belongs to the images.
     """
-    num_images = size if config.micro_batch is None else 2 * size
-    config = config.with_values({"batch_size": num_images, "micro_batch": size if config.micro_batch else None})
     model = empty_model(config, num_classes)
-    peaks: list[int] = []
     with FakeTensorMode(allow_non_fake_inputs=True), _FusedSteps():  # type: ignore[no-untyped-call]
         model.to_empty(device=CPU)
         network = model if precision == "fp32" else _Bf16(model)
@@ -119,28 +109,88 @@ def _trace(
         if on_gpu:
             _take_kernels_of_a_gpu(optimizer)
         average = ModelEmaV3(model, config.ema_decay) if config.ema_decay else None
-        batch = _batch(config, channels, num_images)
-
-        def step() -> None:
+        _create_state(optimizer)
+        batch = _batch(config, channels, config.batch_size)
+        modules = [model, *([] if average is None else [average.module])]
+        kept = [each for module in modules for each in (*module.parameters(), *module.buffers())]
+        kept += [each for state in optimizer.state.values() for each in state.values() if isinstance(each, Tensor)]
+        tracker = _Tracker(kept, of_batch=[batch.images, batch.labels])
+        with tracker:
             train_step(network, optimizer, batch, config.optimizer.lr, config, CPU)
             if average is not None:
                 average.update(model)
+    return _upper_hull(tracker.moments)
 
-        step()
-        optimizer.zero_grad(set_to_none=True)
-        tracker = _Tracker()
-        of_batch = [batch.images, batch.labels, *([] if batch.erased is None else [batch.erased])]
-        tracker.track_external(model, optimizer, *of_batch, *([] if average is None else [average.module]))
 
-        def note(*_: object) -> None:
-            whole = tracker.get_tracker_snapshot("peak")[CPU]["Total"]
-            peaks.append(whole - sum(each.untyped_storage().nbytes() for each in of_batch))
+def _create_state(optimizer: torch.optim.Optimizer) -> None:
+    """Let an optimizer create what it keeps between steps, without a forward pass."""
+    for parameter in (each for group in optimizer.param_groups for each in group["params"]):
+        parameter.grad = torch.empty_like(parameter)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
 
-        with optimizer.register_step_pre_hook(note), tracker:
-            step()
-            note()
-    until, whole = peaks
-    return until, whole
+
+def _upper_hull(moments: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Return the moments of which each has the most bytes at some number of images, in the order of these."""
+    hull: list[tuple[int, int]] = []
+    for moment in sorted(moments, key=lambda each: (each[1], each[0])):
+        while hull and hull[-1][0] <= moment[0]:
+            hull.pop()
+        while len(hull) > 1 and _crossing(hull[-2], moment) <= _crossing(hull[-2], hull[-1]):
+            hull.pop()
+        hull.append(moment)
+    return tuple(hull)
+
+
+def _crossing(flatter: tuple[int, int], steeper: tuple[int, int]) -> float:
+    """Return the number of images from which the second line is the higher one."""
+    return (flatter[0] - steeper[0]) / (steeper[1] - flatter[1])
+
+
+class _Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Count the bytes of all live storages after each operation.
+
+    As `torch.distributed._tools.mem_tracker.MemTracker`, which takes three times as long, as it keeps statistics of
+    each module.
+
+    Args:
+        kept: tensors that exist before.
+        of_batch: tensors that exist before and do not count.
+
+    Attributes:
+        moments: bytes at no image and for each image, of each operation.
+    """
+
+    def __init__(self, kept: Iterable[Tensor], of_batch: Iterable[Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.moments: set[tuple[int, int]] = set()
+        self._fixed = self._of_image = 0
+        self._seen = WeakIdKeyDictionary({each.untyped_storage(): None for each in of_batch})
+        for each in kept:
+            self._add(each)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for each in tree_leaves(result):
+            if isinstance(each, Tensor):
+                self._add(each)
+        self.moments.add((self._fixed, self._of_image))
+        return result
+
+    def _add(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        if storage in self._seen:
+            return
+        self._seen[storage] = None
+        num_bytes = storage.nbytes()
+        self._count(num_bytes)
+        weakref.finalize(storage, self._count, -num_bytes)
+
+    def _count(self, num_bytes: int) -> None:
+        if num_bytes % NUM_IMAGES:
+            self._fixed += num_bytes
+        else:
+            self._of_image += num_bytes // NUM_IMAGES
 
 
 class _FusedSteps(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -148,20 +198,6 @@ class _FusedSteps(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return None if func.__name__.startswith("_fused_") else func(*args, **(kwargs or {}))
-
-
-class _Tracker(MemTracker):
-    """Memory tracker of the whole device: of modules that run in each micro-batch, and of frozen parameters.
-
-    PyTorch's also keeps statistics of each module, which would allow neither.
-    """
-
-    def _pre_fw_hook(self, module: nn.Module, inputs: Any) -> None:
-        self.memory_tracking.pop(module, None)  # type: ignore[no-untyped-call]
-        super()._pre_fw_hook(module, inputs)
-
-    def _track_module_params_and_buffers(self, module: nn.Module, *_: object, **__: object) -> tuple[int, int]:
-        return super()._track_module_params_and_buffers(module, install_grad_hooks=False)
 
 
 def _batch(config: FineTuneConfig, channels: int, count: int) -> Batch:
