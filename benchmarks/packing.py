@@ -19,11 +19,11 @@ from benchmarks.ratios import BenchmarkResult
 from revit.datasets.registry import DATASETS
 from search_spaces.framework.candidates import Candidate
 from search_spaces.framework.space import SearchSpace
-from study.execution.queue import SearchTurn, TrialQueue
+from study.forecast.queue import SearchTurn, TrialQueue
+from study.forecast.trial_costs import TrialCosts, shape_of
 from study.ledger.schema import NUM_ALL_TAG, NUM_TRAIN_TAG
 from study.plan import stated_steps
 from study.trial import Trial
-from study.trial_costs import TrialCosts, shape_of
 
 STUDIES = ("resolution", "all")
 NUM_GPUS = (4, 8, 64)

@@ -88,7 +88,7 @@ def choose_seeds(space: SearchSpace, num_seeds: int | None) -> tuple[int, ...]:
 
 def estimate_disk(planned: "Plan") -> str:
     """Return the disk space that a plan's new trials will need, as a line; empty if there are none."""
-    from study.maintenance.disk_space import disk_line
+    from study.forecast.disk_space import disk_line
 
     configs = [trial.candidate.config for trial in planned.to_check]
     return disk_line(configs, planned.seeds[0]) if configs else ""

@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping
 
 from revit.errors import InputError
 from study.execution.cell_pruners import CellPruners, PrunedPoint
-from study.execution.queue import SearchTurn
 from study.execution.recorder import Recorder
+from study.forecast.queue import SearchTurn
 from study.labels import label
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks

@@ -16,7 +16,6 @@ from study.execution.cluster import ray_is_alive, start_ray
 from study.execution.failures import MAX_LOSSES, RayLostError
 from study.execution.point_asker import PointAsker
 from study.execution.progress import StudyProgress
-from study.execution.queue import queue_of
 from study.execution.recorder import Recorder, RunResult
 from study.execution.resources import ResourceRequest
 from study.execution.searcher import TrialSearcher
@@ -24,6 +23,7 @@ from study.execution.shipped_code import functions_of
 from study.execution.stopper import Stopper
 from study.execution.trainable import train_trial
 from study.execution.tuner import run_tune
+from study.forecast.queue import queue_of
 from study.layout import LOCKS, STOP_FILE, TUNE
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks

@@ -14,10 +14,10 @@ from ray.tune.search import Searcher
 from revit.errors import first_line
 from study.execution.cell_pruners import PrunedPoint
 from study.execution.point_asker import PointAsker
-from study.execution.queue import SearchTurn, TrialQueue
 from study.execution.resources import ResourceGrant
 from study.execution.stopper import Stateless, Stopper
 from study.execution.trial_task import TrialTask, make_task
+from study.forecast.queue import SearchTurn, TrialQueue
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.transient import is_transient

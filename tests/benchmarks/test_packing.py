@@ -12,7 +12,7 @@ from benchmarks.packing import (
     share_of_bound,
     simulated_study,
 )
-from study.execution.queue import TrialQueue
+from study.forecast.queue import TrialQueue
 from study.trial import Trial
 
 

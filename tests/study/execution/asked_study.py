@@ -11,11 +11,11 @@ from search_spaces.framework.ranges import Range
 from search_spaces.framework.search import Search
 from search_spaces.framework.space import SearchSpace
 from study.execution.point_asker import PointAsker
-from study.execution.queue import queue_of
 from study.execution.recorder import Recorder
 from study.execution.resources import ResourceGrant
 from study.execution.searcher import TrialSearcher
 from study.execution.stopper import Stopper
+from study.forecast.queue import queue_of
 from study.inputs import Inputs
 from study.layout import ARTIFACTS, LOCKS, NEEDED_FILES, WORK
 from study.ledger.ledger import Ledger

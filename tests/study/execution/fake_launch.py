@@ -10,10 +10,10 @@ from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 from study.execution.callback import TuneCallback
 from study.execution.node_pool import NodePool
-from study.execution.queue import queue_of
 from study.execution.resources import Node, ResourceGrant, ResourceRequest
 from study.execution.searcher import TrialSearcher
 from study.execution.stopper import Stopper
+from study.forecast.queue import queue_of
 from study.ledger.locks import Locks
 from study.plan import Folders, trials_to_run
 from study.planning import make_plan

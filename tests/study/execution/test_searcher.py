@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from revit.config import FineTuneConfig
-from study.execution.queue import SearchTurn
 from study.execution.searcher import TrialSearcher
+from study.forecast.queue import SearchTurn
 from study.ledger.locks import Locks
 from study.ledger.states import TrialState
 from tests.study.execution.fake_launch import SHARED, SPACE, WHOLE

@@ -12,7 +12,7 @@ from revit.config import FineTuneConfig, OptimizerConfig
 from revit.training.optimizers import build_optimizer
 from revit.training.timm_optimizers import usable_names
 from study.execution.trainable import write_model
-from study.maintenance.disk_space import MAX_MOMENTS, checkpoint_bytes, disk_line, model_bytes
+from study.forecast.disk_space import MAX_MOMENTS, checkpoint_bytes, disk_line, model_bytes
 
 VIT_B = FineTuneConfig(dataset="cifar10", resolution=224, steps=1).with_values({"model.name": "vit_b16_in21k"})
 

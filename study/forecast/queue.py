@@ -8,10 +8,10 @@ from heapq import merge
 from itertools import chain
 from operator import itemgetter
 
+from study.forecast.trial_costs import Shape, TrialCosts, shape_of
 from study.ledger.records import TrialRecord
 from study.plan import Plan
 from study.trial import Trial
-from study.trial_costs import Shape, TrialCosts, shape_of
 
 
 @dataclass(frozen=True, eq=False)

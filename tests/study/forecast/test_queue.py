@@ -1,9 +1,9 @@
 """The order of a queue; whole launches are simulated in tests/benchmarks/test_packing.py."""
 
 from benchmarks.packing import load_studies, simulated_study
-from study.execution.queue import SearchTurn, TrialQueue
+from study.forecast.queue import SearchTurn, TrialQueue
+from study.forecast.trial_costs import TrialCosts, shape_of
 from study.trial import Trial
-from study.trial_costs import TrialCosts, shape_of
 
 STUDY = simulated_study([*load_studies("resolution"), *load_studies("optimizer_schedule")])
 TRIALS = STUDY.trials[:30]

@@ -8,12 +8,12 @@ import pytest
 
 from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
+from study.forecast.trial_costs import TrialCosts, shape_of
 from study.ledger.records import TrialRecord
 from study.ledger.states import TrialState
 from study.plan import Folders
 from study.planning import make_plan
 from study.trial import Trial
-from study.trial_costs import TrialCosts, shape_of
 
 BASE = FineTuneConfig(dataset="digits", resolution=8, steps=100)
 GPU = "NVIDIA H100"
@@ -58,7 +58,7 @@ def test_the_time_of_trials_is_in_proportion_to_their_flops(trials: Callable[...
 def test_trials_of_one_shape_compare_without_torch(
     trials: Callable[..., list[Trial]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("study.trial_costs.image_flops", None)
+    monkeypatch.setattr("study.forecast.trial_costs.image_flops", None)
     short, long = trials("steps", 10, 20)
     assert shape_of(short) == shape_of(long)
     assert TrialCosts([short, long]).seconds(short) < TrialCosts([short, long]).seconds(long)

@@ -1,0 +1,1 @@
+"""Forecast of what studies cost, before they run: time, memory, disk, money."""
