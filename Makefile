@@ -1,18 +1,23 @@
 # make study   run the quickstart study: real images, nothing to download
 # make test    the whole test suite
+# make docs    the documentation as a site in site/
 # make check   lint, spelling, types, import contracts
 # make clean   remove the environment; results in mlruns/ stay
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: study test check clean
+.PHONY: study test docs check clean
 
 study: .venv/installed
 	$(BIN)/python run_study.py run quickstart
 
 test: .venv/installed-test
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal # many tests wait: for Ray, for a server
+
+docs: .venv/installed-test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "open site/index.html, or serve it, with search: $(BIN)/mkdocs serve"
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .
