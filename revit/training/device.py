@@ -30,7 +30,7 @@ def compile_network(model: nn.Module) -> nn.Module:
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:
     """Return an autocast to bf16 if the device has it, else a null context."""
-    return torch.autocast("cuda", dtype=torch.bfloat16) if has_bf16(device) else nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16) if has_bf16(device) else nullcontext()
 
 
 def has_bf16(device: torch.device) -> bool:
