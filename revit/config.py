@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 from revit.datasets.augmentations import AUGMENTATIONS
 from revit.datasets.registry import check_dataset
 from revit.durations import check_duration
-from revit.errors import InputError
+from revit.errors import InputError, UnknownFieldError
 from revit.fields import always, derived, did_you_mean, fields_by_path, neutral, without_effect
 from revit.functions import is_import_path
 from revit.models.architectures import MODELS, patch_size
@@ -385,7 +385,7 @@ def _group_by_part(owner: Any, values: Mapping[str, object]) -> tuple[dict[str, 
     parts: dict[str, dict[str, Any]] = {}
     for path, value in values.items():
         if path not in paths:
-            raise InputError(f"{short_repr(path)} is not a config field{did_you_mean(str(path), list(paths))}")
+            raise UnknownFieldError(f"{short_repr(path)} is not a config field{did_you_mean(str(path), list(paths))}")
         part, _, name = path.rpartition(".")
         parts.setdefault(part, {})[name] = with_tuples(value)
     return parts.pop("", {}), parts

@@ -64,6 +64,10 @@ class UnwritableFolderError(InputError):
         super().__init__(f"{folder} cannot be written: {reason}")
 
 
+class UnknownFieldError(InputError):
+    """A path names no field of the config."""
+
+
 class BrokenImagesError(InputError):
     """Images of a dataset cannot be decoded, and `skip_broken` is False."""
 

@@ -22,6 +22,18 @@ _folders: list[str] = []
 """Entries of `sys.path` for the files of studies outside of this package."""
 
 
+class UnknownStudyError(InputError):
+    """No study has this name.
+
+    Args:
+        closest: the study that was probably meant.
+    """
+
+    def __init__(self, message: str, closest: str | None) -> None:
+        self.closest = closest
+        super().__init__(message)
+
+
 def names() -> list[str]:
     """Return the names of the studies of this package: its modules."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
@@ -51,8 +63,9 @@ def load(study: str) -> SearchSpace:
         return _load_file(study, expand_path(Path(study)))
     if study not in names():
         close = [f"{study}.py"] if _is_there(Path(f"{study}.py")) else difflib.get_close_matches(study, names(), n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise InputError(f"there is no study {short_repr(study)}{hint} Known: {', '.join(names())}")
+        hint = f"; did you mean {close[0]}?" if close else "."
+        message = f"there is no study {short_repr(study)}{hint} Known: {', '.join(names())}"
+        raise UnknownStudyError(message, closest=close[0] if close else None)
     return _space_of(f"search_spaces/{study}.py", study, lambda: importlib.import_module(f"{__name__}.{study}"))
 
 

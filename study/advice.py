@@ -1,20 +1,42 @@
 """The command or option that helps with an input error. `revit` knows neither."""
 
-from revit.errors import BrokenImagesError, InputError, MissingInputError, UnwritableFolderError
+from collections.abc import Callable
+
+from revit.errors import BrokenImagesError, InputError, MissingInputError, UnknownFieldError, UnwritableFolderError
+from search_spaces import UnknownStudyError
+from search_spaces.framework.space import NoRecipeError
 
 FOLDER_OPTIONS = {"store": "--store", "cache": "--cache-dir", "reports": "--reports"}
 """Option that names another folder, by the role of a folder."""
 
 
-def with_advice(error: InputError) -> str:
-    """Return an error's message, with what to do about it where a command or an option helps."""
+class MissingStoreError(InputError):
+    """A store has no results yet."""
+
+
+def with_advice(error: InputError, command: Callable[..., str] = "run_study.py {}".format, name: str = "run") -> str:
+    """Return an error's message, with what to do about it where a command or an option helps.
+
+    Args:
+        command: returns the command line of a command; values replace those that were given, None leaves one out.
+        name: the command that met the error.
+    """
     match error:
         case UnwritableFolderError():
             advice = f"name another folder with {FOLDER_OPTIONS[error.role]}"
         case BrokenImagesError():
             advice = "leave them out with --skip-broken"
+        case MissingStoreError():
+            advice = f"run a study first, `{command('run')}`, or name another store with --store"
+        case UnknownStudyError():
+            meant = {"study": error.closest, "studies": [error.closest]}
+            advice = f"try `{command(name, **meant)}`" if error.closest else f"see `{command('list')}`"
+        case UnknownFieldError():
+            advice = f"see `{command('axes')}`"
+        case NoRecipeError():
+            advice = f"leave them out: `{command(name, scale=None, recipe=None)}`"
         case MissingInputError():
-            ways = ["get it with `run_study.py fetch`"] if error.is_fetchable else []
+            ways = [f"get it with `{command('fetch')}`"] if error.is_fetchable else []
             if error.kind == "weights":
                 ways += ["name a folder of weights with --weights-dir", "set model.pretrained to False"]
             advice = ", or ".join(ways)

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from revit.config import FineTuneConfig
-from revit.errors import InputError
+from revit.errors import InputError, UnknownFieldError
 from revit.fields import did_you_mean, fields_by_path
 from revit.validation import parse_text, short_repr
 from search_spaces.framework.axes import Axis, fields_of, levels_of
@@ -137,7 +137,7 @@ def slug(values: Mapping[str, object]) -> str:
 def _type_of(path: str) -> Any:
     known = fields_by_path(FineTuneConfig)
     if path not in known:
-        raise InputError(f"{short_repr(path)} is not a config field{did_you_mean(path, list(known))}")
+        raise UnknownFieldError(f"{short_repr(path)} is not a config field{did_you_mean(path, list(known))}")
     return known[path].hint
 
 

@@ -37,6 +37,10 @@ from search_spaces.framework.search import DEFAULT_NUM_TRIALS, Sampler, Search
 from search_spaces.framework.search_checks import check_search
 
 
+class NoRecipeError(InputError):
+    """A study starts from a config of its own, and was given a scale or a recipe."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SearchSpace:
     """Question of a study, and the trials that answer it. Every value is checked when the space is built.
@@ -174,7 +178,7 @@ class SearchSpace:
             InputError: an unknown scale or recipe, or the study starts from a base config of its own.
         """
         if self.base is not None and (scale or recipe):
-            raise InputError(f"{self.name} starts from a config of its own: it has neither scales nor recipes")
+            raise NoRecipeError(f"{self.name} starts from a config of its own: it has neither scales nor recipes")
         return replace(self, scale=scale or self.scale, recipe=recipe or self.recipe)
 
     @property

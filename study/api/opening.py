@@ -17,6 +17,7 @@ from search_spaces.framework.choices import (
     with_settings,
 )
 from search_spaces.framework.space import SearchSpace
+from study.advice import MissingStoreError
 from study.model_check import check_names
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def open_ledger(folders: "Folders", *, create: bool = False) -> "Ledger":
         InputError: there is no store, it cannot be opened, or its storage cannot be used.
     """
     if not (create or folders.has_store):
-        raise InputError(f"there is no store at {folders.store}: run a study first, or name another with --store")
+        raise MissingStoreError(f"there is no store at {folders.store}")
     if create:
         if folders.storage:
             from study.system.storage import Storage

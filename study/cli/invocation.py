@@ -19,12 +19,21 @@ def this_command(context: typer.Context, *extra: str) -> str:
     return _command_line(context.command.name, *_words(context.command, context), *extra)
 
 
-def next_command(context: typer.Context, name: str, **values: str) -> str:
-    """Return another command with those of the current options that it has; `values` replace their parameters."""
+def next_command(context: typer.Context, name: str, **values: str | list[str] | None) -> str:
+    """Return another command with those of the current options that it has.
+
+    A command that needs a study, where the current one has none, gets the quickstart.
+
+    Args:
+        values: values of parameters that replace the current ones; None leaves one out.
+    """
+    values = values if "study" in context.params else {"study": "quickstart", **values}
     return _command_line(name, *_words(context.find_root().command.commands[name], context, values))  # type: ignore[attr-defined]  # the root is a group
 
 
-def _words(command: Any, context: typer.Context, replaced: dict[str, str] | None = None) -> Iterator[str]:
+def _words(
+    command: Any, context: typer.Context, replaced: dict[str, str | list[str] | None] | None = None
+) -> Iterator[str]:
     sources = {name: context.get_parameter_source(name) for name in context.params}
     typed = {name: context.params[name] for name, source in sources.items() if source and source.name == "COMMANDLINE"}
     for parameter in command.params:

@@ -5,10 +5,12 @@ import gc
 import io
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from revit.errors import InputError, first_line
 from revit.identity import TRAINING_VERSION
@@ -16,6 +18,7 @@ from study import api
 from study.advice import with_advice
 from study.cli.console import EXIT_SOME_FAILED, EXIT_WRONG_INPUT, echo_error, err
 from study.cli.dashboard import dashboard
+from study.cli.invocation import next_command
 from study.cli.listing import axes, list_studies, models
 from study.cli.stores import doctor, prune, ui
 from study.cli.studies import fetch, plan, report, run
@@ -40,16 +43,30 @@ GC_THRESHOLDS = 100_000, 50, 100
 """Python's default of 700, 10, 10 makes a report of 1,000 trials a quarter slower: long-lived objects make collections
 costly."""
 
+
+class AdvisedCommand(TyperCommand):
+    """A command whose input errors end with what to do about them."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            raise InputError(with_advice(error, partial(next_command, ctx), ctx.info_name)) from error
+
+
 app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Fine-tuning studies of vision transformers: name a question, run every trial, read the answer.",
+    epilog="A study sets what no option sets. Environment variables set the folders: REVIT_STORE, REVIT_STORAGE, "
+    "REVIT_DATA_DIR, REVIT_WEIGHTS_DIR, REVIT_CACHE_DIR.",
 )
 for name, (command, examples) in COMMANDS.items():
     lines = (f"  python run_study.py {line}" for line in examples)
-    app.command(name, epilog="\n".join(["\b", "Examples:", *lines]))(command)
+    app.command(name, cls=AdvisedCommand, epilog="\n".join(["\b", "Examples:", *lines]))(command)
 
 
 def _show_version(is_requested: bool) -> None:
@@ -77,7 +94,7 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        echo_error(with_advice(error))
+        echo_error(str(error))
         sys.exit(EXIT_WRONG_INPUT)
     except Exception as error:
         if not api.is_transient(error):

@@ -22,43 +22,37 @@ StudyName = Annotated[
     typer.Argument(
         metavar="STUDY",
         autocompletion=lambda: [*search_spaces.names(), api.ALL],
-        help="Name of a study (see `list`), path of a study's file, or `all` that start from a recipe.",
+        help="Name (see `list`) or file of a study, or `all`.",
     ),
 ]
 ScaleName = Annotated[
     str | None,
     typer.Option(
-        "--scale",
-        autocompletion=lambda: list(SCALES),
-        help=f"How large: {', '.join(SCALES)}. [default: the study's, which is paper]",
+        "--scale", metavar="NAME", autocompletion=lambda: list(SCALES), help=f"How large: {', '.join(SCALES)}."
     ),
 ]
 RecipeName = Annotated[
     str | None,
     typer.Option(
-        "--recipe",
-        autocompletion=lambda: list(RECIPES),
-        help=f"How trained: {', '.join(RECIPES)}. [default: the study's, which is paper]",
+        "--recipe", metavar="NAME", autocompletion=lambda: list(RECIPES), help=f"One of {', '.join(RECIPES)}."
     ),
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="FIELD=VALUE",
-        help="Value of every trial, over the study's own (see `axes`): a study of its own in store and reports.",
-    ),
+    typer.Option("--set", metavar="FIELD=VALUE", help="Value of every trial (see `axes`): another study."),
 ]
 Only = Annotated[
     list[str] | None,
-    typer.Option("--only", metavar="AXIS=VALUE[,VALUE]", help="Only these cells of the study; the others stay new."),
+    typer.Option("--only", metavar="AXIS=VALUE,...", help="Only these cells; the others stay new."),
 ]
 StoreAddress = Annotated[
     str,
     typer.Option(
         "--store",
         envvar="REVIT_STORE",
-        help="Folder with MLflow's database and artifacts, or address of an MLflow tracking server, http://...",
+        show_envvar=False,
+        metavar="ADDRESS",
+        help="Results: folder or http://...",
     ),
 ]
 StorageAddress = Annotated[
@@ -66,46 +60,42 @@ StorageAddress = Annotated[
     typer.Option(
         "--storage",
         envvar="REVIT_STORAGE",
+        show_envvar=False,
         metavar="ADDRESS",
-        help="Folder that all nodes share, or s3://BUCKET/PREFIX: checkpoints and artifacts of trials that run. "
-        "[default: the store's folder]",
+        help="Checkpoints: folder of all nodes, or s3://...",
     ),
 ]
-DataFolder = Annotated[Path, typer.Option("--data-dir", envvar="REVIT_DATA_DIR", help="Dataset directory.")]
+DataFolder = Annotated[Path, typer.Option("--data-dir", envvar="REVIT_DATA_DIR", show_envvar=False, help="Datasets.")]
 WeightsFolder = Annotated[
     Path | None,
-    typer.Option("--weights-dir", envvar="REVIT_WEIGHTS_DIR", help="Directory of pretrained weights."),
+    typer.Option("--weights-dir", envvar="REVIT_WEIGHTS_DIR", show_envvar=False, help="Pretrained weights."),
 ]
 CacheFolder = Annotated[
-    Path,
-    typer.Option("--cache-dir", envvar="REVIT_CACHE_DIR", help="Directory of decoded images, on a local disk."),
+    Path, typer.Option("--cache-dir", envvar="REVIT_CACHE_DIR", show_envvar=False, help="Decoded images.")
 ]
 SamplerName = Annotated[
     str | None,
     typer.Option(
         "--sampler",
+        metavar="NAME",
         autocompletion=lambda: list(get_args(Sampler)),
-        help=f"How points of a search are chosen: {', '.join(get_args(Sampler))}. [default: the study's]",
+        help=f"One of {', '.join(get_args(Sampler))}.",
     ),
 ]
 NumTrials = Annotated[
-    int | None,
-    typer.Option("--num-trials", min=1, help="Points that a search tries in each cell. [default: the study's]"),
+    int | None, typer.Option("--num-trials", metavar="N", min=1, help="Points that a search tries in a cell.")
 ]
 TimeBudget = Annotated[
     float | None,
-    typer.Option(
-        "--time-budget",
-        metavar="SECONDS",
-        help="Seconds of training after which a search begins no further point of a cell. [default: the study's]",
-    ),
+    typer.Option("--time-budget", metavar="SECONDS", help="After so much training, no further point begins."),
 ]
 PrunerName = Annotated[
     str | None,
     typer.Option(
         "--pruner",
+        metavar="NAME",
         autocompletion=lambda: [*get_args(Pruner), "none"],
-        help=f"When a point is given up: {', '.join(get_args(Pruner))}, none. [default: the study's]",
+        help=f"{', '.join(get_args(Pruner))}, none.",
     ),
 ]
 
@@ -117,7 +107,7 @@ class StudyOptions:
     study: StudyName
     seeds: Annotated[
         int | None,
-        typer.Option(min=1, max=1000, help="Train every cell with this many seeds: 0, 1, ... [default: the study's]"),
+        typer.Option(metavar="N", min=1, max=1000, help="Seeds of every cell: 0 to N-1."),
     ] = None
     scale: ScaleName = None
     recipe: RecipeName = None
@@ -131,9 +121,7 @@ class StudyOptions:
     data_dir: DataFolder = api.DEFAULT_DATA
     weights_dir: WeightsFolder = None
     cache_dir: CacheFolder = api.DEFAULT_CACHE
-    skip_broken: Annotated[
-        bool, typer.Option("--skip-broken", help="Leave out images that cannot be decoded; they are counted and named.")
-    ] = False
+    skip_broken: Annotated[bool, typer.Option("--skip-broken", help="Leave out images that cannot be decoded.")] = False
 
     def folders(self, storage: StorageAddress = None) -> "api.Folders":
         """Return the folders that the options name."""

@@ -17,7 +17,7 @@ def commands_page() -> str:
     program: Any = get_command(app)
     sections = [_section(name, command) for name, command in program.commands.items()]
     options = "\n".join(_parameters(program, typer.Context(program, info_name=PROGRAM)))
-    return "\n\n".join(["# Command line", program.help, options, *sections]) + "\n"
+    return "\n\n".join(["# Command line", program.help, program.epilog, options, *sections]) + "\n"
 
 
 def _section(name: str, command: Any) -> str:
@@ -36,4 +36,5 @@ def _parameters(command: Any, context: typer.Context) -> Iterator[str]:
     """Yield a line of a list for each argument and option, but `--help`."""
     for parameter in command.params:
         signature, meaning = parameter.get_help_record(context)
-        yield f"- `{signature}`: {' '.join(meaning.split())}"
+        variable = f" [env var: `{parameter.envvar}`]" if parameter.envvar else ""
+        yield f"- `{signature}`: {' '.join(meaning.split())}{variable}"

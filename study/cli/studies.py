@@ -34,7 +34,7 @@ StrictEnvironment = Annotated[
     bool,
     typer.Option(
         "--strict-environment",
-        help="Refuse a table that mixes devices, precisions, numbers of threads, or versions of torch or timm.",
+        help="Refuse a table of mixed devices or versions.",
     ),
 ]
 
@@ -78,24 +78,23 @@ def run(
     gpus_per_trial: Annotated[
         str | None,
         typer.Option(
-            metavar="NUMBER|auto",
-            help="GPUs per trial: .5 lets two trials share one, auto as many as fit its memory, 4 trains each on four. "
-            "[default: 1 if a GPU is visible, else 0]",
+            metavar="N|auto",
+            help="GPUs, or part of one; auto: what memory fits.",
         ),
     ] = None,
     cpus_per_trial: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads per trial. [default: 1, or its GPUs' part of the CPUs]")
+        int | None, typer.Option(metavar="N", min=1, help="Threads. [default: 1, or its GPUs' part]")
     ] = None,
     compiled: Annotated[
         bool,
-        typer.Option("--compile", help="Use torch.compile, for long trials on GPUs: numbers differ by rounding."),
+        typer.Option("--compile", help="Use torch.compile, for long trials on GPUs."),
     ] = False,
     strict_environment: StrictEnvironment = False,
     address: Annotated[
         str | None,
         typer.Option(
             metavar="auto|HOST:PORT",
-            help="Join this Ray cluster; auto: the one that runs here. [default: start Ray on this machine]",
+            help="Join this Ray cluster; auto: one that runs here.",
         ),
     ] = None,
     storage: StorageAddress = None,
@@ -105,7 +104,7 @@ def run(
     The same command resumes a study that was interrupted, and trains only what was added to it since. A trial of
     several studies is trained once.
 
-    Exit code: 0 all finished, 1 some failed, 2 wrong input, 130 interrupted (Ctrl-C, SIGTERM, SIGHUP).
+    Exit code: 0 finished, 1 some failed, 2 wrong input, 130 interrupted.
     """
     request = api.ResourceRequest(
         cpus_per_trial=cpus_per_trial,
@@ -174,17 +173,13 @@ def report(
     context: typer.Context,
     options: StudyOptions,
     strict_environment: StrictEnvironment = False,
-    reports: Annotated[
-        Path, typer.Option(help="Folder to write to, with a subfolder per study, recipe and scale.")
-    ] = Path("reports"),
+    reports: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("reports"),
 ) -> None:
     """Show a study's table; write its report to a folder.
 
-    Each study, recipe and scale has a folder of its own in reports/. There, report.html is one page that opens without
-    network: the table beside published numbers, claims, figures. Beside it are report.json with the verdicts, tables.md
-    and tables.tex, cells.csv, trials.parquet, and figures/ with each figure as JSON. All are kept in MLflow, too, with
-    the study's last launch. reports/index.html lists all reports.
-    A report is not overwritten if it has results that this store lacks.
+    Each study, recipe and scale has a folder in reports/, with report.html: one page that opens without network. Its
+    tables, figures and verdicts lie beside it as files, and in MLflow. A report is not overwritten if it has results
+    that this store lacks.
 
     Exit code: 0 written, 1 an earlier report was kept, 2 wrong input.
     """

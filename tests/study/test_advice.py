@@ -6,10 +6,12 @@ import pytest
 
 from revit.config import ModelConfig
 from revit.datasets.image_store import open_store
-from revit.errors import BrokenImagesError, InputError, MissingInputError
+from revit.errors import BrokenImagesError, InputError, MissingInputError, UnknownFieldError
 from revit.models.weights import WEIGHTS_DIR_VARIABLE, find_weights
 from revit.paths import check_writable
-from study.advice import FOLDER_OPTIONS, with_advice
+from search_spaces import UnknownStudyError
+from search_spaces.framework.space import NoRecipeError
+from study.advice import FOLDER_OPTIONS, MissingStoreError, with_advice
 
 
 @pytest.mark.parametrize(("role", "option"), FOLDER_OPTIONS.items())
@@ -42,6 +44,18 @@ def test_a_missing_dataset_names_fetch_unless_a_login_is_needed(tmp_path: Path) 
 
     assert advice("cifar10").endswith("; get it with `run_study.py fetch`")
     assert advice("brain_tumor_mri").endswith("brain-tumor-mri-dataset (after a login)")
+
+
+def test_an_advised_command_has_the_names_of_the_one_that_met_the_error() -> None:
+    def command(name: str, **values: object) -> str:
+        return f"{name} {values}"
+
+    assert with_advice(UnknownFieldError("x"), command) == "x; see `axes {}`"
+    assert with_advice(UnknownStudyError("x", closest=None), command) == "x; see `list {}`"
+    close = with_advice(UnknownStudyError("x", closest="a"), command, "plan")
+    assert close == "x; try `plan {'study': 'a', 'studies': ['a']}`"
+    assert "`run {}`" in with_advice(MissingStoreError("x"), command, "ui")
+    assert "`plan {'scale': None, 'recipe': None}`" in with_advice(NoRecipeError("x"), command, "plan")
 
 
 def test_broken_images_can_be_skipped_and_other_errors_stay_as_they_are() -> None:

@@ -41,6 +41,7 @@ def parsed(typed: str) -> tuple[dict[str, Any], list[str]]:
     ) -> None:
         got.update({name: value for name, value in locals().items() if name in context.params})
         printed.extend([this_command(context), next_command(context, "ui"), next_command(context, "plan", study="b")])
+        printed.append(next_command(context, "plan", data_dir=None))
 
     @app.command()
     def ui(store: str = "mlruns", port: int = 1) -> None: ...
@@ -70,14 +71,15 @@ def test_a_printed_command_equals_the_typed_one(typed: str) -> None:
 
 
 def test_another_command_keeps_the_options_that_it_has() -> None:
-    _, [_, ui, plan] = parsed("run a --store=/x --seeds=3 --data-dir=d --compile")
+    _, [_, ui, plan, without] = parsed("run a --store=/x --seeds=3 --data-dir=d --compile")
     assert words(ui) == ["ui", "--store", "/x"]
     assert words(plan) == ["plan", "b", "--seeds", "3", "--data-dir", "d"]
+    assert words(without) == ["plan", "a", "--seeds", "3"]
 
 
 def test_values_from_the_environment_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REVIT_STORE", "/y")
-    expected, [repeated, ui, _] = parsed("run a")
+    expected, [repeated, ui, *_] = parsed("run a")
     assert expected["store"] == "/y"
     assert (words(repeated), words(ui)) == (["run", "a"], ["ui"])
 

@@ -15,6 +15,9 @@ from revit.identity import TRAINING_VERSION
 from study.cli.main import COMMANDS, app, main
 from tests.command_line import ROOT, call, call_here, where
 
+MAX_ROWS = 40
+"""Rows of a screen on which the help of a command fits."""
+
 
 def output_of(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
     monkeypatch.setattr(sys, "argv", ["revit-study", *arguments])
@@ -25,13 +28,14 @@ def output_of(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids=lambda command: " ".join(command))
-def test_help_fits_80_columns(
+def test_help_fits_one_screen(
     command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     text = output_of([*command, "--help"], monkeypatch, capsys)
+    assert len(text.splitlines()) <= MAX_ROWS
     assert max(map(len, text.splitlines())) <= 80
-    whole = (": 0, 1, ...", "http://...", "COMMAND [ARGS]...", "[[STUDY]...]...")
+    whole = ("s3://...", "http://...", "COMMAND [ARGS]...", "[[STUDY]...]...")
     assert [line for line in text.splitlines() if line.endswith("...") and not line.endswith(whole)] == []
     assert output_of([*command, "-h"], monkeypatch, capsys) == text
     assert ("\n  Examples:\n    python run_study.py " in text) == bool(command)
@@ -49,13 +53,33 @@ def test_examples_are_valid_commands(command: str) -> None:
         assert named <= {*search_spaces.names(), "all"}
 
 
+def test_help_names_the_variables_of_all_options(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parameters = [each for command in get_command(app).commands.values() for each in command.params]
+    variables = {each.envvar for each in parameters if each.envvar}
+    assert len(variables) == 5
+    assert variables <= set(output_of(["--help"], monkeypatch, capsys).replace(",", " ").replace(".", " ").split())
+
+
 def test_version_is_that_of_the_package(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     expected = f"revit-study {version('revit-study')}, training version {TRAINING_VERSION}\n"
     assert output_of(["--version"], monkeypatch, capsys) == expected
 
 
 WRONG = {
-    "an unknown study": (["run", "quikstart"], "did you mean quickstart"),
+    "an unknown study": (["run", "quikstart", "--seeds", "2"], "try `PROGRAM run quickstart --seeds 2 --store STORE`"),
+    "a study like no other": (["plan", "xyz"], "see `PROGRAM list`"),
+    "an unknown study of prune": (["prune", "quikstart"], "try `PROGRAM prune quickstart --store STORE`"),
+    "an unknown field": (["run", "quickstart", "--set", "lr=3"], "did you mean optimizer.lr?; see `PROGRAM axes`"),
+    "a scale of a study without scales": (
+        ["run", "quickstart", "--scale", "nano"],
+        "leave them out: `PROGRAM run quickstart --store STORE`",
+    ),
+    "a missing dataset": (
+        ["run", "resolution", "--data-dir", "/nowhere/at all"],
+        "get it with `PROGRAM fetch resolution --data-dir '/nowhere/at all'`",
+    ),
     "an unknown option": (["run", "quickstart", "--sedes", "3"], "--sedes"),
     "no seeds": (["run", "quickstart", "--seeds", "0"], "--seeds"),
     "too many CPUs": (["run", "quickstart", "--cpus-per-trial", "9999"], "--cpus-per-trial = 9999 and"),
@@ -70,11 +94,11 @@ WRONG = {
     "a cache that is a file": (["run", "quickstart", "--cache-dir", str(ROOT / "LICENSE")], "cannot be written"),
     "a store nested too deep": (["run", "quickstart", "--store", "NESTED"], "cannot be written: it is nested"),
     "a corrupt store": (["plan", "quickstart", "--store", "CORRUPT"], "is not a store that MLflow can open"),
-    "a report without a store": (["report", "quickstart"], "there is no store at"),
+    "a report without a store": (["report", "quickstart"], "run a study first, `PROGRAM run quickstart --store STORE`"),
     "a password in an address": (["plan", "quickstart", "--store", "http://me:pass@127.0.0.1:9"], "TRACKING_PASSWORD"),
     "an unreachable server": (["plan", "quickstart", "--store", "http://127.0.0.1:9"], "http://127.0.0.1:9"),
     "prune of a server": (["prune", "--store", "http://127.0.0.1:9"], "prune needs the folder of a store"),
-    "ui without a store": (["ui", "--store", "/nowhere/at/all"], "run a study first"),
+    "ui without a store": (["ui"], "run a study first, `PROGRAM run quickstart --store STORE`"),
 }
 
 
@@ -91,6 +115,11 @@ def test_wrong_input_is_one_line_with_exit_code_2(case: str, tmp_path: Path, mon
     run = call if "--address" in arguments else call_here
     done = run(*arguments, *store, REVIT_CACHE_DIR=str(tmp_path / "cache"), RAY_TMPDIR=str(tmp_path / "ray"))
     assert done.returncode == 2
+    for name, value in {
+        "PROGRAM": f"{sys.orig_argv[0]} {ROOT / 'run_study.py'}",
+        "STORE": str(tmp_path / "mlruns"),
+    }.items():
+        message = message.replace(name, value)
     assert message in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
     assert "me:pass" not in done.stderr + done.stdout
