@@ -1,9 +1,10 @@
 """Training of one trial: one config, one seed, one device."""
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,6 +62,11 @@ class TrialData:
     splits: Splits
     weights: Path | None
     num_threads: int = 1
+
+    def with_one_eval_batch(self, size: int) -> "TrialData":
+        """Return the data with only the first images of the validation and test splits."""
+        first = self.splits._replace(val=self.splits.val[:size], test=self.splits.test[:size])
+        return replace(self, splits=first)
 
     @classmethod
     def from_store(
@@ -188,12 +194,15 @@ def fine_tune(
         if config.selection == "best_val" and state.best_model is not None:
             state.tested_model.load_state_dict(state.best_model)
         merge_adapters(state.tested_model)
+        started_s = time.perf_counter()
         evaluations = _evaluate_tested_weights(config, data, state, device, group)
+        eval_time_s = time.perf_counter() - started_s
         num_images = count_images(len(data.splits.train), config.batch_size, budget.num_steps)
         costs = {
             "num_trained": built["model"]["num_trainable"],
             "train_time_s": state.train_time_s,
             "train_images_per_s": num_images / state.train_time_s,
+            "eval_images_per_s": sum(len(each.predictions.label) for each in evaluations.values()) / eval_time_s,
             **_largest(group.exchange(peak_memory())),
         }
     metrics = values_by_name({split: each.predictions for split, each in evaluations.items()})

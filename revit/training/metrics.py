@@ -208,6 +208,7 @@ METRICS: dict[str, Metric] = {
     ),
     "peak_memory_bytes": Metric(title="peak memory", unit="bytes", direction="minimize", decimals=0),
     "train_images_per_s": Metric(title="training speed", unit="images/s", direction="maximize", decimals=1),
+    "eval_images_per_s": Metric(title="evaluation speed", unit="images/s", direction="maximize", decimals=1),
     "train_time_s": Metric(title="training time", unit="s", direction="minimize"),
     "num_trained": Metric(title="trained parameters", unit="parameters", direction="minimize", decimals=0),
 }

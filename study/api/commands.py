@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from study.analysis.verdicts import ClaimVerdict
     from study.execution.recorder import RunResult
+    from study.execution.rehearsal import Shape
     from study.ledger.ledger import Ledger
     from study.ledger.records import TrialRecord
     from study.maintenance.fetch import Requirement
@@ -167,6 +168,45 @@ def run_plans(
     for planned in plans:
         ledger.retry(partial(_tag_study, planned, ledger), log=log)
     return result
+
+
+def rehearse_plans(
+    plans: "Sequence[Plan]",
+    ledger: "Ledger",
+    request: ResourceRequest | None = None,
+    *,
+    console: "Console | None" = None,
+    max_batch: int | None = None,
+) -> "list[Shape]":
+    """Try a few steps of each distinct shape of the trials to run, and keep speed and memory in the ledger.
+
+    Args:
+        max_batch: largest batch, in images; None for those of the studies.
+
+    Raises:
+        InputError: the request fits no node.
+    """
+    console, log = _console_with_log(console)
+    to_check = [trial for planned in plans for trial in planned.to_check]
+    if not to_check:
+        log("nothing to rehearse: no trial is to be run")
+        return []
+    from study.execution import rehearsal
+
+    shapes = rehearsal.shapes_of(to_check, max_batch)
+    log(f"rehearsing {len(shapes)} shapes of {len(to_check)} trials")
+    passed: list[Shape] = []
+
+    def on_passed(shape: "Shape") -> None:
+        passed.append(shape)
+        log(f"{len(passed)}/{len(shapes)}  {shape.line}")
+        if (measured := shape.measured) is not None:
+            add = partial(ledger.rehearsals.add, measured, name=f"rehearsal of {shape.label}", tags=shape.trial.study)
+            ledger.retry(add, log=log)
+
+    return rehearsal.rehearse(
+        plans, ledger, request or ResourceRequest(), log, max_batch=max_batch, on_passed=on_passed
+    )
 
 
 def _tag_study(planned: "Plan", ledger: "Ledger") -> None:

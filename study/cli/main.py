@@ -20,6 +20,7 @@ from study.cli.console import EXIT_SOME_FAILED, EXIT_WRONG_INPUT, echo_error, er
 from study.cli.dashboard import dashboard
 from study.cli.invocation import next_command
 from study.cli.listing import axes, list_studies, models
+from study.cli.rehearsing import rehearse
 from study.cli.stores import doctor, prune, ui
 from study.cli.studies import fetch, plan, report, run
 from study.system.streams import make_lossy
@@ -29,6 +30,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "models": (models, ("models",)),
     "axes": (axes, ("axes",)),
     "plan": (plan, ("plan quickstart", "plan path/to/my_study.py", "plan resolution --recipe authors")),
+    "rehearse": (rehearse, ("rehearse quickstart", "rehearse resolution --gpus-per-trial auto")),
     "fetch": (fetch, ("fetch resolution", "fetch all --data-dir /data")),
     "run": (run, ("run quickstart", "run all --scale nano --seeds 3", "run resolution --gpus-per-trial .5")),
     "report": (report, ("report quickstart", "report all --scale nano --reports /tmp/reports")),

@@ -1,6 +1,7 @@
 """Options that commands share."""
 
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -10,6 +11,7 @@ from typing import Annotated, Any, get_args
 import typer
 
 import search_spaces
+from revit.errors import InputError
 from search_spaces.framework.recipes import RECIPES
 from search_spaces.framework.scales import SCALES
 from search_spaces.framework.search import Pruner, Sampler
@@ -98,6 +100,16 @@ PrunerName = Annotated[
         help=f"{', '.join(get_args(Pruner))}, none.",
     ),
 ]
+AUTO = "auto"
+"""Value of --gpus-per-trial for as many trials per GPU as fit its memory."""
+GpusPerTrial = Annotated[
+    str | None, typer.Option(metavar="N|auto", help="GPUs, or part of one; auto: what memory fits.")
+]
+CpusPerTrial = Annotated[int | None, typer.Option(metavar="N", min=1, help="Threads. [default: 1, or its GPUs' part]")]
+Compiled = Annotated[bool, typer.Option("--compile", help="Use torch.compile, for long trials on GPUs.")]
+Address = Annotated[
+    str | None, typer.Option(metavar="auto|HOST:PORT", help="Join this Ray cluster; auto: one that runs here.")
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,3 +179,29 @@ def with_study_options(command: Callable[..., None]) -> Callable[..., None]:
 def echo_store(folders: "api.Folders") -> None:
     """Print the store of a command: the default depends on the working directory."""
     echo(f"store: {folders.results}" + ("" if folders.has_store else " (there is none yet)"))
+
+
+def make_request(
+    gpus_per_trial: str | None, cpus_per_trial: int | None, compiled: bool, address: str | None
+) -> api.ResourceRequest:
+    """Return the resources that options request."""
+    return api.ResourceRequest(
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=_parse_gpus(gpus_per_trial),
+        share_gpus=gpus_per_trial == AUTO,
+        compiled=compiled,
+        address=address,
+    )
+
+
+def _parse_gpus(typed: str | None) -> float | None:
+    """Return a number of GPUs; None for the default and for AUTO. Raises InputError for anything else."""
+    if typed is None or typed == AUTO:
+        return None
+    try:
+        number = float(typed)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise InputError(f"--gpus-per-trial = {typed}: must be a number of GPUs, at least 0, or {AUTO}")
+    return number

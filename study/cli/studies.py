@@ -1,6 +1,5 @@
 """The commands on a study: plan, run, report, fetch."""
 
-import math
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,13 +7,16 @@ from typing import Annotated
 
 import typer
 
-from revit.errors import InputError
 from revit.models.weights import use_weights_dir
 from study import api
 from study.cli.console import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_SOME_FAILED, echo, out
 from study.cli.invocation import next_command, this_command
 from study.cli.options import (
+    Address,
+    Compiled,
+    CpusPerTrial,
     DataFolder,
+    GpusPerTrial,
     Only,
     RecipeName,
     ScaleName,
@@ -24,12 +26,11 @@ from study.cli.options import (
     StudyOptions,
     WeightsFolder,
     echo_store,
+    make_request,
     with_study_options,
 )
 from study.system.signals import handled
 
-AUTO = "auto"
-"""Value of --gpus-per-trial for as many trials per GPU as fit its memory."""
 StrictEnvironment = Annotated[
     bool,
     typer.Option(
@@ -75,28 +76,11 @@ def plan(context: typer.Context, options: StudyOptions) -> None:
 def run(
     context: typer.Context,
     options: StudyOptions,
-    gpus_per_trial: Annotated[
-        str | None,
-        typer.Option(
-            metavar="N|auto",
-            help="GPUs, or part of one; auto: what memory fits.",
-        ),
-    ] = None,
-    cpus_per_trial: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Threads. [default: 1, or its GPUs' part]")
-    ] = None,
-    compiled: Annotated[
-        bool,
-        typer.Option("--compile", help="Use torch.compile, for long trials on GPUs."),
-    ] = False,
+    gpus_per_trial: GpusPerTrial = None,
+    cpus_per_trial: CpusPerTrial = None,
+    compiled: Compiled = False,
     strict_environment: StrictEnvironment = False,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            metavar="auto|HOST:PORT",
-            help="Join this Ray cluster; auto: one that runs here.",
-        ),
-    ] = None,
+    address: Address = None,
     storage: StorageAddress = None,
 ) -> None:
     """Train the trials of a study that are not done; show its table.
@@ -106,13 +90,7 @@ def run(
 
     Exit code: 0 finished, 1 some failed, 2 wrong input, 130 interrupted.
     """
-    request = api.ResourceRequest(
-        cpus_per_trial=cpus_per_trial,
-        gpus_per_trial=_parse_gpus(gpus_per_trial),
-        share_gpus=gpus_per_trial == AUTO,
-        compiled=compiled,
-        address=address,
-    )
+    request = make_request(gpus_per_trial, cpus_per_trial, compiled, address)
     try:
         with handled(signal.default_int_handler):
             code = _run(context, options, options.folders(storage), request, strict_environment)
@@ -123,19 +101,6 @@ def run(
     else:
         echo(f"\nNext steps:\n  {next_command(context, 'ui')}\n  {next_command(context, 'report')}")
     raise typer.Exit(code)
-
-
-def _parse_gpus(typed: str | None) -> float | None:
-    """Return a number of GPUs; None for the default and for AUTO. Raises InputError for anything else."""
-    if typed is None or typed == AUTO:
-        return None
-    try:
-        number = float(typed)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number < math.inf:
-        raise InputError(f"--gpus-per-trial = {typed}: must be a number of GPUs, at least 0, or {AUTO}")
-    return number
 
 
 def _run(

@@ -152,7 +152,7 @@ class TuneCallback(Stateless, tune.Callback):
         """Requeue the trial of a worker that raised or died, or record that it failed."""
         identity = _identity(trial)
         self._stopper.running.discard(identity)
-        error = _error_of(trial)
+        error = error_of(trial)
         cause: BaseException = getattr(error, "cause", None) or error
         if isinstance(cause, CodeChangedError):
             self.stop(f"the study was stopped: {cause}")
@@ -265,7 +265,7 @@ def _identity(trial: TuneTrial) -> str:
     return task.identity
 
 
-def _error_of(trial: TuneTrial) -> BaseException:
+def error_of(trial: TuneTrial) -> BaseException:
     """Return what a worker raised: Tune keeps it on this machine before it is in the study's storage."""
     if trial.pickled_error_file is not None:
         with Path(trial.pickled_error_file).open("rb") as file:

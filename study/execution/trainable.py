@@ -234,7 +234,8 @@ def _find_data(task: TrialTask, config: FineTuneConfig) -> "TrialData":
 
     images = find_images(task.images, task.storage)
     weights = find_weights(task.weights, task.images, task.storage)
-    return TrialData.from_store(config, images, weights, task.grant.num_cpus)
+    data = TrialData.from_store(config, images, weights, task.grant.num_cpus)
+    return data.with_one_eval_batch(config.batch_size) if task.is_rehearsal else data
 
 
 def _prepare(task: TrialTask) -> ReadyTrial:

@@ -32,6 +32,7 @@ class TrialTask:
         source, training_version: of the code that the launch began with (`revit.source`, `revit.identity`).
         functions: digests of the sources of the user's functions, by import path, as the plan read them.
         import_folders: folders that a worker puts on `sys.path`, so that it finds these functions.
+        is_rehearsal: evaluate one batch of each split.
         following: task that the worker probably has next, and prepares while it trains; None for none.
     """
 
@@ -50,6 +51,7 @@ class TrialTask:
     functions: Mapping[str, str]
     import_folders: tuple[str, ...]
     following: "TrialTask | None" = None
+    is_rehearsal: bool = False
 
 
 def make_task(

@@ -94,12 +94,12 @@ TRAIN_TIME_S = "train_time_s"
 """Seconds of training steps; as the other metrics that METRICS measures while training, once, at the end."""
 PEAK_MEMORY = "peak_memory_bytes"
 """Peak memory of a trial or a rehearsal (`revit.training.peak_memory`)."""
+EVAL_IMAGES_PER_S = "eval_images_per_s"
+"""Images per second of the evaluation of the tested weights."""
 
 # Metrics of rehearsals, whose params are the flat config of a trial of their shape.
 STEP_TIME_S = "step_time_s"
 """Seconds of an optimizer step, with its whole batch, once the first has warmed up."""
-EVAL_IMAGES_PER_S = "eval_images_per_s"
-"""Images of an evaluation per second."""
 
 # Metrics of launches.
 NUM_PREFIX = "num_"

@@ -26,7 +26,7 @@ from revit.training.optimizers import build_optimizer
 from revit.training.train_state import Row, TrainState
 
 CPU = torch.device("cpu")
-MACHINE_METRICS = {"train_time_s", "train_images_per_s", "peak_memory_bytes"}
+MACHINE_METRICS = {"train_time_s", "train_images_per_s", "eval_images_per_s", "peak_memory_bytes"}
 
 
 def test_it_overfits_32_images(digits: ImageStore, train: Callable) -> None:

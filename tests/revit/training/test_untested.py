@@ -10,7 +10,7 @@ from revit.config import FineTuneConfig
 from revit.datasets.image_store import ImageStore
 from revit.training.metrics import METRICS
 
-MACHINE_METRICS = {"train_time_s", "train_images_per_s", "images_per_s", "peak_memory_bytes"}
+MACHINE_METRICS = {"train_time_s", "train_images_per_s", "eval_images_per_s", "images_per_s", "peak_memory_bytes"}
 VARIANTS: dict[str, dict[str, object]] = {
     "last": {"model.dropout": 0.2},
     "best_val": {"selection": "best_val", "optimizer.lr": 0.5, "num_evals": 6},

@@ -220,7 +220,7 @@ def test_margins_are_in_the_metrics_unit() -> None:
     assert evaluate(alike, "peak_memory_bytes").verdict == "supported"
 
 
-@pytest.mark.parametrize("name", ["peak_memory_bytes", "train_images_per_s"])
+@pytest.mark.parametrize("name", ["peak_memory_bytes", "train_images_per_s", "eval_images_per_s"])
 def test_a_trend_is_about_the_value_whichever_is_better(name: str) -> None:
     rising = Trend(axis="arm", direction="increasing", values=("a", "b"), quote="")
     assert evaluate(rising, name).verdict == "supported"

@@ -32,7 +32,7 @@ SPACE = SearchSpace(
     scientific={"optimizer.name": ("sgd",)},
     seeds=(0,),
 )
-TIMES = ("train_time_s", "images_per_s", "train_images_per_s", "peak_memory_bytes")
+TIMES = ("train_time_s", "images_per_s", "train_images_per_s", "eval_images_per_s", "peak_memory_bytes")
 
 
 class OnOwnStorage:

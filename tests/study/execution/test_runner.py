@@ -88,7 +88,8 @@ def test_every_metric_is_logged_once_and_follows_from_the_predictions(
         assert {name: logged[name] for name in values} == values
         built = json.loads(studies.ledger.artifacts.path(trial.record.run_id, "built.json").read_text())
         assert logged["num_trained"] == built["model"]["num_trainable"]
-        assert min(logged[name] for name in ("train_time_s", "train_images_per_s", "peak_memory_bytes")) > 0
+        costs = ("train_time_s", "train_images_per_s", "eval_images_per_s", "peak_memory_bytes")
+        assert min(logged[name] for name in costs) > 0
         for name in TRIAL_METRICS:
             assert [m.step for m in studies.client.get_metric_history(trial.record.run_id, name)] == [12], name
     assert not trial_table(example[0])[list(TRIAL_METRICS)].isna().any(axis=None)

@@ -35,7 +35,7 @@ from study.planning import Planner
 from study.trial import Trial
 
 GRANT = ResourceGrant(num_cpus=1, num_gpus=0, max_cpus=1, max_concurrent_trials=1)
-MEASURED = {"train_time_s", "train_images_per_s", "peak_memory_bytes"}
+MEASURED = {"train_time_s", "train_images_per_s", "eval_images_per_s", "peak_memory_bytes"}
 
 
 class Study:

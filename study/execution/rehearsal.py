@@ -1,0 +1,218 @@
+"""Rehearsal of studies: a few steps of each distinct shape of their trials, on the devices that `run` would use."""
+
+import math
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from statistics import median
+from typing import Any
+
+from ray import tune
+from ray.tune.experiment import Trial as TuneTrial
+from rich.filesize import decimal
+
+from revit.config import FineTuneConfig, ScheduleConfig
+from study.execution.admission import admit
+from study.execution.callback import error_of
+from study.execution.cluster import start_ray
+from study.execution.failures import summarize
+from study.execution.resources import ResourceRequest
+from study.execution.shipped_code import functions_of
+from study.execution.stopper import Stateless
+from study.execution.trainable import train_trial
+from study.execution.trial_task import TrialTask, make_task
+from study.execution.tuner import run_tune
+from study.labels import cell_label
+from study.layout import LOCKS, STOP_FILE, TUNE
+from study.ledger.ledger import Ledger
+from study.ledger.locks import Locks
+from study.ledger.records import Rehearsal
+from study.ledger.schema import EVAL_IMAGES_PER_S, IMAGES_PER_S, PEAK_MEMORY, SELECTED_VAL_PREFIX, TEST_PREFIX
+from study.plan import Plan
+from study.trial import Trial
+
+NUM_STEPS = 3
+"""Optimizer steps of a rehearsed trial. The first one also starts the device's libraries, and is not timed."""
+CONSTANT = ScheduleConfig(name="constant")
+"""Schedule of a rehearsed trial: three steps are too few for any other."""
+PASSES = ("train", "resume")
+"""Passes of each shape: its steps, with checkpoints; then the same again, from the last checkpoint."""
+LOSS_TOLERANCE = 0.01
+"""Largest relative difference of the loss of reloaded weights: a GPU does not add up in the same order each time."""
+
+
+@dataclass(kw_only=True)
+class Shape:
+    """Trials that are rehearsed together: they need the same, and can fail in the same ways.
+
+    Attributes:
+        trial: the first of them.
+        config: its config, with the budget of a rehearsal.
+        num_trials: how many they are.
+        failure: why they would fail, one line; empty while nothing is known against them.
+        note: that its loss was not finite, one line; empty where it was.
+        environment: tags of what the rehearsal ran on.
+        speeds: training speed of each step of the first pass, in images/s.
+        metrics: of its first pass.
+    """
+
+    trial: Trial
+    config: FineTuneConfig
+    num_trials: int = 0
+    failure: str = ""
+    note: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+    speeds: list[float] = field(default_factory=list)
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """Name of the study and the cell of its first trial."""
+        return f"{self.trial.study_name} {cell_label(self.trial)}"
+
+    @property
+    def line(self) -> str:
+        """Result for the user, in one line."""
+        label = f"{self.label} ({self.num_trials} trials)"
+        if self.failure or self.note:
+            return f"{'failed' if self.failure else 'passed'}  {label}: {self.failure or self.note}"
+        memory = decimal(round(self.metrics[PEAK_MEMORY]))
+        return f"passed  {label}: {self.step_time_s:.3g} s a step of {self.config.batch_size} images, {memory}"
+
+    @property
+    def step_time_s(self) -> float:
+        """Seconds of a step with its whole batch, the first one left out."""
+        return self.config.batch_size / median(self.speeds[1:])
+
+    @property
+    def measured(self) -> Rehearsal | None:
+        """Measurements for the ledger; None for a shape without a whole pass."""
+        if self.failure or EVAL_IMAGES_PER_S not in self.metrics:
+            return None
+        return Rehearsal(
+            params={name: str(value) for name, value in self.config.flat().items()},
+            environment=self.environment,
+            step_time_s=self.step_time_s,
+            eval_images_per_s=self.metrics[EVAL_IMAGES_PER_S],
+            peak_memory_bytes=self.metrics[PEAK_MEMORY],
+        )
+
+
+def shapes_of(trials: Iterable[Trial], max_batch: int | None = None) -> list[Shape]:
+    """Return the distinct shapes of trials, in the order of the trials.
+
+    Args:
+        max_batch: largest batch to rehearse, in images; None for those of the configs.
+    """
+    shapes: dict[object, Shape] = {}
+    for trial in trials:
+        config = rehearsed_config(trial.candidate.config, max_batch)
+        optimizer = replace(config.optimizer, lr=1.0)
+        same = replace(config, seed=0, subset_seed=0, data_fraction=1.0, optimizer=optimizer)
+        shape = shapes.setdefault((same, trial.images, trial.weights), Shape(trial=trial, config=config))
+        shape.num_trials += 1
+    return list(shapes.values())
+
+
+def rehearsed_config(config: FineTuneConfig, max_batch: int | None = None) -> FineTuneConfig:
+    """Return the config of a rehearsed trial: a few steps, then its only validation."""
+    batch_size = min(config.batch_size, max_batch or config.batch_size)
+    return replace(
+        config, steps=NUM_STEPS, epochs=None, num_evals=1, eval_every=None, schedule=CONSTANT, batch_size=batch_size
+    )
+
+
+def rehearse(
+    plans: Sequence[Plan],
+    ledger: Ledger,
+    request: ResourceRequest,
+    log: Callable[[str], None],
+    *,
+    max_batch: int | None = None,
+    on_passed: Callable[[Shape], None] = lambda shape: None,
+) -> list[Shape]:
+    """Rehearse the trials that are to be run; nothing of it counts as a trial.
+
+    Each shape is trained by the code of a trial: its images, model, optimizer, three steps with a checkpoint each, an
+    evaluation batch, its artifacts. Then it is resumed from its checkpoint, perhaps on another node.
+
+    Args:
+        max_batch: see `shapes_of`.
+        on_passed: called with each shape that has passed, or failed, everything.
+
+    Raises:
+        InputError: the request fits no node.
+    """
+    start_ray(request.address, functions_of(plans), log=log)
+    trials = [trial for plan in plans for trial in plan.to_check]
+    _, grant = admit(request, trials, ledger.storage, log)
+    locks = Locks(ledger.root / LOCKS)
+    lock = locks.acquire_new()
+    folder, stop_file = f"{TUNE}/{lock}", f"{TUNE}/{lock}/{STOP_FILE}"
+    shapes = {f"shape-{number}": shape for number, shape in enumerate(shapes_of(trials, max_batch))}
+    tasks = {}
+    for name, shape in shapes.items():
+        task = make_task(shape.trial, grant, storage=ledger.storage, stop_file=stop_file, is_prunable=False)
+        config, work = asdict(shape.config), f"{folder}/{name}"
+        tasks[name] = replace(task, identity=name, config=config, work=work, is_rehearsal=True)
+    try:
+        ledger.storage.touch(stop_file)  # workers save at each step, and wait for no disk
+        for number, each in enumerate(PASSES):
+            left = [tasks[name] for name, shape in shapes.items() if not (shape.failure or shape.note)]
+            if left:
+                listener = RehearsalListener(shapes, is_last=number == len(PASSES) - 1, on_passed=on_passed)
+                run_tune(train_trial, listener, ledger.root / folder / each, tasks=tune.grid_search(left))
+    finally:
+        locks.release_all()
+        shutil.rmtree(ledger.root / folder, ignore_errors=True)
+        with suppress(OSError):  # the next launch removes it
+            ledger.storage.delete(folder)
+    return list(shapes.values())
+
+
+class RehearsalListener(Stateless, tune.Callback):
+    """Takes what workers report of their shapes. Plugs into Ray Tune.
+
+    Args:
+        shapes: by the identity of their task.
+        is_last: a shape that ends now has passed everything.
+    """
+
+    def __init__(self, shapes: Mapping[str, Shape], *, is_last: bool, on_passed: Callable[[Shape], None]) -> None:
+        self._shapes = shapes
+        self._is_last = is_last
+        self._on_passed = on_passed
+
+    def on_trial_result(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **_: Any
+    ) -> None:
+        """Take the rows and tags of a report."""
+        shape = self._shape(trial)
+        shape.environment = result.get("tags", shape.environment)
+        rows: list[dict[str, float]] = result.get("rows", [])
+        if not result.get("is_replay", False) and not self._is_last:
+            shape.speeds += [row[IMAGES_PER_S] for row in rows if IMAGES_PER_S in row]
+        if "state" in result:
+            self._end_pass(shape, rows[-1] if rows else {}, result.get("message", ""))
+
+    def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **_: Any) -> None:
+        """Take what a worker raised."""
+        shape = self._shape(trial)
+        error = error_of(trial)
+        shape.failure = summarize(getattr(error, "cause", None) or error)
+        self._on_passed(shape)
+
+    def _end_pass(self, shape: Shape, metrics: dict[str, float], note: str) -> None:
+        shape.note, before = note, shape.metrics
+        for name in (f"{TEST_PREFIX}loss", f"{SELECTED_VAL_PREFIX}loss"):
+            if name in before and not math.isclose(before[name], metrics[name], rel_tol=LOSS_TOLERANCE):
+                values = f"{before[name]:g} before, {metrics[name]:g} after"
+                shape.failure = f"its checkpoint has other weights: {name} is {values}"
+        shape.metrics = before or metrics
+        if self._is_last or note:
+            self._on_passed(shape)
+
+    def _shape(self, trial: TuneTrial) -> Shape:
+        task: TrialTask = trial.config["task"]
+        return self._shapes[task.identity]
