@@ -33,7 +33,7 @@ def rehearse(
     storage: StorageAddress = None,
     max_batch: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Largest batch, in images, for a try on a CPU."),
+        typer.Option(metavar="N", min=1, help="Largest batch, to try on a CPU."),
     ] = None,
 ) -> None:
     """Try a few steps of each kind of trial of a study.
