@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 MOVED = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md"}
 """Page of the site, by its path in the tree."""
 LINK = re.compile(r"(?<=\]\()(?!\w+:)([\w./-]+)")
-LANGUAGES = {".py": "python", ".toml": "toml", ".csv": "text"}
+LANGUAGES = {".py": "python", ".toml": "toml", ".csv": "text", ".sh": "bash", ".yaml": "yaml"}
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from study.api.commands import (
     cache_compiled,
+    check_address,
     check_can_run,
     check_uniform,
     claim_verdicts,
@@ -70,6 +71,7 @@ __all__ = [
     "ResourceRequest",
     "Study",
     "cache_compiled",
+    "check_address",
     "check_can_run",
     "check_uniform",
     "claim_verdicts",

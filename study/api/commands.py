@@ -100,6 +100,14 @@ def cache_compiled(folders: "Folders") -> None:
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folders.cache / "compiled"))
 
 
+def check_address(request: ResourceRequest) -> None:
+    """Raise InputError where no cluster can be joined at a request's address: in seconds, before images are read."""
+    if request.address is not None:
+        from study.execution.cluster_address import find_cluster
+
+        find_cluster(request.address, os.environ.get("RAY_ADDRESS"))
+
+
 def check_can_run(
     plans: "Sequence[Plan]", request: ResourceRequest | None = None, *, strict_environment: bool = False
 ) -> None:

@@ -84,6 +84,7 @@ def run(
     space, folders, num_seeds = _open(study, options)
     if request.compiled:
         commands.cache_compiled(folders)
+    commands.check_address(request)
     ledger = open_ledger(folders, create=True)
     planned = commands.plan_study(space, folders, ledger.trials(), num_seeds=num_seeds)
     commands.check_can_run([planned], request)

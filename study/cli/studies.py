@@ -114,6 +114,7 @@ def _run(
     if request.compiled:
         api.cache_compiled(folders)
     spaces = options.load_studies()
+    api.check_address(request)
     echo_store(folders)
     ledger = api.open_ledger(folders, create=True)
     records = ledger.trials()

@@ -32,8 +32,12 @@ class ObjectStore:
     def new_address(self) -> str:
         """Return the address of a new bucket."""
         bucket = uuid4().hex
-        urllib.request.urlopen(urllib.request.Request(f"http://{self._host}/{bucket}", method="PUT")).close()
+        urllib.request.urlopen(urllib.request.Request(f"{self.endpoint}/{bucket}", method="PUT")).close()
         return self.address(f"{bucket}/prefix")
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://{self._host}"
 
     @property
     def _host(self) -> str:

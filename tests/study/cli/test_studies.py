@@ -69,6 +69,14 @@ def test_several_studies_run_in_one_launch_and_show_their_tables_by_name(
     assert lines == [*before, "one: one?", "two: two?"]
 
 
+def test_an_address_is_checked_before_images_are_read_and_a_store_is_made(tmp_path: Path, free_port: int) -> None:
+    done = call_here("run", "quickstart", "--address", f"127.0.0.1:{free_port}", *where(tmp_path))
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"error: --address = 127.0.0.1:{free_port}: no Ray cluster answers there: ")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("recipe", ["paper", "authors"])
 def test_a_study_at_paper_scale_can_be_planned_before_anything_is_fetched(tmp_path: Path, recipe: str) -> None:
     arguments = ["plan", "data_fraction", "--scale", "paper", "--recipe", recipe, "--data-dir", str(tmp_path / "data")]

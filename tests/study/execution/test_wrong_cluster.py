@@ -1,0 +1,85 @@
+"""Wrong input of `run --address` on a cluster of two machines, by the command line: one line, nothing is started."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import all_runs, command_of
+from tests.machines import Machines, can_be_made
+
+ADDRESS = "head:6379"
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(not can_be_made(), reason="no rights to make namespaces"),
+]
+
+
+class Cluster:
+    """A head without CPUs, from which studies are run, and a machine with one CPU and four GPUs, as it claims."""
+
+    def __init__(self, machines: Machines, folder: Path) -> None:
+        self.machines, self.folder = machines, folder
+        self.store = folder / "store"
+        self._start("head", "--head", "--port=6379", "--num-cpus=0", "--num-gpus=0")
+        self._start("node", f"--address={ADDRESS}", "--num-cpus=1", "--num-gpus=4")
+
+    def _start(self, name: str, *options: str) -> None:
+        """Start Ray. Its home folder cannot be written."""
+        env = {"HOME": "/dev/null", "RAY_TMPDIR": str(self.folder / "ray")}
+        with (self.folder / f"{name}.out").open("w") as output:
+            command = [sys.executable, "-m", "ray.scripts.scripts", "start", *options]
+            started = self.machines.start(name, command, env=env, cwd=self.folder, output=output)
+        assert started.wait(120) == 0, (self.folder / f"{name}.out").read_text()
+
+    def run(self, *options: str) -> "subprocess.CompletedProcess[str]":
+        folders = ["--store", str(self.store), "--cache-dir", str(self.folder / "cache")]
+        command = command_of("run", "quickstart", "--seeds", "1", "--address", ADDRESS, *folders, *options)
+        on_head = [*self.machines.enter["head"], "env", "HOME=/dev/null", *command]
+        return subprocess.run(on_head, capture_output=True, text=True, timeout=240, check=False, cwd=self.folder)
+
+    def error_of(self, *options: str) -> str:
+        """Run a study that cannot start; return the only line of its errors."""
+        done = self.run(*options)
+        assert done.returncode == 2, done.stdout + done.stderr
+        [line] = done.stderr.splitlines()
+        assert "Traceback" not in done.stdout
+        assert all_runs(self.store) == []
+        return line
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("ray", numbered=False)
+    with Machines(("head", "node"), [folder / "ray"], folder / "hosts") as machines:
+        yield Cluster(machines, folder)
+
+
+def test_more_gpus_than_the_largest_node_has(cluster: Cluster) -> None:
+    line = cluster.error_of("--gpus-per-trial", "8")
+    assert line.endswith("--gpus-per-trial = 8 fit no machine: CPUs and GPUs of each are 0 and 0; 1 and 4"), line
+
+
+@pytest.mark.parametrize(
+    ("mount", "reason"),
+    [
+        ("mount --bind -o ro {0} {0}", "{0} cannot be written: Read-only file system"),
+        ("mount -t tmpfs tmpfs {0}", "this node has another folder there than the driver; "),
+    ],
+)
+def test_a_storage_that_workers_cannot_write(cluster: Cluster, tmp_path: Path, mount: str, reason: str) -> None:
+    cluster.machines.run("node", mount.format(tmp_path))
+    line = cluster.error_of("--gpus-per-trial", "0", "--storage", str(tmp_path))
+    assert line.startswith("error: no node is left that can run its trials: node node (")
+    assert f"--storage = {tmp_path}: " in line
+    assert reason.format(tmp_path) in line
+
+
+def test_a_study_runs_where_no_home_folder_can_be_written(cluster: Cluster) -> None:
+    """Driver and node have none: what they need is in folders that are named."""
+    done = cluster.run("--gpus-per-trial", "0")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
