@@ -1,18 +1,14 @@
 """The README is true."""
 
 import re
-import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-from typer.main import get_command
-
 import search_spaces
 from revit.datasets.registry import caveats
-from study.cli.main import COMMANDS, app
+from study.cli.main import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -54,13 +50,6 @@ def test_its_commands_work_as_typed_once_the_environment_is_active() -> None:
     env = {"PATH": "/usr/bin:/bin"}
     done = subprocess.run(["bash", "-c", typed], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
     assert "quickstart" in done.stdout
-
-
-@pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
-def test_every_command_line_can_be_copied_whole(page: str) -> None:
-    for line in re.findall(r"^python run_study\.py .*$", (ROOT / page).read_text(), flags=re.MULTILINE):
-        _, _, name, *arguments = shlex.split(line, comments=True)
-        get_command(app).commands[name].make_context(name, arguments)
 
 
 def test_a_command_typed_without_the_environment_says_how_to_activate_it() -> None:
