@@ -50,6 +50,17 @@ def test_the_files_they_point_to_are_there() -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_each_promise_of_reliability_is_shown_by_a_test_that_exists() -> None:
+    page = (DOCS / "reliability.md").read_text()
+    promises = [line for line in re.findall(r"^\| (.*) \|$", page, flags=re.MULTILINE) if "shown by" not in line]
+    assert len(promises) >= 23
+    for promise in promises:
+        tests = re.findall(r"\[(\w+)\]\(\.\./(tests/[\w/]+\.py)\)", promise)
+        assert tests, promise
+        for name, path in tests:
+            assert f"\ndef {name}(" in (DOCS.parent / path).read_text(), f"{path} has no {name}"
+
+
 def test_the_page_of_recipes_has_them_all() -> None:
     page = (DOCS / "recipes.md").read_text()
     [heading] = re.findall(r"^\| \| (.*) \|$", page, flags=re.MULTILINE)
