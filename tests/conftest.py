@@ -1,10 +1,10 @@
 """Fixtures of all tests: small trials, decoded digits, one Ray for the whole run."""
 
 import shutil
-import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -21,6 +21,7 @@ from revit.datasets.image_store import ImageStore, open_store
 from revit.models.weights import find_weights
 from revit.training.fine_tune import FineTuneResult, TrialData, fine_tune
 from revit.training.train_state import Row, TrainState
+from tests.ports import unused_port
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -193,21 +194,26 @@ def ray_cluster() -> Iterator[None]:
     ray.shutdown()
 
 
-@pytest.fixture
-def one_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def single_slot() -> Iterator[None]:
     """Trials run one after the other: each slot has a process that imports for seconds."""
     from study.execution.resources import Node
 
-    monkeypatch.setattr("study.execution.admission.find_nodes", lambda: [Node(cpus=1, gpus=0)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("study.execution.admission.find_nodes", lambda: [Node(cpus=1, gpus=0)])
+        yield
+
+
+@pytest.fixture
+def one_slot() -> Iterator[None]:
+    with single_slot():
+        yield
 
 
 @pytest.fixture(scope="module")
 def free_port() -> int:
     """A TCP port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    return unused_port()
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ IA3_INPUTS = ("fc2",)
 def _lora(config: ModelConfig, layers: list[str], **options: Any) -> "PeftConfig":
     from peft import LoraConfig
 
-    # peft only divides alpha by the rank: a fraction is fine
-    return LoraConfig(r=config.adapter_rank, lora_alpha=config.adapter_alpha, target_modules=layers, **options)  # type: ignore[arg-type]
+    alpha: Any = config.adapter_alpha  # an int, says peft, which only divides it by the rank
+    return LoraConfig(r=config.adapter_rank, lora_alpha=alpha, target_modules=layers, **options)
 
 
 def _dora(config: ModelConfig, layers: list[str]) -> "PeftConfig":

@@ -102,7 +102,7 @@ def trace_memory(
     The step has a micro-batch of NUM_IMAGES, or two. What is a multiple of this prime number belongs to the images.
     """
     model = empty_model(config, num_classes)
-    with FakeTensorMode(allow_non_fake_inputs=True), _FusedSteps():  # type: ignore[no-untyped-call]
+    with FakeTensorMode(allow_non_fake_inputs=True), _FusedSteps():  # type: ignore[no-untyped-call]  # torch leaves it untyped
         model.to_empty(device=CPU)
         network = model if precision == "fp32" else _Bf16(model)
         optimizer = build_optimizer(model, config.optimizer)
@@ -147,7 +147,7 @@ def _crossing(flatter: tuple[int, int], steeper: tuple[int, int]) -> float:
     return (flatter[0] - steeper[0]) / (steeper[1] - flatter[1])
 
 
-class _Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
     """Count the bytes of all live storages after each operation.
 
     As `torch.distributed._tools.mem_tracker.MemTracker`, which takes three times as long, as it keeps statistics of
@@ -162,7 +162,7 @@ class _Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """
 
     def __init__(self, kept: Iterable[Tensor], of_batch: Iterable[Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self.moments: set[tuple[int, int]] = set()
         self._fixed = self._of_image = 0
         self._seen = WeakIdKeyDictionary({each.untyped_storage(): None for each in of_batch})
@@ -193,7 +193,7 @@ class _Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._of_image += num_bytes // NUM_IMAGES
 
 
-class _FusedSteps(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _FusedSteps(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it untyped
     """Take the steps of fused optimizers, which work in place; PyTorch would run some of them on real tensors."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -112,7 +113,7 @@ class ScratchFolder(WorkFolder):
         found = super().find_checkpoint()
         for name in () if found else reversed(self._call(self._list_checkpoints)):
             with suppress(FileNotFoundError):  # another worker is further by now
-                self._call(lambda name=name: self._storage.download(f"{self._work}/{name}", self.checkpoint))  # type: ignore[misc]  # mypy cannot infer its type
+                self._call(partial(self._storage.download, f"{self._work}/{name}", self.checkpoint))
             found = super().find_checkpoint()
             if found:
                 break
@@ -180,7 +181,10 @@ class ScratchFolder(WorkFolder):
             NodeUnfitError: the storage cannot be reached from this node.
         """
         end_s = time.monotonic() + STORAGE_TIMEOUT_S
-        gives_up = lambda: self._is_closing or self.should_stop() or time.monotonic() > end_s  # noqa: E731
+
+        def gives_up() -> bool:
+            return self._is_closing or self.should_stop() or time.monotonic() > end_s
+
         try:
             return self._storage.retry(call, should_stop=gives_up)
         except FileNotFoundError:

@@ -10,11 +10,10 @@ There is one run per identity: a trial that is interrupted and resumed keeps its
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 from filelock import FileLock
 from mlflow import MlflowClient
@@ -26,6 +25,7 @@ from revit.errors import InputError
 from revit.paths import check_writable
 from search_spaces.framework.claims import Value
 from study.layout import ARTIFACTS, DATABASE, OPEN_LOCK, TRACEBACK
+from study.ledger import transient
 from study.ledger.artifacts import Artifacts
 from study.ledger.database import create_database, tracking_uri
 from study.ledger.launches import Launches
@@ -43,11 +43,8 @@ from study.ledger.schema import (
     TRIAL,
 )
 from study.ledger.states import TrialState
-from study.ledger.transient import is_transient
-from study.system.retry import retry_transient
+from study.system.retry import Unreliable
 from study.system.storage import Storage
-
-T = TypeVar("T")
 
 MAX_METRICS = 800
 """Metrics beside params and tags: MLflow writes 1,000 entries at once, of which 100 may be params and 100 tags."""
@@ -64,7 +61,7 @@ SERVER_SETTINGS = {
 }
 
 
-class Ledger:
+class Ledger(Unreliable):
     """MLflow store of a folder or of a tracking server. Created if necessary.
 
     Args:
@@ -107,24 +104,15 @@ class Ledger:
         self.launches = Launches(self.runs, self.artifacts)
         self.rehearsals = Rehearsals(self.runs)
 
-    def retry(
-        self,
-        call: Callable[[], T],
-        *,
-        log: Callable[[str], None],
-        should_stop: Callable[[], bool] = lambda: False,
-    ) -> T:
-        """Return what a call on this store returns, retried while the disk or server is unavailable.
+    @property
+    def label(self) -> str:
+        """Its name in messages."""
+        return f"the store {self.server or self.root}"
 
-        Args:
-            call: may be called several times.
-            log: called with a line when waiting begins and when it ends.
-            should_stop: polled every second; True raises the error at once.
-        """
-        name = self.server or self.root
-        return retry_transient(
-            call, is_transient=is_transient, should_stop=should_stop, log=lambda line: log(f"the store {name} {line}")
-        )
+    @staticmethod
+    def is_transient(error: BaseException) -> bool:
+        """Return whether a call that raised this error may succeed later."""
+        return transient.is_transient(error)
 
     def trials(self) -> dict[str, TrialRecord]:
         """Return all trials by identity."""

@@ -3,6 +3,7 @@
 import errno
 import textwrap
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -28,6 +29,41 @@ def is_transient(error: BaseException) -> bool:
         return True
     cause = error.__cause__ or error.__context__
     return cause is not None and is_transient(cause)
+
+
+class Unreliable(ABC):
+    """Base of what keeps files or runs, and may be unavailable for a while."""
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """Its name in messages, as in `the store mlruns`."""
+
+    @staticmethod
+    @abstractmethod
+    def is_transient(error: BaseException) -> bool:
+        """Return whether a call that raised this error may succeed later."""
+
+    def retry(
+        self,
+        call: Callable[[], T],
+        *,
+        log: Callable[[str], None] = lambda line: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> T:
+        """Return what a call returns, retried while what it uses is unavailable.
+
+        Args:
+            call: may be called several times.
+            log: called with a line when waiting begins and when it ends.
+            should_stop: polled every second; True raises the error at once.
+        """
+        return retry_transient(
+            call,
+            is_transient=self.is_transient,
+            should_stop=should_stop,
+            log=lambda line: log(f"{self.label} {line}"),
+        )
 
 
 def retry_transient(

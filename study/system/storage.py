@@ -4,11 +4,11 @@ import contextlib
 import queue
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -17,9 +17,7 @@ from pyarrow.lib import ArrowInvalid
 
 from revit.errors import InputError, UnwritableFolderError, first_line
 from revit.paths import check_writable, expand_path
-from study.system.retry import retry_transient
-
-T = TypeVar("T")
+from study.system.retry import Unreliable
 
 COMPLETE = ".complete"
 """File in an uploaded folder, written after all others: without it, the folder is not complete."""
@@ -36,7 +34,7 @@ ATOMIC = ("s3", "gcs", "abfs")
 
 
 @dataclass(frozen=True)
-class Storage:
+class Storage(Unreliable):
     """Files by name, as in `work/IDENTITY/checkpoint.pt`. A file is replaced as a whole or not at all.
 
     A storage is picklable, and equal wherever its address is: each process connects when it first needs it.
@@ -169,26 +167,18 @@ class Storage:
         found = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
         return sorted(each.base_name for each in found if each.type == fs.FileType.Directory)
 
-    def retry(
-        self,
-        call: Callable[[], T],
-        *,
-        log: Callable[[str], None] = lambda line: None,
-        should_stop: Callable[[], bool] = lambda: False,
-    ) -> T:
-        """Return what a call on this storage returns, retried while the storage is unavailable.
+    @property
+    def label(self) -> str:
+        """Its name in messages."""
+        return f"the storage {self.address}"
 
-        Args:
-            call: may be called several times.
-            log: called with a line when waiting begins and when it ends.
-            should_stop: polled every second; True raises the error at once.
+    @staticmethod
+    def is_transient(error: BaseException) -> bool:
+        """Return whether a call that raised this error may succeed later.
+
+        Object stores do not number their errors: all but that a file is not there may be fixed while a study waits.
         """
-        return retry_transient(
-            call,
-            is_transient=is_transient,
-            should_stop=should_stop,
-            log=lambda line: log(f"the storage {self.address} {line}"),
-        )
+        return isinstance(error, OSError) and not isinstance(error, FileNotFoundError | FileExistsError)
 
     def _put(self, local: Path, name: str) -> None:
         filesystem, path = self._resolve(name)
@@ -209,14 +199,6 @@ class Storage:
         """Return the file system and a path in it."""
         filesystem, root = _connect(self.address)
         return filesystem, "/".join(filter(None, (root.rstrip("/"), self.key, name)))
-
-
-def is_transient(error: BaseException) -> bool:
-    """Return whether a call on a storage that raised this error may succeed later.
-
-    Object stores do not number their errors: all but that a file is not there may be fixed while a study waits.
-    """
-    return isinstance(error, OSError) and not isinstance(error, FileNotFoundError | FileExistsError)
 
 
 @cache

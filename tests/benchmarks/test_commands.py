@@ -1,4 +1,4 @@
-"""What each command imports."""
+"""Imports of each command."""
 
 import pytest
 

@@ -1,7 +1,6 @@
 """Fixtures of tests of many trials: stores that cost little to make, a tracking server that can be killed."""
 
 import shutil
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from study.ledger.ledger import Ledger
 from study.ledger.server_locks import ServerLocks
 from study.ledger.states import TrialState
 from study.plan import Folders
+from tests.ports import unused_port
 from tests.study.object_store import ObjectStore
 from tests.study.servers import POSTGRES_BIN, Postgres, Proxy, Server
 
@@ -52,13 +52,6 @@ def postgres_server(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
     server = Server(tmp_path_factory.mktemp("server"), unused_port(), postgres.address)
     yield server
     server.kill()
-
-
-def unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 @pytest.fixture

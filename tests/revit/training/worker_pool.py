@@ -113,7 +113,7 @@ def first_step(group: WorkerGroup, config: FineTuneConfig, store: ImageStore) ->
 
 @dataclass
 class Trial:
-    """What a trial gave: its result, without the model, and what worker 0 reported."""
+    """Result of a trial, without the model, and what worker 0 reported."""
 
     metrics: dict[str, float]
     predictions: Predictions

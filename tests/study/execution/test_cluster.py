@@ -204,7 +204,7 @@ def test_the_cluster_of_ray_address_is_reported_and_ignored(no_ray: None, monkey
 
 
 def test_auto_joins_the_cluster_of_ray_address_each_time(no_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where its connection is lost, a study joins again."""
+    """A study that loses its connection joins again."""
     joined: list[str] = []
     monkeypatch.setattr(cluster, "find_cluster", lambda address, named: f"{named} by {address}")
     monkeypatch.setattr(cluster.ray, "init", lambda address, runtime_env, **_: joined.append(address))

@@ -1,4 +1,4 @@
-"""What Ray Tune is asked for."""
+"""Requests to Ray Tune."""
 
 from dataclasses import replace
 from types import SimpleNamespace

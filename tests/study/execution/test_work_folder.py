@@ -140,13 +140,18 @@ def test_training_does_not_wait_for_an_upload_unless_the_study_stops(
         assert len(task.storage.list("work/i")) == 2
 
 
-def test_a_node_that_cannot_reach_the_storage_is_unfit(task: TrialTask, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def on_node_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker on a node of this name, which does not wait long for a disk or a storage."""
     monkeypatch.setattr(work_folder, "STORAGE_TIMEOUT_S", 0.1)
     monkeypatch.setattr(retry, "MIN_WAIT_S", 0.01)
     monkeypatch.setattr(work_folder.ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: "node 1"))
-
     monkeypatch.setattr(tune, "report", lambda update: None)
 
+
+def test_a_node_that_cannot_reach_the_storage_is_unfit(
+    task: TrialTask, on_node_1: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object) -> None:
         raise OSError("AWS Error NETWORK_CONNECTION (Request ID: 12)")
 
@@ -156,12 +161,9 @@ def test_a_node_that_cannot_reach_the_storage_is_unfit(task: TrialTask, monkeypa
     assert error.value.node_id == "node 1"
 
 
-def test_a_node_whose_disk_stays_full_is_unfit(task: TrialTask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work_folder, "STORAGE_TIMEOUT_S", 0.1)
-    monkeypatch.setattr(retry, "MIN_WAIT_S", 0.01)
-    monkeypatch.setattr(work_folder.ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: "node 1"))
-    monkeypatch.setattr(tune, "report", lambda update: None)
-
+def test_a_node_whose_disk_stays_full_is_unfit(
+    task: TrialTask, on_node_1: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -11,7 +11,7 @@ from pyarrow import fs
 from revit.errors import InputError
 from study.system import retry
 from study.system import storage as module
-from study.system.storage import COMPLETE, Storage, is_transient
+from study.system.storage import COMPLETE, Storage
 from tests.study.object_store import ObjectStore
 
 
@@ -190,6 +190,6 @@ def test_calls_are_repeated_until_the_storage_is_available(tmp_path: Path, monke
 
     assert storage.retry(call, log=lines.append) == "done"
     assert lines[0] == f"the storage {storage.address} cannot be written for now: [Errno 5] Input/output error"
-    assert not is_transient(FileNotFoundError("gone"))
+    assert not Storage.is_transient(FileNotFoundError("gone"))
     with pytest.raises(FileNotFoundError):
         storage.retry(lambda: storage.download("missing", tmp_path / "local"))
