@@ -1,5 +1,6 @@
 """Fixtures of all tests: small trials, decoded digits, one Ray for the whole run."""
 
+import os
 import shutil
 import sys
 import threading
@@ -189,6 +190,7 @@ def ray_cluster() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "test")  # workers of studies whose files are in an object store inherit it
+        patch.setenv("REVIT_CACHE_DIR", os.devnull)  # they do not: they would find no folder there
         start_ray()
     yield
     ray.shutdown()

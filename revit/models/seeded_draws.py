@@ -1,5 +1,6 @@
 """Random numbers of torch drawn from a generator of one's own: the process's default one stays as it is."""
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -10,6 +11,9 @@ class SeededDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch 
     """While active, operators on this thread's CPU tensors draw from a new generator, as after `torch.manual_seed`.
 
     Other threads draw from the default generator meanwhile: a model can be initialized while another one trains.
+
+    Raises:
+        NotImplementedError: an operator draws, and takes no generator, as `torch.native_dropout`.
     """
 
     def __init__(self, seed: int) -> None:
@@ -20,18 +24,29 @@ class SeededDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch 
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        drawing = _with_generator(func)
-        if drawing is None or kwargs.get("generator") is not None or _is_on_other_device(args, kwargs):
+        if kwargs.get("generator") is not None or _is_on_other_device(args, kwargs):
             return func(*args, **kwargs)
-        return drawing(*args, **{**kwargs, "generator": self._generator})
+        drawing = _with_generator(func)
+        if drawing is not None:
+            return drawing(*args, **{**kwargs, "generator": self._generator})
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            raise NotImplementedError(
+                f"{func} draws random numbers, and takes no generator: use another operator to initialize a model"
+            )
+        return func(*args, **kwargs)
 
 
+@cache
 def _with_generator(func: Any) -> Any:
-    """Return the overload of an operator that takes a generator; None if it draws nothing."""
-    if any(argument.name == "generator" for argument in func._schema.arguments):
-        return func
-    own = "" if func._overloadname == "default" else f"{func._overloadname}_"
-    return getattr(func.overloadpacket, f"{own}generator", None)
+    """Return the overload of an operator that takes a generator, with the same other arguments; None if it has none."""
+    overloads = [func, *(getattr(func.overloadpacket, name) for name in func.overloadpacket.overloads())]
+    same = (each for each in overloads if _arguments(each) == _arguments(func))
+    return next((each for each in same if any(given.name == "generator" for given in each._schema.arguments)), None)
+
+
+def _arguments(func: Any) -> list[tuple[str, str]]:
+    """Return names and types of an operator's arguments, but for a generator."""
+    return [(each.name, str(each.type)) for each in func._schema.arguments if each.name != "generator"]
 
 
 def _is_on_other_device(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

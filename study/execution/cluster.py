@@ -5,7 +5,8 @@ import os
 import secrets
 import signal
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 from unittest.mock import patch
@@ -19,6 +20,7 @@ from ray._private.runtime_env.packaging import get_uri_for_directory
 from revit.errors import InputError, first_line
 from study import RAY_BEYOND_THIS_MACHINE
 from study.execution.cluster_address import AUTO, find_cluster
+from study.execution.node_inputs import CACHE_VARIABLE
 from study.execution.resources import Node
 from study.execution.shipped_code import staged_code
 from study.system.limits import check_processes
@@ -40,7 +42,7 @@ QUIET_RAY = {
 WORKER_ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-"""Variables of workers on a cluster. Those of a private Ray have all variables of this process."""
+"""Variables of workers on a cluster. Those of a private Ray have all variables of this process but its cache folder."""
 
 ADDRESS = "RAY_ADDRESS"
 """Ray's variable: the cluster that `ray.init` joins by default. Everyone with access to it can run code."""
@@ -106,7 +108,8 @@ def _start_private() -> None:
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex())  # by default Ray keeps one in the home folder
     for left in reversed(range(MAX_STARTS)):
         try:
-            _init("local", None)
+            with _hidden(CACHE_VARIABLE):  # workers use the driver's folder, which --cache-dir may have named
+                _init("local", None)
         except Exception as error:  # whatever Ray raises where its processes time out or die
             _shut_down_half_started()
             if not left:
@@ -115,6 +118,17 @@ def _start_private() -> None:
                 raise InputError(f"Ray cannot be started: {first_line(error)}; {advice}") from error
         else:
             return
+
+
+@contextmanager
+def _hidden(variable: str) -> Iterator[None]:
+    """Keep a variable of this process from those that it starts."""
+    value = os.environ.pop(variable, None)
+    try:
+        yield
+    finally:
+        if value is not None:
+            os.environ[variable] = value
 
 
 def _shut_down_half_started() -> None:

@@ -1,6 +1,7 @@
 """The upload of a launch's images or weights to the storage, for nodes that lack them."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from revit.errors import InputError, first_line
 from study.execution.shared_inputs import SharedInput, images_of, weights_of
@@ -19,11 +20,23 @@ def upload_inputs(trials: Iterable[Trial], storage: Storage, log: Callable[[str]
     """
     for wanted, label in _labels(trials).items():
         try:
-            if not storage.exists(wanted.stored_name):
-                log(f"uploading {label} to {storage.address}")
-                storage.upload(wanted.path, wanted.stored_name)
+            _upload(wanted, label, storage, log)
         except OSError as error:
             raise InputError(f"--storage = {storage.address}: cannot take {label}: {first_line(error)}") from error
+
+
+def upload_added(
+    trials: Iterable[Trial], storage: Storage, log: Callable[[str], None], should_stop: Callable[[], bool]
+) -> None:
+    """Upload what trials read that a search adds. While the storage is unavailable, wait, and log a line."""
+    for wanted, label in _labels(trials).items():
+        storage.retry(partial(_upload, wanted, label, storage, log), log=log, should_stop=should_stop)
+
+
+def _upload(wanted: SharedInput, label: str, storage: Storage, log: Callable[[str], None]) -> None:
+    if not storage.exists(wanted.stored_name):
+        log(f"uploading {label} to {storage.address}")
+        storage.upload(wanted.path, wanted.stored_name)
 
 
 def _labels(trials: Iterable[Trial]) -> dict[SharedInput, str]:

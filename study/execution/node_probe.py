@@ -15,6 +15,7 @@ from revit.source import SOURCE, import_all
 from study.execution.failures import summarize
 from study.execution.node_pool import NodePool
 from study.execution.resources import Node
+from study.execution.work_folder import OTHER_FOLDER
 from study.system.storage import Storage
 
 PROBE_TIMEOUT_S = 120.0
@@ -124,10 +125,7 @@ def _storage_fault(storage: Storage, marker: str) -> str:
     try:
         storage.check()
         if not storage.exists(marker):
-            return (
-                f"--storage = {storage.address}: this node has another folder there than the driver; "
-                "it must be one that all nodes share, or an address such as s3://BUCKET"
-            )
+            return f"--storage = {storage.address}: {OTHER_FOLDER}"
     except (InputError, OSError) as error:
         return str(error)
     return ""

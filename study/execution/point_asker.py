@@ -1,7 +1,7 @@
 """The source of trials that depend on results: next points of searches, trials that a search decides."""
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from revit.errors import InputError
 from study.execution.cell_pruners import CellPruners, PrunedPoint
@@ -29,6 +29,7 @@ class PointAsker:
     Args:
         plan: plan of the study; the launch runs its trials anyway.
         records: the ledger's trials from which it was made.
+        prepare: called with further trials before they are handed out.
 
     Attributes:
         known: identities of the trials that the launch runs anyway, or that this has returned.
@@ -42,6 +43,7 @@ class PointAsker:
         ledger: Ledger,
         locks: Locks,
         recorder: Recorder,
+        prepare: Callable[[Sequence[Trial]], None] = lambda trials: None,
     ) -> None:
         assert plan.planner is not None, "a plan with searches is made by a planner"
         self._planner = plan.planner
@@ -49,6 +51,7 @@ class PointAsker:
         self._ledger = ledger
         self._locks = locks
         self._recorder = recorder
+        self._prepare = prepare
         self.known = {trial.identity for trial in plan.to_run}
         self._open = {str(search.cell.values): search for search in plan.searches if search.cell.axes}
         self._tested = {str(trial.candidate.requested_values): trial for trial in plan.trials}
@@ -85,6 +88,7 @@ class PointAsker:
         search = self._planner.search(self._open[turn.cell].cell, self._records)
         self._open[turn.cell] = search
         trials = self._next_trials(search, busy)
+        self._prepare(trials)
         self.known |= {trial.identity for trial in trials}
         self.num_unknown = sum(each.num_unknown + len(self._planner.seeds) for each in self._open.values())
         return trials

@@ -14,10 +14,12 @@ from study.execution.admission import admit
 from study.execution.callback import TuneCallback
 from study.execution.cluster import ray_is_alive, start_ray
 from study.execution.failures import MAX_LOSSES, RayLostError
+from study.execution.input_upload import upload_added
 from study.execution.point_asker import PointAsker
 from study.execution.progress import StudyProgress
 from study.execution.recorder import Recorder, RunResult
 from study.execution.resources import ResourceRequest
+from study.execution.scheduler import TrialOrder
 from study.execution.searcher import TrialSearcher
 from study.execution.shipped_code import functions_of
 from study.execution.stopper import Stopper
@@ -31,6 +33,7 @@ from study.ledger.orphans import clean_up
 from study.ledger.server_locks import ServerLocks
 from study.plan import Plan, expected_work, first_of_each
 from study.system.signals import handled
+from study.trial import Trial
 
 
 def run_plans(
@@ -63,11 +66,18 @@ def run_plans(
     plans = [plan.with_records(records) for plan in plans]  # another launch may have ended trials meanwhile
     folder = ledger.root / TUNE / lock
     stopper = Stopper(console, ledger.storage, f"{TUNE}/{lock}/{STOP_FILE}")
+    if ledger.storage.folder is not None:  # workers look for it
+        (ledger.storage.folder / TUNE / lock).mkdir(parents=True, exist_ok=True)
     queue = queue_of(plans, records.values(), grant.device)
     known = first_of_each(trial for plan in plans for trial in plan.all_trials)
     recorder = Recorder(ledger, launches=launches, trials=known, locks=locks, log=log)
+
+    def upload(trials: Sequence[Trial]) -> None:
+        if request.address is not None:
+            upload_added(trials, ledger.storage, log, should_stop=lambda: stopper.stopping)
+
     askers = {
-        plan.space.name: PointAsker(plan, records, ledger, locks, recorder)
+        plan.space.name: PointAsker(plan, records, ledger, locks, recorder, upload)
         for plan in plans
         if plan.searches and not plan.is_complete
     }
@@ -136,6 +146,7 @@ def _run_with_restarts(
                 callback,
                 folder / str(len(num_left_at_deaths)),
                 searcher=searcher,
+                scheduler=TrialOrder(searcher),
                 stopper=stopper,
             )
         except Exception as error:

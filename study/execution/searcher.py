@@ -142,10 +142,18 @@ class TrialSearcher(Stateless, Searcher):
             self._next_poll_s = time.monotonic() + random.uniform(0.5, 1.5) * LOCK_POLL_S  # out of step with others
             return None
         self._running[trial.identity] = self._known[trial.identity] = trial
-        grant = self._grant.exclusive() if trial.identity in self._exclusive else self._grant
+        grant = self._grant_of(trial.identity)
         is_exclusive = trial.identity in self._exclusive  # memory was short
         following = self._following() if grant.prepares_next and not is_exclusive else None
         return {"task": replace(self._make_task(trial, grant), following=following)}
+
+    def _grant_of(self, identity: str) -> ResourceGrant:
+        return self._grant.exclusive() if identity in self._exclusive else self._grant
+
+    def is_too_large(self, task: TrialTask) -> bool:
+        """Return whether a task that was handed out fits no node since nodes have died."""
+        given, left = task.grant, self._grant_of(task.identity)
+        return given.num_cpus > left.num_cpus or (given.on_one_node and not left.on_one_node)
 
     def _make_task(self, trial: Trial, grant: ResourceGrant) -> TrialTask:
         return make_task(

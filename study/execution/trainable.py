@@ -5,13 +5,14 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from traceback import clear_frames
 from typing import TYPE_CHECKING, Any
 
+import ray
 from ray import tune
 
 from revit.config import FineTuneConfig, from_dict
@@ -20,7 +21,7 @@ from revit.functions import load_function, source_digest
 from revit.identity import TRAINING_VERSION
 from revit.source import import_all
 from study.execution.environment import describe
-from study.execution.failures import CodeChangedError, WorkFolderLostError, classify
+from study.execution.failures import CodeChangedError, NodeUnfitError, WorkFolderLostError, classify, summarize
 from study.execution.gpu_share import set_memory_fence
 from study.execution.next_trial import NextTrial, ReadyTrial
 from study.execution.node_inputs import find_images, find_weights
@@ -52,7 +53,7 @@ def train_trial(params: dict[str, Any]) -> None:
     Raises:
         CodeChangedError: this process imported other code than the launch began with, or other functions of the user.
         WorkFolderLostError: the work folder was removed.
-        NodeUnfitError: this node lacks images or weights, and cannot fetch them.
+        NodeUnfitError: this node lacks a library, images or weights, or it cannot use the storage.
     """
     task: TrialTask = params["task"]
     os.environ[THREAD_EXIT_TIMEOUT] = f"{WORKER_EXIT_TIMEOUT_S:.0f}"
@@ -102,7 +103,11 @@ def _memory_given_back(device: str) -> Iterator[None]:
 
 
 def _check_code(task: TrialTask) -> None:
-    source = _import_all()  # empty where files changed while they were read
+    try:
+        source = _import_all()  # empty where files changed while they were read
+    except (ImportError, OSError) as error:  # nobody has asked a node that joined late
+        reason = f"it cannot import what trials need: {summarize(error)}"
+        raise NodeUnfitError(ray.get_runtime_context().get_node_id(), reason) from error
     if (source, TRAINING_VERSION) != (task.source, task.training_version):
         worker = f"source {source or 'changing'}, training version {TRAINING_VERSION}"
         launch = f"source {task.source}, training version {task.training_version}"
@@ -180,9 +185,9 @@ def _train(task: TrialTask, config: FineTuneConfig, work: WorkFolder, group: "Wo
     torch.set_num_threads(task.grant.num_cpus if device.type == "cpu" else 1)
 
     ready = _next_trial.take(task)
-    data = _find_data(task, config) if ready is None else ready.data
+    data = _find_data(task, config, work.should_stop) if ready is None else ready.data
     budget = compile_budget(config, len(data.splits.train), data.splits.num_all)
-    resume = work.find_checkpoint()
+    resume = work.find_checkpoint(group)
     prepared = ready.prepared if ready is not None and resume is None else None
     del ready  # of a trial that resumes, the first batches are of no use
     reporter = TrialReporter(
@@ -229,11 +234,11 @@ def _train(task: TrialTask, config: FineTuneConfig, work: WorkFolder, group: "Wo
     reporter.report({"state": TrialState.FINISHED}, [{**result.metrics, "step": budget.num_steps}])
 
 
-def _find_data(task: TrialTask, config: FineTuneConfig) -> "TrialData":
+def _find_data(task: TrialTask, config: FineTuneConfig, should_stop: Callable[[], bool]) -> "TrialData":
     from revit.training.fine_tune import TrialData
 
-    images = find_images(task.images, task.storage)
-    weights = find_weights(task.weights, task.images, task.storage)
+    images = find_images(task.images, task.storage, should_stop)
+    weights = find_weights(task.weights, task.images, task.storage, should_stop)
     data = TrialData.from_store(config, images, weights, task.grant.num_cpus)
     return data.with_one_eval_batch(config.batch_size) if task.is_rehearsal else data
 
@@ -244,7 +249,7 @@ def _prepare(task: TrialTask) -> ReadyTrial:
 
     _check_functions(task)
     config = from_dict(task.config)
-    data = _find_data(task, config)
+    data = _find_data(task, config, should_stop=lambda: False)
     return ReadyTrial(data, prepare(config, data, pin=task.grant.device == "cuda"))
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from study.execution.stopper import Stopper
@@ -24,6 +25,7 @@ def run_tune(
     folder: Path,
     *,
     searcher: Searcher | None = None,
+    scheduler: TrialScheduler | None = None,
     stopper: Stopper | None = None,
     tasks: Any = None,
 ) -> None:
@@ -33,6 +35,7 @@ def run_tune(
         trainable: function of a worker; takes `{"task": TrialTask}`.
         folder: new folder for Tune's own files.
         searcher: suggests tasks until it is finished; None for `tasks`.
+        scheduler: decides which of the suggested tasks starts; None for the first one.
         tasks: value of `task` in Tune's param space.
     """
     tuner = tune.Tuner(
@@ -40,6 +43,7 @@ def run_tune(
         param_space=None if tasks is None else {"task": tasks},
         tune_config=tune.TuneConfig(
             search_alg=searcher,
+            scheduler=scheduler,
             num_samples=-1 if searcher is not None else 1,  # as many as the searcher has
             reuse_actors=True,
             trial_dirname_creator=lambda trial: trial.trial_id,

@@ -2,11 +2,9 @@
 
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,24 +12,28 @@ import ray
 from filelock import FileLock
 
 from study.execution.failures import NodeUnfitError
-from study.execution.node_inputs import node_cache
+from study.execution.node_inputs import STORAGE_TIMEOUT_S, node_cache
 from study.execution.trial_task import TrialTask
 from study.layout import ARTIFACTS, CHECKPOINT, WORK
 from study.ledger.locks import Locks
-from study.system.retry import retry_transient
+from study.system.retry import or_timeout, retry_transient
 from study.system.storage import Storage
 
 if TYPE_CHECKING:
     from revit.training.train_state import TrainState
+    from revit.training.worker_group import WorkerGroup
 
 T = TypeVar("T")
 
 WORKER_EXIT_TIMEOUT_S = 60.0
 """Maximum time to wait for a killed study's worker to exit."""
-STORAGE_TIMEOUT_S = 600.0
-"""Maximum time that a node waits for an object store: after it, its trials go to other nodes."""
 STOP_POLL_S = 1.0
 """Time between two looks for the stop file in an object store."""
+OTHER_FOLDER = (
+    "this node has another folder there than the driver; "
+    "it must be one that all nodes share, or an address such as s3://BUCKET"
+)
+"""Reason that a node cannot use a storage that is a folder."""
 NUM_CHECKPOINTS = 2
 """Checkpoints that are kept: the newest may be damaged."""
 
@@ -64,8 +66,11 @@ class WorkFolder:
             self.artifacts.mkdir(parents=True)
             self.artifact_sizes = {}
 
-    def find_checkpoint(self) -> Path | None:
-        """Return the newest checkpoint that is intact; None if there is none."""
+    def find_checkpoint(self, group: "WorkerGroup") -> Path | None:  # noqa: ARG002  # all see the same files
+        """Return the newest checkpoint that is intact, the same for all workers of the trial; None if there is none."""
+        return self._newest_here()
+
+    def _newest_here(self) -> Path | None:
         from revit.training.train_state import latest_valid_checkpoint
 
         return latest_valid_checkpoint(self.checkpoint)
@@ -108,16 +113,32 @@ class ScratchFolder(WorkFolder):
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoints")
         self._upload: Future[None] | None = None
 
-    def find_checkpoint(self) -> Path | None:
-        """Return the newest checkpoint that is intact, of this attempt or else of the storage; None if none is."""
-        found = super().find_checkpoint()
-        for name in () if found else reversed(self._call(self._list_checkpoints)):
+    def find_checkpoint(self, group: "WorkerGroup") -> Path | None:
+        """Return the newest checkpoint that is intact, of this attempt or else of the storage; None if none is.
+
+        Several workers take it from the storage, once worker 0, which alone writes checkpoints, has chosen it.
+        """
+        if group.size == 1 and (newest := self._newest_here()):
+            return newest
+        with group.sharing_errors():
+            self._wait()
+            name = group.ask_first(self._download_newest)
+            if name and not group.is_first:
+                self._download(name)
+            group.exchange(None)
+        return self.checkpoint if name else None
+
+    def _download_newest(self) -> str:
+        """Download the newest checkpoint that is intact; return its name, empty if there is none."""
+        for name in reversed(self._call(self._list_checkpoints)):
             with suppress(FileNotFoundError):  # another worker is further by now
-                self._call(partial(self._storage.download, f"{self._work}/{name}", self.checkpoint))
-            found = super().find_checkpoint()
-            if found:
-                break
-        return found
+                self._download(name)
+                if self._newest_here() == self.checkpoint:
+                    return name
+        return ""
+
+    def _download(self, name: str) -> None:
+        self._call(lambda: self._storage.download(f"{self._work}/{name}", self.checkpoint))
 
     def save_checkpoint(self, state: "TrainState") -> bool:
         """Save a checkpoint, and begin its upload; wait for it where the study stops.
@@ -160,19 +181,8 @@ class ScratchFolder(WorkFolder):
             self._upload = None
 
     def _write(self, call: Callable[[], None]) -> None:
-        """Write a file to this node's disk, again for some minutes where it is full.
-
-        Raises:
-            NodeUnfitError: it cannot be written.
-        """
-        end_s = time.monotonic() + STORAGE_TIMEOUT_S
-        try:
-            retry_transient(call, should_stop=lambda: self.should_stop() or time.monotonic() > end_s)
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            reason = f"it cannot write to its cache folder {self.checkpoint.parent}: {error.strerror}"
-            raise NodeUnfitError(ray.get_runtime_context().get_node_id(), reason) from error
+        """Write a file to this node's disk; see `_write_here`."""
+        _write_here(call, self.path, self.should_stop)
 
     def _call(self, call: Callable[[], T]) -> T:
         """Return what a call on the storage returns, repeated for some minutes.
@@ -180,11 +190,7 @@ class ScratchFolder(WorkFolder):
         Raises:
             NodeUnfitError: the storage cannot be reached from this node.
         """
-        end_s = time.monotonic() + STORAGE_TIMEOUT_S
-
-        def gives_up() -> bool:
-            return self._is_closing or self.should_stop() or time.monotonic() > end_s
-
+        gives_up = or_timeout(lambda: self._is_closing or self.should_stop(), STORAGE_TIMEOUT_S)
         try:
             return self._storage.retry(call, should_stop=gives_up)
         except FileNotFoundError:
@@ -200,16 +206,20 @@ def open_work_folder(task: TrialTask, *, is_writer: bool) -> Iterator[WorkFolder
 
     Args:
         is_writer: see `WorkFolder`.
+
+    Raises:
+        NodeUnfitError: this node cannot use the storage, or the disk of its cache folder.
     """
     with watch_stop(task.storage, task.stop_file) as should_stop:
         if task.storage.folder is None:
-            with _scratch(node_cache(task.images.path.parent) / WORK) as path:
+            with _scratch(node_cache(task.images.path.parent) / WORK, should_stop) as path:
                 folder = ScratchFolder(path, task.storage, task.work, should_stop, is_writer=is_writer)
                 try:
                     yield folder
                 finally:
                     folder.close()
             return
+        _check_is_shared(task)
         path = task.storage.folder / task.work
         path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path / "lock", timeout=WORKER_EXIT_TIMEOUT_S)  # a killed study's worker may be alive
@@ -217,21 +227,58 @@ def open_work_folder(task: TrialTask, *, is_writer: bool) -> Iterator[WorkFolder
             yield WorkFolder(path, f"{task.work}/{ARTIFACTS}", should_stop, is_writer=is_writer)
 
 
+def _check_is_shared(task: TrialTask) -> None:
+    """Check that the storage is the folder that the driver has: nobody has asked a node that joined late.
+
+    Raises:
+        NodeUnfitError: it is another one.
+    """
+    folder = task.storage.folder
+    if folder is not None and not (folder / task.stop_file).parent.is_dir():
+        reason = f"--storage = {task.storage.address}: {OTHER_FOLDER}"
+        raise NodeUnfitError(ray.get_runtime_context().get_node_id(), reason)
+
+
+def _write_here(call: Callable[[], T], folder: Path, should_stop: Callable[[], bool]) -> T:
+    """Return what a call returns that writes to this node's disk, repeated for some minutes where it is full.
+
+    Raises:
+        NodeUnfitError: it cannot be written.
+    """
+    try:
+        return retry_transient(call, should_stop=or_timeout(should_stop, STORAGE_TIMEOUT_S))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        reason = f"it cannot write to its cache folder {folder}: {error.strerror}"
+        raise NodeUnfitError(ray.get_runtime_context().get_node_id(), reason) from error
+
+
 @contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
+def _scratch(folder: Path, should_stop: Callable[[], bool]) -> Iterator[Path]:
     """Provide a new folder in a folder, and remove it, with those that killed workers of this node left."""
-    locks = Locks(folder)
-    name = locks.acquire_new()
-    for left in folder.glob("*.lock"):
-        if locks.acquire_if_free(left.stem):
-            shutil.rmtree(folder / left.stem, ignore_errors=True)
-            locks.release(left.stem)
-    (folder / name).mkdir()
+    locks, name = _write_here(lambda: _make_scratch(folder), folder, should_stop)
     try:
         yield folder / name
     finally:
         shutil.rmtree(folder / name, ignore_errors=True)
         locks.release(name)
+
+
+def _make_scratch(folder: Path) -> tuple[Locks, str]:
+    """Make a folder in a folder, with the lock of its name. What killed workers left may fill the disk."""
+    locks = Locks(folder)
+    for left in folder.glob("*.lock"):
+        if locks.acquire_if_free(left.stem):
+            shutil.rmtree(folder / left.stem, ignore_errors=True)
+            locks.release(left.stem)
+    name = locks.acquire_new()
+    try:
+        (folder / name).mkdir()
+    except OSError:
+        locks.release(name)
+        raise
+    return locks, name
 
 
 @contextmanager

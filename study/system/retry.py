@@ -66,6 +66,12 @@ class Unreliable(ABC):
         )
 
 
+def or_timeout(should_stop: Callable[[], bool], timeout_s: float) -> Callable[[], bool]:
+    """Return a function that returns whether the study stops, or a time from now is over."""
+    end_s = time.monotonic() + timeout_s
+    return lambda: should_stop() or time.monotonic() > end_s
+
+
 def retry_transient(
     call: Callable[[], T],
     *,

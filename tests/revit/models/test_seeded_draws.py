@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from revit.config import FineTuneConfig, ModelConfig
 from revit.models.build import build_model
-from revit.models.seeded_draws import SeededDraws
+from revit.models.seeded_draws import SeededDraws, _with_generator
 
 
 def draw() -> list[Tensor]:
@@ -16,6 +16,8 @@ def draw() -> list[Tensor]:
     weight = torch.empty(3, 4)
     in_place = [weight.normal_(std=2), weight.uniform_(-1, 1), weight.exponential_(), weight.bernoulli_(0.5)]
     drawn = [torch.randn(3), torch.rand(2), torch.randperm(5), torch.randint(9, (3,)), torch.randint(2, 9, (3,))]
+    drawn += [torch.rand_like(weight), torch.randint_like(weight, 9), torch.randint_like(weight, 2, 9)]
+    drawn += [torch.rand(2, out=torch.empty(2)), torch.randint(2, 9, (3,), out=torch.empty(3, dtype=torch.int64))]
     other = [torch.bernoulli(torch.full((4,), 0.5)), torch.normal(0.0, 1.0, (2,)), torch.multinomial(torch.ones(5), 2)]
     layer = nn.Linear(3, 2)
     nn.init.trunc_normal_(weight)
@@ -41,6 +43,27 @@ def test_a_generator_that_is_given_is_used_and_other_devices_draw_nothing() -> N
         after = torch.rand(2)
     torch.manual_seed(3)
     assert torch.equal(after, torch.rand(2))
+
+
+def test_an_operator_that_cannot_draw_from_the_generator_is_refused() -> None:
+    """Rather than drawn from the default one: no model of timm uses such an operator to initialize itself."""
+    with (
+        SeededDraws(3),
+        pytest.raises(NotImplementedError, match=r"^aten\.native_dropout\S* draws random numbers, and takes no gener"),
+    ):
+        torch.native_dropout(torch.ones(3), 0.5, train=True)
+
+
+def test_every_operator_that_draws_is_drawn_with_the_generator_or_refused() -> None:
+    """By the tags of PyTorch: those without a generator are dropout, attention and recurrent layers."""
+    names = [name.removeprefix("aten::") for name in torch._C._dispatch_get_all_op_names() if name.startswith("aten::")]
+    packets = {getattr(torch.ops.aten, name.partition(".")[0], None) for name in names} - {None}
+    operators = [getattr(packet, name) for packet in packets for name in packet.overloads()]
+    drawing = [each for each in operators if torch.Tag.nondeterministic_seeded in each.tags]
+    assert len(drawing) > 100
+    without = {str(each).split(".")[1] for each in drawing if _with_generator(each) is None}
+    allowed = ("dropout", "attention", "sdp", "rnn", "lstm", "gru", "softmax")
+    assert [name for name in without if not any(part in name for part in allowed)] == []
 
 
 @pytest.mark.parametrize("adapter", ["none", "lora"])

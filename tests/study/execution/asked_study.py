@@ -67,7 +67,8 @@ class AskedStudy:
         self.recorder = Recorder(
             ledger, launches={space.name: launch}, trials=self.known, locks=self.locks, log=lambda line: None
         )
-        self.asker = PointAsker(plan, records, ledger, self.locks, self.recorder)
+        self.prepared: list[Trial] = []
+        self.asker = PointAsker(plan, records, ledger, self.locks, self.recorder, self.prepared.extend)
         self.stopper = Stopper(SimpleNamespace(print=print), ledger.storage, "stop")
         queue, askers = queue_of([plan], records.values(), "cpu"), {space.name: self.asker}
         self.searcher = TrialSearcher(queue, self.known, grant, self.locks, ledger, self.stopper, askers)

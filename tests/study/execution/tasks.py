@@ -28,7 +28,7 @@ def task_of(config: FineTuneConfig, images: ImageStore, work: Path, **changes: A
     task = TrialTask(
         identity="i", config=asdict(config), images=SharedInput("images", images.folder, images.manifest.digest),
         weights=None if weights is None else SharedInput("weights", weights, weights_digest(weights)),
-        storage=Storage(str(work.parent)), work=work.name, stop_file=f"{work.name}/stop",
+        storage=Storage(str(work.parent)), work=work.name, stop_file="stop",
         grant=GRANT, keep_model=False, is_prunable=False, source=SOURCE,
         training_version=TRAINING_VERSION, functions={}, import_folders=(),
     )  # fmt: skip

@@ -291,6 +291,18 @@ def is_alive(process: psutil.Process) -> bool:
         return False
 
 
+def test_workers_use_the_cache_folder_of_the_launch_whatever_the_environment_says(
+    no_ray: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver has read the variable, and its flag may have overridden it."""
+    inherited: list[str | None] = []
+    monkeypatch.setenv("REVIT_CACHE_DIR", "/of/the/driver")
+    monkeypatch.setattr(cluster.ray, "init", lambda *_, **__: inherited.append(os.environ.get("REVIT_CACHE_DIR")))
+    cluster.start_ray()
+    assert inherited == [None]
+    assert os.environ["REVIT_CACHE_DIR"] == "/of/the/driver"
+
+
 def test_ray_keeps_its_secret_out_of_the_home_folder(no_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The home folder of a service account may be read-only."""
     monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)

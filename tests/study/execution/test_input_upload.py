@@ -8,7 +8,7 @@ import pytest
 
 from revit.errors import InputError
 from revit.models.weights import PACKAGED
-from study.execution.input_upload import upload_inputs
+from study.execution.input_upload import upload_added, upload_inputs
 from study.execution.shared_inputs import SharedInput, images_of
 from study.system.storage import Storage
 from study.trial import Trial
@@ -53,3 +53,30 @@ def test_a_storage_that_cannot_be_written_is_named(tmp_path: Path, trials: list[
     (tmp_path / "storage").touch()  # a file: root may write any folder
     with pytest.raises(InputError, match=r"^--storage = .*storage: cannot take images of digits: "):
         upload_inputs(trials, Storage(str(tmp_path / "storage")), print)
+
+
+def test_what_a_search_adds_is_uploaded_once_the_storage_is_back(
+    tmp_path: Path, trials: list[Trial], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("study.system.retry.MIN_WAIT_S", 0.01)
+    storage, lines = Storage(str(tmp_path / "storage")), []
+    upload_inputs(trials[:1], storage, lines.append)
+    shutil.copy(PACKAGED / "vit_nano.safetensors", tmp_path / "own.safetensors")
+    added = [replace(trial, weights=tmp_path / "own.safetensors") for trial in trials]
+    exists, errors = Storage.exists, [OSError("Timeout was reached")]
+
+    def exists_later(*arguments: object) -> bool:
+        if errors:
+            raise errors.pop()
+        return bool(exists(*arguments))
+
+    monkeypatch.setattr(Storage, "exists", exists_later)
+    for _ in range(2):
+        upload_added(added, storage, lines.append, should_stop=lambda: False)
+    assert lines[1:] == [
+        f"the storage {storage.address} cannot be written for now: Timeout was reached",
+        f"the storage {storage.address} can be written again; nothing is lost",
+        f"uploading weights of vit_nano to {storage.address}",
+    ]
+    [stored] = (tmp_path / "storage" / "inputs").glob("own-*.safetensors")
+    assert stored.read_bytes() == (tmp_path / "own.safetensors").read_bytes()

@@ -1,5 +1,6 @@
 """Inputs on a node of its own folders: the storage is a folder, and the driver's paths lead nowhere."""
 
+import errno
 import hashlib
 import json
 import shutil
@@ -17,6 +18,7 @@ from study.execution import node_inputs
 from study.execution.failures import NodeUnfitError
 from study.execution.node_inputs import CACHE_VARIABLE, find_images, find_weights, node_cache
 from study.execution.shared_inputs import SharedInput
+from study.system import retry
 from study.system.storage import Storage
 
 WEIGHTS = b"weights"
@@ -37,10 +39,10 @@ class Node:
         self.stored = folder / "storage" / self.images.stored_name
 
     def find_images(self) -> ImageStore:
-        return find_images(self.images, self.storage)
+        return find_images(self.images, self.storage, should_stop=lambda: False)
 
     def find_weights(self) -> Path | None:
-        return find_weights(self.weights, self.images, self.storage)
+        return find_weights(self.weights, self.images, self.storage, should_stop=lambda: False)
 
 
 @pytest.fixture
@@ -98,8 +100,8 @@ def test_packaged_weights_are_found_where_the_code_is(node: Node, downloads: lis
     shipped = node.weights._replace(
         path=Path("/driver/revit/vit_nano.safetensors"), digest=hashlib.sha256(file.read_bytes()).hexdigest()
     )
-    assert find_weights(shipped, node.images, node.storage) == file
-    assert find_weights(None, node.images, node.storage) is None
+    assert find_weights(shipped, node.images, node.storage, should_stop=lambda: False) == file
+    assert find_weights(None, node.images, node.storage, should_stop=lambda: False) is None
     assert downloads == []
 
 
@@ -123,21 +125,54 @@ def test_a_cache_that_cannot_be_written_makes_the_node_unfit(node: Node) -> None
 
 
 def test_a_full_disk_makes_the_node_unfit(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once: nobody may ever make room on it."""
+    num_calls: list[object] = []
+    monkeypatch.setattr(node_inputs, "STORAGE_TIMEOUT_S", 3.0)
+
     def download(*_: object) -> None:
+        num_calls.append(_)
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Storage, "download", download)
     with pytest.raises(NodeUnfitError, match="No space left on device"):
         node.find_images()
+    assert len(num_calls) == 1
 
 
-def test_a_storage_that_is_not_reached_makes_the_node_unfit(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("method", ["exists", "download"])
+def test_a_storage_that_is_away_for_a_while_is_waited_for(
+    node: Node, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    call, errors = getattr(Storage, method), [OSError("Timeout was reached"), OSError(errno.ESTALE, "Stale handle")]
+    monkeypatch.setattr(retry, "MIN_WAIT_S", 0.01)
+
+    def call_later(*arguments: object) -> object:
+        if errors:
+            raise errors.pop()
+        return call(*arguments)
+
+    monkeypatch.setattr(Storage, method, call_later)
+    assert node.find_images().folder == node.cache / node.images.name
+    assert errors == []
+
+
+@pytest.mark.parametrize("limit", ["time", "stop"])
+def test_a_storage_that_stays_away_makes_the_node_unfit(
+    node: Node, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    """A study that stops does not wait for it."""
+    monkeypatch.setattr(retry, "MIN_WAIT_S", 0.01)
+    monkeypatch.setattr(node_inputs, "STORAGE_TIMEOUT_S", 0.1 if limit == "time" else 600.0)
+    num_calls: list[object] = []
+
     def exists(*_: object) -> bool:
+        num_calls.append(_)
         raise OSError("When getting information for key: Timeout was reached")
 
     monkeypatch.setattr(Storage, "exists", exists)
     with pytest.raises(NodeUnfitError, match="Timeout was reached"):
-        node.find_images()
+        find_images(node.images, node.storage, should_stop=lambda: limit == "stop")
+    assert (len(num_calls) == 1) == (limit == "stop")
 
 
 def test_a_copy_with_another_digest_makes_the_node_unfit_and_is_not_kept(node: Node) -> None:

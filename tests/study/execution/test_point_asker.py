@@ -49,6 +49,7 @@ def test_a_search_asks_for_its_points_then_tests_the_best_one_with_every_seed(be
     study = begin(seeds=(0, 1))
     trials = study.run(BEST)
     study.close()
+    assert study.prepared == trials, "each before it is handed out"
     *searched, one, other = trials
     assert len({trial.identity for trial in trials}) == 8
     assert {trial.candidate.config.test for trial in searched} == {False}

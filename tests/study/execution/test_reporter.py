@@ -116,7 +116,7 @@ def test_a_stopping_study_saves_a_checkpoint_at_the_next_point_of_the_curve(
     def report(result: dict[str, Any]) -> None:
         reports.append(deepcopy(result))
         if "tags" in result:
-            (tmp_path / "stop").touch()
+            (tmp_path.parent / task.stop_file).touch()
         elif result.get("saved"):
             raise WorkerDiedError
 

@@ -122,6 +122,24 @@ def test_a_search_that_awaits_results_is_passed_until_a_trial_has_ended(make_lau
     assert asker.num_asked == 2
 
 
+@pytest.mark.parametrize("awaits", ["a search trial that runs", "results that are written"])
+def test_a_search_that_awaits_results_keeps_that_of_another_study_not_waiting(
+    make_launch: Any, no_waiting: None, awaits: str
+) -> None:
+    launch = make_launch(SHARED, DIFFERENT)
+    first = launch.start().config["task"].identity
+    others = launch.searcher._queue.trials
+    launch.searcher._queue.discard([trial.identity for trial in others])
+    waiting, ready = FakeAsker(launch), FakeAsker(launch, [others[0]])
+    waiting.refresh = lambda: awaits != "results that are written"
+    waiting.turns = lambda: [replace(FakeAsker.turns(waiting)[0], study="other", num_in_row=99)]
+    launch.searcher._askers = {"other": waiting, "example": ready}
+    assert launch.start().config["task"].identity == others[0].identity
+    assert (waiting.answers, ready.answers) == ([], [])
+    assert waiting.num_asked == (awaits != "results that are written")
+    assert first in launch.searcher._running
+
+
 def test_each_trial_is_suggested_once_until_it_is_requeued(make_launch: Any) -> None:
     launch = make_launch(SHARED)
     first, second = (launch.start().config["task"] for _ in range(2))
@@ -147,6 +165,21 @@ def test_only_shared_resources_can_be_made_exclusive_and_only_once(make_launch: 
     assert not launch.searcher.requeue_exclusively(identity)
     alone = make_launch(WHOLE)
     assert not alone.searcher.requeue_exclusively(alone.start().config["task"].identity)
+
+
+def test_a_task_is_too_large_once_no_node_has_its_size(make_launch: Any) -> None:
+    launch = make_launch(SHARED)
+    identity = launch.start().config["task"].identity
+    assert launch.searcher.requeue_exclusively(identity)
+    exclusive, shared = launch.start().config["task"], launch.start().config["task"]
+    packed = replace(shared, grant=replace(SHARED, num_workers=2))
+    for smaller, expected in (
+        (replace(SHARED, max_cpus=16), [False, False, False]),
+        (replace(SHARED, max_cpus=6), [True, False, False]),
+        (replace(SHARED, on_one_node=False, num_workers=2), [True, True, True]),
+    ):
+        launch.searcher.use_grant(smaller)
+        assert [launch.searcher.is_too_large(task) for task in (exclusive, shared, packed)] == expected
 
 
 def test_a_trial_that_another_launch_has_finished_is_not_suggested(make_launch: Any) -> None:

@@ -14,9 +14,11 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import ray
 import torch
 from filelock import FileLock
 from ray import tune
@@ -29,7 +31,7 @@ from revit.errors import InputError
 from revit.identity import TRAINING_VERSION, function_digests
 from revit.source import SOURCE
 from study.execution import trainable
-from study.execution.failures import CodeChangedError, WorkFolderLostError, classify
+from study.execution.failures import CodeChangedError, NodeUnfitError, WorkFolderLostError, classify
 from study.layout import ARTIFACTS
 from tests.study.execution.tasks import GRANT, task_of, train
 
@@ -235,6 +237,20 @@ def test_a_function_of_the_user_is_found_by_its_folder_and_refused_with_another_
     assert not (tmp_path / "3").exists(), "nothing was started"
     sys.modules.pop("worker_loss")
     trainable._import_function.cache_clear()
+
+
+def test_a_node_without_a_library_is_unfit(
+    small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def import_all() -> str:
+        raise ImportError("libcudart.so.12: cannot open shared object file")
+
+    monkeypatch.setattr(trainable, "_import_all", import_all)
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: "node 1"))
+    with pytest.raises(NodeUnfitError, match="cannot import what trials need: ImportError: libcudart") as error:
+        train(task_of(small, digits, tmp_path / "i"))
+    assert error.value.node_id == "node 1"
+    assert not (tmp_path / "i").exists(), "nothing was started"
 
 
 def test_another_training_version_is_refused(small: FineTuneConfig, digits: ImageStore, tmp_path: Path) -> None:

@@ -5,17 +5,20 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from ray import tune
 
 from revit.config import FineTuneConfig
 from revit.datasets.image_store import ImageStore
+from revit.training.worker_group import WorkerGroup
 from study.execution import work_folder
 from study.execution.failures import NodeUnfitError
 from study.execution.trial_task import TrialTask
@@ -23,6 +26,7 @@ from study.execution.work_folder import ScratchFolder, open_work_folder, watch_s
 from study.ledger.locks import Locks
 from study.system import retry
 from study.system.storage import Storage
+from tests.revit.training.worker_pool import WorkerPool
 from tests.study.execution.tasks import WorkerDiedError, task_of, train
 from tests.study.object_store import ObjectStore
 
@@ -44,13 +48,13 @@ def task(
 
 
 class SavedState:
-    """State of a trial whose checkpoint is a text."""
+    """State of a trial whose checkpoint is its step."""
 
     def __init__(self, step: int) -> None:
         self.step = step
 
     def save(self, path: Path) -> None:
-        path.write_text(str(self.step))
+        torch.save({"step": self.step}, path)
 
 
 @contextlib.contextmanager
@@ -116,6 +120,55 @@ def test_two_workers_of_one_trial_do_not_harm_each_other(task: TrialTask) -> Non
         assert [task.storage.list("work/i")[name.removeprefix("work/i/")] for name in names] == [5, 6]
 
 
+@dataclass(frozen=True)
+class GroupOfThreads(WorkerGroup):
+    """A worker of two that are threads."""
+
+    answers: list[Any] = field(default_factory=lambda: [None] * 2)
+    barrier: threading.Barrier = field(default_factory=lambda: threading.Barrier(2, timeout=60))
+
+    def exchange(self, value: Any) -> list[Any]:
+        self.answers[self.rank] = value
+        self.barrier.wait()
+        answers = list(self.answers)
+        self.barrier.wait()
+        return answers
+
+
+def found_steps(group: WorkerGroup, task: TrialTask, variables: Mapping[str, str]) -> list[int]:
+    """Return the steps from which a worker goes on where memory is short again and again."""
+    os.environ.update(variables)
+    steps = []
+    with open_work_folder(task, is_writer=group.is_first) as work:
+        assert work.find_checkpoint(group) is None
+        for step in (4, 8, 12):
+            if group.is_first:
+                work.save_checkpoint(SavedState(step))
+            path = work.find_checkpoint(group)
+            assert path.parent == work.path
+            steps.append(torch.load(path)["step"])
+    return steps
+
+
+def test_all_workers_of_a_trial_find_the_checkpoint_that_one_has_written(
+    task: TrialTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time, the last one is still being uploaded."""
+    upload = Storage.upload
+    monkeypatch.setattr(Storage, "upload", lambda *arguments: (time.sleep(0.2), upload(*arguments)))
+    first = GroupOfThreads(0, 2)
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(lambda rank: found_steps(replace(first, rank=rank), task, {}), range(2)))
+    assert found == [[4, 8, 12]] * 2
+
+
+@pytest.mark.long
+def test_worker_processes_find_the_checkpoint_that_one_has_written(task: TrialTask, tmp_path: Path) -> None:
+    variables = {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "REVIT_"))}
+    with WorkerPool(2, tmp_path) as pool:
+        assert pool(2, found_steps, task, variables) == [[4, 8, 12]] * 2
+
+
 def test_few_checkpoints_are_kept(task: TrialTask) -> None:
     with scratch_folders(task) as [folder]:
         for step in range(1, 6):
@@ -172,6 +225,42 @@ def test_a_node_whose_disk_stays_full_is_unfit(
         train(task)
 
 
+def test_a_node_whose_disk_is_full_before_a_trial_begins_is_unfit_unless_it_can_be_cleaned_up(
+    task: TrialTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work_folder, "STORAGE_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(retry, "MIN_WAIT_S", 0.01)
+    monkeypatch.setattr(work_folder.ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: "node 1"))
+    folder, mkdir = tmp_path / "node" / "work", Path.mkdir
+    left = killed_worker(folder)
+
+    def mkdir_on_full_disk(path: Path, *arguments: Any, **options: Any) -> None:
+        if path.parent == folder and left.exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        mkdir(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir_on_full_disk)
+    with scratch_folders(task):
+        assert not left.exists()
+    mkdir(left)
+    with (
+        pytest.raises(NodeUnfitError, match=f"cannot write to its cache folder {folder}: No space left on device$"),
+        scratch_folders(task),
+    ):
+        pass
+    assert [path.name for path in folder.iterdir()] == [left.name]
+
+
+def killed_worker(folder: Path) -> Path:
+    """Return a folder that a killed worker has left, with the file of its lock."""
+    killed = Locks(folder)
+    name = killed.acquire_new()
+    (folder / name).mkdir()
+    for lock in killed._held.values():
+        lock.release()  # as the operating system does
+    return folder / name
+
+
 def test_what_killed_workers_left_on_a_node_is_removed(task: TrialTask, tmp_path: Path) -> None:
     folder = tmp_path / "node" / "work"
     killed, alive = Locks(folder), Locks(folder)
@@ -203,6 +292,19 @@ def test_a_stop_file_in_an_object_store_is_seen_without_waiting_for_the_network(
             assert time.monotonic() < deadline_s
     while threading.active_count() > num_threads:
         assert time.monotonic() < deadline_s
+
+
+def test_a_node_that_has_another_folder_for_the_storage_is_unfit(
+    small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It can write there, but the driver would not find anything."""
+    monkeypatch.setattr(work_folder.ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: "node 1"))
+    here = Storage(str(tmp_path / "other"))
+    task = replace(task_of(small, digits, tmp_path / "i"), storage=here, stop_file="tune/launch/stop")
+    with pytest.raises(NodeUnfitError, match=r"other: this node has another folder there than the driver; ") as error:
+        train(task)
+    assert error.value.node_id == "node 1"
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_work_folder_in_a_shared_folder_is_locked_and_needs_no_upload(
