@@ -4,8 +4,11 @@ import io
 import os
 import subprocess
 import sys
+import time
+import urllib.request
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -67,3 +70,14 @@ def write_study(path: Path, *, base: str, scientific: object, **more: object) ->
         f"scientific={scientific!r}{keywords})\n"
     )
     return str(path)
+
+
+def eventually_get(url: str, process: subprocess.Popen[Any]) -> str:
+    """Return the page of a server that starts."""
+    while True:
+        assert process.poll() is None, "the UI ended by itself"
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return answer.read().decode()
+        except OSError:
+            time.sleep(0.5)

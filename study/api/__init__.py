@@ -52,6 +52,7 @@ from study.api.upkeep import (
     serve_dashboard,
     summarize_prunable,
     ui_command,
+    ui_path,
 )
 from study.execution.resources import ResourceRequest
 
@@ -103,6 +104,7 @@ __all__ = [
     "serve_dashboard",
     "summarize_prunable",
     "ui_command",
+    "ui_path",
     "verdicts",
     "write_index",
     "write_report",

@@ -9,6 +9,7 @@ from revit.errors import InputError
 from study.layout import LOCKS, MIRRORS
 
 if TYPE_CHECKING:
+    from search_spaces.framework.space import SearchSpace
     from study.ledger.ledger import Ledger
     from study.ledger.orphans import Removable
     from study.maintenance.checks import CheckResult
@@ -60,6 +61,20 @@ def remove(ledger: "Ledger", found: "Sequence[Removable]") -> None:
     locks = Locks(ledger.root / LOCKS)
     for each in found:
         each.remove_if_free(locks)
+
+
+def ui_path(ledger: "Ledger", space: "SearchSpace | None" = None) -> str:
+    """Return the path, below the address of MLflow's UI, of all runs, or of a study's cells, the best first."""
+    if space is None:
+        return ledger.ui_path()
+    from revit.config import FineTuneConfig
+    from revit.fields import fields_by_path
+    from study.ledger.ui_view import study_view
+
+    fields = fields_by_path(FineTuneConfig)
+    axes = [axis for axis in (*space.scientific, *space.nuisance_axes) if axis in fields]
+    tags = {name: value for name, value in space.tags.items() if name != "study"}
+    return ledger.ui_path(study_view(space.name, space.metric, axes, tags))
 
 
 def ui_command(folders: "Folders", host: str, port: int) -> list[str]:

@@ -27,7 +27,7 @@ def next_command(context: typer.Context, name: str, **values: str | list[str] | 
     Args:
         values: values of parameters that replace the current ones; None leaves one out.
     """
-    values = values if "study" in context.params else {"study": "quickstart", **values}
+    values = values if context.params.get("study") else {"study": "quickstart", **values}
     return _command_line(name, *_words(context.find_root().command.commands[name], context, values))  # type: ignore[attr-defined]  # the root is a group
 
 

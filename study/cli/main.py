@@ -35,7 +35,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "run": (run, ("run quickstart", "run all --scale nano --seeds 3", "run resolution --gpus-per-trial .5")),
     "report": (report, ("report quickstart", "report all --scale nano --reports /tmp/reports")),
     "dashboard": (dashboard, ("dashboard path/to/my_study.py", "dashboard replication --recipe vit_2021")),
-    "ui": (ui, ("ui --port 5001",)),
+    "ui": (ui, ("ui quickstart", "ui --port 5001")),
     "doctor": (doctor, ("doctor --fix",)),
     "prune": (prune, ("prune", "prune quickstart --yes")),
 }

@@ -9,9 +9,19 @@ import typer
 import search_spaces
 from revit.errors import InputError
 from study import api
-from study.cli.console import EXIT_FINISHED, EXIT_SOME_FAILED, echo, out
+from study.cli.console import EXIT_FINISHED, EXIT_SOME_FAILED, echo
 from study.cli.invocation import this_command
-from study.cli.options import CacheFolder, DataFolder, StorageAddress, StoreAddress, WeightsFolder, echo_store
+from study.cli.options import (
+    CacheFolder,
+    DataFolder,
+    RecipeName,
+    ScaleName,
+    Settings,
+    StorageAddress,
+    StoreAddress,
+    WeightsFolder,
+    echo_store,
+)
 
 LOOPBACK = "127.0.0.1"
 
@@ -78,6 +88,17 @@ def prune(
 
 
 def ui(
+    study: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[STUDY]",
+            autocompletion=search_spaces.names,
+            help="Show this study: cells of its tested trials, the best first.",
+        ),
+    ] = None,
+    scale: ScaleName = None,
+    recipe: RecipeName = None,
+    settings: Settings = None,
     store: StoreAddress = api.DEFAULT_STORE,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
     host: Annotated[str, typer.Option(help="Address to listen on; any but the default is open to others.")] = (
@@ -90,14 +111,16 @@ def ui(
     """
     folders = api.make_folders(store)
     ledger = api.open_ledger(folders)
+    spaces = api.load_studies(study, scale=scale, recipe=recipe, settings=settings or ()) if study else [None]
+    paths = [api.ui_path(ledger, space) for space in spaces]
     if folders.server:
-        out.print(f"{folders.server}{ledger.ui_path()}", soft_wrap=True)
+        echo(*(f"{folders.server}{path}" for path in paths))
         return
     _check_free(host, port)
     echo_store(folders)
     if host != LOOPBACK:
         echo(f"warning: whoever reaches {host}:{port} can read, change and delete every result")
-    out.print(f"http://{host}:{port}{ledger.ui_path()}   (Ctrl-C ends it)", soft_wrap=True)
+    echo(*(f"http://{host}:{port}{path}   (Ctrl-C ends it)" for path in paths))
     command = api.ui_command(folders, host, port)
     os.execv(command[0], command)
 

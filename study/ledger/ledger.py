@@ -43,6 +43,7 @@ from study.ledger.schema import (
     TRIAL,
 )
 from study.ledger.states import TrialState
+from study.ledger.ui_view import SHARED_VIEW_PREFIX
 from study.system.retry import Unreliable
 from study.system.storage import Storage
 
@@ -221,9 +222,18 @@ class Ledger(Unreliable):
         if not tags.items() <= record.tags.items():
             self.runs.tag(record.run_id, tags)
 
-    def ui_path(self) -> str:
-        """Return the path, below the UI's address, of the page that lists the runs."""
-        return f"/#/experiments/{self.runs.experiment_id}/runs?workflowType=machine_learning"
+    def ui_path(self, view: tuple[str, str] | None = None) -> str:
+        """Return the path, below the UI's address, of the page that lists the runs.
+
+        Args:
+            view: key and content of a view (`study.ledger.ui_view`), which is shared in the experiment.
+        """
+        path = f"/#/experiments/{self.runs.experiment_id}/runs?workflowType=machine_learning"
+        if view is None:
+            return path
+        key, content = view
+        self.runs.client.set_experiment_tag(self.runs.experiment_id, f"{SHARED_VIEW_PREFIX}{key}", content)
+        return f"{path}&viewStateShareKey={key}"
 
 
 def _record(run: Run) -> TrialRecord:

@@ -48,7 +48,7 @@ def test_examples_are_valid_commands(command: str) -> None:
         name, *arguments = shlex.split(example)
         assert name == command
         parsed = get_command(app).commands[name].make_context(name, arguments)
-        studies = parsed.params.get("studies") or [parsed.params.get("study", "all")]
+        studies = parsed.params.get("studies") or [parsed.params.get("study") or "all"]
         named = {each for each in studies if not search_spaces.is_file(each)}
         assert named <= {*search_spaces.names(), "all"}
 

@@ -6,8 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +14,7 @@ import pytest
 from study.cli.main import main
 from study.ledger.ledger import Ledger
 from study.ledger.states import TrialState
-from tests.command_line import call_here, command_of, where
+from tests.command_line import call_here, command_of, eventually_get, where
 
 
 def exit_code(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
@@ -135,13 +133,3 @@ def test_ui_on_a_port_in_use_is_an_error_before_an_address_is_shown(
     assert printed.out == ""
     [line] = printed.err.splitlines()
     assert line.startswith(f"error: --host = 127.0.0.1, --port = {port}: cannot be listened on: Address already in use")
-
-
-def eventually_get(url: str, process: subprocess.Popen[bytes]) -> str:
-    while True:
-        assert process.poll() is None, "the UI ended by itself"
-        try:
-            with urllib.request.urlopen(url, timeout=10) as answer:
-                return answer.read().decode()
-        except OSError:
-            time.sleep(0.5)

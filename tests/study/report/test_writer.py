@@ -6,7 +6,6 @@ import json
 import math
 import platform
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ import pytest
 import timm
 import torch
 from mlflow import MlflowClient
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 import search_spaces
 from revit.datasets.registry import DATASETS
@@ -33,6 +32,7 @@ from study.report.report_folder import REPORT, TRIALS, ReportKeptError
 from study.report.searches import describe_search
 from study.report.table_markup import LATEX, LATEX_VERBATIM
 from study.report.writer import describe_setup, name_figures, write_index
+from tests.browser import launch_browser
 from tests.study.report.small_study import COMMAND, finish, write
 from tests.study.searched_study import SPACE as SEARCHED
 from tests.study.searched_study import at_best_lr, make_planner, searched_plan
@@ -220,15 +220,8 @@ def test_a_study_without_results_shows_the_status_of_its_trials(finished: tuple[
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("Chromium is not installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-        )
+    with launch_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize("width", [390, 1400])
