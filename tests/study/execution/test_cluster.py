@@ -329,3 +329,26 @@ def test_a_ray_that_is_open_to_other_machines_is_warned_about(monkeypatch: pytes
     monkeypatch.setattr(cluster.ray, "is_initialized", lambda: True)
     with pytest.warns(UserWarning, match="Ray can be reached, and given code to run, from other machines"):
         cluster.start_ray()
+
+
+PRINT = """
+import sys
+import study
+from ray._private.worker import print_to_stdstream
+
+for message in sys.argv[1:]:
+    print_to_stdstream({"lines": [message], "pid": "raylet", "is_err": False}, ignore_prefix=True)
+"""
+
+
+def test_ray_prints_no_log_lines_of_nodes_that_die() -> None:
+    """Messages as its agents and its GCS publish them. It reads the variable while it is imported."""
+    deaths = [
+        "Raylet is terminated. Termination is unexpected. Last 20 lines of the Raylet logs:\n    [state-dump] ...\n",
+        "The node with node id: 01 and address: 10.0.0.1 and node name: a has been marked dead because the detector",
+    ]
+    command = [sys.executable, "-c", PRINT, *deaths, "a message of another kind"]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_DEDUP_LOGS")}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=env, cwd=ROOT)
+    assert done.stdout == "a message of another kind\n"
+    assert done.stderr == ""

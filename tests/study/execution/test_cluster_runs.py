@@ -94,6 +94,7 @@ def test_nodes_are_killed_and_another_one_comes_and_every_trial_has_the_bits_of_
         output, _ = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0, output
     assert output.count("resumes after: lost worker") >= 3
+    assert "Raylet is terminated" not in output
     space = search_spaces.load(study)
     plan = make_plan(space, space.seeds, Folders(store=store, data=cache, cache=cache), Ledger(store).trials())
     assert plan.is_complete, output

@@ -1,5 +1,6 @@
 """Wrong input of `run --address` on a cluster of two machines, by the command line: one line, nothing is started."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from tests.command_line import all_runs, command_of
 from tests.machines import Machines, can_be_made
 
 ADDRESS = "head:6379"
+RAY_FOLDER = Path(f"/tmp/ray-{os.getpid()}")  # the paths of sockets in it have to be short
 pytestmark = [
     pytest.mark.long,
     pytest.mark.timeout(900),
@@ -29,7 +31,7 @@ class Cluster:
 
     def _start(self, name: str, *options: str) -> None:
         """Start Ray. Its home folder cannot be written."""
-        env = {"HOME": "/dev/null", "RAY_TMPDIR": str(self.folder / "ray")}
+        env = {"HOME": "/dev/null", "RAY_TMPDIR": str(RAY_FOLDER)}
         with (self.folder / f"{name}.out").open("w") as output:
             command = [sys.executable, "-m", "ray.scripts.scripts", "start", *options]
             started = self.machines.start(name, command, env=env, cwd=self.folder, output=output)
@@ -38,7 +40,7 @@ class Cluster:
     def run(self, *options: str) -> "subprocess.CompletedProcess[str]":
         folders = ["--store", str(self.store), "--cache-dir", str(self.folder / "cache")]
         command = command_of("run", "quickstart", "--seeds", "1", "--address", ADDRESS, *folders, *options)
-        on_head = [*self.machines.enter["head"], "env", "HOME=/dev/null", *command]
+        on_head = [*self.machines.enter["head"], "env", "HOME=/dev/null", f"RAY_TMPDIR={RAY_FOLDER}", *command]
         return subprocess.run(on_head, capture_output=True, text=True, timeout=240, check=False, cwd=self.folder)
 
     def error_of(self, *options: str) -> str:
@@ -53,8 +55,8 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    folder = tmp_path_factory.mktemp("ray", numbered=False)
-    with Machines(("head", "node"), [folder / "ray"], folder / "hosts") as machines:
+    folder = tmp_path_factory.mktemp("cluster")
+    with Machines(("head", "node"), [RAY_FOLDER], folder / "hosts") as machines:
         yield Cluster(machines, folder)
 
 
