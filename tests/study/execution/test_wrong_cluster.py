@@ -62,7 +62,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 def test_more_gpus_than_the_largest_node_has(cluster: Cluster) -> None:
     line = cluster.error_of("--gpus-per-trial", "8")
-    assert line.endswith("--gpus-per-trial = 8 fit no machine: CPUs and GPUs of each are 0 and 0; 1 and 4"), line
+    assert "--gpus-per-trial = 8 fit neither one machine nor all together: " in line
+    assert "CPUs and GPUs of each are 0 and 0; 1 and 4" in line
 
 
 @pytest.mark.parametrize(
