@@ -28,7 +28,8 @@ class PointAsker:
 
     Args:
         plan: plan of the study; the launch runs its trials anyway.
-        records: the ledger's trials from which it was made.
+        records: the ledger's trials from which it was made. What is read later is added: the searches of a launch share
+            them, as the ledger tells of each change once.
         prepare: called with further trials before they are handed out.
 
     Attributes:
@@ -39,7 +40,7 @@ class PointAsker:
     def __init__(
         self,
         plan: Plan,
-        records: Mapping[str, TrialRecord],
+        records: dict[str, TrialRecord],
         ledger: Ledger,
         locks: Locks,
         recorder: Recorder,
@@ -47,7 +48,7 @@ class PointAsker:
     ) -> None:
         assert plan.planner is not None, "a plan with searches is made by a planner"
         self._planner = plan.planner
-        self._records = dict(records)
+        self._records = records
         self._ledger = ledger
         self._locks = locks
         self._recorder = recorder

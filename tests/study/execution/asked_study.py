@@ -60,17 +60,17 @@ class AskedStudy:
         self.planner = Planner(space, space.seeds, Inputs(self.folders.open_images, ()))
         self.locks = Locks(ledger.root / LOCKS)
         grant = ResourceGrant(num_cpus=1, num_gpus=0, max_cpus=1, max_concurrent_trials=num_slots)
-        records = ledger.trials()
-        plan = self.planner.plan(records)
+        self.records = ledger.trials()
+        plan = self.planner.plan(self.records)
         self.known = {trial.identity: trial for trial in plan.all_trials}
         launch = ledger.launches.open(space.name, {})
         self.recorder = Recorder(
             ledger, launches={space.name: launch}, trials=self.known, locks=self.locks, log=lambda line: None
         )
         self.prepared: list[Trial] = []
-        self.asker = PointAsker(plan, records, ledger, self.locks, self.recorder, self.prepared.extend)
+        self.asker = PointAsker(plan, self.records, ledger, self.locks, self.recorder, self.prepared.extend)
         self.stopper = Stopper(SimpleNamespace(print=print), ledger.storage, "stop")
-        queue, askers = queue_of([plan], records.values(), "cpu"), {space.name: self.asker}
+        queue, askers = queue_of([plan], self.records.values(), "cpu"), {space.name: self.asker}
         self.searcher = TrialSearcher(queue, self.known, grant, self.locks, ledger, self.stopper, askers)
 
     def start(self) -> Trial | None:

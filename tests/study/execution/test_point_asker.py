@@ -1,6 +1,7 @@
 """Searches that are asked for trials, on a real ledger with real locks. The trials are not trained."""
 
 import errno
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +14,7 @@ from revit.config import FineTuneConfig
 from search_spaces.framework.ranges import Range
 from search_spaces.framework.search import Search
 from search_spaces.framework.space import SearchSpace
+from study.execution.point_asker import PointAsker
 from study.execution.searcher import TrialSearcher
 from study.ledger.ledger import Ledger
 from study.ledger.states import TrialState
@@ -61,6 +63,21 @@ def test_a_search_asks_for_its_points_then_tests_the_best_one_with_every_seed(be
     assert study.asker.num_unknown == 0
     assert study.plan.is_complete
     assert sorted(tag.number for [tag] in study.tags().values()) == list(range(6))
+
+
+def test_a_search_learns_what_another_one_of_its_launch_has_read(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one reads each result first, and the ledger tells of none of them again."""
+    monkeypatch.setattr("study.ledger.ledger.CLOCK_TOLERANCE_MS", -1)
+    study = begin()
+    other = PointAsker(study.plan, study.records, study.ledger, study.locks, study.recorder)
+    for _ in range(6 + 1):
+        trial = study.start()
+        assert trial is not None
+        study.end(trial, BEST(trial.candidate.config))
+        while not other.refresh():
+            time.sleep(0.01)
+    study.close()
+    assert study.plan.is_complete
 
 
 @pytest.mark.parametrize("sampler", ["quasi_random", "random", "tpe", "gp"])
