@@ -8,7 +8,7 @@ from benchmarks.overhead import SPACE, measure
 from revit.training.fine_tune import NUM_REPORTS
 
 
-@pytest.mark.slow
+@pytest.mark.long  # short: test_study_time.py
 def test_both_ways_train_and_are_timed(ray_cluster: None, one_slot: None) -> None:
     lines = measure(tiny=True)
     assert [line.what for line in lines] == [

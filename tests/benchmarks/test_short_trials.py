@@ -10,7 +10,7 @@ from benchmarks.ratios import time_call
 from tests.command_line import call_here
 
 
-@pytest.mark.slow
+@pytest.mark.long  # short: test_study_time.py
 def test_both_ways_train_and_are_timed(ray_cluster: None, one_slot: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each runs what it has its process run."""
 

@@ -179,7 +179,7 @@ assert not plan.with_records(ledger.trials()).to_run, "it waits for trials of th
 """
 
 
-@pytest.mark.long  # short: test_two_launches_of_one_search_train_no_point_twice
+@pytest.mark.long  # short: test_two_machines_share_the_trials_of_a_study
 @pytest.mark.slow
 def test_two_launches_at_once_on_a_fresh_store_share_the_work(tmp_path: Path) -> None:
     """Both create the store's tables; no trial is trained twice, and both end with all trials finished."""

@@ -217,7 +217,7 @@ LAUNCH = """
 import sys
 from pathlib import Path
 from rich.console import Console
-from study.execution import runner
+from study.execution import admission, runner
 from study.execution.resources import Node, ResourceRequest
 from study.ledger.ledger import Ledger
 from study.plan import Folders
@@ -226,7 +226,7 @@ from tests.study.execution.test_search_runs import KILLED, SHARED
 
 space = {"killed": KILLED, "shared": SHARED}[sys.argv[1]]
 root, cache, server = Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
-runner.find_nodes = lambda: [Node(cpus=1, gpus=0)]
+admission.find_nodes = lambda: [Node(cpus=1, gpus=0)]
 ledger = Ledger(root, server)
 plan = make_plan(space, space.seeds, Folders(store=root, data=root, cache=cache, server=server), ledger.trials())
 result = runner.run_plans([plan], ledger, Console(quiet=True), ResourceRequest(), {})
@@ -283,12 +283,16 @@ def test_a_search_that_is_killed_asks_for_the_points_that_it_would_have_asked_fo
     assert_nothing_is_open(killed)
 
 
+@pytest.mark.long
 @pytest.mark.slow
-@pytest.mark.parametrize("on_server", [False, pytest.param(True, marks=pytest.mark.long)], ids=["folder", "server"])
+@pytest.mark.parametrize("on_server", [False, True], ids=["folder", "server"])
 def test_two_launches_of_one_search_train_no_point_twice(
     request: pytest.FixtureRequest, tmp_path: Path, cache_dir: Path, *, on_server: bool
 ) -> None:
-    """In a folder, both of them create the tables of the store."""
+    """In a folder, both of them create the tables of the store.
+
+    Short: launches in one process, in test_point_asker.py; processes on one server, in test_shared_server.py.
+    """
     address = request.getfixturevalue("server").address if on_server else ""
     roots = [tmp_path / (name if on_server else "store") for name in ("one", "other")]
     launches = [launch("shared", root, cache_dir, address) for root in roots]

@@ -98,7 +98,7 @@ import sys
 from pathlib import Path
 from rich.console import Console
 from study.ledger.ledger import Ledger
-from study.execution import runner
+from study.execution import admission, runner
 from study.execution.resources import Node, ResourceRequest
 from study.plan import Folders
 from study.planning import make_plan
@@ -108,7 +108,7 @@ root, cache, server = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 ledger = Ledger(root / "mlruns", server)
 folders = Folders(store=root / "mlruns", data=root, cache=cache, server=server)
 plan = make_plan(SHORT, SHORT.seeds, folders, ledger.trials())
-runner.find_nodes = lambda: [Node(cpus=1, gpus=0)]  # one process each, which imports for seconds
+admission.find_nodes = lambda: [Node(cpus=1, gpus=0)]  # one process each, which imports for seconds
 result = runner.run_plans([plan], ledger, Console(quiet=True), ResourceRequest(), {"command": "test"})
 print("TRAINED", *result.states)
 """

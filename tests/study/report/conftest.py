@@ -10,6 +10,7 @@ from study.execution.runner import run_plans
 from study.ledger.ledger import Ledger
 from study.plan import Folders, Plan
 from study.planning import make_plan
+from tests.conftest import single_slot
 from tests.study.report.small_study import SPACE, write
 
 
@@ -19,7 +20,8 @@ def finished(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tup
     folders = Folders(store=root / "mlruns", data=root, cache=root / "cache")
     ledger = Ledger(folders.store)
     plan = make_plan(SPACE, SPACE.seeds, folders, ledger.trials())
-    run_plans([plan], ledger, Console(quiet=True), ResourceRequest(), {})
+    with single_slot():
+        run_plans([plan], ledger, Console(quiet=True), ResourceRequest(), {})
     return plan.with_records(ledger.trials()), ledger
 
 

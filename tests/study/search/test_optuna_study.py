@@ -116,8 +116,10 @@ def _drawn_history(num: int, num_objectives: int) -> list[PastPoint]:
     return history
 
 
-@pytest.mark.parametrize("signs", [(1,), (-1, 1)])
-@pytest.mark.parametrize("sampler", ["tpe", "gp"])
+@pytest.mark.parametrize(
+    ("sampler", "signs"),
+    [("tpe", (1,)), ("tpe", (-1, 1)), pytest.param("gp", (1,), marks=pytest.mark.long), ("gp", (-1, 1))],
+)
 def test_a_rebuilt_study_asks_as_a_living_one_does(sampler: Literal["tpe", "gp"], signs: tuple[int, ...]) -> None:
     history = _drawn_history(24, len(signs))
     living = _living(history, ["maximize" if sign > 0 else "minimize" for sign in signs])
