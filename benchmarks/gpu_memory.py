@@ -93,7 +93,7 @@ def _train(config: FineTuneConfig, device: torch.device) -> int:
             train_step(model, optimizer, batch, config.optimizer.lr, config, device)
         if device.type == "cuda":
             torch.cuda.set_sync_debug_mode("default")
-    return sum("synchronizing" in str(each.message) for each in caught)
+    return sum("called a synchronizing" in str(each.message) for each in caught)
 
 
 def _used(device: torch.device) -> int:

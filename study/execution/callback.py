@@ -152,6 +152,8 @@ class TuneCallback(Stateless, tune.Callback):
         """Requeue the trial of a worker that raised or died, or record that it failed."""
         identity = _identity(trial)
         self._stopper.running.discard(identity)
+        if not self._searcher.is_running(identity):
+            return  # it has ended: its worker died after its last report
         error = error_of(trial)
         cause: BaseException = getattr(error, "cause", None) or error
         if isinstance(cause, CodeChangedError):

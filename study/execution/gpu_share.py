@@ -13,9 +13,9 @@ from study.trial import Trial
 if TYPE_CHECKING:
     from revit.training.memory_estimate import Precision
 
-CONTEXT_BYTES = 600 * 2**20
+CONTEXT_BYTES = 896 * 2**20
 """CUDA's context of a process, with the kernels that it has loaded: an allowance, as it depends on GPU and driver.
-`python -m benchmarks gpu` measures it. PyTorch's allocator neither counts nor limits it."""
+It was 765 MiB on an H200 with CUDA 13.0 (benchmarks/results.md). PyTorch's allocator neither counts nor limits it."""
 WORKSPACE_BYTES = 2 * 32 * 2**20
 """Workspaces of cuBLAS and cuBLASLt: 32 MiB each on Hopper, as NVIDIA recommends and PyTorch allocates
 (docs.nvidia.com/cuda/cublas, cublasSetWorkspace); less on other GPUs."""

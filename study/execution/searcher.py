@@ -270,6 +270,10 @@ class TrialSearcher(Stateless, Searcher):
         """Correct the expected times of the trials that wait by what one took (`TrialCosts.measure`)."""
         self._queue.costs.measure(self._known[identity], num_steps, train_time_s, device)
 
+    def is_running(self, identity: str) -> bool:
+        """Return whether Tune has a trial that has not ended."""
+        return identity in self._running
+
     def requeue(self, identity: str) -> None:
         """Run a trial again that was running."""
         self._started.discard(identity)

@@ -45,10 +45,11 @@ def test_where_the_system_does_not_say_it_is_left_out(monkeypatch: pytest.Monkey
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_a_gpu_it_is_what_torch_had_allocated() -> None:
     device = torch.device("cuda")
+    held = torch.cuda.memory_allocated(device)  # workspaces of libraries that other tests have used
     for num_mb in (600, 100):
         peak = measure_peak_memory(device)
         torch.ones(num_mb * MB, dtype=torch.uint8, device=device)
-        assert peak()["peak_memory_bytes"] == pytest.approx(num_mb * MB, abs=MB)
+        assert peak()["peak_memory_bytes"] == pytest.approx(held + num_mb * MB, abs=MB)
 
 
 def test_a_gpu_is_initialized_before_its_peak_is_reset(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,6 +55,16 @@ def test_a_trial_that_loses_its_worker_resumes_while_it_makes_progress(make_laun
     assert [end["failure"] for end in launch.ended] == ["lost worker"]
 
 
+def test_a_trial_stays_finished_if_its_worker_dies_after_the_last_report(make_launch: Any) -> None:
+    launch = make_launch(SHARED)
+    trial = launch.start()
+    launch.callback.on_trial_result(0, [], trial, {"state": TrialState.FINISHED})
+    launch.fail(trial, ActorDiedError())
+    assert launch.ended == [{"state": TrialState.FINISHED, "message": ""}]
+    assert launch.resumed == []
+    assert launch.searcher.num_left == 1, "the other trial"
+
+
 def test_failures_of_code_and_data_are_not_retried(make_launch: Any) -> None:
     launch = make_launch(SHARED)
     for error in (ValueError("shapes differ"), FileNotFoundError(2, "gone")):

@@ -1,10 +1,12 @@
 """Fractions of a GPU: how many trials fit, in which line, behind which fence."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
+from revit.training.device import has_bf16
 from revit.training.memory_estimate import estimate_memory
 from study.execution import gpu_share
 from study.execution.gpu_share import (
@@ -44,7 +46,7 @@ ONE_GPU, EIGHT_GPUS = [Node(cpus=16, gpus=1)], [Node(cpus=0, gpus=0), Node(cpus=
 @pytest.mark.parametrize(
     ("request_", "trials", "nodes", "gpu_gb", "num", "line"),
     [
-        (AUTO, [1, 7], ONE_GPU, 80, 9, "9 trials per GPU: the largest needs 7 GB by the estimate, the GPU has 80 GB"),
+        (AUTO, [1, 7], ONE_GPU, 80, 8, "8 trials per GPU: the largest needs 7 GB by the estimate, the GPU has 80 GB"),
         (AUTO, [70], ONE_GPU, 80, 1, "one trial per GPU: the largest needs 70 GB by the estimate, the GPU has 80 GB"),
         (AUTO, [90], ONE_GPU, 80, 1, "one trial per GPU: the largest needs 90 GB by the estimate, the GPU has 80 GB"),
         (AUTO, [0.1], EIGHT_GPUS, 80, 12, "12 trials per GPU: the largest needs 0.1 GB by the estimate, the GPU has "
@@ -90,7 +92,8 @@ def test_only_those_who_ask_share_a_gpu_and_only_if_its_memory_is_known() -> Non
 def test_the_peak_of_a_trial_is_that_of_its_images_and_micro_batch(studies: Studies) -> None:
     [trial, *_] = studies.plan(SPACE).trials
     config = trial.candidate.config
-    estimate = estimate_memory(config, 10, 1, "fp32", on_gpu=True)
+    precision: Any = "bf16" if torch.cuda.is_available() and has_bf16(torch.device("cuda")) else "fp32"
+    estimate = estimate_memory(config, 10, 1, precision, on_gpu=True)
     assert peak_bytes(trial) == estimate.peak_bytes(config.batch_size)
 
 
