@@ -20,8 +20,9 @@ WORKSPACE_BYTES = 2 * 32 * 2**20
 """Workspaces of cuBLAS and cuBLASLt: 32 MiB each on Hopper, as NVIDIA recommends and PyTorch allocates
 (docs.nvidia.com/cuda/cublas, cublasSetWorkspace); less on other GPUs."""
 RESERVED_SHARE = 1.15
-"""Memory that PyTorch's allocator reserves, by what it has handed out: an allowance for blocks of 2 and 20 MiB, their
-fragments, and workspaces of cuDNN."""
+"""Memory that PyTorch's allocator reserves, by the estimated peak: an allowance for blocks of 2 and 20 MiB, their
+fragments, workspaces of cuDNN, and partial sums of gradients of biases. On an H200 it was 1.08 for ViT-B/16, of which
+.02 are partial sums; these were .05 for a ViT of width 64 (benchmarks/results.md)."""
 RAY_PRECISION = 1e4
 """Ray counts resources in units of 1 / RAY_PRECISION."""
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.module import register_module_forward_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -107,6 +108,7 @@ def run_step(config: FineTuneConfig, model: nn.Module) -> list[Tensor]:
     with (
         patch("revit.training.fine_tune.summed_loss", note_logits),
         patch.object(Tensor, "backward", lambda loss: found.append(loss)),
+        sdpa_kernel(SDPBackend.MATH),  # where there is a GPU, its fused kernels would be taken
     ):
         total, _ = train_step(model, optimizer, batch, 0.1, config, GPU)
     return [*found, total]

@@ -12,7 +12,7 @@ from ray import tune
 from revit.config import FineTuneConfig
 from revit.datasets.image_store import ImageStore
 from revit.training.memory_estimate import estimate_memory
-from study.execution.gpu_share import WORKSPACE_BYTES, set_memory_fence
+from study.execution.gpu_share import RESERVED_SHARE, WORKSPACE_BYTES, set_memory_fence
 from study.execution.trainable import _free_memory
 from tests.study.execution.tasks import GRANT, task_of, train
 
@@ -65,7 +65,7 @@ def test_a_worker_holds_no_memory_between_trials(
     assert torch.cuda.memory_reserved() <= 2 * WORKSPACE_BYTES
 
 
-def test_the_peak_of_a_trial_is_the_estimated_one(
+def test_the_peak_of_a_trial_is_at_most_what_is_reserved_for_it(
     small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from revit.training.device import has_bf16
@@ -77,4 +77,4 @@ def test_the_peak_of_a_trial_is_the_estimated_one(
     measured = reports[-1]["rows"][-1]["peak_memory_bytes"]
     precision: Any = "bf16" if has_bf16(torch.device("cuda")) else "fp32"
     expected = estimate_memory(config, 10, 1, precision, on_gpu=True).peak_bytes(config.batch_size)
-    assert 0.9 * expected <= measured <= 1.02 * expected + WORKSPACE_BYTES
+    assert expected <= measured <= RESERVED_SHARE * expected + WORKSPACE_BYTES
