@@ -69,7 +69,7 @@ def test_more_gpus_than_the_largest_node_has(cluster: Cluster) -> None:
 @pytest.mark.parametrize(
     ("mount", "reason"),
     [
-        ("mount --bind -o ro {0} {0}", "{0} cannot be written: Read-only file system"),
+        ("mount --bind -o ro {0} {0}", "cannot be written: Read-only file system"),
         ("mount -t tmpfs tmpfs {0}", "this node has another folder there than the driver; "),
     ],
 )
@@ -78,7 +78,7 @@ def test_a_storage_that_workers_cannot_write(cluster: Cluster, tmp_path: Path, m
     line = cluster.error_of("--gpus-per-trial", "0", "--storage", str(tmp_path))
     assert line.startswith("error: no node is left that can run its trials: node node (")
     assert f"--storage = {tmp_path}: " in line
-    assert reason.format(tmp_path) in line
+    assert reason in line
 
 
 def test_a_study_runs_where_no_home_folder_can_be_written(cluster: Cluster) -> None:
