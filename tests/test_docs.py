@@ -36,6 +36,7 @@ from study.execution.recorder import Recorder
 from study.ledger import schema
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
+from study.ledger.records import Rehearsal
 from study.ledger.schema import SEARCH_PHASE
 from study.ledger.states import TrialState
 from study.plan import Folders
@@ -206,6 +207,8 @@ def test_what_the_page_on_mlflow_filters_and_groups_by_is_in_a_store(
     spaces = [search_spaces.load("quickstart"), search_spaces.load("pos_embed").variant(scale="nano")]
     for space in spaces:
         _write_study(store, make_plan(space, (0,), folders, store.trials()), [*listener.rows, result.metrics])
+    rehearsal = Rehearsal(params={}, environment={}, step_time_s=1.0, eval_images_per_s=1.0)
+    store.rehearsals.add(rehearsal, name="a", tags={})
 
     client = MlflowClient(store.uri)
     assert len(filters) == 4
