@@ -10,6 +10,7 @@ mlruns/
     optuna/STUDY.journal      mirror of a study's searches for optuna-dashboard
     inputs/NAME-DIGEST        images or weights for nodes of a cluster that lack them
     tune/LAUNCH/              files of Ray Tune, and the file that stops its trials
+    logs/                     output of Ray and its workers, a file for each launch
 
 `work/`, `inputs/` and the file that stops trials are in the storage: the same folder, or that of `--storage` below the
 key of the store. In an object store, `work/IDENTITY/` has checkpoint.pt-STEP, and artifacts-ATTEMPT/.
@@ -17,7 +18,7 @@ key of the store. In an object store, `work/IDENTITY/` has checkpoint.pt-STEP, a
 
 DATABASE, OPEN_LOCK = "mlflow.db", "open.lock"
 ARTIFACTS, LOCKS, WORK, TUNE, MIRRORS = "artifacts", "locks", "work", "tune", "optuna"
-INPUTS = "inputs"
+INPUTS, LOGS = "inputs", "logs"
 CHECKPOINT, STOP_FILE = "checkpoint.pt", "stop"
 
 CONFIG, BUILT, PREDICTIONS = "config.json", "built.json", "predictions.parquet"

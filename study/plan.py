@@ -1,6 +1,6 @@
 """Plan of a study: each trial with its state, the searches that decide about further ones."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -147,18 +147,6 @@ def first_of_each(trials: Iterable[Trial]) -> dict[str, Trial]:
     for trial in trials:
         found.setdefault(trial.identity, trial)
     return found
-
-
-def expected_work(plans: Sequence[Plan], work_of: Callable[[Trial], float]) -> tuple[int, float]:
-    """Return the number of trials to be run, and their work.
-
-    Trials that are not known yet have the mean work of their study's tested trials.
-    """
-    to_run = trials_to_run(plans)
-    work = sum(map(work_of, to_run))
-    for plan in plans:
-        work += plan.num_unknown * sum(map(work_of, plan.trials)) / len(plan.trials)
-    return len(to_run) + sum(plan.num_unknown for plan in plans), work
 
 
 def is_registered(space: SearchSpace) -> bool:

@@ -70,6 +70,13 @@ class Trial:
         return TrialState.NEW if self.record is None else self.record.state
 
     @property
+    def steps_done(self) -> int:
+        """Optimizer steps that need not be done again, as far as the ledger knows; all of a trial that is done."""
+        if self.record is None:
+            return 0
+        return self.num_steps if self.state.is_terminal else self.record.last_step
+
+    @property
     def missing(self) -> str:
         """Reason in a table why it has no result; empty if it has one or diverged."""
         if self.record is not None and self.record.failure:

@@ -117,6 +117,8 @@ def _interval(
         return cell_interval(values, trials[0].num_test, prior)
     metric = METRICS[name]
     replicates = [trial.replicates for trial in trials if trial.replicates is not None]
+    if metric.of_predictions and not replicates:  # its trials are not measured yet
+        return math.nan, math.nan
     images = bootstrap_half_widths(np.mean(replicates, axis=0), LEVEL / 2) if metric.of_predictions else (0.0, 0.0)
     return interval_of(values, images, prior, 1.0 if metric.unit == "%" else math.inf)
 

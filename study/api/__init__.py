@@ -32,6 +32,7 @@ from study.api.commands import (
     write_index,
     write_report,
 )
+from study.api.live_status import current_state, open_feed, watch
 from study.api.notebook import Options, figure, plan, report, results, run, search_points, verdicts
 from study.api.opening import (
     ALL,
@@ -77,6 +78,7 @@ __all__ = [
     "check_uniform",
     "claim_verdicts",
     "count_trials",
+    "current_state",
     "diagnose",
     "estimate_disk",
     "explain_failures",
@@ -89,6 +91,7 @@ __all__ = [
     "load_study",
     "make_folders",
     "measure_study",
+    "open_feed",
     "open_ledger",
     "plan",
     "plan_study",
@@ -106,6 +109,7 @@ __all__ = [
     "ui_command",
     "ui_path",
     "verdicts",
+    "watch",
     "write_index",
     "write_report",
 ]

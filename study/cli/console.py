@@ -8,6 +8,8 @@ from rich.text import Text
 from study.system.streams import open_closed
 
 EXIT_FINISHED, EXIT_SOME_FAILED, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
+EXIT_RUNNING, EXIT_INCOMPLETE = 3, 4
+"""Exit codes of `status` alone: a launch trains the study; none does, and trials are left."""
 
 PIPED_WIDTH = 1000
 """Columns of a table in a file or pipe, wide enough for every row."""

@@ -23,6 +23,7 @@ from study.cli.listing import axes, list_studies, models
 from study.cli.rehearsing import rehearse
 from study.cli.stores import doctor, prune, ui
 from study.cli.studies import fetch, plan, report, run
+from study.cli.watching import status, watch
 from study.system.streams import make_lossy
 
 COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
@@ -33,6 +34,8 @@ COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "rehearse": (rehearse, ("rehearse quickstart", "rehearse resolution --gpus-per-trial auto")),
     "fetch": (fetch, ("fetch resolution", "fetch all --data-dir /data")),
     "run": (run, ("run quickstart", "run all --scale nano --seeds 3", "run resolution --gpus-per-trial .5")),
+    "watch": (watch, ("watch quickstart", "watch all --scale nano --store http://127.0.0.1:5000")),
+    "status": (status, ("status quickstart", "status quickstart --json")),
     "report": (report, ("report quickstart", "report all --scale nano --reports /tmp/reports")),
     "dashboard": (dashboard, ("dashboard path/to/my_study.py", "dashboard replication --recipe vit_2021")),
     "ui": (ui, ("ui quickstart", "ui --port 5001")),

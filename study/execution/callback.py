@@ -94,6 +94,7 @@ class TuneCallback(Stateless, tune.Callback):
         Raises:
             RayLostError: Ray is dead.
         """
+        self._progress.refresh()
         self.stop_if_hopeless()
         if time.monotonic() - self._ray_checked > RAY_CHECK_INTERVAL_S:
             if not ray_is_alive():
@@ -128,6 +129,7 @@ class TuneCallback(Stateless, tune.Callback):
         if "tags" in result:
             self._devices[identity] = result["tags"][DEVICE_TAG]
             self._recorder.add_tags(identity, result["tags"])
+            self._progress.begin_training()
             self._check_built(identity, result["tags"][BUILT_TAG])
         if "rows" in result:
             rows: list[dict[str, float]] = result["rows"]
@@ -135,7 +137,7 @@ class TuneCallback(Stateless, tune.Callback):
             for row in rows:
                 self._val_accuracy[identity] = row.get(VAL_ACCURACY, self._val_accuracy.get(identity))
             self._last_step[identity] = int(rows[-1]["step"])
-            self._progress.update_step(identity, self._last_step[identity], is_replay=result["is_replay"])
+            self._progress.add_rows(identity, rows, is_replay=result["is_replay"])
             if TRAIN_TIME_S in rows[-1] and identity in self._devices:
                 self._searcher.measure_trial(
                     identity, self._last_step[identity], rows[-1][TRAIN_TIME_S], self._devices[identity]
@@ -259,7 +261,8 @@ class TuneCallback(Stateless, tune.Callback):
         self._searcher.end_trial(identity)
         self._stopper.pruning.end(identity, state)
         self._recorder.end_trial(identity, state, artifacts=self._artifacts.get(identity, {}), **details)
-        self._progress.end_trial(identity, state, self._val_accuracy.get(identity))
+        shown = {name: details[name] for name in ("failure", "message") if name in details}
+        self._progress.end_trial(identity, state, self._val_accuracy.get(identity), **shown)
 
 
 def _identity(trial: TuneTrial) -> str:

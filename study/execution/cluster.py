@@ -21,6 +21,7 @@ from revit.errors import InputError, first_line
 from study import RAY_BEYOND_THIS_MACHINE
 from study.execution.cluster_address import AUTO, find_cluster
 from study.execution.node_inputs import CACHE_VARIABLE
+from study.execution.ray_log import drop_printer
 from study.execution.resources import Node
 from study.execution.shipped_code import staged_code
 from study.system.limits import check_processes
@@ -74,8 +75,6 @@ def start_ray(
     if named and address not in (named, AUTO):
         del os.environ[ADDRESS]  # nor does a library of ours see it
         log(f"{ADDRESS} = {named} is ignored: --address {named} joins that cluster")
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failed trials are reported by their state
     if address is not None:
         _join(find_cluster(address, named), functions)
     elif not ray.is_initialized():
@@ -172,9 +171,9 @@ def _init(address: str, runtime_env: dict[str, Any] | None) -> None:
             address,
             runtime_env=runtime_env,
             include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
+            logging_level=logging.WARNING,
         )
+        drop_printer()
 
 
 def ray_is_alive() -> bool:

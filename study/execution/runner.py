@@ -17,6 +17,7 @@ from study.execution.failures import MAX_LOSSES, RayLostError
 from study.execution.input_upload import upload_added
 from study.execution.point_asker import PointAsker
 from study.execution.progress import StudyProgress
+from study.execution.ray_log import logged_to, new_log
 from study.execution.recorder import Recorder, RunResult
 from study.execution.resources import ResourceRequest
 from study.execution.scheduler import TrialOrder
@@ -30,8 +31,9 @@ from study.layout import LOCKS, STOP_FILE, TUNE
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.orphans import clean_up
+from study.ledger.schema import LOG_TAG
 from study.ledger.server_locks import ServerLocks
-from study.plan import Plan, expected_work, first_of_each
+from study.plan import Plan, first_of_each
 from study.system.signals import handled
 from study.trial import Trial
 
@@ -53,10 +55,18 @@ def run_plans(
     Raises:
         InputError: a trial requests more than Ray's nodes have.
     """
+    path = new_log(ledger.root)
+    with logged_to(path):
+        return _run_logged(plans, ledger, console, request, {**tags, LOG_TAG: str(path)})
 
+
+def _run_logged(
+    plans: Sequence[Plan], ledger: Ledger, console: Console, request: ResourceRequest, tags: Mapping[str, str]
+) -> RunResult:
     def log(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
+    log(f"log of Ray and its workers: {tags[LOG_TAG]}")
     start = partial(start_ray, request.address, functions_of(plans))
     start(log=log)
     pool, grant = admit(request, [trial for plan in plans for trial in plan.to_check], ledger.storage, log)
@@ -83,8 +93,7 @@ def run_plans(
     }
     searcher = TrialSearcher(queue, known, grant, locks, ledger, stopper, askers)
     try:
-        num_to_run, work = expected_work(plans, queue.costs.flops)
-        progress = StudyProgress(console, known, num_to_run, work, queue.costs.flops)
+        progress = StudyProgress(console, plans, known, queue.costs, grant.max_concurrent_trials, tags[LOG_TAG])
         with handled(stopper.handle_signal), progress:
             callback = TuneCallback(recorder, progress, plans, known, searcher, stopper, locks, pool)
             _run_with_restarts(searcher, callback, stopper, folder, start)

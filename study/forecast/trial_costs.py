@@ -61,6 +61,11 @@ class TrialCosts:
             if TRAIN_TIME_S in record.metrics and (record.tags.get(DEVICE_TAG, CPU) == CPU) == (device == CPU):
                 self._take_over(record)
 
+    @property
+    def is_measured(self) -> bool:
+        """True once the time of a trial is known."""
+        return bool(self._measured)
+
     def measure(self, trial: Trial, num_steps: float, train_time_s: float, device: str) -> None:
         """Take over what a trial of this launch took.
 

@@ -68,6 +68,18 @@ class Locks:
         """Acquire a lock that a dead process of this folder held, and return whether there was one."""
         return self._path(name).exists() and Locks.acquire(self, name)
 
+    def is_held(self, name: str) -> bool:
+        """Return whether any process holds a lock. Unlike `acquire`, it leaves no trace."""
+        if name in self._held:
+            return True
+        if not self._path(name).exists():
+            return False
+        try:
+            with FileLock(self._path(name), blocking=False):
+                return False
+        except Timeout:
+            return True
+
     def release(self, name: str) -> None:
         """Release a lock if it is held."""
         lock = self._held.pop(name, None)

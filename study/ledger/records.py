@@ -130,6 +130,7 @@ class RunInfo:
 
     Attributes:
         deleted: it can be restored in the UI.
+        start_ms: when it began, in milliseconds since 1970.
     """
 
     run_id: str
@@ -137,6 +138,7 @@ class RunInfo:
     deleted: bool
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
+    start_ms: int = 0
 
     @property
     def identity(self) -> str:

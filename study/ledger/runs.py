@@ -194,6 +194,7 @@ def run_info(run: Run) -> RunInfo:
         deleted=run.info.lifecycle_stage == LifecycleStage.DELETED,
         metrics=run.data.metrics,
         tags=run.data.tags,
+        start_ms=run.info.start_time,
     )
 
 

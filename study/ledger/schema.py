@@ -59,6 +59,8 @@ MESSAGE_TAG, FAILURE_TAG = "message", "failure"
 # Tags of launches.
 COMMAND_TAG, HOST_TAG, GIT_DIRTY_TAG = "command", "host", "git_dirty"
 """Command that was typed, host name, and whether the code differed from its commit."""
+LOG_TAG = "log"
+"""File on that host with the output of Ray and its workers."""
 LOCK_TAG = "lock"
 """Name of the lock that a launch holds, from before its run is created until it has ended."""
 HELD_LOCK_PREFIX = "held_lock."

@@ -49,14 +49,16 @@ class FakeLaunch:
         self.pool = NodePool(ResourceRequest(cpus_per_trial=grant.num_cpus), lambda: NODES)
         self.resumed: list[str] = []
         self.ended: list[dict[str, Any]] = []
-        quiet = {name: lambda *_, **__: None for name in ("add_rows", "add_tags", "start_trial", "update_step")}
+        quiet = {
+            name: lambda *_, **__: None for name in ("add_rows", "add_tags", "begin_training", "refresh", "start_trial")
+        }
         self.recorder = recorder = SimpleNamespace(
             **quiet,
             error="",
             end_trial=lambda identity, state, artifacts, **details: self.ended.append({"state": state, **details}),
         )
         progress = SimpleNamespace(
-            **quiet, end_trial=lambda *_: None, requeue_trial=lambda identity, reason: self.resumed.append(reason)
+            **quiet, end_trial=lambda *_, **__: None, requeue_trial=lambda identity, reason: self.resumed.append(reason)
         )
         plugins = self.searcher, self.stopper, locks, self.pool
         self.callback = TuneCallback(recorder, progress, self.plans, known, *plugins)

@@ -48,7 +48,7 @@ def rehearsed(studies: Studies, plan: Plan) -> list[Shape]:
     passed: list[Shape] = []
     shapes = rehearse([plan], studies.ledger, ResourceRequest(), print, on_passed=passed.append)
     assert sorted(map(id, passed)) == sorted(map(id, shapes))
-    assert sorted(path.name for path in studies.folders.store.iterdir()) == sorted({*before, "tune", "locks"})
+    assert sorted(path.name for path in studies.folders.store.iterdir()) == sorted({*before, "tune", "locks", "logs"})
     return shapes
 
 
