@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
@@ -33,6 +33,19 @@ def new_log(root: Path) -> Path:
     path = folder / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{os.getpid()}.log"
     path.touch()
     return path
+
+
+@contextmanager
+def launch_log(root: Path, log: Callable[[str], None]) -> Iterator[Path]:
+    """Keep the output of Ray and its workers in a new log file of a store, and show its path.
+
+    Args:
+        log: called with the line that shows it.
+    """
+    path = new_log(root)
+    log(f"log of Ray and its workers: {path}")
+    with logged_to(path):
+        yield path
 
 
 @contextmanager

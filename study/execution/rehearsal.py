@@ -17,6 +17,7 @@ from study.execution.admission import admit
 from study.execution.callback import error_of
 from study.execution.cluster import start_ray
 from study.execution.failures import summarize
+from study.execution.ray_log import launch_log
 from study.execution.resources import ResourceRequest
 from study.execution.shipped_code import functions_of
 from study.execution.stopper import Stateless
@@ -144,6 +145,18 @@ def rehearse(
     Raises:
         InputError: the request fits no node.
     """
+    with launch_log(ledger.root, log):
+        return _rehearse(plans, ledger, request, log, max_batch, on_passed)
+
+
+def _rehearse(
+    plans: Sequence[Plan],
+    ledger: Ledger,
+    request: ResourceRequest,
+    log: Callable[[str], None],
+    max_batch: int | None,
+    on_passed: Callable[[Shape], None],
+) -> list[Shape]:
     start_ray(request.address, functions_of(plans), log=log)
     trials = [trial for plan in plans for trial in plan.to_check]
     _, grant = admit(request, trials, ledger.storage, log)

@@ -17,7 +17,7 @@ from study.execution.failures import MAX_LOSSES, RayLostError
 from study.execution.input_upload import upload_added
 from study.execution.point_asker import PointAsker
 from study.execution.progress import StudyProgress
-from study.execution.ray_log import logged_to, new_log
+from study.execution.ray_log import launch_log
 from study.execution.recorder import Recorder, RunResult
 from study.execution.resources import ResourceRequest
 from study.execution.scheduler import TrialOrder
@@ -55,18 +55,22 @@ def run_plans(
     Raises:
         InputError: a trial requests more than Ray's nodes have.
     """
-    path = new_log(ledger.root)
-    with logged_to(path):
-        return _run_logged(plans, ledger, console, request, {**tags, LOG_TAG: str(path)})
 
-
-def _run_logged(
-    plans: Sequence[Plan], ledger: Ledger, console: Console, request: ResourceRequest, tags: Mapping[str, str]
-) -> RunResult:
     def log(line: str) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    log(f"log of Ray and its workers: {tags[LOG_TAG]}")
+    with launch_log(ledger.root, log) as path:
+        return _run_logged(plans, ledger, console, log, request, {**tags, LOG_TAG: str(path)})
+
+
+def _run_logged(
+    plans: Sequence[Plan],
+    ledger: Ledger,
+    console: Console,
+    log: Callable[[str], None],
+    request: ResourceRequest,
+    tags: Mapping[str, str],
+) -> RunResult:
     start = partial(start_ray, request.address, functions_of(plans))
     start(log=log)
     pool, grant = admit(request, [trial for plan in plans for trial in plan.to_check], ledger.storage, log)

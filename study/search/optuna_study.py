@@ -6,7 +6,6 @@ from typing import Literal
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.samplers import BaseSampler, GPSampler, TPESampler
 from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
@@ -137,6 +136,8 @@ def importances(study: Study) -> dict[str, float] | None:
     Returns:
         None where it cannot be computed: fewer than MIN_COMPLETE finished points, no such axis, or all points alike.
     """
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances  # scikit-learn: a second
+
     complete = study.get_trials(deepcopy=False, states=(OptunaState.COMPLETE,))
     axes = [name for name, values in _values_by_axis(complete).items() if len(set(values)) > 1]
     if len(complete) < MIN_COMPLETE or not axes:
