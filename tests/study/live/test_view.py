@@ -32,21 +32,21 @@ next: Ctrl-C stops the trials and keeps what they did; the same command resumes
 """
 NARROW = """
 quickstart
-53 %  0:01:17 left  7/12 trials, 2 running, 1 fai…
+53 %  0:01:17 left  7/12 trials, 2 running, 1 failed
 
-running             step  steps/s  val accuracy, %
-optim…ine seed=2  40/300     12.3            81.23
-optim…ant seed=2   0/300        -                -
+running                       step  steps/s  val accuracy, %
+optimizer…le=cosine seed=2  40/300     12.3            81.23
+optimizer…=constant seed=2   0/300        -                -
 
-cell              test accuracy, %   95 % interval
-optim…e=constant             90.00  89.00 to 92.00
-optim…ule=cosine             93.00  92.00 to 95.00
-optim…e=constant                 -               -
-optim…ule=cosine             91.00               -
+cell                 test accuracy, %   95 % interval  seeds
+optimi…ule=constant             90.00  89.00 to 92.00    3/3
+optimi…edule=cosine             93.00  92.00 to 95.00    2/3
+optimi…ule=constant                 -               -    0/3
+optimi…edule=cosine             91.00               -    1/3
 
-failures: 1 lost worker, 1 diverged: RayActorErro…
+failures: 1 lost worker, 1 diverged: RayActorError: the wor…
 log: /mlruns/logs/2026-01-01_12-00-00_7.log
-next: Ctrl-C stops the trials and keeps what they…
+next: Ctrl-C stops the trials and keeps what they did; the …
 """
 
 
@@ -56,7 +56,7 @@ def shown(state: StudyState, width: int, height: int | None = None) -> list[str]
     return [line.rstrip() for line in console.export_text().splitlines()]
 
 
-@pytest.mark.parametrize(("width", "expected"), [(120, WIDE), (50, NARROW)])
+@pytest.mark.parametrize(("width", "expected"), [(120, WIDE), (60, NARROW)])
 def test_the_view_fits_its_width(width: int, expected: str) -> None:
     assert shown(EXAMPLE, width) == expected.strip().splitlines()
 
