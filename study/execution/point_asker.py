@@ -29,7 +29,7 @@ class PointAsker:
     Args:
         plan: plan of the study; the launch runs its trials anyway.
         records: the ledger's trials from which it was made. What is read later is added: the searches of a launch share
-            them, as the ledger tells of each change once.
+            them, as the ledger returns each change once.
         prepare: called with further trials before they are handed out.
 
     Attributes:

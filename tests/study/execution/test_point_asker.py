@@ -66,7 +66,7 @@ def test_a_search_asks_for_its_points_then_tests_the_best_one_with_every_seed(be
 
 
 def test_a_search_learns_what_another_one_of_its_launch_has_read(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other one reads each result first, and the ledger tells of none of them again."""
+    """The other one reads each result first, and the ledger returns none of them again."""
     monkeypatch.setattr("study.ledger.ledger.CLOCK_TOLERANCE_MS", -1)
     study = begin()
     other = PointAsker(study.plan, study.records, study.ledger, study.locks, study.recorder)
