@@ -18,9 +18,11 @@ from revit.datasets.batches import Batch
 from revit.models.build import build_model
 from revit.training.device import has_bf16, to_device
 from revit.training.fine_tune import train_step
-from revit.training.memory_estimate import Precision, estimate_memory
+from revit.training.memory_estimate import estimate_memory
+from revit.training.memory_shape import Precision
 from revit.training.optimizers import build_optimizer
-from study.execution.gpu_share import CONTEXT_BYTES, RESERVED_SHARE, WORKSPACE_BYTES, set_memory_fence
+from study.execution.gpu_share import set_memory_fence
+from study.forecast.gpu_fit import CONTEXT_BYTES, RESERVED_SHARE, WORKSPACE_BYTES
 
 NUM_CLASSES, CHANNELS = 10, 3
 NUM_STEPS = 5

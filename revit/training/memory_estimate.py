@@ -2,15 +2,14 @@
 
 `train_step` runs on fake tensors, which have shapes and no content, while their storages are counted. The peak equals
 what the allocator of a real step has handed out (tests/revit/training/test_memory_estimate.py): the live tensors. A
-process on a GPU needs more, see `study.execution.gpu_share`.
+process on a GPU needs more, see `study.forecast.gpu_fit`.
 """
 
 import weakref
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from timm.utils import ModelEmaV3
@@ -22,51 +21,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
-from revit.config import FineTuneConfig, ScheduleConfig
+from revit.config import FineTuneConfig
 from revit.datasets.batches import Batch
 from revit.datasets.mixing import Mix
 from revit.models.build import empty_model
 from revit.training.fine_tune import train_step
+from revit.training.memory_shape import NUM_IMAGES, Lines, MemoryEstimate, Precision, batch_bytes, memory_config
 from revit.training.optimizers import build_optimizer
 
-Precision = Literal["fp32", "bf16"]
 CPU = torch.device("cpu")
-NUM_IMAGES = 1009
-"""Micro-batch that is traced, in images: a prime number that divides the size of no tensor that is not of images."""
-WITHOUT_EFFECT: dict[str, Any] = {
-    "seed": 0, "dataset": "digits", "data_fraction": 1.0, "subset_seed": 0, "val_fraction": 0.1,
-    "train_crop": "none", "crop_scale": (0.08, 1.0), "resize_factor": 1.25, "hflip": False,
-    "normalization": "inception", "sampling": "shuffled", "steps": 1, "epochs": None, "epoch_images": "used",
-    "num_evals": 1, "eval_every": None, "test_curve": False, "test": True, "selection": "last",
-    "model.pretrained": False, "model.weights": None, "model.pos_embed_resize": "timm", "model.head_init": "zeros",
-    "optimizer.lr": 1.0,
-}  # fmt: skip
-"""Fields with values that leave the memory as it is, as the schedule does: such trials are traced once."""
-
-
-@dataclass(frozen=True)
-class MemoryEstimate:
-    """Peak memory of the steps of a trial, as a function of its micro-batch.
-
-    Attributes:
-        lines: of the moments of a step at which its peak can be: bytes at no image, and for each image of the
-            micro-batch. The largest counts.
-        batch_bytes: of the uint8 images and labels of the whole batch.
-    """
-
-    lines: tuple[tuple[int, int], ...]
-    batch_bytes: int
-
-    def peak_bytes(self, micro_batch: int) -> int:
-        """Return the peak memory with a micro-batch of so many images."""
-        return self.batch_bytes + max(base + image * micro_batch for base, image in self.lines)
-
-    def largest_micro_batch(self, limit_bytes: int) -> int:
-        """Return the largest micro-batch whose peak is at most the limit; 0 if not even one image fits."""
-        left = limit_bytes - self.batch_bytes
-        if any(base > left for base, _ in self.lines):
-            return 0
-        return min((left - base) // image for base, image in self.lines if image)
 
 
 def estimate_memory(
@@ -83,20 +46,13 @@ def estimate_memory(
         InputError: the model does not exist, or does not take the resolution.
     """
     lines = trace_memory(memory_config(config), num_classes, channels, precision, on_gpu=on_gpu)
-    return MemoryEstimate(lines, config.batch_size * (channels * config.resolution**2 + torch.int64.itemsize))
-
-
-def memory_config(config: FineTuneConfig) -> FineTuneConfig:
-    """Return the config with the same values in the fields that leave its memory as it is, but for its batch's."""
-    accumulates = config.micro_batch is not None and config.micro_batch < config.batch_size
-    batch = {"batch_size": (1 + accumulates) * NUM_IMAGES, "micro_batch": NUM_IMAGES if accumulates else None}
-    return replace(config, schedule=ScheduleConfig()).with_values({**WITHOUT_EFFECT, **batch})
+    return MemoryEstimate(lines, batch_bytes(config, channels))
 
 
 @lru_cache(maxsize=1024)
 def trace_memory(
     config: FineTuneConfig, num_classes: int, channels: int, precision: Precision, *, on_gpu: bool
-) -> tuple[tuple[int, int], ...]:
+) -> Lines:
     """Return the lines of a `MemoryEstimate`, of a config of `memory_config`: of a step that is not the first.
 
     The step has a micro-batch of NUM_IMAGES, or two. What is a multiple of this prime number belongs to the images.
@@ -130,7 +86,7 @@ def _create_state(optimizer: torch.optim.Optimizer) -> None:
     optimizer.zero_grad(set_to_none=True)
 
 
-def _upper_hull(moments: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+def _upper_hull(moments: Iterable[tuple[int, int]]) -> Lines:
     """Return the moments of which each has the most bytes at some number of images, in the order of these."""
     hull: list[tuple[int, int]] = []
     for moment in sorted(moments, key=lambda each: (each[1], each[0])):

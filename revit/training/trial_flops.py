@@ -1,10 +1,12 @@
 """FLOPs of a trial."""
 
+import sys
 from functools import cache
 from typing import NamedTuple
 
 from revit.budget import compile_budget, count_images
 from revit.config import FineTuneConfig, ModelConfig
+from revit.training.known_costs import known_flops
 
 NUM_CLASSES = 10
 """Classes of the head that is counted: the head of any dataset is less than .1 % of a model."""
@@ -18,10 +20,12 @@ class ImageFlops(NamedTuple):
     Attributes:
         step: of a training step: forward pass, and the backward pass of what is trained.
         forward: of an evaluation.
+        convolutions: share of convolutions in `step`: devices are slower at them than at products of matrices.
     """
 
     step: float
     forward: float
+    convolutions: float = 0.0
 
 
 class TrialFlops(NamedTuple):
@@ -46,11 +50,18 @@ def image_flops(config: FineTuneConfig) -> ImageFlops:
     Matrix products, convolutions and attention are counted, as by PyTorch's FlopCounterMode; the update of the weights
     is not. A function of the user whose operations cannot be run on the meta device counts by its pixels.
     """
-    return _image_flops(_counted_model(config.model), config.resolution)
+    return _image_flops(counted_model(config.model), config.resolution)
+
+
+def is_counted(config: FineTuneConfig) -> bool:
+    """Return whether `image_flops` answers without importing torch, which takes seconds."""
+    return (
+        "torch" in sys.modules or known_flops(flops_config(counted_model(config.model), config.resolution)) is not None
+    )
 
 
 @cache
-def _counted_model(model: ModelConfig) -> ModelConfig:
+def counted_model(model: ModelConfig) -> ModelConfig:
     """Return the model without options that change no product, so that it is counted once."""
     return ModelConfig(
         name=model.name,
@@ -65,27 +76,37 @@ def _counted_model(model: ModelConfig) -> ModelConfig:
 
 @cache
 def _image_flops(model: ModelConfig, resolution: int) -> ImageFlops:
+    config = flops_config(model, resolution)
     try:
-        return _count_flops(model, resolution)
+        known = known_flops(config)
+        return count_flops(config) if known is None else ImageFlops(*known)
     except Exception:  # whatever a function of the user can raise
         step = PIXEL_FLOPS * resolution**2
         return ImageFlops(step=step, forward=step / 3)
 
 
-def _count_flops(model: ModelConfig, resolution: int) -> ImageFlops:
+def flops_config(model: ModelConfig, resolution: int) -> FineTuneConfig:
+    """Return the config that is counted for a model at a resolution."""
+    return FineTuneConfig(dataset="digits", steps=1, resolution=resolution, normalization="inception", model=model)
+
+
+def count_flops(config: FineTuneConfig) -> ImageFlops:
+    """Count the FLOPs of an image of a config on the meta device."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     from revit.models.build import empty_model
 
-    config = FineTuneConfig(dataset="digits", steps=1, resolution=resolution, normalization="inception", model=model)
     network = empty_model(config, NUM_CLASSES).train()
     num_images = 2  # BatchNorm needs more than one
     with FlopCounterMode(display=False) as counter:
-        logits = network(torch.empty(num_images, 3, resolution, resolution, device="meta"))
+        logits = network(torch.empty(num_images, 3, config.resolution, config.resolution, device="meta"))
         forward = counter.get_total_flops()
         logits.sum().backward()
-    return ImageFlops(step=counter.get_total_flops() / num_images, forward=forward / num_images)
+    step = counter.get_total_flops()
+    by_operator = counter.get_flop_counts()["Global"]
+    of_convolutions = sum(count for operator, count in by_operator.items() if "convolution" in str(operator))
+    return ImageFlops(step / num_images, forward / num_images, of_convolutions / step)
 
 
 def trial_flops(config: FineTuneConfig, sizes: TrialSizes, of_image: ImageFlops) -> TrialFlops:

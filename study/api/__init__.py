@@ -23,6 +23,7 @@ from study.api.commands import (
     explain_failures,
     fetch,
     find_missing,
+    forecast_studies,
     measure_study,
     plan_study,
     preview_study,
@@ -59,6 +60,7 @@ from study.execution.resources import ResourceRequest
 
 if TYPE_CHECKING:
     from study.analysis.verdicts import ClaimVerdict as ClaimVerdict
+    from study.forecast.study_forecast import Forecast as Forecast
     from study.ledger.ledger import Ledger as Ledger
     from study.ledger.records import TrialRecord as TrialRecord
     from study.plan import Folders as Folders
@@ -86,6 +88,7 @@ __all__ = [
     "figure",
     "find_missing",
     "find_prunable",
+    "forecast_studies",
     "is_transient",
     "load_studies",
     "load_study",

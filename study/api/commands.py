@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from study.analysis.verdicts import ClaimVerdict
     from study.execution.recorder import RunResult
     from study.execution.rehearsal import Shape
+    from study.forecast.study_forecast import Forecast
     from study.ledger.ledger import Ledger
-    from study.ledger.records import TrialRecord
+    from study.ledger.records import Rehearsal, TrialRecord
     from study.maintenance.fetch import Requirement
     from study.plan import Folders, Plan, TrialPreview
 
@@ -93,6 +94,43 @@ def estimate_disk(planned: "Plan") -> str:
 
     configs = [trial.candidate.config for trial in planned.to_check]
     return disk_line(configs, planned.seeds[0]) if configs else ""
+
+
+def forecast_studies(
+    studies: "Sequence[tuple[SearchSpace, Plan | None, Sequence[str]]]",
+    folders: "Folders",
+    records: "Mapping[str, TrialRecord]",
+    *,
+    num_seeds: int | None = None,
+    gpu: str | None = None,
+    num_gpus: int | None = None,
+    price_per_hour: float | None = None,
+) -> "Forecast":
+    """Return what studies that are run together will cost: time, memory, disk, money. Trains and starts nothing.
+
+    Args:
+        studies: each with its plan, or None and what is missing for one: its datasets have to be in the registry.
+        gpu: key of `study.forecast.devices.DEVICES`; None for the device that `run` uses on this machine.
+        num_gpus: number of them; None for as many as this machine has, or one.
+        price_per_hour: of one of them.
+
+    Raises:
+        InputError: there is no such GPU in the table, or none on this machine.
+    """
+    from study.forecast.devices import choose_devices
+    from study.forecast.study_forecast import ASSUMED_START_S, Forecaster, Planned
+
+    device, count = choose_devices(gpu, num_gpus)
+    rehearsals: list[Rehearsal] = []
+    start_s: float | None = None
+    if folders.has_store:
+        ledger = open_ledger(folders)
+        rehearsals, start_s = ledger.rehearsals.read(), ledger.launches.start_s(on_gpu=device.is_gpu)
+    forecaster = Forecaster(
+        device, count, records.values(), rehearsals, ASSUMED_START_S if start_s is None else start_s
+    )
+    planned = [Planned(space, plan, missing, num_seeds) for space, plan, missing in studies]
+    return forecaster.forecast(planned, price_per_hour)
 
 
 def cache_compiled(folders: "Folders") -> None:

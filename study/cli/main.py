@@ -20,9 +20,10 @@ from study.cli.console import EXIT_SOME_FAILED, EXIT_WRONG_INPUT, echo_error, er
 from study.cli.dashboard import dashboard
 from study.cli.invocation import next_command
 from study.cli.listing import axes, list_studies, models
+from study.cli.plan_command import plan
 from study.cli.rehearsing import rehearse
 from study.cli.stores import doctor, prune, ui
-from study.cli.studies import fetch, plan, report, run
+from study.cli.studies import fetch, report, run
 from study.cli.watching import status, watch
 from study.system.streams import make_lossy
 
@@ -30,7 +31,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "list": (list_studies, ("list", "list path/to/my_study.py")),
     "models": (models, ("models",)),
     "axes": (axes, ("axes",)),
-    "plan": (plan, ("plan quickstart", "plan path/to/my_study.py", "plan resolution --recipe authors")),
+    "plan": (plan, ("plan quickstart", "plan all --gpus 8 --gpu h100 --price-per-hour 3")),
     "rehearse": (rehearse, ("rehearse quickstart", "rehearse resolution --gpus-per-trial auto")),
     "fetch": (fetch, ("fetch resolution", "fetch all --data-dir /data")),
     "run": (run, ("run quickstart", "run all --scale nano --seeds 3", "run resolution --gpus-per-trial .5")),

@@ -41,38 +41,6 @@ StrictEnvironment = Annotated[
 
 
 @with_study_options
-def plan(context: typer.Context, options: StudyOptions) -> None:
-    """Show every trial of a study and its state; train nothing.
-
-    If a dataset or weights are missing, the trials are shown without their states.
-    """
-    from study.report.caveats import plan_caveats
-    from study.report.terminal_tables import plan_table, preview_table, searches_table
-
-    folders = options.folders()
-    spaces = options.load_studies()
-    echo_store(folders)
-    records = api.read_records(folders)
-    for space in spaces:
-        missing = api.find_missing(space, folders)
-        if missing:
-            trials = api.preview_study(space, options.seeds)
-            out.print(preview_table(space, trials))
-            num_searched = api.count_trials(space, options.seeds) - len(trials)
-            searched = f" and {num_searched} of searches" if num_searched else ""
-            echo(f"{len(trials)} trials{searched}; their states are unknown, as some of what they need is missing:")
-            echo(*(f"  {requirement.name}: {requirement.advice}" for requirement in missing))
-            echo(f"get it with\n  {next_command(context, 'fetch')}")
-            continue
-        planned = api.plan_study(space, folders, records, num_seeds=options.seeds)
-        tables = [searches_table(planned)] if any(search.cell.axes for search in planned.searches) else []
-        out.print(*tables, plan_table(planned))
-        num_trials = len(planned.all_trials) + planned.num_unknown
-        out.print(f"{num_trials} trials, {len(planned.to_run) + planned.num_unknown} to run")
-        echo(*filter(None, [api.estimate_disk(planned)]), *plan_caveats(planned))
-
-
-@with_study_options
 def run(
     context: typer.Context,
     options: StudyOptions,

@@ -30,6 +30,7 @@ from study.execution.recorder import Recorder
 from study.execution.searcher import TrialSearcher
 from study.execution.stopper import Stateless, Stopper
 from study.execution.trial_task import TrialTask
+from study.forecast.trial_memory import WORKER_BYTES
 from study.ledger.locks import Locks, LocksLostError
 from study.ledger.schema import BUILT_TAG, DEVICE_TAG, TRAIN_TIME_S, VAL_ACCURACY
 from study.ledger.states import TrialState
@@ -37,8 +38,6 @@ from study.plan import Plan
 from study.system.limits import memory_limit, num_killed_for_memory
 from study.trial import Trial
 
-WORKER_BYTES = 900_000_000
-"""Resident memory of a worker before it has a model or images, measured: torch and timm."""
 RAY_CHECK_INTERVAL_S = 2.0
 """Time between checks that Ray is alive."""
 

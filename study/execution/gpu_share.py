@@ -5,31 +5,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from revit.training.memory_shape import Precision, micro_batch_of, shape_memory
 from study.execution.resources import Node, ResourceRequest
+from study.forecast.gpu_fit import CONTEXT_BYTES, trials_that_fit
 from study.trial import Trial
 
-if TYPE_CHECKING:
-    from revit.training.memory_estimate import Precision
-
-CONTEXT_BYTES = 896 * 2**20
-"""CUDA's context of a process, with the kernels that it has loaded: an allowance, as it depends on GPU and driver.
-It was 765 MiB on an H200 with CUDA 13.0 (benchmarks/results.md). PyTorch's allocator neither counts nor limits it."""
-WORKSPACE_BYTES = 2 * 32 * 2**20
-"""Workspaces of cuBLAS and cuBLASLt: 32 MiB each on Hopper, as NVIDIA recommends and PyTorch allocates
-(docs.nvidia.com/cuda/cublas, cublasSetWorkspace); less on other GPUs."""
-RESERVED_SHARE = 1.15
-"""Memory that PyTorch's allocator reserves, by the estimated peak: an allowance for blocks of 2 and 20 MiB, their
-fragments, workspaces of cuDNN, and partial sums of gradients of biases. On an H200 it was 1.08 for ViT-B/16, of which
-.02 are partial sums; these were .05 for a ViT of width 64 (benchmarks/results.md)."""
 RAY_PRECISION = 1e4
 """Ray counts resources in units of 1 / RAY_PRECISION."""
-
-
-def trials_that_fit(trial_bytes: int, gpu_bytes: int) -> int:
-    """Return how many trials of this estimated peak fit the memory of a GPU."""
-    return int(gpu_bytes // (RESERVED_SHARE * trial_bytes + WORKSPACE_BYTES + CONTEXT_BYTES))
 
 
 def share_gpus(
@@ -71,21 +54,19 @@ def peak_bytes(trial: Trial) -> int:
     import torch
 
     from revit.training.device import has_bf16
-    from revit.training.memory_estimate import estimate_memory
 
     precision: Precision = "bf16" if torch.cuda.is_available() and has_bf16(torch.device("cuda")) else "fp32"
     assert trial.images is not None
     config = trial.candidate.config
-    estimate = estimate_memory(config, *_num_classes_and_channels(trial.images), precision, on_gpu=True)
-    return estimate.peak_bytes(min(config.micro_batch or config.batch_size, config.batch_size))
+    estimate = shape_memory(config, _num_classes(trial.images), precision, on_gpu=True)
+    return estimate.peak_bytes(micro_batch_of(config))
 
 
 @cache
-def _num_classes_and_channels(images: Path) -> tuple[int, int]:
+def _num_classes(images: Path) -> int:
     from revit.datasets.image_store import ImageStore
 
-    manifest = ImageStore(images).manifest
-    return len(manifest.class_names), manifest.channels
+    return len(ImageStore(images).manifest.class_names)
 
 
 def gpu_bytes_here() -> list[int]:

@@ -1,6 +1,7 @@
 """The launch of a plan on Ray Tune."""
 
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -15,6 +16,7 @@ from study.execution.callback import TuneCallback
 from study.execution.cluster import ray_is_alive, start_ray
 from study.execution.failures import MAX_LOSSES, RayLostError
 from study.execution.input_upload import upload_added
+from study.execution.launch_values import tag_actual, tag_estimate
 from study.execution.point_asker import PointAsker
 from study.execution.progress import StudyProgress
 from study.execution.ray_log import launch_log
@@ -71,6 +73,7 @@ def _run_logged(
     request: ResourceRequest,
     tags: Mapping[str, str],
 ) -> RunResult:
+    began_s = time.time()
     start = partial(start_ray, request.address, functions_of(plans))
     start(log=log)
     pool, grant = admit(request, [trial for plan in plans for trial in plan.to_check], ledger.storage, log)
@@ -112,6 +115,10 @@ def _run_logged(
         shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):  # the next launch removes it
             ledger.storage.delete(f"{TUNE}/{lock}")
+    if not (stopper.interrupted or locks.is_fenced or recorder.error):
+        ended_s = time.time()
+        ledger.retry(lambda: tag_estimate(ledger, launches.values(), plans, records.values(), grant), log=log)
+        ledger.retry(lambda: tag_actual(ledger, launches.values(), began_s, ended_s), log=log)
     return RunResult(
         states=recorder.states,
         messages=recorder.messages,

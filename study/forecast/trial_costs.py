@@ -81,7 +81,7 @@ class TrialCosts:
 
     def flops(self, trial: Trial) -> float:
         """Return the FLOPs of a trial: of its training steps, and of its evaluations."""
-        return sum(trial_flops(trial.candidate.config, _sizes(trial), self._image_flops(trial)))
+        return sum(trial_flops(trial.candidate.config, sizes_of(trial), self._image_flops(trial)))
 
     def flops_left(self, trial: Trial) -> float:
         """Return the FLOPs of a trial without those of the steps that the ledger has."""
@@ -117,7 +117,8 @@ class TrialCosts:
         return ONE_SHAPE if self._is_uniform else image_flops(trial.candidate.config)
 
 
-def _sizes(trial: Trial) -> TrialSizes:
+def sizes_of(trial: Trial) -> TrialSizes:
+    """Return the numbers of images of a trial."""
     num_all, fraction = trial.sizes[NUM_ALL_TAG], trial.candidate.config.val_fraction
     return TrialSizes(
         num_used=trial.sizes[NUM_TRAIN_TAG],

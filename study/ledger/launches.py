@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from statistics import median
 from uuid import uuid4
 
 from mlflow.entities import Metric
@@ -12,16 +13,25 @@ from study.ledger.artifacts import Artifacts
 from study.ledger.records import RunInfo, now_ms
 from study.ledger.runs import Runs, run_info
 from study.ledger.schema import (
+    ACTUAL_PREFIX,
+    DEVICE_TAG,
+    ESTIMATE_PREFIX,
     EVICTED_TAG,
     HEARTBEAT_TAG,
     HELD_LOCK_PREFIX,
     KIND_TAG,
     LAUNCH,
     LOCK_TAG,
+    START_S,
     STUDY_TAG,
+    WALL_S,
     YES,
 )
 from study.ledger.states import TrialState
+
+CPU = "cpu"
+"""Name of a CPU in DEVICE_TAG."""
+NO_TAGS: Mapping[str, str] = {}
 
 
 class Launches:
@@ -53,6 +63,39 @@ class Launches:
             metrics = [Metric(name, value, now, 0) for name, value in counts.items()]
             self._runs.client.log_batch(launch, metrics=metrics)
         self._runs.close(launch, state)
+
+    def start_s(self, *, on_gpu: bool) -> float | None:
+        """Return the seconds in which no trial ran, the median of finished launches; None where there is none.
+
+        Args:
+            on_gpu: of launches on GPUs, else on CPUs.
+        """
+        finished = self._runs.search(f"attributes.status = 'FINISHED' and tags.{KIND_TAG} = '{LAUNCH}'")
+        name = f"{ACTUAL_PREFIX}{START_S}"
+        tags = [run.data.tags for run in finished if name in run.data.tags]
+        found = [float(each[name]) for each in tags if (each.get(DEVICE_TAG, CPU) != CPU) == on_gpu]
+        return median(found) if found else None
+
+    def forecast_values(self, tags: Mapping[str, str]) -> dict[str, str]:
+        """Return estimate and actual values of the newest launch with these tags that has both; empty for none.
+
+        Args:
+            tags: the study, its recipe and scale.
+        """
+        condition = " and ".join(f"tags.{name} = '{value}'" for name, value in {KIND_TAG: LAUNCH, **tags}.items())
+        for run in self._runs.search(condition):
+            values = {
+                name: value
+                for name, value in run.data.tags.items()
+                if name.startswith((ESTIMATE_PREFIX, ACTUAL_PREFIX))
+            }
+            if {f"{ESTIMATE_PREFIX}{WALL_S}", f"{ACTUAL_PREFIX}{WALL_S}"} <= values.keys():
+                return values
+        return {}
+
+    def tag(self, launch: str, prefix: str, values: Mapping[str, float], tags: Mapping[str, str] = NO_TAGS) -> None:
+        """Write estimate or actual values of a launch (`schema.FORECAST_VALUES`), with other tags."""
+        self._runs.tag(launch, {**tags, **{f"{prefix}{name}": f"{value:.6g}" for name, value in values.items()}})
 
     def running(self) -> dict[str, RunInfo]:
         """Return the launches that nobody has ended, by the ids of their runs."""

@@ -245,4 +245,6 @@ def _record(run: Run) -> TrialRecord:
         metrics=run.data.metrics,
         params=run.data.params,
         tags=run.data.tags,
+        start_s=(run.info.start_time or 0) / 1000,
+        end_s=(run.info.end_time or 0) / 1000,
     )

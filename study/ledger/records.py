@@ -68,6 +68,7 @@ class TrialRecord:
         last_step: the last optimizer step whose metrics are written, 0 for none.
         metrics: last value of each metric.
         params: its flat config, each value as text.
+        start_s, end_s: when it first began and when it ended, in seconds since 1970; 0 where it is not known.
     """
 
     run_id: str
@@ -77,6 +78,13 @@ class TrialRecord:
     metrics: Mapping[str, float]
     params: Mapping[str, str]
     tags: Mapping[str, str]
+    start_s: float = 0.0
+    end_s: float = 0.0
+
+    @property
+    def duration_s(self) -> float | None:
+        """Seconds from its first start to its end; None where they are not known."""
+        return self.end_s - self.start_s if self.start_s and self.end_s else None
 
     @property
     def launch(self) -> str:

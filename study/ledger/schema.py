@@ -69,6 +69,12 @@ HEARTBEAT_TAG = "heartbeat"
 """Number of heartbeats that a launch has sent."""
 EVICTED_TAG = "evicted"
 """YES once another launch has declared this one dead."""
+ESTIMATE_PREFIX, ACTUAL_PREFIX = "estimate.", "actual."
+"""Prefixes of what a launch was expected to take when it began, and of what it took: each with FORECAST_VALUES."""
+WALL_S, DEVICE_S, PEAK_BYTES, START_S = "wall_s", "device_s", "peak_bytes", "start_s"
+FORECAST_VALUES = (WALL_S, DEVICE_S, PEAK_BYTES, START_S)
+"""Seconds of the launch, seconds of all its trials together, largest peak memory of a trial in bytes, and seconds of
+the launch in which no trial runs, at its start and end."""
 
 # Tags that MLflow owns: its UI reads them.
 PARENT_TAG = "mlflow.parentRunId"

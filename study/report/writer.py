@@ -3,7 +3,7 @@
 import json
 import platform
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import jinja2
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
+from rich.filesize import decimal
 
 from revit.identity import TRAINING_VERSION
 from revit.paths import check_writable
@@ -23,7 +24,7 @@ from study.analysis.results import cell_table, trial_table
 from study.analysis.verdicts import ClaimVerdict
 from study.layout import REPORT_FOLDER
 from study.ledger.ledger import Ledger
-from study.ledger.schema import ENVIRONMENT_TAGS
+from study.ledger.schema import ACTUAL_PREFIX, ENVIRONMENT_TAGS, ESTIMATE_PREFIX, PEAK_BYTES, WALL_S
 from study.ledger.states import TrialState
 from study.plan import Plan
 from study.report.caveats import plan_caveats
@@ -31,6 +32,7 @@ from study.report.claim_list import format_claim, format_effect, format_p, forma
 from study.report.claim_list import to_markdown as claims_to_markdown
 from study.report.figures import MIN_GRID_AXES, draw_figures
 from study.report.finished_study import finished_table
+from study.report.forecast_tables import format_seconds
 from study.report.paper_tables import paper_table
 from study.report.plots.style import capitalize
 from study.report.report_folder import REPORT, TRIALS, check_loses_nothing
@@ -68,6 +70,7 @@ def write_report(
     check_loses_nothing(plan, folder)
     table, figures = paper_table(plan), name_figures(draw_figures(plan, ledger))
     context = _context(plan, table, verdicts, figures, command)
+    context["setup"] |= describe_forecast(ledger.launches.forecast_values(plan.space.tags))
     setup = "; ".join(f"{name}: {value}" for name, value in context["setup"].items())
     texts = {
         "report.html": _load_template("report.html.j2").render(context),
@@ -217,6 +220,24 @@ def describe_setup(plan: Plan) -> dict[str, str]:
         "training-code version": str(TRAINING_VERSION),
         "written with": f"Python {platform.python_version()}, timm {version('timm')}",
     }
+
+
+def describe_forecast(values: Mapping[str, str]) -> dict[str, str]:
+    """Return what the last launch took beside its estimate, by name; empty where there was none.
+
+    Args:
+        values: tags of the launch (`schema.FORECAST_VALUES`).
+    """
+    shown: dict[str, tuple[str, Callable[[int], str]]] = {
+        WALL_S: ("time of the last launch", format_seconds),
+        PEAK_BYTES: ("its peak memory", decimal),
+    }
+    lines = {}
+    for name, (title, form) in shown.items():
+        estimate, actual = (values.get(f"{prefix}{name}") for prefix in (ESTIMATE_PREFIX, ACTUAL_PREFIX))
+        if estimate and actual:
+            lines[title] = f"{form(round(float(actual)))}, estimated {form(round(float(estimate)))}"
+    return lines
 
 
 def write_index(reports: Path) -> Path:

@@ -4,15 +4,14 @@ from benchmarks.packing import (
     MAX_OF_BOUND,
     NUM_GPUS,
     PlanOrder,
-    SimulatedStudy,
     error_of_shape,
     error_of_trial,
     load_studies,
     measure,
     share_of_bound,
-    simulated_study,
 )
 from study.forecast.queue import TrialQueue
+from study.forecast.simulated_launch import SimulatedStudy, simulated_study
 from study.trial import Trial
 
 

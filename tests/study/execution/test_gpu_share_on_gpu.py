@@ -12,8 +12,9 @@ from ray import tune
 from revit.config import FineTuneConfig
 from revit.datasets.image_store import ImageStore
 from revit.training.memory_estimate import estimate_memory
-from study.execution.gpu_share import RESERVED_SHARE, WORKSPACE_BYTES, set_memory_fence
+from study.execution.gpu_share import set_memory_fence
 from study.execution.trainable import _free_memory
+from study.forecast.gpu_fit import RESERVED_SHARE, WORKSPACE_BYTES
 from tests.study.execution.tasks import GRANT, task_of, train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -1,7 +1,8 @@
 """The order of a queue; whole launches are simulated in tests/benchmarks/test_packing.py."""
 
-from benchmarks.packing import load_studies, simulated_study
+from benchmarks.packing import load_studies
 from study.forecast.queue import SearchTurn, TrialQueue
+from study.forecast.simulated_launch import simulated_study
 from study.forecast.trial_costs import TrialCosts, shape_of
 from study.trial import Trial
 

@@ -31,7 +31,7 @@ from study.report.figures import draw_figures
 from study.report.report_folder import REPORT, TRIALS, ReportKeptError
 from study.report.searches import describe_search
 from study.report.table_markup import LATEX, LATEX_VERBATIM
-from study.report.writer import describe_setup, name_figures, write_index
+from study.report.writer import describe_forecast, describe_setup, name_figures, write_index
 from tests.browser import launch_browser
 from tests.study.report.small_study import COMMAND, finish, write
 from tests.study.searched_study import SPACE as SEARCHED
@@ -147,6 +147,13 @@ def test_file_names_of_figures_are_safe_and_differ() -> None:
     assert names[:-1] == ["01-of-up-a", "02-of-c-up", "03-of-up-a", "04-of"]
     assert re.fullmatch("05-of(-long)+(-lo)?", names[-1])
     assert len(names[-1]) <= 100
+
+
+def test_what_the_last_launch_took_stands_beside_its_estimate() -> None:
+    tags = {"estimate.wall_s": "240", "actual.wall_s": "250.4", "estimate.peak_bytes": "3e9", "actual.device_s": "1"}
+    assert describe_forecast(tags) == {"time of the last launch": "4 min 10 s, estimated 4 min 0 s"}
+    assert describe_forecast({**tags, "actual.peak_bytes": "3.1e9"})["its peak memory"] == "3.1 GB, estimated 3.0 GB"
+    assert describe_forecast({}) == {}
 
 
 def test_a_setup_names_recipe_scale_seeds_steps_and_versions() -> None:

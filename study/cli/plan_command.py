@@ -1,0 +1,68 @@
+"""The command that shows every trial with its state, then what the rest will cost."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from study import api
+from study.cli.console import echo, out
+from study.cli.invocation import next_command
+from study.cli.options import StudyOptions, echo_store, with_study_options
+
+
+@with_study_options
+def plan(
+    context: typer.Context,
+    options: StudyOptions,
+    gpu: Annotated[
+        str | None, typer.Option(metavar="NAME", help="GPU to plan for, as h100, a100, l40s, rtx4090.")
+    ] = None,
+    gpus: Annotated[int | None, typer.Option(min=1, metavar="N", help="GPUs, each with one trial.")] = None,
+    price_per_hour: Annotated[float | None, typer.Option(min=0, metavar="X", help="Price of one GPU.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what it costs as JSON.")] = False,
+) -> None:
+    """Show the trials of a study, their states, what the rest costs.
+
+    Trains nothing. Times are measured in earlier trials or rehearsals, else assumed for the device: this machine's, or
+    a GPU that is named. docs/plan.md has the JSON.
+    """
+    from study.report.caveats import plan_caveats
+    from study.report.forecast_tables import forecast_tables
+    from study.report.terminal_tables import plan_table, preview_table, searches_table
+
+    folders = options.folders()
+    spaces = options.load_studies()
+    if not as_json:
+        echo_store(folders)
+    records = api.read_records(folders)
+    studies = []
+    for space in spaces:
+        missing = api.find_missing(space, folders)
+        planned = None if missing else api.plan_study(space, folders, records, num_seeds=options.seeds)
+        studies.append((space, planned, [requirement.name for requirement in missing]))
+        if as_json:
+            continue
+        if planned is None:
+            trials = api.preview_study(space, options.seeds)
+            out.print(preview_table(space, trials))
+            num_searched = api.count_trials(space, options.seeds) - len(trials)
+            searched = f" and {num_searched} of searches" if num_searched else ""
+            echo(f"{len(trials)} trials{searched}; their states are unknown, as some of what they need is missing:")
+            echo(*(f"  {requirement.name}: {requirement.advice}" for requirement in missing))
+            echo(f"get it with\n  {next_command(context, 'fetch')}")
+            continue
+        tables = [searches_table(planned)] if any(search.cell.axes for search in planned.searches) else []
+        out.print(*tables, plan_table(planned))
+        num_trials = len(planned.all_trials) + planned.num_unknown
+        out.print(f"{num_trials} trials, {len(planned.to_run) + planned.num_unknown} to run")
+        echo(*filter(None, [api.estimate_disk(planned)]), *plan_caveats(planned))
+    forecast = api.forecast_studies(
+        studies, folders, records, num_seeds=options.seeds, gpu=gpu, num_gpus=gpus, price_per_hour=price_per_hour
+    )
+    if as_json:
+        print(json.dumps(forecast.to_json(), indent=1))
+    elif forecast.total.trials:
+        out.print()
+        for each in forecast_tables(forecast):
+            out.print(each)
