@@ -20,7 +20,11 @@ from study.report.fitted_table import FittedTable
 def list_studies(
     studies: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[STUDY]...", help="Names or files of studies. [default: those of search_spaces/]"),
+        typer.Argument(
+            metavar="[STUDY]...",
+            autocompletion=search_spaces.names,
+            help="Names or files of studies. [default: those of search_spaces/]",
+        ),
     ] = None,
 ) -> None:
     """Show studies: name, number of trials, question.

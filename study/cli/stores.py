@@ -54,13 +54,18 @@ def prune(
     studies: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[STUDY]...", help="Only these studies, by name or file; `all` that start from a recipe."
+            metavar="[STUDY]...",
+            autocompletion=lambda: [*search_spaces.names(), api.ALL],
+            help="Only these studies, by name or file; `all` that start from a recipe.",
         ),
     ] = None,
     models: Annotated[
         list[str] | None,
         typer.Option(
-            "--models", metavar="STUDY", help="Also all models of this study: `run` does not make them again."
+            "--models",
+            metavar="STUDY",
+            autocompletion=search_spaces.names,
+            help="Also all models of this study: `run` does not make them again.",
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Remove it instead of only showing it.")] = False,

@@ -17,6 +17,9 @@ from study.cli.options import StudyOptions, with_study_options
         ("revit-study pr", ["prune"]),
         ("revit-study run qu", ["quickstart"]),
         ("revit-study plan al", ["all"]),
+        ("revit-study list qu", ["quickstart"]),
+        ("revit-study prune qu", ["quickstart"]),
+        ("revit-study prune --models qu", ["quickstart"]),
         ("revit-study run all --scale n", ["nano"]),
         ("revit-study run all --recipe ", list(RECIPES)),
     ],
@@ -30,6 +33,19 @@ def test_the_shell_completes_names(
     with pytest.raises(SystemExit):
         app(prog_name="revit-study")
     assert capsys.readouterr().out.split() == completed
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_gets_its_completion_script(
+    shell: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("_REVIT_STUDY_COMPLETE", f"source_{shell}")
+    with pytest.raises(SystemExit) as end:
+        app(prog_name="revit-study")
+    script = capsys.readouterr().out
+    assert not end.value.code
+    assert f"_REVIT_STUDY_COMPLETE=complete_{shell}" in script
+    assert shell != "bash" or "complete -o default" in script, "bash completes files where no study has the name"
 
 
 def test_a_command_gets_the_shared_options_beside_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
