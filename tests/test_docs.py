@@ -1,5 +1,7 @@
 """The pages in docs/ are true."""
 
+import ast
+import inspect
 import re
 import sys
 import textwrap
@@ -30,7 +32,7 @@ from search_spaces.framework.published import COLUMNS
 from search_spaces.framework.recipes import RECIPES
 from search_spaces.framework.scales import SCALES
 from search_spaces.framework.search import Pruner, Sampler
-from study import layout
+from study import api, layout
 from study.cli.main import COMMANDS
 from study.execution.recorder import Recorder
 from study.ledger import schema
@@ -61,6 +63,21 @@ def test_each_promise_of_reliability_is_shown_by_a_test_that_exists() -> None:
         assert tests, promise
         for name, path in tests:
             assert f"\ndef {name}(" in (DOCS.parent / path).read_text(), f"{path} has no {name}"
+
+
+def test_the_calls_of_the_api_on_the_page_of_analysis_have_its_names_and_keywords() -> None:
+    """`examples/analysis.ipynb` runs them."""
+    page = (DOCS / "analyze.md").read_text()
+    [block] = re.findall(r"```py\n(.*?)```", page, flags=re.DOTALL)
+    calls = [node for node in ast.walk(ast.parse(block)) if isinstance(node, ast.Call)]
+    named = [call for call in calls if re.fullmatch(r"api\.\w+", ast.unparse(call.func))]
+    assert len(named) == 5
+    for call in named:
+        function = getattr(api, ast.unparse(call.func).removeprefix("api."))
+        inspect.signature(function).bind(*call.args, **{each.arg or "": each.value for each in call.keywords})
+    listed = page.partition("Keywords are the command line's options:")[2].partition(".")[0]
+    assert {"store", "only"} < set(re.findall(r"`(\w+)`", listed)) <= api.Options.__annotations__.keys()
+    assert {each.arg for call in named for each in call.keywords} <= api.Options.__annotations__.keys()
 
 
 def test_the_page_of_recipes_has_them_all() -> None:
