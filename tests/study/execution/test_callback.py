@@ -3,6 +3,7 @@
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock, call
 
 import pytest
 import torch
@@ -182,3 +183,22 @@ def test_an_unfit_node_is_not_named_once_the_study_stops(make_launch: Any) -> No
     launch.stopper.stop()
     launch.fail(trial, NodeUnfitError("one", "its disk is full"))
     assert (launch.resumed, launch.ended, launch.pool.unfit) == ([], [], {})
+
+
+def test_the_display_sees_what_workers_report(make_launch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    launch = make_launch(SHARED)
+    shown = Mock()
+    monkeypatch.setattr(launch.callback, "_progress", shown)
+    trial = launch.start()
+    identity = trial.config["task"].identity
+    launch.callback.on_step_begin(0, [])
+    launch.callback.on_trial_result(0, [], trial, {"tags": {"device": "cpu", "built": "1"}})
+    launch.reach(trial, 7)
+    launch.fail(trial, FileNotFoundError("x.png"))
+    assert shown.mock_calls == [
+        call.start_trial(identity),
+        call.refresh(),
+        call.begin_training(),
+        call.add_rows(identity, [{"step": 7}], is_replay=False),
+        call.end_trial(identity, TrialState.FAILED, None, failure="data", message="FileNotFoundError: x.png"),
+    ]
