@@ -98,7 +98,7 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may not be valid text
     make_lossy()
     try:
-        app()
+        app(prog_name=f"python {sys.argv[0]}" if sys.argv[0].endswith(".py") else None)
     except InputError as error:
         echo_error(str(error))
         sys.exit(EXIT_WRONG_INPUT)

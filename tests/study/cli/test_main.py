@@ -126,6 +126,22 @@ def test_wrong_input_is_one_line_with_exit_code_2(case: str, tmp_path: Path, mon
     assert not (tmp_path / "ray").exists(), "Ray was not started"
 
 
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        (["runn"], "Did you mean 'run'"),
+        (["run"], "Missing argument 'STUDY'"),
+        (["run", "quickstart", "--sedes", "3"], "--seeds"),
+    ],
+)
+def test_a_mistyped_command_line_names_the_help_as_it_is_typed(typed: list[str], shown: str) -> None:
+    done = call_here(*typed)
+    assert done.returncode == 2
+    assert shown in done.stderr
+    command = "" if typed == ["runn"] else " run"
+    assert f"Try 'python {ROOT / 'run_study.py'}{command} -h' for help." in done.stderr
+
+
 WRONG_STUDIES = {
     "an unknown axis": ('scientific={"optimizzer.lr": (1.0,)}', "did you mean optimizer.lr"),
     "an unknown choice": ('scientific={"optimizer.name": ("sdg",)}', "no such optimizer; closest: sgd"),
@@ -178,7 +194,7 @@ def error_of(
 def test_a_store_that_becomes_unavailable_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail() -> None:
+    def fail(**_: object) -> None:
         raise OSError(errno.ESTALE, "Stale file handle")
 
     monkeypatch.setattr("study.cli.main.app", fail)
