@@ -175,7 +175,13 @@ def _rehearse(
             left = [tasks[name] for name, shape in shapes.items() if not (shape.failure or shape.note)]
             if left:
                 listener = RehearsalListener(shapes, is_last=number == len(PASSES) - 1, on_passed=on_passed)
-                run_tune(train_trial, listener, ledger.root / folder / each, tasks=tune.grid_search(left))
+                run_tune(
+                    train_trial,
+                    listener,
+                    ledger.root / folder / each,
+                    tasks=tune.grid_search(left),
+                    reuses_workers=grant.reuses_workers,
+                )
     finally:
         locks.release_all()
         shutil.rmtree(ledger.root / folder, ignore_errors=True)

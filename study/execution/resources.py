@@ -74,7 +74,16 @@ class ResourceGrant:
 
         On a CPU the preparation would count as memory of the trial that trains.
         """
-        return self.device == "cuda" and self.num_workers == 1
+        return self.device == "cuda" and self.num_workers == 1 and self.reuses_workers
+
+    @property
+    def reuses_workers(self) -> bool:
+        """True if a worker trains several trials.
+
+        A compiled trial has a process of its own: on an H200 with torch 2.11, processes that compiled a second model
+        died of segmentation faults (benchmarks/results.md).
+        """
+        return not self.compiled
 
     @property
     def bundles(self) -> list[dict[str, float]]:

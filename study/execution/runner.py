@@ -103,7 +103,16 @@ def _run_logged(
         progress = StudyProgress(console, plans, known, queue.costs, grant.max_concurrent_trials, tags[LOG_TAG])
         with handled(stopper.handle_signal), progress:
             callback = TuneCallback(recorder, progress, plans, known, searcher, stopper, locks, pool)
-            _run_with_restarts(searcher, callback, stopper, folder, start)
+            run = partial(
+                run_tune,
+                train_trial,
+                callback,
+                searcher=searcher,
+                scheduler=TrialOrder(searcher),
+                stopper=stopper,
+                reuses_workers=grant.reuses_workers,
+            )
+            _run_with_restarts(run, searcher, callback, stopper, folder, start)
             callback.stop_if_hopeless()
     finally:
         searcher.close()
@@ -151,24 +160,23 @@ def begin_launch(
 
 
 def _run_with_restarts(
-    searcher: TrialSearcher, callback: TuneCallback, stopper: Stopper, folder: Path, start: Callable[[], None]
+    run: Callable[..., None],
+    searcher: TrialSearcher,
+    callback: TuneCallback,
+    stopper: Stopper,
+    folder: Path,
+    start: Callable[[], None],
 ) -> None:
     """Run Tune until every trial has ended or the study is stopped. Where Ray itself dies, start it again.
 
     Args:
+        run: runs Tune, with its files in a new folder.
         start: starts Ray, or joins its cluster.
     """
     num_left_at_deaths: list[int] = []
     while True:
         try:
-            run_tune(
-                train_trial,
-                callback,
-                folder / str(len(num_left_at_deaths)),
-                searcher=searcher,
-                scheduler=TrialOrder(searcher),
-                stopper=stopper,
-            )
+            run(folder=folder / str(len(num_left_at_deaths)))
         except Exception as error:
             if not isinstance(error, RayLostError) and ray_is_alive():
                 raise

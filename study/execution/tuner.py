@@ -28,6 +28,7 @@ def run_tune(
     scheduler: TrialScheduler | None = None,
     stopper: Stopper | None = None,
     tasks: Any = None,
+    reuses_workers: bool = True,
 ) -> None:
     """Run Ray Tune until its trials have ended. A failed trial raises nothing.
 
@@ -37,6 +38,7 @@ def run_tune(
         searcher: suggests tasks until it is finished; None for `tasks`.
         scheduler: decides which of the suggested tasks starts; None for the first one.
         tasks: value of `task` in Tune's param space.
+        reuses_workers: a worker trains several trials, one after the other.
     """
     tuner = tune.Tuner(
         tune.with_resources(trainable, placement_group),
@@ -45,7 +47,7 @@ def run_tune(
             search_alg=searcher,
             scheduler=scheduler,
             num_samples=-1 if searcher is not None else 1,  # as many as the searcher has
-            reuse_actors=True,
+            reuse_actors=reuses_workers,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
         run_config=tune.RunConfig(

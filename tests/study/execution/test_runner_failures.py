@@ -142,11 +142,10 @@ class Rays:
         self.restarts, self.reasons = 0, []
         self.searcher = SimpleNamespace(requeue_all=lambda: None)
         self.stopper = SimpleNamespace(stopping=False, running={"a trial"})
-        monkeypatch.setattr(runner, "_run_tune", self.run_tune)
         monkeypatch.setattr(runner, "ray_is_alive", lambda: False)
         monkeypatch.setattr(runner.ray, "shutdown", lambda: None)
 
-    def run_tune(self, *_: object) -> None:
+    def run_tune(self, folder: Path) -> None:
         self.searcher.num_left = next(self.left)
         if self.searcher.num_left is not None:
             raise self.error
@@ -156,7 +155,7 @@ class Rays:
 
     def run(self) -> None:
         callback = SimpleNamespace(stop=self.reasons.append)
-        runner._run_with_restarts(self.searcher, callback, self.stopper, Path(), self.start)
+        runner._run_with_restarts(self.run_tune, self.searcher, callback, self.stopper, Path(), self.start)
 
 
 @pytest.mark.parametrize("error", [RayLostError(), RuntimeError("The actor died"), ConnectionError("GCS")])
