@@ -14,16 +14,8 @@ from torch.profiler import ProfilerActivity, profile
 from revit.config import FineTuneConfig
 from revit.models.build import build_model, empty_model
 from revit.training.fine_tune import train_step
-from revit.training.memory_estimate import (
-    WITHOUT_EFFECT,
-    MemoryEstimate,
-    _batch,
-    _Float32Islands,
-    _upper_hull,
-    estimate_memory,
-    memory_config,
-    trace_memory,
-)
+from revit.training.memory_estimate import _batch, _Float32Islands, _upper_hull, estimate_memory, trace_memory
+from revit.training.memory_shape import WITHOUT_EFFECT, MemoryEstimate, memory_config
 from revit.training.optimizers import build_optimizer
 
 CPU = torch.device("cpu")
