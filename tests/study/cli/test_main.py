@@ -129,7 +129,7 @@ def test_wrong_input_is_one_line_with_exit_code_2(case: str, tmp_path: Path, mon
 @pytest.mark.parametrize(
     ("typed", "shown"),
     [
-        (["runn"], "Did you mean 'run'"),
+        (["runx"], "Did you mean 'run'"),
         (["run"], "Missing argument 'STUDY'"),
         (["run", "quickstart", "--sedes", "3"], "--seeds"),
     ],
@@ -138,7 +138,7 @@ def test_a_mistyped_command_line_names_the_help_as_it_is_typed(typed: list[str],
     done = call_here(*typed)
     assert done.returncode == 2
     assert shown in done.stderr
-    command = "" if typed == ["runn"] else " run"
+    command = "" if typed == ["runx"] else " run"
     assert f"Try 'python {ROOT / 'run_study.py'}{command} -h' for help." in done.stderr
 
 
