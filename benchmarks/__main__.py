@@ -26,6 +26,8 @@ NAMES = (
     "gpu",
 )
 """Modules with `measure(tiny) -> list[BenchmarkResult]` that measure the project."""
+LONG = ("scale",)
+"""Modules that measure the project for more than half an hour: run by name only."""
 EXPERIMENTS = ("seeds_together",)
 """Modules that measure what the project does not do: run by name only."""
 NEED_GPU = ("gpu",)
@@ -45,7 +47,7 @@ def run(name: str, *, tiny: bool, results: Path) -> list[BenchmarkResult]:
 def main() -> None:
     """Run one benchmark, or all."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("name", choices=[*NAMES, *EXPERIMENTS, "all"])
+    parser.add_argument("name", choices=[*NAMES, *LONG, *EXPERIMENTS, "all"])
     parser.add_argument("--tiny", action="store_true", help="run at a tiny size, without meaningful figures")
     parser.add_argument("--results", type=Path, default=RESULTS, help="file to append to")
     options = parser.parse_args()

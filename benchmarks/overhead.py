@@ -84,7 +84,7 @@ class TuneTime(NamedTuple):
 def measure(*, tiny: bool) -> list[BenchmarkResult]:
     """Measure few trials, then many; if tiny, one launch of each, in this process."""
     few, many, num_warmup = (2, 2, 1) if tiny else (FEW_TRIALS, MANY_TRIALS, NUM_WARMUP_TRIALS)
-    call: Callable[..., Any] = _here if tiny else _apart
+    call: Callable[..., Any] = run_here if tiny else run_apart
     ours_few, alone_few = call(ours, few, num_warmup), call(alone, few)
     ours_many, alone_many = ours_few, alone_few
     if not tiny:
@@ -132,11 +132,12 @@ def _overhead_s(timed: LaunchTime | TuneTime, other: TuneTime, count: int) -> fl
     return (timed.seconds - other.work_s / other.num_slots) / count
 
 
-def _here(function: Callable[..., Any], *arguments: object) -> Any:
+def run_here(function: Callable[..., Any], *arguments: object) -> Any:
+    """Call a function in this process."""
     return function(*arguments)
 
 
-def _apart(function: Callable[..., Any], *arguments: object) -> Any:
+def run_apart(function: Callable[..., Any], *arguments: object) -> Any:
     """Call a function in a new process, with its own Ray."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         return process.submit(function, *arguments).result()

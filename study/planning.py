@@ -102,11 +102,7 @@ class Planner:
         """Return the search of a cell, as far as it is recorded."""
         numbered: dict[int, SearchPoint] = {}
         stale = ""
-        texts = [
-            (record, record.tags[self.search_tag]) for record in records.values() if self.search_tag in record.tags
-        ]
-        tagged = [(record, SearchTag.from_json(text)) for record, text in texts]
-        places = [(record, tag) for record, tag in tagged if tag is not None and tag.cell == cell.values]
+        places = self._places(cell, records) if cell.axes else []  # a study may have as many cells as trials
         given_up = {tag.number for _, tag in places if tag.is_given_up}  # one of its trials says so
         for record, tag in places:
             if tag.number in numbered:
@@ -128,6 +124,12 @@ class Planner:
         )
         is_stuck = search.num_left and cell.is_finite and all(point.has_ended for point in search.points)
         return replace(search, is_exhausted=True) if is_stuck and self.ask(search, records) is None else search
+
+    def _places(self, cell: StudyCell, records: Records) -> list[tuple[TrialRecord, SearchTag]]:
+        """Return the records of the search of a cell, with their places in it."""
+        texts = [(each, each.tags[self.search_tag]) for each in records.values() if self.search_tag in each.tags]
+        tagged = [(record, SearchTag.from_json(text)) for record, text in texts]
+        return [(record, tag) for record, tag in tagged if tag is not None and tag.cell == cell.values]
 
     def ask(self, search: CellSearch, records: Records) -> SearchPoint | None:
         """Return the next point of a search; None where every point of the cell has been asked for."""

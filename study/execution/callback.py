@@ -149,6 +149,11 @@ class TuneCallback(Stateless, tune.Callback):
             self._stopper.running.discard(identity)
             self._end(identity, result["state"], message=result.get("message", ""))
 
+    def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **_: Any) -> None:
+        """Let Tune forget what a trial reported. It keeps every trial until the launch ends."""
+        trial.run_metadata.last_result = {"identity": _identity(trial)}  # Tune prints a line where nothing is left
+        trial.run_metadata.metric_analysis, trial.run_metadata.metric_n_steps = {}, {}
+
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **_: Any) -> None:
         """Requeue the trial of a worker that raised or died, or record that it failed."""
         identity = _identity(trial)

@@ -15,6 +15,8 @@ CHECKPOINT_INTERVAL_S, MAX_CHECKPOINT_INTERVAL_S = 2.0, 300.0
 """Minimum seconds between checkpoints: at a validation, and at any report. Shorter gaps are cheap to recompute."""
 REPORT_INTERVAL_S = 1.0
 """Minimum seconds between reports to Tune. Rows in between are batched."""
+MAX_REPORTS_PER_S = 25
+"""Reports of all trials together for which the driver has time: where more run at a time, each reports less often."""
 
 Send = Callable[[dict[str, Any]], None]
 """Hands a report to Tune. It returns once Tune has let the trial continue."""
@@ -28,6 +30,7 @@ class TrialReporter:
         is_prunable: report each validation at once, except for the last one, so that the trial can be pruned before it
             trains on.
         is_replay: the trial is resumed, so that its first report repeats earlier rows.
+        num_concurrent: trials that run at a time.
         work: has the checkpoints; once the study stops, the next report saves one.
     """
 
@@ -39,6 +42,7 @@ class TrialReporter:
         *,
         is_prunable: bool,
         is_replay: bool,
+        num_concurrent: int,
         send: Send,
     ) -> None:
         self._identity = identity
@@ -46,6 +50,7 @@ class TrialReporter:
         self._validation_steps = validation_steps
         self._is_prunable = is_prunable
         self._is_replay = is_replay
+        self._interval_s = REPORT_INTERVAL_S * max(1.0, num_concurrent / MAX_REPORTS_PER_S)
         self._send = send
         self._pending_rows: list[Row] = []
         self._saved_s = self._reported_s = time.monotonic()
@@ -56,7 +61,7 @@ class TrialReporter:
         self._pending_rows.extend(rows)
         is_prunable = self._is_prunable and state.step < max(self._validation_steps)
         is_decided_on = is_prunable and state.step in self._validation_steps
-        if is_saved or is_decided_on or time.monotonic() - self._reported_s > REPORT_INTERVAL_S:
+        if is_saved or is_decided_on or time.monotonic() - self._reported_s > self._interval_s:
             time_used = {TRAIN_TIME_S: state.train_time_s} if is_prunable else {}
             self.report({"is_replay": self._is_replay, "saved": is_saved, **time_used})
         self._is_replay = False

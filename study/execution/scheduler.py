@@ -14,16 +14,24 @@ class TrialOrder(Stateless, FIFOScheduler):
 
     One that waits for a node that has died, and that no other node is large enough for, goes back to the searcher:
     Tune would wait for such a node forever.
+
+    Tune's default looks at every trial of the launch at each event, those that have ended included.
     """
 
     def __init__(self, searcher: TrialSearcher) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Ray leaves it so
         self._searcher = searcher
+        self._waiting: list[TuneTrial] = []
+
+    def on_trial_add(self, _: Any, trial: TuneTrial) -> None:
+        """Let a new trial wait."""
+        self._waiting.append(trial)
 
     def choose_trial_to_run(self, tune_controller: Any) -> TuneTrial | None:
-        """Return the trial that has waited longest."""
-        for trial in list(tune_controller.get_live_trials()):
+        """Return the trial that has waited longest; None where none waits. A trial waits once."""
+        for trial in self._waiting:
             if trial.status == TuneTrial.PENDING and self._searcher.is_too_large(trial.config["task"]):
                 tune_controller.stop_trial(trial)
                 self._searcher.requeue(trial.config["task"].identity)
-        return super().choose_trial_to_run(tune_controller)
+        self._waiting = [trial for trial in self._waiting if trial.status == TuneTrial.PENDING]
+        return self._waiting[0] if self._waiting else None

@@ -196,6 +196,7 @@ def _train(task: TrialTask, config: FineTuneConfig, work: WorkFolder, group: "Wo
         set(budget.eval_steps),
         is_prunable=task.is_prunable,
         is_replay=resume is not None,
+        num_concurrent=task.grant.max_concurrent_trials,
         send=send,
     )
 

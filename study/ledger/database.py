@@ -5,10 +5,13 @@ import sys
 from pathlib import Path
 
 from mlflow.store.db.utils import _initialize_tables
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 
 from revit.errors import InputError
 from study.layout import DATABASE
+
+INDEX = 'CREATE INDEX IF NOT EXISTS tags_by_value ON tags ("key", value)'
+"""MLflow has none for the search for a tag's value: it would read that tag of every run to find one trial."""
 
 
 def tracking_uri(root: Path) -> str:
@@ -31,6 +34,8 @@ def create_database(path: Path) -> None:
     unfinished.mkdir()
     engine = create_engine(f"sqlite:///{unfinished / path.name}")
     _initialize_tables(engine)  # type: ignore[no-untyped-call]  # untyped in MLflow
+    with engine.begin() as connection:
+        connection.execute(text(INDEX))
     engine.dispose()
     (unfinished / path.name).rename(path)
     unfinished.rmdir()

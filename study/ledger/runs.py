@@ -1,6 +1,6 @@
 """MLflow runs of one experiment: searched, created once, merged, restored."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
@@ -10,6 +10,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils import get_results_from_paginated_fn
 
 from revit.errors import InputError
+from study.ledger.bulk_reading import OpenSession, read_runs, read_values
 from study.ledger.records import RunInfo
 from study.ledger.schema import (
     CELL_PREFIX,
@@ -79,29 +80,46 @@ class Runs:
         return self.search(f"tags.{tag} = '{value}'")
 
     def by_tag(self, tag: str) -> dict[str, list[Run]]:
-        """Return the runs that have a tag, by its value."""
+        """Return the runs that have a tag, by its value. All at once: it is asked about every trial of a store."""
+        if self._open_session is None:
+            found = self.search(f"tags.{tag} != ''")
+        else:
+            found = read_runs(self._open_session, self.experiment_id, tag)
         runs = defaultdict(list)
-        for run in self.search(f"tags.{tag} != ''"):
+        for run in found:
             runs[run.data.tags[tag]].append(run)
         return runs
+
+    def _values_of(self, tag: str) -> list[str]:
+        """Return the value of a tag in each run that has it."""
+        if self._open_session is None:
+            return [run.data.tags[tag] for run in self.search(f"tags.{tag} != ''")]
+        return read_values(self._open_session, self.experiment_id, tag)
+
+    @property
+    def _open_session(self) -> OpenSession | None:
+        """The opener of sessions of the store's database; None with a server."""
+        return getattr(self.client._tracking_client.store, "ManagedSessionMaker", None)
 
     def create_once(self, tag: str, value: str, name: str, tags: Mapping[str, str]) -> Run:
         """Return the run with a value of a tag, created if necessary.
 
         The answer to an earlier request may be lost after the server executed it, and a proxy may send a request twice.
         """
-        if not self.with_tag(tag, value):
-            try:
-                all_tags = {key: storable(text) for key, text in {**tags, tag: value}.items()}
-                self.client.create_run(self.experiment_id, run_name=storable(name[:MAX_NAME_CHARS]), tags=all_tags)
-            except MlflowException:
-                self.check_experiment()
-                raise
-        return self._merge(self.with_tag(tag, value))
+        if found := self.with_tag(tag, value):
+            return self._merge(found)
+        try:
+            all_tags = {key: storable(text) for key, text in {**tags, tag: value}.items()}
+            run = self.client.create_run(self.experiment_id, run_name=storable(name[:MAX_NAME_CHARS]), tags=all_tags)
+        except MlflowException:
+            self.check_experiment()
+            raise
+        return run if self._open_session is not None else self._merge(self.with_tag(tag, value))
 
     def duplicates(self) -> list[str]:
         """Return the identities and locks that several runs have: a request to create one was executed twice."""
-        return [name for tag in (IDENTITY_TAG, LOCK_TAG) for name, runs in self.by_tag(tag).items() if len(runs) > 1]
+        counts = [Counter(self._values_of(tag)) for tag in (IDENTITY_TAG, LOCK_TAG)]
+        return [name for each in counts for name, count in each.items() if count > 1]
 
     def merge_duplicates(self, name: str) -> None:
         """Keep, of the runs of an identity or lock, the one that got furthest. Call only with that lock."""

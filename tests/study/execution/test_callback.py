@@ -8,6 +8,7 @@ from unittest.mock import Mock, call
 import pytest
 import torch
 from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError
+from ray.tune.experiment import Trial as TuneTrial
 
 from revit.source import SOURCE
 from study.execution.failures import MAX_LOSSES, CodeChangedError, NodeUnfitError
@@ -202,3 +203,15 @@ def test_the_display_sees_what_workers_report(make_launch: Any, monkeypatch: pyt
         call.add_rows(identity, [{"step": 7}], is_replay=False),
         call.end_trial(identity, TrialState.FAILED, None, failure="data", message="FileNotFoundError: x.png"),
     ]
+
+
+def test_tune_forgets_what_a_trial_reported_once_it_has_ended(make_launch: Any) -> None:
+    """Otherwise the driver of a launch of 10,000 trials holds the last rows of each, and every metric's statistics."""
+    launch = make_launch(SHARED)
+    trial = TuneTrial("", stub=True, config=launch.start().config)
+    trial.update_last_result({"rows": [{"step": 1}], "peak_bytes": 1, "training_iteration": 1, "done": True})
+    assert "peak_bytes" in trial.metric_analysis
+    launch.callback.on_trial_complete(0, [trial], trial)
+    assert trial.last_result == {"identity": trial.config["task"].identity, "trial_id": trial.trial_id}
+    assert not trial.metric_analysis
+    assert not trial.metric_n_steps

@@ -2,7 +2,9 @@
 
 import resource
 from copy import deepcopy
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from ray import tune
 
 from revit.config import FineTuneConfig
 from revit.datasets.image_store import ImageStore
+from study.execution.reporter import TrialReporter
 from study.layout import CHECKPOINT
 from study.ledger.states import TrialState
 from tests.study.execution.tasks import WorkerDiedError, task_of, train
@@ -36,6 +39,36 @@ def test_rows_in_quick_succession_are_reported_together(
     assert end["state"] == TrialState.FINISHED
     assert [row["step"] for result in (*rows, end) for row in result.get("rows", [])] == [*range(1, 13), 12]
     assert "test_accuracy" in end["rows"][-1]
+
+
+@pytest.mark.parametrize(("num_concurrent", "seconds_between"), [(8, 1), (25, 1), (100, 4), (800, 32)])
+def test_the_more_trials_run_at_a_time_the_less_often_each_reports(
+    monkeypatch: pytest.MonkeyPatch, num_concurrent: int, seconds_between: int
+) -> None:
+    """The driver has time for 25 reports a second. Rows in between are not lost."""
+    now = 0.0
+    monkeypatch.setattr("study.execution.reporter.time", SimpleNamespace(monotonic=lambda: now))
+    reports: list[tuple[float, dict[str, Any]]] = []
+    work: Any = SimpleNamespace(artifact_sizes={}, should_stop=lambda: False)
+    reporter = TrialReporter(
+        "a",
+        work,
+        {2000},
+        is_prunable=False,
+        is_replay=False,
+        num_concurrent=num_concurrent,
+        send=lambda update: reports.append((now, update)),
+    )
+    state: Any = SimpleNamespace(step=0)
+    for step in range(1, 1000):
+        now = step / 8
+        state.step = step
+        reporter.add_rows([{"step": step}], state)
+    times = [at for at, _ in reports]
+    assert [later - before for before, later in pairwise(times)] == [seconds_between + 1 / 8] * (len(times) - 1)
+    assert len(times) == 124.875 // (seconds_between + 1 / 8)
+    rows = [row["step"] for _, update in reports for row in update["rows"]]
+    assert rows == list(range(1, len(rows) + 1))
 
 
 def test_rows_from_before_a_failure_are_reported(
@@ -111,12 +144,13 @@ def test_a_stopping_study_saves_a_checkpoint_at_the_next_point_of_the_curve(
     """Between two validations, and between two reports: the 12 steps have a point each, and 5 reports are due."""
     monkeypatch.setattr("revit.training.fine_tune.NUM_REPORTS", 3)
     reports: list[dict[str, Any]] = []
-    task = task_of(small, digits, tmp_path)
+    work = tmp_path / "work"  # the signal to stop is beside it: other tests must not see it
+    task = task_of(small, digits, work)
 
     def report(result: dict[str, Any]) -> None:
         reports.append(deepcopy(result))
         if "tags" in result:
-            (tmp_path.parent / task.stop_file).touch()
+            (tmp_path / task.stop_file).touch()
         elif result.get("saved"):
             raise WorkerDiedError
 
@@ -124,7 +158,7 @@ def test_a_stopping_study_saves_a_checkpoint_at_the_next_point_of_the_curve(
     with pytest.raises(WorkerDiedError):
         train(task)
     assert [row["step"] for result in reports for row in result.get("rows", [])] == [1]
-    assert (tmp_path / CHECKPOINT).exists()
+    assert (work / CHECKPOINT).exists()
 
 
 @pytest.mark.usefixtures("report_at_once")

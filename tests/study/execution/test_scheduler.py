@@ -1,13 +1,16 @@
 """Trials that wait for nodes that are gone, on real Ray. What nodes there are is made up."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ray import tune
+from ray.tune.experiment import Trial as TuneTrial
 
 from search_spaces.framework.space import SearchSpace
 from study.execution import runner
 from study.execution.resources import Node
+from study.execution.scheduler import TrialOrder
 from study.layout import NEEDED_FILES
 from study.ledger.states import TrialState
 from tests.study.execution.stores import BASE, Studies
@@ -53,3 +56,31 @@ def test_a_trial_that_needs_a_node_to_itself_gets_the_largest_that_is_left_when_
     _, result = studies.run(space)
     assert set(result.states.values()) == {TrialState.FINISHED}
     assert not is_alive["large"]
+
+
+class Controller:
+    """A controller whose trials must not be looked through."""
+
+    def get_trials(self) -> list[Any]:
+        raise AssertionError("a look at every trial at each event takes longer the more have ended")
+
+    get_live_trials = get_trials
+
+
+def test_the_trial_that_has_waited_longest_starts_first() -> None:
+    searcher: Any = SimpleNamespace(is_too_large=lambda task: False)
+    scheduler, controller = TrialOrder(searcher), Controller()
+    assert scheduler.choose_trial_to_run(controller) is None
+    trials: list[Any] = [SimpleNamespace(status=TuneTrial.PENDING, config={"task": None}) for _ in range(3)]
+    first, second, third = trials
+    for trial in (first, second):
+        scheduler.on_trial_add(controller, trial)
+    assert scheduler.choose_trial_to_run(controller) is first, "it waits until a worker has started it"
+    assert scheduler.choose_trial_to_run(controller) is first
+    first.status = TuneTrial.RUNNING
+    assert scheduler.choose_trial_to_run(controller) is second
+    scheduler.on_trial_add(controller, third)
+    second.status = TuneTrial.ERROR
+    assert scheduler.choose_trial_to_run(controller) is third
+    third.status = TuneTrial.TERMINATED
+    assert scheduler.choose_trial_to_run(controller) is None

@@ -1,8 +1,12 @@
 """study.ledger.database."""
 
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
 
 from study.ledger.database import create_database, tracking_uri, ui_command
 from study.ledger.ledger import Ledger
@@ -29,6 +33,18 @@ Ledger(Path(sys.argv[1]))
     create_database(tmp_path / "mlflow.db")
     assert Ledger(tmp_path).trials() == {}
     assert {path.name for path in tmp_path.iterdir()} == {"mlflow.db", "open.lock"}
+
+
+def test_a_trial_is_found_without_a_look_at_the_tags_of_others(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    statements: list[tuple[str, Any]] = []
+    engine = ledger.runs.client._tracking_client.store.engine
+    event.listen(engine, "before_cursor_execute", lambda *call: statements.append((call[2], call[3])))
+    ledger.find("a")
+    [(search, values)] = [each for each in statements if "tags.value =" in each[0]]
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        steps = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {search}", values)]
+    assert "SEARCH tags USING INDEX tags_by_value (key=? AND value=?)" in steps
 
 
 def test_the_ui_is_served_on_the_database_of_the_store(tmp_path: Path) -> None:

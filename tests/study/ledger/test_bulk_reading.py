@@ -1,0 +1,60 @@
+"""study.ledger.bulk_reading, against MLflow's own search."""
+
+import math
+from typing import Any
+
+import pytest
+from mlflow.entities import Run
+
+from study.ledger import bulk_reading
+from study.ledger.bulk_reading import read_runs, read_values
+from study.ledger.ledger import Ledger
+from study.ledger.records import TrialUpdate
+from study.ledger.states import TrialState
+from tests.study.ledger.trial_runs import opened, rows
+
+
+def plain(run: Run) -> tuple[Any, ...]:
+    """Everything that a run has, with NaN as text: it equals nothing."""
+    metrics = {name: str(value) if math.isnan(value) else value for name, value in run.data.metrics.items()}
+    return dict(run.info), run.data.tags, run.data.params, metrics
+
+
+def test_runs_are_those_that_mlflow_finds_in_its_order(ledger: Ledger) -> None:
+    store: Any = ledger.runs.client._tracking_client.store
+    for identity in ("a", "b", "c", "deleted"):
+        run_id = opened(ledger, identity)
+    ledger.runs.delete(run_id)
+    a, b = (ledger.trials()[identity].run_id for identity in ("a", "b"))
+    measured = {"step": 1, "lr": 0.5, "train_loss": math.nan, "grad_norm": math.inf}
+    ledger.log(a, TrialUpdate(rows=rows(measured, {"step": 2, "lr": 0.25}), config={"optimizer.name": "sgd"}))
+    ledger.close_trial(b, TrialState.FAILED, message="why", failure="data")
+    ledger.runs.tag(a, {"sometimes": "yes", "empty": ""})
+    other = ledger.runs.client.create_experiment("another")
+    ledger.runs.client.create_run(other, tags={"identity": "elsewhere", "sometimes": "yes"})
+    for tag, count in (("identity", 3), ("kind", 7), ("sometimes", 1), ("empty", 0), ("absent", 0)):
+        expected = ledger.runs.search(f"tags.{tag} != ''")
+        found = read_runs(store.ManagedSessionMaker, ledger.runs.experiment_id, tag)
+        assert list(map(plain, found)) == list(map(plain, expected))
+        assert len(found) == count
+        values = read_values(store.ManagedSessionMaker, ledger.runs.experiment_id, tag)
+        assert sorted(values) == sorted(run.data.tags[tag] for run in expected)
+    assert plain(ledger.runs.by_tag("identity")["a"][0])[3]["train_loss"] == "nan"
+
+
+def test_a_run_that_is_deleted_while_others_are_read_is_read_whole(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By another launch, or by hand. Each query sees the database as it is by then."""
+    run_id = opened(ledger, "a")
+    ledger.log(run_id, TrialUpdate(rows=rows({"step": 1, "lr": 0.5}), config={"optimizer.name": "sgd"}))
+    expected = plain(ledger.runs.by_tag("identity")["a"][0])
+    group = bulk_reading._group
+
+    def group_and_delete(*arguments: Any) -> Any:
+        grouped = group(*arguments)
+        ledger.runs.delete(run_id)
+        return grouped
+
+    monkeypatch.setattr(bulk_reading, "_group", group_and_delete)
+    assert plain(ledger.runs.by_tag("identity")["a"][0]) == expected
