@@ -22,9 +22,10 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
 from revit.config import FineTuneConfig
-from revit.datasets.batches import Batch
+from revit.datasets.batches import Batch, to_input
 from revit.datasets.mixing import Mix
 from revit.models.build import empty_model
+from revit.models.normalization import normalization_of
 from revit.training.fine_tune import train_step
 from revit.training.memory_shape import NUM_IMAGES, Lines, MemoryEstimate, Precision, batch_bytes, memory_config
 from revit.training.optimizers import build_optimizer
@@ -58,6 +59,8 @@ def trace_memory(
     The step has a micro-batch of NUM_IMAGES, or two. What is a multiple of this prime number belongs to the images.
     """
     model = empty_model(config, num_classes)
+    pixel = torch.zeros(1, 3, 1, 1, dtype=torch.uint8)
+    to_input(pixel, normalization_of(config), CPU)  # keeps constants for the process: they must not be fake
     with FakeTensorMode(allow_non_fake_inputs=True), _FusedSteps():  # type: ignore[no-untyped-call]  # torch leaves it untyped
         model.to_empty(device=CPU)
         network = model if precision == "fp32" else _Bf16(model)

@@ -12,7 +12,9 @@ from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 
 from revit.config import FineTuneConfig
+from revit.datasets.batches import _scale_and_shift, to_input
 from revit.models.build import build_model, empty_model
+from revit.models.normalization import NORMALIZATIONS
 from revit.training.fine_tune import train_step
 from revit.training.memory_estimate import _batch, _Float32Islands, _upper_hull, estimate_memory, trace_memory
 from revit.training.memory_shape import WITHOUT_EFFECT, MemoryEstimate, memory_config
@@ -153,3 +155,11 @@ def test_norms_keep_float32_as_on_a_gpu() -> None:
         assert features.dtype == norm(features).dtype == torch.bfloat16
         with _Float32Islands():
             assert norm(features).dtype == torch.float32
+
+
+def test_images_are_normalized_in_a_process_that_has_traced() -> None:
+    """Constants that are kept from fake tensors would leave images as they are, and raise nothing."""
+    _scale_and_shift.cache_clear()
+    trace_memory.__wrapped__(memory_config(config_of()), NUM_CLASSES, 1, "fp32", on_gpu=False)
+    white = torch.full((1, 1, 1, 1), 255, dtype=torch.uint8)
+    assert to_input(white, NORMALIZATIONS["inception"], CPU).flatten().tolist() == [1.0, 1.0, 1.0]
