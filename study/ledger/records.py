@@ -88,8 +88,8 @@ class TrialRecord:
 
     @property
     def launch(self) -> str:
-        """Id of the run of the launch that trained it last."""
-        return self.tags[PARENT_TAG]
+        """Id of the run of the launch that trained it last; empty for a run that none has trained."""
+        return self.tags.get(PARENT_TAG, "")
 
     @property
     def studies(self) -> frozenset[str]:

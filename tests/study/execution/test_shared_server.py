@@ -68,7 +68,7 @@ def test_a_study_goes_on_while_its_server_is_dead_and_what_it_measured_is_writte
     plan = make_plan(SPACE, SPACE.seeds, folders, ledger.trials())
 
     def outage() -> None:
-        while not list(ledger.root.glob("work/*/checkpoint.pt")):
+        while not list(ledger.root.glob("work/*/artifacts/built.json")):  # a trial has begun
             time.sleep(0.05)
         server.kill()
         time.sleep(outage_s)

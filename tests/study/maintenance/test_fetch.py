@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -299,7 +300,7 @@ def test_run_names_what_is_missing_and_the_command_that_gets_it(
     assert ended.value.code == 2
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: dataset cifar10 not found: searched {tmp_path}/")
-    assert line.endswith("; get it with `run_study.py fetch`")
+    assert re.search(rf"; get it with `\S+ \S*run_study.py fetch {re.escape(file)} --data-dir \S+ .*`$", line)
 
 
 def test_a_requirement_of_several_spaces_is_fetched_once(tmp_path: Path) -> None:
