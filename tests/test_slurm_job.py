@@ -20,7 +20,7 @@ from tests.machines import Machines, can_be_made
 JOB = ROOT / "examples" / "cluster" / "slurm_job.sh"
 NAMES = ("node1", "node2")
 NUMBER = os.getpid()
-"""Of the job: its folders are its own."""
+"""Number of the job: its folders are its own."""
 LOCAL = (Path(f"/tmp/ray-{NUMBER}"), Path(f"/tmp/revit-cache-{NUMBER}"))
 DEADLINE_S = 300
 

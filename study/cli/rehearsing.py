@@ -48,7 +48,7 @@ def rehearse(
         with handled(signal.default_int_handler):
             has_passed = _rehearse(options, options.folders(storage), request, max_batch)
     except KeyboardInterrupt:
-        echo("\ninterrupted; nothing is left of it")
+        echo("\ninterrupted; what has passed is kept")
         raise typer.Exit(EXIT_INTERRUPTED) from None
     following = ("plan", "run") if has_passed else ("fetch", "doctor")
     echo("\nNext steps:", *(f"  {next_command(context, command)}" for command in following))

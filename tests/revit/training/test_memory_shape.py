@@ -1,4 +1,4 @@
-"""What decides about the memory of a trial; traces are in test_memory_estimate.py."""
+"""Fields that decide about the memory of a trial; traces are in test_memory_estimate.py."""
 
 from typing import Any
 
