@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 import signal
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -48,6 +49,9 @@ WORKER_ENVIRONMENT = {
 ADDRESS = "RAY_ADDRESS"
 """Ray's variable: the cluster that `ray.init` joins by default. Everyone with access to it can run code."""
 
+FREE_TIMEOUT_S = 10
+"""Time that a private Ray has to end what an earlier launch of this process left."""
+
 MAX_STARTS = 3
 """Attempts to start Ray: on a busy machine its processes may not find each other in time."""
 
@@ -57,8 +61,10 @@ def start_ray(
 ) -> None:
     """Start a private Ray that only this machine can reach, or join a cluster.
 
-    Without an address, does nothing where this process is connected to Ray already. With one, connects anew unless it
-    is connected to that cluster, with the same code.
+    Without an address, does nothing where this process is connected to Ray already. A private Ray whose CPUs or GPUs
+    are not free is started anew: in rare cases Ray never frees those of a placement group that it removed
+    (github.com/ray-project/ray/issues/64693). With an address, connects anew unless it is connected to that cluster,
+    with the same code.
 
     Args:
         address: HOST:PORT of the cluster to join, or `auto`.
@@ -78,6 +84,9 @@ def start_ray(
     if address is not None:
         _join(find_cluster(address, named), functions)
     elif not ray.is_initialized():
+        _start_private()
+    elif RayProcess.started and not _is_free():
+        ray.shutdown()
         _start_private()
 
 
@@ -100,6 +109,19 @@ def _is_joined(address: str, code: Path) -> bool:
     context = ray.get_runtime_context()
     uri = get_uri_for_directory(str(code), include_gitignore=True)
     return bool(context.gcs_address == address and context.runtime_env.get("working_dir") == uri)
+
+
+def _is_free() -> bool:
+    """Return whether all CPUs and GPUs are free, at once or after a while."""
+    end = time.monotonic() + FREE_TIMEOUT_S
+    while True:
+        free = ray.available_resources()  # type: ignore[no-untyped-call]  # Ray leaves it so
+        total = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray leaves it so
+        if all(free.get(kind) == total.get(kind) for kind in ("CPU", "GPU")):
+            return True
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
 
 
 def _start_private() -> None:

@@ -14,6 +14,7 @@ from unittest import mock
 import psutil
 import pytest
 from ray.cluster_utils import Cluster
+from ray.util.placement_group import placement_group, remove_placement_group
 
 from revit.errors import InputError
 from study import RAY_BEYOND_THIS_MACHINE
@@ -253,6 +254,28 @@ def test_ray_is_started_up_to_three_times_before_it_is_an_error_in_one_line(
     with pytest.raises(InputError, match=message):
         cluster.start_ray()
     assert failing == []
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_private_ray_is_started_anew_where_an_earlier_launch_left_cpus_reserved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Or a trial that requests all of them would never start in a notebook's second launch."""
+    calls: list[str] = []
+    cluster.start_ray()
+    monkeypatch.setattr(cluster, "FREE_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(cluster.ray, "shutdown", lambda: calls.append("shutdown"))
+    monkeypatch.setattr(cluster, "_start_private", lambda: calls.append("start"))
+    left = placement_group([{"CPU": 1}])
+    try:
+        assert left.wait(60)
+        cluster.start_ray()
+    finally:
+        remove_placement_group(left)
+    assert calls == ["shutdown", "start"]
+    monkeypatch.setattr(cluster, "FREE_TIMEOUT_S", 60)
+    cluster.start_ray()
+    assert calls == ["shutdown", "start"], "it is free again"
 
 
 def test_processes_of_ray_ignore_signals_and_a_failed_start_leaves_none(

@@ -10,6 +10,7 @@ import pytest
 import ray
 from ray import tune
 
+from study.execution.cluster import start_ray
 from study.execution.resources import ResourceGrant
 from study.execution.tuner import placement_group, run_tune
 
@@ -31,6 +32,7 @@ def report_process(params: dict[str, Any]) -> None:
 @pytest.mark.usefixtures("ray_cluster")
 @pytest.mark.parametrize("compiled", [False, True])
 def test_a_compiled_trial_has_a_process_of_its_own(tmp_path: Path, *, compiled: bool) -> None:
+    start_ray()  # anew, where some CPU is not free
     num_cpus = int(ray.cluster_resources()["CPU"])
     grant = ResourceGrant(num_cpus=num_cpus, num_gpus=0, max_cpus=num_cpus, max_concurrent_trials=1, compiled=compiled)
     pids: list[int] = []
