@@ -33,6 +33,7 @@ from study.api.commands import (
     write_index,
     write_report,
 )
+from study.api.launch_preparation import prepare_run
 from study.api.live_status import current_state, open_feed, watch
 from study.api.notebook import Options, figure, plan, report, results, run, search_points, verdicts
 from study.api.opening import (
@@ -98,6 +99,7 @@ __all__ = [
     "open_ledger",
     "plan",
     "plan_study",
+    "prepare_run",
     "preview_study",
     "read_records",
     "rehearse_plans",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from search_spaces.framework.space import SearchSpace
 from study.api import commands
+from study.api.launch_preparation import prepare_run
 from study.api.opening import Choices, Study, load_study, make_folders, open_ledger
 from study.execution.resources import ResourceRequest
 from study.ledger.states import TrialState
@@ -85,10 +86,8 @@ def run(
     if request.compiled:
         commands.cache_compiled(folders)
     commands.check_address(request)
-    ledger = open_ledger(folders, create=True)
-    planned = commands.plan_study(space, folders, ledger.trials(), num_seeds=num_seeds)
-    commands.check_can_run([planned], request)
-    return commands.run_plans([planned], ledger, request, console=console or get_console())
+    plans, ledger, _ = prepare_run([space], folders, request, num_seeds=num_seeds)
+    return commands.run_plans(plans, ledger, request, console=console or get_console())
 
 
 def results(

@@ -142,11 +142,16 @@ def open_ledger(folders: "Folders", *, create: bool = False) -> "Ledger":
     if not (create or folders.has_store):
         raise MissingStoreError(f"there is no store at {folders.store}")
     if create:
-        if folders.storage:
-            from study.system.storage import Storage
-
-            Storage(folders.storage).check()
-        check_writable(folders.store, "store")
+        check_store(folders)
     from study.ledger.ledger import Ledger
 
     return Ledger(folders.store, folders.server, folders.storage)
+
+
+def check_store(folders: "Folders") -> None:
+    """Raise InputError if a store or its storage cannot be written."""
+    if folders.storage:
+        from study.system.storage import Storage
+
+        Storage(folders.storage).check()
+    check_writable(folders.store, "store")

@@ -84,10 +84,9 @@ def _run(
     spaces = options.load_studies()
     api.check_address(request)
     echo_store(folders)
-    ledger = api.open_ledger(folders, create=True)
-    records = ledger.trials()
-    plans = [api.plan_study(space, folders, records, num_seeds=options.seeds) for space in spaces]
-    api.check_can_run(plans, request, strict_environment=strict_environment)
+    plans, ledger, records = api.prepare_run(
+        spaces, folders, request, num_seeds=options.seeds, strict_environment=strict_environment
+    )
     result = api.run_plans(plans, ledger, request, console=out, command=this_command(context))
     if not all(planned.is_complete for planned in plans):
         records = ledger.retry(ledger.trials, log=echo)

@@ -193,8 +193,9 @@ def _init(address: str, runtime_env: dict[str, Any] | None) -> None:
             address,
             runtime_env=runtime_env,
             include_dashboard=False,
-            logging_level=logging.WARNING,
+            logging_level=logging.ERROR,  # not its warning about `RAY_AUTH_TOKEN`
         )
+        logging.getLogger("ray").setLevel(logging.WARNING)
         drop_printer()
 
 

@@ -13,7 +13,6 @@ from ray._private.ray_logging import global_worker_stdstream_dispatcher
 from ray._private.worker import filter_autoscaler_events
 
 from study.layout import LOGS
-from study.ledger.orphans import inside
 
 MAX_LOGS = 20
 """Log files that a store keeps, the newest ones."""
@@ -27,7 +26,7 @@ def new_log(root: Path) -> Path:
     """Return the path of a new log file in a store's folder, and remove old ones."""
     folder = root / LOGS
     folder.mkdir(parents=True, exist_ok=True)
-    for old in inside(folder)[: -MAX_LOGS + 1]:
+    for old in sorted(folder.glob("*"))[: -MAX_LOGS + 1]:
         with suppress(OSError):
             old.unlink()
     path = folder / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{os.getpid()}.log"

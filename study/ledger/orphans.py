@@ -88,7 +88,7 @@ def merge_duplicates(ledger: Ledger, locks: Locks) -> None:
 def clean_up(ledger: Ledger, locks: Locks) -> list[Removable]:
     """Remove orphans, and return them. Nothing of a living process is touched."""
     removed = [each for each in find_orphans(ledger) if each.remove_if_free(locks)]
-    for lock in inside(ledger.root / LOCKS):
+    for lock in sorted((ledger.root / LOCKS).glob("*")):
         is_dead(lock.stem, locks)  # removes the file if so
     return removed
 
@@ -118,11 +118,6 @@ def is_dead(owner: str, locks: Locks) -> bool:
     if is_free:
         locks.release(owner)
     return is_free
-
-
-def inside(folder: Path) -> list[Path]:
-    """Return the sorted paths in a folder; empty if it does not exist."""
-    return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 def tree_size(path: Path) -> int:

@@ -13,7 +13,7 @@ from revit.config import ModelConfig
 from revit.datasets.image_store import ImageStore
 from revit.errors import InputError, MissingInputError
 from revit.models.weights import find_weights, weights_digest
-from study.ledger.orphans import inside, tree_size
+from study.ledger.orphans import tree_size
 from study.maintenance.checks import CheckResult, fixable
 
 IMAGE_STORE = re.compile(".+-[0-9a-f]{16}")
@@ -22,7 +22,7 @@ IMAGE_STORE = re.compile(".+-[0-9a-f]{16}")
 
 def check_datasets(cache: Path, *, fix: bool) -> Iterator[CheckResult]:
     """Check the sizes of decoded datasets, and find build folders that were abandoned."""
-    faults = {folder: _fault(folder) for folder in inside(cache) if IMAGE_STORE.fullmatch(folder.name)}
+    faults = {folder: _fault(folder) for folder in sorted(cache.glob("*")) if IMAGE_STORE.fullmatch(folder.name)}
     for folder, fault in faults.items():
         if fault:
             yield CheckResult("error", f"images: {fault}; remove {folder}: the next `plan` decodes it again")

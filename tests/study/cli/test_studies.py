@@ -129,6 +129,7 @@ def test_compile_reaches_every_trial_with_a_cache_beside_the_images(
         requested.append(grant_resources(request, [Node(cpus=2, gpus=0)]).compiled)
         raise KeyboardInterrupt
 
+    monkeypatch.setattr("study.execution.cluster.start_ray", lambda **_: None)
     monkeypatch.setattr("study.execution.runner.run_plans", no_training)
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "to be put back")
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")

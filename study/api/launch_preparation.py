@@ -1,0 +1,54 @@
+"""Preparation of a launch, until all is known that could keep it from starting."""
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from search_spaces.framework.space import SearchSpace
+from study.api.commands import check_can_run, plan_study
+from study.api.opening import check_store, open_ledger
+from study.execution.resources import ResourceRequest
+
+if TYPE_CHECKING:
+    from study.ledger.ledger import Ledger
+    from study.ledger.records import TrialRecord
+    from study.plan import Folders, Plan
+
+
+def prepare_run(
+    spaces: Sequence[SearchSpace],
+    folders: "Folders",
+    request: ResourceRequest,
+    *,
+    num_seeds: int | None = None,
+    strict_environment: bool = False,
+) -> "tuple[list[Plan], Ledger, Mapping[str, TrialRecord]]":
+    """Return the plans of studies, their ledger, and its trials.
+
+    Where there is no store yet, every trial is to be run. The store is created while Ray starts then: both take
+    seconds, and Ray's are those of other processes.
+
+    Raises:
+        InputError: as `plan_study`, `check_can_run`, `open_ledger`; or Ray cannot be started.
+    """
+
+    def make_plans(records: "Mapping[str, TrialRecord]") -> "list[Plan]":
+        plans = [plan_study(space, folders, records, num_seeds=num_seeds) for space in spaces]
+        check_can_run(plans, request, strict_environment=strict_environment)
+        return plans
+
+    if folders.has_store or request.address is not None or "RAY_ADDRESS" in os.environ:
+        ledger = open_ledger(folders, create=True)
+        records = ledger.trials()
+        return make_plans(records), ledger, records
+    from study.execution.cluster import start_ray
+
+    check_store(folders)
+    plans = make_plans({})
+    with ThreadPoolExecutor(1) as executor:
+        opening = executor.submit(open_ledger, folders, create=True)
+        start_ray(log=lambda line: None)  # the launch calls it again, and shows its warnings
+        ledger = opening.result()
+    records = ledger.trials()
+    return make_plans(records) if records else plans, ledger, records
