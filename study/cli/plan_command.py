@@ -27,14 +27,14 @@ def plan(
     Trains nothing. Times are measured in earlier trials or rehearsals, else assumed for the device: this machine's, or
     a GPU that is named. docs/plan.md has the JSON.
     """
-    from study.report.caveats import plan_caveats
-    from study.report.forecast_tables import forecast_tables
-    from study.report.terminal_tables import plan_table, preview_table, searches_table
-
     folders = options.folders()
     spaces = options.load_studies()
     if not as_json:
         echo_store(folders)
+    from study.report.caveats import plan_caveats
+    from study.report.forecast_tables import forecast_tables
+    from study.report.terminal_tables import plan_table, preview_table, searches_table
+
     records = api.read_records(folders)
     studies = []
     for space in spaces:

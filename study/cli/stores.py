@@ -81,8 +81,8 @@ def prune(
     if folders.server:
         raise InputError(f"--store = {store}: prune needs the folder of a store, not a server")
     names = sorted({space.name for study in studies or () for space in api.load_studies(study)})
-    ledger = api.open_ledger(folders)
     echo_store(folders)
+    ledger = api.open_ledger(folders)
     found = api.find_prunable(ledger, names, [search_spaces.name_of(each) for each in models or ()])
     echo(*api.summarize_prunable(found))
     if yes:
@@ -115,6 +115,7 @@ def ui(
     It is at http://127.0.0.1:PORT. For a server, only its address is printed.
     """
     folders = api.make_folders(store)
+    echo_store(folders)
     ledger = api.open_ledger(folders)
     spaces = api.load_studies(study, scale=scale, recipe=recipe, settings=settings or ()) if study else [None]
     paths = [api.ui_path(ledger, space) for space in spaces]
@@ -122,7 +123,6 @@ def ui(
         echo(*(f"{folders.server}{path}" for path in paths))
         return
     _check_free(host, port)
-    echo_store(folders)
     if host != LOOPBACK:
         echo(f"warning: whoever reaches {host}:{port} can read, change and delete every result")
     echo(*(f"http://{host}:{port}{path}   (Ctrl-C ends it)" for path in paths))

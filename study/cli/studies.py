@@ -116,12 +116,12 @@ def report(
 
     Exit code: 0 written, 1 an earlier report was kept, 2 wrong input.
     """
-    from study.report.report_folder import ReportKeptError
-
     folders = options.folders()
     spaces = options.load_studies()
-    ledger = api.open_ledger(folders)
     echo_store(folders)
+    ledger = api.open_ledger(folders)
+    from study.report.report_folder import ReportKeptError
+
     records = ledger.trials()
     code = EXIT_FINISHED
     for space in spaces:

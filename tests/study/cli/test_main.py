@@ -2,6 +2,7 @@
 
 import errno
 import shlex
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -65,6 +66,38 @@ def test_help_names_the_variables_of_all_options(
 def test_version_is_that_of_the_package(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     expected = f"revit-study {version('revit-study')}, training version {TRAINING_VERSION}\n"
     assert output_of(["--version"], monkeypatch, capsys) == expected
+
+
+FIRST_LINE = """
+import os, sys
+
+class Output:
+    encoding = "utf-8"
+
+    def write(self, text):
+        if text.strip():
+            loaded = {"matplotlib", "mlflow", "plotly", "ray", "sqlalchemy", "timm", "torch"} & set(sys.modules)
+            os.write(1, f"{text} {sorted(loaded)}".encode())
+            os._exit(0)
+
+    def flush(self):
+        pass
+
+    def isatty(self):
+        return False
+
+sys.stdout = Output()
+from study.cli.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "rehearse", "report", "status", "watch", "ui"])
+def test_the_first_line_is_printed_before_any_library_of_seconds_is_imported(command: str, tmp_path: Path) -> None:
+    """That is, within a second."""
+    typed = [command, "quickstart", "--store", str(tmp_path)]
+    done = subprocess.run([sys.executable, "-c", FIRST_LINE, *typed], capture_output=True, text=True, check=True)
+    assert done.stdout == f"store: {tmp_path} (there is none yet)\n []"
 
 
 WRONG = {

@@ -130,6 +130,6 @@ def test_ui_on_a_port_in_use_is_an_error_before_an_address_is_shown(
             main()
     assert stop.value.code == 2
     printed = capsys.readouterr()
-    assert printed.out == ""
+    assert printed.out == f"store: {tmp_path / 'mlruns'}\n"
     [line] = printed.err.splitlines()
     assert line.startswith(f"error: --host = 127.0.0.1, --port = {port}: cannot be listened on: Address already in use")
