@@ -1,5 +1,6 @@
 """A notebook plans, runs, reads, reports a study: each in one call."""
 
+import re
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
@@ -37,9 +38,16 @@ def test_a_study_is_run_read_reported_in_one_call_each(
     with pytest.raises(InputError, match="there is no store at"):
         api.results(SPACE, **where)
     lines = StringIO()
-    result = api.run(SPACE, console=Console(file=lines, width=200), request=api.ResourceRequest(), **where)
+    console = Console(file=lines, width=200)
+    assert set(api.run(SPACE, console=console, num_seeds=1, **where).states.values()) == {TrialState.FINISHED}
+    result = api.run(SPACE, console=console, request=api.ResourceRequest(), **where)
     assert set(result.states.values()) == {TrialState.FINISHED}
-    assert "4 trials, 0 done, 4 to run" in lines.getvalue()
+    assert re.findall(r"\d trials, \d done.*", lines.getvalue()) == [
+        "2 trials, 0 done, 2 to run",
+        "4 trials, 2 done, 2 to run",
+    ]
+    values = api.open_ledger(api.make_folders(tmp_path / "mlruns")).launches.forecast_values({"study": "notebook"})
+    assert float(values["estimate.peak_bytes"]) == pytest.approx(float(values["actual.peak_bytes"]), rel=0.1)
     assert api.plan(SPACE, **where).to_run == []
     assert len(api.plan(SPACE, num_seeds=3, **where).to_run) == 2
     assert len(api.plan(SPACE, settings=["steps=5"], only=["optimizer.lr=0.1"], **where).to_run) == 2
