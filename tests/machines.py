@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -77,6 +78,19 @@ class Machines:
             stdout=output,
             stderr=subprocess.STDOUT,
         )
+
+    def start_ray(self, name: str, *options: str, folder: Path, ray_folder: Path) -> None:
+        """Start a node of Ray on a machine. Its home folder cannot be written.
+
+        Args:
+            folder: of its output.
+            ray_folder: of its files, of which each machine needs its own.
+        """
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", *options]
+        with (folder / f"{name}.out").open("w") as output:
+            env = {"HOME": "/dev/null", "RAY_TMPDIR": str(ray_folder)}
+            started = self.start(name, command, env=env, cwd=folder, output=output)
+        assert started.wait(120) == 0, (folder / f"{name}.out").read_text()
 
     def processes(self, name: str) -> list[str]:
         """Return the names of the processes on a machine, but for those that keep it."""

@@ -56,7 +56,10 @@ class Batch(NamedTuple):
         return len(self.labels) if self.whole_size is None else self.whole_size
 
     def pinned(self) -> "Batch":
-        """Return a copy in pinned memory, from which a GPU copies while the CPU goes on."""
+        """Return a copy in pinned memory, from which a GPU copies while the CPU goes on (`torch.Tensor.to`).
+
+        PyTorch's allocator gives pinned memory to the next batch only once its copies have been made.
+        """
         return self._map(lambda tensor: tensor.pin_memory())
 
     def to(self, device: torch.device) -> "Batch":

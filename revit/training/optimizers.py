@@ -36,6 +36,7 @@ def build_optimizer(model: Any, config: OptimizerConfig) -> torch.optim.Optimize
     optimizer, arguments = load_function(spec.class_path), spec.arguments(config)
     groups = parameter_groups(model, config, with_fallback=spec.has_fallback)
     if "fused" in inspect.signature(optimizer).parameters:
+        # one kernel for all parameters; torch leaves it off by default only as it is newer (docs of torch.optim.Adam)
         arguments["fused"] = all(parameter.is_cuda for group in groups for parameter in group["params"]) or None
     return cast(torch.optim.Optimizer, optimizer(groups, lr=config.lr, **arguments))
 

@@ -82,7 +82,8 @@ def _run(
     if request.compiled:
         api.cache_compiled(folders)
     spaces = options.load_studies()
-    api.check_address(request)
+    if not folders.has_store:  # it would be made; a study that is done shows its table without a cluster
+        api.check_address(request)
     echo_store(folders)
     plans, ledger, records = api.prepare_run(
         spaces, folders, request, num_seeds=options.seeds, strict_environment=strict_environment

@@ -32,8 +32,9 @@ from ray.train.v2.api.result import Result
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 from ray.util.placement_group import PlacementGroup
 
+from revit.errors import WorkerLostError
 from revit.training.worker_group import WorkerGroup
-from study.execution.failures import classify
+from study.execution.failures import NodeUnfitError, classify
 from study.execution.reporter import Send
 from study.execution.resources import ResourceGrant
 
@@ -47,6 +48,10 @@ QUIET_TRAIN = {
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5",  # after an error, others may wait for a worker that is gone
 }
+
+
+SAME_GPU = "Duplicate GPU detected"
+"""Text in NCCL's error where two processes of a group use one GPU. They would on every retry."""
 
 
 def train_in_group(work: Callable[[WorkerGroup, Send], None], grant: ResourceGrant) -> None:
@@ -80,8 +85,19 @@ def train_in_group(work: Callable[[WorkerGroup, Send], None], grant: ResourceGra
 
 
 def _run_worker(work: Callable[[WorkerGroup, Send], None]) -> None:
+    """Run `work` in this worker of the group.
+
+    Raises:
+        NodeUnfitError: this node has fewer GPUs than it offers to Ray.
+    """
     group = WorkerGroup.joined()
-    work(group, send_report if group.is_first else lambda update: None)
+    try:
+        work(group, send_report if group.is_first else lambda update: None)
+    except WorkerLostError as error:
+        if SAME_GPU not in str(error):
+            raise
+        reason = "it has fewer GPUs than it offers to Ray: two workers of a trial got the same one (NCCL)"
+        raise NodeUnfitError(ray.get_runtime_context().get_node_id(), reason) from error
 
 
 class TrialPlacementGroup(DefaultPlacementGroupHandle):

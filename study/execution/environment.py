@@ -1,5 +1,9 @@
 """The environment of a trial: devices, precision, threads, versions. It affects last bits, but not the identity."""
 
+import platform
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from study.execution.resources import ResourceRequest
@@ -25,6 +29,29 @@ def describe(device: "torch.device", *, num_threads: int, compiled: bool, num_wo
         schema.TORCH_TAG: torch.__version__,
         schema.TIMM_TAG: timm.__version__,
     }
+
+
+@cache
+def library_versions() -> Mapping[str, str]:
+    """Return the versions of this process that can change the last bits of a trial's numbers, by name.
+
+    Ray itself keeps other versions of Ray or Python out of a cluster.
+    """
+    return {"Python": platform.python_version(), **{name: _version(name) for name in ("torch", "timm")}}
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "none"
+
+
+def version_difference(there: Mapping[str, str], driver: Mapping[str, str]) -> str:
+    """Return the versions of a node that differ from the driver's, beside these; empty where none do."""
+    differing = [name for name in driver if there[name] != driver[name]]
+    one, other = (", ".join(f"{name} {versions[name]}" for name in differing) for versions in (there, driver))
+    return f"{one}, and the driver {other}" if differing else ""
 
 
 def expected(request: ResourceRequest) -> dict[str, str]:

@@ -80,7 +80,8 @@ def set_memory_fence(num_gpus: float) -> None:
     """Limit this process to its fraction of the current GPU, less its context; with a whole GPU, lift the limit.
 
     A trial that reaches the limit is out of memory, and continues with a smaller micro-batch; those beside it do not
-    notice.
+    notice. The limit is that of PyTorch's allocator, as a fraction of all memory of the GPU. It does not count CUDA's
+    context, which each process needs beside it (docs of `torch.cuda.set_per_process_memory_fraction`).
     """
     import torch
 

@@ -1,10 +1,8 @@
 """The check of a cluster's nodes before trials start: each imports the code that it got, then uses the storage."""
 
-import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from uuid import uuid4
 
 import ray
@@ -12,6 +10,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from revit.errors import InputError
 from revit.source import SOURCE, import_all
+from study.execution.environment import library_versions, version_difference
 from study.execution.failures import summarize
 from study.execution.node_pool import NodePool
 from study.execution.resources import Node
@@ -28,14 +27,13 @@ class NodeReport:
 
     Attributes:
         source: digest of the code that it imported; empty if files changed meanwhile.
-        versions: those that can change the last bits of a trial's numbers, by name. Ray itself keeps other versions of
-            Ray or Python out of a cluster.
+        versions: see `study.execution.environment.library_versions`.
         gpu_bytes: memory of each of its GPUs.
         storage_fault: why it cannot use the storage; empty if it can.
     """
 
     source: str
-    versions: dict[str, str]
+    versions: Mapping[str, str]
     gpu_bytes: tuple[int, ...]
     storage_fault: str
 
@@ -59,7 +57,6 @@ def check_nodes(
         The reports of the others, by the node's id.
     """
     nodes = [node for node in nodes if node.cpus]
-    own = _versions()
     reports = {}
     for node, answer in zip(nodes, ask_nodes(nodes, storage), strict=True):
         fault = answer if isinstance(answer, str) else answer.fault
@@ -67,10 +64,8 @@ def check_nodes(
             log(pool.exclude(node.id, fault))
             continue
         reports[node.id] = answer
-        if differing := [name for name in own if answer.versions[name] != own[name]]:
-            there = ", ".join(f"{name} {answer.versions[name]}" for name in differing)
-            here = ", ".join(f"{name} {own[name]}" for name in differing)
-            log(f"node {node.name} has {there}, and the driver {here}: numbers may differ by rounding")
+        if difference := version_difference(answer.versions, library_versions()):
+            log(f"node {node.name} has {difference}: numbers may differ by rounding")
     return reports
 
 
@@ -115,7 +110,7 @@ def describe_node(storage: Storage, marker: str) -> NodeReport:
     gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
     return NodeReport(
         source=source,
-        versions=_versions(),
+        versions=library_versions(),
         gpu_bytes=tuple(gpu.total_memory for gpu in gpus),
         storage_fault=_storage_fault(storage, marker),
     )
@@ -129,7 +124,3 @@ def _storage_fault(storage: Storage, marker: str) -> str:
     except (InputError, OSError) as error:
         return str(error)
     return ""
-
-
-def _versions() -> dict[str, str]:
-    return {"Python": platform.python_version(), **{name: version(name) for name in ("torch", "timm")}}

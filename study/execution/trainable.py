@@ -20,7 +20,7 @@ from revit.errors import DivergedError
 from revit.functions import load_function, source_digest
 from revit.identity import TRAINING_VERSION
 from revit.source import import_all
-from study.execution.environment import describe
+from study.execution.environment import describe, library_versions, version_difference
 from study.execution.failures import CodeChangedError, NodeUnfitError, WorkFolderLostError, classify, summarize
 from study.execution.gpu_share import set_memory_fence
 from study.execution.next_trial import NextTrial, ReadyTrial
@@ -57,12 +57,12 @@ def train_trial(params: dict[str, Any]) -> None:
     """
     task: TrialTask = params["task"]
     os.environ[THREAD_EXIT_TIMEOUT] = f"{WORKER_EXIT_TIMEOUT_S:.0f}"
+    _check_code(task)  # it imports everything
     if task.grant.num_workers > 1:
         from study.execution.data_parallel import train_in_group
 
         train_in_group(partial(train_worker, task), task.grant)
         return
-    _check_code(task)  # it imports everything
     from revit.training.worker_group import ALONE
 
     train_worker(task, ALONE, tune.report)
@@ -107,6 +107,8 @@ def _check_code(task: TrialTask) -> None:
         source = _import_all()  # empty where files changed while they were read
     except (ImportError, OSError) as error:  # nobody has asked a node that joined late
         reason = f"it cannot import what trials need: {summarize(error)}"
+        if difference := version_difference(library_versions(), task.versions):
+            reason += f"; it has {difference}"
         raise NodeUnfitError(ray.get_runtime_context().get_node_id(), reason) from error
     if (source, TRAINING_VERSION) != (task.source, task.training_version):
         worker = f"source {source or 'changing'}, training version {TRAINING_VERSION}"
@@ -259,6 +261,11 @@ _next_trial = NextTrial(_prepare)
 
 
 def _free_memory() -> None:
+    """Free the memory of tensors that are gone, on the GPU for other processes, too.
+
+    PyTorch itself reuses what it caches (docs of `torch.cuda.empty_cache`), so this is for between trials only: it
+    waits for the GPU.
+    """
     import torch
 
     gc.collect()

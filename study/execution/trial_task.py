@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from revit.functions import import_folder
 from revit.identity import TRAINING_VERSION, function_names
 from revit.source import SOURCE
+from study.execution.environment import library_versions
 from study.execution.resources import ResourceGrant
 from study.execution.shared_inputs import SharedInput, images_of, weights_of
 from study.layout import WORK
@@ -30,6 +31,7 @@ class TrialTask:
         keep_model: keep the tested weights among the artifacts.
         is_prunable: report each validation at once, and wait for the driver's decision.
         source, training_version: of the code that the launch began with (`revit.source`, `revit.identity`).
+        versions: those of the driver, by name.
         functions: digests of the sources of the user's functions, by import path, as the plan read them.
         import_folders: folders that a worker puts on `sys.path`, so that it finds these functions.
         is_rehearsal: evaluate one batch of each split.
@@ -48,6 +50,7 @@ class TrialTask:
     is_prunable: bool
     source: str
     training_version: int
+    versions: Mapping[str, str]
     functions: Mapping[str, str]
     import_folders: tuple[str, ...]
     following: "TrialTask | None" = None
@@ -77,6 +80,7 @@ def make_task(
         is_prunable=is_prunable,
         source=SOURCE,
         training_version=TRAINING_VERSION,
+        versions=library_versions(),
         functions={name: trial.input_digests[what] for what, name in names.items()},
         import_folders=tuple(sorted({str(import_folder(name)) for name in names.values()})),
     )

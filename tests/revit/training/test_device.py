@@ -147,7 +147,8 @@ ONE_LARGE_GRAPH = {
 )
 def test_forward_loss_and_backward_compile_into_one_graph(name: str, resolution: int) -> None:
     """Without a graph break, at which a GPU would wait for Python. The loss and its gradients are those of eager."""
-    config = config_of(name).with_values({"resolution": resolution, "batch_size": 4, "label_smoothing": 0.1})
+    values = {"model.name": name, "resolution": resolution, "batch_size": 4, "label_smoothing": 0.1}
+    config = config_of("vit_nano").with_values(values)
     model = build_model(config.with_values({"model.head_init": "torch"}), 10, None).train()
     images, labels, mix = (
         torch.randn(4, 3, resolution, resolution),

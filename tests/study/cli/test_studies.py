@@ -260,6 +260,13 @@ def test_a_file_anywhere_has_the_tables_and_reports_of_the_same_study_in_the_pac
     assert len(texts[0]) > 5
 
 
+def test_a_finished_study_shows_its_table_without_its_cluster(line: Line, free_port: int) -> None:
+    write_study(search_spaces.load("quickstart"), (0,), line.folders)
+    shown = line.call("run", "quickstart", "--address", f"127.0.0.1:{free_port}")
+    assert "nothing to do: every trial is done" in shown
+    assert "4/4" in shown or "adam" in shown
+
+
 def test_a_plan_counts_the_trials_that_searches_will_ask_for(line: Line) -> None:
     """One tested trial per cell, and six or sixteen points before it."""
     (line.tmp_path / "tuned.py").write_text(

@@ -9,6 +9,7 @@ from revit.datasets.image_store import ImageStore
 from revit.identity import TRAINING_VERSION
 from revit.models.weights import find_weights, weights_digest
 from revit.source import SOURCE
+from study.execution.environment import library_versions
 from study.execution.resources import ResourceGrant
 from study.execution.shared_inputs import SharedInput
 from study.execution.trainable import train_trial
@@ -30,7 +31,7 @@ def task_of(config: FineTuneConfig, images: ImageStore, work: Path, **changes: A
         weights=None if weights is None else SharedInput("weights", weights, weights_digest(weights)),
         storage=Storage(str(work.parent)), work=work.name, stop_file="stop",
         grant=GRANT, keep_model=False, is_prunable=False, source=SOURCE,
-        training_version=TRAINING_VERSION, functions={}, import_folders=(),
+        training_version=TRAINING_VERSION, versions=library_versions(), functions={}, import_folders=(),
     )  # fmt: skip
     return replace(task, **changes)
 

@@ -2,11 +2,13 @@
 
 import io
 import os
+import pickle
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -19,13 +21,15 @@ from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 from rich.console import Console
 
 from revit.datasets.image_store import ImageStore
-from revit.errors import InputError
+from revit.errors import InputError, WorkerLostError
 from revit.training.fine_tune import TrialData, fine_tune
+from revit.training.worker_group import WorkerGroup
 from search_spaces.framework.search import Search
 from search_spaces.framework.space import SearchSpace
 from study.execution import data_parallel
 from study.execution.data_parallel import cause_of
-from study.execution.failures import classify
+from study.execution.failures import NodeUnfitError, classify
+from study.execution.reporter import Send
 from study.execution.resources import ResourceRequest
 from study.execution.runner import run_plans
 from study.ledger.states import TrialState
@@ -61,6 +65,33 @@ def test_the_error_of_a_worker_explains_that_others_have_lost_it() -> None:
     assert cause_of(WorkerGroupError("", {0: lost, 1: own, 2: lost})) is own
     remote = RayTaskError("fine_tune", "", own)
     assert cause_of(ControllerError(remote)) is own
+
+
+SAME_GPU = """a worker of the trial was lost: NCCL error in: NCCLUtils.cpp:94, invalid usage (run with NCCL_DEBUG=WARN)
+ncclInvalidUsage: This usually reflects invalid usage of NCCL library.
+Last error:
+Duplicate GPU detected : rank 1 and rank 0 both on CUDA device 50000"""
+
+
+@pytest.mark.parametrize(("text", "failure"), [(SAME_GPU, "unfit node"), ("Connection reset by peer", "lost worker")])
+def test_a_node_that_offers_more_gpus_than_it_has_is_unfit(
+    text: str, failure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trial would lose its workers there again and again."""
+
+    def work(group: WorkerGroup, send: Send) -> None:
+        raise WorkerLostError(text)
+
+    context = SimpleNamespace(get_node_id=lambda: "0123")
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: context)
+    monkeypatch.setattr(WorkerGroup, "joined", WorkerGroup)
+    with pytest.raises((NodeUnfitError, WorkerLostError)) as raised:
+        data_parallel._run_worker(work)
+    error = pickle.loads(pickle.dumps(raised.value))  # as Ray takes it to the driver
+    assert classify(error) == failure
+    if isinstance(error, NodeUnfitError):
+        assert error.node_id == "0123"
+        assert str(error).startswith("it has fewer GPUs than it offers to Ray")
 
 
 def test_worker_0_waits_in_its_report_until_tune_has_decided() -> None:

@@ -8,7 +8,7 @@ import torch
 
 from revit.errors import InputError
 from study.analysis.mixed_environments import check_uniform
-from study.execution.environment import describe, expected
+from study.execution.environment import _version, describe, expected, library_versions, version_difference
 from study.execution.resources import ResourceRequest
 from study.ledger.schema import ENVIRONMENT_TAGS
 from study.plan import Plan
@@ -29,6 +29,19 @@ def test_the_expected_environment_is_that_of_this_machine() -> None:
     assert here["workers"] == "1"
     assert expected(ResourceRequest(gpus_per_trial=4))["workers"] == "4"
     assert (here["torch"], here["timm"]) == (torch.__version__, timm.__version__)
+
+
+def test_versions_that_differ_are_named_with_those_of_the_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = library_versions()
+    assert (driver["torch"], driver["timm"]) == (torch.__version__.split("+")[0], timm.__version__)
+    assert version_difference(driver, driver) == ""
+    there = {**driver, "torch": "2.9.0", "timm": "none"}
+    expected = f"torch 2.9.0, timm none, and the driver torch {driver['torch']}, timm {driver['timm']}"
+    assert version_difference(there, driver) == expected
+
+
+def test_a_library_that_is_missing_has_no_version() -> None:
+    assert _version("no-such-library") == "none"
 
 
 def test_trials_are_refused_an_environment_unlike_that_of_finished_trials(plan: Plan) -> None:

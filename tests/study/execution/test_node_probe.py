@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import ray
+import timm
 from ray.cluster_utils import Cluster
 
 from revit.errors import InputError
@@ -13,6 +14,7 @@ from revit.source import SOURCE
 from study.execution import node_probe
 from study.execution.autoscaling import grant_or_wait
 from study.execution.cluster import find_nodes, ray_is_alive, start_ray
+from study.execution.environment import library_versions
 from study.execution.node_pool import NodePool
 from study.execution.node_probe import NodeReport, ask_nodes, check_nodes, describe_node
 from study.execution.resources import Node, ResourceRequest
@@ -109,8 +111,7 @@ def test_nodes_that_cannot_run_trials_are_left_out_with_the_reason(joined: Clust
     assert reports[other.id].source == SOURCE
     assert sorted(lines) == sorted(
         [
-            f"node {other.name} has timm 0.1, and the driver timm {node_probe.version('timm')}: "
-            "numbers may differ by rounding",
+            f"node {other.name} has timm 0.1, and the driver timm {timm.__version__}: numbers may differ by rounding",
             f"node {broken.name} is left out of this launch: "
             "ImportError: libcudart.so.12: cannot open shared object file",
         ]
@@ -132,7 +133,7 @@ def answering(answers: dict[str, NodeReport | str], monkeypatch: pytest.MonkeyPa
 
 
 def report(**values: object) -> NodeReport:
-    own = {"source": SOURCE, "versions": node_probe._versions(), "gpu_bytes": (), "storage_fault": ""}
+    own = {"source": SOURCE, "versions": library_versions(), "gpu_bytes": (), "storage_fault": ""}
     return NodeReport(**{**own, **values})
 
 

@@ -31,6 +31,7 @@ from revit.errors import InputError
 from revit.identity import TRAINING_VERSION, function_digests
 from revit.source import SOURCE
 from study.execution import trainable
+from study.execution.environment import library_versions
 from study.execution.failures import CodeChangedError, NodeUnfitError, WorkFolderLostError, classify
 from study.layout import ARTIFACTS
 from tests.study.execution.tasks import GRANT, task_of, train
@@ -239,17 +240,24 @@ def test_a_function_of_the_user_is_found_by_its_folder_and_refused_with_another_
     trainable._import_function.cache_clear()
 
 
+@pytest.mark.parametrize("num_workers", [1, 2])
 def test_a_node_without_a_library_is_unfit(
-    small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: FineTuneConfig, digits: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_workers: int
 ) -> None:
+    """Nobody has asked a node that joined late. The line names the versions that differ."""
+
     def import_all() -> str:
         raise ImportError("libcudart.so.12: cannot open shared object file")
 
     monkeypatch.setattr(trainable, "_import_all", import_all)
     monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: "node 1"))
+    driver = {**library_versions(), "torch": "99.1"}
+    task = task_of(small, digits, tmp_path / "i", versions=driver, grant=replace(GRANT, num_workers=num_workers))
     with pytest.raises(NodeUnfitError, match="cannot import what trials need: ImportError: libcudart") as error:
-        train(task_of(small, digits, tmp_path / "i"))
+        train(task)
     assert error.value.node_id == "node 1"
+    own = library_versions()["torch"]
+    assert str(error.value).endswith(f"object file; it has torch {own}, and the driver torch 99.1")
     assert not (tmp_path / "i").exists(), "nothing was started"
 
 

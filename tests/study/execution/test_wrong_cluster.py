@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,16 +25,9 @@ class Cluster:
     def __init__(self, machines: Machines, folder: Path) -> None:
         self.machines, self.folder = machines, folder
         self.store = folder / "store"
-        self._start("head", "--head", "--port=6379", "--num-cpus=0", "--num-gpus=0")
-        self._start("node", f"--address={ADDRESS}", "--num-cpus=1", "--num-gpus=4")
-
-    def _start(self, name: str, *options: str) -> None:
-        """Start Ray. Its home folder cannot be written."""
-        env = {"HOME": "/dev/null", "RAY_TMPDIR": str(RAY_FOLDER)}
-        with (self.folder / f"{name}.out").open("w") as output:
-            command = [sys.executable, "-m", "ray.scripts.scripts", "start", *options]
-            started = self.machines.start(name, command, env=env, cwd=self.folder, output=output)
-        assert started.wait(120) == 0, (self.folder / f"{name}.out").read_text()
+        folders = {"folder": folder, "ray_folder": RAY_FOLDER}
+        machines.start_ray("head", "--head", "--port=6379", "--num-cpus=0", "--num-gpus=0", **folders)
+        machines.start_ray("node", f"--address={ADDRESS}", "--num-cpus=1", "--num-gpus=4", **folders)
 
     def run(self, *options: str) -> "subprocess.CompletedProcess[str]":
         folders = ["--store", str(self.store), "--cache-dir", str(self.folder / "cache")]
@@ -79,6 +71,22 @@ def test_a_storage_that_workers_cannot_write(cluster: Cluster, tmp_path: Path, m
     assert line.startswith("error: no node is left that can run its trials: node node (")
     assert f"--storage = {tmp_path}: " in line
     assert reason in line
+
+
+def test_images_that_a_node_lacks_and_cannot_fetch(cluster: Cluster) -> None:
+    """No other node is left: nothing is trained. Then its disk has room, and the same command finishes the study."""
+    cache = cluster.folder / "cache"
+    cache.mkdir(exist_ok=True)
+    cluster.machines.run("node", f"mount -t tmpfs -o ro tmpfs {cache}")
+    done = cluster.run("--gpus-per-trial", "0")
+    cluster.machines.run("node", f"umount {cache}")
+    assert done.returncode == 1, done.stdout + done.stderr
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("the study was stopped: ")]
+    assert line.startswith("the study was stopped: no node is left that can run its trials: node node (")
+    assert "is left out of this launch: it cannot fetch digits-" in line
+    assert f"{cache} cannot be written: Read-only file system" in line
+    assert "Traceback" not in done.stdout + done.stderr
+    assert {run.data.tags.get("state") for run in all_runs(cluster.store)} <= {None, "interrupted"}
 
 
 def test_a_study_runs_where_no_home_folder_can_be_written(cluster: Cluster) -> None:
