@@ -82,7 +82,7 @@ try:
     for node in nodes:  # where Ray runs a trial that the two others must not run
         excluded = tuple(sorted(nodes - {node}))
         grant = ResourceGrant(num_cpus=1, num_gpus=0, max_cpus=1, max_concurrent_trials=1, excluded_nodes=excluded)
-        group = placement_group({"task": SimpleNamespace(grant=grant)}).toplacement_group()
+        group = placement_group({"task": SimpleNamespace(grant=grant)}).to_placement_group()
         assert group.wait(60)
         placed[node] = placement_group_table(group)["bundles_to_node_id"][0]
     assert placed == {node: node for node in nodes}, placed
