@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search_spaces.framework.space import SearchSpace
@@ -43,10 +44,11 @@ def prepare_run(
         records = ledger.trials()
         return make_plans(records), ledger, records
     from study.execution.cluster import start_ray
+    from study.execution.ray_log import logged_to
 
     check_store(folders)
     plans = make_plans({})
-    with ThreadPoolExecutor(1) as executor:
+    with ThreadPoolExecutor(1) as executor, logged_to(Path(os.devnull)):
         opening = executor.submit(open_ledger, folders, create=True)
         start_ray(log=lambda line: None)  # the launch calls it again, and shows its warnings
         ledger = opening.result()

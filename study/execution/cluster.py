@@ -193,9 +193,8 @@ def _init(address: str, runtime_env: dict[str, Any] | None) -> None:
             address,
             runtime_env=runtime_env,
             include_dashboard=False,
-            logging_level=logging.ERROR,  # not its warning about `RAY_AUTH_TOKEN`
+            logging_level=logging.WARNING,
         )
-        logging.getLogger("ray").setLevel(logging.WARNING)
         drop_printer()
 
 
