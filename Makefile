@@ -31,6 +31,7 @@ clean:
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: $(PYTHON) is Python %d.%d; must be 3.11 or newer: make PYTHON=python3.11" % sys.version_info[:2])'
+	@echo "installing PyTorch, Ray, MLflow and what they need into .venv: some minutes, up to 7 GB of disk"
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
 	touch $@

@@ -63,7 +63,8 @@ class ModelConfig:
         adapter: how the linear layers of the `trained` part are trained: `none` for in full; `lora` (Hu et al. 2022,
             arXiv:2106.09685), `dora` (Liu et al. 2024, arXiv:2402.09353) or `ia3` (Liu et al. 2022, arXiv:2205.05638)
             for an adapter beside each, with all else but the head frozen.
-        adapter_rank, adapter_alpha: rank of `lora` and `dora`; the adapter's output is scaled by alpha / rank.
+        adapter_rank: rank of `lora` and `dora`.
+        adapter_alpha: the output of `lora` and `dora` is scaled by `adapter_alpha` / `adapter_rank`.
     """
 
     name: str = derived("vit_nano")
@@ -196,7 +197,7 @@ class FineTuneConfig:
     """Everything that one trial trains with.
 
     Attributes:
-        dataset: a key of `revit.datasets.registry.DATASETS`, or `folder:PATH`.
+        dataset: a name from docs/datasets.md, or `folder:PATH` for images of your own.
         resolution: side of the square input images, in pixels.
         data_fraction: fraction of the training images used, of those that `val_fraction` leaves; nested and
             stratified. With `val_fraction=0` it is of the whole training split: more images, and another subset.
@@ -216,8 +217,8 @@ class FineTuneConfig:
         augmentation: of cropped and flipped training images: a key of `revit.datasets.augmentations.AUGMENTATIONS`, or
             the import path of a function (see `revit.functions`) of uint8 images (B, C, R, R) and a NumPy generator,
             from which it must draw all of its random numbers, to images of the same type and shape.
-        randaugment_num_ops, randaugment_magnitude: operations per image, and their strength from 0 to 30, of
-            `randaugment`.
+        randaugment_num_ops: operations per image, of `randaugment`.
+        randaugment_magnitude: strength of these operations, from 0 to 30.
         random_erasing: probability that a rectangle of a training image is set to zero after normalization (Zhong et
             al. 2017, arXiv:1708.04896); before mixup and CutMix.
         loss: of training: a key of `revit.training.losses.LOSSES`, or the import path of a function (see
@@ -230,7 +231,8 @@ class FineTuneConfig:
         normalization: mean and standard deviation of the pixels: `model`, those that the model was trained with;
             `inception`, .5 and .5, which gives [-1, 1]; `imagenet` or `cifar10`, those of that dataset's channels.
         sampling: order of an epoch's images: `shuffled`, each once; or drawn `with_replacement`.
-        steps, epochs: budget: exactly one is given, the other is None. The last batch of an epoch may be smaller.
+        steps: budget in optimizer steps; None if `epochs` is given.
+        epochs: budget in epochs; None if `steps` is given. The last batch of an epoch may be smaller.
         epoch_images: images that an epoch of the budget counts: those `used`, or `all` before `data_fraction`, so
             that every fraction is trained for the same number of steps.
         batch_size: effective batch size, in images.

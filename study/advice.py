@@ -14,12 +14,19 @@ class MissingStoreError(InputError):
     """A store has no results yet."""
 
 
-def with_advice(error: InputError, command: Callable[..., str] = "run_study.py {}".format, name: str = "run") -> str:
+def with_advice(
+    error: InputError,
+    command: Callable[..., str] = "run_study.py {}".format,
+    name: str = "run",
+    *,
+    has_nano: bool = False,
+) -> str:
     """Return an error's message, with what to do about it where a command or an option helps.
 
     Args:
         command: returns the command line of a command; values replace those that were given, None leaves one out.
         name: the command that met the error.
+        has_nano: the study has a nano scale, which was not asked for.
     """
     match error:
         case UnwritableFolderError():
@@ -39,6 +46,11 @@ def with_advice(error: InputError, command: Callable[..., str] = "run_study.py {
             ways = [f"get it with `{command('fetch')}`"] if error.is_fetchable else []
             if error.kind == "weights":
                 ways += ["name a folder of weights with --weights-dir", "set model.pretrained to False"]
+            ways += (
+                [f"take small models and images, which are here, with `{command(name, scale='nano')}`"]
+                if has_nano
+                else []
+            )
             advice = ", or ".join(ways)
         case _:
             advice = ""

@@ -16,6 +16,9 @@ mlruns/
 key of the store. In an object store, `work/IDENTITY/` has checkpoint.pt-STEP, and artifacts-ATTEMPT/.
 """
 
+UI_HOST, UI_PORT = "127.0.0.1", 5000
+"""Address of MLflow's UI on a store folder, unless it is given another."""
+
 DATABASE, OPEN_LOCK = "mlflow.db", "open.lock"
 ARTIFACTS, LOCKS, WORK, TUNE, MIRRORS = "artifacts", "locks", "work", "tune", "optuna"
 INPUTS, LOGS = "inputs", "logs"

@@ -74,6 +74,14 @@ def test_a_python_that_is_too_old_is_one_line_before_anything_is_installed(tmp_p
     assert not (tmp_path / ".venv").exists()
 
 
+def test_an_installation_says_what_it_will_take_before_it_is_silent() -> None:
+    make = ["make", "--dry-run", "--always-make", "study"]
+    printed = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    said, installed = printed.index("some minutes, up to 7 GB of disk"), printed.index("pip install --quiet")
+    assert said < installed
+    assert "up to 7 GB of disk" in README
+
+
 def test_its_commands_train_seeds_enough_for_a_verdict() -> None:
     """One seed leaves claims inconclusive, and two hardly show how much seeds vary."""
     counts = [int(count) for count in re.findall(r"--seeds (\d+)", README)]

@@ -145,7 +145,7 @@ def call(tmp_path: Path, cache_dir: Path, no_pip: None, monkeypatch: pytest.Monk
     monkeypatch.setattr("socket.socket.connect", no_network)
     monkeypatch.setattr("socket.getaddrinfo", no_network)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(os, "execv", no_other_program)
+    monkeypatch.setattr(os, "execve", no_other_program)
 
     def run(*arguments: str) -> Ended:
         os.environ.pop(WEIGHTS_DIR_VARIABLE, None)

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from typer.main import get_command
 
+from docs import pictures
 from study.cli.main import app
 
 ROOT = Path(__file__).parent.parent
@@ -54,6 +55,19 @@ def test_a_link_to_a_file_of_the_tree_shows_its_source(site: Path) -> None:
     assert 'href="source/search_spaces/quickstart.py.html"' in (site / "index.html").read_text()
     shown = re.sub(r"<[^>]*>", "", (site / "source/search_spaces/quickstart.py.html").read_text())
     assert (ROOT / "search_spaces/quickstart.py").read_text().splitlines()[0] in shown
+
+
+def test_pictures_of_a_terminal_load_nothing_and_show_what_a_command_prints() -> None:
+    drawn = {"models": pictures.record("models", "models")}
+    drawn |= {path.stem: path.read_text() for path in (ROOT / "docs").glob("*.svg")}
+    assert drawn.keys() == {"models", "plan", "status"}
+    assert {name for name, text in drawn.items() if re.search(r"url\([^#]|@import|href", text)} == set()
+    texts = {name: re.sub(r"<[^>]*>", "", text).replace("&#160;", " ") for name, text in drawn.items()}
+    assert "vit_nano" in texts["models"]
+    for shown in ("s a step", "to train: 12 trials", "device time", "Next steps"):
+        assert shown in texts["plan"]
+    for shown in ("/12 trials", "val accuracy, %", "95 % interval", "log: ", "next: "):
+        assert shown in texts["status"]
 
 
 def test_settings_that_hold_the_build_strict() -> None:

@@ -101,6 +101,7 @@ def test_commands_of_a_page_work(
     """Without training, so that `run` says that trials are missing."""
     nothing = RunResult(states={}, messages={}, interrupted=False, stop_reason="")
     monkeypatch.setattr("study.execution.runner.run_plans", lambda *_, **__: nothing)
+    monkeypatch.setattr("study.execution.rehearsal.rehearse", lambda *_, **__: [])
     end_services(monkeypatch)
     for command in to_run(page):
         if "all" in command:
@@ -128,5 +129,5 @@ def test_commands_of_a_page_do_what_they_say(
 
 def end_services(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let commands that serve pages until Ctrl-C end as soon as they would listen."""
-    monkeypatch.setattr("study.cli.stores.os.execv", mock.Mock(side_effect=SystemExit(0)))
+    monkeypatch.setattr("study.cli.stores.os.execve", mock.Mock(side_effect=SystemExit(0)))
     monkeypatch.setattr("study.api.serve_dashboard", mock.Mock(side_effect=KeyboardInterrupt))

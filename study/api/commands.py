@@ -88,14 +88,6 @@ def choose_seeds(space: SearchSpace, num_seeds: int | None) -> tuple[int, ...]:
     return space.seeds if num_seeds is None else tuple(range(num_seeds))
 
 
-def estimate_disk(planned: "Plan") -> str:
-    """Return the disk space that a plan's new trials will need, as a line; empty if there are none."""
-    from study.forecast.disk_space import disk_line
-
-    configs = [trial.candidate.config for trial in planned.to_check]
-    return disk_line(configs, planned.seeds[0]) if configs else ""
-
-
 def forecast_studies(
     studies: "Sequence[tuple[SearchSpace, Plan | None, Sequence[str]]]",
     folders: "Folders",
@@ -240,7 +232,7 @@ def rehearse_plans(
     from study.execution import rehearsal
 
     shapes = rehearsal.shapes_of(to_check, max_batch)
-    log(f"rehearsing {len(shapes)} shapes of {len(to_check)} trials")
+    log(f"rehearsing {len(shapes)} kinds of trials, for {len(to_check)} trials")
     passed: list[Shape] = []
 
     def on_passed(shape: "Shape") -> None:

@@ -41,7 +41,11 @@ def list_studies(
     out.print(table)
 
 
-def axes() -> None:
+def axes(
+    text: Annotated[
+        str | None, typer.Argument(metavar="[TEXT]", help="Show only axes whose path or meaning has this text.")
+    ] = None,
+) -> None:
     """Show the axes of studies: path, type, default, meaning.
 
     An axis is a field of a trial's config. The defaults apply to a study with its own config (`base=`); a recipe has
@@ -49,7 +53,7 @@ def axes() -> None:
     """
     width = min(out.width, 100)
     for each in list_fields(FineTuneConfig):
-        if each.path != "seed":
+        if each.path != "seed" and (text or "").lower() in f"{each.path} {each.meaning}".lower():
             echo(f"{each.path}: {each.kind}" + (f" [default: {each.default}]" if each.default else ""))
             echo(textwrap.fill(each.meaning, width, initial_indent="    ", subsequent_indent="    "))
 

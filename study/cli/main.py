@@ -30,7 +30,7 @@ from study.system.streams import make_lossy
 COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "list": (list_studies, ("list", "list path/to/my_study.py")),
     "models": (models, ("models",)),
-    "axes": (axes, ("axes",)),
+    "axes": (axes, ("axes", "axes dropout")),
     "plan": (plan, ("plan quickstart", "plan all --gpus 8 --gpu h100 --price-per-hour 3")),
     "rehearse": (rehearse, ("rehearse quickstart", "rehearse resolution --gpus-per-trial auto")),
     "fetch": (fetch, ("fetch resolution", "fetch all --data-dir /data")),
@@ -58,7 +58,18 @@ class AdvisedCommand(TyperCommand):
         try:
             return super().invoke(ctx)
         except InputError as error:
-            raise InputError(with_advice(error, partial(next_command, ctx), ctx.info_name)) from error
+            advised = with_advice(error, partial(next_command, ctx), ctx.info_name, has_nano=_has_nano(ctx.params))
+            raise InputError(advised) from error
+
+
+def _has_nano(params: dict[str, Any]) -> bool:
+    """Return whether a command's study has a nano scale, and none was given."""
+    if params.get("scale") is not None or not params.get("study"):
+        return False
+    try:
+        return bool(api.load_studies(params["study"], scale="nano"))
+    except InputError:
+        return False
 
 
 app = typer.Typer(

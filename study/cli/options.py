@@ -30,22 +30,23 @@ StudyName = Annotated[
 ScaleName = Annotated[
     str | None,
     typer.Option(
-        "--scale", metavar="NAME", autocompletion=lambda: list(SCALES), help=f"How large: {', '.join(SCALES)}."
+        "--scale",
+        metavar="NAME",
+        autocompletion=lambda: list(SCALES),
+        help="paper, the default, or nano: small, for a CPU.",
     ),
 ]
 RecipeName = Annotated[
     str | None,
-    typer.Option(
-        "--recipe", metavar="NAME", autocompletion=lambda: list(RECIPES), help=f"One of {', '.join(RECIPES)}."
-    ),
+    typer.Option("--recipe", metavar="NAME", autocompletion=lambda: list(RECIPES), help=f"{', '.join(RECIPES)}."),
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="Value of every trial (see `axes`): another study."),
+    typer.Option("--set", metavar="FIELD=VALUE", help="Another study: all trials with this value."),
 ]
 Only = Annotated[
     list[str] | None,
-    typer.Option("--only", metavar="AXIS=VALUE,...", help="Only these cells; the others stay new."),
+    typer.Option("--only", metavar="AXIS=VALUE,...", help="Limit the command to these cells."),
 ]
 StoreAddress = Annotated[
     str,
@@ -54,7 +55,7 @@ StoreAddress = Annotated[
         envvar="REVIT_STORE",
         show_envvar=False,
         metavar="ADDRESS",
-        help="Results: folder or http://...",
+        help="Results: folder or server.",
     ),
 ]
 StorageAddress = Annotated[
@@ -67,13 +68,18 @@ StorageAddress = Annotated[
         help="Checkpoints: folder of all nodes, or s3://...",
     ),
 ]
-DataFolder = Annotated[Path, typer.Option("--data-dir", envvar="REVIT_DATA_DIR", show_envvar=False, help="Datasets.")]
+DataFolder = Annotated[
+    Path, typer.Option("--data-dir", envvar="REVIT_DATA_DIR", show_envvar=False, metavar="FOLDER", help="Datasets.")
+]
 WeightsFolder = Annotated[
     Path | None,
-    typer.Option("--weights-dir", envvar="REVIT_WEIGHTS_DIR", show_envvar=False, help="Pretrained weights."),
+    typer.Option(
+        "--weights-dir", envvar="REVIT_WEIGHTS_DIR", show_envvar=False, metavar="FOLDER", help="Pretrained weights."
+    ),
 ]
 CacheFolder = Annotated[
-    Path, typer.Option("--cache-dir", envvar="REVIT_CACHE_DIR", show_envvar=False, help="Decoded images.")
+    Path,
+    typer.Option("--cache-dir", envvar="REVIT_CACHE_DIR", show_envvar=False, metavar="FOLDER", help="Decoded images."),
 ]
 SamplerName = Annotated[
     str | None,
@@ -81,15 +87,15 @@ SamplerName = Annotated[
         "--sampler",
         metavar="NAME",
         autocompletion=lambda: list(get_args(Sampler)),
-        help=f"One of {', '.join(get_args(Sampler))}.",
+        help=f"Search: {', '.join(get_args(Sampler))}.",
     ),
 ]
 NumTrials = Annotated[
-    int | None, typer.Option("--num-trials", metavar="N", min=1, help="Points that a search tries in a cell.")
+    int | None, typer.Option("--num-trials", metavar="N", min=1, help="Search: points to try in each cell.")
 ]
 TimeBudget = Annotated[
     float | None,
-    typer.Option("--time-budget", metavar="SECONDS", help="After so much training, no further point begins."),
+    typer.Option("--time-budget", metavar="SECONDS", help="Search: no new point after so much training."),
 ]
 PrunerName = Annotated[
     str | None,
@@ -103,7 +109,7 @@ PrunerName = Annotated[
 AUTO = "auto"
 """Value of --gpus-per-trial for as many trials per GPU as fit its memory."""
 GpusPerTrial = Annotated[
-    str | None, typer.Option(metavar="N|auto", help="GPUs, or part of one; auto: what memory fits.")
+    str | None, typer.Option(metavar="N|auto", help="GPUs, or part of one; auto: as memory allows.")
 ]
 CpusPerTrial = Annotated[int | None, typer.Option(metavar="N", min=1, help="Threads. [default: 1, or its GPUs' part]")]
 Compiled = Annotated[bool, typer.Option("--compile", help="Use torch.compile, for long trials on GPUs.")]

@@ -16,10 +16,14 @@ def plan(
     context: typer.Context,
     options: StudyOptions,
     gpu: Annotated[
-        str | None, typer.Option(metavar="NAME", help="GPU to plan for, as h100, a100, l40s, rtx4090.")
+        str | None, typer.Option(metavar="NAME", help="Plan for this GPU, as h100, a100, l40s, rtx4090.")
     ] = None,
-    gpus: Annotated[int | None, typer.Option(min=1, metavar="N", help="GPUs, each with one trial.")] = None,
-    price_per_hour: Annotated[float | None, typer.Option(min=0, metavar="X", help="Price of one GPU.")] = None,
+    gpus: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Plan for so many GPUs, a trial on each.")
+    ] = None,
+    price_per_hour: Annotated[
+        float | None, typer.Option(min=0, metavar="X", help="Price of a GPU for an hour.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what it costs as JSON.")] = False,
 ) -> None:
     """Show the trials of a study, their states, what the rest costs.
@@ -49,14 +53,17 @@ def plan(
             num_searched = api.count_trials(space, options.seeds) - len(trials)
             searched = f" and {num_searched} of searches" if num_searched else ""
             echo(f"{len(trials)} trials{searched}; their states are unknown, as some of what they need is missing:")
-            echo(*(f"  {requirement.name}: {requirement.advice}" for requirement in missing))
+            echo(*dict.fromkeys(f"  {requirement.name}: {requirement.advice}" for requirement in missing))
             echo(f"get it with\n  {next_command(context, 'fetch')}")
+            if space.base is None and space.scale == "paper":
+                small = next_command(context, "plan", scale="nano")
+                echo(f"or take small models and images, which are here, with\n  {small}")
             continue
         tables = [searches_table(planned)] if any(search.cell.axes for search in planned.searches) else []
         out.print(*tables, plan_table(planned))
         num_trials = len(planned.all_trials) + planned.num_unknown
         out.print(f"{num_trials} trials, {len(planned.to_run) + planned.num_unknown} to run")
-        echo(*filter(None, [api.estimate_disk(planned)]), *plan_caveats(planned))
+        echo(*plan_caveats(planned))
     forecast = api.forecast_studies(
         studies, folders, records, num_seeds=options.seeds, gpu=gpu, num_gpus=gpus, price_per_hour=price_per_hour
     )
@@ -66,3 +73,6 @@ def plan(
         out.print()
         for each in forecast_tables(forecast):
             out.print(each)
+    if not as_json and all(planned is not None for _, planned, _ in studies):
+        following = ("rehearse", "run") if forecast.total.trials else ("report",)
+        echo("\nNext steps:", *(f"  {next_command(context, command)}" for command in following))

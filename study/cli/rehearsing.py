@@ -38,7 +38,7 @@ def rehearse(
 ) -> None:
     """Try a few steps of each kind of trial of a study.
 
-    Each shape trains three steps, saves checkpoints, evaluates one batch, writes its files, and resumes from its
+    Each kind trains three steps, saves checkpoints, evaluates one batch, writes its files, and resumes from its
     checkpoint. Speed and memory are kept in the store, where `plan` finds them. Nothing counts as a trial.
 
     Exit code: 0 all passed, 1 some failed, 2 wrong input, 130 interrupted (Ctrl-C, SIGTERM, SIGHUP).

@@ -22,8 +22,10 @@ from study.cli.options import (
     WeightsFolder,
     echo_store,
 )
+from study.layout import UI_HOST, UI_PORT
 
-LOOPBACK = "127.0.0.1"
+QUIET = {"PYTHONWARNINGS": "ignore", "MLFLOW_LOGGING_LEVEL": "WARNING"}
+"""Variables of MLflow's server: warnings of its libraries would hide the address."""
 
 
 def doctor(
@@ -105,10 +107,10 @@ def ui(
     recipe: RecipeName = None,
     settings: Settings = None,
     store: StoreAddress = api.DEFAULT_STORE,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
-    host: Annotated[str, typer.Option(help="Address to listen on; any but the default is open to others.")] = (
-        LOOPBACK
-    ),
+    port: Annotated[int, typer.Option(metavar="N", min=1, max=65535, help="Port to listen on.")] = UI_PORT,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address to listen on; any but the default is open to others.")
+    ] = UI_HOST,
 ) -> None:
     """Serve MLflow's UI on the results, until Ctrl-C.
 
@@ -123,11 +125,11 @@ def ui(
         echo(*(f"{folders.server}{path}" for path in paths))
         return
     _check_free(host, port)
-    if host != LOOPBACK:
+    if host != UI_HOST:
         echo(f"warning: whoever reaches {host}:{port} can read, change and delete every result")
-    echo(*(f"http://{host}:{port}{path}   (Ctrl-C ends it)" for path in paths))
+    echo(*(f"http://{host}:{port}{path}   (in some seconds; Ctrl-C ends it)" for path in paths))
     command = api.ui_command(folders, host, port)
-    os.execv(command[0], command)
+    os.execve(command[0], command, {**QUIET, **os.environ})
 
 
 def _check_free(host: str, port: int) -> None:

@@ -107,7 +107,7 @@ def report(
     context: typer.Context,
     options: StudyOptions,
     strict_environment: StrictEnvironment = False,
-    reports: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("reports"),
+    reports: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder to write to.")] = Path("reports"),
 ) -> None:
     """Show a study's table; write its report to a folder.
 

@@ -44,4 +44,5 @@ def create_database(path: Path) -> None:
 def ui_command(root: Path, host: str, port: int) -> list[str]:
     """Return the command that serves MLflow's UI on a store folder."""
     address = ["--host", host, "--port", str(port)]
-    return [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracking_uri(root), *address]
+    quiet = ["--uvicorn-opts", "--log-level warning"]
+    return [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracking_uri(root), *address, *quiet]

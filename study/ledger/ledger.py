@@ -10,7 +10,7 @@ There is one run per identity: a trial that is interrupted and resumed keeps its
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +43,7 @@ from study.ledger.schema import (
     TRIAL,
 )
 from study.ledger.states import TrialState
-from study.ledger.ui_view import SHARED_VIEW_PREFIX
+from study.ledger.ui_view import SHARED_VIEW_PREFIX, curves_query
 from study.system.retry import Unreliable
 from study.system.storage import Storage
 
@@ -234,6 +234,10 @@ class Ledger(Unreliable):
         key, content = view
         self.runs.client.set_experiment_tag(self.runs.experiment_id, f"{SHARED_VIEW_PREFIX}{key}", content)
         return f"{path}&viewStateShareKey={key}"
+
+    def curves_path(self, run_ids: Sequence[str], metric: str) -> str:
+        """Return the path, below the UI's address, of the curves of runs (`study.ledger.ui_view.curves_query`)."""
+        return f"{self.ui_path()}&{curves_query(run_ids, metric)}"
 
 
 def _record(run: Run) -> TrialRecord:

@@ -1,4 +1,4 @@
-"""A study's view in MLflow's UI: its tested trials, grouped by cell, the best cell first.
+"""Views in MLflow's UI: a study's tested trials, grouped by cell, the best cell first; the curves of some runs.
 
 MLflow keeps a view that was shared as JSON in a tag of the experiment; an address names it by its key (function
 `useSharedExperimentViewState` of its UI). Nothing else in an address can group the table.
@@ -7,6 +7,7 @@ MLflow keeps a view that was shared as JSON in a tag of the experiment; an addre
 import hashlib
 import json
 from collections.abc import Sequence
+from urllib.parse import quote, urlencode
 
 from revit.training.metrics import METRICS
 from study.ledger.schema import (
@@ -48,6 +49,23 @@ def study_view(study: str, metric: str, axes: Sequence[str], tags: dict[str, str
     }
     content = json.dumps(view)
     return hashlib.sha256(content.encode()).hexdigest()[:16], content
+
+
+def curves_query(run_ids: Sequence[str], metric: str) -> str:
+    """Return the part of an address that shows the curves of these runs, and of no others, beside each other.
+
+    Args:
+        metric: key of METRICS, by which the runs are sorted: where they are not, the UI adds their launches.
+    """
+    ids = ", ".join(f"'{run_id}'" for run_id in run_ids)
+    values = {
+        "compareRunsMode": "CHART",
+        "searchFilter": f"attributes.run_id IN ({ids})",
+        "orderByKey": _column("metrics", value_name(metric)),
+        "orderByAsc": str(METRICS[metric].direction == "minimize").lower(),
+        "startTime": "ALL",
+    }
+    return urlencode(values, quote_via=quote)
 
 
 def _column(kind: str, name: str) -> str:

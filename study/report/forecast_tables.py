@@ -13,9 +13,9 @@ from study.report.fitted_table import FittedTable
 SOURCES = {
     "ledger": "measured in finished trials",
     "rehearsal": "measured in a rehearsal",
-    "scaled": "assumed, corrected by other shapes",
-    "assumption": "assumed",
-    "traced": "traced on fake tensors",
+    "scaled": "from that table, corrected by other shapes",
+    "assumption": "from the table of devices",
+    "traced": "counted in one step on fake tensors",
     "unknown": "cannot be traced",
 }
 
@@ -33,14 +33,14 @@ def forecast_lines(forecast: Forecast) -> list[str]:
     hours = f"{format_seconds(total.wall_seconds)} on {where}, one trial on each at a time"
     lines = [
         f"to train: {total.trials:,} trials, {total.steps:,} optimizer steps, {format_flops(total.flops)}",
-        f"time: {hours}; {format_seconds(total.device_seconds)} of one device",
+        f"time: {hours}; device time: {format_seconds(total.device_seconds)}",
     ]
     if total.assumed:
         lines.append(f"  an assumption for {total.assumed:.0%} of it: {device.source}; `rehearse` measures")
     if total.price is not None:
         lines.append(f"price: {total.price:,.2f}")
     lines.append(
-        f"memory: up to {decimal(total.peak_bytes)} in a trial, {decimal(total.host_memory_bytes)} of the machines'; "
+        f"memory: up to {decimal(total.peak_bytes)} in a trial, {decimal(total.host_memory_bytes)} of host memory; "
         f"disk: {decimal(total.disk_bytes)} for models and checkpoints"
     )
     return [*lines, *(f"cannot run as it is: {line}" for line in forecast.blocked)]
@@ -74,7 +74,7 @@ def _row(shape: ShapeForecast, *, with_fit: bool) -> list[str]:
         shape.optimizer,
         str(shape.trials),
         format_flops(shape.step_flops),
-        f"{shape.step_s:.3g}",
+        f"{shape.step_s:.3g}" if shape.step_s < 1000 else f"{shape.step_s:,.0f}",
         decimal(shape.peak_bytes) if shape.peak_bytes else "-",
         *(fit if with_fit else []),
         shape.rate,

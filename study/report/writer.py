@@ -30,6 +30,7 @@ from study.plan import Plan
 from study.report.caveats import plan_caveats
 from study.report.claim_list import format_claim, format_effect, format_p, format_test, to_records
 from study.report.claim_list import to_markdown as claims_to_markdown
+from study.report.curve_links import curve_links, ui_address
 from study.report.figures import MIN_GRID_AXES, draw_figures
 from study.report.finished_study import finished_table
 from study.report.forecast_tables import format_seconds
@@ -70,6 +71,7 @@ def write_report(
     check_loses_nothing(plan, folder)
     table, figures = paper_table(plan), name_figures(draw_figures(plan, ledger))
     context = _context(plan, table, verdicts, figures, command)
+    context |= {"curves": curve_links(plan, ledger), "server": ledger.server, "ui": ui_address(ledger)}
     context["setup"] |= describe_forecast(ledger.launches.forecast_values(plan.space.tags))
     setup = "; ".join(f"{name}: {value}" for name, value in context["setup"].items())
     texts = {

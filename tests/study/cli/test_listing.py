@@ -9,9 +9,9 @@ from revit.models.architectures import MODELS
 from study.cli.main import main
 
 
-def shown(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+def shown(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> str:
     """Return the output of a command."""
-    monkeypatch.setattr(sys, "argv", ["revit-study", command])
+    monkeypatch.setattr(sys, "argv", ["revit-study", command, *words])
     with pytest.raises(SystemExit) as stop:
         main()
     assert not stop.value.code
@@ -41,5 +41,16 @@ def test_axes_shows_every_axis_with_type_default_and_meaning(
 ) -> None:
     text = shown("axes", monkeypatch, capsys)
     assert "\nselection: one of last, best_val [default: last]\n    weights that are tested" in text
-    assert text.startswith("dataset: text\n    a key of")
+    assert text.startswith("dataset: text\n    a name from docs/datasets.md, or")
     assert "\nseed:" not in text
+
+
+def test_axes_are_found_by_path_or_meaning(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def paths(*words: str) -> list[str]:
+        printed = shown("axes", monkeypatch, capsys, *words)
+        return [line.partition(":")[0] for line in printed.splitlines() if not line.startswith(" ")]
+
+    assert paths("Dropout") == ["model.dropout", "model.attn_dropout", "model.head_dropout", "micro_batch"]
+    assert paths("stochastic depth") == ["model.drop_path"]
+    assert paths("nothing has this") == []
+    assert len(paths()) > 50

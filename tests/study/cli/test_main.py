@@ -113,6 +113,10 @@ WRONG = {
         ["run", "resolution", "--data-dir", "/nowhere/at all"],
         "get it with `PROGRAM fetch resolution --data-dir '/nowhere/at all'`",
     ),
+    "a missing dataset of a study with a nano scale": (
+        ["run", "resolution", "--data-dir", "/nowhere"],
+        "which are here, with `PROGRAM run resolution --scale nano --store STORE --data-dir /nowhere`",
+    ),
     "an unknown option": (["run", "quickstart", "--sedes", "3"], "--sedes"),
     "no seeds": (["run", "quickstart", "--seeds", "0"], "--seeds"),
     "too many CPUs": (["run", "quickstart", "--cpus-per-trial", "9999"], "--cpus-per-trial = 9999 and"),

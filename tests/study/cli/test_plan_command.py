@@ -1,6 +1,7 @@
 """The forecast on the command line; the trials of plans are in test_studies.py."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -27,6 +28,8 @@ def test_a_plan_for_gpus_that_are_elsewhere(
     assert "to train: 30 trials, 45,000 optimizer steps" in printed
     assert "on 8 x h100, one trial on each at a time" in printed
     assert "cannot run as it is: resolution: missing dataset cifar100" in printed
+    assert re.search(r"or take small models and images, .* with\n  .*run_study.py plan .* --scale nano", printed)
+    assert "Next steps" not in printed, "something is missing"
     assert call(monkeypatch, *gpus, "--json", *where) == 0
     forecast = json.loads(capsys.readouterr().out)
     assert (forecast["schema"], forecast["total"]["trials"], forecast["device"]["count"]) == (1, 30, 8)
@@ -54,3 +57,14 @@ def test_wrong_devices_are_one_line(
     where = ["--store", tmp_path / "mlruns", "--cache-dir", cache_dir]
     assert call(monkeypatch, "quickstart", *options, *where) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_plan_ends_with_what_to_do_next(
+    tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--store", tmp_path / "mlruns", "--cache-dir", cache_dir]
+    assert call(monkeypatch, "quickstart", *where) == 0
+    *_, title, rehearse, run = capsys.readouterr().out.splitlines()
+    assert title == "Next steps:"
+    for line, command in ((rehearse, "rehearse"), (run, "run")):
+        assert re.search(rf"run_study.py {command} quickstart --store \S+ --cache-dir \S+$", line)

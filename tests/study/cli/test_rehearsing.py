@@ -16,7 +16,7 @@ def test_a_study_is_tried_on_real_data(tmp_path: Path, cache_dir: Path) -> None:
     ended = call_here("rehearse", study, "--store", str(store), "--cache-dir", str(cache_dir), "--max-batch", "8")
     lines = ended.stdout.splitlines()
     assert ended.returncode == 0, ended.stderr
-    assert lines[1] == "rehearsing 2 shapes of 2 trials"
+    assert lines[1] == "rehearsing 2 kinds of trials, for 2 trials"
     passed = [line for line in lines if "passed" in line]
     assert [line.split(":")[0] for line in passed] == [
         "1/2  passed  tried optimizer=sgd (1 trials)", "2/2  passed  tried optimizer=adam (1 trials)",

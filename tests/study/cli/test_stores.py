@@ -91,14 +91,23 @@ def test_a_ui_that_is_open_to_others_is_warned_about(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Ledger(tmp_path / "mlruns")
+    monkeypatch.setenv("MLFLOW_LOGGING_LEVEL", "DEBUG")
     served: list[list[str]] = []
-    monkeypatch.setattr(os, "execv", lambda path, command: served.append(command))
+    variables: dict[str, str] = {}
+
+    def serve(_: str, command: list[str], env: dict[str, str]) -> None:
+        served.append(command)
+        variables.update(env)
+
+    monkeypatch.setattr(os, "execve", serve)
     for host, is_warned in (("127.0.0.1", False), ("0.0.0.0", True)):
         monkeypatch.setattr(sys, "argv", ["run_study.py", "ui", "--store", str(tmp_path / "mlruns"), "--host", host])
         with pytest.raises(SystemExit):
             main()
         assert served[-1][served[-1].index("--host") + 1] == host
         assert ("can read, change and delete every result" in capsys.readouterr().out) == is_warned
+    assert "--log-level warning" in served[-1], "else a hundred lines hide the address"
+    assert (variables["PYTHONWARNINGS"], variables["MLFLOW_LOGGING_LEVEL"]) == ("ignore", "DEBUG")
 
 
 def test_ui_serves_mlflow_on_this_machine(tmp_path: Path, free_port: int) -> None:

@@ -12,7 +12,7 @@ from revit.config import FineTuneConfig, OptimizerConfig
 from revit.training.optimizers import build_optimizer
 from revit.training.timm_optimizers import usable_names
 from study.execution.trainable import write_model
-from study.forecast.disk_space import MAX_MOMENTS, checkpoint_bytes, disk_line, model_bytes
+from study.forecast.disk_space import MAX_MOMENTS, checkpoint_bytes, model_bytes
 
 VIT_B = FineTuneConfig(dataset="cifar10", resolution=224, steps=1).with_values({"model.name": "vit_b16_in21k"})
 
@@ -47,14 +47,3 @@ def test_no_optimizer_stores_more_than_is_predicted(name: str) -> None:
         optimizer.step()
     stored = sum(each.numel() for each in optimizer.state[layer.weight].values() if torch.is_tensor(each))
     assert stored <= MAX_MOMENTS * 64 * 64 + 1
-
-
-def test_models_of_the_first_seed_and_the_largest_checkpoints_are_counted() -> None:
-    configs = [VIT_B.with_values({"seed": seed, "optimizer.name": name}) for seed in (0, 1) for name in ("sgd", "adam")]
-    assert disk_line(configs, first_seed=0) == "disk: 686.5 MB for 2 models, and up to 3.1 GB per running trial"
-    assert disk_line(configs, first_seed=7) == "disk: 0 bytes for 0 models, and up to 3.1 GB per running trial"
-
-
-def test_a_model_of_unknown_size_is_named() -> None:
-    foreign = VIT_B.with_values({"model.name": "vit_tiny_patch16_224"})
-    assert disk_line([VIT_B, foreign], 0).endswith("; not counting vit_tiny_patch16_224 of unknown size")

@@ -26,12 +26,12 @@ def test_the_lines_say_time_money_memory_and_what_cannot_run() -> None:
     lines = forecast_lines(FORECAST)
     assert lines[:2] == [
         "to train: 7 trials, 70,000 optimizer steps, 1.33 EFLOP",
-        "time: 1 h 2 min on 8 x h100, one trial on each at a time; 2 h 0 min of one device",
+        "time: 1 h 2 min on 8 x h100, one trial on each at a time; device time: 2 h 0 min",
     ]
     assert lines[2].startswith("  an assumption for 50% of it: peaks: NVIDIA's data sheet")
     assert lines[3:] == [
         "price: 24.80",
-        "memory: up to 9.6 GB in a trial, 7.2 GB of the machines'; disk: 5.0 GB for models and checkpoints",
+        "memory: up to 9.6 GB in a trial, 7.2 GB of host memory; disk: 5.0 GB for models and checkpoints",
         "cannot run as it is: s: missing dataset d",
     ]
 
@@ -43,7 +43,7 @@ def test_the_table_has_a_row_per_shape_and_says_where_numbers_are_from() -> None
     printed = console.file.getvalue()  # type: ignore[attr-defined]
     for text in ("vit (lora of all)", "128 by 64", "13.5 TFLOP", "0.0554", "9.6 GB", "1066", "assumption", "traced"):
         assert text in printed
-    assert "assumption: assumed; traced: traced on fake tensors" in printed
+    assert "assumption: from the table of devices; traced: counted in one step on fake tensors" in printed
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,62 @@
+"""Draw the pictures of a terminal in docs/: a plan, and a study that runs.
+
+    python -m docs.pictures
+
+It trains the quickstart in a store of its own, for some minutes. Pictures have a dark window, readable on any page.
+"""
+
+import io
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from unittest import mock
+
+from rich._export_format import CONSOLE_SVG_FORMAT
+
+from study.cli.console import out
+from study.cli.main import main
+
+ROOT = Path(__file__).parent.parent
+STUDY, NUM_DONE, WIDTH = "quickstart", 5, 110
+SVG_FORMAT = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+"""Rich's, without fonts from the net."""
+
+
+def record(name: str, *arguments: str) -> str:
+    """Return what a command prints, as SVG.
+
+    Args:
+        name: prefix of the picture's styles: a page may show several.
+        arguments: of the program.
+    """
+    shown = [word for word in arguments if word != "--store" and not word.startswith(os.sep)]
+    with (
+        mock.patch.object(sys, "argv", ["run_study.py", *arguments]),
+        mock.patch.multiple(out, record=True, _width=WIDTH, _file=io.StringIO()),
+    ):
+        with suppress(SystemExit):
+            main()
+        return out.export_svg(title=f"python run_study.py {' '.join(shown)}", code_format=SVG_FORMAT, unique_id=name)
+
+
+def draw() -> None:
+    """Write docs/plan.svg and docs/status.svg."""
+    with tempfile.TemporaryDirectory(prefix="vit-fine-tuning-") as folder:
+        where = [STUDY, "--store", f"{folder}/mlruns"]
+        (ROOT / "docs" / "plan.svg").write_text(record("plan", "plan", *where), encoding="utf-8")
+        command = [sys.executable, "run_study.py", "run", *where]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            next(line for line in process.stdout if line.startswith(f"{NUM_DONE}/"))
+            time.sleep(3)  # the next trials have reported a step
+            (ROOT / "docs" / "status.svg").write_text(record("status", "status", *where), encoding="utf-8")
+            process.communicate()
+
+
+if __name__ == "__main__":
+    draw()
