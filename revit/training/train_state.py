@@ -50,7 +50,11 @@ class TrainState:
             self.average.update(self.model)
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint atomically. The previous one stays beside it (see `latest_valid_checkpoint`)."""
+        """Write a checkpoint atomically. The previous one stays beside it (see `latest_valid_checkpoint`).
+
+        Raises:
+            OSError: it cannot be written; names it.
+        """
         record = {
             "model": self.model.state_dict(),
             "average": None if self.average is None else self.average.module.state_dict(),
@@ -64,10 +68,16 @@ class TrainState:
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(path.name + ".partial")
-        with partial.open("wb") as file:
-            torch.save(record, file)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with partial.open("wb") as file:
+                torch.save(record, file)
+                file.flush()
+                os.fsync(file.fileno())
+        except (OSError, RuntimeError) as error:  # torch raises another error where it closes a file that is cut short
+            cause = error if isinstance(error, OSError) else error.__context__
+            if isinstance(cause, OSError):
+                raise OSError(cause.errno, cause.strerror, str(path)) from error
+            raise
         if path.exists():
             path.replace(_previous(path))
         partial.replace(path)

@@ -225,26 +225,12 @@ def rehearse_plans(
         InputError: the request fits no node.
     """
     console, log = _console_with_log(console)
-    to_check = [trial for planned in plans for trial in planned.to_check]
-    if not to_check:
+    if not any(planned.to_check for planned in plans):
         log("nothing to rehearse: no trial is to be run")
         return []
-    from study.execution import rehearsal
+    from study.execution.rehearsal import rehearse
 
-    shapes = rehearsal.shapes_of(to_check, max_batch)
-    log(f"rehearsing {len(shapes)} kinds of trials, for {len(to_check)} trials")
-    passed: list[Shape] = []
-
-    def on_passed(shape: "Shape") -> None:
-        passed.append(shape)
-        log(f"{len(passed)}/{len(shapes)}  {shape.line}")
-        if (measured := shape.measured) is not None:
-            add = partial(ledger.rehearsals.add, measured, name=f"rehearsal of {shape.label}", tags=shape.trial.study)
-            ledger.retry(add, log=log)
-
-    return rehearsal.rehearse(
-        plans, ledger, request or ResourceRequest(), log, max_batch=max_batch, on_passed=on_passed
-    )
+    return rehearse(plans, ledger, request or ResourceRequest(), log, max_batch=max_batch)
 
 
 def _tag_study(planned: "Plan", ledger: "Ledger") -> None:

@@ -2,14 +2,18 @@
 
 import math
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from itertools import count
 from statistics import median
 from typing import Any
 
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.search import Searcher
 from rich.filesize import decimal
 
 from revit.config import FineTuneConfig, ScheduleConfig
@@ -18,7 +22,7 @@ from study.execution.callback import error_of
 from study.execution.cluster import start_ray
 from study.execution.failures import summarize
 from study.execution.ray_log import launch_log
-from study.execution.resources import ResourceRequest
+from study.execution.resources import ResourceGrant, ResourceRequest
 from study.execution.shipped_code import functions_of
 from study.execution.stopper import Stateless
 from study.execution.trainable import train_trial
@@ -37,7 +41,7 @@ NUM_STEPS = 3
 """Optimizer steps of a rehearsed trial. The first one also starts the device's libraries, and is not timed."""
 CONSTANT = ScheduleConfig(name="constant")
 """Schedule of a rehearsed trial: three steps are too few for any other."""
-PASSES = ("train", "resume")
+NUM_PASSES = 2
 """Passes of each shape: its steps, with checkpoints; then the same again, from the last checkpoint."""
 LOSS_TOLERANCE = 0.01
 """Largest relative difference of the loss of reloaded weights: a GPU does not add up in the same order each time."""
@@ -53,6 +57,7 @@ class Shape:
         num_trials: how many they are.
         failure: why they would fail, one line; empty while nothing is known against them.
         note: that its loss was not finite, one line; empty where it was.
+        num_passes: how many of its passes have ended.
         environment: tags of what the rehearsal ran on.
         speeds: training speed of each step of the first pass, in images/s.
         metrics: of its first pass.
@@ -63,6 +68,7 @@ class Shape:
     num_trials: int = 0
     failure: str = ""
     note: str = ""
+    num_passes: int = 0
     environment: dict[str, str] = field(default_factory=dict)
     speeds: list[float] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
@@ -80,6 +86,11 @@ class Shape:
             return f"{'failed' if self.failure else 'passed'}  {label}: {self.failure or self.note}"
         memory = decimal(round(self.metrics[PEAK_MEMORY]))
         return f"passed  {label}: {self.step_time_s:.3g} s a step of {self.config.batch_size} images, {memory}"
+
+    @property
+    def is_over(self) -> bool:
+        """True if nothing of it is left to try."""
+        return bool(self.failure or self.note) or self.num_passes == NUM_PASSES
 
     @property
     def step_time_s(self) -> float:
@@ -109,7 +120,7 @@ def shapes_of(trials: Iterable[Trial], max_batch: int | None = None) -> list[Sha
     shapes: dict[object, Shape] = {}
     for trial in trials:
         config = rehearsed_config(trial.candidate.config, max_batch)
-        optimizer = replace(config.optimizer, lr=1.0)
+        optimizer = replace(config.optimizer, lr=1.0, weight_decay=0.0)
         same = replace(config, seed=0, subset_seed=0, data_fraction=1.0, optimizer=optimizer)
         shape = shapes.setdefault((same, trial.images, trial.weights), Shape(trial=trial, config=config))
         shape.num_trials += 1
@@ -119,9 +130,8 @@ def shapes_of(trials: Iterable[Trial], max_batch: int | None = None) -> list[Sha
 def rehearsed_config(config: FineTuneConfig, max_batch: int | None = None) -> FineTuneConfig:
     """Return the config of a rehearsed trial: a few steps, then its only validation."""
     batch_size = min(config.batch_size, max_batch or config.batch_size)
-    return replace(
-        config, steps=NUM_STEPS, epochs=None, num_evals=1, eval_every=None, schedule=CONSTANT, batch_size=batch_size
-    )
+    length = replace(config, steps=NUM_STEPS, epochs=None, epoch_images="used", num_evals=1, eval_every=None)
+    return replace(length, schedule=CONSTANT, batch_size=batch_size)
 
 
 def rehearse(
@@ -131,77 +141,109 @@ def rehearse(
     log: Callable[[str], None],
     *,
     max_batch: int | None = None,
-    on_passed: Callable[[Shape], None] = lambda shape: None,
 ) -> list[Shape]:
-    """Rehearse the trials that are to be run; nothing of it counts as a trial.
+    """Rehearse the trials that are to be run; keep speed and memory in the ledger. Nothing of it counts as a trial.
 
     Each shape is trained by the code of a trial: its images, model, optimizer, three steps with a checkpoint each, an
     evaluation batch, its artifacts. Then it is resumed from its checkpoint, perhaps on another node.
 
     Args:
         max_batch: see `shapes_of`.
-        on_passed: called with each shape that has passed, or failed, everything.
 
     Raises:
         InputError: the request fits no node.
     """
-    with launch_log(ledger.root, log):
-        return _rehearse(plans, ledger, request, log, max_batch, on_passed)
-
-
-def _rehearse(
-    plans: Sequence[Plan],
-    ledger: Ledger,
-    request: ResourceRequest,
-    log: Callable[[str], None],
-    max_batch: int | None,
-    on_passed: Callable[[Shape], None],
-) -> list[Shape]:
-    start_ray(request.address, functions_of(plans), log=log)
     trials = [trial for plan in plans for trial in plan.to_check]
-    _, grant = admit(request, trials, ledger.storage, log)
+    shapes = shapes_of(trials, max_batch)
+    log(f"rehearsing {len(shapes)} kinds of trials, for {len(trials)} trials")
+    num_ended = count(1)
+
+    def keep(shape: Shape) -> None:
+        log(f"{next(num_ended)}/{len(shapes)}  {shape.line}")
+        if (measured := shape.measured) is not None:
+            add = partial(ledger.rehearsals.add, measured, name=f"rehearsal of {shape.label}", tags=shape.trial.study)
+            ledger.retry(add, log=log)
+
+    with launch_log(ledger.root, log):
+        start_ray(request.address, functions_of(plans), log=log)
+        _, grant = admit(request, trials, ledger.storage, log)
+        _run_passes(shapes, ledger, grant, keep)
+    return shapes
+
+
+def _run_passes(
+    shapes: Sequence[Shape], ledger: Ledger, grant: ResourceGrant, on_over: Callable[[Shape], None]
+) -> None:
     locks = Locks(ledger.root / LOCKS)
     lock = locks.acquire_new()
     folder, stop_file = f"{TUNE}/{lock}", f"{TUNE}/{lock}/{STOP_FILE}"
-    shapes = {f"shape-{number}": shape for number, shape in enumerate(shapes_of(trials, max_batch))}
-    tasks = {}
-    for name, shape in shapes.items():
+    tasks = []
+    for number, shape in enumerate(shapes):
         task = make_task(shape.trial, grant, storage=ledger.storage, stop_file=stop_file, is_prunable=False)
-        config, work = asdict(shape.config), f"{folder}/{name}"
-        tasks[name] = replace(task, identity=name, config=config, work=work, is_rehearsal=True)
+        config, work = asdict(shape.config), f"{folder}/{number}"
+        tasks.append(replace(task, identity=str(number), config=config, work=work, is_rehearsal=True))
     try:
         ledger.storage.touch(stop_file)  # workers save at each step, and wait for no disk
-        for number, each in enumerate(PASSES):
-            left = [tasks[name] for name, shape in shapes.items() if not (shape.failure or shape.note)]
-            if left:
-                listener = RehearsalListener(shapes, is_last=number == len(PASSES) - 1, on_passed=on_passed)
-                run_tune(
-                    train_trial,
-                    listener,
-                    ledger.root / folder / each,
-                    tasks=tune.grid_search(left),
-                    reuses_workers=grant.reuses_workers,
-                )
+        run_tune(
+            train_trial,
+            RehearsalListener(shapes, on_over),
+            ledger.root / folder / "passes",
+            searcher=PassSearcher(shapes, tasks),
+            reuses_workers=grant.reuses_workers,
+        )
     finally:
         locks.release_all()
         shutil.rmtree(ledger.root / folder, ignore_errors=True)
         with suppress(OSError):  # the next launch removes it
             ledger.storage.delete(folder)
-    return list(shapes.values())
+
+
+class PassSearcher(Stateless, Searcher):
+    """Suggests the passes of each shape, one soon after the other. Plugs into Ray Tune.
+
+    The work folder of a shape is deleted once it is over: those of all together could fill a disk.
+
+    Args:
+        shapes: in the order of their tasks.
+    """
+
+    def __init__(self, shapes: Sequence[Shape], tasks: Iterable[TrialTask]) -> None:
+        super().__init__()
+        self._shapes = shapes
+        self._waiting = deque(tasks)
+        self._suggested: dict[str, TrialTask] = {}
+
+    def suggest(self, trial_id: str) -> Any:
+        """Return the next task; None where it depends on those that run."""
+        if not self._waiting:
+            return None if self._suggested else Searcher.FINISHED
+        self._suggested[trial_id] = self._waiting.popleft()
+        return {"task": self._suggested[trial_id]}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Let the next pass of a shape begin, or clean up after its last."""
+        task = self._suggested.pop(trial_id)
+        if not (error or self._shapes[int(task.identity)].is_over):
+            self._waiting.appendleft(task)
+            return
+        with suppress(OSError):  # all are deleted at the end
+            task.storage.delete(task.work)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Save nothing: a rehearsal is not resumed."""
 
 
 class RehearsalListener(Stateless, tune.Callback):
     """Takes what workers report of their shapes. Plugs into Ray Tune.
 
     Args:
-        shapes: by the identity of their task.
-        is_last: a shape that ends now has passed everything.
+        shapes: in the order of their tasks.
+        on_over: called with each shape that has passed everything, or failed.
     """
 
-    def __init__(self, shapes: Mapping[str, Shape], *, is_last: bool, on_passed: Callable[[Shape], None]) -> None:
+    def __init__(self, shapes: Sequence[Shape], on_over: Callable[[Shape], None]) -> None:
         self._shapes = shapes
-        self._is_last = is_last
-        self._on_passed = on_passed
+        self._on_over = on_over
 
     def on_trial_result(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **_: Any
@@ -210,7 +252,7 @@ class RehearsalListener(Stateless, tune.Callback):
         shape = self._shape(trial)
         shape.environment = result.get("tags", shape.environment)
         rows: list[dict[str, float]] = result.get("rows", [])
-        if not result.get("is_replay", False) and not self._is_last:
+        if not result.get("is_replay", False) and not shape.num_passes:
             shape.speeds += [row[IMAGES_PER_S] for row in rows if IMAGES_PER_S in row]
         if "state" in result:
             self._end_pass(shape, rows[-1] if rows else {}, result.get("message", ""))
@@ -220,7 +262,7 @@ class RehearsalListener(Stateless, tune.Callback):
         shape = self._shape(trial)
         error = error_of(trial)
         shape.failure = summarize(getattr(error, "cause", None) or error)
-        self._on_passed(shape)
+        self._on_over(shape)
 
     def _end_pass(self, shape: Shape, metrics: dict[str, float], note: str) -> None:
         shape.note, before = note, shape.metrics
@@ -229,9 +271,10 @@ class RehearsalListener(Stateless, tune.Callback):
                 values = f"{before[name]:g} before, {metrics[name]:g} after"
                 shape.failure = f"its checkpoint has other weights: {name} is {values}"
         shape.metrics = before or metrics
-        if self._is_last or note:
-            self._on_passed(shape)
+        shape.num_passes += 1
+        if shape.is_over:
+            self._on_over(shape)
 
     def _shape(self, trial: TuneTrial) -> Shape:
         task: TrialTask = trial.config["task"]
-        return self._shapes[task.identity]
+        return self._shapes[int(task.identity)]

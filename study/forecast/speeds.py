@@ -14,8 +14,9 @@ from study.ledger.states import TrialState
 from study.trial import Trial
 
 Source = Literal["ledger", "rehearsal", "scaled", "assumption"]
-"""Origin of a rate: finished trials of the shape on such a device; a rehearsal; the table of devices, as much faster or
-slower as other shapes were on such a device; that table alone."""
+"""Origin of a rate: finished trials of the shape on such a device; a rehearsal; a rehearsal with another batch, or the
+table of devices, as much faster or slower as other shapes were on such a device; that table alone."""
+BATCH_SIZE = "batch_size"
 ONE_PER_IMAGE = ImageFlops(step=1.0, forward=1.0)
 OTHER_S = 3.0
 """Seconds of a trial beside its steps and evaluations, where none was measured: to build the model, to write files."""
@@ -84,10 +85,18 @@ class Speeds:
     def _step_s(self, shape: Shape, trial: Trial) -> tuple[float, Source]:
         if shape in self._steps:
             return self._mean_step_s(shape), "ledger"
-        if shape in self._rehearsed:
-            return self._rehearsed[shape].step_time_s, "rehearsal"
+        if (rehearsal := self._rehearsal_of(shape)) is not None:
+            ratio = trial.candidate.config.batch_size / int(rehearsal.params[BATCH_SIZE])
+            return ratio * rehearsal.step_time_s, "rehearsal" if ratio == 1 else "scaled"
         assumed = self._assumed_step_s(trial)
         return (assumed, "assumption") if self._correction is None else (assumed * self._correction, "scaled")
+
+    def _rehearsal_of(self, shape: Shape) -> Rehearsal | None:
+        """Return the newest rehearsal of a shape, else of the largest batch of the same; None if there is none."""
+        if shape in self._rehearsed:
+            return self._rehearsed[shape]
+        same = [each for other, each in self._rehearsed.items() if _without_batch(other) == _without_batch(shape)]
+        return max(same, key=lambda each: int(each.params[BATCH_SIZE]), default=None)
 
     def _other_s(self, shape: Shape, trial: Trial) -> float:
         """Return the seconds beside training: as measured on the dataset, else on others, else by evaluated images."""
@@ -98,8 +107,8 @@ class Speeds:
         if measured:
             return median(measured)
         num_evaluated = self._num_evaluated(trial)
-        if shape in self._rehearsed:
-            return OTHER_S + num_evaluated / self._rehearsed[shape].eval_images_per_s
+        if (rehearsal := self._rehearsal_of(shape)) is not None:
+            return OTHER_S + num_evaluated / rehearsal.eval_images_per_s
         flops, batch_size = image_flops(trial.candidate.config), trial.candidate.config.batch_size
         step_s, _ = self._step_s(shape, trial)
         return OTHER_S + num_evaluated * step_s / batch_size * flops.forward / flops.step
@@ -122,7 +131,7 @@ class Speeds:
         ratios = [
             self._step_s(shape, trial)[0] / self._assumed_step_s(trial)
             for shape, trial in self._examples.items()
-            if shape in self._steps or shape in self._rehearsed
+            if shape in self._steps or self._rehearsal_of(shape) is not None
         ]
         return median(ratios) if ratios else None
 
@@ -139,6 +148,10 @@ class Speeds:
 
 def _is_on(device: Device, tags: Mapping[str, str]) -> bool:
     return device.is_called(tags.get(DEVICE_TAG, "")) and tags.get(WORKERS_TAG, "1") == "1"
+
+
+def _without_batch(shape: Shape) -> Shape:
+    return tuple(value for name, value in zip(SHAPE_FIELDS, shape, strict=True) if name != BATCH_SIZE)
 
 
 def _shape(params: Mapping[str, str]) -> Shape:

@@ -13,7 +13,7 @@ from study.report.fitted_table import FittedTable
 SOURCES = {
     "ledger": "measured in finished trials",
     "rehearsal": "measured in a rehearsal",
-    "scaled": "from that table, corrected by other shapes",
+    "scaled": "scaled from other batches or shapes",
     "assumption": "from the table of devices",
     "traced": "counted in one step on fake tensors",
     "unknown": "cannot be traced",

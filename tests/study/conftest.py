@@ -1,6 +1,7 @@
 """Fixtures of tests of many trials: stores that cost little to make, a tracking server that can be killed."""
 
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -108,3 +109,17 @@ def proxied(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 def object_store() -> Iterator[ObjectStore]:
     with pytest.MonkeyPatch.context() as patch, ObjectStore(patch) as store:
         yield store
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 16 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)], capture_output=True, check=False
+    )
+    if done.returncode != 0:
+        pytest.skip("no disk can be mounted here")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)

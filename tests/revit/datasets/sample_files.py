@@ -7,6 +7,7 @@ import json
 import pickle
 import struct
 import tarfile
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -19,7 +20,7 @@ from PIL import Image
 from pyarrow import parquet
 from scipy.io import savemat
 
-from revit.datasets.readers.cifar import CIFAR10
+from revit.datasets.readers.cifar import CIFAR10, Cifar
 from revit.datasets.readers.fashion_mnist import FASHION_MNIST_FILES
 from revit.datasets.readers.flowers import SPLIT_KEYS
 from revit.datasets.registry import DATASETS
@@ -59,6 +60,49 @@ def cifar_contents() -> dict[str, bytes]:
     meta = pickle.dumps({"label_names": [f"class {number}" for number in range(10)]})
     *batches, names = CIFAR10.files
     return {"cifar-10-python.tar.gz": packed(tar_of({**dict.fromkeys(batches, batch), names: meta}))}
+
+
+class Python2Pickler(pickle._Pickler):
+    """Writes bytes and text alike as Python 2's `str`, and numpy under its old name, as CIFAR's files have it."""
+
+    dispatch = pickle._Pickler.dispatch.copy()
+
+    def save_str2(self, value: bytes | str) -> None:
+        raw = value if isinstance(value, bytes) else value.encode("latin1")
+        self.write(pickle.BINSTRING + len(raw).to_bytes(4, "little") + raw)
+        self.memoize(value)
+
+    dispatch[bytes] = dispatch[str] = save_str2
+
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, np.dtype):
+            return (np.dtype, (value.str[1:], 0, 1), value.__reduce__()[2])
+        return NotImplemented
+
+
+def python2_pickle(record: Any) -> bytes:
+    file = io.BytesIO()
+    Python2Pickler(file, protocol=2).dump(record)
+    return file.getvalue().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
+
+
+def cifar_files(cifar: Cifar, counts: Mapping[str, int]) -> dict[str, bytes]:
+    """Every file of a CIFAR with so many images in each batch, its classes in turn."""
+    num_classes = 10 if cifar is CIFAR10 else 100
+    files = {}
+    for name in cifar.batches:
+        labels = [number % num_classes for number in range(counts[name])]
+        record = {
+            "batch_label": name,
+            cifar.label_key: labels,
+            "data": RNG.integers(0, 256, (len(labels), 3072), dtype=np.uint8),
+            "filenames": [f"{label}.png" for label in labels],
+        }
+        coarse = {} if cifar is CIFAR10 else {"coarse_labels": [0] * len(labels)}
+        files[f"{cifar.folder}/{name}"] = python2_pickle(record | coarse)
+    names = [f"class {number}" for number in range(num_classes)]
+    files[f"{cifar.folder}/{cifar.meta}"] = python2_pickle({"num_vis": 3072, cifar.names_key: names})
+    return files
 
 
 def publish(monkeypatch: pytest.MonkeyPatch, dataset: str, contents: dict[str, bytes]) -> None:

@@ -16,8 +16,11 @@ from transformers import ViTConfig, ViTForImageClassification, ViTModel
 from revit.errors import InputError
 from revit.models.build import load_backbone
 from revit.models.weight_formats import FORMATS, read_checkpoint
+from tests.revit.models.jax_arrays import BitSize, VitSize, bit_shapes, random_arrays, vit_shapes
 
 WIDTH, DEPTH, HEADS, HIDDEN, PATCH, GRID = 32, 2, 4, 48, 8, 4
+SMALL_VIT = VitSize(WIDTH, DEPTH, HEADS, HIDDEN, PATCH, GRID, num_labels=21)
+SMALL_BIT = BitSize(units=(1, 2), channels=(128, 256), stem=32, num_labels=21)
 
 
 def small_vit(resolution: int = PATCH * GRID, num_classes: int = 5) -> VisionTransformer:
@@ -33,44 +36,7 @@ def images_of(resolution: int) -> torch.Tensor:
 
 def jax_vit_arrays(big_vision: bool) -> dict[str, np.ndarray]:
     """A ViT with random weights in Google's layout; shapes as in the published files."""
-    rng = np.random.default_rng(0)
-    prefix = "params/" if big_vision else ""
-    attention, norm2, mlp = (
-        ("MultiHeadDotProductAttention_0", "LayerNorm_1", "MlpBlock_0")
-        if big_vision
-        else ("MultiHeadDotProductAttention_1", "LayerNorm_2", "MlpBlock_3")
-    )
-    shapes: dict[str, tuple[int, ...]] = {
-        "cls": (1, 1, WIDTH),
-        "embedding/kernel": (PATCH, PATCH, 3, WIDTH),
-        "embedding/bias": (WIDTH,),
-        "Transformer/encoder_norm/scale": (WIDTH,),
-        "Transformer/encoder_norm/bias": (WIDTH,),
-        "head/kernel": (WIDTH, 21),
-        "head/bias": (21,),
-    }
-    if big_vision:
-        shapes["pos_embedding"] = (1, GRID * GRID, WIDTH)
-    else:
-        shapes["Transformer/posembed_input/pos_embedding"] = (1, GRID * GRID + 1, WIDTH)
-        shapes["pre_logits/kernel"] = (WIDTH, WIDTH)
-        shapes["pre_logits/bias"] = (WIDTH,)
-    for layer in range(DEPTH):
-        block = f"Transformer/encoderblock_{layer}"
-        for norm in ("LayerNorm_0", norm2):
-            shapes |= {f"{block}/{norm}/{leaf}": (WIDTH,) for leaf in ("scale", "bias")}
-        for name in ("query", "key", "value"):
-            shapes[f"{block}/{attention}/{name}/kernel"] = (WIDTH, HEADS, WIDTH // HEADS)
-            shapes[f"{block}/{attention}/{name}/bias"] = (HEADS, WIDTH // HEADS)
-        shapes[f"{block}/{attention}/out/kernel"] = (HEADS, WIDTH // HEADS, WIDTH)
-        shapes[f"{block}/{attention}/out/bias"] = (WIDTH,)
-        shapes |= {
-            f"{block}/{mlp}/Dense_0/kernel": (WIDTH, HIDDEN),
-            f"{block}/{mlp}/Dense_0/bias": (HIDDEN,),
-            f"{block}/{mlp}/Dense_1/kernel": (HIDDEN, WIDTH),
-            f"{block}/{mlp}/Dense_1/bias": (WIDTH,),
-        }
-    return {prefix + name: rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in shapes.items()}
+    return random_arrays(vit_shapes(SMALL_VIT, big_vision=big_vision), std=0.3)
 
 
 def jax_vit_features(arrays: dict[str, np.ndarray], images: np.ndarray) -> np.ndarray:
@@ -142,30 +108,14 @@ def test_the_2020_layout_loads_as_timm_loads_it(tmp_path: Path) -> None:
 
 def small_bit(num_classes: int = 5) -> ResNetV2:
     return ResNetV2(
-        layers=[1, 2], channels=(128, 256), stem_chs=32, stem_type="fixed", num_classes=num_classes,
+        layers=SMALL_BIT.units, channels=SMALL_BIT.channels, stem_chs=SMALL_BIT.stem, stem_type="fixed",
+        num_classes=num_classes,
         conv_layer=lambda *a, **k: timm.layers.StdConv2d(*a, eps=1e-8, **k),
     ).eval()  # fmt: skip
 
 
 def jax_bit_arrays() -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(0)
-    shapes: dict[str, tuple[int, ...]] = {
-        "root_block/standardized_conv2d/kernel": (7, 7, 3, 32),
-        "group_norm/gamma": (256,), "group_norm/beta": (256,),
-        "head/conv2d/kernel": (1, 1, 256, 21), "head/conv2d/bias": (21,),
-    }  # fmt: skip
-    width_in = 32
-    for block, (units, width) in enumerate(((1, 128), (2, 256)), start=1):
-        for unit in range(1, units + 1):
-            name, mid = f"block{block}/unit{unit:02d}", width // 4
-            convs = {"a": (1, 1, width_in, mid), "b": (3, 3, mid, mid), "c": (1, 1, mid, width)}
-            for letter, shape in convs.items():
-                shapes[f"{name}/{letter}/standardized_conv2d/kernel"] = shape
-                shapes |= {f"{name}/{letter}/group_norm/{leaf}": (shape[2],) for leaf in ("gamma", "beta")}
-            if unit == 1:
-                shapes[f"{name}/a/proj/standardized_conv2d/kernel"] = (1, 1, width_in, width)
-            width_in = width
-    return {f"resnet/{name}": rng.normal(0, 0.5, shape).astype(np.float32) for name, shape in shapes.items()}
+    return random_arrays(bit_shapes(SMALL_BIT), std=0.5)
 
 
 def test_a_jax_bit_has_the_weights_and_logits_of_timm(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from revit.models.build import check_model
 from revit.models.weight_formats import FORMATS, read_checkpoint
 from revit.models.weights import PACKAGED
 from revit.training.train_state import latest_valid_checkpoint
+from tests.revit.models.jax_arrays import BitSize, VitSize, bit_shapes, random_arrays, vit_shapes
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and numpy warn about damaged files before they raise
 WIDTH = 4
@@ -29,26 +30,11 @@ QKV = ("query", "key", "value")
 
 def jax_vit() -> dict[str, np.ndarray]:
     """A ViT of one layer as Google published them."""
-    block = "Transformer/encoderblock_0"
-    attention = f"{block}/MultiHeadDotProductAttention_1"
-    shapes = {
-        "cls": (1, 1, WIDTH), "embedding/kernel": (2, 2, 3, WIDTH), "embedding/bias": (WIDTH,),
-        "Transformer/posembed_input/pos_embedding": (1, 5, WIDTH),
-        **{f"Transformer/encoder_norm/{leaf}": (WIDTH,) for leaf in ("scale", "bias")},
-        **{f"{block}/{norm}/{leaf}": (WIDTH,) for norm in ("LayerNorm_0", "LayerNorm_2") for leaf in ("scale", "bias")},
-        **{f"{attention}/{name}/kernel": (WIDTH, 2, 2) for name in QKV},
-        **{f"{attention}/{name}/bias": (2, 2) for name in QKV},
-        f"{attention}/out/kernel": (2, 2, WIDTH), f"{attention}/out/bias": (WIDTH,),
-        f"{block}/MlpBlock_3/Dense_0/kernel": (WIDTH, 6), f"{block}/MlpBlock_3/Dense_0/bias": (6,),
-        f"{block}/MlpBlock_3/Dense_1/kernel": (6, WIDTH), f"{block}/MlpBlock_3/Dense_1/bias": (WIDTH,),
-    }  # fmt: skip
-    return {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    return random_arrays(vit_shapes(VitSize(WIDTH, 1, heads=2, hidden=6, patch=2, grid=2, num_labels=5)), std=0)
 
 
 def jax_bit() -> dict[str, np.ndarray]:
-    shapes = {"root_block/standardized_conv2d/kernel": (7, 7, 3, 4), "group_norm/gamma": (4,), "head/conv2d/bias": (5,)}
-    shapes |= {"block1/unit01/a/standardized_conv2d/kernel": (1, 1, 4, 4), "block1/unit01/a/group_norm/beta": (4,)}
-    return {f"resnet/{name}": np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    return random_arrays(bit_shapes(BitSize(units=(1,), channels=(4,), stem=4, num_labels=5)), std=0)
 
 
 def transformers_vit() -> dict[str, torch.Tensor]:

@@ -12,6 +12,8 @@ from revit.config import ScheduleConfig
 from revit.training.schedules import Schedule
 from revit.training.train_state import TrainState, latest_valid_checkpoint
 
+FULL = Path("/dev/full")
+
 
 @pytest.fixture
 def state() -> TrainState:
@@ -39,6 +41,14 @@ def test_the_latest_is_used_and_the_previous_one_is_kept(state: TrainState, tmp_
         save(state, path, step)
         assert step_of(state, latest_valid_checkpoint(path)) == step
     assert len(list(path.parent.iterdir())) == 2
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="no /dev/full on this system")
+def test_a_full_disk_is_named_with_the_file(state: TrainState, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    path.with_name("checkpoint.pt.partial").symlink_to(FULL)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/checkpoint\.pt'$"):
+        state.save(path)
 
 
 def test_the_average_is_of_the_weights_after_each_step_and_survives_a_checkpoint(tmp_path: Path) -> None:

@@ -1,7 +1,4 @@
-import contextlib
-import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +9,12 @@ from study.layout import TRACEBACK
 from study.ledger.states import TrialState
 from study.system import retry
 from tests.study.execution.recorded_trials import Store
+from tests.study.full_disk import fill
 
 
 @pytest.fixture
 def store(tmp_path: Path, cache_dir: Path) -> Store:
     return Store(tmp_path, cache_dir)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 16 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)], capture_output=True, check=False
-    )
-    if done.returncode != 0:
-        pytest.skip("no disk can be mounted here")
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def test_rows_wait_for_a_full_disk_and_are_written_once(
@@ -41,10 +25,7 @@ def test_rows_wait_for_a_full_disk_and_are_written_once(
     identity = store.trials[0].identity
     store.recorder.start_trial(identity)
     store.recorder._thread.submit(lambda: None).result()
-    filler = small_disk / "filler"
-    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while file.write(bytes(4096)):
-            pass
+    filler = fill(small_disk)
     rows = [{"step": step, **{f"metric_{number}": float(step) for number in range(40)}} for step in range(1, 201)]
     store.recorder.add_rows(identity, rows)
     store.recorder.add_rows(identity, [{"step": 200, "test_accuracy": 0.5, "train_time_s": 1.0}])

@@ -1,5 +1,6 @@
 """Rehearsals on Ray: what they find, what they measure, and what they leave."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,11 +9,21 @@ from typing import Any
 import pytest
 
 from search_spaces.framework.space import SearchSpace
-from study.execution.rehearsal import NUM_STEPS, RehearsalListener, Shape, rehearse, rehearsed_config, shapes_of
+from study.execution.rehearsal import (
+    NUM_STEPS,
+    PassSearcher,
+    RehearsalListener,
+    Shape,
+    rehearse,
+    rehearsed_config,
+    shapes_of,
+)
 from study.execution.resources import ResourceRequest
+from study.ledger.ledger import Ledger
 from study.ledger.schema import DEVICE_TAG
 from study.plan import Plan
 from tests.study.execution.stores import BASE, Studies
+from tests.study.full_disk import fill
 
 SPACE = SearchSpace(
     name="rehearsed",
@@ -40,14 +51,16 @@ def test_a_rehearsed_config_is_that_of_its_trial_but_for_its_length(plan: Plan) 
     assert short.num_steps(1000, 1000) == NUM_STEPS
     changed = {name for name, value in short.flat().items() if config.flat()[name] != value}
     assert changed == {"steps", "num_evals", "schedule.name"}
+    assert rehearsed_config(replace(config, epochs=1, steps=None, epoch_images="all")) == short
 
 
 @pytest.fixture(scope="module")
 def rehearsed(studies: Studies, plan: Plan) -> list[Shape]:
     before = sorted(path.name for path in studies.folders.store.iterdir())
-    passed: list[Shape] = []
-    shapes = rehearse([plan], studies.ledger, ResourceRequest(), print, on_passed=passed.append)
-    assert sorted(map(id, passed)) == sorted(map(id, shapes))
+    lines: list[str] = []
+    shapes = rehearse([plan], studies.ledger, ResourceRequest(), lines.append)
+    assert lines[0] == "rehearsing 2 kinds of trials, for 8 trials"
+    assert {line.split("  ", 1)[1] for line in lines if "passed" in line} == {shape.line for shape in shapes}
     assert sorted(path.name for path in studies.folders.store.iterdir()) == sorted({*before, "tune", "locks", "logs"})
     return shapes
 
@@ -75,22 +88,38 @@ def test_nothing_of_it_counts_as_a_trial(studies: Studies, plan: Plan) -> None:
         assert list((studies.folders.store / folder).glob("*")) == []
 
 
-def test_missing_weights_are_found(studies: Studies, plan: Plan) -> None:
-    lost = replace(plan.trials[0], weights=Path("/nowhere/weights.npz"))
-    [shape] = rehearse([replace(plan, trials=[lost])], studies.ledger, ResourceRequest(), print)
-    assert "weights.npz" in shape.failure
-    assert shape.line.startswith("failed  rehearsed batch_size=8 lr=0.01 (1 trials): ")
-    assert shape.measured is None
+@pytest.mark.usefixtures("one_slot")
+def test_what_would_fail_is_found_and_what_passes_is_kept(studies: Studies, tmp_path: Path, small_disk: Path) -> None:
+    """The disk is too small for the checkpoints of Adam, three times as large as those of SGD without momentum."""
+    base = BASE.with_values({"optimizer.momentum": 0.0})
+    space = replace(SPACE, base=base, scientific={"optimizer.name": ("sgd", "adam", "adamw")}, seeds=(0,))
+    passing, large, other = studies.plan(space).trials
+    lost = replace(other, weights=Path("/nowhere/weights.npz"))
+    filler = fill(small_disk, free_bytes=4_000_000)
+    ledger, lines = Ledger(tmp_path, storage=str(small_disk)), list[str]()
+    plan = replace(studies.plan(space), trials=[passing, large, lost])
+    shapes = rehearse([plan], ledger, ResourceRequest(), lines.append)
+    assert [bool(shape.failure) for shape in shapes] == [False, True, True]
+    checkpoint = rf"{small_disk}/{ledger.runs.key}/tune/\w+/1/checkpoint.pt"
+    full = rf"/3  failed  rehearsed optimizer=adam \(1 trials\): OSError: .* No space left on device: '{checkpoint}'$"
+    assert [line for line in lines if re.search(full, line)]
+    missing = r"/3  failed  rehearsed optimizer=adamw \(1 trials\): .*weights\.npz"
+    assert [line for line in lines if re.search(missing, line)]
+    assert [each.params["optimizer.name"] for each in ledger.rehearsals.read()] == ["sgd"]
+    assert [path for path in small_disk.rglob("*") if path.is_file()] == [filler]
+
+
+TRIAL: Any = SimpleNamespace(config={"task": SimpleNamespace(identity="0")})
 
 
 @pytest.mark.parametrize(("loss", "failure"), [(0.5, ""), (0.6, "its checkpoint has other weights: test_loss is ")])
 def test_weights_that_reload_as_others_are_found(plan: Plan, loss: float, failure: str) -> None:
     shape = Shape(trial=plan.trials[0], config=plan.trials[0].candidate.config, environment={}, num_trials=4)
-    trial: Any = SimpleNamespace(config={"task": SimpleNamespace(identity="shape-0")})
     ended: list[Shape] = []
-    for is_last, test_loss in ((False, 0.5), (True, loss)):
-        listener = RehearsalListener({"shape-0": shape}, is_last=is_last, on_passed=ended.append)
-        listener.on_trial_result(0, [], trial, {"rows": [{"step": 3, "test_loss": test_loss}], "state": "finished"})
+    listener = RehearsalListener([shape], ended.append)
+    for test_loss in (0.5, loss):
+        assert ended == []
+        listener.on_trial_result(0, [], TRIAL, {"rows": [{"step": 3, "test_loss": test_loss}], "state": "finished"})
     assert ended == [shape]
     assert shape.failure.startswith(failure)
     assert bool(shape.failure) == bool(failure)
@@ -99,9 +128,33 @@ def test_weights_that_reload_as_others_are_found(plan: Plan, loss: float, failur
 def test_a_loss_that_is_not_finite_is_no_failure(plan: Plan) -> None:
     """Another learning rate of the same shape may well train; it is not resumed."""
     shape = Shape(trial=plan.trials[0], config=plan.trials[0].candidate.config)
-    trial: Any = SimpleNamespace(config={"task": SimpleNamespace(identity="shape-0")})
     ended: list[Shape] = []
-    listener = RehearsalListener({"shape-0": shape}, is_last=False, on_passed=ended.append)
-    listener.on_trial_result(0, [], trial, {"state": "diverged", "message": "loss is nan at step 2"})
+    listener = RehearsalListener([shape], ended.append)
+    listener.on_trial_result(0, [], TRIAL, {"state": "diverged", "message": "loss is nan at step 2"})
     assert ended == [shape]
     assert (shape.failure, shape.note, shape.measured) == ("", "loss is nan at step 2", None)
+
+
+def test_a_shape_is_over_soon_and_leaves_no_files(studies: Studies, plan: Plan) -> None:
+    """Of all shapes together, checkpoints could fill a disk: those of a study at paper scale are 60 GB."""
+    shapes = [Shape(trial=trial, config=trial.candidate.config) for trial in plan.trials[:3]]
+    storage = studies.ledger.storage
+    tasks: list[Any] = [
+        SimpleNamespace(identity=str(number), storage=storage, work=f"tune/{number}") for number in range(3)
+    ]
+    for task in tasks:
+        storage.touch(f"{task.work}/checkpoint")
+    searcher = PassSearcher(shapes, tasks)
+    assert [searcher.suggest(name)["task"] for name in "ab"] == tasks[:2]
+    searcher.on_trial_complete("a", error=True)
+    searcher.on_trial_complete("b")
+    assert searcher.suggest("c")["task"] is tasks[1], "its second pass comes before other shapes"
+    shapes[1].num_passes = 2
+    searcher.on_trial_complete("c")
+    assert storage.folders("tune") == ["2"]
+    assert searcher.suggest("d")["task"] is tasks[2]
+    assert searcher.suggest("e") is None
+    shapes[2].note = "loss is nan at step 2"
+    searcher.on_trial_complete("d")
+    assert searcher.suggest("e") == "FINISHED"
+    assert storage.folders("tune") == []

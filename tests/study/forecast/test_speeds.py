@@ -77,6 +77,21 @@ def test_a_rehearsal_counts_where_no_trial_has_finished(trials: list[Trial]) -> 
     assert speeds.of(large).source == "ledger"
 
 
+def test_a_rehearsal_with_a_smaller_batch_counts_by_images(trials: list[Trial]) -> None:
+    small, large = trials
+    smaller = [
+        replace(each, params=each.params | {"batch_size": str(batch)})
+        for batch, each in ((4, rehearsal_of(small, 0.5)), (2, rehearsal_of(small, 9.0)))
+    ]
+    time = Speeds(CPU, trials, rehearsals=smaller).of(small)
+    ratio = small.candidate.config.batch_size / 4
+    assert (time.step_s, time.source) == (0.5 * ratio, "scaled"), "of the largest batch"
+    assert time.other_s == pytest.approx(OTHER_S + (5 * 144 + 144 + 359) / 100, rel=0.02)
+    plain = Speeds(CPU, trials)
+    other = Speeds(CPU, trials, rehearsals=smaller).of(large)
+    assert other.step_s / plain.of(large).step_s == pytest.approx(time.step_s / plain.of(small).step_s)
+
+
 @pytest.mark.parametrize("changes", [{"state": TrialState.DIVERGED}, {"tags": {"device": GPU}}, {"metrics": {}}])
 def test_trials_that_did_not_finish_or_on_other_devices_do_not_count(
     trials: list[Trial], changes: dict[str, Any]

@@ -1,9 +1,6 @@
 """CIFAR in small files of the real format, against torchvision reading the same files."""
 
-import pickle
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,55 +10,13 @@ from revit.datasets.image_store import open_store
 from revit.datasets.readers.cifar import CIFAR10, CIFAR100, Cifar
 from revit.datasets.registry import DATASETS
 from revit.errors import InputError
-from tests.revit.datasets.sample_files import packed, publish, tar_of
+from tests.revit.datasets.sample_files import cifar_files, packed, publish, tar_of
 
 ORACLES = {CIFAR10: torchvision.datasets.CIFAR10, CIFAR100: torchvision.datasets.CIFAR100}
-NUM_CLASSES = {CIFAR10: 10, CIFAR100: 100}
 BOTH = pytest.mark.parametrize(
     ("name", "cifar"), [("cifar10", CIFAR10), ("cifar100", CIFAR100)], ids=["cifar10", "cifar100"]
 )
-IMAGES = {"data_batch_1": 7, "train": 30, "test_batch": 5, "test": 11}
-
-
-class Python2Pickler(pickle._Pickler):
-    """Writes bytes and text alike as Python 2's `str`, and numpy under its old name, as CIFAR's files have it."""
-
-    dispatch = pickle._Pickler.dispatch.copy()
-
-    def save_str2(self, value: bytes | str) -> None:
-        raw = value if isinstance(value, bytes) else value.encode("latin1")
-        self.write(pickle.BINSTRING + len(raw).to_bytes(4, "little") + raw)
-        self.memoize(value)
-
-    dispatch[bytes] = dispatch[str] = save_str2
-
-    def reducer_override(self, value: Any) -> Any:
-        if isinstance(value, np.dtype):
-            return (np.dtype, (value.str[1:], 0, 1), value.__reduce__()[2])
-        return NotImplemented
-
-
-def python2_pickle(record: Any) -> bytes:
-    file = BytesIO()
-    Python2Pickler(file, protocol=2).dump(record)
-    return file.getvalue().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
-
-
-def batch_of(cifar: Cifar, name: str) -> dict[str, Any]:
-    count = IMAGES.get(name, 3)
-    rng = np.random.default_rng(len(name) + count)
-    labels = rng.integers(0, NUM_CLASSES[cifar], count).tolist()
-    data = rng.integers(0, 256, (count, 3072), dtype=np.uint8)
-    record = {"batch_label": name, cifar.label_key: labels, "data": data, "filenames": [f"{n}.png" for n in labels]}
-    return record | ({"coarse_labels": [0] * count} if cifar is CIFAR100 else {})
-
-
-def contents_of(cifar: Cifar) -> dict[str, bytes]:
-    """Every file of a small CIFAR."""
-    contents = {f"{cifar.folder}/{name}": python2_pickle(batch_of(cifar, name)) for name in cifar.batches}
-    names = [f"class {number}" for number in range(NUM_CLASSES[cifar])]
-    contents[f"{cifar.folder}/{cifar.meta}"] = python2_pickle({"num_vis": 3072, cifar.names_key: names})
-    return contents
+IMAGES = {**dict.fromkeys(CIFAR10.batches, 3), "data_batch_1": 7, "train": 30, "test_batch": 5, "test": 11}
 
 
 @BOTH
@@ -69,7 +24,7 @@ def test_cifar_is_what_torchvision_reads(
     name: str, cifar: Cifar, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
-    contents = contents_of(cifar)
+    contents = cifar_files(cifar, IMAGES)
     assert all(b"cnumpy.core.multiarray\n_reconstruct" in contents[name] for name in cifar.files[:-1])
     for file, content in contents.items():
         (tmp_path / file).parent.mkdir(exist_ok=True)
