@@ -45,7 +45,8 @@ def check_types(record: Any, exclude: Collection[str] = ()) -> None:
         if name in exclude:
             continue
         value = getattr(record, name)
-        require(is_a(hint, value), name, value, describe_type(hint))
+        if not is_a(hint, value):
+            require(False, name, value, describe_type(hint))
         for number in _numbers(value):
             require(isinstance(number, int) or math.isfinite(number), name, value, "a finite number")
             require(abs(number) < MAX_NUMBER, name, value, "smaller than 2**63")
@@ -117,6 +118,12 @@ def _literal(text: str) -> object:
 
 def is_a(hint: Any, value: object) -> bool:
     """Return whether a value has a type; a whole number is a number, True is neither."""
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if isinstance(hint, type):
+        return isinstance(value, hint)
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         return bool(inner[1].fits(value))
@@ -130,13 +137,7 @@ def is_a(hint: Any, value: object) -> bool:
         return isinstance(value, tuple) and len(value) == len(inner) and all(map(is_a, inner, value))
     if origin is Mapping:
         return isinstance(value, Mapping) and all(is_a(inner[0], k) and is_a(inner[1], v) for k, v in value.items())
-    if origin is Callable:
-        return callable(value)
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint)
+    return origin is Callable and callable(value)
 
 
 def _numbers(value: object) -> Iterator[float]:

@@ -1,7 +1,7 @@
 """Planning: from a search space with the records of a ledger to the plan of a study."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from revit.budget import compile_budget
@@ -92,9 +92,9 @@ class Planner:
         """Return the trials of a cell's table, one per seed; they await its search if that is not over."""
         cell, point = search.cell, search.chosen
         if point is not None:
-            candidates = [self.space.candidate(cell, point, seed) for seed in self.seeds]
+            candidates = [self._candidate(self.space.candidate, cell, point, seed) for seed in self.seeds]
             return [self._with_record(candidate, records, former) for candidate in candidates]
-        candidates = [self.space.candidate(cell, cell.first_point, seed) for seed in self.seeds]
+        candidates = [self._candidate(self.space.candidate, cell, cell.first_point, seed) for seed in self.seeds]
         trials = [self._make(replace(candidate, nuisance={})) for candidate in candidates]
         return [replace(trial, identity="", awaits=search.status) for trial in trials]
 
@@ -153,7 +153,8 @@ class Planner:
 
     def _search_point(self, cell: StudyCell, tag: SearchTag, records: Records) -> SearchPoint:
         seeds = self.space.search.seeds
-        trials = [self._with_record(self._search_candidate(cell, tag.point, each), records) for each in seeds]
+        candidates = [self._candidate(self.space.search_candidate, cell, tag.point, each) for each in seeds]
+        trials = [self._with_record(candidate, records) for candidate in candidates]
         tags = {self.search_tag: replace(tag, is_given_up=False).to_json()}
         return SearchPoint(
             number=tag.number,
@@ -170,10 +171,13 @@ class Planner:
         names = (compared_name(metric) for metric in self.space.objectives)
         return next((f"without {name}" for name in names if name not in trial.record.metrics), "")
 
-    def _search_candidate(self, cell: StudyCell, values: Point, seed: int) -> Candidate:
-        key = (*cell.values.items(), *values.items(), seed)
+    def _candidate(
+        self, make: Callable[[StudyCell, Point, int], Candidate], cell: StudyCell, values: Point, seed: int
+    ) -> Candidate:
+        """Return the candidate of a point, made once: a launch plans again from newer records."""
+        key = (make.__name__, *cell.values.items(), *values.items(), seed)
         if key not in self._candidates:
-            self._candidates[key] = self.space.search_candidate(cell, values, seed)
+            self._candidates[key] = make(cell, values, seed)
         return self._candidates[key]
 
     def _with_record(

@@ -88,7 +88,8 @@ def adjusted_means(
     residual_df = len(design) - np.linalg.matrix_rank(design)
     margin = np.full(len(means), np.nan)
     if residual_df > 0:
-        variance = ((values - design @ solve @ values) ** 2).sum() / residual_df
+        residuals = values - design @ (solve @ values)  # the other order multiplies matrices of trials x trials
+        variance = (residuals**2).sum() / residual_df
         margin = stats.t.ppf(0.975, residual_df) * np.sqrt(variance * (trial_weights**2).sum(axis=1))
     first = labels.loc[~settings.duplicated(), list(axes)].reset_index(drop=True)
     return first.assign(mean=means, low=means - margin, high=means + margin)
@@ -132,12 +133,13 @@ def _noncentrality(f: float, df: float, residual_df: float, quantile: float) -> 
 
 def _estimable_terms(data: pd.DataFrame, names: list[str]) -> list[str]:
     """Return main effects, and the interactions that the trials can distinguish; none without a residual."""
+    settings = data.drop_duplicates(names or None)  # further trials of a setting leave the rank as it is
     terms: list[str] = []
     for factors in [*itertools.combinations(names, 1), *itertools.combinations(names, 2)]:
         parts = [f"C({name})" for name in factors]
         if len(parts) > 1 and not set(parts) <= set(terms):
             continue
-        design = smf.ols(_formula([*terms, ":".join(parts)]), data).exog
+        design = smf.ols(_formula([*terms, ":".join(parts)]), settings).exog
         if np.linalg.matrix_rank(design) == design.shape[1] < len(data):
             terms.append(":".join(parts))
     return terms

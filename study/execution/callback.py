@@ -40,6 +40,8 @@ from study.trial import Trial
 
 RAY_CHECK_INTERVAL_S = 2.0
 """Time between checks that Ray is alive."""
+BACKLOG_POLL_S = 0.1
+"""Time between looks at whether events can be taken again."""
 
 
 class TuneCallback(Stateless, tune.Callback):
@@ -90,11 +92,18 @@ class TuneCallback(Stateless, tune.Callback):
     def on_step_begin(self, iteration: int, trials: list[TuneTrial], **_: Any) -> None:
         """Stop the study where nothing can be recorded any more; detect a dead Ray: Tune would wait for it forever.
 
+        While too many events wait to be written, Tune's loop waits, too, and workers wait with their next report. A
+        study that stops does not wait: what its workers report last is taken in any case.
+
         Raises:
             RayLostError: Ray is dead.
         """
         self._progress.refresh()
         self.stop_if_hopeless()
+        while self._recorder.is_full and not self._stopper.stopping:
+            time.sleep(BACKLOG_POLL_S)
+            self._progress.refresh()
+            self.stop_if_hopeless()
         if time.monotonic() - self._ray_checked > RAY_CHECK_INTERVAL_S:
             if not ray_is_alive():
                 raise RayLostError

@@ -53,7 +53,8 @@ def tag_actual(ledger: Ledger, launches: Collection[str], began_s: float, now_s:
     Args:
         began_s, now_s: seconds since 1970 at which it began, and at which it has ended.
     """
-    own = [each for each in ledger.trials().values() if each.launch in launches and each.duration_s is not None]
+    trained = [record for launch in launches for record in ledger.trials_of(launch)]
+    own = [each for each in trained if each.duration_s is not None]
     values, tags = actual_values(own, began_s, now_s), _device_tags(own)
     for launch in launches:
         ledger.launches.tag(launch, ACTUAL_PREFIX, values, tags)

@@ -1,4 +1,7 @@
-"""The writer of a launch: one thread that writes events to the ledger in order. No trial waits for a database."""
+"""The writer of a launch: one thread that writes events to the ledger in order.
+
+No trial waits for a database, until so many events do that the driver's memory is at risk.
+"""
 
 import shutil
 import time
@@ -25,6 +28,8 @@ from study.trial import Trial
 
 WRITE_INTERVAL_S = 1.0
 """Minimum seconds between writes of one trial. Rows in between are batched."""
+MAX_BACKLOG = 10_000
+"""Events that wait to be written from which on Tune's loop waits, too. One of its steps adds a few."""
 DRAIN_TIMEOUT_S = 2.0
 """Maximum seconds to wait for the writes that are due."""
 
@@ -51,8 +56,9 @@ class Recorder:
 
     Rows in quick succession are written together: writing takes most of the time of a short trial.
 
-    While the disk is full, or a server is unavailable, trials continue, and their rows are written later. A trial whose
-    rows can never be written fails: its results are incomplete.
+    While the disk is full, or a server is unavailable, trials continue, and their rows are written later: at most
+    MAX_BACKLOG events wait, and trials with them from then on. A trial whose rows can never be written fails: its
+    results are incomplete.
 
     Args:
         launches: ids of the launch's runs, by the name of their study.
@@ -88,7 +94,19 @@ class Recorder:
         self._pending: defaultdict[str, TrialUpdate] = defaultdict(TrialUpdate)
         self._last_write_s: dict[str, float] = {}
         self._stop_requested = False
+        self._num_submitted = 0  # counted by Tune's loop
+        self._num_done = 0  # counted by the thread
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
+
+    @property
+    def backlog(self) -> int:
+        """Number of events that wait to be written."""
+        return self._num_submitted - self._num_done
+
+    @property
+    def is_full(self) -> bool:
+        """True while Tune's loop has to wait (`TuneCallback`). What it reports by then is still taken."""
+        return self.backlog >= MAX_BACKLOG
 
     def start_trial(self, identity: str) -> None:
         """Open the run of a trial that starts or resumes."""
@@ -154,13 +172,17 @@ class Recorder:
         self._thread.shutdown(wait=True)
 
     def _update(self, identity: str, add: Callable[[TrialUpdate], None]) -> None:
-        self._thread.submit(lambda: add(self._pending[identity]))
-        self._submit(lambda: self._write_if_due(identity), identity)
+        self._submit(lambda: self._write_if_due(identity), identity, before=lambda: add(self._pending[identity]))
 
-    def _submit(self, write: Callable[[], None], identity: str = "") -> None:
-        """Write something of a trial, or of the launch where no identity is given."""
+    def _submit(self, write: Callable[[], None], identity: str = "", before: Callable[[], None] = lambda: None) -> None:
+        """Write something of a trial, or of the launch where no identity is given.
+
+        Args:
+            before: called once, however often the write is retried.
+        """
 
         def write_or_record_error() -> None:
+            before()
             try:
                 self._write(write)
             except Exception as error:  # whatever a store can raise
@@ -170,7 +192,10 @@ class Recorder:
                 self._pending.pop(identity, None)  # it can still be ended
                 self.messages.setdefault(identity, f"not written: {type(error).__name__}: {first_line(error)}")
                 self.states[identity] = TrialState.FAILED
+            finally:
+                self._num_done += 1
 
+        self._num_submitted += 1
         self._thread.submit(write_or_record_error)
 
     def _write(self, write: Callable[[], None]) -> None:

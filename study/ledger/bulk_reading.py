@@ -2,11 +2,11 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
-from mlflow.entities import LifecycleStage, Metric, Param, Run, RunData, RunInfo, RunTag
+from mlflow.entities import LifecycleStage, Run, RunData, RunInfo
 from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlParam, SqlRun, SqlTag
 from sqlalchemy import Row, Select, select
 from sqlalchemy.orm import Session
@@ -24,26 +24,41 @@ def read_values(open_session: OpenSession, experiment_id: str, tag: str) -> list
         return list(session.scalars(_tagged(SqlTag.value, experiment_id, tag).where(_IS_ACTIVE)))
 
 
-def read_runs(open_session: OpenSession, experiment_id: str, tag: str) -> list[Run]:
-    """Return the active runs that have a tag, the newest first: what MLflow's search for it returns."""
-    ids = _tagged(SqlRun.run_uuid, experiment_id, tag).scalar_subquery()  # a run may be deleted between two queries
+def read_runs(open_session: OpenSession, experiment_id: str, tag: str, value: str = "") -> list[Run]:
+    """Return the active runs that have a tag, the newest first: what MLflow's search for it returns.
+
+    Args:
+        value: of the tag; empty for any.
+    """
+    tagged = _tagged(SqlRun.run_uuid, experiment_id, tag)
+    has_value: Any = SqlTag.value == value
+    ids = (tagged.where(has_value) if value else tagged).scalar_subquery()  # a run may be deleted between two queries
     newest_first = SqlRun.start_time.desc(), SqlRun.run_uuid
     texts: dict[str, str] = {}
-
-    def share(text: str) -> str:  # one object, however many runs have it
-        return texts.setdefault(text, text)
+    share = texts.setdefault  # one object, however many runs have it
 
     def query(table: Any, *columns: Any) -> Select[Any]:
         return select(table.run_uuid, table.key, table.value, *columns).where(table.run_uuid.in_(ids))
 
+    def read_texts(table: Any) -> Mapping[str, Mapping[str, str]]:
+        return _group((run, share(key, key), share(text, text)) for run, key, text in session.execute(query(table)))
+
     with open_session() as session:
         active = select(*SqlRun.__table__.c).where(SqlRun.run_uuid.in_(ids), _IS_ACTIVE).order_by(*newest_first)
         infos = [_info(run) for run in session.execute(active)]
-        tags = _group(session.execute(query(SqlTag)), lambda key, value: RunTag(share(key), share(value)))
-        params = _group(session.execute(query(SqlParam)), lambda key, value: Param(share(key), share(value)))
-        latest = query(SqlLatestMetric, SqlLatestMetric.timestamp, SqlLatestMetric.step, SqlLatestMetric.is_nan)
-        metrics = _group(session.execute(latest), lambda key, *values: _metric(share(key), *values))
-    return [Run(each, RunData(*(found[each.run_id] for found in (metrics, params, tags)))) for each in infos]
+        tags, params = read_texts(SqlTag), read_texts(SqlParam)
+        latest = session.execute(query(SqlLatestMetric, SqlLatestMetric.is_nan))
+        metrics = _group((run, share(key, key), math.nan if is_nan else value) for run, key, value, is_nan in latest)
+    return [_run(info, metrics[info.run_id], params[info.run_id], tags[info.run_id]) for info in infos]
+
+
+def _run(info: RunInfo, metrics: Mapping[str, float], params: Mapping[str, str], tags: Mapping[str, str]) -> Run:
+    """Return a run. Its data is filled as it is: an entity for each of a million values takes as long as reading."""
+    data = RunData()
+    data.metrics.update(metrics)
+    data.params.update(params)
+    data.tags.update(tags)
+    return Run(info, data)
 
 
 def _tagged(column: Any, experiment_id: str, tag: str) -> Select[Any]:
@@ -52,16 +67,12 @@ def _tagged(column: Any, experiment_id: str, tag: str) -> Select[Any]:
     return select(column).join_from(SqlTag, SqlRun).where(SqlRun.experiment_id == experiment_id, has_tag)
 
 
-def _group(rows: Iterable[Row[Any]], make: Callable[..., T]) -> dict[str, list[T]]:
-    """Return what is made of each row, by the run in its first column."""
-    grouped: dict[str, list[T]] = defaultdict(list)
-    for row in rows:
-        grouped[row[0]].append(make(*row[1:]))
+def _group(rows: Iterable[tuple[str, str, T]]) -> Mapping[str, Mapping[str, T]]:
+    """Return values by key, by the run in the first column."""
+    grouped: defaultdict[str, dict[str, T]] = defaultdict(dict)
+    for run, key, value in rows:
+        grouped[run][key] = value
     return grouped
-
-
-def _metric(key: str, value: float, timestamp: int, step: int, is_nan: bool) -> Metric:
-    return Metric(key, math.nan if is_nan else value, timestamp, step)
 
 
 def _info(run: Row[Any]) -> RunInfo:

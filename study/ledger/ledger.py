@@ -120,6 +120,10 @@ class Ledger(Unreliable):
         by_identity = self.runs.by_tag(IDENTITY_TAG)
         return {identity: _record(max(runs, key=precedence)) for identity, runs in by_identity.items()}
 
+    def trials_of(self, launch: str) -> list[TrialRecord]:
+        """Return the trials that a launch was the last to train."""
+        return [_record(run) for run in self.runs.with_tag(PARENT_TAG, launch) if IDENTITY_TAG in run.data.tags]
+
     def changed_trials(self) -> dict[str, TrialRecord]:
         """Return the trials by identity that are open, or that ended since this was last called, or soon before."""
         since_ms = self._last_change_ms - CLOCK_TOLERANCE_MS

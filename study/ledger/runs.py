@@ -76,8 +76,10 @@ class Runs:
         return runs
 
     def with_tag(self, tag: str, value: str) -> list[Run]:
-        """Return the runs with a value of a tag."""
-        return self.search(f"tags.{tag} = '{value}'")
+        """Return the runs with a value of a tag, the newest first."""
+        if self._open_session is None:
+            return self.search(f"tags.`{tag}` = '{value}'")
+        return read_runs(self._open_session, self.experiment_id, tag, value)
 
     def by_tag(self, tag: str) -> dict[str, list[Run]]:
         """Return the runs that have a tag, by its value. All at once: it is asked about every trial of a store."""

@@ -1,10 +1,12 @@
 """Tables that fit a terminal: rows stay one line each, as the least important columns go first."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
@@ -34,22 +36,27 @@ class FittedTable:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the widest form that fits, or the narrowest of all."""
-        for table in self._forms():
-            if console.measure(table, options=options.update(width=UNBOUNDED_WIDTH)).maximum <= options.max_width:
+        widest = [max(cells, key=cell_len) for cells in zip(*self.rows, strict=True)]
+        unbounded = options.update(width=UNBOUNDED_WIDTH)
+        for form in self._forms():
+            if console.measure(form([widest] if widest else []), options=unbounded).maximum <= options.max_width:
                 break
         yield from [Text(self.title, style="table.title")] if self.title else []
-        yield table
+        yield form(self.rows)
         yield from [Text(self.caption, style="table.caption")] if self.caption else []
 
-    def _forms(self) -> Iterator[Table]:
+    def _forms(self) -> Iterator[Callable[[Sequence[Sequence[str]]], Table]]:
+        """Yield functions that make the table of some rows, the widest form first."""
         last = {heading: column for column, heading in enumerate(self.headings)}  # an axis of that name is further left
         spare = [last[heading] for heading in self.spare if heading in last]
         for num_dropped in range(len(spare) + 1):
-            yield self._table(spare[:num_dropped])
-        yield self._table(spare, breaks=True)
-        yield self._table(spare, breaks=True, lines=False)
+            yield partial(self._table, spare[:num_dropped])
+        yield partial(self._table, spare, breaks=True)
+        yield partial(self._table, spare, breaks=True, lines=False)
 
-    def _table(self, dropped: Sequence[int], *, breaks: bool = False, lines: bool = True) -> Table:
+    def _table(
+        self, dropped: Sequence[int], rows: Sequence[Sequence[str]], *, breaks: bool = False, lines: bool = True
+    ) -> Table:
         style = box.HEAVY_HEAD if lines else box.SIMPLE_HEAD
         table = Table(box=style, show_edge=lines, padding=(0, 1) if lines else 0)
         kept = [column for column in range(len(self.headings)) if column not in dropped]
@@ -57,6 +64,6 @@ class FittedTable:
             heading = self.headings[column]
             shown = re.sub(r"(?<=[._ ])(?=\w)", "\n", heading) if breaks else heading
             table.add_column(shown, justify="right" if heading in self.numbers else "left", overflow="fold")
-        for row in self.rows:
+        for row in rows:
             table.add_row(*(row[column] for column in kept))
         return table

@@ -35,6 +35,18 @@ def test_planning_names_what_is_missing(folders: Folders, values: dict[str, obje
         plan_of(folders, base=BASE.with_values(values))
 
 
+def test_planning_again_checks_no_config_twice(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A launch plans when it begins, once it has its locks, and when it has ended."""
+    plan = plan_of(folders)
+    records = {trial.identity: record_of(trial) for trial in plan.trials}
+
+    def check(config: FineTuneConfig) -> None:
+        raise AssertionError("checked again")
+
+    monkeypatch.setattr(FineTuneConfig, "__post_init__", check)
+    assert plan.with_records(records).is_complete
+
+
 def test_a_plan_passes_on_what_is_to_be_known_of_its_datasets(folders: Folders, tmp_path: Path) -> None:
     for split in ("train", "test"):
         for name, gray in (("dark", 10), ("light", 200)):

@@ -1,6 +1,7 @@
 """Analysis of variance, compared with scipy, statsmodels or sums of squares by hand."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -181,6 +182,17 @@ def test_a_value_run_only_with_the_better_optimizer_has_no_better_adjusted_mean(
     assert plain[28] - plain[8] > 0.04, "plain means mix it up"
     adjusted = adjusted_means(holed, ["b"], ["a"]).set_index("b")["mean"]
     assert adjusted["28"] - adjusted["8"] == pytest.approx(0, abs=0.002)
+
+
+def test_adjusted_means_of_many_trials_need_no_matrix_of_trials_by_trials() -> None:
+    frame = pd.DataFrame({"a": [0, 1] * 2000, "b": [0, 0, 1, 1] * 1000, "test_accuracy": np.arange(4000) / 4000})
+    tracemalloc.start()
+    try:
+        adjusted_means(frame, ["a"], ["b"])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * 4000**2 / 10
 
 
 def test_adjusted_means_that_the_holes_leave_undetermined_are_nan() -> None:

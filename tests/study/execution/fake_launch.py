@@ -55,6 +55,7 @@ class FakeLaunch:
         self.recorder = recorder = SimpleNamespace(
             **quiet,
             error="",
+            is_full=False,
             end_trial=lambda identity, state, artifacts, **details: self.ended.append({"state": state, **details}),
         )
         progress = SimpleNamespace(

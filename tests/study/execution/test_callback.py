@@ -1,6 +1,13 @@
 """Decisions about failures, on a real plan with real locks. Tune, the recorder and the display are fakes."""
 
+import errno
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock, call
@@ -14,7 +21,9 @@ from revit.source import SOURCE
 from study.execution.failures import MAX_LOSSES, CodeChangedError, NodeUnfitError
 from study.execution.searcher import TrialSearcher
 from study.ledger.states import TrialState
+from study.system.signals import handled
 from tests.study.execution.fake_launch import SHARED, WHOLE
+from tests.study.execution.recorded_trials import Store
 
 NO_MEMORY = torch.OutOfMemoryError("CUDA out of memory")
 
@@ -215,3 +224,66 @@ def test_tune_forgets_what_a_trial_reported_once_it_has_ended(make_launch: Any) 
     assert trial.last_result == {"identity": trial.config["task"].identity, "trial_id": trial.trial_id}
     assert not trial.metric_analysis
     assert not trial.metric_n_steps
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    end_s = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < end_s
+        time.sleep(0.01)
+
+
+def test_tunes_loop_waits_while_too_many_events_wait_for_a_store(
+    make_launch: Any, tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store is away, and is retried. The loop goes on once it is back, or at Ctrl-C."""
+    most, num_steps = 8, 20
+    monkeypatch.setattr("study.execution.recorder.MAX_BACKLOG", most)
+    monkeypatch.setattr("study.execution.recorder.WRITE_INTERVAL_S", 0.0)
+    monkeypatch.setattr("study.execution.callback.RAY_CHECK_INTERVAL_S", 1e9)
+    monkeypatch.setattr("study.system.retry.MIN_WAIT_S", 0.01)
+    monkeypatch.setattr("study.system.retry.MAX_WAIT_S", 0.05)
+    launch, store, is_away = make_launch(SHARED), Store(tmp_path / "store", cache_dir), threading.Event()
+    recorder, log, [trial, _] = store.recorder, store.ledger.log, store.trials
+    monkeypatch.setattr(launch.callback, "_recorder", recorder)
+
+    def log_or_fail(*arguments: Any) -> None:
+        if is_away.is_set():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        log(*arguments)
+
+    monkeypatch.setattr(store.ledger, "log", log_or_fail)
+    recorder.start_trial(trial.identity)
+    lengths: list[int] = []
+
+    def report_steps() -> None:
+        for _ in range(num_steps):
+            launch.callback.on_step_begin(0, [])
+            recorder.add_rows(trial.identity, [{"step": len(lengths) + 1, "lr": 0.1}])
+            lengths.append(recorder.backlog)
+
+    is_away.set()
+    loop = threading.Thread(target=report_steps)
+    loop.start()
+    wait_until(lambda: recorder.is_full)
+    time.sleep(0.5)
+    assert loop.is_alive()
+    assert len(lengths) <= most + 1, "one may be written, or is being retried"
+    is_away.clear()
+    loop.join(30)
+    assert len(lengths) == num_steps
+    assert max(lengths) == most
+    wait_until(lambda: recorder.backlog == 0)
+    run_id = store.ledger.find(trial.identity).run_id
+    assert store.ledger.curve(run_id, "lr") == [(step, 0.1) for step in range(1, num_steps + 1)]
+
+    is_away.set()
+    with handled(launch.stopper.handle_signal):
+        interrupt = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+        interrupt.start()
+        report_steps()  # what workers report while they stop
+        interrupt.join()
+    assert launch.stopper.interrupted
+    assert len(lengths) == 2 * num_steps
+    recorder.close(interrupted=True)
+    assert recorder.backlog == 0

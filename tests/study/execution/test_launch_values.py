@@ -48,8 +48,7 @@ def test_both_are_tags_of_the_launch_and_the_start_is_expected_to_take_as_long_a
     plan = plan_of(Folders(store=tmp_path, data=tmp_path, cache=cache_dir))
     launch = ledger.launches.open("example", plan.space.tags)
     tag_estimate(ledger, [launch], [plan], [], CPU_GRANT)
-    own = replace(TRIAL, tags={**TRIAL.tags, "mlflow.parentRunId": launch})
-    monkeypatch.setattr(Ledger, "trials", lambda ledger: {"own": own, "other": TRIAL})
+    monkeypatch.setattr(Ledger, "trials_of", lambda ledger, name: {launch: [TRIAL]}[name])
     tag_actual(ledger, [launch], 100.0, 145.0)
     values = ledger.launches.forecast_values(plan.space.tags)
     assert {name: value for name, value in values.items() if name.startswith("actual")} == {

@@ -39,6 +39,10 @@ def test_runs_are_those_that_mlflow_finds_in_its_order(ledger: Ledger) -> None:
         assert len(found) == count
         values = read_values(store.ManagedSessionMaker, ledger.runs.experiment_id, tag)
         assert sorted(values) == sorted(run.data.tags[tag] for run in expected)
+    for tag, value, count in (("identity", "a", 1), ("kind", "trial", 3), ("identity", "A", 0), ("absent", "a", 0)):
+        expected = ledger.runs.search(f"tags.{tag} = '{value}'")
+        assert list(map(plain, ledger.runs.with_tag(tag, value))) == list(map(plain, expected))
+        assert len(expected) == count
     assert plain(ledger.runs.by_tag("identity")["a"][0])[3]["train_loss"] == "nan"
 
 

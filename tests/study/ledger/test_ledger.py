@@ -73,6 +73,15 @@ def test_a_trial_that_goes_on_keeps_its_run(ledger: Ledger) -> None:
     assert len(ledger.trials()) == 1
 
 
+def test_a_launch_has_the_trials_that_it_was_the_last_to_train(ledger: Ledger) -> None:
+    for identity in ("a", "b", "a"):  # each in a launch of its own
+        opened(ledger, identity)
+    launches = {identity: record.launch for identity, record in ledger.trials().items()}
+    assert [record.identity for record in ledger.trials_of(launches["a"])] == ["a"]
+    assert [record.identity for record in ledger.trials_of(launches["b"])] == ["b"]
+    assert ledger.trials_of("none") == []
+
+
 def test_a_trial_of_another_study_is_found_from_this_one(ledger: Ledger) -> None:
     run_id = opened(ledger, study="first")
     ledger.tag_study(ledger.trials()["a"], study_tags("second", cell={"lr": 0.1}, point={}))
