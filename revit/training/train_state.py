@@ -75,7 +75,7 @@ class TrainState:
                 os.fsync(file.fileno())
         except (OSError, RuntimeError) as error:  # torch raises another error where it closes a file that is cut short
             cause = error if isinstance(error, OSError) else error.__context__
-            if isinstance(cause, OSError):
+            if isinstance(cause, OSError) and cause.errno:
                 raise OSError(cause.errno, cause.strerror, str(path)) from error
             raise
         if path.exists():
