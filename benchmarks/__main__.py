@@ -23,6 +23,7 @@ NAMES = (
     "search",
     "packing",
     "idle_time",
+    "cpu_slots",
     "gpu",
 )
 """Modules with `measure(tiny) -> list[BenchmarkResult]` that measure the project."""

@@ -103,7 +103,7 @@ def _measure(case: Case, store: ImageStore) -> BenchmarkResult:
 
     ours, bare = time_interleaved(
         case.rounds,
-        partial(timed, "ours", lambda: _ours(config, data)),
+        partial(timed, "ours", lambda: time_steps(config, data)),
         partial(timed, "bare", lambda: _bare(config, data)),
     )
     shares = ratios(bare, ours)
@@ -123,7 +123,7 @@ def _measure(case: Case, store: ImageStore) -> BenchmarkResult:
     )
 
 
-def _ours(config: FineTuneConfig, data: TrialData) -> Elapsed:
+def time_steps(config: FineTuneConfig, data: TrialData) -> Elapsed:
     """Time the steps of `fine_tune` with their images, rows and reports, without building or testing the model."""
     start = Elapsed.now()
     rows: list[Row] = []

@@ -133,7 +133,8 @@ class Node(NamedTuple):
 def grant_resources(request: ResourceRequest, nodes: Sequence[Node]) -> ResourceGrant:
     """Return what one trial gets of the nodes that Ray found.
 
-    A small model on a CPU is faster on one thread than on two (measured: 824 against 695 images/s).
+    On a CPU, trials with a thread each train more images a second than one trial with all threads: see
+    `python -m benchmarks cpu_slots`.
 
     Raises:
         InputError: the request fits no node.
