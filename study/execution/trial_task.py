@@ -56,6 +56,10 @@ class TrialTask:
     following: "TrialTask | None" = None
     is_rehearsal: bool = False
 
+    def __deepcopy__(self, memo: object) -> "TrialTask":
+        """Return itself: nothing changes a task, and Tune would keep two more copies of each until a launch ends."""
+        return self
+
 
 def make_task(
     trial: "Trial", grant: ResourceGrant, *, storage: Storage, stop_file: str, is_prunable: bool

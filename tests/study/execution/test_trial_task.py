@@ -1,5 +1,6 @@
 """Tasks, checked against the trial that they are made of."""
 
+import copy
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +41,13 @@ def test_a_task_names_what_its_trial_reads_and_only_one_seed_keeps_its_model(tmp
         assert (task.identity, task.images, task.weights) == (trial.identity, images_of(trial), weights_of(trial))
         assert task.work == f"work/{trial.identity}"
         assert (task.source, task.training_version, task.grant) == (SOURCE, TRAINING_VERSION, GRANT)
+
+
+def test_a_copy_of_a_task_takes_no_memory(tmp_path: Path, cache_dir: Path) -> None:
+    """Tune copies what it is given: twice, and for as long as a launch lasts."""
+    trial = make_example(tmp_path, cache_dir).trials[0]
+    task = make_task(trial, GRANT, storage=STORAGE, stop_file="stop", is_prunable=False)
+    assert copy.deepcopy({"task": task})["task"] is task
 
 
 def test_a_trial_that_is_not_tested_keeps_no_model(tmp_path: Path, cache_dir: Path) -> None:
