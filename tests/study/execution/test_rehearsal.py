@@ -136,7 +136,7 @@ def test_a_loss_that_is_not_finite_is_no_failure(plan: Plan) -> None:
 
 
 def test_a_shape_is_over_soon_and_leaves_no_files(studies: Studies, plan: Plan) -> None:
-    """Of all shapes together, checkpoints could fill a disk: those of a study at paper scale are 60 GB."""
+    """Checkpoints of all shapes together could fill a disk: those of a study at paper scale are 60 GB."""
     shapes = [Shape(trial=trial, config=trial.candidate.config) for trial in plan.trials[:3]]
     storage = studies.ledger.storage
     tasks: list[Any] = [
