@@ -4,10 +4,36 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from revit.training.metrics import Metric
-from study.analysis.claim_tests import ClaimResult
+from revit.training.metrics import METRICS, Metric
+from search_spaces.framework.space import SearchSpace
+from study.analysis.claim_tests import ASSUMED_SEED_SD, ClaimResult
 from study.analysis.verdicts import ClaimVerdict
 from study.report.table_markup import escape_markdown
+
+PAIRING = {
+    "accuracy": "; where all were tested on\nthe same images, they are compared image by image.",
+    "bootstrap": "; the same test images\nare resampled in all trials of a dataset (bootstrap).",
+    "": ".",
+}
+"""Comparison of trials in claims, by the source of the interval over images."""
+
+
+def claims_context(space: SearchSpace, verdicts: Sequence[ClaimVerdict]) -> dict[str, Any]:
+    """Return what the templates show of claims."""
+    metric = METRICS[space.metric]
+    return {
+        "verdicts": verdicts,
+        "markdown_claims": to_markdown(verdicts, metric),
+        "format_claim": format_claim,
+        "format_effect": format_effect,
+        "format_p": format_p,
+        "format_test": format_test,
+        "measure": metric,
+        "is_published": space.paper is not None and space.metric == "accuracy",
+        "assumed_sd": f"{100 * ASSUMED_SEED_SD:g}",
+        "unit": "percentage points (pp)" if metric.difference_unit == "pp" else metric.difference_unit,
+        "pairing": PAIRING["accuracy" if space.metric == "accuracy" else "bootstrap" if metric.of_predictions else ""],
+    }
 
 
 def format_claim(result: ClaimResult, metric: Metric) -> str:

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -15,6 +16,7 @@ from search_spaces.framework.space import SearchSpace
 from study.analysis.searched import count_states, pareto_front, searched_cells
 from study.labels import format_value, label
 from study.plan import Plan
+from study.report.table_markup import flat_to_html
 from study.search.cell_search import CellSearch, SearchPoint
 from study.search.range_edges import range_edges
 
@@ -35,6 +37,18 @@ PRUNERS: Mapping[Pruner, str] = {
 }
 """Description of each pruner."""
 NOT_THERE = "-"
+
+
+def search_context(plan: Plan) -> dict[str, Any]:
+    """Return what the templates show of searches; empty tables where there are none."""
+    table, front = search_table(plan), front_table(plan)
+    if table.empty:
+        return {"searches": "", "front": "", "search_sentences": []}
+    return {
+        "searches": flat_to_html(table, "search"),
+        "front": "" if front.empty else flat_to_html(front, "front"),
+        "search_sentences": describe_search(plan),
+    }
 
 
 def search_table(plan: Plan) -> pd.DataFrame:

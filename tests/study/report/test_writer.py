@@ -1,7 +1,6 @@
 """Files of reports against the trials that went in; the page read as text or opened in a browser."""
 
 import html
-import itertools
 import json
 import math
 import platform
@@ -11,8 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-import plotly.graph_objects as go
-import plotly.io
 import pytest
 import timm
 import torch
@@ -28,12 +25,12 @@ from study.ledger.ledger import Ledger
 from study.plan import Folders, Plan
 from study.planning import make_plan
 from study.report.figures import draw_figures
-from study.report.report_folder import REPORT, TRIALS, ReportKeptError
+from study.report.report_folder import REPORT, ReportKeptError
 from study.report.searches import describe_search
 from study.report.table_markup import LATEX, LATEX_VERBATIM
-from study.report.writer import describe_forecast, describe_setup, name_figures, write_index
+from study.report.writer import write_index
 from tests.browser import launch_browser
-from tests.study.report.small_study import COMMAND, finish, write
+from tests.study.report.small_study import COMMAND, write
 from tests.study.searched_study import SPACE as SEARCHED
 from tests.study.searched_study import at_best_lr, make_planner, searched_plan
 
@@ -110,26 +107,6 @@ def test_a_paper_study_shows_recipe_scale_and_proxies(tmp_path: Path, cache_dir:
         assert re.search("scale(: |</dt><dd>)nano", text)
 
 
-def test_every_figure_of_the_page_is_a_file_that_plotly_opens(finished: tuple[Plan, Ledger], folder: Path) -> None:
-    drawn = draw_figures(*finished)
-    page = (folder / "report.html").read_text()
-    ids = re.findall('<figure id="(.*?)">', page)
-    assert len(ids) == len(drawn) == 19
-    assert {path.name for path in (folder / "figures").iterdir()} == {f"{name}.json" for name in ids}
-    for name, figure in zip(ids, drawn, strict=True):
-        assert plotly.io.read_json(folder / "figures" / f"{name}.json") == figure
-    assert "08-most-confident-mistakes-resolution-8-pos-embed-none" in ids
-
-
-def test_figures_of_an_earlier_report_are_deleted(finished: tuple[Plan, Ledger], tmp_path: Path) -> None:
-    plan, ledger = finished
-    write(plan, ledger, tmp_path)
-    assert (tmp_path / "figures" / "03-training-loss-during-training.json").exists()
-    (tmp_path / TRIALS).unlink()
-    write(plan.with_records({}), ledger, tmp_path)
-    assert list((tmp_path / "figures").iterdir()) == []
-
-
 def test_a_report_of_an_empty_store_does_not_replace_one_with_results(
     finished: tuple[Plan, Ledger], tmp_path: Path
 ) -> None:
@@ -139,31 +116,6 @@ def test_a_report_of_an_empty_store_does_not_replace_one_with_results(
     with pytest.raises(ReportKeptError, match="keeps its report, of 12 results: this store has 0 of them"):
         write(plan.with_records({}), ledger, tmp_path)
     assert (tmp_path / "report.html").read_bytes() == before
-
-
-def test_file_names_of_figures_are_safe_and_differ() -> None:
-    titles = ["Of ../up/a", "Of C:\\up", "Of UP A", "Of 猫", f"Of {'long ' * 99}"]
-    names = list(name_figures([go.Figure(layout_meta={"title": title}) for title in titles]))
-    assert names[:-1] == ["01-of-up-a", "02-of-c-up", "03-of-up-a", "04-of"]
-    assert re.fullmatch("05-of(-long)+(-lo)?", names[-1])
-    assert len(names[-1]) <= 100
-
-
-def test_what_the_last_launch_took_stands_beside_its_estimate() -> None:
-    tags = {"estimate.wall_s": "240", "actual.wall_s": "250.4", "estimate.peak_bytes": "3e9", "actual.device_s": "1"}
-    assert describe_forecast(tags) == {"time of the last launch": "4 min 10 s, estimated 4 min 0 s"}
-    assert describe_forecast({**tags, "actual.peak_bytes": "3.1e9"})["its peak memory"] == "3.1 GB, estimated 3.0 GB"
-    assert describe_forecast({}) == {}
-
-
-def test_a_setup_names_recipe_scale_seeds_steps_and_versions() -> None:
-    space = search_spaces.load("resolution").variant(scale="nano", recipe="authors")
-    setup = describe_setup(finish(space, (0, 2), itertools.repeat(0.9)))
-    expected = {
-        "recipe": "authors", "scale": "nano", "seeds": "0, 2", "steps": "2500", "device": "-",
-        "training-code version": str(TRAINING_VERSION),
-    }  # fmt: skip
-    assert expected.items() <= setup.items()
 
 
 def test_the_index_links_every_report_and_shows_its_verdicts(tmp_path: Path) -> None:

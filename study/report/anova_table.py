@@ -1,0 +1,35 @@
+"""The analysis of variance of a crossed grid, as a table."""
+
+from typing import Any
+
+import pandas as pd
+
+from study.analysis.anova import anova
+from study.plan import Plan
+from study.report.claim_list import format_p
+from study.report.figures import MIN_GRID_AXES
+from study.report.finished_study import finished_table
+from study.report.table_markup import flat_to_html
+
+
+def anova_context(plan: Plan) -> dict[str, Any]:
+    """Return what the templates show of the ANOVA; empty where there is none."""
+    return {"anova": _render_anova(plan)}
+
+
+def _render_anova(plan: Plan) -> str:
+    """Return the ANOVA table of a crossed grid; empty where there is none."""
+    axes = list(plan.space.scientific)
+    finished = finished_table(plan)
+    table = anova(finished, axes, plan.space.metric) if len(axes) >= MIN_GRID_AXES and len(finished) else pd.DataFrame()
+    if table.empty:
+        return ""
+    shown = pd.DataFrame(
+        {
+            "factor": table["term"],
+            "partial ω²": [f"{row.effect:.2f} [{row.low:.2f}, {row.high:.2f}]" for row in table.itertuples()],
+            "F (df)": [f"{row.F:.1f} ({row.df:.0f})" for row in table.itertuples()],
+            "p": [format_p(p) for p in table["p"].astype(float)],
+        }
+    )
+    return flat_to_html(shown, "anova")

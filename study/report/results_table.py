@@ -1,0 +1,35 @@
+"""The table of results on the page, with what explains it."""
+
+from typing import Any
+
+import pandas as pd
+
+from revit.training.metrics import METRICS
+from study.analysis.intervals import intervals_note
+from study.ledger.ledger import Ledger
+from study.plan import Plan
+from study.report.caveats import plan_caveats
+from study.report.curve_links import curve_links, ui_address
+from study.report.plots.style import capitalize
+from study.report.table_markup import to_html, to_markdown
+
+
+def results_context(plan: Plan, ledger: Ledger, table: pd.DataFrame) -> dict[str, Any]:
+    """Return what the templates show of results.
+
+    Args:
+        table: of `paper_table`.
+    """
+    space, caveats, metric = plan.space, plan_caveats(plan), METRICS[plan.space.metric]
+    return {
+        "caveats": caveats,
+        "notes": [intervals_note(metric), *caveats],
+        "results": to_html(table, "results"),
+        "markdown": to_markdown(table),
+        "intervals": intervals_note(metric),
+        "heading": capitalize(metric.heading),
+        "is_compared": space.scale == "paper" and space.paper is not None and space.metric == "accuracy",
+        "curves": curve_links(plan, ledger),
+        "server": ledger.server,
+        "ui": ui_address(ledger),
+    }
