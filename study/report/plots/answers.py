@@ -28,7 +28,7 @@ def plot_confusion_matrix(matrix: npt.NDArray[np.int64], class_names: Sequence[s
         "Row-normalized: every row adds up to 100 %, and the diagonal is the recall of each class. "
         "Numbers, in the fields or on hovering: images."
     )
-    fig = style.new_figure(f"Confusion matrix, {cell}", caption, height=460)
+    fig = style.new_figure(f"Confusion matrix, {cell}", caption, height=460, lookup=True)
     fig.add_heatmap(
         z=style.as_float32(100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)),
         text=np.asarray(matrix, np.int32),
@@ -69,7 +69,7 @@ def plot_mistakes(
         "Below each image: true class, predicted class (italic), confidence."
     )
     num_rows = -(-len(worst) // NUM_COLUMNS)
-    fig = style.new_figure(f"Most confident mistakes, {cell}", caption, height=num_rows * ROW_PX)
+    fig = style.new_figure(f"Most confident mistakes, {cell}", caption, height=num_rows * ROW_PX, lookup=True)
     style.add_picture_axes(fig)
     if not len(worst):
         return fig

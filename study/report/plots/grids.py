@@ -38,7 +38,7 @@ def plot_parallel_coordinates(frame: pd.DataFrame, axes: Sequence[str], name: st
         f"vermilion: highest. Lines through a setting are spread by {metric.title}. "
         "Drag along an axis to filter trials."
     )
-    fig = style.new_figure(f"Parallel coordinates: {metric.name}", caption, height=420)
+    fig = style.new_figure(f"Parallel coordinates: {metric.name}", caption, height=420, wide=True)
     values = metric.factor * frame[value_name(name)].astype(float)
     result = {
         "label": f"{metric.title}, {metric.unit}",

@@ -58,7 +58,7 @@ def plot_similarity(maps: Floats) -> go.Figure:
         maps: `pos_embed_similarity` of a model, (G, G, G, G), -1..1.
     """
     grid = len(maps)
-    fig = style.new_figure("Similarity of position embeddings", SIMILARITY_CAPTION, height=440)
+    fig = style.new_figure("Similarity of position embeddings", SIMILARITY_CAPTION, height=440, lookup=True)
     tiles = montage(maps.reshape(-1, grid, grid), fill=np.nan, grid_shape=(grid, grid), padding_width=1)
     fig.add_heatmap(
         z=style.as_float32(tiles[1:-1, 1:-1]),
@@ -126,7 +126,7 @@ def _stack_panels(titles: Sequence[str], title: str, caption: str, heights: Sequ
     """Return a figure of picture panels below one another, each under its own title; heights in pixels."""
     between = 34
     total = sum(heights) + between * (len(heights) - 1)
-    fig = style.new_figure(title, caption, height=total)
+    fig = style.new_figure(title, caption, height=total, wide=True, lookup=True)
     fig.layout.margin.t += 18
     fig.set_subplots(
         rows=len(heights),

@@ -65,14 +65,27 @@ TEMPLATE = go.layout.Template(
 )
 
 
-def new_figure(title: str, caption: str, *, height: int = 320, legend: Iterable[str] = ()) -> go.Figure:
+def new_figure(
+    title: str,
+    caption: str,
+    *,
+    height: int = 320,
+    legend: Iterable[str] = (),
+    wide: bool = False,
+    lookup: bool = False,
+) -> go.Figure:
     """Return an empty figure of this look.
 
+    `layout.meta` has what a page needs that lays it out: title, caption, wide, lookup, and title_px, the height of the
+    title, which a page leaves out that shows the title itself.
+
     Args:
-        title: plain text; broken into lines that fit a narrow page, kept whole in `layout.meta["title"]`.
-        caption: plain text for below the figure; kept in `layout.meta["caption"]`.
+        title: plain text; broken into lines that fit a narrow page, kept whole in `layout.meta`.
+        caption: plain text for below the figure; kept in `layout.meta`.
         height: of the part between title and legend, in pixels.
         legend: names that the legend will list, to leave room for.
+        wide: it needs the width of a page; others stand two abreast.
+        lookup: it is for looking something up, not part of the answer.
     """
     lines = textwrap.wrap(title, LINE_CHARS)
     top = TITLE_PX * len(lines) + 20
@@ -81,7 +94,13 @@ def new_figure(title: str, caption: str, *, height: int = 320, legend: Iterable[
         layout={
             "template": TEMPLATE,
             "title": {"text": "<br>".join(map(escape, lines)), "pad": {"t": TITLE_PX * len(lines) / 2, "l": 8}},
-            "meta": {"title": title, "caption": caption},
+            "meta": {
+                "title": title,
+                "caption": caption,
+                "wide": wide,
+                "lookup": lookup,
+                "title_px": TITLE_PX * len(lines),
+            },
             "height": top + height + bottom,
             "margin": {"t": top},
         }
