@@ -16,13 +16,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from revit.training.metrics import METRICS, Metric
 from search_spaces.framework.claims import Claim, Contrast, Gap, Matches, NoDifference, Trend
 from study.analysis.contrasts import ContrastEstimate, MissingResultError, TrialResult, estimate_contrast, select
 from study.analysis.intervals import LEVEL, NEEDS_SEEDS, VarianceEstimate, median_variances
-from study.analysis.power import MAX_SEEDS, MIN_PILOT_SEEDS, POWER, ClaimContrast, power_by_num_seeds
+from study.analysis.power import MIN_PILOT_SEEDS, ClaimContrast, PlanSeeds, SeedPlan, plan_seeds
 
 Verdict = Literal["supported", "contradicted", "inconclusive"]
 
@@ -73,6 +72,9 @@ def evaluate_claims(
     *,
     metric: Metric = METRICS["accuracy"],
     comparable: bool = True,
+    level: float = LEVEL,
+    num_waiting: int = 0,
+    plan: PlanSeeds = plan_seeds,
 ) -> list[ClaimResult]:
     """Test a study's claims, in their order.
 
@@ -82,10 +84,14 @@ def evaluate_claims(
         metric: what their values are of.
         comparable: whether the trials are of the scale of published numbers. If not, Matches stays inconclusive, and is
             left out of Holm's correction.
+        level: two-sided, of verdicts and of intervals.
+        num_waiting: claims that are not tested yet, and count in Holm's correction.
+        plan: what further seeds would do for the claims that stay inconclusive.
     """
     cells = [[*by_seed.values()] for by_seed in select({}, trials).values()]
     variances = median_variances((cell[0].point.get("dataset"), [trial.value for trial in cell]) for cell in cells)
-    return _results([_test_statistic(claim, trials, variances, metric, comparable) for claim in claims])
+    statistics = [_test_statistic(claim, trials, variances, metric, comparable) for claim in claims]
+    return _results(statistics, level, num_waiting, plan)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,65 +171,62 @@ def _bounds(claim: Claim, factor: int) -> tuple[tuple[float, int], ...]:
             return ((0.0, 1),)
 
 
-def _results(statistics: Sequence[_TestStatistic | ClaimResult]) -> list[ClaimResult]:
+def _results(
+    statistics: Sequence[_TestStatistic | ClaimResult], level: float, num_waiting: int, plan: PlanSeeds
+) -> list[ClaimResult]:
     tested = {index: each for index, each in enumerate(statistics) if isinstance(each, _TestStatistic)}
-    p_holm = dict(zip(tested, holm([each.p for each in tested.values()]), strict=True))
-    inconclusive = {index: each for index, each in tested.items() if p_holm[index] > LEVEL}
-    curves = dict(zip(inconclusive, power_by_num_seeds([*inconclusive.values()]), strict=True))
+    p_holm = dict(zip(tested, holm([each.p for each in tested.values()], num_waiting), strict=True))
+    inconclusive = {index: each for index, each in tested.items() if p_holm[index] > level}
+    plans = dict(zip(inconclusive, plan([*inconclusive.values()]), strict=True))
     return [
-        each if isinstance(each, ClaimResult) else _result(each, p_holm[index], curves.get(index))
+        each if isinstance(each, ClaimResult) else _result(each, p_holm[index], plans.get(index), level)
         for index, each in enumerate(statistics)
     ]
 
 
-def holm(p: Sequence[float]) -> list[float]:
+def holm(p: Sequence[float], num_waiting: int = 0) -> list[float]:
     """Return p values after Holm's correction (Scandinavian Journal of Statistics 6 (1979)).
 
     `multipletests` of statsmodels runs the garbage collector in each call, far slower than all tests of a study.
+
+    Args:
+        num_waiting: further tests of the family, whose p values are 1 for now.
     """
     order = np.argsort(p)
     corrected = np.empty(len(p))
-    corrected[order] = np.minimum(np.maximum.accumulate(np.sort(p) * np.arange(len(p), 0, -1)), 1.0)
+    num_left = np.arange(len(p) + num_waiting, num_waiting, -1)
+    corrected[order] = np.minimum(np.maximum.accumulate(np.sort(p) * num_left), 1.0)
     return corrected.tolist()
 
 
-def _result(statistic: _TestStatistic, p_holm: float, curve: NDArray[np.float64] | None) -> ClaimResult:
+def _result(statistic: _TestStatistic, p_holm: float, plan: SeedPlan | None, level: float) -> ClaimResult:
     """Return the result of a claim.
 
     Args:
-        curve: power by number of seeds, (MAX_SEEDS + 1,); None if the claim is decided.
+        plan: None if the claim is decided.
     """
     limiting, factor = statistic.contrast, statistic.factor
     verdict: Verdict = "inconclusive"
-    if curve is None:
+    if plan is None:
         verdict = "supported" if statistic.p_for < statistic.p_against else "contradicted"
-    required_seeds, power = (None, None) if curve is None else _required_seeds(curve)
     is_equivalence = isinstance(statistic.claim, NoDifference | Matches)
     return ClaimResult(
         claim=statistic.claim,
         verdict=verdict,
         effect=factor * limiting.effect,
-        low=factor * (limiting.effect - limiting.half_width(LEVEL / 2, -1)),
-        high=factor * (limiting.effect + limiting.half_width(LEVEL / 2, 1)),
+        low=factor * (limiting.effect - limiting.half_width(level / 2, -1)),
+        high=factor * (limiting.effect + limiting.half_width(level / 2, 1)),
         p=statistic.p,
         p_holm=p_holm,
         test=f"equivalence (TOST), {limiting.test}" if is_equivalence else limiting.test,
         num_seeds=limiting.num_seeds,
-        required_seeds=required_seeds,
-        power=power,
-        caveats=_caveats(limiting, verdict, required_seeds, power),
+        required_seeds=None if plan is None else plan.required_seeds,
+        power=None if plan is None else plan.power,
+        caveats=_caveats(limiting, verdict, plan),
     )
 
 
-def _required_seeds(curve: NDArray[np.float64]) -> tuple[int | None, float | None]:
-    """Return the fewest seeds that reach POWER, and their power; without any, None and the power of MAX_SEEDS."""
-    if np.isnan(curve[-1]):
-        return None, None
-    enough = np.flatnonzero(curve >= POWER)
-    return (int(enough[0]), float(curve[enough[0]])) if len(enough) else (None, float(curve[-1]))
-
-
-def _caveats(contrast: ContrastEstimate, verdict: Verdict, required_seeds: int | None, power: float | None) -> str:
+def _caveats(contrast: ContrastEstimate, verdict: Verdict, plan: SeedPlan | None) -> str:
     lines = []
     if contrast.num_seeds == 1:
         assert contrast.prior is not None, "a tested claim has a variance between seeds"
@@ -232,9 +235,8 @@ def _caveats(contrast: ContrastEstimate, verdict: Verdict, required_seeds: int |
         lines.append(f"1 seed: {assumed if math.isinf(contrast.prior.df) else found}")
     elif verdict == "inconclusive" and contrast.num_seeds < MIN_PILOT_SEEDS:
         lines.append(f"{NEEDS_SEEDS} to estimate the required seeds")
-    elif power is not None:
-        number = f"required seeds {required_seeds}" if required_seeds else f"required seeds > {MAX_SEEDS}"
-        lines.append(f"{number} at the observed effect (power {100 * power:.0f} % with {required_seeds or MAX_SEEDS})")
+    elif plan is not None and plan.text:
+        lines.append(plan.text)
     if contrast.excluded_seeds:
         lines.append(f"excluded, not finished in every cell: seeds {', '.join(map(str, contrast.excluded_seeds))}")
     return "; ".join(lines)

@@ -6,8 +6,9 @@ part of an interval keeps its width. Power is the mean, over what the pilot leav
 ends beyond the claim's bounds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,40 @@ class ClaimContrast:
     contrast: ContrastEstimate
     num_contrasts: int
     bounds: Sequence[tuple[float, int]]
+
+
+class SeedPlan(NamedTuple):
+    """Forecast of what further seeds do for an inconclusive claim.
+
+    Attributes:
+        required_seeds: seeds per cell that decide it with probability POWER; None if too many, or unknown.
+        power: probability that they decide it, else the most seeds there may be; None if unknown.
+        text: the same in words; empty if unknown.
+    """
+
+    required_seeds: int | None = None
+    power: float | None = None
+    text: str = ""
+
+
+PlanSeeds = Callable[[Sequence[ClaimContrast]], list[SeedPlan]]
+"""Function of all inconclusive claims of a study, which plans the seeds of each."""
+
+
+def plan_seeds(claims: Sequence[ClaimContrast]) -> list[SeedPlan]:
+    """Return the fewest seeds that reach POWER for each inconclusive claim; without any, the power of MAX_SEEDS."""
+    return [_plan(curve) for curve in power_by_num_seeds(claims)]
+
+
+def _plan(curve: Array) -> SeedPlan:
+    if np.isnan(curve[-1]):
+        return SeedPlan()
+    enough = np.flatnonzero(curve >= POWER)
+    required = int(enough[0]) if len(enough) else None
+    power = float(curve[-1 if required is None else required])
+    number = f"required seeds {required}" if required else f"required seeds > {MAX_SEEDS}"
+    text = f"{number} at the observed effect (power {100 * power:.0f} % with {required or MAX_SEEDS})"
+    return SeedPlan(required, power, text)
 
 
 def power_by_num_seeds(claims: Sequence[ClaimContrast]) -> list[Array]:
