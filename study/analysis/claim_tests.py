@@ -50,6 +50,7 @@ class ClaimResult:
             None if more than MAX_SEEDS, or unknown.
         power: probability that `required_seeds`, else MAX_SEEDS, decide it; None if unknown.
         caveats: one line, may be empty.
+        run_ids: MLflow runs of the trials that its contrasts are estimated from.
     """
 
     claim: Claim
@@ -64,6 +65,7 @@ class ClaimResult:
     required_seeds: int | None = None
     power: float | None = None
     caveats: str = ""
+    run_ids: tuple[str, ...] = ()
 
 
 def evaluate_claims(
@@ -101,12 +103,14 @@ class _TestStatistic(ClaimContrast):
     Attributes:
         factor: of the effect's unit.
         p_for, p_against: one-sided: small where the claim, or its opposite, is true.
+        run_ids: of all of its contrasts, each once.
     """
 
     claim: Claim
     factor: int
     p_for: float
     p_against: float
+    run_ids: tuple[str, ...]
 
     @property
     def p(self) -> float:
@@ -133,9 +137,11 @@ def _test_statistic(
     except MissingResultError as error:
         return replace(untested, caveats=str(error))
     bounds = _bounds(claim, metric.factor)
+    run_ids = tuple(dict.fromkeys(run_id for contrast in contrasts for run_id in contrast.run_ids))
     if any(contrast.prior is None for contrast in contrasts):
         limiting = min(contrasts, key=lambda each: min(side * (each.effect - bound) for bound, side in bounds))
-        return replace(untested, effect=metric.factor * limiting.effect, caveats=UNKNOWN_SEED_VARIANCE)
+        effect = metric.factor * limiting.effect
+        return replace(untested, effect=effect, caveats=UNKNOWN_SEED_VARIANCE, run_ids=run_ids)
     p_for = [max(contrast.p_value(*bound) for bound in bounds) for contrast in contrasts]
     p_against = [1 - p for p in p_for]
     return _TestStatistic(
@@ -146,6 +152,7 @@ def _test_statistic(
         bounds=bounds,
         p_for=max(p_for),
         p_against=min(1.0, len(contrasts) * min(p_against)),
+        run_ids=run_ids,
     )
 
 
@@ -223,6 +230,7 @@ def _result(statistic: _TestStatistic, p_holm: float, plan: SeedPlan | None, lev
         required_seeds=None if plan is None else plan.required_seeds,
         power=None if plan is None else plan.power,
         caveats=_caveats(limiting, verdict, plan),
+        run_ids=statistic.run_ids,
     )
 
 

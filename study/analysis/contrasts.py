@@ -29,7 +29,7 @@ from scipy import optimize, special
 
 from revit.training.metrics import METRICS, Metric
 from search_spaces.framework.claims import Cell, Contrast
-from study.analysis.intervals import VarianceEstimate, image_half_widths, seed_half_width
+from study.analysis.intervals import VarianceEstimate, bootstrap_half_widths, image_half_widths, seed_half_width
 
 Array = NDArray[np.float64]
 MIN_LEVEL, MAX_LEVEL = 1e-12, 0.5
@@ -45,6 +45,7 @@ class TrialResult:
         correct: (num_test,), which test images are classified correctly; None if unknown, or for another metric.
         replicates: (B,), bootstrap replicates over test images; None for accuracy, or what does not depend on images.
         prior_variance: between seeds, estimated from other trials of its dataset and model.
+        run_id: MLflow's; empty for a published result.
     """
 
     point: Mapping[str, Any]
@@ -54,6 +55,7 @@ class TrialResult:
     correct: NDArray[np.bool_] | None
     replicates: Array | None = None
     prior_variance: VarianceEstimate | None
+    run_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +68,10 @@ class ContrastEstimate:
         prior: lower bound of the seed variance; with one seed, its estimate, or None if unknown.
         image_variance: of the mean over seeds, between test sets, however many seeds there are.
         cell: accuracy and number of test images, where the sum is of one cell's accuracy.
+        replicates: mean over seeds of the bootstrap replicates, where the sum is of one cell's value of another metric.
         num_seeds: seeds that all cells have.
         excluded_seeds: seeds that only some of the cells have.
+        run_ids: runs of the trials that it is estimated from.
     """
 
     effect: float
@@ -75,9 +79,11 @@ class ContrastEstimate:
     prior: VarianceEstimate | None
     image_variance: float
     cell: tuple[float, int] | None
+    replicates: Array | None = None
     num_seeds: int
     test: str
     excluded_seeds: tuple[int, ...]
+    run_ids: tuple[str, ...] = ()
 
     def half_width(self, level: float, side: int) -> float:
         """Return the distance from the effect to its one-sided limit below (side -1) or above it (side 1).
@@ -88,10 +94,17 @@ class ContrastEstimate:
         """
         assert self.prior is not None, "checked before"
         seeds = seed_half_width(self.seed_variance, self.num_seeds, self.prior, level)
-        if self.cell is None:
-            return math.hypot(seeds, float(special.ndtri(level)) * math.sqrt(self.image_variance))
-        below, above = image_half_widths(*self.cell, level)
-        return math.hypot(seeds, above if side > 0 else below)
+        return math.hypot(seeds, self._image_half_width(level, side))
+
+    def _image_half_width(self, level: float, side: int) -> float:
+        """Return the half width over the test images alone; of one cell, that of its table."""
+        if self.cell is not None:
+            below, above = image_half_widths(*self.cell, level)
+        elif self.replicates is not None:
+            below, above = bootstrap_half_widths(self.replicates, level)
+        else:
+            return -float(special.ndtri(level)) * math.sqrt(self.image_variance)
+        return above if side > 0 else below
 
     def p_value(self, bound: float, direction: int) -> float:
         """Return the one-sided p value of the effect being above (direction 1) or below (-1) a bound.
@@ -139,16 +152,20 @@ def estimate_contrast(
     seeds = sorted(common)
     sums = np.array([sum(weight * by_seed[seed].value for weight, by_seed in cells) for seed in seeds])
     is_single = len(cells) == 1
+    is_accuracy = metric is METRICS["accuracy"]
     image_variance, images = _image_variance(cells, seeds, metric)
+    used = [by_seed[seed] for _, by_seed in cells for seed in seeds]
     return ContrastEstimate(
         effect=float(sums.mean()) - published,
         seed_variance=float(sums.var(ddof=1)) if len(seeds) > 1 else 0.0,
         prior=_prior(cells, seeds, variances),
         image_variance=image_variance,
-        cell=(float(sums.mean()), _num_test(cells[0][1][seeds[0]])) if is_single else None,
+        cell=(float(sums.mean()), _num_test(used[0])) if is_single and is_accuracy else None,
+        replicates=_mean_replicates(used) if is_single and images and not is_accuracy else None,
         num_seeds=len(seeds),
         test=_test_name(len(seeds), images, is_single=is_single),
         excluded_seeds=tuple(sorted(set().union(*(by_seed for _, by_seed in cells)) - common)),
+        run_ids=tuple(trial.run_id for trial in used if trial.run_id),
     )
 
 
@@ -158,7 +175,7 @@ def _test_name(num_seeds: int, images: str, *, is_single: bool) -> str:
     Args:
         images: how images are compared: McNemar, binomial, bootstrap; empty for a metric that does not depend on them.
     """
-    images = f"exact {images}" if is_single else images
+    images = f"exact {images}" if is_single and images == "binomial" else images
     if num_seeds == 1:
         return f"{images} over test images, 1 seed" if images else "t over seeds of other trials, 1 seed"
     if images == "McNemar":

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from revit.training.metrics import METRICS
-from search_spaces.framework.claims import restate_claim
+from search_spaces.framework.candidates import Candidate
+from search_spaces.framework.claims import Value, restate_claim
 from search_spaces.framework.space import SearchSpace
 from study.analysis.claim_tests import ASSUMED_SEED_SD, ClaimResult, evaluate_claims
 from study.analysis.contrasts import TrialResult
@@ -87,19 +88,25 @@ def trial_results(plan: Plan, records: Mapping[str, TrialRecord], read_correct: 
     results = []
     for trial in trials:
         assert trial.record is not None, "a finished trial has its record"
-        candidate, config = trial.candidate, trial.candidate.config
+        config = trial.candidate.config
         results.append(
             TrialResult(
-                point={**candidate.requested_values, **{axis: candidate.cell[axis] for axis in trained_axes}},
+                point=stated_point(trial.candidate, trained_axes),
                 seed=config.seed,
                 value=trial.record.metrics[value_name(metric)],
                 num_test=trial.num_test,
                 correct=read_correct(trial.record.run_id) if metric == "accuracy" else None,
                 replicates=trial.replicates,
                 prior_variance=variances.get((config.dataset, config.model.name)),
+                run_id=trial.record.run_id,
             )
         )
     return results
+
+
+def stated_point(candidate: Candidate, trained_axes: Iterable[str]) -> dict[str, Value]:
+    """Return a cell's values in the terms of claims: as trained, on these axes; else as requested."""
+    return {**candidate.requested_values, **{axis: candidate.cell[axis] for axis in trained_axes}}
 
 
 def pooled_variances(

@@ -59,7 +59,7 @@ def discordant(only_a: int, only_b: int, num_test: int) -> pd.DataFrame:
 
 
 def trial_results(frame: pd.DataFrame) -> list[TrialResult]:
-    names = {field.name for field in fields(TrialResult)} - {"point", "replicates"}
+    names = {field.name for field in fields(TrialResult)} - {"point", "replicates", "run_id"}
     return [
         TrialResult(
             point={axis: value for axis, value in row.items() if axis not in names},
