@@ -12,22 +12,26 @@ from search_spaces.framework.published import Published
 from study.analysis.results import cell_table
 from study.labels import format_value
 from study.plan import Plan
+from study.report.table_markup import BEST
 
 
 def paper_table(plan: Plan) -> pd.DataFrame:
     """Return the study's table: its rows are the index, `columns` its columns, each cell a tuple of lines of text.
 
-    The first lines are our result (mean, 95 % interval, number of seeds; a line each where the table has
-    columns), the selected nuisance values once they are known, and the status of the trials without a result. Each
-    other line is a published value, with our difference from it in percentage points at paper scale.
+    The first lines are our result (mean, 95 % interval; a line each where the table has columns; the number of seeds
+    where it is not that of `seeds_note`), the selected nuisance values once they are known, and the status of the
+    trials without a result. Each other line is a published value, with our difference from it in percentage points at
+    paper scale.
     """
     space, metric = plan.space, METRICS[plan.space.metric]
+    cells = cells_with_candidates(plan)
+    usual, best = _usual_num_seeds(plan), _best_cells(plan)
     rows = []
-    for cell, candidate in cells_with_candidates(plan):
+    for position, (cell, candidate) in enumerate(cells):
         labels = {axis: format_value(cell[axis]) for axis in space.scientific}
         selected = [f"{axis} {format_value(value)}, tuned" for axis, value in candidate.nuisance.items()]
         own = [
-            *cell_lines(cell, metric, is_stacked=bool(space.columns)),
+            *cell_lines(cell, metric, is_stacked=bool(space.columns), usual=usual, is_best=position in best),
             *selected,
             *filter(None, [format_status(cell)]),
         ]
@@ -53,17 +57,65 @@ def cells_with_candidates(plan: Plan) -> list[tuple[dict[Hashable, Any], Candida
     return [(cell, first[tuple(cell[axis] for axis in plan.space.scientific)]) for cell in cells]
 
 
-def cell_lines(cell: Mapping[Hashable, Any], metric: Metric, *, is_stacked: bool) -> list[str]:
-    """Return mean, interval and number of seeds of a row of `cell_table`, a line each or all in one."""
+def cell_lines(
+    cell: Mapping[Hashable, Any], metric: Metric, *, is_stacked: bool, usual: int = 0, is_best: bool = False
+) -> list[str]:
+    """Return mean, interval and number of seeds of a row of `cell_table`, a line each or all in one.
+
+    Args:
+        usual: number of seeds that is not said.
+    """
     if cell["n"] == 0:
         return ["-"]
     has_interval = not math.isnan(cell["low"])
     interval = f"[{metric.format(cell['low'])}, {metric.format(cell['high'])}]" if has_interval else cell["interval"]
-    scope = " (images only)" if cell["n"] == 1 else ""
-    mean, num_seeds = metric.format(cell["mean"]), f"n = {cell['n']}{scope}"
+    mean = metric.format(cell["mean"]) + (BEST if is_best else "")
+    num_seeds = [] if cell["n"] == usual else [f"n = {cell['n']}" + (" (images only)" if cell["n"] == 1 else "")]
     if is_stacked:
-        return [mean, interval, num_seeds]
-    return [f"{mean} {interval if has_interval else f'({interval})'}, {num_seeds}"]
+        return [mean, interval, *num_seeds]
+    return [", ".join([f"{mean} {interval if has_interval else f'({interval})'}", *num_seeds])]
+
+
+def seeds_note(plan: Plan) -> str:
+    """Return a sentence with the number of seeds that cells do not show; empty where no cell has a result."""
+    usual = _usual_num_seeds(plan)
+    if usual == 0:
+        return ""
+    where = "in each cell" if _num_seeds(plan).nunique() == 1 else "where a cell shows no other n"
+    seeds = "1 seed" if usual == 1 else f"{usual} seeds"
+    return f"n = {seeds} {where}" + (": intervals are over test images only." if usual == 1 else ".")
+
+
+def best_note(plan: Plan) -> str:
+    """Return a sentence on the mark of the best cells; empty where none is marked."""
+    if not _best_cells(plan):
+        return ""
+    of_dataset = " of its dataset" if "dataset" in plan.space.scientific else ""
+    extreme = "highest" if METRICS[plan.space.metric].sign == 1 else "lowest"
+    return f"Best: the {extreme} mean{of_dataset}, which is not always a real difference."
+
+
+def _num_seeds(plan: Plan) -> pd.Series:
+    """Return the number of seeds of each cell that has a result."""
+    numbers = cell_table(plan)["n"]
+    return numbers[numbers > 0]
+
+
+def _usual_num_seeds(plan: Plan) -> int:
+    """Return the most frequent number of seeds of the cells that have a result; 0 where none has."""
+    numbers = _num_seeds(plan)
+    return 0 if numbers.empty else int(numbers.mode().iloc[-1])
+
+
+def _best_cells(plan: Plan) -> set[int]:
+    """Return the positions, in `cell_table`, of the cells with the best mean of their dataset, one of several."""
+    cells = cell_table(plan)
+    cells = cells[cells["n"] > 0]
+    datasets = cells["dataset"] if "dataset" in plan.space.scientific else pd.Series("", index=cells.index)
+    values = METRICS[plan.space.metric].sign * cells["mean"]
+    of_dataset = values.groupby(datasets)
+    is_best = (values == of_dataset.transform("max")) & (values > of_dataset.transform("min"))
+    return set(cells.index[is_best])
 
 
 def format_status(cell: Mapping[Hashable, Any]) -> str:

@@ -10,6 +10,7 @@ from study.ledger.ledger import Ledger
 from study.plan import Plan
 from study.report.caveats import plan_caveats
 from study.report.curve_links import curve_links, ui_address
+from study.report.paper_tables import best_note, seeds_note
 from study.report.plots.style import capitalize
 from study.report.table_markup import to_html, to_markdown
 
@@ -23,7 +24,9 @@ def results_context(plan: Plan, ledger: Ledger, table: pd.DataFrame) -> dict[str
     space, caveats, metric = plan.space, plan_caveats(plan), METRICS[plan.space.metric]
     return {
         "caveats": caveats,
-        "notes": [intervals_note(metric), *caveats],
+        "notes": [*filter(None, [seeds_note(plan), best_note(plan)]), intervals_note(metric), *caveats],
+        "num_seeds": seeds_note(plan),
+        "best": best_note(plan),
         "results": to_html(table, "results"),
         "markdown": to_markdown(table),
         "intervals": intervals_note(metric),

@@ -8,7 +8,20 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+import jinja2
 import pandas as pd
+
+BEST = " (best)"
+"""Mark of a cell behind its mean."""
+HTML = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined).from_string("""\
+<table class="{{ css_class }} sortable">
+<thead><tr>{% for name in table.columns %}{% if name %}<th scope="col">{{ name }}</th>{% else %}<td></td>{% endif %}{% endfor %}</tr></thead>
+<tbody>
+{% for row in rows %}
+<tr>{% for text in row[:num_headings] %}<th scope="row">{{ text }}</th>{% endfor %}{% for text in row[num_headings:] %}<td{% if best in text %} class="best"{% endif %}>{{ text }}</td>{% endfor %}</tr>
+{% endfor %}
+</tbody></table>""")
+"""Table of texts. A heading without text is no heading: a screen reader would read nothing."""
 
 LATEX = str.maketrans(
     {
@@ -34,14 +47,16 @@ LATEX_LINES = r"\begin{{tabular}}[t]{{@{{}}l@{{}}}}{} \\[3pt]\end{{tabular}}"
 
 def to_html(table: pd.DataFrame, css_class: str) -> str:
     """Return an HTML table of a class, every text escaped; the lines of a cell are separated by line feeds."""
-    return flat_to_html(_flatten(table), css_class)
+    return flat_to_html(_flatten(table), css_class, num_headings=table.index.nlevels)
 
 
-def flat_to_html(table: pd.DataFrame, css_class: str) -> str:
-    """Return an HTML table of a class, without the index, every text escaped."""
-    style = table.style.hide(axis="index").format(escape="html").format_index(escape="html", axis=1)
-    text: str = style.set_table_attributes(f'class="{css_class}"').to_html()
-    return text
+def flat_to_html(table: pd.DataFrame, css_class: str, num_headings: int = 1) -> str:
+    """Return a sortable HTML table of a class, without the index, every text escaped.
+
+    Args:
+        num_headings: columns whose cells are headings of their row.
+    """
+    return HTML.render(css_class=css_class, table=table, rows=table.to_numpy(), num_headings=num_headings, best=BEST)
 
 
 def to_markdown(table: pd.DataFrame) -> str:

@@ -1,6 +1,7 @@
 """Files of reports: a page, tables for a paper, the numbers, the figures, an index of all reports."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from study.report.setup_list import setup_context
 from study.report.table_markup import escape_markdown, to_latex
 
 INDEX = "index.html"
+NUM_OPEN_CAVEATS = 2
+"""Caveats that the page shows unfolded: results and claims stand on the first two screens."""
 
 
 def write_report(
@@ -97,8 +100,15 @@ def _opening_context(plan: Plan) -> dict[str, Any]:
         "title": f"{plan.space.name}: {plan.space.question}",
         "num_diverged": [trial.state for trial in plan.trials].count(TrialState.DIVERGED),
         "paper": plan.space.reproduced,
+        "NUM_OPEN_CAVEATS": NUM_OPEN_CAVEATS,
+        "headings": page_headings,
         "escape_markdown": escape_markdown,
     }
+
+
+def page_headings(page: str) -> list[tuple[str, str]]:
+    """Return id and text of each section's heading, for the table of contents."""
+    return re.findall(r'<h2 id="([\w-]+)">(.*?)</h2>', page)
 
 
 def _summarize(plan: Plan, verdicts: Sequence[ClaimVerdict]) -> dict[str, Any]:

@@ -1,0 +1,42 @@
+// Figures, drawn when they can be seen, and again for paper.
+
+const PRINT_WIDTH_PX = 660, PRINT_TEXT = "#1f2328";
+const textColor = () => getComputedStyle(document.body).color;
+
+function draw(figure) {
+  const plot = figure.querySelector(".plot");
+  if (plot.data) return;
+  const { data, layout } = JSON.parse(figure.querySelector("script").textContent);
+  const { title, height, margin, meta, ...rest } = layout;  // the title stands above the plot, where it wraps
+  const shown = {
+    ...rest, height: height - meta.title_px, margin: { ...margin, t: margin.t - meta.title_px },
+    font: { ...layout.font, color: textColor() },
+  };
+  const displayModeBar = matchMedia("(hover: hover)").matches ? "hover" : false;
+  Plotly.newPlot(plot, data, shown, { responsive: true, displaylogo: false, displayModeBar });
+}
+
+async function loadPlotly() {
+  const packed = Uint8Array.from(atob(document.querySelector("#plotly").textContent), letter => letter.charCodeAt(0));
+  const unpacked = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const script = document.createElement("script");
+  script.textContent = await new Response(unpacked).text();
+  document.head.append(script);
+}
+
+const figures = [...document.querySelectorAll("figure")], folds = document.querySelectorAll("details:has(figure)");
+const plots = () => document.querySelectorAll(".js-plotly-plot");
+loadPlotly().then(() => {
+  for (const figure of figures) if (!figure.closest("details:not([open])")) draw(figure);
+  for (const fold of folds) fold.addEventListener("toggle", () => fold.querySelectorAll("figure").forEach(draw));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    for (const plot of plots()) Plotly.relayout(plot, { "font.color": textColor() });
+  });
+  addEventListener("beforeprint", () => {
+    figures.forEach(draw);
+    for (const plot of plots()) Plotly.relayout(plot, { "font.color": PRINT_TEXT, width: PRINT_WIDTH_PX });
+  });
+  addEventListener("afterprint", () => {
+    for (const plot of plots()) Plotly.relayout(plot, { "font.color": textColor(), width: null, autosize: true });
+  });
+});

@@ -1,0 +1,49 @@
+// What a page does: tables that sort, regions that scroll by keyboard, printing of all that is folded.
+
+const NUMBER = /^[<≤≈]?\s*([-+−]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?)/;
+const sortKey = cell => {
+  const text = cell.textContent.trim(), number = text.match(NUMBER);
+  return number ? Number(number[1].replaceAll(",", "").replace("−", "-")) : text;
+};
+const compareKeys = (one, other) => {  // numbers by size and before texts
+  if (typeof one !== typeof other) return typeof one === "number" ? -1 : 1;
+  return typeof one === "number" ? one - other : one.localeCompare(other);
+};
+
+for (const table of document.querySelectorAll("table.sortable")) {
+  const body = table.tBodies[0], rows = [...body.rows], headings = [...table.tHead.rows[0].cells];
+  if (rows.length < 2) continue;
+  for (const [column, heading] of headings.entries()) {
+    if (heading.tagName !== "TH") continue;
+    const button = document.createElement("button");
+    button.append(...heading.childNodes);
+    heading.append(button);
+    button.addEventListener("click", () => {
+      const order = heading.ariaSort === "ascending" ? "descending" : heading.ariaSort === "descending" ? null : "ascending";
+      for (const each of headings) each.ariaSort = null;
+      heading.ariaSort = order;
+      const sign = order === "descending" ? -1 : 1;
+      const sorted = [...rows].sort((a, b) => sign * compareKeys(sortKey(a.cells[column]), sortKey(b.cells[column])));
+      body.append(...(order ? sorted : rows));
+    });
+  }
+}
+
+for (const region of document.querySelectorAll(".wide")) {  // arrow keys scroll what has the focus
+  region.tabIndex = 0;
+  region.role = "region";
+  region.ariaLabel = `table ${region.querySelector("table").className.split(" ")[0]}`;
+}
+
+addEventListener("beforeprint", () => {
+  for (const folded of document.querySelectorAll("details:not([open])")) {
+    folded.open = true;
+    folded.classList.add("opened-to-print");
+  }
+});
+addEventListener("afterprint", () => {
+  for (const opened of document.querySelectorAll(".opened-to-print")) {
+    opened.open = false;
+    opened.classList.remove("opened-to-print");
+  }
+});
