@@ -81,7 +81,7 @@ def seeds_note(plan: Plan) -> str:
     usual = _usual_num_seeds(plan)
     if usual == 0:
         return ""
-    where = "in each cell" if _num_seeds(plan).nunique() == 1 else "where a cell shows no other n"
+    where = "in each cell" if set(_num_seeds(plan)) == {usual} else "where a cell shows no other n"
     seeds = "1 seed" if usual == 1 else f"{usual} seeds"
     return f"n = {seeds} {where}" + (": intervals are over test images only." if usual == 1 else ".")
 

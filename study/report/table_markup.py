@@ -8,21 +8,10 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-import jinja2
 import pandas as pd
 
 BEST = " (best)"
 """Mark of a cell behind its mean."""
-HTML = jinja2.Environment(autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined).from_string("""\
-<table class="{{ css_class }} sortable">
-<thead><tr>{% for name in table.columns %}{% if name %}<th scope="col">{{ name }}</th>{% else %}<td></td>{% endif %}{% endfor %}</tr></thead>
-<tbody>
-{% for row in rows %}
-<tr>{% for text in row[:num_headings] %}<th scope="row">{{ text }}</th>{% endfor %}{% for text in row[num_headings:] %}<td{% if best in text %} class="best"{% endif %}>{{ text }}</td>{% endfor %}</tr>
-{% endfor %}
-</tbody></table>""")
-"""Table of texts. A heading without text is no heading: a screen reader would read nothing."""
-
 LATEX = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -56,7 +45,18 @@ def flat_to_html(table: pd.DataFrame, css_class: str, num_headings: int = 1) -> 
     Args:
         num_headings: columns whose cells are headings of their row.
     """
-    return HTML.render(css_class=css_class, table=table, rows=table.to_numpy(), num_headings=num_headings, best=BEST)
+    head = "".join(_element("th", name, ' scope="col"') if name else "<td></td>" for name in table.columns)
+    rows = [
+        "".join(_element("th", text, ' scope="row"') for text in row[:num_headings])
+        + "".join(_element("td", text, ' class="best"' if BEST in text else "") for text in row[num_headings:])
+        for row in table.to_numpy()
+    ]
+    body = "\n".join(f"<tr>{row}</tr>" for row in rows)
+    return f'<table class="{css_class} sortable">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table>'
+
+
+def _element(name: str, text: str, attributes: str) -> str:
+    return f"<{name}{attributes}>{html.escape(text)}</{name}>"
 
 
 def to_markdown(table: pd.DataFrame) -> str:

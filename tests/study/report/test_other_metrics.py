@@ -72,7 +72,7 @@ def test_every_text_is_about_the_metric(written: tuple[str, Path]) -> None:
         assert "test accuracy" not in plain.lower(), file
         assert intervals_note(metric) in plain
     page = html.unescape(texts["report.html"])
-    assert f"{metric.heading}: mean, 95 % interval" in page.replace("Test ", "test ").replace("Training", "training")
+    assert f"{metric.heading}: mean and 95 % interval" in page.replace("Test ", "test ").replace("Training", "training")
     assert f"by at least 0.5 {UNITS[name]}" in page
     assert page.count(f'data-label="effect, {UNITS[name]}"') == 2
 
@@ -122,7 +122,7 @@ def test_terminal_and_paper_table_have_its_heading_and_digits() -> None:
     assert table.caption == intervals_note(METRICS["peak_memory_bytes"])
     assert table.rows[0][3] == "1,500,000,012"
     [lines] = paper_table(plan).iloc[0]
-    assert lines[0].startswith("1,500,000,012 [")
+    assert lines[0].startswith("1,500,000,012 (best) [")
     assert paper_table(plan).columns.tolist() == ["peak memory, bytes"]
 
 

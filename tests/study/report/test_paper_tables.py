@@ -12,7 +12,7 @@ from search_spaces.framework.published import Published, read_paper
 from search_spaces.framework.recipes import RECIPES
 from search_spaces.framework.space import SearchSpace
 from study.plan import Plan
-from study.report.paper_tables import paper_table
+from study.report.paper_tables import best_note, paper_table, seeds_note
 from study.report.table_markup import to_html, to_latex, to_markdown
 from tests.study.report.small_study import finish
 from tests.study.searched_study import at_best_lr, make_planner, searched_plan
@@ -146,12 +146,12 @@ def test_the_layout_is_the_papers_with_our_result_published_values_and_differenc
     table = paper_table(plan_of(space, 0.9))
     assert list(table.columns) == ["512", "384", "224", "128", "64"]
     assert list(table.index) == ["cifar100", "flowers102_nelorth"]
-    assert table.loc["cifar100", "224"] == ("90.00", "[87.97, 91.79]", "n = 2", "paper 91.19 (-1.19)", ELSEWHERE)
+    assert table.loc["cifar100", "224"] == ("90.00", "[87.97, 91.79]", "paper 91.19 (-1.19)", ELSEWHERE)
     assert table.loc["flowers102_nelorth", "64"][0] == "90.00"
     assert table.loc["flowers102_nelorth", "64"][2] == "n = 1 (images only)"
     nano = paper_table(plan_of(space.variant(scale="nano"), 0.9))
     theirs = ("paper 91.19", ELSEWHERE.replace(" (-2.89)", ""))
-    assert nano.loc["photos", "28"][3:] == theirs, "no difference: not comparable"
+    assert nano.loc["photos", "28"][2:] == theirs, "no difference: not comparable"
     for text in (to_html(table, "results"), to_markdown(table), to_latex(table, "", [], "")):
         assert "resolution 512" in text, "a number has its axis"
 
@@ -180,7 +180,7 @@ def test_points_that_the_constraint_leaves_out_are_empty_cells() -> None:
     space = replace(study, claims=(), constraint=lambda config: config.optimizer.name == "sgd" or not is_linear(config))
     table = paper_table(plan_of(space, 0.9))
     assert table.loc[("adam", "fixed"), "linear"] == ()
-    assert table.loc[("sgd", "fixed"), "plateau"][3] == "paper 98.75 (-8.75)"
+    assert table.loc[("sgd", "fixed"), "plateau"][2] == "paper 98.75 (-8.75)"
 
 
 def is_linear(config: FineTuneConfig) -> bool:
@@ -190,7 +190,35 @@ def is_linear(config: FineTuneConfig) -> bool:
 def test_without_columns_every_cell_has_its_row() -> None:
     table = paper_table(plan_of(search_spaces.load("quickstart"), 0.9))
     assert table.shape == (4, 1)
-    assert table.loc[("sgd", "cosine")].iloc[0] == ("90.00 [87.97, 91.79], n = 2",)
+    assert table.loc[("sgd", "cosine")].iloc[0] == ("90.00 [87.97, 91.79]",)
+
+
+def test_the_number_of_seeds_is_said_once_and_where_a_cell_has_another() -> None:
+    quickstart = search_spaces.load("quickstart")
+    whole = finish(quickstart, (0, 1), itertools.repeat(0.9))
+    assert seeds_note(whole) == "n = 2 seeds in each cell."
+    assert not any("n =" in text for [text] in paper_table(whole).iloc[:, 0])
+    partly = plan_of(quickstart, 0.9)
+    assert seeds_note(partly) == "n = 2 seeds where a cell shows no other n."
+    assert [text.endswith(", n = 1 (images only)") for text, *_ in paper_table(partly).iloc[:, 0]] == [
+        *3 * [False],
+        True,
+    ]
+    one = finish(quickstart, (0,), itertools.repeat(0.9))
+    assert seeds_note(one) == "n = 1 seed in each cell: intervals are over test images only."
+    assert seeds_note(whole.with_records({})) == ""
+
+
+def test_the_best_cell_of_each_dataset_is_marked_in_words() -> None:
+    space = replace(search_spaces.load("resolution"), claims=())
+    accuracies = [0.8, 0.9, 0.7, 0.7, 0.7, 0.5, 0.6, 0.5, 0.5, 0.5]
+    plan = finish(space, (0,), accuracies)
+    table = paper_table(plan)
+    marked = {place: lines[0] for place, lines in table.stack([0]).items() if "best" in lines[0]}
+    assert marked == {("cifar100", "384"): "90.00 (best)", ("flowers102_nelorth", "384"): "60.00 (best)"}
+    assert best_note(plan) == "Best: the highest mean of its dataset, which is not always a real difference."
+    assert to_html(table, "results").count('<td class="best">') == 2
+    assert best_note(finish(space, (0,), itertools.repeat(0.9))) == "", "all are equal"
 
 
 def test_chosen_values_and_the_progress_of_a_search_are_in_the_cell(tmp_path: Path, cache_dir: Path) -> None:

@@ -17,6 +17,6 @@ def test_values_are_compared_with_published_ones_at_their_scale_only(tmp_path: P
     plan = finish(search_spaces.load("pos_embed").variant(scale=scale), (0, 1, 2), itertools.repeat(0.9))
     context = results_context(plan, Ledger(tmp_path), paper_table(plan))
     assert context["is_compared"] == (scale == "paper")
-    assert context["notes"] == [context["intervals"], *context["caveats"]]
+    assert context["notes"] == ["n = 3 seeds in each cell.", context["intervals"], *context["caveats"]]
     assert context["ui"].startswith("http://")
     assert not context["server"]
