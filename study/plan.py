@@ -84,6 +84,8 @@ class Plan:
         searches: search of each cell, in the order of the cells; none where the study has no nuisance axes.
         seeds: seeds of the tested trials.
         caveats: caveats of its datasets, a line each.
+        other_records: trials of the study in the ledger, by the same recipe and scale, that are none of its trials now:
+            of an earlier setup, of other cells, or of other seeds.
         planner: made the plan, and makes it again from other records; None for a plan of given trials.
     """
 
@@ -92,6 +94,7 @@ class Plan:
     searches: Sequence[CellSearch] = ()
     seeds: tuple[int, ...] = (0,)
     caveats: Sequence[str] = ()
+    other_records: Sequence[TrialRecord] = ()
     planner: "Planner | None" = field(default=None, repr=False, compare=False)
 
     @property

@@ -16,7 +16,7 @@ from search_spaces.framework.space import SearchSpace
 from study.inputs import Inputs
 from study.ledger.records import SearchTag, TrialRecord, config_tags, request_key, study_tags
 from study.ledger.reuse import find_record, identities_with_test
-from study.ledger.schema import SEARCH_PREFIX, compared_name
+from study.ledger.schema import RECIPE_TAG, SCALE_TAG, SEARCH_PREFIX, STUDY_PREFIX, compared_name
 from study.ledger.states import TrialState
 from study.plan import TABLE_COLUMNS, Folders, Plan
 from study.search.cell_search import CellSearch, SearchPoint
@@ -77,7 +77,7 @@ class Planner:
         searches = [self.search(cell, records) for cell in self.cells]
         tested = [self.tested_trials(search, records, former) for search in searches]
         trials = [trial for of_seed in zip(*tested, strict=True) for trial in of_seed]
-        return Plan(
+        planned = Plan(
             space=self.space,
             trials=trials,
             searches=searches if self.space.is_searched else (),
@@ -85,6 +85,7 @@ class Planner:
             caveats=self._caveats(trials),
             planner=self,
         )
+        return replace(planned, other_records=self._other_records(planned, records))
 
     def tested_trials(
         self, search: CellSearch, records: Records, former: Mapping[RequestKey, TrialRecord] = EMPTY
@@ -226,6 +227,16 @@ class Planner:
         of_study = [each for each in records.values() if each.state.is_terminal and self.space.name in each.studies]
         asked = [each for each in of_study if not any(tag.startswith(search) for tag in each.tags)]
         return {request_key(record.tags, self.space.name): record for record in asked}
+
+    def _other_records(self, planned: Plan, records: Records) -> list[TrialRecord]:
+        """Return the records of the study, by its recipe and scale, that none of its trials has."""
+        known = {trial.record.run_id for trial in planned.all_trials if trial.record is not None}
+        tag, start = (
+            f"{STUDY_PREFIX}{self.space.name}",
+            (self.space.tags.get(RECIPE_TAG), self.space.tags.get(SCALE_TAG)),
+        )
+        of_study = [each for each in records.values() if tag in each.tags and each.run_id not in known]
+        return [each for each in of_study if (each.tags.get(RECIPE_TAG), each.tags.get(SCALE_TAG)) == start]
 
     def _caveats(self, trials: Sequence[Trial]) -> Sequence[str]:
         datasets = list(dict.fromkeys(trial.candidate.config.dataset for trial in trials))

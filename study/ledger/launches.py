@@ -97,6 +97,11 @@ class Launches:
         """Write estimate or actual values of a launch (`schema.FORECAST_VALUES`), with other tags."""
         self._runs.tag(launch, {**tags, **{f"{prefix}{name}": f"{value:.6g}" for name, value in values.items()}})
 
+    def infos(self) -> dict[str, RunInfo]:
+        """Return all launches by the ids of their runs, the newest first."""
+        runs = self._runs.search(f"tags.{KIND_TAG} = '{LAUNCH}'")
+        return {run.info.run_id: run_info(run) for run in runs}
+
     def running(self) -> dict[str, RunInfo]:
         """Return the launches that nobody has ended, by the ids of their runs."""
         runs = self._runs.search(f"attributes.status = 'RUNNING' and tags.{KIND_TAG} = '{LAUNCH}'")

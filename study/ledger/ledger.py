@@ -239,6 +239,10 @@ class Ledger(Unreliable):
         self.runs.client.set_experiment_tag(self.runs.experiment_id, f"{SHARED_VIEW_PREFIX}{key}", content)
         return f"{path}&viewStateShareKey={key}"
 
+    def run_path(self, run_id: str) -> str:
+        """Return the path, below the UI's address, of the page of a run."""
+        return f"/#/experiments/{self.runs.experiment_id}/runs/{run_id}"
+
     def curves_path(self, run_ids: Sequence[str], metric: str) -> str:
         """Return the path, below the UI's address, of the curves of runs (`study.ledger.ui_view.curves_query`)."""
         return f"{self.ui_path()}&{curves_query(run_ids, metric)}"

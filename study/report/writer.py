@@ -22,6 +22,7 @@ from study.report.anova_table import anova_context
 from study.report.claim_list import claims_context, to_records
 from study.report.figure_files import figures_context, name_figures, write_figures
 from study.report.figures import draw_figures
+from study.report.methods_section import methods_context
 from study.report.paper_tables import paper_table
 from study.report.report_folder import REPORT, TRIALS, check_loses_nothing
 from study.report.results_table import results_context
@@ -57,9 +58,9 @@ def write_report(
     setup = "; ".join(f"{name}: {value}" for name, value in context["setup"].items())
     texts = {
         "report.html": _load_template("report.html.j2").render(context),
-        REPORT: json.dumps(_summarize(plan, verdicts), indent=1) + "\n",
+        REPORT: json.dumps({**_summarize(plan, verdicts), "methods": context["methods_json"]}, indent=1) + "\n",
         "tables.md": _load_template("tables.md.j2").render(context),
-        "tables.tex": to_latex(table, context["title"], [*context["notes"], setup], command),
+        "tables.tex": to_latex(table, context["title"], [*context["notes"], setup], command) + context["latex"],
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
@@ -90,6 +91,7 @@ def _context(
         **anova_context(plan),
         **search_context(plan),
         **figures_context(figures),
+        **methods_context(plan, ledger, verdicts),
         **setup_context(plan, ledger, command),
     }
 
