@@ -136,7 +136,7 @@ def _test_statistic(
         contrasts = [estimate_contrast(contrast, share, trials, variances, metric) for contrast, share in pairs]
     except MissingResultError as error:
         return replace(untested, caveats=str(error))
-    bounds = _bounds(claim, metric.factor)
+    bounds = effect_bounds(claim, metric.factor)
     run_ids = tuple(dict.fromkeys(run_id for contrast in contrasts for run_id in contrast.run_ids))
     if any(contrast.prior is None for contrast in contrasts):
         limiting = min(contrasts, key=lambda each: min(side * (each.effect - bound) for bound, side in bounds))
@@ -163,7 +163,7 @@ def _oriented(claim: Claim, metric: Metric) -> tuple[Contrast, ...]:
     return tuple(tuple((-weight, cell) for weight, cell in contrast) for contrast in claim.contrasts)
 
 
-def _bounds(claim: Claim, factor: int) -> tuple[tuple[float, int], ...]:
+def effect_bounds(claim: Claim, factor: int) -> tuple[tuple[float, int], ...]:
     """Return the bounds that an effect must lie beyond, each with its direction: 1 above, -1 below.
 
     Args:

@@ -166,10 +166,13 @@ def figure(study: Study, title: str = "", **options: Unpack[Options]) -> "Figure
     Raises:
         InputError: no trial has finished, or no title contains the text (names the titles).
     """
+    from study.analysis.results import reported_trials
     from study.report.figures import draw_figure
+    from study.report.finished_study import FinishedStudy
 
     planned, ledger = _read(study, options)
-    return draw_figure(planned, ledger, title)
+    verdicts = commands.claim_verdicts(planned, ledger, ledger.trials())
+    return draw_figure(FinishedStudy(planned, ledger, reported_trials(planned), verdicts), title)
 
 
 def report(study: Study, *, reports: Path | str = "reports", **options: Unpack[Options]) -> Path:

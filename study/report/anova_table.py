@@ -4,24 +4,18 @@ from typing import Any
 
 import pandas as pd
 
-from study.analysis.anova import anova
-from study.plan import Plan
 from study.report.claim_list import format_p
-from study.report.figures import MIN_GRID_AXES
-from study.report.finished_study import finished_table
+from study.report.finished_study import FinishedStudy
 from study.report.table_markup import flat_to_html
 
 
-def anova_context(plan: Plan) -> dict[str, Any]:
+def anova_context(study: FinishedStudy) -> dict[str, Any]:
     """Return what the templates show of the ANOVA; empty where there is none."""
-    return {"anova": _render_anova(plan)}
+    return {"anova": _render_anova(study.anova)}
 
 
-def _render_anova(plan: Plan) -> str:
+def _render_anova(table: pd.DataFrame) -> str:
     """Return the ANOVA table of a crossed grid; empty where there is none."""
-    axes = list(plan.space.scientific)
-    finished = finished_table(plan)
-    table = anova(finished, axes, plan.space.metric) if len(axes) >= MIN_GRID_AXES and len(finished) else pd.DataFrame()
     if table.empty:
         return ""
     shown = pd.DataFrame(

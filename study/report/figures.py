@@ -8,10 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from revit.errors import InputError
-from study.analysis.anova import anova
-from study.analysis.results import cell_table, reported_trials
 from study.labels import cell_label, label
-from study.ledger.ledger import Ledger
 from study.ledger.schema import (
     DEVICE_TAG,
     LEARNING_RATE,
@@ -22,7 +19,8 @@ from study.ledger.schema import (
     value_name,
 )
 from study.plan import Plan
-from study.report.finished_study import FinishedStudy, finished_table, run_id
+from study.report.effect_figures import draw_cells, draw_effects
+from study.report.finished_study import MIN_GRID_AXES, FinishedStudy, run_id
 from study.report.image_figures import draw_answers, draw_model_internals, draw_samples
 from study.report.plots.along_axis import plot_metric
 from study.report.plots.curves import plot_learning_curves, plot_published_curves, plot_schedules
@@ -32,17 +30,13 @@ from study.report.search_figures import draw_searches
 
 Figure: TypeAlias = go.Figure
 
-MIN_NUMERIC_VALUES = 3
-"""Values from which on a numeric axis has a figure of the metric along it."""
-MIN_GRID_AXES = 3
-"""Scientific axes from which on a study is analyzed as a grid of factors."""
 MAX_INTERACTIONS = 2
 """Interactions that are drawn, the strongest first."""
 
 
-def draw_figures(plan: Plan, ledger: Ledger) -> list[go.Figure]:
-    """Return every figure that the study's axes, searches and finished trials allow."""
-    return list(_draw(FinishedStudy(plan, ledger, reported_trials(plan))))
+def draw_figures(study: FinishedStudy) -> list[go.Figure]:
+    """Return every figure that the study's claims, axes, searches and finished trials allow."""
+    return list(_draw(study))
 
 
 def _draw(study: FinishedStudy) -> Iterator[go.Figure]:
@@ -51,32 +45,26 @@ def _draw(study: FinishedStudy) -> Iterator[go.Figure]:
         yield from draw(study)
 
 
-def draw_figure(plan: Plan, ledger: Ledger, title: str = "") -> Figure:
+def draw_figure(study: FinishedStudy, title: str = "") -> Figure:
     """Return the first figure whose title contains a text; figures after it are not drawn.
 
     Raises:
         InputError: no trial has finished, or no title contains the text.
     """
     titles = []
-    for figure in _draw(FinishedStudy(plan, ledger, reported_trials(plan))):
+    for figure in _draw(study):
         titles.append(figure.layout.meta["title"])
         if title.lower() in titles[-1].lower():
             return figure
+    name = study.plan.space.name
     if not titles:
-        raise InputError(f"{plan.space.name} has no cell with a finished trial: run it first")
-    raise InputError(f"{plan.space.name} has no figure with the title {title!r}; it has: {'; '.join(titles)}")
+        raise InputError(f"{name} has no cell with a finished trial: run it first")
+    raise InputError(f"{name} has no figure with the title {title!r}; it has: {'; '.join(titles)}")
 
 
 def draw_metric(study: FinishedStudy) -> list[go.Figure]:
     """Draw the metric along every numeric axis, a line for each combination of the others."""
-    cells = cell_table(study.plan)
-    numeric = [axis for axis in study.plan.space.scientific if _is_numeric(cells[axis])]
-    return [plot_metric(_values(cells, study.plan, axis), axis, study.metric) for axis in numeric]
-
-
-def _is_numeric(values: pd.Series) -> bool:
-    kinds = {type(value) for value in values}
-    return kinds <= {int, float} and values.nunique() >= MIN_NUMERIC_VALUES
+    return [plot_metric(_values(study.cells, study.plan, axis), axis, study.metric) for axis in study.numeric_axes]
 
 
 def _values(cells: pd.DataFrame, plan: Plan, axis: str) -> pd.DataFrame:
@@ -141,11 +129,11 @@ def draw_grid(study: FinishedStudy) -> list[go.Figure]:
     axes = list(study.plan.space.scientific)
     if len(axes) < MIN_GRID_AXES:
         return []
-    finished = finished_table(study.plan)
+    finished = study.finished
     name = study.plan.space.metric
     figures = [plot_parallel_coordinates(finished, axes, name), plot_main_effects(finished, axes, name)]
     pairs = {f"{one} x {other}": (one, other) for one, other in itertools.combinations(axes, 2)}
-    interactions = [pairs[term] for term in anova(finished, axes, name)["term"] if term in pairs]
+    interactions = [pairs[term] for term in study.anova.get("term", ()) if term in pairs]
     for one, other in interactions[:MAX_INTERACTIONS]:
         others = [axis for axis in axes if axis not in (one, other)]
         figures.append(plot_interaction(finished, one, other, others, name))
@@ -167,6 +155,8 @@ def draw_training_time(study: FinishedStudy) -> list[go.Figure]:
 
 
 FIGURES: tuple[Callable[[FinishedStudy], list[go.Figure]], ...] = (
+    draw_effects,
+    draw_cells,
     draw_metric,
     draw_learning_curves,
     draw_schedules,

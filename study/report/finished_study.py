@@ -1,38 +1,77 @@
 """A study with results: what its figures are drawn from."""
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
 from revit.training.metrics import METRICS, Metric
+from study.analysis.anova import anova
 from study.analysis.results import cell_table, trial_table
+from study.analysis.verdicts import ClaimVerdict
 from study.labels import cell_label, label
 from study.ledger.ledger import Ledger
 from study.plan import Plan
 from study.report.plots.style import MAX_COLORED
 from study.trial import Trial
 
+MIN_NUMERIC_VALUES = 3
+"""Values from which on a numeric axis has a figure of the metric along it."""
+MIN_GRID_AXES = 3
+"""Scientific axes from which on a study is analyzed as a grid of factors."""
 MAX_CURVES = 48
 """Trials whose curves are drawn; of a larger study, those of its first seeds."""
 
 
-class FinishedStudy(NamedTuple):
-    """A study that has results: its plan, its ledger, and the trials reported; none if only searches have results."""
+@dataclass(frozen=True)
+class FinishedStudy:
+    """A study that has results: its plan, its ledger, and the trials reported; none if only searches have results.
+
+    Its tables are computed once, when they are first used.
+    """
 
     plan: Plan
     ledger: Ledger
     trials: Sequence[Trial]
+    verdicts: Sequence[ClaimVerdict] = ()
 
     @property
     def metric(self) -> Metric:
         """Metric that the study is about."""
         return METRICS[self.plan.space.metric]
 
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """Rows of `cell_table`."""
+        return cell_table(self.plan)
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """Rows of `trial_table`."""
+        return trial_table(self.plan)
+
+    @cached_property
+    def finished(self) -> pd.DataFrame:
+        """Rows of `trial_table` whose trials have finished and have a value of the study's metric."""
+        return self.table[[trial.has_result for trial in self.plan.trials]]
+
     @property
+    def numeric_axes(self) -> list[str]:
+        """Axes along which the metric is drawn."""
+        return [axis for axis in self.plan.space.scientific if _is_numeric(self.cells[axis])]
+
+    @cached_property
+    def anova(self) -> pd.DataFrame:
+        """Analysis of variance of a crossed grid; empty of any other study."""
+        axes = list(self.plan.space.scientific)
+        is_grid = len(axes) >= MIN_GRID_AXES and len(self.finished) > 0
+        return anova(self.finished, axes, self.plan.space.metric) if is_grid else pd.DataFrame()
+
+    @cached_property
     def colors(self) -> dict[str, int]:
         """Index of the color of each cell that has one, the same in all figures: of many cells, the best."""
-        cells = cell_table(self.plan)
+        cells = self.cells
         if len(cells) > MAX_COLORED:
             best = cells.nlargest if self.metric.sign == 1 else cells.nsmallest
             cells = best(MAX_COLORED, "mean")
@@ -59,9 +98,9 @@ class FinishedStudy(NamedTuple):
         return pd.DataFrame(rows, columns=["cell", "seed", "step", metric])
 
 
-def finished_table(plan: Plan) -> pd.DataFrame:
-    """Return the rows of `trial_table` whose trials have finished and have a value of the study's metric."""
-    return trial_table(plan)[[trial.has_result for trial in plan.trials]]
+def _is_numeric(values: pd.Series) -> bool:
+    kinds = {type(value) for value in values}
+    return kinds <= {int, float} and values.nunique() >= MIN_NUMERIC_VALUES
 
 
 def run_id(trial: Trial) -> str:

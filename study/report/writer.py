@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 
 from revit.paths import check_writable
 from revit.training.metrics import METRICS
-from study.analysis.results import cell_table, trial_table
+from study.analysis.results import reported_trials
 from study.analysis.verdicts import ClaimVerdict
 from study.layout import REPORT_FOLDER
 from study.ledger.ledger import Ledger
@@ -22,6 +22,7 @@ from study.report.anova_table import anova_context
 from study.report.claim_list import claims_context, to_records
 from study.report.figure_files import figures_context, name_figures, write_figures
 from study.report.figures import draw_figures
+from study.report.finished_study import FinishedStudy
 from study.report.methods_section import methods_context
 from study.report.paper_tables import paper_table
 from study.report.report_folder import REPORT, TRIALS, check_loses_nothing
@@ -53,8 +54,9 @@ def write_report(
     """
     check_writable(folder, "reports")
     check_loses_nothing(plan, folder)
-    table, figures = paper_table(plan), name_figures(draw_figures(plan, ledger))
-    context = _context(plan, ledger, table, verdicts, figures, command)
+    study = FinishedStudy(plan, ledger, reported_trials(plan), verdicts)
+    table, figures = paper_table(plan), name_figures(draw_figures(study))
+    context = _context(study, table, figures, command)
     setup = "; ".join(f"{name}: {value}" for name, value in context["setup"].items())
     texts = {
         "report.html": _load_template("report.html.j2").render(context),
@@ -64,8 +66,8 @@ def write_report(
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
-    cell_table(plan).assign(metric=plan.space.metric).to_csv(folder / "cells.csv", index=False)
-    trial_table(plan).to_parquet(folder / TRIALS, index=False)
+    study.cells.assign(metric=plan.space.metric).to_csv(folder / "cells.csv", index=False)
+    study.table.to_parquet(folder / TRIALS, index=False)
     paths = [folder / name for name in (*texts, "cells.csv", TRIALS)]
     drawn = write_figures(figures, folder / "figures")
     if not plan.space.cells:
@@ -75,20 +77,16 @@ def write_report(
 
 
 def _context(
-    plan: Plan,
-    ledger: Ledger,
-    table: pd.DataFrame,
-    verdicts: Sequence[ClaimVerdict],
-    figures: Mapping[str, go.Figure],
-    command: str,
+    study: FinishedStudy, table: pd.DataFrame, figures: Mapping[str, go.Figure], command: str
 ) -> dict[str, Any]:
     """Return what the templates show: a dict from the module of each part of the page."""
+    plan, ledger, verdicts = study.plan, study.ledger, study.verdicts
     return {
         **_summarize(plan, verdicts),
         **_opening_context(plan),
         **results_context(plan, ledger, table),
         **claims_context(plan.space, verdicts),
-        **anova_context(plan),
+        **anova_context(study),
         **search_context(plan),
         **figures_context(figures),
         **methods_context(plan, ledger, verdicts),

@@ -18,8 +18,8 @@ ROW_PX = 26
 MEANS = "Marginal means (least squares): as if each setting had been run with every setting of the other factors."
 SPREAD = 0.35
 """Width of a bundle of lines, in steps from one setting to the next."""
-COLOR_SCALE = [[0, "rgb(0, 114, 178)"], [0.5, "rgb(150, 150, 150)"], [1, "rgb(213, 94, 0)"]]
-"""Blue over gray to vermilion: distinct for the color-blind, visible on white and on black."""
+COLOR_SCALE = [[0, "rgb(71, 96, 182)"], [0.5, "rgb(150, 150, 150)"], [1, "rgb(234, 116, 2)"]]
+"""Blue over gray to orange: distinct for the color-blind, visible on white and on black."""
 
 
 def plot_parallel_coordinates(frame: pd.DataFrame, axes: Sequence[str], name: str = "accuracy") -> go.Figure:
@@ -35,7 +35,7 @@ def plot_parallel_coordinates(frame: pd.DataFrame, axes: Sequence[str], name: st
     metric = METRICS[name]
     caption = (
         f"{len(frame):,} trials, one line each, from its setting on each axis to its {metric.name}; blue: lowest, "
-        f"vermilion: highest. Lines through a setting are spread by {metric.title}. "
+        f"orange: highest. Lines through a setting are spread by {metric.title}. "
         "Drag along an axis to filter trials."
     )
     fig = style.new_figure(f"Parallel coordinates: {metric.name}", caption, height=420, wide=True)

@@ -6,11 +6,13 @@ from pathlib import Path
 from revit.config import FineTuneConfig
 from search_spaces.framework.claims import BetterThan, Trend
 from search_spaces.framework.space import SearchSpace
+from study.analysis.results import reported_trials
 from study.analysis.verdicts import ClaimVerdict, claim_verdicts
 from study.ledger.ledger import Ledger
 from study.ledger.records import TrialRecord
 from study.ledger.states import TrialState
 from study.plan import Plan
+from study.report.finished_study import FinishedStudy
 from study.report.writer import write_report
 from study.trial import Trial
 
@@ -36,6 +38,11 @@ COMMAND = "python run_study.py run looks"
 
 def verdicts_of(plan: Plan, ledger: Ledger) -> list[ClaimVerdict]:
     return claim_verdicts(plan, ledger.trials(), ledger.artifacts.read_correct)
+
+
+def study_of(plan: Plan, ledger: Ledger | None = None) -> FinishedStudy:
+    """Return a study with its results; without a ledger, without verdicts."""
+    return FinishedStudy(plan, ledger, reported_trials(plan), verdicts_of(plan, ledger) if ledger else ())
 
 
 def write(plan: Plan, ledger: Ledger, folder: Path) -> None:

@@ -11,24 +11,24 @@ from study.plan import Plan
 from study.report.figure_files import name_figures
 from study.report.figures import draw_figures
 from study.report.report_folder import TRIALS
-from tests.study.report.small_study import write
+from tests.study.report.small_study import study_of, write
 
 
 def test_every_figure_of_the_page_is_a_file_that_plotly_opens(finished: tuple[Plan, Ledger], folder: Path) -> None:
-    drawn = draw_figures(*finished)
+    drawn = draw_figures(study_of(*finished))
     page = (folder / "report.html").read_text()
     ids = re.findall('<figure id="(.*?)">', page)
-    assert len(ids) == len(drawn) == 19
+    assert len(ids) == len(drawn) == 20
     assert {path.name for path in (folder / "figures").iterdir()} == {f"{name}.json" for name in ids}
     for name, figure in zip(ids, drawn, strict=True):
         assert plotly.io.read_json(folder / "figures" / f"{name}.json") == figure
-    assert "08-most-confident-mistakes-resolution-8-pos-embed-none" in ids
+    assert "09-most-confident-mistakes-resolution-8-pos-embed-none" in ids
 
 
 def test_figures_of_an_earlier_report_are_deleted(finished: tuple[Plan, Ledger], tmp_path: Path) -> None:
     plan, ledger = finished
     write(plan, ledger, tmp_path)
-    assert (tmp_path / "figures" / "03-training-loss-during-training.json").exists()
+    assert (tmp_path / "figures" / "04-training-loss-during-training.json").exists()
     (tmp_path / TRIALS).unlink()
     write(plan.with_records({}), ledger, tmp_path)
     assert list((tmp_path / "figures").iterdir()) == []

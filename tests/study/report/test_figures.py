@@ -9,12 +9,11 @@ import pytest
 import search_spaces
 from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
-from study.analysis.results import reported_trials
 from study.ledger.ledger import Ledger
 from study.plan import Plan
 from study.report.figures import FIGURES, MAX_INTERACTIONS, draw_figures, draw_grid, draw_published_curves
 from study.report.finished_study import FinishedStudy
-from tests.study.report.small_study import finish
+from tests.study.report.small_study import finish, study_of
 
 
 def test_a_grid_is_drawn_whatever_the_names_of_its_axes(tmp_path: Path) -> None:
@@ -31,10 +30,10 @@ def test_a_grid_is_drawn_whatever_the_names_of_its_axes(tmp_path: Path) -> None:
 
 
 def test_every_figure_that_the_axes_allow_is_drawn(finished: tuple[Plan, Ledger]) -> None:
-    plan, ledger = finished
-    study = FinishedStudy(plan, ledger, reported_trials(plan))
+    study = study_of(*finished)
     assert {draw.__name__: len(draw(study)) for draw in FIGURES} == {
-        "draw_metric": 1, "draw_learning_curves": 2, "draw_schedules": 0, "draw_published_curves": 0, "draw_grid": 0,
+        "draw_effects": 1, "draw_cells": 0, "draw_metric": 1, "draw_learning_curves": 2, "draw_schedules": 0,
+        "draw_published_curves": 0, "draw_grid": 0,
         "draw_training_time": 1, "draw_searches": 0, "draw_answers": 12, "draw_model_internals": 3, "draw_samples": 0,
     }  # fmt: skip
 
@@ -43,7 +42,8 @@ def test_without_images_the_figures_that_show_them_are_left_out(finished: tuple[
     """Confusion matrices, filters and similarities stay: classes and weights are the trials' own."""
     plan, ledger = finished
     absent = replace(plan, trials=[replace(trial, images=None, weights=None) for trial in plan.trials])
-    here, there = ([figure.layout.meta["title"] for figure in draw_figures(each, ledger)] for each in (plan, absent))
+    studies = [study_of(each, ledger) for each in (plan, absent)]
+    here, there = ([figure.layout.meta["title"] for figure in draw_figures(each)] for each in studies)
     left_out = [title for title in here if title.startswith(("Most confident mistakes", "Attention"))]
     assert len(left_out) == 7
     assert there == [title for title in here if title not in left_out]

@@ -8,7 +8,7 @@ from search_spaces.framework.space import SearchSpace
 from study.analysis.results import reported_trials
 from study.ledger.ledger import Ledger
 from study.plan import Plan
-from study.report.finished_study import FinishedStudy, finished_table
+from study.report.finished_study import FinishedStudy
 from tests.study.report.small_study import finish
 
 
@@ -30,7 +30,7 @@ def test_curves_are_those_of_the_ledger(finished: tuple[Plan, Ledger]) -> None:
     plan, ledger = finished
     study = FinishedStudy(plan, ledger, reported_trials(plan))
     curves = study.curves("train_loss")
-    assert len(curves.groupby(["cell", "seed"])) == len(plan.trials) == len(finished_table(plan)) == 12
+    assert len(curves.groupby(["cell", "seed"])) == len(plan.trials) == len(study.finished) == 12
     trial = plan.trials[0]
     own = curves[(curves["cell"] == "resolution=8 pos_embed=learned") & (curves["seed"] == 0)]
     assert list(zip(own["step"], own["train_loss"], strict=True)) == list(

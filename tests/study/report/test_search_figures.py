@@ -75,14 +75,14 @@ def test_two_objectives_have_a_front(draw: object) -> None:
 def test_searches_are_drawn_before_a_trial_is_tested(draw: object) -> None:
     study, figures = draw(num_points=4)
     assert len(figures) == 4
-    assert [figure.layout.meta["title"] for figure in draw_figures(study.plan, study.ledger)] == list(figures)
+    assert [figure.layout.meta["title"] for figure in draw_figures(study)] == list(figures)
 
 
 def test_without_points_there_is_nothing_to_draw(draw: object) -> None:
     study, figures = draw(num_points=0)
     assert not figures
     with pytest.raises(InputError, match="searched has no cell with a finished trial"):
-        draw_figure(study.plan, study.ledger)
+        draw_figure(study)
     assert not draw(replace(SPACE, nuisance={}, search=Search()))[1]
 
 

@@ -33,7 +33,7 @@ from study.report.searches import describe_search
 from study.report.table_markup import LATEX, LATEX_VERBATIM
 from study.report.writer import write_index
 from tests.browser import launch_browser
-from tests.study.report.small_study import COMMAND, write
+from tests.study.report.small_study import COMMAND, study_of, write
 from tests.study.searched_study import SPACE as SEARCHED
 from tests.study.searched_study import at_best_lr, make_planner, searched_plan
 
@@ -152,7 +152,7 @@ def test_every_table_explains_its_intervals(finished: tuple[Plan, Ledger], folde
     for name in ("report.html", "tables.md", "tables.tex"):
         text = html.unescape((folder / name).read_text())
         assert (INTERVALS_NOTE.translate(LATEX) if name == "tables.tex" else INTERVALS_NOTE) in text
-    metas = [figure.layout.meta for figure in draw_figures(*finished)]
+    metas = [figure.layout.meta for figure in draw_figures(study_of(*finished))]
     [caption] = [meta["caption"] for meta in metas if meta["title"].startswith("Test accuracy by")]
     assert INTERVALS_NOTE in caption
 
@@ -176,7 +176,7 @@ def test_a_custom_study_has_no_column_of_published_verdicts(folder: Path) -> Non
 def test_a_study_without_results_shows_the_status_of_its_trials(finished: tuple[Plan, Ledger], tmp_path: Path) -> None:
     plan, ledger = finished
     nothing = plan.with_records({})
-    assert draw_figures(nothing, ledger) == []
+    assert draw_figures(study_of(nothing, ledger)) == []
     write(nothing, ledger, tmp_path / "looks")
     page = (tmp_path / "looks" / "report.html").read_text()
     assert page.count("2 not run") == 6

@@ -1,19 +1,32 @@
 """Look of all figures: names shown letter by letter, colors the same in all figures."""
 
+import itertools
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
+import study.report
+from revit.training.metrics import METRICS
 from study.report.plots import style
 from study.report.plots.along_axis import plot_metric
 from study.report.plots.answers import plot_confusion_matrix, plot_mistakes
 from study.report.plots.curves import plot_learning_curves, plot_published_curves, plot_schedules
+from study.report.plots.forest import plot_forest
 from study.report.plots.grids import plot_interaction, plot_main_effects, plot_parallel_coordinates
 from study.report.plots.pictures import plot_filters, plot_samples
+from study.report.plots.seed_strips import plot_cells
 from study.report.plots.training_time import plot_training_time
+from tests.study.report.plots.color_vision import SIMULATIONS, contrast, difference
 from tests.study.report.plots.drawing import NASTY, random_curves
+
+PAGES = re.findall("--page: (#[0-9a-f]{6})", (Path(study.report.__file__).parent / "page.css").read_text())
+"""Backgrounds of the page: light, dark."""
+EFFECT_COLUMNS = ("effect", "low", "high", "published", "bound_low", "bound_high")
 
 
 def test_names_are_shown_letter_by_letter() -> None:
@@ -25,6 +38,8 @@ def test_names_are_shown_letter_by_letter() -> None:
     published = pd.DataFrame({"cell": [NASTY], "run": NASTY, "epoch": 1.0, "test_curve_accuracy": 0.9})
     images = [np.zeros((4, 4, 1), np.uint8)]
     answers = pd.DataFrame({"index": [0], "label": 0, "prediction": 1, "confidence": 1.0})
+    effects = pd.DataFrame([dict.fromkeys(EFFECT_COLUMNS, 0.1) | {"text": NASTY, "verdict": "supported"}])
+    seeds = pd.DataFrame({"cell": [NASTY], "seed": 0, "value": 0.5})
     figures = [
         plot_learning_curves(frame, "val_accuracy", {NASTY: 0}),
         plot_schedules(frame),
@@ -39,6 +54,8 @@ def test_names_are_shown_letter_by_letter() -> None:
         plot_mistakes(answers, images.__getitem__, [NASTY, NASTY], NASTY),
         plot_filters({NASTY: np.zeros((4, 2, 2, 3))}),
         plot_samples({NASTY: {NASTY: images}}),
+        plot_forest(effects, METRICS["accuracy"]),
+        plot_cells(points.assign(cell=NASTY), seeds, seeds.assign(source=NASTY, mean=0.5), {}, METRICS["accuracy"]),
     ]
     for figure in figures:
         texts = list(texts_in(figure.to_dict()))
@@ -78,3 +95,24 @@ def test_a_cell_has_one_color_in_all_figures() -> None:
 
 def test_many_series_differ_in_color_or_symbol() -> None:
     assert len({(style.color(index), style.symbol(index)) for index in range(49)}) == 49
+
+
+@pytest.mark.parametrize("vision", SIMULATIONS)
+def test_colors_are_far_apart_and_from_both_pages_for_the_color_blind(vision: str) -> None:
+    for one, other in itertools.combinations(style.COLORS, 2):
+        assert difference(one, other, vision) >= 11.9, (one, other)
+    for color, page in itertools.product(style.COLORS, PAGES):
+        assert difference(color, page, vision) >= 25, (color, page)
+
+
+def test_simulated_colors_are_those_of_the_source() -> None:
+    """Neutral colors stay; red and green come close without cones that distinguish them."""
+    assert difference("#808080", "#808080", "protanopia") == 0
+    for vision in ("protanopia", "deuteranopia"):
+        assert difference("#CC7777", "#77AA77", vision) < 0.5 * difference("#CC7777", "#77AA77", "normal")
+    assert difference("#FF0000", "#00FF00", "normal") == pytest.approx(86.6, abs=0.1)  # Sharma et al. 2005
+
+
+def test_colors_have_the_contrast_of_graphics_on_both_pages() -> None:
+    assert PAGES == ["#ffffff", "#14171a"]
+    assert min(contrast(color, page) for color in style.COLORS for page in PAGES) >= 3

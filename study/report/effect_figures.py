@@ -1,0 +1,84 @@
+"""Figures of effects, or of cells with the seeds behind them."""
+
+import math
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from search_spaces.framework.claims import Matches
+from study.analysis.claim_tests import effect_bounds
+from study.analysis.verdicts import ClaimVerdict
+from study.labels import cell_label, label
+from study.ledger.schema import value_name
+from study.report.claim_list import format_claim
+from study.report.finished_study import FinishedStudy
+from study.report.plots.forest import plot_forest
+from study.report.plots.seed_strips import plot_cells
+
+MAX_CELLS = 40
+"""Cells up to which each is drawn in a row of its own."""
+
+
+def draw_effects(study: FinishedStudy) -> list[go.Figure]:
+    """Draw the effect of each claim that has one, in the order of the table."""
+    rows = [_effect(each, study) for each in study.verdicts if each.ours.effect is not None]
+    return [plot_forest(pd.DataFrame(rows), study.metric)] if rows else []
+
+
+def _effect(verdict: ClaimVerdict, study: FinishedStudy) -> dict[str, object]:
+    """Return a row of `plot_forest`."""
+    ours, published = verdict
+    factor = study.metric.factor
+    bounds = [factor * bound for bound, _ in effect_bounds(ours.claim, factor)]
+    has_published = published is not None and not isinstance(ours.claim, Matches)
+    return {
+        "text": format_claim(ours, study.metric),
+        "verdict": ours.verdict,
+        "effect": ours.effect,
+        "low": _number(ours.low),
+        "high": _number(ours.high),
+        "published": _number(published.effect) if published is not None and has_published else math.nan,
+        "bound_low": min(bounds) or math.nan,
+        "bound_high": max(bounds) or math.nan,
+    }
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def draw_cells(study: FinishedStudy) -> list[go.Figure]:
+    """Draw every cell with its seeds, in a study without a numeric axis and of not too many cells."""
+    table = study.cells[study.cells["n"] > 0]
+    if study.numeric_axes or len(table) > MAX_CELLS:
+        return []
+    axes = list(study.plan.space.scientific)
+    names = [label({axis: cell[axis] for axis in axes}) for cell in table.to_dict("records")]
+    value = value_name(study.plan.space.metric)
+    seeds = [
+        (cell_label(trial), trial.candidate.config.seed, trial.record.metrics[value])
+        for trial in study.trials
+        if trial.record is not None
+    ]
+    return [
+        plot_cells(
+            table.assign(cell=names),
+            pd.DataFrame(seeds, columns=["cell", "seed", "value"]),
+            pd.DataFrame(_published(study), columns=["cell", "source", "mean"]),
+            study.colors,
+            study.metric,
+        )
+    ]
+
+
+def _published(study: FinishedStudy) -> list[tuple[str, str, float]]:
+    """Return the published values of the cells, where they are comparable."""
+    space = study.plan.space
+    if space.scale != "paper":
+        return []
+    candidates = study.first_trials(cell_label)
+    return [
+        (str(name), row.source or "paper", row.value / 100)
+        for name, trial in candidates.items()
+        for row in space.published(trial.candidate)
+    ]

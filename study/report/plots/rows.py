@@ -1,0 +1,62 @@
+"""Figures of rows below one another, each under its own label: readable at the width of a page or of a phone."""
+
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import plotly.graph_objects as go
+
+from study.report.plots import style
+
+ROW_CHARS = 48
+"""Characters of a label's line, in the width of a narrow page without a vertical axis."""
+MARKS_PX = 28
+"""Height of a row below its label."""
+GAP_PX = 10
+AXIS_PX = 46
+"""Height of the horizontal axis with its title."""
+
+Array = npt.NDArray[np.float64]
+
+
+def row_figure(title: str, caption: str, labels: Sequence[str], legend: Sequence[str] = ()) -> tuple[go.Figure, Array]:
+    """Return a figure of rows, and the height at which the marks of each stand, (number of rows,).
+
+    The vertical axis is in pixels from the top.
+
+    Args:
+        labels: plain text, broken into lines.
+        legend: names that the legend will list, to leave room for.
+    """
+    lines = [textwrap.wrap(label, ROW_CHARS) for label in labels]
+    heights = [style.LINE_PX * len(each) + MARKS_PX + GAP_PX for each in lines]
+    tops = np.cumsum([0, *heights])
+    fig = style.new_figure(title, caption, height=int(tops[-1]) + AXIS_PX, legend=legend)
+    fig.update_layout(margin_l=0)
+    fig.update_yaxes(range=[tops[-1], 0], visible=False, fixedrange=True)
+    for top, each in zip(tops, lines, strict=False):
+        fig.add_annotation(
+            x=0,
+            xref="paper",
+            xanchor="left",
+            y=top,
+            yanchor="top",
+            text="<br>".join(map(style.escape, each)),
+            align="left",
+            showarrow=False,
+            borderpad=0,
+        )
+    return fig, tops[1:] - GAP_PX - MARKS_PX / 2
+
+
+def error_bars(mean: Array, low: Array, high: Array, **changes: object) -> dict[str, object]:
+    """Return the error bars from `low` to `high`; none where these are NaN."""
+    return {
+        "type": "data",
+        "array": style.as_float32(np.nan_to_num(high - mean)),
+        "arrayminus": style.as_float32(np.nan_to_num(mean - low)),
+        "visible": bool(np.isfinite(low).any()),
+        "thickness": 1.5,
+        **changes,
+    }
