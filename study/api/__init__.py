@@ -29,6 +29,7 @@ from study.api.commands import (
     read_records,
     rehearse_plans,
     run_plans,
+    write_bundle,
     write_index,
     write_report,
 )
@@ -113,6 +114,7 @@ __all__ = [
     "ui_path",
     "verdicts",
     "watch",
+    "write_bundle",
     "write_index",
     "write_report",
 ]

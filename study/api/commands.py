@@ -311,6 +311,19 @@ def write_index(reports: Path) -> Path:
     return writer.write_index(expand_path(reports))
 
 
+def write_bundle(plans: "Sequence[Plan]", reports: Path, bundle: Path) -> Path:
+    """Add the written reports of studies to a static site; return the path of its index.
+
+    Raises:
+        InputError: the folder of the site cannot be written, or is that of the reports.
+    """
+    from study.report import bundle as bundling
+    from study.report.report_folder import folder_name
+
+    folders = [expand_path(reports) / folder_name(planned) for planned in plans]
+    return bundling.write_bundle([each for each in folders if bundling.has_report(each)], expand_path(bundle))
+
+
 def fetch(
     spaces: "Sequence[SearchSpace]", data_dir: Path = DEFAULT_DATA, *, console: "Console | None" = None
 ) -> "list[Requirement]":

@@ -108,6 +108,9 @@ def report(
     options: StudyOptions,
     strict_environment: StrictEnvironment = False,
     reports: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder to write to.")] = Path("reports"),
+    bundle: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Add the reports to this static site, with an index.")
+    ] = None,
 ) -> None:
     """Show a study's table; write its report to a folder.
 
@@ -125,8 +128,10 @@ def report(
 
     records = ledger.trials()
     code = EXIT_FINISHED
+    plans = []
     for space in spaces:
         planned = api.plan_study(space, folders, records, num_seeds=options.seeds, for_report=True)
+        plans.append(planned)
         if strict_environment:
             api.check_uniform(planned)
         planned = api.measure_study(planned, ledger)
@@ -140,6 +145,8 @@ def report(
             echo(str(error))
             code = EXIT_SOME_FAILED
     echo(f"wrote {api.write_index(reports)}")
+    if bundle is not None:
+        echo(f"wrote {api.write_bundle(plans, reports, bundle)}")
     raise typer.Exit(code)
 
 

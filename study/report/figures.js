@@ -17,6 +17,7 @@ function draw(figure) {
 }
 
 async function loadPlotly() {
+  if (window.Plotly) return;  // the file of a site
   const packed = Uint8Array.from(atob(document.querySelector("#plotly").textContent), letter => letter.charCodeAt(0));
   const unpacked = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   const script = document.createElement("script");

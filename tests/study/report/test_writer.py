@@ -128,7 +128,10 @@ def test_the_index_links_every_report_and_shows_its_verdicts(tmp_path: Path) -> 
     claim = {"verdict": "supported", "claim": "<b> is better"}
     for name, claims in (("one", [claim]), ("other", [])):
         (tmp_path / name).mkdir()
-        summary = {"question": f"{name} & all?", "num_trials": 4, "num_finished": 3, "claims": claims}
+        answer = (
+            {"answer": {"sentences": ["It does.", "Yes."], "details": []}} if claims else {}
+        )  # as in an earlier report
+        summary = {"question": f"{name} & all?", "num_trials": 4, "num_finished": 3, "claims": claims, **answer}
         (tmp_path / name / REPORT).write_text(json.dumps(summary))
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn" / REPORT).write_text("{")
@@ -137,6 +140,8 @@ def test_the_index_links_every_report_and_shows_its_verdicts(tmp_path: Path) -> 
     assert page.count("3 of 4") == 2
     assert "one &amp; all?" in page
     assert 'class="supported">supported</span>: &lt;b&gt; is better' in page
+    assert 'class="supported">1 supported</span>' in page
+    assert page.count("<div>It does. Yes.</div>") == 1
 
 
 def test_the_page_needs_no_network_and_has_plotly_once(folder: Path) -> None:
