@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from search_spaces.framework.claims import Best, BetterThan, Claim, Gap, Interaction, Matches, NoDifference, Trend
+from search_spaces.framework.claims import Best, BetterThan, Claim, LargerGap, Matches, NoDifference, Trend
 from study.analysis.claim_tests import evaluate_claims
 from study.analysis.contrasts import TrialResult
 from study.analysis.intervals import VarianceEstimate, cell_interval, median_variance, pooled_variance
@@ -115,11 +115,16 @@ def coverage(rng: np.random.Generator, agreement: Agreement, num_test: int, num_
 MARGIN = 0.02
 CLAIMS: tuple[Claim, ...] = (
     BetterThan(better={"dataset": "better than", "arm": 0}, worse={"dataset": "better than", "arm": 1}, quote=""),
-    Gap(better={"dataset": "gap", "arm": 0}, worse={"dataset": "gap", "arm": 1}, at_least=100 * MARGIN, quote=""),
+    BetterThan(
+        better={"dataset": "gap", "arm": 0}, worse={"dataset": "gap", "arm": 1}, at_least=100 * MARGIN, quote=""
+    ),
     Best(axis="arm", value=0, among=(0, 1, 2, 3), where={"dataset": "best"}, quote=""),
     Trend(axis="arm", direction="increasing", values=(0, 1, 2, 3), where={"dataset": "trend"}, quote=""),
-    Interaction(
-        axis="level", low=0, high=1, moderator="arm", larger=1, smaller=0, where={"dataset": "interaction"}, quote=""
+    LargerGap(
+        gap=({"arm": 1, "level": 1}, {"arm": 1, "level": 0}),
+        than=(({"arm": 0, "level": 1}, {"arm": 0, "level": 0}),),
+        where={"dataset": "larger gap"},
+        quote="",
     ),
     NoDifference(axis="arm", among=(0, 1, 2), margin=100 * MARGIN, where={"dataset": "no difference"}, quote=""),
     Matches(axis="arm", published={0: 90, 1: 88}, margin=100 * MARGIN, where={"dataset": "matches"}, quote=""),
@@ -129,7 +134,7 @@ NULL: Mapping[str, Cells] = {
     "gap": {(0, 0): MARGIN, (1, 0): 0.0},
     "best": {(arm, 0): 0.0 for arm in range(4)},
     "trend": {(arm, 0): 0.0 for arm in range(4)},
-    "interaction": {(0, 0): 0.0, (0, 1): -0.05, (1, 0): 0.0, (1, 1): -0.05},
+    "larger gap": {(0, 0): 0.0, (0, 1): -0.05, (1, 0): 0.0, (1, 1): -0.05},
     "no difference": {(0, 0): -MARGIN / 2, (1, 0): 0.0, (2, 0): MARGIN / 2},
     "matches": {(0, 0): MARGIN, (1, 0): -0.02},
 }
@@ -184,7 +189,7 @@ def false_verdicts(
 PILOT = 3
 PLANNED: tuple[Claim, ...] = (
     BetterThan(better={"arm": 0}, worse={"arm": 1}, quote=""),
-    Gap(better={"arm": 2}, worse={"arm": 1}, at_least=100 * MARGIN, quote=""),
+    BetterThan(better={"arm": 2}, worse={"arm": 1}, at_least=100 * MARGIN, quote=""),
     NoDifference(axis="arm", among=(2, 3), margin=100 * MARGIN, quote=""),
 )
 

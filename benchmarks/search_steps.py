@@ -6,7 +6,7 @@ from statistics import fmean
 from benchmarks.ratios import BenchmarkResult, format_mean
 from benchmarks.search_tasks import SearchTask, nano_task
 from benchmarks.simulated_search import CellPruner, search_points
-from search_spaces.framework.claims import Value
+from search_spaces.framework.claim_cells import Value
 from search_spaces.framework.search import DEFAULT_NUM_TRIALS, Search
 from study.ledger.states import TrialState
 from study.search.past_point import PastPoint

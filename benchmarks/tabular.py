@@ -22,7 +22,7 @@ from revit.errors import DivergedError
 from revit.models.weights import find_weights
 from revit.training.fine_tune import TrialData, fine_tune
 from revit.training.train_state import Row, TrainState
-from search_spaces.framework.claims import Value
+from search_spaces.framework.claim_cells import Value
 
 CONFIG = FineTuneConfig(
     dataset="mnist_5k",

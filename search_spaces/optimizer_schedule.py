@@ -11,14 +11,14 @@ Needs:   cifar10, vit_b16_in21k_ft_in1k (nano: nothing)
 Result:  not run at paper scale yet. Published: SGD 98.72 %, Adam 71.80 %; SGD with other schedules 98.67 % to 98.75 %
 """
 
-from search_spaces.framework import Gap, NoDifference, Range, Search, SearchSpace
+from search_spaces.framework import BetterThan, NoDifference, Range, Search, SearchSpace
 
 SCHEDULES = ("cosine", "linear", "exponential", "plateau")
 
 
-def sgd_before_adam(learning_rate: str) -> Gap:
+def sgd_before_adam(learning_rate: str) -> BetterThan:
     """Return the claim of Table 5 on optimizers."""
-    return Gap(
+    return BetterThan(
         better={"optimizer.name": "sgd"},
         worse={"optimizer.name": "adam"},
         where={"learning_rate": learning_rate, "schedule.name": "cosine"},

@@ -10,7 +10,7 @@ Needs:   cifar10 (nano: nothing)
 Result:  not run at paper scale yet. Published: 84.64 % with the embedding, 69.86 % without
 """
 
-from search_spaces.framework import BetterThan, Gap, SearchSpace
+from search_spaces.framework import BetterThan, SearchSpace
 
 INFLUENCE = (
     "its performance is significantly influenced by factors such as data size, resolution, and positional embeddings."
@@ -40,7 +40,7 @@ SPACE = SearchSpace(
     },
     claims=(
         embedding_helps("reported"),
-        Gap(
+        BetterThan(
             better=LEARNED,
             worse=NONE,
             where={"image": "reported"},

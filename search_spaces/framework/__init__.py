@@ -6,16 +6,16 @@ A study's module needs two imports:
     from search_spaces.framework import Best, SearchSpace
 """
 
+from search_spaces.framework.claim_cells import Cell, Difference, Value
 from search_spaces.framework.claims import (
     Best,
     BetterThan,
     Claim,
-    Gap,
-    Interaction,
+    InRange,
+    LargerGap,
     Matches,
     NoDifference,
     Trend,
-    Value,
 )
 from search_spaces.framework.published import read_paper
 from search_spaces.framework.ranges import Range
@@ -25,9 +25,11 @@ from search_spaces.framework.space import SearchSpace
 __all__ = [
     "Best",
     "BetterThan",
+    "Cell",
     "Claim",
-    "Gap",
-    "Interaction",
+    "Difference",
+    "InRange",
+    "LargerGap",
     "Matches",
     "NoDifference",
     "Range",

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from revit.errors import InputError
 from revit.validation import require_one_line, short_repr
-from search_spaces.framework.claims import Value
+from search_spaces.framework.claim_cells import Value
 from search_spaces.framework.ranges import Range
 
 Axis = tuple[Value, ...] | Mapping[str, Mapping[str, object]]

@@ -7,7 +7,7 @@ from revit.active_fields import effective_values
 from revit.config import FineTuneConfig
 from revit.errors import InputError
 from search_spaces.framework.cells import Point, StudyCell
-from search_spaces.framework.claims import Value
+from search_spaces.framework.claim_cells import Value
 
 
 @dataclass(frozen=True, kw_only=True)

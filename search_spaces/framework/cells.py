@@ -16,7 +16,7 @@ from search_spaces.framework.axes import (
     levels_of,
     points_of,
 )
-from search_spaces.framework.claims import Value
+from search_spaces.framework.claim_cells import Value
 from search_spaces.framework.ranges import Range
 
 Point = Mapping[str, Value]

@@ -18,7 +18,7 @@ from revit.errors import InputError, UnknownFieldError
 from revit.fields import did_you_mean, fields_by_path
 from revit.validation import parse_text, short_repr
 from search_spaces.framework.axes import Axis, fields_of, levels_of
-from search_spaces.framework.claims import Value
+from search_spaces.framework.claim_cells import Value
 from search_spaces.framework.space import SearchSpace
 
 BUDGETS = {"steps": "epochs", "epochs": "steps"}

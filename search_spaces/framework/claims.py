@@ -6,113 +6,157 @@ claims=(
 )
 
 Axes and values are those of the study's `scientific` axes. `where` limits a claim to the cells with these values on
-other axes. Over axes that a claim does not name, values are averaged. Claims are about accuracy, or about the metric
-that the study names: "better" is larger or smaller, as the metric says, and margins are in its unit. `quote` is a
-published sentence, or the numbers where it has only a table.
+other axes. A tuple of values means each of them: the claim must hold for all. Over axes that a claim does not
+name, values are averaged. Claims are about the study's metric, or about their own, `metric=`: "better" is larger or
+smaller, as the metric says, and margins are in its unit. `quote` is a published sentence, or the numbers where it has
+only a table.
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from revit.errors import InputError
 from revit.validation import check_types, require
-
-Value = str | int | float | bool | None
-Cell = Mapping[str, Value]
-"""Values on some axes: the cells that have them."""
-Contrast = tuple[tuple[float, Cell], ...]
-"""A weighted sum of values: the weights, each with its cells.
-
-The weights add up to 0, except in Matches, where the sum is compared with a published value.
-"""
+from search_spaces.framework.claim_cells import (
+    Cell,
+    Cells,
+    Contrast,
+    Difference,
+    Value,
+    Words,
+    as_list,
+    cells_text,
+    check_cells,
+    check_several,
+    each_cell,
+    margin_text,
+    short_name,
+    span_text,
+    split_difference,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Claim:
-    where: Cell = field(default_factory=dict)
+    """Base of all claims.
+
+    Attributes:
+        metric: a key of `revit.training.metrics.METRICS`; None for the study's.
+    """
+
+    where: Cells = field(default_factory=dict)
+    metric: str | None = None
     quote: str
 
     def __post_init__(self) -> None:
         check_types(self)
         require(self.quote.isprintable(), "quote", self.quote, "text of one line")
+        check_cells("where", self.where)
+
+    @property
+    def clauses(self) -> tuple[tuple[Contrast, ...], ...]:
+        """Contrasts that make the claim true: in each clause, one of them at least."""
+        return tuple(clause for where in each_cell(self.where) for clause in self._clauses(where))
+
+    @property
+    def contrasts(self) -> tuple[Contrast, ...]:
+        """Contrasts of all clauses."""
+        return tuple(itertools.chain(*self.clauses))
+
+    def _clauses(self, where: Cell) -> Iterator[tuple[Contrast, ...]]:
+        """Yield the clauses about the cells with these values on other axes."""
+        raise NotImplementedError
 
     def __str__(self) -> str:
         return self.describe()
 
-    def describe(self, metric: str = "accuracy", unit: str = "pp") -> str:
-        """Return the claim as a sentence about a metric, by its title and the unit of its differences."""
-        return self._sentence(metric, unit) + (f", where {_text(self.where)}" if self.where else "")
+    def describe(self, words: Words = Words()) -> str:  # noqa: B008  (a tuple)
+        """Return the claim as a sentence about a metric."""
+        plain = {axis: value for axis, value in self.where.items() if not isinstance(value, tuple)}
+        several = [cells_text({axis: value}) for axis, value in self.where.items() if axis not in plain]
+        conditions = [f", for {each}" for each in several] + ([f", where {cells_text(plain)}"] if plain else [])
+        return self._sentence(words) + "".join(conditions)
 
-    def _sentence(self, metric: str, unit: str) -> str:
+    def _sentence(self, words: Words) -> str:
         raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
 class BetterThan(_Claim):
-    """One cell is better than another."""
-
-    better: Cell
-    worse: Cell
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.better != self.worse, "better and worse", self.better, "different")
-
-    @property
-    def contrasts(self) -> tuple[Contrast, ...]:
-        """Value of the better cell less that of the worse one."""
-        return (((1.0, {**self.where, **self.better}), (-1.0, {**self.where, **self.worse})),)
-
-    def _sentence(self, _metric: str, _unit: str) -> str:
-        return f"{_text(self.better)} is better than {_text(self.worse)}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gap(BetterThan):
-    """One cell is better than another by at least so much.
+    """One cell is better than another, by a margin where there is one.
 
     Attributes:
-        at_least: percentage points, or the metric's unit; above 0.
+        at_least, at_most: percentage points, or the metric's unit; 0 or larger. None for no upper bound.
+        relative: whether both are in percent of the worse cell's value, as in "10 % less memory"; for a metric that is
+            measured while training.
     """
 
-    at_least: float
+    better: Cells
+    worse: Cells
+    at_least: float = 0.0
+    at_most: float | None = None
+    relative: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.at_least > 0, "at_least", self.at_least, "above 0")
+        check_cells("better", self.better)
+        check_cells("worse", self.worse)
+        shared = [better for better in each_cell(self.better) if better in each_cell(self.worse)]
+        require(not shared, "better and worse", self.better, "different")
+        require(self.at_least >= 0, "at_least", self.at_least, "0 or larger")
+        fits = self.at_most is None or self.at_most > self.at_least
+        require(fits, "at_most", self.at_most, f"above at_least = {self.at_least:g}")
 
-    def _sentence(self, metric: str, unit: str) -> str:
-        return f"{super()._sentence(metric, unit)} by at least {self.at_least:g} {unit}"
+    def _clauses(self, where: Cell) -> Iterator[tuple[Contrast, ...]]:
+        """Value of the better cell less that of the worse one."""
+        for better, worse in itertools.product(each_cell(self.better), each_cell(self.worse)):
+            yield (((1.0, {**where, **better}), (-1.0, {**where, **worse})),)
+
+    def _sentence(self, words: Words) -> str:
+        margin = margin_text(self.at_least, self.at_most, "%" if self.relative else words.unit)
+        return f"{cells_text(self.better)} has {words.comparative} {words.metric} than {cells_text(self.worse)}{margin}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Best(_Claim):
-    """One value of an axis is better than each of some others.
+    """One value of an axis is better than each of the others; of several values, one of them is.
 
     Attributes:
+        value: the best value; or several, one of which is the best.
         among: the values that are compared, `value` included.
     """
 
     axis: str
-    value: Value
+    value: Value | tuple[Value, ...]
     among: tuple[Value, ...]
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_several("among", self.among)
-        require(self.value in self.among, "value", self.value, f"one of among = {self.among}")
+        check_several("among", self.among)
+        if isinstance(self.value, tuple):
+            check_several("value", self.value)
+        fits = set(self._values) < set(self.among)
+        require(fits, "value", self.value, f"one of among = {self.among}, or some of them")
 
     @property
-    def contrasts(self) -> tuple[Contrast, ...]:
-        """Value there less that at each of the others."""
-        best = {**self.where, self.axis: self.value}
-        others = [other for other in self.among if other != self.value]
-        return tuple(((1.0, best), (-1.0, {**self.where, self.axis: other})) for other in others)
+    def _values(self) -> tuple[Value, ...]:
+        return self.value if isinstance(self.value, tuple) else (self.value,)
 
-    def _sentence(self, _metric: str, _unit: str) -> str:
-        return f"{self.axis} {self.value} is the best of {_as_list(self.among)}"
+    def _clauses(self, where: Cell) -> Iterator[tuple[Contrast, ...]]:
+        """Value there less that at each of the others."""
+        for other in [each for each in self.among if each not in self._values]:
+            cell = {**where, self.axis: other}
+            yield tuple(((1.0, {**where, self.axis: value}), (-1.0, cell)) for value in self._values)
+
+    def _sentence(self, words: Words) -> str:
+        if isinstance(self.value, tuple):
+            others = tuple(each for each in self.among if each not in self.value)
+            values = f"{short_name(self.axis)} {as_list(self.value[:-1])} or {self.value[-1]}"
+            return f"{values} has {words.comparative} {words.metric} than {cells_text({self.axis: others})}"
+        extreme = {"higher": "highest", "lower": "lowest"}[words.comparative]
+        return f"{short_name(self.axis)} {self.value} has the {extreme} {words.metric} of {as_list(self.among)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,59 +173,69 @@ class Trend(_Claim):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_several("values", self.values)
+        check_several("values", self.values)
 
-    @property
-    def contrasts(self) -> tuple[Contrast, ...]:
+    def _clauses(self, where: Cell) -> Iterator[tuple[Contrast, ...]]:
         """Change in the claimed direction from first to last value, on the least-squares line over their ranks."""
         sign = 1 if self.direction == "increasing" else -1
         last = len(self.values) - 1
         ranks = [rank - last / 2 for rank in range(len(self.values))]
         scale = sign * last / sum(rank * rank for rank in ranks)
-        cells = ({**self.where, self.axis: value} for value in self.values)
-        return (tuple((scale * rank, cell) for rank, cell in zip(ranks, cells, strict=True)),)
+        cells = ({**where, self.axis: value} for value in self.values)
+        yield (tuple((scale * rank, cell) for rank, cell in zip(ranks, cells, strict=True)),)
 
-    def _sentence(self, metric: str, _unit: str) -> str:
+    def _sentence(self, words: Words) -> str:
         change = {"increasing": "increases", "decreasing": "decreases"}[self.direction]
-        return f"{metric} {change} over {self.axis} {_as_list(self.values)}"
+        return f"{words.metric} {change} over {short_name(self.axis)} {as_list(self.values)}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Interaction(_Claim):
-    """The effect of one axis on the metric depends on another axis: a difference in differences.
-
-    The claim is that, with a for accuracy,
-        (a[larger, high] - a[larger, low]) - (a[smaller, high] - a[smaller, low]) > 0.
+class LargerGap(_Claim):
+    """A gap between two cells is larger than another, or than each of several: a difference in differences.
 
     Attributes:
-        axis: the axis whose effect is meant.
-        low, high: values of `axis`. Its effect is by how much `high` is better than `low`.
-        moderator: the axis on which the effect depends.
-        larger, smaller: values of `moderator`, at which the effect is the larger and the smaller.
+        gap: the better and the worse cell of the larger gap.
+        than: those of each smaller gap.
+        either_way: whether a smaller gap counts by its size, whichever of its cells is better.
+        at_least: by how much it is larger: percentage points, or the metric's unit; 0 or larger.
     """
 
-    axis: str
-    low: Value
-    high: Value
-    moderator: str
-    larger: Value
-    smaller: Value
+    gap: Difference
+    than: tuple[Difference, ...]
+    either_way: bool = False
+    at_least: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.low != self.high, "low and high", self.low, "different")
-        require(self.larger != self.smaller, "larger and smaller", self.larger, "different")
+        require(bool(self.than), "than", self.than, "one gap or more")
+        require(self.gap not in self.than, "than", self.than, "other gaps than `gap`")
+        for better, worse in (self.gap, *self.than):
+            require(better != worse, "the cells of a gap", better, "different")
+        require(self.at_least >= 0, "at_least", self.at_least, "0 or larger")
 
-    @property
-    def contrasts(self) -> tuple[Contrast, ...]:
-        """Effect of the axis at `larger` less its effect at `smaller`."""
-        arms, ends = ((1.0, self.larger), (-1.0, self.smaller)), ((1.0, self.high), (-1.0, self.low))
-        crossed = itertools.product(arms, ends)
-        return (tuple((s * t, {**self.where, self.moderator: arm, self.axis: end}) for (s, arm), (t, end) in crossed),)
+    def _clauses(self, where: Cell) -> Iterator[tuple[Contrast, ...]]:
+        """Gap that is larger less a smaller one."""
+        better, worse = self.gap
+        reversed_gaps = [(low, high) for high, low in self.than] if self.either_way else []
+        for smaller_better, smaller_worse in (*self.than, *reversed_gaps):
+            cells = ((1.0, better), (-1.0, worse), (-1.0, smaller_better), (1.0, smaller_worse))
+            yield (tuple((weight, {**where, **cell}) for weight, cell in cells),)
 
-    def _sentence(self, _metric: str, _unit: str) -> str:
-        effect = f"the gain from {self.axis} {self.low} to {self.high}"
-        return f"{effect} is larger for {self.moderator} {self.larger} than for {self.smaller}"
+    def _sentence(self, words: Words) -> str:
+        end = ", whichever is better there" if self.either_way else ""
+        end += margin_text(self.at_least, None, words.unit)
+        gains = words.comparative == "higher"
+        (subject, ends), *others = (split_difference(each) for each in (self.gap, *self.than))
+        if subject and all(other_ends == ends and other for other, other_ends in others):
+            change = f"gains more {words.metric}" if gains else f"lowers {words.metric} more"
+            than = " and than ".join(cells_text(other) for other, _ in others)
+            return f"{cells_text(subject)} {change} {span_text(ends)} than {than}{end}"
+        noun = "gain" if gains else "drop"
+        first, *smaller = (
+            span_text(ends) + (f" with {cells_text(cell)}" if cell else "") for cell, ends in ((subject, ends), *others)
+        )
+        than = f"that {smaller[0]}" if len(smaller) == 1 else f"each {noun} of these: {'; '.join(smaller)}"
+        return f"the {noun} in {words.metric} {first} is larger than {than}{end}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,17 +252,45 @@ class NoDifference(_Claim):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_several("among", self.among)
+        check_several("among", self.among)
         require(self.margin > 0, "margin", self.margin, "above 0")
 
-    @property
-    def contrasts(self) -> tuple[Contrast, ...]:
+    def _clauses(self, where: Cell) -> Iterator[tuple[Contrast, ...]]:
         """Difference of each pair of values."""
-        cells = [{**self.where, self.axis: value} for value in self.among]
-        return tuple(((1.0, one), (-1.0, other)) for one, other in itertools.combinations(cells, 2))
+        cells = [{**where, self.axis: value} for value in self.among]
+        for one, other in itertools.combinations(cells, 2):
+            yield (((1.0, one), (-1.0, other)),)
 
-    def _sentence(self, _metric: str, unit: str) -> str:
-        return f"{self.axis} {_as_list(self.among)} are equal within {self.margin:g} {unit}"
+    def _sentence(self, words: Words) -> str:
+        equal = f"is equal within {self.margin:g} {words.unit}"
+        return f"{words.metric} of {short_name(self.axis)} {as_list(self.among)} {equal}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InRange(_Claim):
+    """The metric's value is above, below or between numbers.
+
+    Attributes:
+        above, below: percent, or the metric's unit; None for no bound on that side.
+    """
+
+    above: float | None = None
+    below: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        is_bounded = self.above is not None or self.below is not None
+        require(is_bounded, "above and below", None, "a number, one of them at least")
+        is_range = self.above is None or self.below is None or self.above < self.below
+        require(is_range, "above", self.above, f"less than below = {self.below}")
+
+    def _clauses(self, where: Cell) -> Iterator[tuple[Contrast, ...]]:
+        yield (((1.0, where),),)
+
+    def _sentence(self, words: Words) -> str:
+        bounds = [f"above {self.above:g}"] if self.above is not None else []
+        bounds += [f"below {self.below:g}"] if self.below is not None else []
+        return f"{words.metric} is {' and '.join(bounds)} {words.unit.replace('pp', '%')}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,23 +315,17 @@ class Matches(_Claim):
         require(fits, "published", self.published, "one accuracy or more, in percent, 1 to 100")
         require(self.margin > 0, "margin", self.margin, "above 0")
 
-    @property
-    def contrasts(self) -> tuple[Contrast, ...]:
+    def _clauses(self, where: Cell) -> Iterator[tuple[Contrast, ...]]:
         """Accuracy at each value, in the order of `published`; the published value is subtracted later."""
-        return tuple(((1.0, {**self.where, self.axis: value}),) for value in self.published)
+        for value in self.published:
+            yield (((1.0, {**where, self.axis: value}),),)
 
-    def _sentence(self, _metric: str, _unit: str) -> str:
-        published = f"{_as_list((*self.published,))} are as published, {_as_list((*self.published.values(),))}"
-        return f"{self.axis} {published}, within {self.margin:g} pp"
+    def _sentence(self, words: Words) -> str:
+        published = f"is as published, {as_list((*self.published.values(),))}, within {self.margin:g} pp"
+        return f"{words.metric} of {short_name(self.axis)} {as_list((*self.published,))} {published}"
 
 
-Claim = Best | BetterThan | Gap | Trend | Interaction | NoDifference | Matches
-
-_AXIS_FIELD = {
-    **dict.fromkeys(("value", "values", "among", "low", "high", "published"), "axis"),
-    **dict.fromkeys(("larger", "smaller"), "moderator"),
-}
-"""The field that names the axis, for each field of a claim that holds values."""
+Claim = Best | BetterThan | InRange | LargerGap | Matches | NoDifference | Trend
 
 
 def check_claim(claim: Claim, axes: Mapping[str, tuple[Value, ...]]) -> None:
@@ -262,9 +338,15 @@ def check_claim(claim: Claim, axes: Mapping[str, tuple[Value, ...]]) -> None:
         for _, cell in contrast:
             for axis, value in cell.items():
                 if axis not in axes:
-                    raise InputError(f"claim '{claim}': {axis} is not a scientific axis; they are {_as_list((*axes,))}")
+                    raise InputError(f"claim '{claim}': {axis} is not a scientific axis; they are {as_list((*axes,))}")
                 if value not in axes[axis]:
-                    raise InputError(f"claim '{claim}': axis {axis} has no {value!r}; it has {_as_list(axes[axis])}")
+                    raise InputError(f"claim '{claim}': axis {axis} has no {value!r}; it has {as_list(axes[axis])}")
+
+
+_OF_AXIS = ("value", "values", "among", "published")
+"""Fields of a claim that hold values of its `axis`."""
+_OF_CELLS = ("where", "better", "worse", "gap", "than")
+"""Fields that hold cells."""
 
 
 def restate_claim(claim: Claim, replacements: Mapping[str, Mapping[Value, Value]]) -> Claim:
@@ -281,23 +363,12 @@ def restate_claim(claim: Claim, replacements: Mapping[str, Mapping[Value, Value]
             return {replaced(axis, value): accuracy for value, accuracy in given.items()}
         return replacements.get(axis, {}).get(given, given)
 
+    def restated(given: Any) -> Any:
+        if isinstance(given, tuple):
+            return tuple(restated(each) for each in given)
+        return {axis: replaced(axis, value) for axis, value in given.items()}
+
     parts: dict[str, Any] = {part.name: getattr(claim, part.name) for part in fields(claim)}
-    for name in ("better", "worse", "where"):
-        if name in parts:
-            parts[name] = {axis: replaced(axis, value) for axis, value in parts[name].items()}
-    for name, axis in _AXIS_FIELD.items():
-        if name in parts:
-            parts[name] = replaced(parts[axis], parts[name])
-    return type(claim)(**parts)
-
-
-def _check_several(name: str, values: tuple[Value, ...]) -> None:
-    require(2 <= len(set(values)) == len(values), name, values, "two or more values that differ")
-
-
-def _as_list(values: tuple[Value, ...]) -> str:
-    return ", ".join(map(str, values))
-
-
-def _text(cell: Cell) -> str:
-    return ", ".join(f"{axis} {value}" for axis, value in cell.items())
+    cells = {name: restated(parts[name]) for name in _OF_CELLS if name in parts}
+    values = {name: replaced(parts["axis"], parts[name]) for name in _OF_AXIS if name in parts}
+    return type(claim)(**{**parts, **cells, **values})

@@ -23,7 +23,7 @@ from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.fields import fields_by_path
 from revit.validation import describe_type, is_a, parse_text, require, require_one_line, short_repr
-from search_spaces.framework.claims import Cell, Value
+from search_spaces.framework.claim_cells import Cell, Value
 
 PAPERS = Path(__file__).parents[1] / "papers"
 """Folder of the papers that have a name: NAME.csv."""

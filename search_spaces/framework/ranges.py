@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from revit.errors import InputError
 from revit.validation import check_types, with_tuples
-from search_spaces.framework.claims import Value
+from search_spaces.framework.claim_cells import Value
 
 NUM_DIGITS = 3
 """Significant digits of a drawn number, so that points can be repeated, and shared among studies."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 from revit.errors import InputError
 from revit.validation import check_types, require, with_tuples
-from search_spaces.framework.claims import Value
+from search_spaces.framework.claim_cells import Value
 
 Sampler = Literal["grid", "quasi_random", "random", "tpe", "gp"]
 Pruner = Literal["successive_halving", "median", "wilcoxon"]

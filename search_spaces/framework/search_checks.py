@@ -6,7 +6,7 @@ from revit.errors import InputError
 from revit.fields import did_you_mean
 from revit.validation import require, short_repr
 from search_spaces.framework.axes import NuisanceAxis, levels_of
-from search_spaces.framework.claims import Value
+from search_spaces.framework.claim_cells import Value
 from search_spaces.framework.ranges import Range
 from search_spaces.framework.search import DEFAULT_NUM_TRIALS, Search
 

@@ -28,7 +28,9 @@ from search_spaces.framework.axes import (
 )
 from search_spaces.framework.candidates import Candidate, check_effects, make_candidate
 from search_spaces.framework.cells import Point, StudyCell, cells_of, check_cell_fields
-from search_spaces.framework.claims import Claim, Matches, Value, check_claim
+from search_spaces.framework.claim_cells import Value
+from search_spaces.framework.claim_metrics import check_claim_metric
+from search_spaces.framework.claims import Claim, check_claim
 from search_spaces.framework.published import Paper, Published, read_paper
 from search_spaces.framework.ranges import Range
 from search_spaces.framework.recipes import FLOWERS, FLOWERS_SPLITS, RECIPES, Experiment, RecipeContext
@@ -118,6 +120,8 @@ class SearchSpace:
             check_claim(claim, labels)
         if self.metric != "accuracy":
             self._check_metric()
+        for claim in self.claims:
+            check_claim_metric(claim, self.metric)
         for axis in self.columns:
             if axis not in self.scientific:
                 raise InputError(f"columns has {axis!r}, which is not a scientific axis")
@@ -138,9 +142,6 @@ class SearchSpace:
         from revit.training.metrics import METRICS  # loads numpy, which lists of studies do without
 
         require(self.metric in METRICS, "metric", self.metric, f"one of {', '.join(METRICS)}")
-        for claim in self.claims:
-            if isinstance(claim, Matches):
-                raise InputError(f"claim '{claim}': published values are accuracies, and metric is {self.metric}")
         has_val_value = METRICS[self.metric].of_predictions is not None
         right = "a metric of predictions, as nuisance axes are tuned on validation images"
         require(has_val_value or not self.nuisance_axes, "metric", self.metric, right)
@@ -200,6 +201,11 @@ class SearchSpace:
         """Sampler of its search."""
         is_grid = not any(isinstance(axis, Range) for axis in self.nuisance_axes.values())
         return self.search.sampler or ("grid" if is_grid else "quasi_random")
+
+    @property
+    def claim_metrics(self) -> tuple[str, ...]:
+        """Metrics that claims name, beside the study's own."""
+        return tuple(dict.fromkeys(claim.metric for claim in self.claims if claim.metric not in {None, self.metric}))
 
     @property
     def objectives(self) -> tuple[str, ...]:

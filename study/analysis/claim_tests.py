@@ -10,17 +10,20 @@ One seed does not show the variance between seeds. It is then taken from other t
 with several seeds. Without these the claim stays inconclusive.
 """
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 
 from revit.training.metrics import METRICS, Metric
-from search_spaces.framework.claims import Claim, Contrast, Gap, Matches, NoDifference, Trend
-from study.analysis.contrasts import ContrastEstimate, MissingResultError, TrialResult, estimate_contrast, select
-from study.analysis.intervals import LEVEL, NEEDS_SEEDS, VarianceEstimate, median_variances
+from search_spaces.framework.claims import BetterThan, Claim, InRange, LargerGap, Matches, NoDifference, Trend
+from study.analysis.claim_samples import Sample, Unit, unit_of
+from study.analysis.contrasts import ContrastEstimate, MissingResultError, TrialResult, estimate_contrast
+from study.analysis.intervals import LEVEL, NEEDS_SEEDS
 from study.analysis.power import MIN_PILOT_SEEDS, ClaimContrast, PlanSeeds, SeedPlan, plan_seeds
 
 Verdict = Literal["supported", "contradicted", "inconclusive"]
@@ -33,6 +36,7 @@ five runs (big_vision, configs/transfer.py), a standard deviation of about 0.23 
 scratch, may vary more.
 """
 UNKNOWN_SEED_VARIANCE = f"{NEEDS_SEEDS}, or other trials of this dataset and model with several seeds"
+UNKNOWN_NUM_TEST = "the number of test images is unknown"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +77,7 @@ def evaluate_claims(
     trials: Sequence[TrialResult],
     *,
     metric: Metric = METRICS["accuracy"],
+    by_metric: Mapping[str, Sequence[TrialResult]] = MappingProxyType({}),
     comparable: bool = True,
     level: float = LEVEL,
     num_waiting: int = 0,
@@ -84,15 +89,16 @@ def evaluate_claims(
         claims: of one study: Holm's correction is over them.
         trials: its finished trials, each cell and seed once; their points are in the claims' terms.
         metric: what their values are of.
+        by_metric: the same trials with their values of another metric, for claims that name one of their own.
         comparable: whether the trials are of the scale of published numbers. If not, Matches stays inconclusive, and is
             left out of Holm's correction.
         level: two-sided, of verdicts and of intervals.
         num_waiting: claims that are not tested yet, and count in Holm's correction.
         plan: what further seeds would do for the claims that stay inconclusive.
     """
-    cells = [[*by_seed.values()] for by_seed in select({}, trials).values()]
-    variances = median_variances((cell[0].point.get("dataset"), [trial.value for trial in cell]) for cell in cells)
-    statistics = [_test_statistic(claim, trials, variances, metric, comparable) for claim in claims]
+    samples: dict[str | None, Sample] = {name: Sample.of(METRICS[name], each) for name, each in by_metric.items()}
+    samples[None] = Sample.of(metric, trials)
+    statistics = [_test_statistic(each, samples.get(each.metric), comparable) for each in claims]
     return _results(statistics, level, num_waiting, plan)
 
 
@@ -101,13 +107,12 @@ class _TestStatistic(ClaimContrast):
     """Test statistic of a claim.
 
     Attributes:
-        factor: of the effect's unit.
         p_for, p_against: one-sided: small where the claim, or its opposite, is true.
         run_ids: of all of its contrasts, each once.
     """
 
     claim: Claim
-    factor: int
+    unit: Unit
     p_for: float
     p_against: float
     run_ids: tuple[str, ...]
@@ -118,64 +123,93 @@ class _TestStatistic(ClaimContrast):
         return min(1.0, 2 * min(self.p_for, self.p_against))
 
 
-def _test_statistic(
-    claim: Claim,
-    trials: Sequence[TrialResult],
-    variances: Mapping[object, VarianceEstimate],
-    metric: Metric,
-    comparable: bool,
-) -> _TestStatistic | ClaimResult:
+def _test_statistic(claim: Claim, sample: Sample | None, comparable: bool) -> _TestStatistic | ClaimResult:
     """Return the test statistic of a claim, or its result if it cannot be tested."""
     untested = ClaimResult(claim=claim, verdict="inconclusive")
+    if sample is None:
+        return replace(untested, caveats=f"no result with {claim.metric}")
     if isinstance(claim, Matches) and not comparable:
         return replace(untested, caveats="published accuracies are not of this scale: not comparable")
-    published = [share / 100 for share in claim.published.values()] if isinstance(claim, Matches) else None
-    claimed = _oriented(claim, metric)
-    pairs = zip(claimed, published or [0.0] * len(claimed), strict=True)
+    unit = unit_of(claim, sample.metric)
+    sample = sample.in_logs() if unit.relative else sample
     try:
-        contrasts = [estimate_contrast(contrast, share, trials, variances, metric) for contrast, share in pairs]
+        clauses = _estimate(claim, sample)
     except MissingResultError as error:
         return replace(untested, caveats=str(error))
-    bounds = effect_bounds(claim, metric.factor)
+    bounds = tuple((unit.read(bound), side) for bound, side in effect_bounds(claim))
+    contrasts = [*itertools.chain(*clauses)]
     run_ids = tuple(dict.fromkeys(run_id for contrast in contrasts for run_id in contrast.run_ids))
-    if any(contrast.prior is None for contrast in contrasts):
-        limiting = min(contrasts, key=lambda each: min(side * (each.effect - bound) for bound, side in bounds))
-        effect = metric.factor * limiting.effect
-        return replace(untested, effect=effect, caveats=UNKNOWN_SEED_VARIANCE, run_ids=run_ids)
-    p_for = [max(contrast.p_value(*bound) for bound in bounds) for contrast in contrasts]
-    p_against = [1 - p for p in p_for]
+    if unknown := _unknown(contrasts):
+        limiting = _limiting(clauses, lambda each: min(side * (each.effect - bound) for bound, side in bounds))
+        return replace(untested, effect=unit.show(limiting.effect), caveats=unknown, run_ids=run_ids)
+    p_for = [[max(contrast.p_value(*bound) for bound in bounds) for contrast in clause] for clause in clauses]
+    by_contrast = dict(zip(map(id, contrasts), itertools.chain(*p_for), strict=True))
     return _TestStatistic(
         claim=claim,
-        factor=metric.factor,
-        contrast=max(zip(p_for, p_against, contrasts, strict=True), key=lambda each: (each[0], -each[1]))[2],
-        num_contrasts=len(contrasts),
+        unit=unit,
+        contrast=_limiting(clauses, lambda each: -by_contrast[id(each)]),
+        num_contrasts=len(clauses),
+        num_alternatives=len(clauses[0]),
         bounds=bounds,
-        p_for=max(p_for),
-        p_against=min(1.0, len(contrasts) * min(p_against)),
+        p_for=min(1.0, max(len(each) * min(each) for each in p_for)),
+        p_against=min(1.0, len(clauses) * min(1 - min(each) for each in p_for)),
         run_ids=run_ids,
     )
 
 
-def _oriented(claim: Claim, metric: Metric) -> tuple[Contrast, ...]:
-    """Return the contrasts of a claim, positive as claimed: where small values are better, better is less."""
-    if metric.sign == 1 or isinstance(claim, Trend | NoDifference):
-        return claim.contrasts
-    return tuple(tuple((-weight, cell) for weight, cell in contrast) for contrast in claim.contrasts)
+def _estimate(claim: Claim, sample: Sample) -> list[list[ContrastEstimate]]:
+    """Estimate the contrasts of each clause of a claim, positive as claimed: less is better where the metric says so.
 
-
-def effect_bounds(claim: Claim, factor: int) -> tuple[tuple[float, int], ...]:
-    """Return the bounds that an effect must lie beyond, each with its direction: 1 above, -1 below.
-
-    Args:
-        factor: of the unit that the claim's margins are in: 100 for percentage points.
+    Raises:
+        MissingResultError: one of them cannot be estimated.
     """
+    has_sign = isinstance(claim, Trend | NoDifference | InRange | Matches)
+    sign = 1 if has_sign else sample.metric.sign
+    published = [share / 100 for share in claim.published.values()] if isinstance(claim, Matches) else [0.0]
+    return [
+        [
+            estimate_contrast(
+                tuple((sign * weight, cell) for weight, cell in contrast),
+                share,
+                sample.trials,
+                sample.variances,
+                sample.metric,
+            )
+            for contrast in clause
+        ]
+        for clause, share in zip(claim.clauses, itertools.cycle(published))
+    ]
+
+
+def _unknown(contrasts: Sequence[ContrastEstimate]) -> str:
+    """Return what is not known of the variance of contrasts; empty if all is."""
+    if any(contrast.image_variance is None for contrast in contrasts):
+        return UNKNOWN_NUM_TEST
+    return UNKNOWN_SEED_VARIANCE if any(contrast.prior is None for contrast in contrasts) else ""
+
+
+def _limiting(
+    clauses: Sequence[Sequence[ContrastEstimate]], support: Callable[[ContrastEstimate], float]
+) -> ContrastEstimate:
+    """Return the contrast that a claim hangs on: in each clause the one that supports it most, of these the least."""
+    return min((max(clause, key=support) for clause in clauses), key=support)
+
+
+def effect_bounds(claim: Claim) -> list[tuple[float, int]]:
+    """Return the bounds that an effect must lie beyond, in its unit, each with its direction: 1 above, -1 below."""
+    bounds: tuple[tuple[float | None, int], ...]
     match claim:
         case NoDifference(margin=margin) | Matches(margin=margin):  # two one-sided tests: Schuirmann 1987
-            return ((margin / factor, -1), (-margin / factor, 1))
-        case Gap(at_least=at_least):
-            return ((at_least / factor, 1),)
+            bounds = ((margin, -1), (-margin, 1))
+        case InRange(above=above, below=below):
+            bounds = ((below, -1), (above, 1))
+        case BetterThan(at_least=at_least, at_most=at_most):
+            bounds = ((at_most, -1), (at_least, 1))
+        case LargerGap(at_least=at_least):
+            bounds = ((at_least, 1),)
         case _:
-            return ((0.0, 1),)
+            bounds = ((0.0, 1),)
+    return [(bound, side) for bound, side in bounds if bound is not None]
 
 
 def _results(
@@ -212,7 +246,7 @@ def _result(statistic: _TestStatistic, p_holm: float, plan: SeedPlan | None, lev
     Args:
         plan: None if the claim is decided.
     """
-    limiting, factor = statistic.contrast, statistic.factor
+    limiting, unit = statistic.contrast, statistic.unit
     verdict: Verdict = "inconclusive"
     if plan is None:
         verdict = "supported" if statistic.p_for < statistic.p_against else "contradicted"
@@ -220,9 +254,9 @@ def _result(statistic: _TestStatistic, p_holm: float, plan: SeedPlan | None, lev
     return ClaimResult(
         claim=statistic.claim,
         verdict=verdict,
-        effect=factor * limiting.effect,
-        low=factor * (limiting.effect - limiting.half_width(level / 2, -1)),
-        high=factor * (limiting.effect + limiting.half_width(level / 2, 1)),
+        effect=unit.show(limiting.effect),
+        low=unit.show(limiting.effect - limiting.half_width(level / 2, -1)),
+        high=unit.show(limiting.effect + limiting.half_width(level / 2, 1)),
         p=statistic.p,
         p_holm=p_holm,
         test=f"equivalence (TOST), {limiting.test}" if is_equivalence else limiting.test,

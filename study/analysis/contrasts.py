@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from scipy import optimize, special
 
 from revit.training.metrics import METRICS, Metric
-from search_spaces.framework.claims import Cell, Contrast
+from search_spaces.framework.claim_cells import Cell, Contrast
 from study.analysis.intervals import VarianceEstimate, bootstrap_half_widths, image_half_widths, seed_half_width
 
 Array = NDArray[np.float64]
@@ -66,7 +66,8 @@ class ContrastEstimate:
         effect: minus the published accuracy, where the claim has one.
         seed_variance: of the sum, between its seeds; 0 with one.
         prior: lower bound of the seed variance; with one seed, its estimate, or None if unknown.
-        image_variance: of the mean over seeds, between test sets, however many seeds there are.
+        image_variance: of the mean over seeds, between test sets, however many seeds there are; None if unknown, as
+            the number of test images is.
         cell: accuracy and number of test images, where the sum is of one cell's accuracy.
         replicates: mean over seeds of the bootstrap replicates, where the sum is of one cell's value of another metric.
         num_seeds: seeds that all cells have.
@@ -77,7 +78,7 @@ class ContrastEstimate:
     effect: float
     seed_variance: float
     prior: VarianceEstimate | None
-    image_variance: float
+    image_variance: float | None
     cell: tuple[float, int] | None
     replicates: Array | None = None
     num_seeds: int
@@ -103,6 +104,7 @@ class ContrastEstimate:
         elif self.replicates is not None:
             below, above = bootstrap_half_widths(self.replicates, level)
         else:
+            assert self.image_variance is not None, "checked before"
             return -float(special.ndtri(level)) * math.sqrt(self.image_variance)
         return above if side > 0 else below
 
@@ -143,7 +145,7 @@ def estimate_contrast(
         variances: between the seeds of the study's cells, by dataset.
 
     Raises:
-        MissingResultError: a cell has no finished trial, no seed is in all cells, or a test count is unknown.
+        MissingResultError: a cell has no finished trial, or no seed is in all cells.
     """
     cells = _weighted_cells(contrast, trials)
     common = set.intersection(*(set(by_seed) for _, by_seed in cells))
@@ -160,7 +162,7 @@ def estimate_contrast(
         seed_variance=float(sums.var(ddof=1)) if len(seeds) > 1 else 0.0,
         prior=_prior(cells, seeds, variances),
         image_variance=image_variance,
-        cell=(float(sums.mean()), _num_test(used[0])) if is_single and is_accuracy else None,
+        cell=_cell(used[0], float(sums.mean())) if is_single and is_accuracy else None,
         replicates=_mean_replicates(used) if is_single and images and not is_accuracy else None,
         num_seeds=len(seeds),
         test=_test_name(len(seeds), images, is_single=is_single),
@@ -224,8 +226,8 @@ def select(cell: Cell, trials: Sequence[TrialResult]) -> dict[frozenset[tuple[st
 
 def _image_variance(
     cells: Sequence[tuple[float, dict[int, TrialResult]]], seeds: Sequence[int], metric: Metric
-) -> tuple[float, str]:
-    """Return the variance of a sum between test sets, and how images are compared (`_test_name`).
+) -> tuple[float | None, str]:
+    """Return the variance of a sum between test sets, None if unknown, and how images are compared (`_test_name`).
 
     A single cell has no other to be compared with; its images are known by their number, as in its table.
     """
@@ -237,6 +239,8 @@ def _image_variance(
         by_dataset.setdefault(dataset, []).append((weight, [by_seed[seed] for seed in seeds]))
     if metric is not METRICS["accuracy"]:
         return sum(_bootstrap_variance(group, metric) for group in by_dataset.values()), "bootstrap"
+    if any(by_seed[seed].num_test is None for _, by_seed in cells for seed in seeds):
+        return None, "binomial"
     variance, is_paired = 0.0, True
     for group in by_dataset.values():
         predictions = [trial.correct for _, trials in group for trial in trials]
@@ -297,12 +301,11 @@ def _binomial_variance(trials: Sequence[TrialResult]) -> float:
 
     One correct and one wrong image more keep it above 0 (Agresti & Caffo, The American Statistician 54 (2000)).
     """
-    num_test = _num_test(trials[0])
+    num_test = trials[0].num_test
+    assert num_test is not None, "checked before"
     share = (num_test * float(np.mean([trial.value for trial in trials])) + 1) / (num_test + 2)
     return share * (1 - share) / (num_test + 2)
 
 
-def _num_test(trial: TrialResult) -> int:
-    if trial.num_test is None:
-        raise MissingResultError("the number of test images is unknown")
-    return trial.num_test
+def _cell(trial: TrialResult, mean: float) -> tuple[float, int] | None:
+    return None if trial.num_test is None else (mean, trial.num_test)

@@ -17,21 +17,24 @@ BOOTSTRAP_SEED = 0
 """Seed of the images that are drawn: the same ones for all trials on as many images."""
 
 
-def measure(plan: Plan, read_predictions: ReadPredictions) -> Plan:
-    """Return the plan with the metric's value in the record of each finished trial, and its bootstrap replicates.
+def measure(plan: Plan, read_predictions: ReadPredictions, metric: str | None = None) -> Plan:
+    """Return the plan with a metric's value in the record of each finished trial, and its bootstrap replicates.
 
     A value that was not logged is computed from the predictions. Every finished trial has its accuracy, whose intervals
-    need no replicates: of a study about it nothing is read.
+    need no replicates: for it nothing is read.
 
     Args:
         read_predictions: called once per finished trial, and only for a metric of predictions.
+        metric: a key of METRICS; None for the study's.
     """
-    if plan.space.metric == "accuracy":
-        return plan
-    finished = {trial.identity: trial for trial in plan.trials if trial.state == TrialState.FINISHED}
+    name = plan.space.metric if metric is None else metric
+    trials = [replace(trial, replicates=None, unmeasured="") for trial in plan.trials]
+    if name == "accuracy":
+        return replace(plan, trials=trials)
+    finished = {trial.identity: trial for trial in trials if trial.state == TrialState.FINISHED}
     by_size = sorted(finished.values(), key=lambda trial: trial.num_test)  # `bootstrap` keeps the draws of one size
-    measured = {trial.identity: _measure(trial, plan, read_predictions) for trial in by_size}
-    return replace(plan, trials=[_with_value(trial, measured.get(trial.identity, trial)) for trial in plan.trials])
+    measured = {trial.identity: _measure(trial, name, read_predictions) for trial in by_size}
+    return replace(plan, trials=[_with_value(trial, measured.get(trial.identity, trial)) for trial in trials])
 
 
 def _with_value(trial: Trial, same: Trial) -> Trial:
@@ -39,10 +42,10 @@ def _with_value(trial: Trial, same: Trial) -> Trial:
     return replace(trial, record=same.record, replicates=same.replicates, unmeasured=same.unmeasured)
 
 
-def _measure(trial: Trial, plan: Plan, read_predictions: ReadPredictions) -> Trial:
+def _measure(trial: Trial, name: str, read_predictions: ReadPredictions) -> Trial:
     """Return a finished trial with its value, or with why it has none."""
     assert trial.record is not None, "a finished trial has its record"
-    name, record = plan.space.metric, trial.record
+    record = trial.record
     if METRICS[name].of_predictions is None:
         return replace(trial, unmeasured="" if name in record.metrics else f"without {name}")
     columns = METRICS[name].columns

@@ -31,11 +31,14 @@ class ClaimContrast:
 
     Attributes:
         contrast: the limiting one, which supports the claim least.
+        num_contrasts: all of which must hold.
+        num_alternatives: contrasts in the place of each, of which one must hold.
         bounds: that the effect must lie beyond, each with its direction (1 above, -1 below).
     """
 
     contrast: ContrastEstimate
     num_contrasts: int
+    num_alternatives: int = 1
     bounds: Sequence[tuple[float, int]]
 
 
@@ -91,7 +94,9 @@ def _power(claim: ClaimContrast, num_claims: Array) -> Array:
     num_seeds = np.arange(pilot + 1, MAX_SEEDS + 1)
     level = LEVEL / 2 / num_claims[pilot + 1 :]
     beyond = [direction * (claim.contrast.effect - bound) for bound, direction in claim.bounds]
-    supported = [_probability_beyond(claim.contrast, each, level, num_seeds) for each in beyond]
+    supported = [
+        _probability_beyond(claim.contrast, each, level / claim.num_alternatives, num_seeds) for each in beyond
+    ]
     contradicted = [
         _probability_beyond(claim.contrast, -each, level / claim.num_contrasts, num_seeds) for each in beyond
     ]

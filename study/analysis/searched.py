@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from revit.training.metrics import METRICS
-from search_spaces.framework.claims import Value
+from search_spaces.framework.claim_cells import Value
 from study.analysis.tidy import typed
 from study.ledger.schema import TRAIN_TIME_S
 from study.ledger.states import TrialState

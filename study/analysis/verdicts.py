@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,8 @@ import numpy.typing as npt
 
 from revit.training.metrics import METRICS
 from search_spaces.framework.candidates import Candidate
-from search_spaces.framework.claims import Value, restate_claim
+from search_spaces.framework.claim_cells import Value
+from search_spaces.framework.claims import restate_claim
 from search_spaces.framework.space import SearchSpace
 from study.analysis.claim_tests import ASSUMED_SEED_SD, ClaimResult, evaluate_claims
 from study.analysis.contrasts import TrialResult
@@ -37,21 +39,32 @@ class ClaimVerdict(NamedTuple):
     published: ClaimResult | None
 
 
-def claim_verdicts(plan: Plan, records: Mapping[str, TrialRecord], read_correct: ReadCorrect) -> list[ClaimVerdict]:
+def claim_verdicts(
+    plan: Plan,
+    records: Mapping[str, TrialRecord],
+    read_correct: ReadCorrect,
+    by_metric: Mapping[str, Plan] = MappingProxyType({}),
+) -> list[ClaimVerdict]:
     """Test each claim of a study, in its order, stated in the terms of its tables.
 
     Args:
         plan: of another metric than accuracy, as `measured.measure` returns it.
         records: every trial of the ledger by identity, other studies' included.
         read_correct: called once per finished trial, and only if the study has claims about accuracy.
+        by_metric: the plan as `measured.measure` returns it, for each metric that claims name themselves.
     """
     claims, metric = plan.space.claims, METRICS[plan.space.metric]
     if not claims:
         return []
     trained_values = plan.space.trained_values
     stated = [restate_claim(claim, trained_values) for claim in claims]
-    results = trial_results(plan, records, read_correct)
-    ours = evaluate_claims(stated, results, metric=metric, comparable=plan.space.scale == "paper")
+    ours = evaluate_claims(
+        stated,
+        trial_results(plan, records, read_correct),
+        metric=metric,
+        by_metric={name: trial_results(each, records, read_correct, name) for name, each in by_metric.items()},
+        comparable=plan.space.scale == "paper",
+    )
     theirs = evaluate_claims(claims, published_results(plan.space))
     return [ClaimVerdict(own, None if their.effect is None else their) for own, their in zip(ours, theirs, strict=True)]
 
@@ -77,12 +90,18 @@ def published_results(space: SearchSpace) -> list[TrialResult]:
     ]
 
 
-def trial_results(plan: Plan, records: Mapping[str, TrialRecord], read_correct: ReadCorrect) -> list[TrialResult]:
+def trial_results(
+    plan: Plan, records: Mapping[str, TrialRecord], read_correct: ReadCorrect, metric: str | None = None
+) -> list[TrialResult]:
     """Return the results that `evaluate_claims` takes, with trained values for those that a study requests.
 
     Where a cell has one seed, the variance between seeds comes from other records of the same dataset and model.
+
+    Args:
+        metric: a key of METRICS, of which the plan is measured; None for the study's.
     """
-    trials, trained_axes, metric = reported_trials(plan), plan.space.trained_values, plan.space.metric
+    trials, trained_axes = reported_trials(plan), plan.space.trained_values
+    metric = plan.space.metric if metric is None else metric
     num_seeds = Counter(tuple(trial.candidate.requested_values.items()) for trial in trials)
     variances = pooled_variances(records.values(), value_name(metric)) if 1 in num_seeds.values() else {}
     results = []

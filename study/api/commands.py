@@ -282,8 +282,11 @@ def claim_verdicts(planned: "Plan", ledger: "Ledger", records: "Mapping[str, Tri
         records: every trial of the ledger by identity, other studies' included.
     """
     from study.analysis import verdicts
+    from study.analysis.measured import measure
 
-    return verdicts.claim_verdicts(planned, records, ledger.artifacts.read_correct)
+    read = ledger.artifacts.read_predictions
+    by_metric = {name: measure(planned, read, name) for name in planned.space.claim_metrics}
+    return verdicts.claim_verdicts(planned, records, ledger.artifacts.read_correct, by_metric)
 
 
 def write_report(

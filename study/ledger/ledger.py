@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from revit.errors import InputError
 from revit.paths import check_writable
-from search_spaces.framework.claims import Value
+from search_spaces.framework.claim_cells import Value
 from study.layout import ARTIFACTS, DATABASE, OPEN_LOCK, TRACEBACK
 from study.ledger import transient
 from study.ledger.artifacts import Artifacts

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from revit.config import FineTuneConfig
-from search_spaces.framework.claims import Value
+from search_spaces.framework.claim_cells import Value
 from study.ledger.schema import (
     BUILT_TAG,
     CELL_PREFIX,

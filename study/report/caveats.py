@@ -4,7 +4,7 @@ from collections import Counter
 from itertools import combinations
 
 from revit.datasets.registry import DATASETS
-from search_spaces.framework.claims import Value
+from search_spaces.framework.claim_cells import Value
 from search_spaces.framework.scales import SCALES
 from search_spaces.framework.space import SearchSpace
 from study.analysis.mixed_environments import environment_caveats

@@ -1,11 +1,14 @@
 """Claims with their verdicts, as text, Markdown or records."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from revit.training.metrics import METRICS, Metric
+from search_spaces.framework.claim_cells import Words
+from search_spaces.framework.claims import BetterThan
 from search_spaces.framework.space import SearchSpace
+from study.analysis.claim_samples import metric_of
 from study.analysis.claim_tests import ASSUMED_SEED_SD, ClaimResult
 from study.analysis.verdicts import ClaimVerdict
 from study.report.table_markup import escape_markdown
@@ -37,18 +40,37 @@ def claims_context(space: SearchSpace, verdicts: Sequence[ClaimVerdict]) -> dict
 
 
 def format_claim(result: ClaimResult, metric: Metric) -> str:
-    """Return the sentence of a claim."""
-    return result.claim.describe(metric.title, metric.difference_unit)
+    """Return the sentence of a claim, about its metric.
+
+    Args:
+        metric: of the study.
+    """
+    own = metric_of(result.claim, metric)
+    comparative = "higher" if own.direction == "maximize" else "lower"
+    return result.claim.describe(Words(own.title, own.difference_unit, comparative))
 
 
 def format_effect(result: ClaimResult, metric: Metric) -> str:
-    """Return the effect in its unit with its interval; a dash where there is none."""
+    """Return the effect with its interval; a dash where there is none.
+
+    Its unit follows where it is another than that of the study's metric.
+    """
     if result.effect is None:
         return "-"
+    own = metric_of(result.claim, metric)
+    unit = effect_unit(result, metric)
+    behind = "" if unit == metric.difference_unit else f" {unit}"
+    own = replace(own, decimals=2) if unit == "%" else own
     if result.low is None or result.high is None:
-        return metric.format_effect(result.effect)
-    low, high = (f"{limit:,.{metric.decimals}f}" for limit in (result.low, result.high))
-    return f"{metric.format_effect(result.effect)} [{low}, {high}]"
+        return f"{own.format_effect(result.effect)}{behind}"
+    low, high = (f"{limit:,.{own.decimals}f}" for limit in (result.low, result.high))
+    return f"{own.format_effect(result.effect)} [{low}, {high}]{behind}"
+
+
+def effect_unit(result: ClaimResult, metric: Metric) -> str:
+    """Return the unit of an effect: of the claim's metric, or percent where it is relative."""
+    is_relative = isinstance(result.claim, BetterThan) and result.claim.relative
+    return "%" if is_relative else metric_of(result.claim, metric).difference_unit
 
 
 def format_p(p: float | None) -> str:
@@ -76,7 +98,8 @@ def to_markdown(verdicts: Sequence[ClaimVerdict], metric: Metric) -> str:
 
 def _line(verdict: ClaimVerdict, opening: str, metric: Metric) -> str:
     ours, published = verdict
-    effect = f"{format_effect(ours, metric)} {metric.difference_unit}"
+    own_unit = effect_unit(ours, metric) != metric.difference_unit
+    effect = format_effect(ours, metric) + ("" if own_unit else f" {metric.difference_unit}")
     numbers = [] if ours.effect is None else [f"{effect}, p {format_p(ours.p_holm)}"]
     theirs = [] if published is None else [f"verdict recomputed from published numbers: {published.verdict}"]
     return "; ".join(part for part in (opening, *numbers, format_test(ours), *theirs) if part)

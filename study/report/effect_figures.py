@@ -5,12 +5,14 @@ import math
 import pandas as pd
 import plotly.graph_objects as go
 
-from search_spaces.framework.claims import Matches
-from study.analysis.claim_tests import effect_bounds
+from revit.training.metrics import Metric
+from search_spaces.framework.claims import InRange, Matches
+from study.analysis.claim_samples import metric_of
+from study.analysis.claim_tests import ClaimResult, effect_bounds
 from study.analysis.verdicts import ClaimVerdict
 from study.labels import cell_label, label
 from study.ledger.schema import value_name
-from study.report.claim_list import format_claim
+from study.report.claim_list import effect_unit, format_claim
 from study.report.finished_study import FinishedStudy
 from study.report.plots.forest import plot_forest
 from study.report.plots.seed_strips import plot_cells
@@ -20,16 +22,22 @@ MAX_CELLS = 40
 
 
 def draw_effects(study: FinishedStudy) -> list[go.Figure]:
-    """Draw the effect of each claim that has one, in the order of the table."""
-    rows = [_effect(each, study) for each in study.verdicts if each.ours.effect is not None]
+    """Draw the effect of each claim that has one in the unit of the study, in the order of the table."""
+    drawn = [each for each in study.verdicts if each.ours.effect is not None and _has_unit(each.ours, study.metric)]
+    rows = [_effect(each, study) for each in drawn]
     return [plot_forest(pd.DataFrame(rows), study.metric)] if rows else []
+
+
+def _has_unit(result: ClaimResult, metric: Metric) -> bool:
+    """Return whether a claim is about differences of the study's metric, which have one axis."""
+    is_of_study = effect_unit(result, metric) == metric.difference_unit and metric_of(result.claim, metric) is metric
+    return is_of_study and not isinstance(result.claim, InRange)
 
 
 def _effect(verdict: ClaimVerdict, study: FinishedStudy) -> dict[str, object]:
     """Return a row of `plot_forest`."""
     ours, published = verdict
-    factor = study.metric.factor
-    bounds = [factor * bound for bound, _ in effect_bounds(ours.claim, factor)]
+    bounds = [bound for bound, _ in effect_bounds(ours.claim)]
     has_published = published is not None and not isinstance(ours.claim, Matches)
     return {
         "text": format_claim(ours, study.metric),

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from revit.training.metrics import METRICS
 from search_spaces.framework.axes import Axis, NuisanceAxis
-from search_spaces.framework.claims import Value
+from search_spaces.framework.claim_cells import Value
 from search_spaces.framework.ranges import Range
 from study.analysis.searched import pareto_front, searched_cells
 from study.labels import format_value, label

@@ -9,7 +9,7 @@ import pandas as pd
 from revit.training.metrics import METRICS
 from search_spaces.framework.axes import NuisanceAxis
 from search_spaces.framework.cells import Point
-from search_spaces.framework.claims import Value
+from search_spaces.framework.claim_cells import Value
 from search_spaces.framework.ranges import Range
 from search_spaces.framework.search import Pruner, Sampler
 from search_spaces.framework.space import SearchSpace

@@ -9,7 +9,7 @@ from revit.active_fields import ACTIVE
 from revit.config import FineTuneConfig
 from revit.fields import IdentityRole, fields_by_path
 from search_spaces.framework.axes import fields_of
-from search_spaces.framework.claims import Value
+from search_spaces.framework.claim_cells import Value
 from study.labels import short_names
 from study.plan import Plan
 from study.report.setting_words import WORDS, short

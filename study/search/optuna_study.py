@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, Trial, create_trial
 from optuna.trial import TrialState as OptunaState
 
 from search_spaces.framework.axes import NuisanceAxis, exists
-from search_spaces.framework.claims import Value
+from search_spaces.framework.claim_cells import Value
 from search_spaces.framework.ranges import Range
 from study.ledger.states import TrialState
 from study.search.past_point import PastPoint

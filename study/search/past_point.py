@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from search_spaces.framework.claims import Value
+from search_spaces.framework.claim_cells import Value
 from study.ledger.states import TrialState
 
 

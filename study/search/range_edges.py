@@ -8,7 +8,7 @@ from itertools import count, pairwise
 from revit.errors import InputError
 from search_spaces.framework.axes import NuisanceAxis
 from search_spaces.framework.cells import StudyCell
-from search_spaces.framework.claims import Value
+from search_spaces.framework.claim_cells import Value
 from search_spaces.framework.ranges import Range
 from search_spaces.framework.space import SearchSpace
 from study.search.cell_search import CellSearch

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from search_spaces.framework.axes import NuisanceAxis, existing
-from search_spaces.framework.claims import Value
+from search_spaces.framework.claim_cells import Value
 from search_spaces.framework.ranges import Range
 from search_spaces.framework.search import Sampler, Search
 from study.search.past_point import PastPoint

@@ -6,7 +6,7 @@ from revit.config import FineTuneConfig
 from revit.errors import InputError
 from search_spaces.framework.candidates import Candidate, check_effects, make_candidate
 from search_spaces.framework.cells import StudyCell
-from search_spaces.framework.claims import Value
+from search_spaces.framework.claim_cells import Value
 
 BASE = FineTuneConfig(dataset="digits", steps=10)
 

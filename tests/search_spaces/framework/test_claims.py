@@ -7,12 +7,13 @@ import pytest
 import search_spaces
 from revit.config import FineTuneConfig
 from revit.errors import InputError
+from search_spaces.framework.claim_cells import Words
 from search_spaces.framework.claims import (
     Best,
     BetterThan,
     Claim,
-    Gap,
-    Interaction,
+    InRange,
+    LargerGap,
     Matches,
     NoDifference,
     Trend,
@@ -25,12 +26,12 @@ from search_spaces.framework.space import SearchSpace
 WITH_RECIPE = [name for name in search_spaces.names() if search_spaces.load(name).base is None]
 WITH_CLAIMS = {
     "ablation_grid": 3,
-    "data_fraction": 6,
-    "domain_shift": 3,
+    "data_fraction": 4,
+    "domain_shift": 6,
     "optimizer_schedule": 4,
     "pos_embed": 3,
     "replication": 1,
-    "resolution": 2,
+    "resolution": 5,
 }
 
 
@@ -51,11 +52,41 @@ def test_each_value_is_compared_with_the_published_one() -> None:
     assert claim.contrasts == (((1, {"r": 224, "d": "a"}),), ((1, {"r": 224, "d": "b"}),))
 
 
-def test_an_interaction_is_a_difference_in_differences() -> None:
-    claim = Interaction(axis="fraction", low=0.1, high=1.0, moderator="model", larger="vit", smaller="bit", quote="")
+VIT, BIT = {"model.name": "vit"}, {"model.name": "bit"}
+
+
+def gain(low: float, **cell: object) -> tuple[dict[str, object], dict[str, object]]:
+    return {**cell, "f": 1.0}, {**cell, "f": low}
+
+
+def test_a_larger_gap_is_a_difference_in_differences() -> None:
+    claim = LargerGap(gap=gain(0.1, **VIT), than=(gain(0.1, **BIT),), quote="")
     (contrast,) = claim.contrasts
     accuracy = {("vit", 1.0): 0.9, ("vit", 0.1): 0.2, ("bit", 1.0): 0.8, ("bit", 0.1): 0.6}
-    assert sum(w * accuracy[cell["model"], cell["fraction"]] for w, cell in contrast) == pytest.approx(0.7 - 0.2)
+    assert sum(w * accuracy[cell["model.name"], cell["f"]] for w, cell in contrast) == pytest.approx(0.7 - 0.2)
+
+
+def test_a_gap_either_way_is_larger_than_the_size_of_each_other() -> None:
+    value = {("a", 1.0): 9, ("a", 0.1): 4, ("b", 1.0): 7, ("b", 0.1): 8, ("c", 1.0): 3, ("c", 0.1): 1}
+    one, *others = (gain(0.1, d=each) for each in "abc")
+    claim = LargerGap(gap=one, than=tuple(others), either_way=True, quote="")
+    found = [sum(weight * value[cell["d"], cell["f"]] for weight, cell in contrast) for contrast in claim.contrasts]
+    assert found == [5 + 1, 5 - 2, 5 - 1, 5 + 2]
+
+
+def test_a_tuple_of_values_stands_for_each_of_them() -> None:
+    where = {"d": ("x", "y"), "m": "v"}
+    claim = BetterThan(better={"f": 1.0}, worse={"f": (0.25, 0.1)}, where=where, quote="")
+    found = [({cell["d"] for _, cell in each}, [cell["f"] for _, cell in each]) for each in claim.contrasts]
+    assert found == [({d}, [1.0, low]) for d in "xy" for low in (0.25, 0.1)]
+    assert all(cell["m"] == "v" for contrast in claim.contrasts for _, cell in contrast)
+    assert [len(clause) for clause in claim.clauses] == [1] * 4, "all must hold"
+
+
+def test_of_several_best_values_one_must_beat_each_of_the_others() -> None:
+    claim = Best(axis="r", value=(3, 2), among=(3, 2, 1, 0), quote="")
+    pairs = [[(high["r"], low["r"]) for (_, high), (_, low) in clause] for clause in claim.clauses]
+    assert pairs == [[(3, 1), (2, 1)], [(3, 0), (2, 0)]]
 
 
 @pytest.mark.parametrize(("direction", "sign"), [("increasing", 1), ("decreasing", -1)])
@@ -72,24 +103,84 @@ def test_a_trend_is_the_change_along_a_straight_line(direction: str, sign: int) 
     [
         (
             BetterThan(better={"r": 384}, worse={"r": 512}, where={"d": "a"}, quote=""),
-            "r 384 is better than r 512, where d a",
+            "r 384 has higher accuracy than r 512, where d a",
         ),
-        (Gap(better={"r": 1}, worse={"r": 2}, at_least=2.5, quote=""), "r 1 is better than r 2 by at least 2.5 pp"),
-        (Best(axis="r", value=1, among=(1, 2), where={"d": "a"}, quote=""), "r 1 is the best of 1, 2, where d a"),
+        (
+            BetterThan(better={"r": 1}, worse={"r": (2, 3)}, at_least=2.5, where={"d": ("a", "b"), "m": 0}, quote=""),
+            "r 1 has higher accuracy than each r of 2, 3 by at least 2.5 pp, for each d of a, b, where m 0",
+        ),
+        (
+            BetterThan(better=VIT, worse=BIT, at_most=1, quote=""),
+            "model vit has higher accuracy than model bit by at most 1 pp",
+        ),
+        (
+            Best(axis="r", value=1, among=(1, 2), where={"d": "a"}, quote=""),
+            "r 1 has the highest accuracy of 1, 2, where d a",
+        ),
+        (
+            Best(axis="r", value=(1, 2), among=(1, 2, 3, 4), quote=""),
+            "r 1 or 2 has higher accuracy than each r of 3, 4",
+        ),
+        (Best(axis="r", value=(1, 2), among=(1, 2, 3), quote=""), "r 1 or 2 has higher accuracy than r 3"),
         (Trend(axis="r", direction="decreasing", values=(1, 2), quote=""), "accuracy decreases over r 1, 2"),
         (
-            Interaction(axis="f", low=0, high=1, moderator="m", larger="v", smaller="b", quote=""),
-            "the gain from f 0 to 1 is larger for m v than for b",
+            LargerGap(gap=gain(0.1, **VIT), than=(gain(0.1, **BIT),), at_least=5, where={"d": "a"}, quote=""),
+            "model vit gains more accuracy from f 0.1 to 1.0 than model bit by at least 5 pp, where d a",
         ),
-        (NoDifference(axis="s", among=("a", "b"), margin=0.25, quote=""), "s a, b are equal within 0.25 pp"),
+        (
+            LargerGap(gap=gain(0, d="a"), than=(gain(0, d="b"), gain(0, d="c")), either_way=True, quote=""),
+            "d a gains more accuracy from f 0 to 1.0 than d b and than d c, whichever is better there",
+        ),
+        (
+            LargerGap(gap=({"r": 128}, {"r": 64}), than=(({"r": 512}, {"r": 128}),), quote=""),
+            "the gain in accuracy from r 64 to 128 is larger than that from r 128 to 512",
+        ),
+        (
+            LargerGap(gap=gain(0.1, d="a"), than=(gain(0.25, d="a"), gain(0.1, d="b")), quote=""),
+            "the gain in accuracy from f 0.1 to 1.0 with d a is larger than each gain of these: "
+            "from f 0.25 to 1.0 with d a; from f 0.1 to 1.0 with d b",
+        ),
+        (NoDifference(axis="s", among=("a", "b"), margin=0.25, quote=""), "accuracy of s a, b is equal within 0.25 pp"),
+        (InRange(above=90, where={"d": "a"}, quote=""), "accuracy is above 90 %, where d a"),
+        (InRange(above=90, below=95.5, quote=""), "accuracy is above 90 and below 95.5 %"),
         (
             Matches(axis="d", published={"a": 98.5, "b": 91}, margin=1, where={"r": 384}, quote=""),
-            "d a, b are as published, 98.5, 91, within 1 pp, where r 384",
+            "accuracy of d a, b is as published, 98.5, 91, within 1 pp, where r 384",
         ),
     ],
 )
 def test_a_claim_reads_as_a_sentence(claim: Claim, sentence: str) -> None:
     assert str(claim) == sentence
+
+
+MEMORY = Words("peak memory", "bytes", "lower")
+
+
+@pytest.mark.parametrize(
+    ("claim", "sentence"),
+    [
+        (
+            BetterThan(better={"t": "a"}, worse={"t": "all"}, at_least=10, relative=True, quote=""),
+            "t a has lower peak memory than t all by at least 10 %",
+        ),
+        (
+            BetterThan(better={"t": "a"}, worse={"t": "all"}, at_least=5, at_most=15, relative=True, quote=""),
+            "t a has lower peak memory than t all by 5 to 15 %",
+        ),
+        (Best(axis="r", value=1, among=(1, 2), quote=""), "r 1 has the lowest peak memory of 1, 2"),
+        (
+            LargerGap(gap=gain(0, **VIT), than=(gain(0, **BIT),), quote=""),
+            "model vit lowers peak memory more from f 0 to 1.0 than model bit",
+        ),
+        (
+            LargerGap(gap=({"r": 2}, {"r": 1}), than=(({"r": 3}, {"r": 2}),), quote=""),
+            "the drop in peak memory from r 1 to 2 is larger than that from r 2 to 3",
+        ),
+        (InRange(below=5, quote=""), "peak memory is below 5 bytes"),
+    ],
+)
+def test_a_claim_reads_as_a_sentence_about_its_metric(claim: Claim, sentence: str) -> None:
+    assert claim.describe(MEMORY) == sentence
 
 
 @pytest.mark.parametrize(
@@ -104,17 +195,20 @@ def test_a_claim_reads_as_a_sentence(claim: Claim, sentence: str) -> None:
         (lambda: Matches(axis="d", published={}, margin=1, quote=""), "one accuracy or more"),
         (lambda: Matches(axis="d", published={"a": 90, "b": 101}, margin=1, quote=""), "'b': 101}: .* in percent"),
         (lambda: Matches(axis="d", published={"a": 0.9}, margin=1, quote=""), "'a': 0.9}: .* in percent"),
-        (lambda: Gap(better={"r": 1}, worse={"r": 2}, at_least=-1, quote=""), "at_least = -1"),
-        (lambda: Gap(better={"r": 1}, worse={"r": 1}, at_least=1, quote=""), "must be different"),
+        (lambda: BetterThan(better={"r": 1}, worse={"r": 2}, at_least=-1, quote=""), "at_least = -1"),
+        (lambda: BetterThan(better={"r": 1}, worse={"r": 1}, at_least=1, quote=""), "must be different"),
         (lambda: BetterThan(better={"r": 1}, worse={"r": 1}, quote=""), "must be different"),
-        (
-            lambda: Interaction(axis="f", low=1, high=1, moderator="m", larger="v", smaller="b", quote=""),
-            "low and high",
-        ),
-        (
-            lambda: Interaction(axis="f", low=0, high=1, moderator="m", larger="v", smaller="v", quote=""),
-            "larger and smaller",
-        ),
+        (lambda: BetterThan(better={"r": (1, 2)}, worse={"r": (2, 3)}, quote=""), "must be different"),
+        (lambda: BetterThan(better={"r": 1}, worse={"r": 2}, at_least=2, at_most=2, quote=""), "above at_least = 2"),
+        (lambda: BetterThan(better={"r": 1}, worse={"r": (2, 2)}, quote=""), "two or more values that differ"),
+        (lambda: BetterThan(better={"r": 1}, worse={"r": 2}, where={"d": ()}, quote=""), "where = .*two or more"),
+        (lambda: Best(axis="r", value=(1, 2), among=(1, 2), quote=""), "or some of them"),
+        (lambda: Best(axis="r", value=(1, 1), among=(1, 2), quote=""), "two or more"),
+        (lambda: LargerGap(gap=({"r": 1}, {"r": 1}), than=(({"r": 1}, {"r": 2}),), quote=""), "the cells of a gap"),
+        (lambda: LargerGap(gap=({"r": 1}, {"r": 2}), than=(({"r": 1}, {"r": 2}),), quote=""), "other gaps"),
+        (lambda: LargerGap(gap=({"r": 1}, {"r": 2}), than=(), quote=""), "one gap or more"),
+        (lambda: InRange(quote=""), "one of them at least"),
+        (lambda: InRange(above=2, below=1, quote=""), "above = 2"),
     ],
 )
 def test_invalid_claims_are_refused(make, message: str) -> None:
@@ -162,11 +256,14 @@ def test_a_space_refuses_a_claim_about_what_it_does_not_have() -> None:
         space(Trend(axis="batch_size", direction="increasing", values=(16, 32), where={"resolution": 8}, quote=""))
 
 
-def test_a_restated_interaction_replaces_the_values_of_both_axes() -> None:
-    claim = Interaction(axis="f", low=0, high=1, moderator="m", larger="v", smaller="b", where={"d": "x"}, quote="")
-    restated = restate_claim(claim, {"f": {0: 10, 1: 11}, "m": {"b": "c"}, "d": {"x": "y"}, "other": {"v": "w"}})
-    assert restated == Interaction(
-        axis="f", low=10, high=11, moderator="m", larger="v", smaller="c", where={"d": "y"}, quote=""
+def test_a_restated_claim_replaces_the_values_of_every_cell() -> None:
+    claim = LargerGap(gap=gain(0, m="v"), than=(gain(0, m="b"),), where={"d": ("x", "z")}, quote="")
+    restated = restate_claim(claim, {"f": {0: 10, 1.0: 11}, "m": {"b": "c"}, "d": {"x": "y"}, "other": {"v": "w"}})
+    assert restated == LargerGap(
+        gap=({"m": "v", "f": 11}, {"m": "v", "f": 10}),
+        than=(({"m": "c", "f": 11}, {"m": "c", "f": 10}),),
+        where={"d": ("y", "z")},
+        quote="",
     )
 
 
@@ -187,7 +284,6 @@ def test_nano_claims_name_nano_values() -> None:
     names = ("resolution", "optimizer_schedule", "data_fraction")
     spaces = [search_spaces.load(name).variant(scale="nano") for name in names]
     lines = [str(restate_claim(claim, space.trained_values)) for space in spaces for claim in space.claims]
-    assert lines[0] == "resolution 28 is the best of 64, 48, 28, 16, 8, where dataset photos"
-    assert lines[2].endswith("where learning_rate fixed, schedule.name cosine")
-    gain = "the gain from data_fraction 0.1 to 1.0 is larger for model.name vit_nano than for bit_nano"
-    assert lines[6].startswith(f"{gain}, where dataset photos")
+    assert "resolution 28 has the highest accuracy of 64, 48, 28, 16, 8, where dataset photos" in lines
+    gain = "model vit_nano gains more accuracy from data_fraction 0.1 to 1.0 than model bit_nano"
+    assert f"{gain}, for each dataset of photos, digits, where budget matched steps" in lines

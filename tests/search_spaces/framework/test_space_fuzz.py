@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from revit.config import FineTuneConfig
 from revit.errors import InputError
-from search_spaces.framework.claims import Best, BetterThan, Gap, Interaction, Matches, NoDifference, Trend
+from search_spaces.framework.claims import Best, BetterThan, InRange, LargerGap, Matches, NoDifference, Trend
 from search_spaces.framework.ranges import Range
 from search_spaces.framework.recipes import RECIPES, Experiment
 from search_spaces.framework.scales import SCALES
@@ -140,11 +140,11 @@ def test_any_argument_of_a_study_is_accepted_or_refused_in_one_line(fuzz: Callab
 
 
 CLAIMS = {
-    BetterThan: {"better": {"lr": 0.1}, "worse": {"lr": 0.2}},
-    Gap: {"better": {"lr": 0.1}, "worse": {"lr": 0.2}, "at_least": 1.0},
+    BetterThan: {"better": {"lr": 0.1}, "worse": {"lr": 0.2}, "at_least": 1.0, "at_most": 2.0, "metric": None},
     Best: {"axis": "lr", "value": 0.1, "among": (0.1, 0.2)},
     Trend: {"axis": "lr", "direction": "increasing", "values": (0.1, 0.2)},
-    Interaction: {"axis": "lr", "low": 0.1, "high": 0.2, "moderator": "name", "larger": "a", "smaller": "b"},
+    LargerGap: {"gap": ({"lr": 0.1}, {"lr": 0.2}), "than": (({"lr": 0.2}, {"lr": 0.1}),), "either_way": True},
+    InRange: {"where": {"lr": 0.1}, "above": 90.0, "below": 95.0},
     NoDifference: {"axis": "lr", "among": (0.1, 0.2), "margin": 1.0},
     Matches: {"axis": "lr", "published": {0.1: 90.0}, "margin": 1.0},
 }

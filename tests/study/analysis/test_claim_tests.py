@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,10 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 import search_spaces
-from search_spaces.framework.claims import Best, BetterThan, Claim, Gap, Interaction, NoDifference, Trend
+from revit.training.metrics import METRICS
+from search_spaces.framework.claims import Best, BetterThan, Claim, InRange, LargerGap, NoDifference, Trend
 from study.analysis.claim_tests import evaluate_claims, holm
+from study.analysis.contrasts import TrialResult
 from study.analysis.intervals import VarianceEstimate
 from tests.study.analysis.claim_frames import (
     A_BETTER,
@@ -40,12 +43,22 @@ def test_holms_correction_is_that_of_statsmodels() -> None:
         (A_BETTER, CLEAR, "supported", 4.9),
         (BetterThan(better=B, worse=A, quote=""), CLEAR, "contradicted", -4.9),
         (A_BETTER, SAME, "inconclusive", 0),
-        (Gap(better=A, worse=B, at_least=4, quote=""), CLEAR, "supported", 4.9),
-        (Gap(better=A, worse=B, at_least=6, quote=""), CLEAR, "contradicted", 4.9),
-        (Gap(better=A, worse=B, at_least=4.9, quote=""), CLEAR, "inconclusive", 4.9),
+        (BetterThan(better=A, worse=B, at_least=4, quote=""), CLEAR, "supported", 4.9),
+        (BetterThan(better=A, worse=B, at_least=6, quote=""), CLEAR, "contradicted", 4.9),
+        (BetterThan(better=A, worse=B, at_least=4.9, quote=""), CLEAR, "inconclusive", 4.9),
         (Best(axis="arm", value="a", among=AMONG, quote=""), CLEAR, "supported", 4.9),
         (Best(axis="arm", value="b", among=AMONG, quote=""), CLEAR, "contradicted", -4.9),
         (Best(axis="arm", value="a", among=AMONG, quote=""), SAME, "inconclusive", 0),
+        (BetterThan(better=A, worse=B, at_most=6, quote=""), CLEAR, "supported", 4.9),
+        (BetterThan(better=A, worse=B, at_least=1, at_most=4, quote=""), CLEAR, "contradicted", 4.9),
+        (BetterThan(better=A, worse={"arm": ("b", "c")}, at_least=6, quote=""), CLEAR, "contradicted", 4.9),
+        (BetterThan(better=A, worse={"arm": ("b", "c")}, at_least=4, quote=""), CLEAR, "supported", 4.9),
+        (Best(axis="arm", value=("a", "c"), among=AMONG, quote=""), CLEAR, "supported", 4.9),
+        (Best(axis="arm", value=("b", "c"), among=AMONG, quote=""), CLEAR, "contradicted", -4.9),
+        (InRange(where=A, above=94, quote=""), CLEAR, "supported", 95.0),
+        (InRange(where=A, above=94, below=94.5, quote=""), CLEAR, "contradicted", 95.0),
+        (InRange(where={"arm": AMONG}, below=96, quote=""), CLEAR, "supported", 95.0),
+        (InRange(below=91, quote=""), CLEAR, "supported", 90.07),
         (Trend(axis="arm", direction="decreasing", values=AMONG, quote=""), CLEAR, "supported", 9.9),
         (Trend(axis="arm", direction="increasing", values=AMONG, quote=""), CLEAR, "contradicted", -9.9),
         (Trend(axis="arm", direction="increasing", values=AMONG, quote=""), SAME, "inconclusive", 0),
@@ -70,11 +83,78 @@ def test_contradicting_a_best_value_is_corrected_for_the_number_of_other_values(
     assert evaluate_one(best, table(CLEAR)).p == pytest.approx(2 * evaluate_one(order, table(CLEAR)).p)
 
 
+def test_one_of_several_best_values_is_tested_with_bonferronis_correction() -> None:
+    """It is a union: small p values of one alternative, or for its opposite of all of them."""
+    arms = {"a": [0.951, 0.955, 0.949], "b": [0.94, 0.946, 0.937], "c": [0.90, 0.906, 0.894]}
+    one = evaluate_one(A_BETTER, table(arms))
+    either = evaluate_one(Best(axis="arm", value=("a", "c"), among=AMONG, quote=""), table(arms))
+    assert (either.effect, either.p) == (pytest.approx(one.effect), pytest.approx(2 * one.p))
+    b_or_c = evaluate_one(Best(axis="arm", value=("b", "c"), among=AMONG, quote=""), table(arms))
+    assert (b_or_c.effect, b_or_c.p) == (pytest.approx(-one.effect), pytest.approx(one.p))
+
+
+def results(values: Mapping[str, Sequence[float]]) -> list[TrialResult]:
+    return trial_results(table(values).assign(num_test=None))
+
+
+BYTES = {"a": [900e6, 902e6, 897e6], "b": [1003e6, 1001e6, 1005e6]}
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "margins", "verdict", "effect"),
+    [
+        ("peak_memory_bytes", BYTES, (8, None), "supported", 10.3),
+        ("peak_memory_bytes", BYTES, (12, None), "contradicted", 10.3),
+        ("peak_memory_bytes", BYTES, (8, 12), "supported", 10.3),
+        ("train_images_per_s", {"a": [220.0, 221.0, 219.0], "b": [100.0] * 3}, (100, 150), "supported", 120.0),
+        ("train_images_per_s", {"a": [90.0, 90.5, 89.5], "b": [100.0] * 3}, (0, None), "contradicted", -10.0),
+    ],
+)  # fmt: skip
+def test_relative_differences_are_in_percent_of_the_worse(
+    name: str,
+    values: Mapping[str, Sequence[float]],
+    margins: tuple[float, float | None],
+    verdict: str,
+    effect: float,
+) -> None:
+    at_least, at_most = margins
+    claim = BetterThan(better=A, worse=B, at_least=at_least, at_most=at_most, relative=True, metric=name, quote="")
+    (result,) = evaluate_claims((claim,), (), by_metric={name: results(values)})
+    assert result.verdict == verdict
+    assert result.effect == pytest.approx(effect, abs=0.05)
+    assert result.low < result.effect < result.high
+    logs = [np.log(values[arm]) for arm in "ba"]
+    sign = -1 if METRICS[name].sign == 1 else 1
+    oracle = stats.ttest_rel(*logs).confidence_interval()
+    assert sorted((result.low, result.high)) == pytest.approx(
+        sorted(100 * sign * (1 - math.exp(-end)) for end in oracle), rel=0.02
+    )
+
+
+def test_a_claim_is_about_its_own_metric_and_the_correction_covers_all() -> None:
+    less = BetterThan(better=A, worse=B, metric="peak_memory_bytes", quote="")
+    losses = {"a": [0.2, 0.21, 0.19], "b": [0.1, 0.11, 0.12]}
+    own = {"peak_memory_bytes": results(BYTES), "train_time_s": results(losses)}
+    family = (A_BETTER, less, replace(less, metric="train_time_s"), replace(less, metric="loss"))
+    accuracy, memory, time, loss = evaluate_claims(family, trial_results(table(CLEAR)), by_metric=own)
+    assert [each.verdict for each in (accuracy, memory, time)] == ["supported", "supported", "contradicted"]
+    assert memory.effect == pytest.approx(np.mean(BYTES["b"]) - np.mean(BYTES["a"]))
+    assert (loss.verdict, loss.caveats) == ("inconclusive", "no result with loss")
+    assert max(accuracy.p_holm / accuracy.p, memory.p_holm / memory.p) == pytest.approx(3)
+
+
+def test_the_effect_of_an_unknown_number_of_test_images_has_no_interval() -> None:
+    result = evaluate_one(A_BETTER, table(CLEAR).assign(num_test=None))
+    assert (result.verdict, result.effect, result.low, result.p) == ("inconclusive", pytest.approx(4.9), None, None)
+    assert result.caveats == "the number of test images is unknown"
+
+
 @pytest.mark.parametrize(("larger", "smaller", "verdict"), [("a", "b", "supported"), ("b", "a", "contradicted")])
 def test_verdicts_on_interactions(larger: str, smaller: str, verdict: str) -> None:
     whole, part = table({"a": [0.95, 0.951], "b": [0.9, 0.902]}), table({"a": [0.5, 0.501], "b": [0.8, 0.801]})
     frame = pd.concat([whole.assign(fraction=1.0), part.assign(fraction=0.1)])
-    claim = Interaction(axis="fraction", low=0.1, high=1.0, moderator="arm", larger=larger, smaller=smaller, quote="")
+    gap, than = (({"arm": arm, "fraction": 1.0}, {"arm": arm, "fraction": 0.1}) for arm in (larger, smaller))
+    claim = LargerGap(gap=gap, than=(than,), quote="")
     result = evaluate_one(claim, frame)
     assert result.verdict == verdict
     assert abs(result.effect or 0) == pytest.approx(45 - 10.05)

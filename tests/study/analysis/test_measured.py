@@ -12,7 +12,7 @@ from scipy import special
 from benchmarks.report import write_study
 from revit.config import FineTuneConfig
 from revit.training.metrics import METRICS, Predictions, bootstrap, value_of
-from search_spaces.framework import BetterThan, Gap, NoDifference, SearchSpace, Trend
+from search_spaces.framework import BetterThan, NoDifference, SearchSpace, Trend
 from study.analysis.claim_tests import ClaimResult, evaluate_claims
 from study.analysis.contrasts import TrialResult, estimate_contrast, paired_variance
 from study.analysis.intervals import (
@@ -213,7 +213,7 @@ def test_better_is_less_where_less_is_better() -> None:
 
 
 def test_margins_are_in_the_metrics_unit() -> None:
-    a_far_better = Gap(better={"arm": "a"}, worse={"arm": "b"}, at_least=900, quote="")
+    a_far_better = BetterThan(better={"arm": "a"}, worse={"arm": "b"}, at_least=900, quote="")
     assert evaluate(a_far_better, "peak_memory_bytes").verdict == "supported"
     assert evaluate(replace(a_far_better, at_least=1100), "peak_memory_bytes").verdict == "contradicted"
     alike = NoDifference(axis="arm", among=("a", "b"), margin=1100, quote="")
@@ -228,7 +228,7 @@ def test_a_trend_is_about_the_value_whichever_is_better(name: str) -> None:
 
 
 def test_published_accuracies_are_compared_with_accuracies_only() -> None:
-    with pytest.raises(ValueError, match=r"claim 'arm a are as published.*metric is loss"):
+    with pytest.raises(ValueError, match=r"claim 'accuracy of arm a is as published.*metric is loss"):
         replace(SPACE, scientific={"arm": {"a": {"resolution": 8}}}, claims=(matches(a=90.0),), metric="loss")
 
 

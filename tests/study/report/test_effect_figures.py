@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 import search_spaces
+from search_spaces.framework import BetterThan, InRange
 from study.analysis.claim_tests import effect_bounds
+from study.analysis.verdicts import ClaimVerdict
 from study.ledger.ledger import Ledger
 from study.plan import Plan
 from study.report.effect_figures import MAX_CELLS, draw_cells, draw_effects
@@ -41,7 +43,23 @@ def test_along_a_numeric_axis_or_of_too_many_cells_no_rows_are_drawn(finished: t
     assert draw_cells(study_of(finish(space, (0,), itertools.repeat(0.5)))) == []
 
 
+def test_effects_of_another_metric_or_unit_are_not_drawn(finished: tuple[Plan, Ledger]) -> None:
+    study = study_of(*finished)
+    (ours, _), *_ = study.verdicts
+    arms = {"better": {"resolution": 28}, "worse": {"resolution": 8}, "quote": ""}
+    own = [
+        BetterThan(**arms, metric="loss"),
+        BetterThan(**arms, metric="peak_memory_bytes", relative=True),
+        InRange(above=90, quote=""),
+    ]
+    added = [ClaimVerdict(replace(ours, claim=claim), None) for claim in own]
+    [figure] = draw_effects(replace(study, verdicts=(*study.verdicts, *added)))
+    assert sum(len(trace.x) for trace in figure.data) == len(study.verdicts)
+
+
 def test_margins_are_those_of_the_claim() -> None:
-    claims = {type(claim).__name__: claim for claim in search_spaces.load("pos_embed").claims}
-    assert effect_bounds(claims["Gap"], 100) == ((0.073, 1),)
-    assert effect_bounds(claims["BetterThan"], 100) == ((0.0, 1),)
+    helps, helps_by, _ = search_spaces.load("pos_embed").claims
+    assert effect_bounds(helps_by) == [(7.3, 1)]
+    assert effect_bounds(helps) == [(0.0, 1)]
+    assert effect_bounds(replace(helps, at_most=9)) == [(9, -1), (0.0, 1)]
+    assert effect_bounds(InRange(below=0, quote="")) == [(0, -1)]

@@ -15,7 +15,7 @@ import search_spaces
 from benchmarks.report import write_study
 from revit.config import FineTuneConfig
 from revit.training.metrics import METRICS
-from search_spaces.framework import Best, Gap, SearchSpace
+from search_spaces.framework import Best, BetterThan, SearchSpace
 from study.analysis.intervals import intervals_note
 from study.analysis.measured import measure
 from study.ledger.ledger import Ledger
@@ -38,7 +38,7 @@ SPACE = SearchSpace(
     seeds=(0, 1),
     claims=(
         Best(axis="resolution", value=28, among=(8, 12, 28), quote=""),
-        Gap(better={"resolution": 28}, worse={"resolution": 8}, at_least=0.5, quote=""),
+        BetterThan(better={"resolution": 28}, worse={"resolution": 8}, at_least=0.5, quote=""),
     ),
 )
 UNITS = {"balanced_accuracy": "pp", "loss": "nats", "train_time_s": "s"}

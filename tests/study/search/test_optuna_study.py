@@ -15,7 +15,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study
 
 from search_spaces.framework.axes import NuisanceAxis
-from search_spaces.framework.claims import Value
+from search_spaces.framework.claim_cells import Value
 from search_spaces.framework.ranges import Range
 from study.ledger.states import TrialState
 from study.search.optuna_study import OPTUNA_STATES, asked_points, importances, rebuild

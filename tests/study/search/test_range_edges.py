@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from search_spaces.framework.axes import NuisanceAxis
-from search_spaces.framework.claims import Value
+from search_spaces.framework.claim_cells import Value
 from search_spaces.framework.ranges import Range
 from search_spaces.framework.search import Search
 from search_spaces.framework.space import SearchSpace

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from scipy.stats import kstest, qmc
 
 from search_spaces.framework.axes import exists
-from search_spaces.framework.claims import Value
+from search_spaces.framework.claim_cells import Value
 from search_spaces.framework.ranges import Range
 from search_spaces.framework.search import Sampler, Search
 from study.ledger.states import TrialState
