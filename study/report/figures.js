@@ -1,6 +1,6 @@
 // Figures, drawn when they can be seen, and again for paper.
 
-const PRINT_WIDTH_PX = 660, PRINT_TEXT = "#1f2328";
+const PRINT_WIDTH_PX = 930, PRINT_GAP_PX = 40, PRINT_TEXT = "#1f2328";  // as in page.css: paper shows figures at 75 %
 const textColor = () => getComputedStyle(document.body).color;
 
 function draw(figure) {
@@ -27,15 +27,28 @@ async function loadPlotly() {
 
 const figures = [...document.querySelectorAll("figure")], folds = document.querySelectorAll("details:has(figure)");
 const plots = () => document.querySelectorAll(".js-plotly-plot");
+const printWidth = plot => plot.closest(".across") ? PRINT_WIDTH_PX : (PRINT_WIDTH_PX - PRINT_GAP_PX) / 2;
+
+function drawFolded(fold) {  // at the size that it will have; nothing is painted before it is closed again
+  if (fold.open) return;
+  fold.open = true;
+  fold.querySelectorAll("figure").forEach(draw);
+  fold.open = false;
+}
+
 loadPlotly().then(() => {
   for (const figure of figures) if (!figure.closest("details:not([open])")) draw(figure);
-  for (const fold of folds) fold.addEventListener("toggle", () => fold.querySelectorAll("figure").forEach(draw));
+  for (const fold of folds) {
+    setTimeout(drawFolded, 0, fold);  // before anybody prints: pictures take a moment
+    fold.addEventListener("toggle", () => {
+      if (fold.open) fold.querySelectorAll(".js-plotly-plot").forEach(plot => Plotly.Plots.resize(plot));
+    });
+  }
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     for (const plot of plots()) Plotly.relayout(plot, { "font.color": textColor() });
   });
   addEventListener("beforeprint", () => {
-    figures.forEach(draw);
-    for (const plot of plots()) Plotly.relayout(plot, { "font.color": PRINT_TEXT, width: PRINT_WIDTH_PX });
+    for (const plot of plots()) Plotly.relayout(plot, { "font.color": PRINT_TEXT, width: printWidth(plot) });
   });
   addEventListener("afterprint", () => {
     for (const plot of plots()) Plotly.relayout(plot, { "font.color": textColor(), width: null, autosize: true });
