@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from study.report.axis_words import axis_titles
 from study.report.claim_list import format_p
 from study.report.finished_study import FinishedStudy
 from study.report.table_markup import flat_to_html
@@ -18,9 +19,10 @@ def _render_anova(table: pd.DataFrame) -> str:
     """Return the ANOVA table of a crossed grid; empty where there is none."""
     if table.empty:
         return ""
+    titles = axis_titles(axes)
     shown = pd.DataFrame(
         {
-            "factor": table["term"],
+            "factor": [" x ".join(titles[axis] for axis in term.split(" x ")) for term in table["term"]],
             "partial ω²": [f"{row.effect:.2f} [{row.low:.2f}, {row.high:.2f}]" for row in table.itertuples()],
             "F (df)": [f"{row.F:.1f} ({row.df:.0f})" for row in table.itertuples()],
             "p": [format_p(p) for p in table["p"].astype(float)],

@@ -29,10 +29,15 @@ for (const table of document.querySelectorAll("table.sortable")) {
   }
 }
 
-for (const region of document.querySelectorAll(".wide")) {  // arrow keys scroll what has the focus
-  region.tabIndex = 0;
-  region.role = "region";
-  region.ariaLabel = `table ${region.querySelector("table").className.split(" ")[0]}`;
+let heading = "";
+for (const each of document.querySelectorAll("h2, h3, .wide")) {
+  if (!each.matches(".wide")) {
+    heading = each.textContent;
+    continue;
+  }
+  each.tabIndex = 0;  // arrow keys scroll what has the focus
+  each.role = "region";
+  each.ariaLabel = `${heading}: table`;
 }
 
 addEventListener("beforeprint", () => {

@@ -12,6 +12,7 @@ from search_spaces.framework.published import Published
 from study.analysis.results import cell_table
 from study.labels import format_value
 from study.plan import Plan
+from study.report.axis_words import axis_titles, value_title
 from study.report.table_markup import BEST
 
 
@@ -25,11 +26,12 @@ def paper_table(plan: Plan) -> pd.DataFrame:
     """
     space, metric = plan.space, METRICS[plan.space.metric]
     cells = cells_with_candidates(plan)
+    titles = axis_titles([*space.scientific, *space.nuisance_axes])
     usual, best = _usual_num_seeds(plan), _best_cells(plan)
     rows = []
     for position, (cell, candidate) in enumerate(cells):
-        labels = {axis: format_value(cell[axis]) for axis in space.scientific}
-        selected = [f"{axis} {format_value(value)}, tuned" for axis, value in candidate.nuisance.items()]
+        labels = {titles[axis]: value_title(cell[axis]) for axis in space.scientific}
+        selected = [f"{titles[axis]} {format_value(value)}, tuned" for axis, value in candidate.nuisance.items()]
         own = [
             *cell_lines(cell, metric, is_stacked=bool(space.columns), usual=usual, is_best=position in best),
             *selected,
@@ -39,14 +41,15 @@ def paper_table(plan: Plan) -> pd.DataFrame:
         published = [_format_published(row, accuracy) for row in space.published(candidate)]
         rows.append({**labels, "lines": (*own, *published)})
     frame = pd.DataFrame(rows)
-    index = [axis for axis in space.scientific if axis not in space.columns]
+    index = [titles[axis] for axis in space.scientific if axis not in space.columns]
+    columns = [titles[axis] for axis in space.columns]
     if not index:
         index = [""]
         frame[""] = metric.heading
     if not space.columns:
         return frame.set_index(index).rename(columns={"lines": metric.heading})
-    wide = frame.pivot(index=index, columns=list(space.columns), values="lines")  # noqa: PD010  (a cell twice is an error)
-    wide = wide.reindex(index=_unique_index(frame, index), columns=_unique_index(frame, list(space.columns)))
+    wide = frame.pivot(index=index, columns=columns, values="lines")  # noqa: PD010  (a cell twice is an error)
+    wide = wide.reindex(index=_unique_index(frame, index), columns=_unique_index(frame, columns))
     return wide.map(lambda lines: lines if isinstance(lines, tuple) else ())  # the constraint leaves cells out
 
 

@@ -138,6 +138,7 @@ def test_values_with_the_same_six_digits_are_two_cells() -> None:
     assert list(table.columns) == ["0.12345671", "0.12345672", "0.001"]
 
 
+FLOWERS = "Flowers-102 (nelorth's split)"
 ELSEWHERE = "vit-finetune 92.89 (-2.89), SGD .01, batch 128, 5000 steps, warmup 500, AMP"
 
 
@@ -145,10 +146,10 @@ def test_the_layout_is_the_papers_with_our_result_published_values_and_differenc
     space = search_spaces.load("resolution")
     table = paper_table(plan_of(space, 0.9))
     assert list(table.columns) == ["512", "384", "224", "128", "64"]
-    assert list(table.index) == ["cifar100", "flowers102_nelorth"]
-    assert table.loc["cifar100", "224"] == ("90.00", "[87.97, 91.79]", "paper 91.19 (-1.19)", ELSEWHERE)
-    assert table.loc["flowers102_nelorth", "64"][0] == "90.00"
-    assert table.loc["flowers102_nelorth", "64"][2] == "n = 1 (images only)"
+    assert list(table.index) == ["CIFAR-100", FLOWERS]
+    assert table.loc["CIFAR-100", "224"] == ("90.00", "[87.97, 91.79]", "paper 91.19 (-1.19)", ELSEWHERE)
+    assert table.loc[FLOWERS, "64"][0] == "90.00"
+    assert table.loc[FLOWERS, "64"][2] == "n = 1 (images only)"
     nano = paper_table(plan_of(space.variant(scale="nano"), 0.9))
     theirs = ("paper 91.19", ELSEWHERE.replace(" (-2.89)", ""))
     assert nano.loc["photos", "28"][2:] == theirs, "no difference: not comparable"
@@ -172,15 +173,15 @@ def test_a_cell_shows_the_tuned_values_in_every_format() -> None:
     plan = plan_of(search_spaces.load("replication").variant(scale="nano", recipe="vit_2021"), 0.9)
     table = paper_table(plan)
     for text in (to_html(table, "results"), to_markdown(table), to_latex(table, "", [], "")):
-        assert text.count("optimizer.lr 0.01, tuned") == 3
+        assert text.count("learning rate 0.01, tuned") == 3
 
 
 def test_points_that_the_constraint_leaves_out_are_empty_cells() -> None:
     study = search_spaces.load("optimizer_schedule")
     space = replace(study, claims=(), constraint=lambda config: config.optimizer.name == "sgd" or not is_linear(config))
     table = paper_table(plan_of(space, 0.9))
-    assert table.loc[("adam", "fixed"), "linear"] == ()
-    assert table.loc[("sgd", "fixed"), "plateau"][2] == "paper 98.75 (-8.75)"
+    assert table.loc[("Adam", "fixed"), "linear"] == ()
+    assert table.loc[("SGD", "fixed"), "plateau"][2] == "paper 98.75 (-8.75)"
 
 
 def is_linear(config: FineTuneConfig) -> bool:
@@ -190,7 +191,7 @@ def is_linear(config: FineTuneConfig) -> bool:
 def test_without_columns_every_cell_has_its_row() -> None:
     table = paper_table(plan_of(search_spaces.load("quickstart"), 0.9))
     assert table.shape == (4, 1)
-    assert table.loc[("sgd", "cosine")].iloc[0] == ("90.00 [87.97, 91.79]",)
+    assert table.loc[("SGD", "cosine")].iloc[0] == ("90.00 [87.97, 91.79]",)
 
 
 def test_the_number_of_seeds_is_said_once_and_where_a_cell_has_another() -> None:
@@ -215,7 +216,7 @@ def test_the_best_cell_of_each_dataset_is_marked_in_words() -> None:
     plan = finish(space, (0,), accuracies)
     table = paper_table(plan)
     marked = {place: lines[0] for place, lines in table.stack([0]).items() if "best" in lines[0]}
-    assert marked == {("cifar100", "384"): "90.00 (best)", ("flowers102_nelorth", "384"): "60.00 (best)"}
+    assert marked == {("CIFAR-100", "384"): "90.00 (best)", (FLOWERS, "384"): "60.00 (best)"}
     assert best_note(plan) == "Best: the highest mean of its dataset, which is not always a real difference."
     assert to_html(table, "results").count('<td class="best">') == 2
     assert best_note(finish(space, (0,), itertools.repeat(0.9))) == "", "all are equal"
@@ -227,7 +228,7 @@ def test_chosen_values_and_the_progress_of_a_search_are_in_the_cell(tmp_path: Pa
     waiting = paper_table(searched_plan(planner, at_best_lr(3e-3), num_points=4))
     assert waiting.iloc[0, 0] == ("-", "search at 4 of 6 points")
     chosen = paper_table(searched_plan(planner, at_best_lr(3e-3), tested=False))
-    assert chosen.iloc[0, 0] == ("-", "optimizer.lr 0.00469, tuned", "2 not run")
-    assert chosen.iloc[1, 0][1:3] == ("optimizer.lr 0.0017, tuned", "optimizer.weight_decay 0.00899, tuned")
+    assert chosen.iloc[0, 0] == ("-", "learning rate 0.00469, tuned", "2 not run")
+    assert chosen.iloc[1, 0][1:3] == ("learning rate 0.0017, tuned", "weight decay 0.00899, tuned")
     done = paper_table(searched_plan(planner, at_best_lr(3e-3)))
-    assert done.iloc[0, 0][1:] == ("optimizer.lr 0.00469, tuned",)
+    assert done.iloc[0, 0][1:] == ("learning rate 0.00469, tuned",)

@@ -11,6 +11,7 @@ import search_spaces
 from search_spaces.framework.space import SearchSpace
 from study.analysis.verdicts import claim_verdicts
 from study.ledger.ledger import Ledger
+from study.report.axis_words import value_title
 from study.report.paper_tables import paper_table
 from tests.study.report.small_study import finish, write
 
@@ -36,7 +37,7 @@ def test_its_table_has_the_published_numbers_beside_ours(space: SearchSpace) -> 
     assert list(table.columns) == ["all", "attention", "mlp"]
     for row, numbers in PUBLISHED.items():
         for trained, number in zip(table.columns, numbers, strict=True):
-            ours, *_, last = table.loc[row, trained]
+            ours, *_, last = table.loc[tuple(map(value_title, row)), trained]
             assert ours == "97.00"
             assert last == ("[95.74, 97.97]" if number is None else f"paper {number:.2f} ({97 - number:+.2f})")
 

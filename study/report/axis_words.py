@@ -1,0 +1,41 @@
+"""Words for axes of a study in tables: titles of axes, names of their values."""
+
+from collections.abc import Sequence
+
+from study.labels import format_value
+from study.report.setting_words import WORDS
+
+NAMES = {
+    "sgd": "SGD",
+    "adam": "Adam",
+    "adamw": "AdamW",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "fashion_mnist": "Fashion-MNIST",
+    "flowers102": "Flowers-102",
+    "flowers102_nelorth": "Flowers-102 (nelorth's split)",
+    "brain_tumor_mri": "brain tumor MRI",
+    "plant_health": "plant health",
+    "vit_b16_in21k": "ViT-B/16",
+    "bit_r50x1_in21k": "BiT ResNet-50x1",
+    "vit_nano": "nano ViT",
+    "bit_nano": "nano ResNetV2",
+}
+"""Optimizers, datasets and models whose names people write differently from config fields."""
+
+
+def axis_titles(axes: Sequence[str]) -> dict[str, str]:
+    """Return the words for each axis: `learning rate` for `optimizer.lr`; its path where two have the same words."""
+    titles = [_title(axis) for axis in axes]
+    return {axis: title if titles.count(title) == 1 else axis for axis, title in zip(axes, titles, strict=True)}
+
+
+def _title(axis: str) -> str:
+    if axis in WORDS and not axis.endswith(".name"):
+        return WORDS[axis].title
+    return axis.removesuffix(".name").replace("_", " ")
+
+
+def value_title(value: object) -> str:
+    """Return the words for a value: `SGD` for `sgd`, `0.1` for a number."""
+    return NAMES.get(str(value)) or format_value(value)
