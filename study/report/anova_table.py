@@ -1,5 +1,6 @@
 """The analysis of variance of a crossed grid, as a table."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,10 +13,10 @@ from study.report.table_markup import flat_to_html
 
 def anova_context(study: FinishedStudy) -> dict[str, Any]:
     """Return what the templates show of the ANOVA; empty where there is none."""
-    return {"anova": _render_anova(study.anova)}
+    return {"anova": _render_anova(study.anova, list(study.plan.space.scientific))}
 
 
-def _render_anova(table: pd.DataFrame) -> str:
+def _render_anova(table: pd.DataFrame, axes: Sequence[str]) -> str:
     """Return the ANOVA table of a crossed grid; empty where there is none."""
     if table.empty:
         return ""
