@@ -34,6 +34,7 @@ ACTIVE: Mapping[str, Callable[[FineTuneConfig], bool]] = {
     "eval_every": lambda config: _evaluations_matter(config),
     "test_curve": lambda config: False,
     "test": lambda config: False,
+    "test_sets": lambda config: False,
 }
 """Field -> predicate: whether the field affects the tested weights. Fields that are not listed always may."""
 

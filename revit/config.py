@@ -17,7 +17,7 @@ from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 from revit.datasets.augmentations import AUGMENTATIONS
-from revit.datasets.registry import check_dataset
+from revit.datasets.registry import check_dataset, check_test_sets
 from revit.durations import check_duration
 from revit.errors import InputError, UnknownFieldError
 from revit.fields import always, derived, did_you_mean, fields_by_path, neutral, without_effect
@@ -244,6 +244,8 @@ class FineTuneConfig:
         test_curve: evaluate on the test split, too, at each of them; for plots beside published curves, never for
             selection.
         test: evaluate on the test split after the last step; False for the trials of a search, which never read it.
+        test_sets: further datasets with the same classes, on whose test images the trained model is tested, too:
+            names, or `folder:PATH`. The values are `accuracy@NAME` and so on, beside those of the own test split.
         selection: weights that are tested: the `last`, or those with the best validation accuracy (`best_val`).
         seed: of initialization, data order, augmentation and dropout.
     """
@@ -281,12 +283,14 @@ class FineTuneConfig:
     eval_every: int | str | None = derived(None)
     test_curve: bool = neutral(False)
     test: bool = neutral(True)
+    test_sets: tuple[str, ...] = neutral(())
     selection: Literal["last", "best_val"] = neutral("last")
     seed: int = always(0)
 
     def __post_init__(self) -> None:
         check_types(self)
         check_dataset(self.dataset)
+        check_test_sets(self.test_sets, self.dataset)
         require(self.resolution > 0, "resolution", self.resolution, "above 0")
         patch = patch_size(self.model.name) or 1
         right = f"a multiple of {patch}, the patch size of {self.model.name}"
@@ -318,6 +322,7 @@ class FineTuneConfig:
         for name in ("seed", "subset_seed"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         require(self.test or not self.test_curve, "test", False, "True: test_curve evaluates on the test split")
+        require(self.test or not self.test_sets, "test_sets", self.test_sets, "empty where test is False")
         if self.val_fraction == 0:
             require(self.test, "val_fraction", 0, "above 0: without test, validation images give the only result")
             require(not self.needs_val, "val_fraction", 0, "above 0: plateau and best_val need validation images")

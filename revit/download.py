@@ -34,18 +34,19 @@ def download(file: RemoteFile, folder: Path, on_progress: Callable[[int, int | N
         _receive(file.url, partial, on_progress)
     except OSError as error:  # of the network or the disk
         raise InputError(f"{file.url} cannot be fetched: {error}") from error
-    digest = md5_of(partial)
-    if digest != file.md5:
+    algorithm, published = file.checksum
+    digest = digest_of(partial, algorithm)
+    if digest != published:
         partial.unlink()
-        raise InputError(f"{file.url} has the MD5 {digest}, not {file.md5}: the download was deleted")
+        raise InputError(f"{file.url} has the {algorithm.upper()} {digest}, not {published}: the download was deleted")
     partial.rename(path)
     return path
 
 
-def md5_of(path: Path) -> str:
-    """Return the MD5 of a file."""
+def digest_of(path: Path, algorithm: str) -> str:
+    """Return the digest of a file by an algorithm of hashlib."""
     with path.open("rb") as content:
-        return hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        return hashlib.file_digest(content, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
 
 
 def _receive(url: str, partial: Path, on_progress: Callable[[int, int | None], None]) -> None:

@@ -8,7 +8,7 @@ So a new field with a neutral value renames no trial, and an inactive field does
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from revit.active_fields import effective_values
@@ -36,6 +36,7 @@ class InputDigests:
         weights: digest of the pretrained weights; None for random initialization.
         has_val: whether there are validation images.
         functions: `function_digests` of the config.
+        test_sets: digests of the images of further test sets, by label.
     """
 
     data: str
@@ -43,6 +44,7 @@ class InputDigests:
     weights: str | None
     has_val: bool
     functions: Mapping[str, str]
+    test_sets: Mapping[str, str] = field(default_factory=dict)
 
     def by_name(self) -> dict[str, str]:
         """Return what may change beside the config, by name, so that a later change can be named."""
@@ -52,6 +54,7 @@ class InputDigests:
             "weights": self.weights or "none",
             "training version": str(TRAINING_VERSION),
             **self.functions,
+            **{name_test_set_digest(label): digest for label, digest in self.test_sets.items()},
         }
 
 
@@ -82,9 +85,15 @@ def identity(config: FineTuneConfig, budget: Budget, digests: InputDigests) -> s
         **({"val_steps": budget.eval_steps} if digests.has_val else {}),
         **({"test_steps": budget.eval_steps} if config.test_curve else {}),
         **({} if config.test else {"test": False}),
+        **({"test_sets": digests.test_sets} if digests.test_sets else {}),
     }
     text = json.dumps(json.loads(json.dumps(record), parse_int=float), sort_keys=True)  # 1 and 1.0 are one identity
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def name_test_set_digest(label: str) -> str:
+    """Return the name of a test set's digest in `InputDigests.by_name`."""
+    return f"test set {label}"
 
 
 def function_names(config: FineTuneConfig) -> dict[str, str]:

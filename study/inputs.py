@@ -1,6 +1,6 @@
 """Inputs of trials: images, weights, from this machine or from records of the ledger."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -8,18 +8,28 @@ from typing import NamedTuple
 from revit.config import FineTuneConfig, ModelConfig
 from revit.datasets.image_store import ImageStore
 from revit.datasets.manifest import store_caveats
+from revit.datasets.registry import label_test_set
 from revit.errors import InputError
-from revit.identity import InputDigests, function_digests
+from revit.identity import InputDigests, function_digests, name_test_set_digest
 from revit.models.weights import find_weights, weights_digest
 from study.advice import with_advice
 from study.ledger.records import TrialRecord
-from study.ledger.schema import DIGEST_PREFIX, NUM_ALL_TAG, NUM_TEST_TAG, NUM_TRAIN_TAG
+from study.ledger.schema import DIGEST_PREFIX, NUM_ALL_TAG, NUM_TEST_TAG, NUM_TRAIN_TAG, num_test_name
 
 SIZES = (NUM_TRAIN_TAG, NUM_ALL_TAG, NUM_TEST_TAG)
 """Tags with the numbers of images: trained on, of how many these are a fraction, tested on."""
 UNKNOWN_SPLITS = "unknown"
+MAX_CLASSES_SHOWN = 12
 SPLIT_FIELDS = ("dataset", "val_fraction", "data_fraction", "subset_seed")
 """Config fields that determine these images."""
+
+
+class FurtherTestSet(NamedTuple):
+    """A further test set of a trial: digest of its image store, number of test images, folder (None as in `Images`)."""
+
+    digest: str
+    num_test: int
+    folder: Path | None
 
 
 class Images(NamedTuple):
@@ -32,6 +42,7 @@ class Images(NamedTuple):
         has_val: whether there are validation images.
         num_train, num_all, num_test: as in SIZES.
         folder: folder of the image store; None if it is not on this machine.
+        test_sets: further test sets, by label.
     """
 
     digest: str
@@ -41,11 +52,13 @@ class Images(NamedTuple):
     num_all: int
     num_test: int
     folder: Path | None
+    test_sets: Mapping[str, FurtherTestSet]
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Return the numbers of images, by SIZES."""
-        return {name: getattr(self, name) for name in SIZES}
+        """Return the numbers of images, by SIZES, and `num_test_name` of each further test set."""
+        own = {name: getattr(self, name) for name in SIZES}
+        return own | {num_test_name(label): each.num_test for label, each in self.test_sets.items()}
 
     def digests(self, config: FineTuneConfig, weights: str | None) -> InputDigests:
         """Return the digests of a trial on these images.
@@ -59,6 +72,7 @@ class Images(NamedTuple):
             weights=weights,
             has_val=self.has_val,
             functions=function_digests(config),
+            test_sets={label: each.digest for label, each in self.test_sets.items()},
         )
 
 
@@ -98,6 +112,7 @@ class Inputs:
             num_all=splits.num_all,
             num_test=manifest.num_test,
             folder=store.folder,
+            test_sets={label_test_set(name): self._test_set(name, config, store) for name in config.test_sets},
         )
 
     def caveats(self, dataset: str) -> list[str]:
@@ -113,10 +128,16 @@ class Inputs:
         try:
             return self._open(dataset)
         except InputError as error:
-            if not any(record.params["dataset"] == dataset for record in self._recorded):
+            if not any(self._has(record, dataset) for record in self._recorded):
                 raise
             self._unreadable[dataset] = with_advice(error)
             return None
+
+    @staticmethod
+    def _has(record: TrialRecord, dataset: str) -> bool:
+        """Return whether a recorded trial was trained or tested on a dataset."""
+        tested = f"{DIGEST_PREFIX}{name_test_set_digest(label_test_set(dataset))}"
+        return record.params["dataset"] == dataset or tested in record.tags
 
     def _recorded_images(self, config: FineTuneConfig) -> Images:
         """Return images as recorded; without a trial on just these, their numbers follow from another's."""
@@ -138,7 +159,28 @@ class Inputs:
             num_all=num_all,
             num_test=num_test,
             folder=None,
+            test_sets={label_test_set(name): self._test_set(name, config, None) for name in config.test_sets},
         )
+
+    def _test_set(self, name: str, config: FineTuneConfig, trained: ImageStore | None) -> FurtherTestSet:
+        """Return a further test set.
+
+        Args:
+            trained: images that the model is trained on; None if they are not on this machine.
+
+        Raises:
+            InputError: it is missing or cannot be decoded, and no trial with it is recorded, or its classes are not
+                those that the model is trained on.
+        """
+        store, label = self._store(name), label_test_set(name)
+        if store is None:
+            digest, count = f"{DIGEST_PREFIX}{name_test_set_digest(label)}", num_test_name(label)
+            tags = next(each.tags for each in self._recorded if digest in each.tags)
+            return FurtherTestSet(tags[digest], int(tags[count]), None)
+        if trained is not None and store.manifest.class_names != trained.manifest.class_names:
+            own, wanted = (_describe_classes(each.manifest.class_names) for each in (store, trained))
+            raise InputError(f"test_sets has {name!r}: it has {own}; must be those of {config.dataset}, {wanted}")
+        return FurtherTestSet(store.manifest.digest, store.manifest.num_test, store.folder)
 
     def _weights(self, model: ModelConfig) -> tuple[Path | None, str | None]:
         """Return the path of a model's weights, None if missing or not needed, with their digest."""
@@ -151,3 +193,8 @@ class Inputs:
                 if wanted.items() <= record.params.items():
                     return None, record.tags[f"{DIGEST_PREFIX}weights"]
             raise
+
+
+def _describe_classes(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:MAX_CLASSES_SHOWN])
+    return f"{len(names)} classes: {shown}{', ...' if len(names) > MAX_CLASSES_SHOWN else ''}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from revit.config import FineTuneConfig
 from revit.datasets.image_store import ImageStore, open_store
-from revit.datasets.registry import DATASETS
+from revit.datasets.registry import DATASETS, SPECS
 from revit.training.metrics import METRICS, PREFIXES
 from search_spaces.framework.candidates import Candidate
 from search_spaces.framework.space import SearchSpace
@@ -86,6 +86,7 @@ class Plan:
         caveats: caveats of its datasets, a line each.
         other_records: trials of the study in the ledger, by the same recipe and scale, that are none of its trials now:
             of an earlier setup, of other cells, or of other seeds.
+        further: this plan about each further metric of its space, as `analysis.measured.measure` adds them.
         planner: made the plan, and makes it again from other records; None for a plan of given trials.
     """
 
@@ -95,6 +96,7 @@ class Plan:
     seeds: tuple[int, ...] = (0,)
     caveats: Sequence[str] = ()
     other_records: Sequence[TrialRecord] = ()
+    further: Sequence["Plan"] = field(default=(), repr=False, compare=False)
     planner: "Planner | None" = field(default=None, repr=False, compare=False)
 
     @property
@@ -154,7 +156,8 @@ def first_of_each(trials: Iterable[Trial]) -> dict[str, Trial]:
 
 def is_registered(space: SearchSpace) -> bool:
     """Return whether the registry has every dataset of a space, so that `preview` works."""
-    return all(candidate.config.dataset in DATASETS for candidate in space.candidates(space.seeds[:1]))
+    configs = [candidate.config for candidate in space.candidates(space.seeds[:1])]
+    return all(name in SPECS for config in configs for name in (config.dataset, *config.test_sets))
 
 
 def preview(space: SearchSpace, seeds: tuple[int, ...]) -> list[TrialPreview]:

@@ -9,14 +9,14 @@ from revit.config import FineTuneConfig
 from revit.datasets.registry import caveats
 from revit.errors import InputError
 from revit.identity import identity
-from revit.training.metrics import METRICS
+from revit.training.metrics import METRICS, find_metric
 from search_spaces.framework.candidates import Candidate
 from search_spaces.framework.cells import Point, StudyCell
 from search_spaces.framework.space import SearchSpace
 from study.inputs import Inputs
 from study.ledger.records import SearchTag, TrialRecord, config_tags, request_key, study_tags
 from study.ledger.reuse import find_record, identities_with_test
-from study.ledger.schema import RECIPE_TAG, SCALE_TAG, SEARCH_PREFIX, STUDY_PREFIX, compared_name
+from study.ledger.schema import RECIPE_TAG, SCALE_TAG, SEARCH_PREFIX, STUDY_PREFIX, compared_name, num_test_name
 from study.ledger.states import TrialState
 from study.plan import TABLE_COLUMNS, Folders, Plan
 from study.search.cell_search import CellSearch, SearchPoint
@@ -208,10 +208,11 @@ class Planner:
                 images=images.folder,
                 weights=weights,
                 num_steps=budget.num_steps,
-                num_test=images.num_test,
+                num_test=images.sizes.get(num_test_name(find_metric(self.space.metric).test_set), images.num_test),
                 record=None,
                 input_digests=digests.by_name(),
                 sizes=images.sizes,
+                test_sets={label: each.folder for label, each in images.test_sets.items()},
                 study=self.space.tags,
                 keep_model=config.test and config.seed == self.seeds[0],
                 identities_with_test=identities_with_test(config, budget, digests),
@@ -239,7 +240,8 @@ class Planner:
         return [each for each in of_study if (each.tags.get(RECIPE_TAG), each.tags.get(SCALE_TAG)) == start]
 
     def _caveats(self, trials: Sequence[Trial]) -> Sequence[str]:
-        datasets = list(dict.fromkeys(trial.candidate.config.dataset for trial in trials))
+        configs = [trial.candidate.config for trial in trials]
+        datasets = list(dict.fromkeys(name for each in configs for name in (each.dataset, *each.test_sets)))
         found = [line for dataset in datasets for line in self._inputs.caveats(dataset)]
         return [*caveats(datasets), *found]
 

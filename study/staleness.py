@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from revit.config import FineTuneConfig
+from revit.datasets.registry import label_test_set
 from revit.fields import IdentityRole, fields_by_path
-from revit.identity import function_names
+from revit.identity import function_names, name_test_set_digest
 from study.ledger.records import TrialRecord
 from study.ledger.schema import DIGEST_PREFIX
 
@@ -49,11 +50,12 @@ def staleness_reason(record: TrialRecord, config: FineTuneConfig, input_digests:
 def changes(record: TrialRecord, config: FineTuneConfig, input_digests: Mapping[str, str]) -> list[Change]:
     """Return the differences between a recorded trial and one that is asked for; see `staleness_reason`."""
     recorded = {name: record.tags.get(f"{DIGEST_PREFIX}{name}") for name in input_digests}
-    new_functions = {name for name in function_names(config) if recorded.get(name) is None}  # their fields are named
+    named = {*function_names(config), *map(name_test_set_digest, map(label_test_set, config.test_sets))}
+    new = {name for name in named if recorded.get(name) is None}  # their fields are named
     inputs = [
         Change(name, digest, input_digests[name], is_input=True)
         for name, digest in recorded.items()
-        if digest != input_digests[name] and name not in new_functions
+        if digest != input_digests[name] and name not in new
     ]
     return [*_changed_fields(record, config), *inputs]
 

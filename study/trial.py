@@ -17,11 +17,13 @@ class Trial:
 
     Attributes:
         images: folder of its image store; None if it is not on this machine.
+        test_sets: folders of the image stores of its further test sets by label, as `images`.
         weights: path of the weights that it starts from, None for none.
         num_steps: optimizer steps that its budget compiles to.
         input_digests: its `revit.identity.InputDigests.by_name`.
         staleness_reason: what changed since the study trained its point with its seed; empty if it is not stale.
-        sizes: numbers of its images (`study.inputs.SIZES`).
+        num_test: images of the test set that the study's metric is about.
+        sizes: numbers of its images (`study.inputs.Images.sizes`).
         replicates: bootstrap replicates of the study's metric over its test images, (B,); None for none.
         unmeasured: why it has no value of the study's metric, though it finished; empty if it has one.
         identities_with_test: of a search trial, the trials whose records serve it (`study.ledger.reuse`).
@@ -48,6 +50,7 @@ class Trial:
     keep_model: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
     awaits: str = ""
+    test_sets: Mapping[str, Path | None] = field(default_factory=dict)
 
     @property
     def study_name(self) -> str:

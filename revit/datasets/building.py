@@ -14,6 +14,7 @@ import numpy.typing as npt
 from revit.datasets.manifest import Manifest, list_broken
 from revit.datasets.readers.base import Contents, Sample
 from revit.datasets.readers.images import ImageFile, decode_image, decoder
+from revit.datasets.registry import FOLDER_PREFIX, TEST_SETS
 from revit.datasets.splits import test_indices
 from revit.errors import BrokenImagesError, InputError
 
@@ -38,7 +39,7 @@ def build_store(dataset: str, contents: Contents, cache_dir: Path, *, skip_broke
         _check_splits(manifest, layout)
         np.savez(partial / "layout.npz", allow_pickle=False, **layout)
         manifest.write(partial / "manifest.json")
-        label = dataset if dataset.isidentifier() else "folder"
+        label = "folder" if dataset.startswith(FOLDER_PREFIX) else dataset
         folder = cache_dir / f"{label}-{manifest.digest[:16]}"
         if folder.exists():  # the same content, from other files or by an older version of this module
             (partial / "manifest.json").replace(folder / "manifest.json")
@@ -51,8 +52,11 @@ def build_store(dataset: str, contents: Contents, cache_dir: Path, *, skip_broke
 
 def _check_splits(manifest: Manifest, layout: Layout) -> None:
     dataset, num_train, num_test = manifest.dataset, manifest.num_train, manifest.num_test
-    if num_train == 0 or num_test == 0:
+    is_test_set = dataset in TEST_SETS or dataset.startswith(FOLDER_PREFIX)
+    if num_test == 0 or (num_train == 0 and not is_test_set):
         raise InputError(f"dataset {dataset} has {num_train} training and {num_test} test images")
+    if num_train == 0:
+        return
     trained = layout["labels"][~layout["is_test"]].tolist()
     lost = set(range(len(manifest.class_names))) - set(trained) if manifest.skipped else set()
     if lost:

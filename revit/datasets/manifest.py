@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from revit.datasets.registry import DATASETS
+from revit.datasets.registry import SPECS
 
 MANIFEST_VERSION = 3
 """Version of the fields beside the digest. A store with an older one is rebuilt and found equal."""
@@ -56,7 +56,7 @@ def store_caveats(manifest: Manifest) -> list[str]:
     These are counts that differ from the registry, test images that are training images too, and broken images.
     """
     caveats = []
-    spec = DATASETS.get(manifest.dataset)
+    spec = SPECS.get(manifest.dataset)
     if spec is not None:
         counts = (
             ("training images", manifest.num_train, spec.num_train),

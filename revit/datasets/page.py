@@ -3,7 +3,9 @@
 python -m revit.datasets.page > docs/datasets.md
 """
 
-from revit.datasets.registry import DATASETS, DatasetSpec
+from collections.abc import Iterable
+
+from revit.datasets.registry import CORRUPTIONS, DATASETS, TEST_SETS, DatasetSpec
 
 COLUMNS = ("dataset", "what", "classes", "training images", "test images", "source", "license", "caveat")
 HEADER = """# Datasets
@@ -14,10 +16,38 @@ The last column says what a reader of results should know. `plan` and `report` s
 """
 
 
+TEST_SETS_TEXT = """
+## Test sets
+
+A trained model can be tested on further images of the same classes, without training again (distribution shift):
+
+    base=FineTuneConfig(dataset="cifar10", test_sets=("cifar10.1", "cifar10_c-fog-3"), ...)
+    metrics=("accuracy@cifar10.1", "accuracy_change@cifar10.1", "calibration_error@cifar10.1")
+
+- Every dataset above can be a test set of another with the same classes in the same order; its own test images are
+  used. `folder:PATH` with `test/CLASS/*` alone is a test set of your own. A set with other classes is refused.
+- `accuracy@NAME` is a metric like any other: in `metric=`, `metrics=`, claims, `report --metric`. It is
+  `NAME/test_accuracy` in MLflow. `accuracy_change@NAME` is it minus the accuracy on the own test split, seed by seed.
+- The sets below have no training images. All are downloaded by `fetch`, which checks each file's digest.
+"""
+
+
 def datasets_page() -> str:
     """Return the page, in Markdown."""
-    rows = [COLUMNS, tuple("---" for _ in COLUMNS), *map(_row, DATASETS.values())]
-    return HEADER + "\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    corrupted = [_corrupted_row(TEST_SETS[f"cifar{each}_c-{CORRUPTIONS[0]}-1"]) for each in (10, 100)]
+    tables = [_table(map(_row, DATASETS.values())), _table([_row(TEST_SETS["cifar10.1"]), *corrupted])]
+    return f"{HEADER}\n{tables[0]}\n{TEST_SETS_TEXT}\n{tables[1]}"
+
+
+def _table(rows: Iterable[tuple[str, ...]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in (COLUMNS, tuple("---" for _ in COLUMNS), *rows))
+
+
+def _corrupted_row(spec: DatasetSpec) -> tuple[str, ...]:
+    """Return the row of all corruptions and severities of a dataset, given one of them."""
+    prefix = spec.name.partition("-")[0]
+    what = f"{spec.title.partition(',')[0]}, corrupted; severity 1 to 5; CORRUPTION is {', '.join(CORRUPTIONS)}"
+    return f"`{prefix}-CORRUPTION-SEVERITY`", what, *_row(spec)[2:]
 
 
 def _row(spec: DatasetSpec) -> tuple[str, ...]:

@@ -1,7 +1,10 @@
 """The registry of datasets: facts only, without reading a file or importing numpy."""
 
-from collections.abc import Iterable
+import re
+from collections import ChainMap
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from revit.errors import InputError
 
@@ -14,12 +17,19 @@ class RemoteFile:
 
     Attributes:
         path: relative to the dataset directory.
-        md5: digest, as its publisher states it.
+        md5: digest, as its publisher states it; empty where only a SHA-256 is known.
+        sha256: in its place.
     """
 
     url: str
     path: str
-    md5: str
+    md5: str = ""
+    sha256: str = ""
+
+    @property
+    def checksum(self) -> tuple[str, str]:
+        """Return the name of its digest's algorithm, as hashlib has it, and the digest."""
+        return ("md5", self.md5) if self.md5 else ("sha256", self.sha256)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +51,12 @@ class DatasetSpec:
     """A dataset as its publisher describes it.
 
     Attributes:
-        num_train, num_test: images in its own splits.
+        num_train, num_test: images in its own splits; a test set has no training images.
         tiny: whether its images have fewer than 96 x 96 pixels.
         files: to download; empty for a dataset in an installed package.
         hub: the repository to download instead, into the folder `name`.
         page: for a manual download, after a login.
+        original: dataset whose test images these are, changed, in the same order; empty for images of its own.
         caveat: what a reader of results should know about the data; may be empty.
     """
 
@@ -60,6 +71,7 @@ class DatasetSpec:
     files: tuple[RemoteFile, ...] = ()
     hub: HubDataset | None = None
     page: str = ""
+    original: str = ""
     caveat: str = ""
 
 
@@ -256,17 +268,113 @@ _SPECS = (
     ),
 )
 DATASETS: dict[str, DatasetSpec] = {spec.name: spec for spec in _SPECS}
+"""Datasets that can be trained on."""
+
+CORRUPTIONS = (
+    "brightness", "contrast", "defocus_blur", "elastic_transform", "fog", "frost", "gaussian_blur", "gaussian_noise",
+    "glass_blur", "impulse_noise", "jpeg_compression", "motion_blur", "pixelate", "saturate", "shot_noise", "snow",
+    "spatter", "speckle_noise", "zoom_blur",
+)  # fmt: skip
+"""Corruptions of CIFAR-10-C and CIFAR-100-C. `gaussian_blur`, `saturate`, `spatter` and `speckle_noise` are the four
+that their authors keep for validation."""
+SEVERITIES = (1, 2, 3, 4, 5)
+_CIFAR10_1_URL = "https://github.com/modestyachts/CIFAR-10.1/raw/master/datasets"
+_CORRUPTED = {
+    10: ("https://zenodo.org/records/2535967/files", "56bf5dcef84df0e2308c6dcbcbbd8499"),
+    100: ("https://zenodo.org/records/3555552/files", "11f0ed0f1191edbf9fa23466ae6021d3"),
+}
+
+
+def _corrupted_spec(num_classes: int, corruption: str, severity: int) -> DatasetSpec:
+    """Return the spec of a corruption of CIFAR at a severity. All are in one archive, of 2.9 GB."""
+    (url, md5), name = _CORRUPTED[num_classes], f"CIFAR-{num_classes}-C"
+    return DatasetSpec(
+        name=f"cifar{num_classes}_c-{corruption}-{severity}",
+        title=f"{name}: test images of CIFAR-{num_classes}, {corruption.replace('_', ' ')}, severity {severity} of 5",
+        num_classes=num_classes,
+        num_train=0,
+        num_test=10_000,
+        tiny=True,
+        source=f"{url.removesuffix('/files')} (Hendrycks and Dietterich, 2019, arXiv:1903.12261)",
+        license="CC BY 4.0",
+        files=(RemoteFile(url=f"{url}/{name}.tar", path=f"{name}.tar", md5=md5),),
+        original=f"cifar{num_classes}",
+    )
+
+
+_TEST_SETS = (
+    DatasetSpec(
+        name="cifar10.1",
+        title="CIFAR-10.1 v6: new test images for CIFAR-10",
+        num_classes=10,
+        num_train=0,
+        num_test=2000,
+        tiny=True,
+        source="https://github.com/modestyachts/CIFAR-10.1 (Recht, Roelofs, Schmidt, Shankar, 2018, arXiv:1806.00451)",
+        license="MIT, of its repository; the images are of TinyImages, as those of CIFAR-10",
+        files=(
+            RemoteFile(
+                url=f"{_CIFAR10_1_URL}/cifar10.1_v6_data.npy",
+                path="CIFAR-10.1/cifar10.1_v6_data.npy",
+                sha256="2997188e5816f5bd545dc77771b6227828c28146049fcecf3fa10775474cacc6",
+            ),
+            RemoteFile(
+                url=f"{_CIFAR10_1_URL}/cifar10.1_v6_labels.npy",
+                path="CIFAR-10.1/cifar10.1_v6_labels.npy",
+                sha256="ae40beda001693674edc94d925ee8268cfe68905f8f9aff800c8dcdfcd6c9448",
+            ),
+        ),
+        caveat="its publisher states no checksums: the two are those of TensorFlow Datasets",
+    ),
+    *(
+        _corrupted_spec(num_classes, corruption, severity)
+        for num_classes in _CORRUPTED
+        for corruption in CORRUPTIONS
+        for severity in SEVERITIES
+    ),
+)
+TEST_SETS: dict[str, DatasetSpec] = {spec.name: spec for spec in _TEST_SETS}
+"""Datasets without training images: a model that was trained on another is tested on them."""
+SPECS: Mapping[str, DatasetSpec] = ChainMap(DATASETS, TEST_SETS)
+"""All of the registry."""
+TEST_SET_LABEL = re.compile(r"[\w.-]+")
 
 
 def caveats(names: Iterable[str]) -> list[str]:
     """Return the caveats of registered datasets, one line each."""
-    specs = (DATASETS[name] for name in names if name in DATASETS)
+    specs = (SPECS[name] for name in names if name in SPECS)
     return [f"dataset {spec.name}: {spec.caveat}" for spec in specs if spec.caveat]
 
 
 def check_dataset(name: str) -> None:
-    """Raise InputError unless `name` is in the registry or reads `folder:PATH`."""
-    if name in DATASETS or (name.startswith(FOLDER_PREFIX) and name != FOLDER_PREFIX):
+    """Raise InputError unless `name` can be trained on: it is in the registry or reads `folder:PATH`."""
+    if name in DATASETS or _is_folder(name):
         return
+    if name in TEST_SETS:
+        raise InputError(f"dataset = {name!r}: it has no training images; name it in test_sets")
     known = ", ".join(DATASETS)
     raise InputError(f"dataset = {name!r}: known are {known}, or {FOLDER_PREFIX}PATH for your own images")
+
+
+def check_test_sets(names: Sequence[str], dataset: str) -> None:
+    """Raise InputError unless each name is another dataset than the one that is trained on, with a label of its own."""
+    for name in names:
+        if name not in SPECS and not _is_folder(name):
+            close = ", ".join((*DATASETS, "cifar10.1"))
+            corrupted = "cifar10_c-CORRUPTION-SEVERITY, cifar100_c-CORRUPTION-SEVERITY"
+            raise InputError(f"test_sets has {name!r}: known are {close}, {corrupted}, or {FOLDER_PREFIX}PATH")
+        if not TEST_SET_LABEL.fullmatch(label_test_set(name)):
+            raise InputError(f"test_sets has {name!r}: the folder's name must have letters, digits, _ . - only")
+    labels = [label_test_set(name) for name in (dataset, *names)]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise InputError(f"test_sets = {tuple(names)}: {label} stands twice, or is the dataset that is trained on")
+
+
+def label_test_set(name: str) -> str:
+    """Return what metrics call a test set: its name, or the last part of a folder's path."""
+    return PurePath(name.removeprefix(FOLDER_PREFIX)).name if _is_folder(name) else name
+
+
+def _is_folder(name: str) -> bool:
+    return name.startswith(FOLDER_PREFIX) and name != FOLDER_PREFIX

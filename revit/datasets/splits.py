@@ -98,6 +98,8 @@ def split(
         InputError: a fraction leaves a class without an image.
     """
     pool = np.flatnonzero(~is_test)
+    if not len(pool):
+        raise InputError("dataset: it has test images only, and can be named in test_sets alone")
     num_classes = len(np.unique(labels[pool]))
     held_out = _prefix(labels, pool, val_fraction, VAL_SEED)
     if 0 < len(held_out) < num_classes:

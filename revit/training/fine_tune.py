@@ -2,9 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +32,7 @@ from revit.training.built import built_digest, describe_build, state_digest
 from revit.training.device import autocast, compile_network, to_device
 from revit.training.evaluation import concatenate, evaluate
 from revit.training.meter import Meter
-from revit.training.metrics import Predictions, values_by_name
+from revit.training.metrics import Predictions, name_split, values_by_name
 from revit.training.optimizers import build_optimizer
 from revit.training.peak_memory import measure_peak_memory
 from revit.training.prediction_file import Evaluation
@@ -56,35 +56,48 @@ class TrialData:
         splits: indices of its training, validation and test images.
         weights: file or folder of pretrained weights; None for random initialization.
         num_threads: CPU threads that prepare batches; changes only the time.
+        test_sets: images of further test sets by label, with the indices of their test images.
     """
 
     store: ImageStore
     splits: Splits
     weights: Path | None
     num_threads: int = 1
+    test_sets: Mapping[str, tuple[ImageStore, npt.NDArray[np.int64]]] = field(default_factory=dict)
 
     def with_one_eval_batch(self, size: int) -> "TrialData":
-        """Return the data with only the first images of the validation and test splits."""
+        """Return the data with only the first images of the validation split and of every test set."""
         first = self.splits._replace(val=self.splits.val[:size], test=self.splits.test[:size])
-        return replace(self, splits=first)
+        test_sets = {label: (store, indices[:size]) for label, (store, indices) in self.test_sets.items()}
+        return replace(self, splits=first, test_sets=test_sets)
 
     @classmethod
     def from_store(
-        cls, config: FineTuneConfig, store: ImageStore, weights: Path | None, num_threads: int = 1
+        cls,
+        config: FineTuneConfig,
+        store: ImageStore,
+        weights: Path | None,
+        num_threads: int = 1,
+        test_sets: Mapping[str, ImageStore] | None = None,
     ) -> "TrialData":
-        """Split a dataset as the config says. Raises InputError if that leaves a class empty."""
+        """Split a dataset as the config says. Raises InputError if that leaves a class empty.
+
+        Args:
+            test_sets: images of the config's further test sets, by label.
+        """
         splits = store.split(config.val_fraction, config.data_fraction, config.subset_seed)
-        return cls(store, splits, weights, num_threads)
+        further = {label: (each, np.flatnonzero(each.is_test)) for label, each in (test_sets or {}).items()}
+        return cls(store, splits, weights, num_threads, further)
 
 
 class FineTuneResult(NamedTuple):
     """Result of a finished trial.
 
     Attributes:
-        metrics: every metric of METRICS: of the test split `test_NAME`, of the validation split `selected_val_NAME`;
-            those that are measured while training by their own names.
-        evaluations: of the tested weights, by split: on "test" unless the config leaves it out, and, where there are
-            validation images, on "val".
+        metrics: every metric of METRICS: of the test split `test_NAME`, of the validation split `selected_val_NAME`,
+            of a further test set `SET/test_NAME`; those that are measured while training by their own names.
+        evaluations: of the tested weights, by split: on "test" unless the config leaves it out, where there are
+            validation images, on "val", and on "NAME/test" for each further test set.
         model: the model with the tested weights.
     """
 
@@ -266,7 +279,7 @@ def _validate(
     """
     row: Row = {}
     if len(data.splits.val):
-        val = _evaluate(config, data, data.splits.val, state, device, group).predictions
+        val = _evaluate(config, data, data.store, data.splits.val, state, device, group).predictions
         state.schedule.update_plateau(val.mean_loss)
         if val.accuracy > state.best_val_accuracy:
             state.best_val_accuracy = val.accuracy
@@ -275,7 +288,7 @@ def _validate(
                 state.best_model = {name: tensor.cpu().clone() for name, tensor in weights.items()}
         row |= {"val_loss": val.mean_loss, "val_accuracy": val.accuracy}
     if config.test_curve:
-        test = _evaluate(config, data, data.splits.test, state, device, group).predictions
+        test = _evaluate(config, data, data.store, data.splits.test, state, device, group).predictions
         row |= {"test_curve_loss": test.mean_loss, "test_curve_accuracy": test.accuracy}
     return row
 
@@ -283,13 +296,18 @@ def _validate(
 def _evaluate_tested_weights(
     config: FineTuneConfig, data: TrialData, state: TrainState, device: torch.device, group: WorkerGroup
 ) -> dict[str, Evaluation]:
-    splits = {"test": data.splits.test, "val": data.splits.val} if config.test else {"val": data.splits.val}
-    return {name: _evaluate(config, data, each, state, device, group) for name, each in splits.items() if len(each)}
+    own = {"test": data.splits.test, "val": data.splits.val} if config.test else {"val": data.splits.val}
+    splits = {name: (data.store, indices) for name, indices in own.items() if len(indices)}
+    splits |= {name_split(label): each for label, each in data.test_sets.items()}
+    return {
+        name: _evaluate(config, data, store, indices, state, device, group) for name, (store, indices) in splits.items()
+    }
 
 
 def _evaluate(
     config: FineTuneConfig,
     data: TrialData,
+    store: ImageStore,
     indices: npt.NDArray[np.int64],
     state: TrainState,
     device: torch.device,
@@ -306,7 +324,7 @@ def _evaluate(
     own, pin = indices[first:last], device.type == "cuda"
     evaluation = None
     if len(own):
-        batches = eval_batches(data.store, own, config.resolution, size, data.num_threads, pin=pin)
+        batches = eval_batches(store, own, config.resolution, size, data.num_threads, pin=pin)
         evaluation = evaluate(state.tested_model, batches, own, normalization_of(config), device)
     parts = [each for each in group.exchange(evaluation) if each is not None]
     evaluation = concatenate(parts)

@@ -19,7 +19,7 @@ WITHOUT_EFFECT: dict[str, Any] = {
     "seed": 0, "dataset": "digits", "data_fraction": 1.0, "subset_seed": 0, "val_fraction": 0.1,
     "train_crop": "none", "crop_scale": (0.08, 1.0), "resize_factor": 1.25, "hflip": False,
     "normalization": "inception", "sampling": "shuffled", "steps": 1, "epochs": None, "epoch_images": "used",
-    "num_evals": 1, "eval_every": None, "test_curve": False, "test": True, "selection": "last",
+    "num_evals": 1, "eval_every": None, "test_curve": False, "test": True, "test_sets": (), "selection": "last",
     "model.pretrained": False, "model.weights": None, "model.pos_embed": "learned",
     "model.pos_embed_resize": "timm", "model.head_init": "zeros",
     "optimizer.lr": 1.0,

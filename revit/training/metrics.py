@@ -6,13 +6,16 @@ torchmetrics and scikit-learn give the same values (tests/revit/training/test_me
 import in each trial, and neither has the replicates in one call.
 """
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from revit.errors import InputError
 
 Array = npt.NDArray[np.float64]
 NUM_BINS = 15
@@ -69,6 +72,8 @@ class Metric:
         of_predictions: its value; None for a metric that is measured while training.
         columns: what it needs of the predictions beside `index` and `label`; less is read faster, or from older files.
         decimals: of the shown value.
+        test_set: label of the further test set that it is measured on; empty for the own test split.
+        is_change: it is the value on that set minus the value on the own test split.
     """
 
     title: str
@@ -77,11 +82,25 @@ class Metric:
     of_predictions: PredictionMetric | None = None
     columns: tuple[str, ...] = ("prediction", "confidence", "loss", "rank")
     decimals: int = 2
+    test_set: str = ""
+    is_change: bool = False
 
     @property
     def name(self) -> str:
-        """Title with the split that it is measured on: `test accuracy`."""
+        """Title with what it is measured on: `test accuracy`, `accuracy on mnist_5k`."""
+        if self.test_set:
+            return f"{'change of ' if self.is_change else ''}{self.title} on {self.test_set}"
         return f"test {self.title}" if self.of_predictions else self.title
+
+    @property
+    def split(self) -> str:
+        """Split of the predictions that it is about."""
+        return name_split(self.test_set)
+
+    @property
+    def is_accuracy(self) -> bool:
+        """True for the accuracy on any test set: a count of images, so that intervals are exact."""
+        return self.of_predictions is accuracy and not self.is_change
 
     @property
     def heading(self) -> str:
@@ -101,7 +120,18 @@ class Metric:
     @property
     def factor(self) -> int:
         """Factor by which a value is multiplied to be in its unit."""
-        return 100 if self.unit == "%" else 1
+        return 100 if self.unit in ("%", "pp") else 1
+
+    @property
+    def is_share(self) -> bool:
+        """True if its values are shares from 0 to 1, or differences of two."""
+        return self.factor == 100
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Smallest and largest value that it can have."""
+        largest = 1.0 if self.is_share else math.inf
+        return (-largest if self.is_change else 0.0), largest
 
     @property
     def difference_unit(self) -> str:
@@ -119,8 +149,8 @@ class Metric:
         return "highest" if self.direction == "maximize" else "lowest"
 
     def format(self, value: float) -> str:
-        """Return a value in its unit, as it is shown everywhere."""
-        return f"{self.factor * value:,.{self.decimals}f}"
+        """Return a value in its unit, as it is shown everywhere; a change with its sign."""
+        return f"{self.factor * value:{'+' if self.is_change else ''},.{self.decimals}f}"
 
     def format_effect(self, effect: float) -> str:
         """Return a difference that is in `difference_unit`, with its sign."""
@@ -216,17 +246,55 @@ METRICS: dict[str, Metric] = {
 
 PREFIXES = {"test": "test_", "val": "selected_val_"}
 """Prefix by which a trial logs each metric of predictions of the tested weights, by split."""
+AT, CHANGE = "@", "_change"
+"""`accuracy@mnist_5k`: the metric on a further test set; `accuracy_change@mnist_5k`: minus that on the own split."""
+
+
+@cache
+def find_metric(name: str) -> Metric:
+    """Return a metric by its key, also on a further test set: `loss`, `loss@mnist_5k`, `loss_change@mnist_5k`.
+
+    Raises:
+        InputError: there is no such metric.
+    """
+    key, at, test_set = name.partition(AT)
+    metric, is_change = METRICS.get(own_key(name)), bool(at) and key.endswith(CHANGE)
+    if metric is None or bool(at) != bool(test_set) or (at and metric.of_predictions is None):
+        known = ", ".join(METRICS)
+        raise InputError(f"metric = {name!r}: must be one of {known}, or {AT}NAME behind one for a further test set")
+    if not at:
+        return metric
+    unit = metric.difference_unit if is_change else metric.unit
+    return replace(metric, unit=unit, test_set=test_set, is_change=is_change)
+
+
+def own_key(name: str) -> str:
+    """Return the key of METRICS of a metric that may be on a further test set."""
+    key, at, _ = name.partition(AT)
+    return key.removesuffix(CHANGE) if at else key
+
+
+def name_split(label: str) -> str:
+    """Return the split of predictions on a further test set; without a label, on the own test split."""
+    return f"{label}/test" if label else "test"
+
+
+def split_prefix(split: str) -> str:
+    """Return the prefix of the metrics of a split; MLflow's UI shows those of a further test set in their own group."""
+    return PREFIXES.get(split) or f"{split}_"
 
 
 def values_by_name(predictions: Mapping[str, Predictions]) -> dict[str, float]:
     """Return every metric of predictions of every split, by the name under which it is logged."""
     names = [name for name, metric in METRICS.items() if metric.of_predictions]
-    return {f"{PREFIXES[split]}{name}": value_of(name, each) for split, each in predictions.items() for name in names}
+    return {
+        f"{split_prefix(split)}{name}": value_of(name, each) for split, each in predictions.items() for name in names
+    }
 
 
 def value_of(name: str, predictions: Predictions) -> float:
     """Return the value of a metric of predictions."""
-    function = METRICS[name].of_predictions
+    function = METRICS[own_key(name)].of_predictions
     assert function is not None, f"{name} is measured while training"
     return float(function(predictions, np.ones((1, len(predictions.label))))[0])
 
@@ -236,12 +304,12 @@ def bootstrap(name: str, predictions: Predictions, num_replicates: int, seed: in
 
     Trials on as many images draw the same ones under one seed, so that differences are paired by image.
     """
-    function = METRICS[name].of_predictions
+    function = METRICS[own_key(name)].of_predictions
     assert function is not None, f"{name} is measured while training"
     return function(predictions, _image_counts(len(predictions.label), num_replicates, seed))
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)  # a change needs those of two test sets
 def _image_counts(num_images: int, num_replicates: int, seed: int) -> Array:
     """Return how often each image is drawn, (num_replicates, num_images): a second's work for 10,000 images."""
     rng = np.random.default_rng(seed)

@@ -36,12 +36,17 @@ class TrialFlops(NamedTuple):
 
 
 class TrialSizes(NamedTuple):
-    """Numbers of a trial's images: trained on, of how many these are a fraction, validated on, tested on."""
+    """Numbers of a trial's images: trained on, of how many these are a fraction, validated on, tested on.
+
+    Attributes:
+        num_further: images of its further test sets.
+    """
 
     num_used: int
     num_all: int
     num_val: int
     num_test: int
+    num_further: int = 0
 
 
 def image_flops(config: FineTuneConfig) -> ImageFlops:
@@ -116,4 +121,5 @@ def trial_flops(config: FineTuneConfig, sizes: TrialSizes, of_image: ImageFlops)
     num_evals = len(budget.eval_steps)
     num_validated = sizes.num_val * (num_evals + 1)  # the tested weights once more
     num_tested = sizes.num_test * (num_evals * config.test_curve + config.test)
-    return TrialFlops(of_image.step * num_trained, of_image.forward * (num_validated + num_tested))
+    num_evaluated = num_validated + num_tested + sizes.num_further
+    return TrialFlops(of_image.step * num_trained, of_image.forward * num_evaluated)

@@ -16,13 +16,15 @@ def check_claim_metric(claim: Claim, study_metric: str) -> None:
     is_relative = isinstance(claim, BetterThan) and claim.relative
     if name == "accuracy" and not is_relative:
         return
-    from revit.training.metrics import METRICS  # loads numpy, which lists of studies do without
+    from revit.training.metrics import find_metric  # loads numpy, which lists of studies do without
 
-    require(name in METRICS, f"claim '{claim}': metric", name, f"one of {', '.join(METRICS)}")
+    try:
+        metric = find_metric(name)
+    except InputError as error:
+        raise InputError(f"claim '{claim}': {error}") from error
     if isinstance(claim, Matches):
         raise InputError(f"claim '{claim}': published values are accuracies, and metric is {name}")
     if isinstance(claim, BetterThan) and claim.relative:
-        metric = METRICS[name]
         is_measured = metric.of_predictions is None
         require(is_measured, f"claim '{claim}': metric", name, "one that is measured while training, as it is relative")
         largest = max(claim.at_least, claim.at_most or 0)

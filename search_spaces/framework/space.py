@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from revit.config import FineTuneConfig
+from revit.datasets.registry import label_test_set
 from revit.errors import InputError
 from revit.fields import fields_by_path
 from revit.validation import check_types, require, require_one_line, with_tuples
@@ -61,7 +62,11 @@ class SearchSpace:
             out.
         seeds: every cell is trained with each of them.
         claims: what the study is said to show; each gets a verdict from its results.
-        metric: a key of METRICS, which tables, claims, figures and the tuning are about.
+        metric: a key of METRICS, which tables, claims, figures and the tuning are about. With `@NAME` it is of the
+            further test set NAME: `accuracy@mnist_5k`; `accuracy_change@mnist_5k` is the difference from the own test
+            split. The tuning is by own validation images.
+        metrics: further metrics, each of them a column of the results.
+        tuned_by: key of METRICS that the tuning is about; None for the study's metric.
         columns: scientific axes that go across in a table; the others go down.
         paper: paper whose published numbers are shown beside the results: the name of a file in search_spaces/papers/,
             or the path of a csv file (see `published`); None for none.
@@ -71,6 +76,7 @@ class SearchSpace:
         scale: a key of SCALES.
         base: fixed hyperparameters of a study without a recipe.
         settings: values of every trial as trained, after recipe and scale (see `choices.with_settings`).
+        is_reread: it is read about another metric than its own (see `about`).
         cells: labels of scientific axes to which its trials are limited (see `choices.with_cells`).
 
     Raises:
@@ -88,6 +94,8 @@ class SearchSpace:
     seeds: tuple[int, ...] = (0, 1, 2)
     claims: tuple[Claim, ...] = ()
     metric: str = "accuracy"
+    metrics: tuple[str, ...] = ()
+    tuned_by: str | None = None
     columns: tuple[str, ...] = ()
     paper: str | Path | None = None
     table: str | None = None
@@ -97,6 +105,7 @@ class SearchSpace:
     base: FineTuneConfig | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
     cells: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    is_reread: bool = False
 
     def __post_init__(self) -> None:
         for name, value in list(vars(self).items()):
@@ -118,7 +127,7 @@ class SearchSpace:
         labels = {name: tuple(label for label, _ in levels_of(name, axis)) for name, axis in self.scientific.items()}
         for claim in self.claims:
             check_claim(claim, labels)
-        if self.metric != "accuracy":
+        if self.metric != "accuracy" or self.metrics or self.tuned_by:
             self._check_metric()
         for claim in self.claims:
             check_claim_metric(claim, self.metric)
@@ -139,12 +148,15 @@ class SearchSpace:
                 raise InputError(f"{self.reproduced.file}, column {axis}: neither a config field nor one of its axes")
 
     def _check_metric(self) -> None:
-        from revit.training.metrics import METRICS  # loads numpy, which lists of studies do without
+        from revit.training.metrics import find_metric  # loads numpy, which lists of studies do without
 
-        require(self.metric in METRICS, "metric", self.metric, f"one of {', '.join(METRICS)}")
-        has_val_value = METRICS[self.metric].of_predictions is not None
+        shown = [self.metric, *self.metrics]
+        for name in (*shown, self.tuned_metric):
+            find_metric(name)
+        require(len(set(shown)) == len(shown), "metrics", self.metrics, "different, and without the study's metric")
+        has_val_value = find_metric(self.tuned_metric).of_predictions is not None
         right = "a metric of predictions, as nuisance axes are tuned on validation images"
-        require(has_val_value or not self.nuisance_axes, "metric", self.metric, right)
+        require(has_val_value or not self.nuisance_axes, "metric", self.tuned_metric, right)
 
     def _check_candidates(self) -> None:
         for cell in self._crossed_cells():
@@ -152,7 +164,7 @@ class SearchSpace:
         cells = self.list_cells()
         if not cells or not self.seeds:
             raise InputError("it has no trials: no seeds, or `constraint` leaves out every point")
-        check_search(self.search, self.nuisance_axes, self.metric)
+        check_search(self.search, self.nuisance_axes, self.tuned_metric)
         candidates = [self._checked_candidate(cell, point) for cell in cells for point in self._allowed_points(cell)]
         repeated = first_repeated([str(each.point) for each in candidates])
         if repeated is not None:
@@ -163,6 +175,10 @@ class SearchSpace:
         """Return the candidate of a point, of a search trial where there is a search."""
         config = self._trained_config(cell, point, self.seeds[0])
         require(config.test, "test", config.test, "True: only a search sets it")
+        labels = [label_test_set(name) for name in config.test_sets]
+        for name in (self.metric, *self.metrics, *self.claim_metrics):
+            if "@" in name and name.partition("@")[2] not in labels:
+                raise InputError(f"metric {name}: its trials are not tested on it; name it in test_sets")
         if not self.is_searched:
             return self.candidate(cell, point, self.seeds[0])
         right = "above 0, as nuisance axes are tuned on validation images"
@@ -210,7 +226,23 @@ class SearchSpace:
     @property
     def objectives(self) -> tuple[str, ...]:
         """Metrics that its search optimizes, keys of METRICS."""
-        return self.search.objectives or (self.metric,)
+        return self.search.objectives or (self.tuned_metric,)
+
+    @property
+    def tuned_metric(self) -> str:
+        """Metric by whose value on own validation images its search compares points, a key of METRICS."""
+        if self.tuned_by or "@" not in self.metric:
+            return self.tuned_by or self.metric
+        from revit.training.metrics import own_key  # loads numpy, which lists of studies do without
+
+        return own_key(self.metric)
+
+    def about(self, metric: str) -> "SearchSpace":
+        """Return the same study about another metric, without its claims: same trials, same searches."""
+        metrics = tuple(name for name in (self.metric, *self.metrics) if name != metric)
+        tuned_by = self.tuned_metric if self.is_searched else None
+        is_reread = self.is_reread or metric != self.metric
+        return replace(self, metric=metric, metrics=metrics, tuned_by=tuned_by, claims=(), is_reread=is_reread)
 
     def num_points(self, cell: StudyCell) -> int:
         """Return how many points the search of a cell has, if it has as many."""
@@ -315,7 +347,7 @@ class SearchSpace:
     def search_candidate(self, cell: StudyCell, point: Point, seed: int) -> Candidate:
         """Return the trial of a point that is compared with others on validation images, and never tested."""
         config = self._trained_config(cell, point, seed)
-        return make_candidate(cell, point, config.with_values({"test": False, "test_curve": False}))
+        return make_candidate(cell, point, config.with_values({"test": False, "test_curve": False, "test_sets": ()}))
 
     def _trained_config(self, cell: StudyCell, point: Point, seed: int) -> FineTuneConfig:
         paper_config = self._paper_config({**cell.fields_of(point), "seed": seed})

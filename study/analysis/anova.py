@@ -9,7 +9,7 @@ import statsmodels.formula.api as smf
 from scipy import optimize, stats
 from statsmodels.stats.anova import anova_lm
 
-from revit.training.metrics import METRICS
+from revit.training.metrics import find_metric
 from study.ledger.schema import value_name
 
 MIN_RESIDUAL_SHARE = 1e-12
@@ -36,7 +36,7 @@ def anova(frame: pd.DataFrame, axes: Sequence[str], metric: str = "accuracy") ->
     varied = [axis for axis in axes if len(set(frame[axis].map(str))) > 1]
     names = {axis: f"axis_{index}" for index, axis in enumerate(varied)}
     data = pd.DataFrame({name: frame[axis].map(str) for axis, name in names.items()})
-    data["value"] = METRICS[metric].factor * frame[value_name(metric)].astype(float)
+    data["value"] = find_metric(metric).factor * frame[value_name(metric)].astype(float)
     terms = _estimable_terms(data, list(names.values()))
     if not terms or np.ptp(data["value"]) == 0:
         return pd.DataFrame(columns=COLUMNS)

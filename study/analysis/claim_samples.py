@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from revit.training.metrics import METRICS, Metric
+from revit.training.metrics import Metric, find_metric
 from search_spaces.framework.claims import BetterThan, Claim
 from study.analysis.contrasts import TrialResult, select
 from study.analysis.intervals import VarianceEstimate, median_variances
@@ -12,7 +12,7 @@ from study.analysis.intervals import VarianceEstimate, median_variances
 
 def metric_of(claim: Claim, metric: Metric) -> Metric:
     """Return the metric that a claim is about: its own, or that of its study."""
-    return metric if claim.metric is None else METRICS[claim.metric]
+    return metric if claim.metric is None else find_metric(claim.metric)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 
-from revit.training.metrics import METRICS, Metric
+from revit.training.metrics import METRICS, Metric, find_metric
 from search_spaces.framework.claims import BetterThan, Claim, InRange, LargerGap, Matches, NoDifference, Trend
 from study.analysis.claim_samples import Sample, Unit, unit_of
 from study.analysis.contrasts import ContrastEstimate, MissingResultError, TrialResult, estimate_contrast
@@ -96,7 +96,7 @@ def evaluate_claims(
         num_waiting: claims that are not tested yet, and count in Holm's correction.
         plan: what further seeds would do for the claims that stay inconclusive.
     """
-    samples: dict[str | None, Sample] = {name: Sample.of(METRICS[name], each) for name, each in by_metric.items()}
+    samples: dict[str | None, Sample] = {name: Sample.of(find_metric(name), each) for name, each in by_metric.items()}
     samples[None] = Sample.of(metric, trials)
     statistics = [_test_statistic(each, samples.get(each.metric), comparable) for each in claims]
     return _results(statistics, level, num_waiting, plan)

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-from revit.training.metrics import METRICS, Metric
+from revit.training.metrics import Metric
 from search_spaces.framework.claim_cells import Cell, Contrast
 from study.analysis.intervals import VarianceEstimate, bootstrap_half_widths, image_half_widths, seed_half_width
 
@@ -154,7 +154,7 @@ def estimate_contrast(
     seeds = sorted(common)
     sums = np.array([sum(weight * by_seed[seed].value for weight, by_seed in cells) for seed in seeds])
     is_single = len(cells) == 1
-    is_accuracy = metric is METRICS["accuracy"]
+    is_accuracy = metric.is_accuracy
     image_variance, images = _image_variance(cells, seeds, metric)
     used = [by_seed[seed] for _, by_seed in cells for seed in seeds]
     return ContrastEstimate(
@@ -237,7 +237,7 @@ def _image_variance(
     for weight, by_seed in cells:
         dataset = by_seed[seeds[0]].point.get("dataset")
         by_dataset.setdefault(dataset, []).append((weight, [by_seed[seed] for seed in seeds]))
-    if metric is not METRICS["accuracy"]:
+    if not metric.is_accuracy:
         return sum(_bootstrap_variance(group, metric) for group in by_dataset.values()), "bootstrap"
     if any(by_seed[seed].num_test is None for _, by_seed in cells for seed in seeds):
         return None, "binomial"
@@ -262,7 +262,7 @@ def _bootstrap_variance(group: Sequence[tuple[float, list[TrialResult]]], metric
     sums = np.sum([weight * _mean_replicates(trials) for weight, trials in group], axis=0)
     variance = float(sums.var(ddof=1))
     num_test = group[0][1][0].num_test
-    if metric.unit != "%" or num_test is None:
+    if not metric.is_share or num_test is None:
         return variance
     return variance + sum(weight**2 for weight, _ in group) / 2 / num_test**2
 

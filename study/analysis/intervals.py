@@ -115,7 +115,7 @@ def cell_interval(accuracies: Sequence[float], num_test: int, prior: VarianceEst
         prior: `median_variance` of the study's cells on this dataset.
     """
     images = image_half_widths(float(np.mean(accuracies)), num_test, LEVEL / 2)
-    return interval_of(accuracies, images, prior, 1.0)
+    return interval_of(accuracies, images, prior, (0.0, 1.0))
 
 
 def bootstrap_half_widths(replicates: NDArray[np.float64], level: float) -> tuple[float, float]:
@@ -126,9 +126,9 @@ def bootstrap_half_widths(replicates: NDArray[np.float64], level: float) -> tupl
 
 
 def interval_of(
-    values: Sequence[float], images: tuple[float, float], prior: VarianceEstimate, highest: float
+    values: Sequence[float], images: tuple[float, float], prior: VarianceEstimate, limits: tuple[float, float]
 ) -> tuple[float, float]:
-    """Return the 95 % interval of a cell's value, from 0 to the highest possible, for new seeds on new images.
+    """Return the 95 % interval of a cell's value, within the limits of its metric, for new seeds on new images.
 
     Args:
         values: one per seed.
@@ -139,4 +139,4 @@ def interval_of(
     if len(values) == 1:
         return mean - below, mean + above
     seeds = seed_half_width(float(np.var(values, ddof=1)), len(values), prior, LEVEL / 2)
-    return max(0.0, mean - math.hypot(seeds, below)), min(highest, mean + math.hypot(seeds, above))
+    return max(limits[0], mean - math.hypot(seeds, below)), min(limits[1], mean + math.hypot(seeds, above))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from revit.training.metrics import METRICS, Metric
+from revit.training.metrics import AT, METRICS, Metric, find_metric
 from study.analysis.intervals import (
     LEVEL,
     NEEDS_SEEDS,
@@ -27,7 +27,11 @@ MAX_TWO_SEED_WIDTH = 0.2
 
 
 def trial_table(plan: Plan) -> pd.DataFrame:
-    """Return a row per trial: its axes, seed, identity, state, run_id, num_test and TRIAL_METRICS (or NaN)."""
+    """Return a row per trial: its axes, seed, identity, state, run_id, num_test and metrics (NaN where unknown).
+
+    The metrics are TRIAL_METRICS, the same of further test sets, and the one that the study is about.
+    """
+    names = dict.fromkeys((*TRIAL_METRICS, *map(value_name, further_metrics(plan)), value_name(plan.space.metric)))
     rows = [
         {
             **trial.candidate.cell,
@@ -37,7 +41,7 @@ def trial_table(plan: Plan) -> pd.DataFrame:
             "identity": trial.identity,
             "run_id": None if trial.record is None else trial.record.run_id,
             "num_test": trial.num_test,
-            **{name: _metric(trial, name) for name in TRIAL_METRICS},
+            **{name: _metric(trial, name) for name in names},
         }
         for trial in plan.trials
     ]
@@ -58,6 +62,13 @@ def cell_table(plan: Plan) -> pd.DataFrame:
     cells = _group_by_cell(plan.trials)
     priors = median_variances([(each[0].candidate.config.dataset, _values(each, plan)) for each in cells])
     return _frame([{**trials[0].candidate.cell, **_summary(trials, priors, plan)} for trials in cells], plan)
+
+
+def further_metrics(plan: Plan) -> list[str]:
+    """Return the metrics of predictions on every further test set of a plan's trials."""
+    labels = dict.fromkeys(label for trial in plan.trials for label in trial.test_sets)
+    keys = [key for key, metric in METRICS.items() if metric.of_predictions]
+    return [f"{key}{AT}{label}" for label in labels for key in keys]
 
 
 def reported_trials(plan: Plan) -> list[Trial]:
@@ -101,8 +112,8 @@ def _summary(trials: list[Trial], priors: Mapping[object, VarianceEstimate], pla
         finished = [trial for trial in trials if trial.has_result]
         low, high = _interval(values, finished, priors[trials[0].candidate.config.dataset], plan.space.metric)
         row |= {"mean": _mean(values), "interval": NEEDS_SEEDS}
-        if _is_shown(len(values), high - low, _mean(values), METRICS[plan.space.metric]):
-            row |= {"low": low, "high": high, "interval": _scope(len(values), METRICS[plan.space.metric])}
+        if _is_shown(len(values), high - low, _mean(values), find_metric(plan.space.metric)):
+            row |= {"low": low, "high": high, "interval": _scope(len(values), find_metric(plan.space.metric))}
     num_diverged = sum(trial.state == TrialState.DIVERGED for trial in trials)
     missing = Counter(trial.missing for trial in trials if trial.missing)
     reasons = [reason if trials[0].awaits else f"{count} {reason}" for reason, count in missing.items()]
@@ -113,20 +124,20 @@ def _interval(
     values: Sequence[float], trials: Sequence[Trial], prior: VarianceEstimate, name: str
 ) -> tuple[float, float]:
     """Return the 95 % interval of a cell."""
-    if name == "accuracy":
+    metric = find_metric(name)
+    if metric.is_accuracy:
         return cell_interval(values, trials[0].num_test, prior)
-    metric = METRICS[name]
     replicates = [trial.replicates for trial in trials if trial.replicates is not None]
     if metric.of_predictions and not replicates:  # its trials are not measured yet
         return math.nan, math.nan
     images = bootstrap_half_widths(np.mean(replicates, axis=0), LEVEL / 2) if metric.of_predictions else (0.0, 0.0)
-    return interval_of(values, images, prior, 1.0 if metric.unit == "%" else math.inf)
+    return interval_of(values, images, prior, metric.limits)
 
 
 def _is_shown(num_seeds: int, width: float, mean: float, metric: Metric) -> bool:
     """Return whether so many seeds show an interval: one only of images, two only where they are close."""
     if num_seeds == 2:
-        return width <= MAX_TWO_SEED_WIDTH * (1 if metric.unit == "%" else mean)
+        return width <= MAX_TWO_SEED_WIDTH * (1 if metric.is_share else abs(mean))
     return num_seeds > 2 or metric.of_predictions is not None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from revit.training.metrics import METRICS
+from revit.training.metrics import METRICS, find_metric
 from search_spaces.framework.claim_cells import Value
 from study.analysis.tidy import typed
 from study.ledger.schema import TRAIN_TIME_S
@@ -93,4 +93,4 @@ def pareto_front(search: CellSearch) -> list[SearchPoint]:
 
 def _costs(search: CellSearch, point: SearchPoint) -> tuple[float, ...]:
     """Return the value of each objective, signed so that less is better."""
-    return tuple(-METRICS[name].sign * point.value(name) for name in search.objectives)
+    return tuple(-find_metric(name).sign * point.value(name) for name in search.objectives)

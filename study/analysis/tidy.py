@@ -8,6 +8,7 @@ import pandas as pd
 
 from revit.errors import InputError
 from revit.training.metrics import METRICS
+from study.analysis.results import further_metrics
 from study.ledger.schema import SELECTED_VAL_ACCURACY, value_name
 from study.ledger.states import TrialState
 from study.plan import Plan
@@ -19,7 +20,8 @@ VAL_ACCURACY_COLUMN = "val_accuracy"
 def tidy_table(plan: Plan, states: Collection[str]) -> pd.DataFrame:
     """Return a row per trial in one of the states.
 
-    Columns: axes, seed, state, METRICS, val_accuracy, num_test, identity, run_id.
+    Columns: axes, seed, state, METRICS, those of further test sets as `accuracy@NAME`, val_accuracy, num_test,
+    identity, run_id.
 
     An axis whose values have one type is a column of that type; another keeps its values as objects, None where a
     nuisance axis does not exist. Shares are from 0
@@ -35,7 +37,7 @@ def tidy_table(plan: Plan, states: Collection[str]) -> pd.DataFrame:
     columns = {axis: typed([trial.candidate.point.get(axis) for trial in trials]) for axis in _axes(plan)}
     columns["seed"] = pd.Series([trial.candidate.config.seed for trial in trials], dtype=int)
     columns["state"] = pd.Series([trial.state.value for trial in trials], dtype=str)
-    for metric in METRICS:
+    for metric in (*METRICS, *further_metrics(plan)):
         name = value_name(metric)
         columns[name if metric in columns else metric] = _metric(trials, name)
     columns[VAL_ACCURACY_COLUMN] = _metric(trials, SELECTED_VAL_ACCURACY)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from revit.training.metrics import METRICS
+from revit.training.metrics import find_metric
 from search_spaces.framework.candidates import Candidate
 from search_spaces.framework.claim_cells import Value
 from search_spaces.framework.claims import restate_claim
@@ -23,8 +23,8 @@ from study.ledger.schema import DIGEST_PREFIX, TEST_ACCURACY, value_name
 from study.ledger.states import TrialState
 from study.plan import Plan
 
-ReadCorrect = Callable[[str], npt.NDArray[np.bool_]]
-"""Function of a run id that returns which test images the trial classified correctly, (num_test,)."""
+ReadCorrect = Callable[[str, str], npt.NDArray[np.bool_]]
+"""Function of a run id and a split that returns which of its images the trial classified correctly, (num_test,)."""
 
 
 class ClaimVerdict(NamedTuple):
@@ -53,7 +53,7 @@ def claim_verdicts(
         read_correct: called once per finished trial, and only if the study has claims about accuracy.
         by_metric: the plan as `measured.measure` returns it, for each metric that claims name themselves.
     """
-    claims, metric = plan.space.claims, METRICS[plan.space.metric]
+    claims, metric = plan.space.claims, find_metric(plan.space.metric)
     if not claims:
         return []
     trained_values = plan.space.trained_values
@@ -102,6 +102,7 @@ def trial_results(
     """
     trials, trained_axes = reported_trials(plan), plan.space.trained_values
     metric = plan.space.metric if metric is None else metric
+    found = find_metric(metric)
     num_seeds = Counter(tuple(trial.candidate.requested_values.items()) for trial in trials)
     variances = pooled_variances(records.values(), value_name(metric)) if 1 in num_seeds.values() else {}
     results = []
@@ -114,7 +115,7 @@ def trial_results(
                 seed=config.seed,
                 value=trial.record.metrics[value_name(metric)],
                 num_test=trial.num_test,
-                correct=read_correct(trial.record.run_id) if metric == "accuracy" else None,
+                correct=read_correct(trial.record.run_id, found.split) if found.is_accuracy else None,
                 replicates=trial.replicates,
                 prior_variance=variances.get((config.dataset, config.model.name)),
                 run_id=trial.record.run_id,

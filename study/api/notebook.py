@@ -152,11 +152,11 @@ def verdicts(study: Study, **options: Unpack[Options]) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    from revit.training.metrics import METRICS
+    from revit.training.metrics import find_metric
     from study.report.claim_list import to_records
 
     planned, ledger = _read(study, options)
-    records = to_records(commands.claim_verdicts(planned, ledger, ledger.trials()), METRICS[planned.space.metric])
+    records = to_records(commands.claim_verdicts(planned, ledger, ledger.trials()), find_metric(planned.space.metric))
     return pd.DataFrame([{**each, "published": (each["published"] or {}).get("verdict")} for each in records])
 
 

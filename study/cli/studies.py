@@ -40,6 +40,16 @@ StrictEnvironment = Annotated[
 ]
 
 
+MetricName = Annotated[
+    str | None,
+    typer.Option(
+        "--metric",
+        metavar="NAME",
+        help="Read the study about another metric, without its claims: loss, accuracy@SET.",
+    ),
+]
+
+
 @with_study_options
 def run(
     context: typer.Context,
@@ -108,6 +118,7 @@ def report(
     options: StudyOptions,
     strict_environment: StrictEnvironment = False,
     reports: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder to write to.")] = Path("reports"),
+    metric: MetricName = None,
     bundle: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Add the reports to this static site, with an index.")
     ] = None,
@@ -122,6 +133,8 @@ def report(
     """
     folders = options.folders()
     spaces = options.load_studies()
+    if metric is not None:
+        spaces = [space.about(metric) for space in spaces]
     echo_store(folders)
     ledger = api.open_ledger(folders)
     from study.report.report_folder import ReportKeptError
@@ -175,14 +188,17 @@ def _echo_results(
     planned: "api.Plan", ledger: "api.Ledger", records: "Mapping[str, api.TrialRecord]"
 ) -> "list[api.ClaimVerdict]":
     """Print a study's table, its caveats, the verdicts on its claims; return the verdicts."""
-    from revit.training.metrics import METRICS
+    from revit.training.metrics import find_metric
     from study.report.caveats import plan_caveats
     from study.report.claim_list import to_lines
-    from study.report.terminal_tables import terminal_table
+    from study.report.terminal_tables import further_table, terminal_table
 
     out.print()
     out.print(terminal_table(planned))
+    if planned.further:
+        out.print()
+        out.print(further_table(planned))
     echo(*plan_caveats(planned))
     verdicts = api.claim_verdicts(planned, ledger, records)
-    echo(*to_lines(verdicts, METRICS[planned.space.metric]))
+    echo(*to_lines(verdicts, find_metric(planned.space.metric)))
     return verdicts

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from revit.errors import InputError, first_line
-from study.execution.shared_inputs import SharedInput, images_of, weights_of
+from study.execution.shared_inputs import SharedInput, images_of, test_sets_of, weights_of
 from study.system.storage import Storage
 from study.trial import Trial
 
@@ -45,6 +45,7 @@ def _labels(trials: Iterable[Trial]) -> dict[SharedInput, str]:
     for trial in trials:
         config, weights = trial.candidate.config, weights_of(trial)
         labels[images_of(trial)] = f"images of {config.dataset}"
+        labels |= {each: f"images of {label}" for label, each in test_sets_of(trial).items()}
         if weights is not None and not weights.is_packaged:
             labels[weights] = f"weights of {config.model.name}"
     return labels

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from revit.datasets.image_store import ImageStore
+from revit.identity import name_test_set_digest
 from revit.models.weights import PACKAGED, weights_digest, weights_file
 from study.layout import INPUTS
 
@@ -67,6 +68,15 @@ def images_of(trial: "Trial") -> SharedInput:
     """Return the images of a trial that can run."""
     assert trial.images is not None
     return SharedInput("images", trial.images, trial.input_digests["data"])
+
+
+def test_sets_of(trial: "Trial") -> dict[str, SharedInput]:
+    """Return the images of a trial's further test sets, by label."""
+    found = {}
+    for label, folder in trial.test_sets.items():
+        assert folder is not None
+        found[label] = SharedInput("images", folder, trial.input_digests[name_test_set_digest(label)])
+    return found
 
 
 def weights_of(trial: "Trial") -> SharedInput | None:

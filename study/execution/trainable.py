@@ -242,7 +242,8 @@ def _find_data(task: TrialTask, config: FineTuneConfig, should_stop: Callable[[]
 
     images = find_images(task.images, task.storage, should_stop)
     weights = find_weights(task.weights, task.images, task.storage, should_stop)
-    data = TrialData.from_store(config, images, weights, task.grant.num_cpus)
+    test_sets = {label: find_images(each, task.storage, should_stop) for label, each in task.test_sets.items()}
+    data = TrialData.from_store(config, images, weights, task.grant.num_cpus, test_sets)
     return data.with_one_eval_batch(config.batch_size) if task.is_rehearsal else data
 
 

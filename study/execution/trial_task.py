@@ -1,7 +1,7 @@
 """The task that a worker is handed."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from revit.functions import import_folder
@@ -9,7 +9,7 @@ from revit.identity import TRAINING_VERSION, function_names
 from revit.source import SOURCE
 from study.execution.environment import library_versions
 from study.execution.resources import ResourceGrant
-from study.execution.shared_inputs import SharedInput, images_of, weights_of
+from study.execution.shared_inputs import SharedInput, images_of, test_sets_of, weights_of
 from study.layout import WORK
 from study.system.storage import Storage
 
@@ -35,6 +35,7 @@ class TrialTask:
         functions: digests of the sources of the user's functions, by import path, as the plan read them.
         import_folders: folders that a worker puts on `sys.path`, so that it finds these functions.
         is_rehearsal: evaluate one batch of each split.
+        test_sets: image stores of further test sets, by label.
         following: task that the worker probably has next, and prepares while it trains; None for none.
     """
 
@@ -54,6 +55,7 @@ class TrialTask:
     functions: Mapping[str, str]
     import_folders: tuple[str, ...]
     following: "TrialTask | None" = None
+    test_sets: Mapping[str, SharedInput] = field(default_factory=dict)
     is_rehearsal: bool = False
 
     def __deepcopy__(self, memo: object) -> "TrialTask":
@@ -76,6 +78,7 @@ def make_task(
         config=asdict(config),
         images=images_of(trial),
         weights=weights_of(trial),
+        test_sets=test_sets_of(trial),
         storage=storage,
         work=f"{WORK}/{trial.identity}",
         stop_file=stop_file,

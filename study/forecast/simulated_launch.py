@@ -5,12 +5,12 @@ from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 from itertools import compress, count
 
-from revit.datasets.registry import DATASETS
+from revit.datasets.registry import DATASETS, SPECS
 from search_spaces.framework.candidates import Candidate
 from search_spaces.framework.space import SearchSpace
 from study.forecast.queue import SearchTurn, TrialQueue
 from study.forecast.trial_costs import TrialCosts
-from study.ledger.schema import NUM_ALL_TAG, NUM_TRAIN_TAG
+from study.ledger.schema import NUM_ALL_TAG, NUM_TEST_TAG, NUM_TRAIN_TAG, num_test_name
 from study.plan import Plan, stated_steps
 from study.trial import Trial
 
@@ -107,7 +107,13 @@ def _stated_trial(space: SearchSpace, candidate: Candidate) -> Trial:
         record=None,
         input_digests={},
         study=space.tags,
-        sizes={NUM_TRAIN_TAG: round(config.data_fraction * num_all), NUM_ALL_TAG: num_all},
+        sizes={
+            NUM_TRAIN_TAG: round(config.data_fraction * num_all),
+            NUM_ALL_TAG: num_all,
+            NUM_TEST_TAG: spec.num_test,
+            **{num_test_name(name): SPECS[name].num_test for name in config.test_sets},
+        },
+        test_sets=dict.fromkeys(config.test_sets),
     )
 
 

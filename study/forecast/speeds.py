@@ -64,7 +64,7 @@ class Speeds:
         for trial in trials:
             self._examples.setdefault(shape_of(trial), trial)
         self._steps: dict[Shape, list[tuple[float, float]]] = defaultdict(list)
-        self._other: dict[Shape, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        self._other: dict[Shape, dict[tuple[str, str], list[float]]] = defaultdict(lambda: defaultdict(list))
         for record in records:
             if record.state == TrialState.FINISHED and _is_on(device, record.tags):
                 self._take_over(record)
@@ -99,11 +99,14 @@ class Speeds:
         return max(same, key=lambda each: int(each.params[BATCH_SIZE]), default=None)
 
     def _other_s(self, shape: Shape, trial: Trial) -> float:
-        """Return the seconds beside training: as measured on the dataset, else on others, else by evaluated images."""
-        by_dataset = self._other.get(shape, {})
-        measured = by_dataset.get(trial.candidate.config.dataset) or [
-            each for few in by_dataset.values() for each in few
-        ]
+        """Return the seconds beside training: as measured on the dataset, else on others, else by evaluated images.
+
+        Only trials on the same further test sets count as measured.
+        """
+        by_images, config = self._other.get(shape, {}), trial.candidate.config
+        dataset, test_sets = config.dataset, str(config.test_sets)
+        alike = [each for (_, others), few in by_images.items() if others == test_sets for each in few]
+        measured = by_images.get((dataset, test_sets)) or alike
         if measured:
             return median(measured)
         num_evaluated = self._num_evaluated(trial)
@@ -120,7 +123,8 @@ class Speeds:
             return
         self._steps[shape].append((train_s, num_steps))
         if record.duration_s is not None:
-            self._other[shape][record.params.get("dataset", "")].append(max(0.0, record.duration_s - train_s))
+            images = record.params.get("dataset", ""), record.params.get("test_sets", "()")
+            self._other[shape][images].append(max(0.0, record.duration_s - train_s))
 
     def _mean_step_s(self, shape: Shape) -> float:
         measured = self._steps[shape]

@@ -7,7 +7,15 @@ from typing import NamedTuple
 
 from revit.training.trial_flops import ImageFlops, TrialSizes, image_flops, trial_flops
 from study.ledger.records import TrialRecord
-from study.ledger.schema import DEVICE_TAG, NUM_ALL_TAG, NUM_STEPS_DONE, NUM_TRAIN_TAG, TRAIN_TIME_S
+from study.ledger.schema import (
+    DEVICE_TAG,
+    NUM_ALL_TAG,
+    NUM_STEPS_DONE,
+    NUM_TEST_TAG,
+    NUM_TRAIN_TAG,
+    TRAIN_TIME_S,
+    num_test_name,
+)
 from study.trial import Trial
 
 SHAPE_FIELDS = (
@@ -124,5 +132,6 @@ def sizes_of(trial: Trial) -> TrialSizes:
         num_used=trial.sizes[NUM_TRAIN_TAG],
         num_all=num_all,
         num_val=round(num_all * fraction / (1 - fraction)),
-        num_test=trial.num_test,
+        num_test=trial.sizes.get(NUM_TEST_TAG, trial.num_test),
+        num_further=sum(trial.sizes.get(num_test_name(label), 0) for label in trial.test_sets),
     )

@@ -57,9 +57,9 @@ class Artifacts:
             return f"{experiment}/runs/{run_id}/artifacts/{name}"
         return str(self.path(run_id, name))
 
-    def read_correct(self, run_id: str) -> npt.NDArray[np.bool_]:
+    def read_correct(self, run_id: str, split: str = "test") -> npt.NDArray[np.bool_]:
         """Return which test images a trial classified correctly, (num_test,), in the order of its image store."""
-        predictions = self.read_predictions(run_id, ("prediction",))
+        predictions = self.read_predictions(run_id, ("prediction",), split)
         return predictions.is_correct
 
     def read_predictions(self, run_id: str, names: Sequence[str], split: str = "test") -> Predictions:

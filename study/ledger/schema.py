@@ -3,7 +3,7 @@
 A launch is a run; its trials are child runs. Params of a trial are its flat config, by dotted path.
 """
 
-from revit.training.metrics import METRICS, PREFIXES
+from revit.training.metrics import CHANGE, PREFIXES, find_metric, own_key, split_prefix
 
 EXPERIMENT = "vit-fine-tuning"
 """Experiment that holds all runs."""
@@ -40,7 +40,7 @@ SEARCH_PHASE, TEST_PHASE = "search", "test"
 DIGEST_PREFIX = "digest."
 """Prefix of the digests of data, splits and weights, and of the training version (`revit.identity.InputDigests`)."""
 NUM_TRAIN_TAG, NUM_ALL_TAG, NUM_TEST_TAG = "num_train", "num_all", "num_test"
-"""Numbers of images: trained on, of how many these are a fraction, and tested on."""
+"""Numbers of images: trained on, of how many these are a fraction, and tested on; `SET/num_test` of a further set."""
 BUILT_TAG = "built"
 """Digest of what was built for a trial."""
 MICRO_BATCH_TAG = "micro_batch"
@@ -115,13 +115,25 @@ NUM_PREFIX = "num_"
 
 
 def value_name(metric: str) -> str:
-    """Return the metric of a trial that has its value of a key of METRICS, on test images if of predictions."""
-    return f"{TEST_PREFIX}{metric}" if METRICS[metric].of_predictions else metric
+    """Return the metric of a trial that has its value of a metric, on test images if of predictions.
+
+    Args:
+        metric: as `find_metric` takes it. A change is not logged: `study.analysis.measured` adds it.
+    """
+    found, key = find_metric(metric), own_key(metric)
+    if found.of_predictions is None:
+        return key
+    return f"{split_prefix(found.split)}{key}{CHANGE if found.is_change else ''}"
+
+
+def num_test_name(label: str) -> str:
+    """Return the tag with the number of images of a further test set; without a label, of the own test split."""
+    return f"{label}/{NUM_TEST_TAG}" if label else NUM_TEST_TAG
 
 
 def compared_name(metric: str) -> str:
     """Return the metric by which a search compares its trials: of validation images, or measured while training."""
-    return val_value_name(metric) if METRICS[metric].of_predictions else metric
+    return val_value_name(metric) if find_metric(metric).of_predictions else metric
 
 
 def val_value_name(metric: str) -> str:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from urllib.parse import quote, urlencode
 
-from revit.training.metrics import METRICS
+from revit.training.metrics import find_metric
 from study.ledger.schema import (
     CELL_PREFIX,
     KIND_TAG,
@@ -35,13 +35,13 @@ def study_view(study: str, metric: str, axes: Sequence[str], tags: dict[str, str
         tags: recipe and scale of the trials to show.
     """
     wanted = {f"{STUDY_PREFIX}{study}": YES, KIND_TAG: TRIAL, PHASE_TAG: TEST_PHASE, **tags}
-    metrics = [value_name(metric), *([val_value_name(metric)] if METRICS[metric].of_predictions else [])]
+    metrics = [value_name(metric), *([val_value_name(metric)] if find_metric(metric).of_predictions else [])]
     columns = [*(_column("metrics", name) for name in metrics), *(_column("params", axis) for axis in axes)]
     by_cell = {"mode": "tag", "groupByData": f"{CELL_PREFIX}{study}"}
     view = {
         "searchFilter": " and ".join(f"tags.`{name}` = '{value}'" for name, value in wanted.items()),
         "orderByKey": columns[0],
-        "orderByAsc": METRICS[metric].direction == "minimize",
+        "orderByAsc": find_metric(metric).direction == "minimize",
         "startTime": "ALL",
         "lifecycleFilter": "Active",
         "selectedColumns": columns,
@@ -62,7 +62,7 @@ def curves_query(run_ids: Sequence[str], metric: str) -> str:
         "compareRunsMode": "CHART",
         "searchFilter": f"attributes.run_id IN ({ids})",
         "orderByKey": _column("metrics", value_name(metric)),
-        "orderByAsc": str(METRICS[metric].direction == "minimize").lower(),
+        "orderByAsc": str(find_metric(metric).direction == "minimize").lower(),
         "startTime": "ALL",
     }
     return urlencode(values, quote_via=quote)

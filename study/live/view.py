@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from revit.training.metrics import METRICS
+from revit.training.metrics import find_metric
 from study.ledger.states import TrialState
 from study.live.study_state import CellState, Phase, RunningTrial, StudyState, Totals
 
@@ -180,7 +180,7 @@ def _running_values(trial: RunningTrial) -> tuple[str, str, str]:
 
 
 def _cell_values(cell: CellState) -> tuple[str, str, str, str]:
-    metric = METRICS[cell.metric]
+    metric = find_metric(cell.metric)
     mean = "-" if cell.mean is None else metric.format(cell.mean)
     is_known = cell.low is not None and cell.high is not None
     interval = f"{metric.format(cell.low)} to {metric.format(cell.high)}" if is_known else "-"  # type: ignore[arg-type]
@@ -188,7 +188,7 @@ def _cell_values(cell: CellState) -> tuple[str, str, str, str]:
 
 
 def _mean_heading(cells: Sequence[CellState]) -> str:
-    headings = {METRICS[cell.metric].heading for cell in cells}
+    headings = {find_metric(cell.metric).heading for cell in cells}
     return headings.pop() if len(headings) == 1 else "mean"
 
 

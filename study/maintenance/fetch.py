@@ -11,7 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from revit.config import ModelConfig
 from revit.datasets.readers import reader_for
-from revit.datasets.registry import DATASETS, DatasetSpec, RemoteFile
+from revit.datasets.registry import SPECS, DatasetSpec, RemoteFile
 from revit.download import download, download_from_hub, silence_hub
 from revit.errors import InputError, MissingInputError, first_line
 from revit.models.weights import HUB_FILES, WEIGHTS_DIR_VARIABLE, find_weights, hub_repo, weights_digest
@@ -61,14 +61,14 @@ def find_missing(space: SearchSpace, data_dir: Path) -> list[Requirement]:
 def _find_inputs(spaces: Iterable[SearchSpace]) -> tuple[list[str], list[ModelConfig]]:
     """Return the datasets of all trials, and the models with pretrained weights, each once."""
     configs = [candidate.config for space in spaces for candidate in space.candidates(space.seeds[:1])]
-    datasets = dict.fromkeys(config.dataset for config in configs)
+    datasets = dict.fromkeys(name for config in configs for name in (config.dataset, *config.test_sets))
     models = dict.fromkeys(config.model for config in configs if config.model.pretrained)
     return list(datasets), list(models)
 
 
 def _dataset_requirement(dataset: str, data_dir: Path) -> Requirement:
     advice = _fault(lambda: reader_for(dataset).find(data_dir))
-    return Requirement(name=f"dataset {dataset}", is_fetchable=dataset in DATASETS, advice=advice)
+    return Requirement(name=f"dataset {dataset}", is_fetchable=dataset in SPECS, advice=advice)
 
 
 def _fault(find: Callable[[], object]) -> str:
@@ -86,7 +86,7 @@ def _fetch_dataset(dataset: str, data_dir: Path, console: Console) -> Requiremen
     requirement = _dataset_requirement(dataset, data_dir)
     if requirement.is_present or not requirement.is_fetchable:
         return requirement
-    spec = DATASETS[dataset]
+    spec = SPECS[dataset]
 
     def download_and_find() -> None:
         for file in spec.files:

@@ -7,7 +7,7 @@ what it knows, and marks the others for the author.
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from revit.training.metrics import METRICS
+from revit.training.metrics import find_metric
 from study.analysis.intervals import intervals_note
 from study.analysis.verdicts import ClaimVerdict
 from study.report.caveats import plan_caveats
@@ -119,14 +119,14 @@ def _settings(methods: Methods) -> Item:
 def _error_bars(methods: Methods, verdicts: Sequence[ClaimVerdict]) -> Item:
     """Return the item on error bars: what they are over, how they are computed."""
     question = "Are there error bars, and is it stated what they are over and how they are computed?"
-    metric = METRICS[methods.plan.space.metric]
+    metric = find_metric(methods.plan.space.metric)
     if len(methods.seeds) == 1 and not metric.of_predictions:
         return Item("Statistics", question, "no", "There is one seed, and the metric does not depend on test images.")
     computed = "Student's t over seeds" + (
         ""
         if not metric.of_predictions
         else " and Clopper and Pearson's exact limits over test images, added in squares"
-        if metric is METRICS["accuracy"]
+        if metric.is_accuracy
         else " and a bootstrap over test images, added in squares"
     )
     tests = " p values of claims have Holm's correction over the claims of the study." if verdicts else ""

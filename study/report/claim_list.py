@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from revit.training.metrics import METRICS, Metric
+from revit.training.metrics import Metric, find_metric
 from search_spaces.framework.claim_cells import Words
 from search_spaces.framework.claims import BetterThan
 from search_spaces.framework.space import SearchSpace
@@ -23,7 +23,7 @@ PAIRING = {
 
 def claims_context(space: SearchSpace, verdicts: Sequence[ClaimVerdict]) -> dict[str, Any]:
     """Return what the templates show of claims."""
-    metric = METRICS[space.metric]
+    metric = find_metric(space.metric)
     return {
         "verdicts": verdicts,
         "markdown_claims": to_markdown(verdicts, metric),
@@ -35,7 +35,7 @@ def claims_context(space: SearchSpace, verdicts: Sequence[ClaimVerdict]) -> dict
         "is_published": space.paper is not None and space.metric == "accuracy",
         "assumed_sd": f"{100 * ASSUMED_SEED_SD:g}",
         "unit": "percentage points (pp)" if metric.difference_unit == "pp" else metric.difference_unit,
-        "pairing": PAIRING["accuracy" if space.metric == "accuracy" else "bootstrap" if metric.of_predictions else ""],
+        "pairing": PAIRING["accuracy" if metric.is_accuracy else "bootstrap" if metric.of_predictions else ""],
     }
 
 

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import pandas as pd
 
-from revit.training.metrics import METRICS, Metric
+from revit.training.metrics import Metric, find_metric
 from study.analysis.anova import anova
 from study.analysis.results import cell_table, trial_table
 from study.analysis.verdicts import ClaimVerdict
@@ -39,7 +39,7 @@ class FinishedStudy:
     @property
     def metric(self) -> Metric:
         """Metric that the study is about."""
-        return METRICS[self.plan.space.metric]
+        return find_metric(self.plan.space.metric)
 
     @cached_property
     def cells(self) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from revit.training.metrics import METRICS
+from revit.training.metrics import find_metric
 from study.analysis.intervals import intervals_note
 from study.analysis.time_used import OTHERS, SEARCHED, TESTED, UNFINISHED, TimeUsed
 from study.ledger.schema import PRECISION_TAG, TIMM_TAG, TORCH_TAG
@@ -162,9 +162,11 @@ def _model(model: ModelFacts) -> str:
 
 def _evaluation(methods: Methods) -> list[str]:
     """Return sentences on cells, seeds, metric and statistics."""
-    plan, metric = methods.plan, METRICS[methods.plan.space.metric]
+    plan, metric = methods.plan, find_metric(methods.plan.space.metric)
     seeds = f"seeds {', '.join(map(str, methods.seeds))}" if len(methods.seeds) > 1 else f"seed {methods.seeds[0]}"
-    once = " Each was tested once, after training." if metric.of_predictions else ""
+    further = list(dict.fromkeys(label for trial in plan.trials for label in trial.test_sets))
+    also = f", also on the test images of {join(further, 'and')}" if further else ""
+    once = f" Each was tested once, after training{also}." if metric.of_predictions else ""
     sentences = [
         f"Each of {methods.num_cells} cells (settings) was trained with the {seeds}: {len(plan.trials)} trials, "
         f"of which {methods.num_finished} finished. A seed sets the new weights, the order of the images and the "

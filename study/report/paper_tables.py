@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from revit.training.metrics import METRICS, Metric
+from revit.training.metrics import Metric, find_metric
 from search_spaces.framework.candidates import Candidate
 from search_spaces.framework.published import Published
 from study.analysis.results import cell_table
@@ -22,9 +22,9 @@ def paper_table(plan: Plan) -> pd.DataFrame:
     The first lines are our result (mean, 95 % interval; a line each where the table has columns; the number of seeds
     where it is not that of `seeds_note`), the selected nuisance values once they are known, and the status of the
     trials without a result. Each other line is a published value, with our difference from it in percentage points at
-    paper scale.
+    paper scale. A further metric has a column, or a line where the table has columns.
     """
-    space, metric = plan.space, METRICS[plan.space.metric]
+    space, metric, further = plan.space, find_metric(plan.space.metric), further_columns(plan)
     cells = cells_with_candidates(plan)
     titles = axis_titles([*space.scientific, *space.nuisance_axes])
     usual, best = _usual_num_seeds(plan), _best_cells(plan)
@@ -34,12 +34,14 @@ def paper_table(plan: Plan) -> pd.DataFrame:
         selected = [f"{titles[axis]} {format_value(value)}, tuned" for axis, value in candidate.nuisance.items()]
         own = [
             *cell_lines(cell, metric, is_stacked=bool(space.columns), usual=usual, is_best=position in best),
+            *(f"{name} {texts[position]}" for name, texts in further.items() if space.columns),
             *selected,
             *filter(None, [format_status(cell)]),
         ]
         accuracy = 100 * cell["mean"] if space.scale == "paper" else math.nan
         published = [_format_published(row, accuracy) for row in space.published(candidate)]
-        rows.append({**labels, "lines": (*own, *published)})
+        shown = {name: (texts[position],) for name, texts in further.items() if not space.columns}
+        rows.append({**labels, "lines": (*own, *published), **shown})
     frame = pd.DataFrame(rows)
     index = [titles[axis] for axis in space.scientific if axis not in space.columns]
     columns = [titles[axis] for axis in space.columns]
@@ -51,6 +53,24 @@ def paper_table(plan: Plan) -> pd.DataFrame:
     wide = frame.pivot(index=index, columns=columns, values="lines")  # noqa: PD010  (a cell twice is an error)
     wide = wide.reindex(index=_unique_index(frame, index), columns=_unique_index(frame, columns))
     return wide.map(lambda lines: lines if isinstance(lines, tuple) else ())  # the constraint leaves cells out
+
+
+def further_columns(plan: Plan) -> dict[str, list[str]]:
+    """Return value and interval of every cell in each further metric of a measured plan, by its heading."""
+    columns = {}
+    for each in plan.further:
+        metric = find_metric(each.space.metric)
+        cells = cell_table(each).to_dict("records")
+        columns[metric.heading] = [_value_text(cell, metric) for cell in cells]
+    return columns
+
+
+def _value_text(cell: Mapping[Hashable, Any], metric: Metric) -> str:
+    """Return mean and interval of a row of `cell_table`."""
+    if cell["n"] == 0:
+        return "-"
+    interval = f" [{metric.format(cell['low'])}, {metric.format(cell['high'])}]"
+    return metric.format(cell["mean"]) + ("" if math.isnan(cell["low"]) else interval)
 
 
 def cells_with_candidates(plan: Plan) -> list[tuple[dict[Hashable, Any], Candidate]]:
@@ -94,7 +114,7 @@ def best_note(plan: Plan) -> str:
     if not _best_cells(plan):
         return ""
     of_dataset = " of its dataset" if "dataset" in plan.space.scientific else ""
-    extreme = "highest" if METRICS[plan.space.metric].sign == 1 else "lowest"
+    extreme = "highest" if find_metric(plan.space.metric).sign == 1 else "lowest"
     return f"Best: the {extreme} mean{of_dataset}, which is not always a real difference."
 
 
@@ -115,7 +135,7 @@ def _best_cells(plan: Plan) -> set[int]:
     cells = cell_table(plan)
     cells = cells[cells["n"] > 0]
     datasets = cells["dataset"] if "dataset" in plan.space.scientific else pd.Series("", index=cells.index)
-    values = METRICS[plan.space.metric].sign * cells["mean"]
+    values = find_metric(plan.space.metric).sign * cells["mean"]
     of_dataset = values.groupby(datasets)
     is_best = (values == of_dataset.transform("max")) & (values > of_dataset.transform("min"))
     return set(cells.index[is_best])

@@ -20,13 +20,14 @@ class ReportKeptError(InputError):
 
 
 def folder_name(plan: Plan) -> str:
-    """Return the folder of a report: by study, recipe, scale, and by cells and seeds where they are not the study's."""
+    """Return the folder of a report: by study, recipe, scale; by metric, cells and seeds that are not the study's."""
     space = plan.space
     recipe = [] if space.base is not None else [space.recipe, space.scale]
     seeds = {trial.candidate.config.seed for trial in plan.trials}
     num_seeds = [] if seeds == set(space.seeds) else [f"seeds-{len(seeds)}"]
     cells = ["only", slug(space.cells)] if space.cells else []
-    return "-".join([space.name, *recipe, *cells, *num_seeds])
+    metric = [slug({"metric": space.metric})] if space.is_reread else []
+    return "-".join([space.name, *recipe, *cells, *num_seeds, *metric])
 
 
 def check_loses_nothing(plan: Plan, folder: Path) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from revit.training.metrics import METRICS
+from revit.training.metrics import find_metric
 from study.analysis.intervals import intervals_note
 from study.ledger.ledger import Ledger
 from study.plan import Plan
@@ -21,7 +21,7 @@ def results_context(plan: Plan, ledger: Ledger, table: pd.DataFrame) -> dict[str
     Args:
         table: of `paper_table`.
     """
-    space, caveats, metric = plan.space, plan_caveats(plan), METRICS[plan.space.metric]
+    space, caveats, metric = plan.space, plan_caveats(plan), find_metric(plan.space.metric)
     return {
         "caveats": caveats,
         "notes": [*filter(None, [seeds_note(plan), best_note(plan)]), intervals_note(metric), *caveats],

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 import plotly.graph_objects as go
 
-from revit.training.metrics import METRICS
+from revit.training.metrics import METRICS, find_metric
 from search_spaces.framework.axes import Axis, NuisanceAxis
 from search_spaces.framework.claim_cells import Value
 from search_spaces.framework.ranges import Range
@@ -49,7 +49,7 @@ class DrawnPoint(NamedTuple):
 
 def draw_searches(study: FinishedStudy) -> list[go.Figure]:
     """Draw the searches of the cells that have a color: history, slices, importances, a front of two objectives."""
-    colors, objectives = study.colors, [METRICS[name] for name in study.plan.space.objectives]
+    colors, objectives = study.colors, [find_metric(name) for name in study.plan.space.objectives]
     points = [
         DrawnPoint(label(cell), search, point)
         for search, cell in searched_cells(study.plan)
@@ -114,7 +114,7 @@ def _draw_importances(study: FinishedStudy, points: Sequence[DrawnPoint], colors
     """Draw the importances of searches that vary two axes or more; of one axis there is nothing to divide."""
     from study.search.optuna_study import importances, rebuild  # loads Optuna and scikit-learn
 
-    signs = [METRICS[name].sign for name in study.plan.space.objectives]
+    signs = [find_metric(name).sign for name in study.plan.space.objectives]
     rows = []
     for cell, search in {each.cell: each.search for each in points}.items():
         shares = importances(rebuild(search.cell.axes, search.history, signs)) if len(search.cell.axes) > 1 else None

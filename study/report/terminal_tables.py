@@ -4,10 +4,11 @@ import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from revit.training.metrics import METRICS, Metric
+from revit.training.metrics import Metric, find_metric
 from search_spaces.framework.candidates import Candidate
 from search_spaces.framework.space import SearchSpace
 from study.analysis.intervals import intervals_note
+from study.analysis.results import cell_table
 from study.labels import format_value
 from study.plan import Plan, TrialPreview
 from study.report.fitted_table import FittedTable
@@ -18,7 +19,7 @@ from study.trial import Trial
 
 def terminal_table(plan: Plan) -> FittedTable:
     """Return a row per cell: axes, mean of the study's metric, its 95 % interval, number of seeds, status."""
-    metric = METRICS[plan.space.metric]
+    metric = find_metric(plan.space.metric)
     cells = cells_with_candidates(plan)
     statuses = [format_status(cell) for cell, _ in cells]
     rows = [
@@ -37,6 +38,26 @@ def terminal_table(plan: Plan) -> FittedTable:
     shown = [row[: len(headings)] for row in rows]
     spare = list(plan.space.nuisance_axes)[::-1]
     return FittedTable(headings, shown, title=title, caption=intervals_note(metric), numbers=numbers, spare=spare)
+
+
+def further_table(plan: Plan) -> FittedTable:
+    """Return a row per cell and further metric of a measured plan: axes, metric, mean, 95 % interval, seeds."""
+    rows = []
+    for each in plan.further:
+        metric = find_metric(each.space.metric)
+        rows += [
+            [
+                *(format_value(cell[axis]) for axis in plan.space.scientific),
+                metric.heading,
+                metric.format(cell["mean"]) if cell["n"] else "-",
+                _interval(cell, metric),
+                str(cell["n"]),
+            ]
+            for cell in cell_table(each).to_dict("records")
+        ]
+    numbers = ["mean", "95 % interval", "seeds"]
+    headings = [*plan.space.scientific, "metric", *numbers]
+    return FittedTable(headings, rows, title=f"{plan.space.name}: further metrics", numbers=numbers)
 
 
 def searches_table(plan: Plan) -> FittedTable:

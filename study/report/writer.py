@@ -11,8 +11,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from revit.paths import check_writable
-from revit.training.metrics import METRICS
-from study.analysis.results import reported_trials
+from revit.training.metrics import find_metric
+from study.analysis.results import cell_table, reported_trials
 from study.analysis.verdicts import ClaimVerdict
 from study.layout import REPORT_FOLDER
 from study.ledger.ledger import Ledger
@@ -43,7 +43,7 @@ def write_report(
 
     figures/ holds each figure of the page as plotly's JSON, which `plotly.io.read_json` opens. If the study was
     launched with its recipe and at its scale, all files are also artifacts of the latest such launch, in `report/`;
-    not those of some of its cells.
+    not those of some of its cells, or about another metric.
 
     Args:
         folder: folder of this study's report (`folder_name`).
@@ -66,11 +66,13 @@ def write_report(
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
-    study.cells.assign(metric=plan.space.metric).to_csv(folder / "cells.csv", index=False)
+    further = [cell_table(each).assign(metric=each.space.metric) for each in plan.further]
+    cells = [study.cells.assign(metric=plan.space.metric), *further]
+    pd.concat(cells).to_csv(folder / "cells.csv", index=False)
     study.table.to_parquet(folder / TRIALS, index=False)
     paths = [folder / name for name in (*texts, "cells.csv", TRIALS)]
     drawn = write_figures(figures, folder / "figures")
-    if not plan.space.cells:
+    if not (plan.space.cells or plan.space.is_reread):
         ledger.launches.attach(plan.space.tags, paths, REPORT_FOLDER)
         ledger.launches.attach(plan.space.tags, drawn, f"{REPORT_FOLDER}/figures")
     return [*paths, folder / "figures"]
@@ -112,7 +114,7 @@ def page_headings(page: str) -> list[tuple[str, str]]:
 
 
 def _summarize(plan: Plan, verdicts: Sequence[ClaimVerdict]) -> dict[str, Any]:
-    states, metric = [trial.state for trial in plan.trials], METRICS[plan.space.metric]
+    states, metric = [trial.state for trial in plan.trials], find_metric(plan.space.metric)
     return {
         **plan.space.tags,
         "question": plan.space.question,

@@ -46,6 +46,7 @@ INACTIVE = {
     "num_evals with the last weights": ({}, {"num_evals": 12}),
     "test_curve": ({}, {"test_curve": True}),
     "test": ({}, {"test": False}),
+    "test_sets": ({}, {"test_sets": ("mnist_5k",)}),
     "best_val with one evaluation": ({"num_evals": 1}, {"selection": "best_val"}),
     "normalization with a model of MODELS": ({}, {"normalization": "inception"}),
 }  # fmt: skip

@@ -42,7 +42,9 @@ TOGETHER: list[dict[str, object]] = [
     {"schedule.name": "plateau", "schedule.plateau_patience": 2},
 ]  # fmt: skip
 """The last field of each has an effect only with the others."""
-DIGESTED = {"dataset", "data_fraction", "subset_seed", "val_fraction", "model.pretrained", "model.weights"}
+DIGESTED = {
+    "dataset", "data_fraction", "subset_seed", "val_fraction", "test_sets", "model.pretrained", "model.weights",
+}  # fmt: skip
 """Fields that enter the identity by a digest of what they name."""
 BUDGETS = {"epochs", "epoch_images"}
 
@@ -50,6 +52,7 @@ BUDGETS = {"epochs", "epoch_images"}
 def test_identity_changes_with_everything_that_determines_the_result() -> None:
     changed = [identity_of(BASE.with_values({path: value})) for path, value in ALONE.items()]
     changed += [identity_of(BASE, **{name: "other"}) for name in ("data", "splits", "weights")]
+    changed += [identity_of(BASE, test_sets=each) for each in ({"a": "d"}, {"a": "e"}, {"b": "d"})]
     assert len({identity_of(BASE), *changed}) == 1 + len(changed)
 
 
@@ -75,7 +78,8 @@ def test_identity_does_not_change_with_execution_or_notation() -> None:
     assert identity_of(in_epochs) == base, "the same number of steps, in epochs"
     assert identity_of(BASE.with_values({"optimizer.lr": 1})) == identity_of(BASE.with_values({"optimizer.lr": 1.0}))
     for path, value in (
-        ("dataset", "folder:/elsewhere"), ("model.weights", "/elsewhere"), ("data_fraction", 0.5), ("subset_seed", 3)
+        ("test_sets", ("mnist_5k",)), ("dataset", "folder:/elsewhere"), ("model.weights", "/elsewhere"),
+        ("data_fraction", 0.5), ("subset_seed", 3),
     ):  # fmt: skip
         assert identity_of(BASE.with_values({path: value})) == base, "content counts"
     for one, other in (("40 percent", 4), ("1 epoch", 4), ("512 images", 4), ("4 steps", 4)):

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from revit.config import FineTuneConfig, ModelConfig
-from revit.errors import InputError
+from revit.datasets.image_store import ImageStore
+from revit.errors import InputError, MissingInputError
 from revit.models.weights import find_weights
 from search_spaces.framework.space import SearchSpace
 from study.ledger.records import TrialRecord, study_tags
@@ -19,6 +20,7 @@ from study.plan import Folders
 from study.planning import make_plan
 from study.report.caveats import plan_caveats
 from study.trial import Trial
+from tests.study.made_plans import record_of
 
 
 @pytest.fixture
@@ -107,3 +109,52 @@ def test_what_was_never_trained_is_new_and_what_nobody_recorded_is_missed(
     assert [trial.state for trial in plan.trials] == [TrialState.FINISHED, TrialState.FINISHED, TrialState.NEW] * 2
     with pytest.raises(InputError, match="photos"):
         make_plan(space, space.seeds, folders, {}, for_report=True)
+
+
+def test_a_further_test_set_is_an_input_of_its_trials(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = FineTuneConfig(dataset="digits", resolution=8, steps=5)
+    space = SearchSpace(name="example", question="?", base=base, scientific={"optimizer.lr": (0.1, 0.2)}, seeds=(0,))
+    further = replace(space, base=base.with_values({"test_sets": ("mnist_5k",)}), metrics=("accuracy@mnist_5k",))
+    plain, tested = (make_plan(each, (0,), folders, {}) for each in (space, further))
+    assert {trial.identity for trial in plain.trials}.isdisjoint(trial.identity for trial in tested.trials)
+    trial = tested.trials[0]
+    assert (trial.sizes["num_test"], trial.sizes["mnist_5k/num_test"], trial.num_test) == (359, 1000, 359)
+    about_it = make_plan(replace(further, metric="accuracy@mnist_5k", metrics=()), (0,), folders, {})
+    assert about_it.trials[0].num_test == 1000, "the test images of the study's metric"
+    assert about_it.trials[0].identity == trial.identity
+    assert "dataset mnist_5k: " in "\n".join(tested.caveats)
+    done = {each.identity: record(each) for each in tested.trials}
+
+    def gone(self: Folders, dataset: str) -> ImageStore:
+        raise MissingInputError("dataset", dataset, [], is_fetchable=False)
+
+    monkeypatch.setattr(Folders, "open_images", gone)
+    again = make_plan(further, (0,), folders, done, for_report=True)
+    assert [each.identity for each in again.trials] == list(done)
+    assert again.trials[0].test_sets == {"mnist_5k": None}
+    assert again.trials[0].sizes == trial.sizes
+    with pytest.raises(InputError, match="dataset digits not found"):
+        make_plan(further, (0,), folders, {}, for_report=True)
+
+
+def test_a_test_set_of_other_classes_is_refused(folders: Folders) -> None:
+    base = FineTuneConfig(dataset="digits", resolution=8, steps=5, test_sets=("faces",))
+    space = SearchSpace(name="example", question="?", base=base, scientific={"optimizer.lr": (0.1, 0.2)})
+    wrong = r"test_sets has 'faces': it has 2 classes: face, background; must be those of digits, 10 classes: 0, 1, "
+    with pytest.raises(InputError, match=wrong):
+        make_plan(space, (0,), folders, {})
+
+
+def test_a_test_set_that_is_new_makes_recorded_trials_stale(folders: Folders) -> None:
+    base = FineTuneConfig(dataset="digits", resolution=8, steps=5)
+    space = SearchSpace(name="example", question="?", base=base, scientific={"optimizer.lr": (0.1, 0.2)}, seeds=(0,))
+    done = {each.identity: record_of(each) for each in make_plan(space, (0,), folders, {}).trials}
+    done = {name: replace(each, params=without(each.params, "test_sets")) for name, each in done.items()}
+    assert all(each.record is not None for each in make_plan(space, (0,), folders, done).trials), "before the field was"
+    further = replace(space, base=base.with_values({"test_sets": ("mnist_5k",)}))
+    [reason] = {each.staleness_reason for each in make_plan(further, (0,), folders, done).trials}
+    assert reason == "test_sets is ('mnist_5k',), and was not a field"
+
+
+def without(params: Mapping[str, str], name: str) -> dict[str, str]:
+    return {path: value for path, value in params.items() if path != name}

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from revit.datasets.readers.base import Reader, downloaded_reader
 from revit.datasets.readers.cifar import CIFAR10, CIFAR100, read_cifar
+from revit.datasets.readers.cifar_test_sets import CIFAR10_NAMES, CIFAR100_NAMES, read_cifar10_1, read_corrupted
 from revit.datasets.readers.fashion_mnist import find_fashion_mnist, read_fashion_mnist
 from revit.datasets.readers.flowers import read_flowers
 from revit.datasets.readers.hub_sets import find_published, read_published
 from revit.datasets.readers.image_folders import find_image_folder, read_image_folder
 from revit.datasets.readers.packaged import packaged_reader, read_digits, read_faces, read_mnist_5k
 from revit.datasets.readers.tiles import PHOTOS, SPECIMENS, TEXTURES, tiles_reader
-from revit.datasets.registry import FOLDER_PREFIX
+from revit.datasets.registry import CORRUPTIONS, FOLDER_PREFIX, SEVERITIES
 from revit.paths import expand_path
 
 READERS: dict[str, Reader] = {
@@ -33,6 +34,14 @@ READERS: dict[str, Reader] = {
     "textures": tiles_reader(TEXTURES),
     "specimens": tiles_reader(SPECIMENS),
     "photos": tiles_reader(PHOTOS),
+    "cifar10.1": downloaded_reader("cifar10.1", read_cifar10_1),
+    **{
+        name: downloaded_reader(name, partial(read_corrupted, class_names, corruption, severity))
+        for class_names in (CIFAR10_NAMES, CIFAR100_NAMES)
+        for corruption in CORRUPTIONS
+        for severity in SEVERITIES
+        for name in (f"cifar{len(class_names)}_c-{corruption}-{severity}",)
+    },
 }
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from revit.datasets.readers.images import ImageFile
-from revit.datasets.registry import DATASETS
-from revit.download import md5_of
+from revit.datasets.registry import SPECS
+from revit.download import digest_of
 from revit.errors import InputError, MissingInputError
 
 Split = Literal["train", "test", "unsplit"]
@@ -45,17 +45,18 @@ def downloaded_reader(name: str, read: Callable[[list[Path]], Contents]) -> Read
     """Return the reader of files that `revit.download` gets, of which only the published ones reach `read`."""
 
     def find(data_dir: Path) -> list[Path]:
-        files = [data_dir / file.path for file in DATASETS[name].files]
+        files = [data_dir / file.path for file in SPECS[name].files]
         if not all(path.is_file() for path in files):
             raise missing_dataset(name, files)
         return files
 
     def read_published(files: list[Path]) -> Contents:
-        for path, published in zip(files, DATASETS[name].files, strict=True):
-            digest = md5_of(path)
-            if digest != published.md5:
+        for path, file in zip(files, SPECS[name].files, strict=True):
+            algorithm, published = file.checksum
+            digest = digest_of(path, algorithm)
+            if digest != published:
                 raise InputError(
-                    f"{path} has the MD5 {digest}; must be {published.md5}, as published: download it again"
+                    f"{path} has the {algorithm.upper()} {digest}; must be {published}, as published: download it again"
                 )
         return read(files)
 
@@ -63,9 +64,9 @@ def downloaded_reader(name: str, read: Callable[[list[Path]], Contents]) -> Read
 
 
 def read_members(archive: Path, names: Collection[str]) -> dict[str, bytes]:
-    """Return the content of the named files of a .tar.gz, in memory: nothing is unpacked to disk."""
+    """Return the content of the named files of a .tar or .tar.gz, in memory: nothing is unpacked to disk."""
     contents = {}
-    with tarfile.open(archive, "r:gz") as tar:
+    with tarfile.open(archive) as tar:
         for member in tar:
             file = tar.extractfile(member) if member.name in names else None
             if file is not None:
@@ -82,6 +83,6 @@ def package_folder(package: str) -> Path:
 
 def missing_dataset(name: str, searched: list[Path], *, expected: str = "", source: str = "") -> MissingInputError:
     """Return the error of a registered dataset that is in none of the searched places."""
-    spec = DATASETS[name]
+    spec = SPECS[name]
     is_fetchable = bool(spec.files) or spec.hub is not None
     return MissingInputError("dataset", name, searched, expected=expected, source=source, is_fetchable=is_fetchable)

@@ -1,4 +1,4 @@
-"""Image folders: `train/CLASS/*` with `test/CLASS/*`, or `CLASS/*` to be split.
+"""Image folders: `train/CLASS/*` with `test/CLASS/*`, `CLASS/*` to be split, or `test/CLASS/*` alone for a test set.
 
 Files and folders whose names begin with a dot are left out. Symbolic links are followed.
 """
@@ -55,11 +55,13 @@ def _files_below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
 
 
 def split_folders(folder: Path) -> dict[Split, Path]:
-    """Return the training folder and the test folder; the folder itself, unsplit, where one of them is missing."""
+    """Return the training folder and the test folder, or a test folder that is alone; else the folder, unsplit."""
     train = next((folder / name for name in TRAIN_FOLDERS if (folder / name).is_dir()), None)
     test = next((folder / name for name in TEST_FOLDERS if (folder / name).is_dir()), None)
     if train is not None and test is not None:
         return {"train": train, "test": test}
+    if test is not None and {path for path in folder.iterdir() if not path.name.startswith(".")} == {test}:
+        return {"test": test}
     return {"unsplit": folder}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from revit.training.metrics import METRICS
+from revit.training.metrics import find_metric
 from study.analysis.anova import adjusted_means
 from study.ledger.schema import value_name
 from study.report.plots import style
@@ -32,7 +32,7 @@ def plot_parallel_coordinates(frame: pd.DataFrame, axes: Sequence[str], name: st
         frame: a row per finished trial: a column per axis, and `value_name` of the metric, a share 0 to 1.
         name: of the metric.
     """
-    metric = METRICS[name]
+    metric = find_metric(name)
     caption = (
         f"{len(frame):,} trials, one line each, from its setting on each axis to its {metric.name}; blue: lowest, "
         f"orange: highest. Lines through a setting are spread by {metric.title}. "
@@ -80,7 +80,7 @@ def plot_main_effects(frame: pd.DataFrame, axes: Sequence[str], name: str = "acc
     Args:
         frame, name: as for `plot_parallel_coordinates`.
     """
-    metric = METRICS[name]
+    metric = find_metric(name)
     caption = f"{MEANS} Bars: 95 % intervals over seeds, on these test images."
     num_values = sum(frame[axis].astype(str).nunique() for axis in axes)
     title = "Main effects (marginal means)"
@@ -115,7 +115,7 @@ def plot_interaction(
         frame, name: as for `plot_parallel_coordinates`.
         others: the grid's other axes, adjusted for.
     """
-    metric, means = METRICS[name], adjusted_means(frame, [by, axis], others, name)
+    metric, means = find_metric(name), adjusted_means(frame, [by, axis], others, name)
     names = dict(zip(means[by], _settings(by, frame, means), strict=True))
     title = f"Interaction of {quantity_of(axis).title} and {quantity_of(by).title}"
     caption = f"{MEANS} Parallel lines: no interaction."

@@ -5,14 +5,24 @@ from pathlib import Path
 import pytest
 
 from revit.datasets.readers import READERS
-from revit.datasets.registry import DATASETS, RemoteFile, caveats, check_dataset
+from revit.datasets.registry import (
+    DATASETS,
+    SPECS,
+    TEST_SETS,
+    RemoteFile,
+    caveats,
+    check_dataset,
+    check_test_sets,
+    label_test_set,
+)
 from revit.errors import InputError
 
 PACKAGED = ["digits", "mnist_5k", "faces", "textures", "specimens", "photos"]
 
 
 def test_registry_and_readers_know_the_same_datasets() -> None:
-    assert DATASETS.keys() == READERS.keys()
+    assert SPECS.keys() == READERS.keys()
+    assert not DATASETS.keys() & TEST_SETS.keys()
 
 
 def test_the_registry_agrees_with_torchvision() -> None:
@@ -51,3 +61,40 @@ def test_a_dataset_is_registered_or_a_folder() -> None:
     for name in ("digit", "folder:"):
         with pytest.raises(InputError, match=rf"dataset = '{name}': known are digits, fashion_mnist, .*folder:PATH"):
             check_dataset(name)
+
+
+def test_test_sets_have_sources_and_checksums() -> None:
+    assert len(TEST_SETS) == 1 + 2 * 19 * 5
+    for spec in TEST_SETS.values():
+        assert (spec.num_train, bool(spec.files), bool(spec.license)) == (0, True, True)
+        assert all(len(file.checksum[1]) == {"md5": 32, "sha256": 64}[file.checksum[0]] for file in spec.files)
+    assert SPECS["cifar100_c-fog-5"].original == "cifar100"
+    assert not SPECS["cifar10.1"].original
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("cifar10.2",), r"test_sets has 'cifar10\.2': known are digits, .*cifar10\.1, cifar10_c-CORRUPTION-SEVERITY"),
+        (("cifar10_c-fog-6",), "known are"),
+        (("digits",), "digits stands twice, or is the dataset that is trained on"),
+        (("faces", "faces"), "faces stands twice"),
+        (("folder:/a/x", "folder:/b/x"), "x stands twice"),
+        (("folder:/a/my set",), "must have letters, digits"),
+        (("folder:",), "known are"),
+    ],
+)
+def test_a_wrong_test_set_is_named(names: tuple[str, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        check_test_sets(names, "digits")
+
+
+def test_a_test_set_is_called_by_its_name_or_its_folder() -> None:
+    names = ("cifar10.1", "cifar10_c-fog-3", "mnist_5k", "folder:/data/field-photos/")
+    check_test_sets(names, "digits")
+    assert [label_test_set(name) for name in names] == ["cifar10.1", "cifar10_c-fog-3", "mnist_5k", "field-photos"]
+
+
+def test_a_test_set_cannot_be_trained_on() -> None:
+    with pytest.raises(InputError, match=r"dataset = 'cifar10\.1': it has no training images; name it in test_sets"):
+        check_dataset("cifar10.1")

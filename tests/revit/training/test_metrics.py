@@ -1,6 +1,7 @@
 """Metrics against torchmetrics and scikit-learn, and their bootstrap against resampled images."""
 
 from collections.abc import Callable
+from math import inf
 
 import numpy as np
 import pytest
@@ -8,7 +9,17 @@ import torch
 from sklearn.metrics import balanced_accuracy_score
 from torchmetrics.functional import classification as oracle
 
-from revit.training.metrics import METRICS, Metric, Predictions, bootstrap, value_of
+from revit.errors import InputError
+from revit.training.metrics import (
+    METRICS,
+    Metric,
+    Predictions,
+    bootstrap,
+    find_metric,
+    own_key,
+    value_of,
+    values_by_name,
+)
 
 K = 12
 ORACLES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
@@ -99,3 +110,29 @@ def test_replicates_are_paired_by_image() -> None:
     probabilities, labels = drawn(100, seed=2)
     one, other = predictions_of(probabilities, labels), predictions_of(probabilities**2, labels)
     assert np.array_equal(*(bootstrap("accuracy", each, 50, seed=3) for each in (one, other)))
+
+
+def test_a_metric_on_a_further_test_set_has_its_own_names() -> None:
+    there, change = find_metric("accuracy@cifar10.1"), find_metric("accuracy_change@cifar10.1")
+    assert (there.heading, there.split, there.is_accuracy) == ("accuracy on cifar10.1, %", "cifar10.1/test", True)
+    assert (change.heading, change.is_accuracy) == ("change of accuracy on cifar10.1, pp", False)
+    assert (change.format(-0.125), there.format(0.125)) == ("-12.50", "12.50")
+    assert (change.limits, there.limits, find_metric("loss_change@a").limits) == ((-1, 1), (0, 1), (-inf, inf))
+    assert find_metric("loss_change@a").difference_unit == "nats"
+    assert find_metric("accuracy") is METRICS["accuracy"]
+    assert [own_key(name) for name in ("loss", "loss@a", "loss_change@a")] == ["loss"] * 3
+
+
+@pytest.mark.parametrize("name", ["speed", "accuracy@", "@a", "accuracy_change", "train_time_s@a", "drop@a", ""])
+def test_a_wrong_metric_is_named(name: str) -> None:
+    with pytest.raises(InputError, match=f"metric = '{name}': must be one of accuracy, .*, or @NAME behind one"):
+        find_metric(name)
+
+
+def test_values_are_logged_by_split() -> None:
+    predictions = {split: predictions_of(*drawn(40, seed)) for seed, split in enumerate(("test", "val", "a/test"))}
+    values = values_by_name(predictions)
+    assert values["test_loss"] == value_of("loss", predictions["test"])
+    assert values["selected_val_loss"] == value_of("loss", predictions["val"])
+    assert values["a/test_loss"] == value_of("loss@a", predictions["a/test"])
+    assert len(values) == 3 * 6

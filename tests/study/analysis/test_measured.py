@@ -77,7 +77,7 @@ def test_a_metric_needs_the_columns_that_it_names(name: str) -> None:
 def test_a_study_about_accuracy_reads_nothing() -> None:
     reader = Reader()
     plan = finish(replace(SPACE, metric="accuracy"), SPACE.seeds, [0.5] * 6)
-    assert measure(plan, reader) is plan
+    assert measure(plan, reader) == plan
     assert reader.read == []
 
 
@@ -165,7 +165,7 @@ def test_a_cell_has_percentile_limits_over_images_and_t_over_seeds() -> None:
     for row, trials, by_seed in zip(cells.to_dict("records"), by_cell, values, strict=True):
         replicates = np.mean([trial.replicates for trial in trials], axis=0)
         low, high = np.quantile(replicates, (0.025, 0.975)) - replicates.mean()
-        expected = interval_of(by_seed, (-low, high), median_variance(values), 1.0)
+        expected = interval_of(by_seed, (-low, high), median_variance(values), (0.0, 1.0))
         assert row["mean"] == pytest.approx(np.mean(by_seed))
         assert (row["low"], row["high"]) == pytest.approx(expected)
         assert row["interval"] == "over seeds and test images"
@@ -242,7 +242,7 @@ def result_of(arm: str, seed: int, predictions: Predictions, name: str) -> Trial
 def test_the_bootstrap_of_accuracy_agrees_with_its_closed_forms() -> None:
     """A contrast has McNemar's variance; a cell has Clopper and Pearson's limits."""
     one, other = drawn(0, 2000), replace(drawn(0, 2000), prediction=drawn(1, 2000).prediction)
-    copied = replace(METRICS["accuracy"], title="copied")  # of no closed form
+    copied = replace(METRICS["accuracy"], is_change=True)  # of no closed form
     trials = [result_of(arm, 0, each, "accuracy") for arm, each in {"a": one, "b": other}.items()]
     [contrast] = A_BETTER.contrasts
     estimate = estimate_contrast(contrast, 0.0, trials, {}, copied)
@@ -290,7 +290,7 @@ def coverage(num_images: int, num_seeds: int, num_draws: int) -> tuple[float, fl
         by_arm = [trials[:num_seeds], trials[num_seeds:]]
         prior = median_variance([[trial.value for trial in own] for own in by_arm])
         images = bootstrap_half_widths(np.mean([trial.replicates for trial in by_arm[0]], axis=0), LEVEL / 2)
-        low, high = interval_of([trial.value for trial in by_arm[0]], images, prior, 1.0)
+        low, high = interval_of([trial.value for trial in by_arm[0]], images, prior, (0.0, 1.0))
         truth = truths[0, 0] if num_seeds == 1 else RECALLS.mean()
         known = STEADY._replace(variance=SEED_SD**2)
         trials = [replace(trial, prior_variance=known) for trial in trials]
