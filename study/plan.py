@@ -10,6 +10,7 @@ from revit.datasets.image_store import ImageStore, open_store
 from revit.datasets.registry import DATASETS, SPECS
 from revit.training.metrics import METRICS, PREFIXES
 from search_spaces.framework.candidates import Candidate
+from search_spaces.framework.sequential_design import SequentialDesign
 from search_spaces.framework.space import SearchSpace
 from study.layout import DATABASE
 from study.ledger.records import TrialRecord
@@ -87,6 +88,7 @@ class Plan:
         other_records: trials of the study in the ledger, by the same recipe and scale, that are none of its trials now:
             of an earlier setup, of other cells, or of other seeds.
         further: this plan about each further metric of its space, as `analysis.measured.measure` adds them.
+        design: by which its claims are tested while seeds are added; None for a fixed number of seeds.
         planner: made the plan, and makes it again from other records; None for a plan of given trials.
     """
 
@@ -97,6 +99,7 @@ class Plan:
     caveats: Sequence[str] = ()
     other_records: Sequence[TrialRecord] = ()
     further: Sequence["Plan"] = field(default=(), repr=False, compare=False)
+    design: SequentialDesign | None = None
     planner: "Planner | None" = field(default=None, repr=False, compare=False)
 
     @property

@@ -2,7 +2,9 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
+from itertools import zip_longest
 
 from revit.budget import compile_budget
 from revit.config import FineTuneConfig
@@ -12,6 +14,7 @@ from revit.identity import identity
 from revit.training.metrics import METRICS, find_metric
 from search_spaces.framework.candidates import Candidate
 from search_spaces.framework.cells import Point, StudyCell
+from search_spaces.framework.sequential_design import SequentialDesign
 from search_spaces.framework.space import SearchSpace
 from study.inputs import Inputs
 from study.ledger.records import SearchTag, TrialRecord, config_tags, request_key, study_tags
@@ -32,12 +35,19 @@ EMPTY: Mapping[RequestKey, TrialRecord] = {}
 
 
 def make_plan(
-    space: SearchSpace, seeds: tuple[int, ...], folders: Folders, records: Records, *, for_report: bool = False
+    space: SearchSpace,
+    seeds: tuple[int, ...],
+    folders: Folders,
+    records: Records,
+    *,
+    for_report: bool = False,
+    design: SequentialDesign | None = None,
 ) -> Plan:
     """Return the plan of a space. Decodes datasets that were never decoded on this machine; does not import torch.
 
     Args:
         for_report: images and weights may be missing where trials with them are recorded.
+        design: by which its claims are tested, if not with a fixed number of seeds.
 
     Raises:
         InputError: a dataset or weights are missing, an image cannot be decoded, or a fraction leaves a
@@ -47,9 +57,8 @@ def make_plan(
         raise InputError(
             f"search space {space.name}: axis {axis}: tables have a column of that name; name it differently"
         )
-    return Planner(space, seeds, Inputs(folders.open_images, list(records.values()) if for_report else ())).plan(
-        records
-    )
+    inputs = Inputs(folders.open_images, list(records.values()) if for_report else ())
+    return Planner(space, seeds, inputs, design).plan(records)
 
 
 class Planner:
@@ -57,32 +66,49 @@ class Planner:
 
     Args:
         seeds: of the tested trials.
+        design: by which claims are tested, if not with a fixed number of seeds.
 
     Attributes:
         search_tag: name of the tag of the trials of its search.
     """
 
-    def __init__(self, space: SearchSpace, seeds: tuple[int, ...], inputs: Inputs) -> None:
+    def __init__(
+        self, space: SearchSpace, seeds: tuple[int, ...], inputs: Inputs, design: SequentialDesign | None = None
+    ) -> None:
         self.space = space
         self.seeds = seeds
+        self.design = design
         self.cells = space.list_cells()
         self.search_tag = f"{SEARCH_PREFIX}{space.name}.{_search_digest(space)}"
         self._inputs = inputs
         self._made: dict[FineTuneConfig, Trial] = {}
         self._candidates: dict[tuple[object, ...], Candidate] = {}
+        self._seeds_of: Callable[[Point], tuple[int, ...]] = lambda _: seeds
+
+    def with_seeds_of(self, seeds_of: Callable[[Point], tuple[int, ...]], seeds: tuple[int, ...]) -> "Planner":
+        """Return a planner that tests each cell with seeds of its own.
+
+        Args:
+            seeds_of: function of a cell's values on the scientific axes.
+            seeds: that every cell has.
+        """
+        planner = copy(self)
+        planner.seeds, planner._seeds_of = seeds, seeds_of
+        return planner
 
     def plan(self, records: Records) -> Plan:
         """Return the plan: of searches what is recorded of them, and the tested trials that are decided."""
         former = self._former_trials(records)
         searches = [self.search(cell, records) for cell in self.cells]
         tested = [self.tested_trials(search, records, former) for search in searches]
-        trials = [trial for of_seed in zip(*tested, strict=True) for trial in of_seed]
+        trials = [trial for of_seed in zip_longest(*tested) for trial in of_seed if trial is not None]
         planned = Plan(
             space=self.space,
             trials=trials,
             searches=searches if self.space.is_searched else (),
             seeds=self.seeds,
             caveats=self._caveats(trials),
+            design=self.design,
             planner=self,
         )
         return replace(planned, other_records=self._other_records(planned, records))
@@ -91,11 +117,11 @@ class Planner:
         self, search: CellSearch, records: Records, former: Mapping[RequestKey, TrialRecord] = EMPTY
     ) -> list[Trial]:
         """Return the trials of a cell's table, one per seed; they await its search if that is not over."""
-        cell, point = search.cell, search.chosen
+        cell, point, seeds = search.cell, search.chosen, self._seeds_of(search.cell.values)
         if point is not None:
-            candidates = [self._candidate(self.space.candidate, cell, point, seed) for seed in self.seeds]
+            candidates = [self._candidate(self.space.candidate, cell, point, seed) for seed in seeds]
             return [self._with_record(candidate, records, former) for candidate in candidates]
-        candidates = [self._candidate(self.space.candidate, cell, cell.first_point, seed) for seed in self.seeds]
+        candidates = [self._candidate(self.space.candidate, cell, cell.first_point, seed) for seed in seeds]
         trials = [self._make(replace(candidate, nuisance={})) for candidate in candidates]
         return [replace(trial, identity="", awaits=search.status) for trial in trials]
 

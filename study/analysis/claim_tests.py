@@ -52,7 +52,9 @@ class ClaimResult:
         num_seeds: seeds that every cell of that contrast has.
         required_seeds: seeds per cell, on the same images, that decide an inconclusive claim with probability POWER;
             None if more than MAX_SEEDS, or unknown.
-        power: probability that `required_seeds`, else MAX_SEEDS, decide it; None if unknown.
+        power: probability that `required_seeds`, else MAX_SEEDS, decide it; None if unknown. In a sequential design,
+            that one of the looks to come does.
+        expected_seeds: mean number of seeds at which a sequential design decides it or ends; None if unknown.
         caveats: one line, may be empty.
         run_ids: MLflow runs of the trials that its contrasts are estimated from.
     """
@@ -68,6 +70,7 @@ class ClaimResult:
     num_seeds: int = 0
     required_seeds: int | None = None
     power: float | None = None
+    expected_seeds: float | None = None
     caveats: str = ""
     run_ids: tuple[str, ...] = ()
 
@@ -263,6 +266,7 @@ def _result(statistic: _TestStatistic, p_holm: float, plan: SeedPlan | None, lev
         num_seeds=limiting.num_seeds,
         required_seeds=None if plan is None else plan.required_seeds,
         power=None if plan is None else plan.power,
+        expected_seeds=None if plan is None else plan.expected_seeds,
         caveats=_caveats(limiting, verdict, plan),
         run_ids=statistic.run_ids,
     )

@@ -147,7 +147,7 @@ def estimate_contrast(
     Raises:
         MissingResultError: a cell has no finished trial, or no seed is in all cells.
     """
-    cells = _weighted_cells(contrast, trials)
+    cells = weighted_cells(contrast, trials)
     common = set.intersection(*(set(by_seed) for _, by_seed in cells))
     if not common:
         raise MissingResultError("no seed is finished in all of its cells")
@@ -201,8 +201,12 @@ def _prior(
     return VarianceEstimate(variance, min(prior.df for prior in found))
 
 
-def _weighted_cells(contrast: Contrast, trials: Sequence[TrialResult]) -> list[tuple[float, dict[int, TrialResult]]]:
-    """Return each cell's weight in a contrast, and its trials by seed; averaged over axes that are not selected."""
+def weighted_cells(contrast: Contrast, trials: Sequence[TrialResult]) -> list[tuple[float, dict[int, TrialResult]]]:
+    """Return each cell's weight in a contrast, and its trials by seed; averaged over axes that are not selected.
+
+    Raises:
+        MissingResultError: a cell has no trial.
+    """
     found = [select(cell, trials) for _, cell in contrast]
     others = set().union(*found) or {frozenset[tuple[str, Any]]()}
     weighted = []

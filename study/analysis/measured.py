@@ -64,6 +64,11 @@ def _measure_trials(plan: Plan, name: str, read_predictions: ReadPredictions) ->
     return replace(plan, trials=[_with_value(trial, measured.get(trial.identity, trial)) for trial in trials])
 
 
+def measure_for_claims(plan: Plan, read_predictions: ReadPredictions) -> dict[str, Plan]:
+    """Return the plan measured by each metric that claims of the study name themselves."""
+    return {name: measure(plan, read_predictions, name) for name in plan.space.claim_metrics}
+
+
 def _with_value(trial: Trial, same: Trial) -> Trial:
     """Return a trial with the value of the same one at another point."""
     return replace(trial, record=same.record, replicates=same.replicates, unmeasured=same.unmeasured)

@@ -48,11 +48,13 @@ class SeedPlan(NamedTuple):
     Attributes:
         required_seeds: seeds per cell that decide it with probability POWER; None if too many, or unknown.
         power: probability that they decide it, else the most seeds there may be; None if unknown.
+        expected_seeds: mean number of seeds at which a sequential design ends; None where there is none.
         text: the same in words; empty if unknown.
     """
 
     required_seeds: int | None = None
     power: float | None = None
+    expected_seeds: float | None = None
     text: str = ""
 
 
@@ -73,7 +75,7 @@ def _plan(curve: Array) -> SeedPlan:
     power = float(curve[-1 if required is None else required])
     number = f"required seeds {required}" if required else f"required seeds > {MAX_SEEDS}"
     text = f"{number} at the observed effect (power {100 * power:.0f} % with {required or MAX_SEEDS})"
-    return SeedPlan(required, power, text)
+    return SeedPlan(required, power, text=text)
 
 
 def power_by_num_seeds(claims: Sequence[ClaimContrast]) -> list[Array]:
@@ -127,8 +129,21 @@ def _probability_beyond(
     true = expected * variance_ratios[:, None, None]
     difference = normal_quantiles[:, None] * np.sqrt(true * num_seeds / (pilot * num_new))
     squares = pilot_df * contrast.seed_variance + (num_new - 1) * true + pilot * num_new / num_seeds * difference**2
+    half_width = future_half_width(contrast, squares, num_seeds, level)
+    return np.asarray((distance + num_new / num_seeds * difference > half_width).mean((0, 1)))
+
+
+def future_half_width(
+    contrast: ContrastEstimate, squares: Array, num_seeds: int | NDArray[np.int_], level: float | Array
+) -> Array:
+    """Return the half width of an interval of the same contrast with other seeds (`ContrastEstimate.half_width`).
+
+    Args:
+        squares: sum of squared deviations between the seeds.
+        level: one-sided.
+    """
+    assert contrast.prior is not None, "several seeds"
     student, normal = special.stdtrit(num_seeds - 1, level), special.ndtri(level)
     floor = variance_floor(contrast.prior.variance, num_seeds)
     by_seed = np.maximum(student**2 * squares / (num_seeds - 1), normal**2 * floor) / num_seeds
-    half_width = np.sqrt(by_seed + normal**2 * contrast.image_variance)
-    return np.asarray((distance + num_new / num_seeds * difference > half_width).mean((0, 1)))
+    return np.asarray(np.sqrt(by_seed + normal**2 * contrast.image_variance))

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -12,12 +12,13 @@ import numpy.typing as npt
 from revit.training.metrics import find_metric
 from search_spaces.framework.candidates import Candidate
 from search_spaces.framework.claim_cells import Value
-from search_spaces.framework.claims import restate_claim
+from search_spaces.framework.claims import Claim, restate_claim
 from search_spaces.framework.space import SearchSpace
 from study.analysis.claim_tests import ASSUMED_SEED_SD, ClaimResult, evaluate_claims
 from study.analysis.contrasts import TrialResult
 from study.analysis.intervals import VarianceEstimate, pooled_variance
 from study.analysis.results import reported_trials
+from study.analysis.sequential import ClaimProgress, Evaluate, LookOptions, Point, covers, replay_looks
 from study.ledger.records import TrialRecord
 from study.ledger.schema import DIGEST_PREFIX, TEST_ACCURACY, value_name
 from study.ledger.states import TrialState
@@ -53,20 +54,67 @@ def claim_verdicts(
         read_correct: called once per finished trial, and only if the study has claims about accuracy.
         by_metric: the plan as `measured.measure` returns it, for each metric that claims name themselves.
     """
-    claims, metric = plan.space.claims, find_metric(plan.space.metric)
+    claims = plan.space.claims
     if not claims:
         return []
-    trained_values = plan.space.trained_values
-    stated = [restate_claim(claim, trained_values) for claim in claims]
-    ours = evaluate_claims(
-        stated,
-        trial_results(plan, records, read_correct),
-        metric=metric,
-        by_metric={name: trial_results(each, records, read_correct, name) for name, each in by_metric.items()},
-        comparable=plan.space.scale == "paper",
-    )
+    evaluate = _evaluator(plan, records, read_correct, by_metric)
+    if plan.design is None:
+        ours = evaluate(stated_claims(plan.space), lambda _: True, {})
+    else:
+        ours = [each.result for each in claim_progress(plan, records, read_correct, by_metric)]
     theirs = evaluate_claims(claims, published_results(plan.space))
     return [ClaimVerdict(own, None if their.effect is None else their) for own, their in zip(ours, theirs, strict=True)]
+
+
+def claim_progress(
+    plan: Plan,
+    records: Mapping[str, TrialRecord],
+    read_correct: ReadCorrect,
+    by_metric: Mapping[str, Plan] = MappingProxyType({}),
+) -> list[ClaimProgress]:
+    """Return how far each claim has come in a plan's sequential design, as `claim_verdicts` takes it."""
+    assert plan.design is not None, "a plan with a fixed number of seeds has one look"
+    ended: dict[tuple[object, ...], tuple[Point, set[int]]] = {}
+    trained_axes = plan.space.trained_values.keys()
+    for trial in plan.trials:
+        point = stated_point(trial.candidate, trained_axes)
+        _, seeds = ended.setdefault(tuple(point.items()), (point, set()))
+        if trial.state.is_terminal and not trial.awaits:
+            seeds.add(trial.candidate.config.seed)
+
+    def is_ready(claim: Claim, look: int) -> bool:
+        return all(seeds.issuperset(range(look)) for point, seeds in ended.values() if covers(claim, point))
+
+    evaluate = _evaluator(plan, records, read_correct, by_metric)
+    return replay_looks(stated_claims(plan.space), plan.design, evaluate, is_ready)
+
+
+def stated_claims(space: SearchSpace) -> list[Claim]:
+    """Return the claims of a study in the terms of its tables: with trained values for those that it requests."""
+    trained_values = space.trained_values
+    return [restate_claim(claim, trained_values) for claim in space.claims]
+
+
+def _evaluator(
+    plan: Plan, records: Mapping[str, TrialRecord], read_correct: ReadCorrect, by_metric: Mapping[str, Plan]
+) -> Evaluate:
+    """Return the function that tests claims on some of a plan's trials."""
+    results, metric = trial_results(plan, records, read_correct), find_metric(plan.space.metric)
+    others = {name: trial_results(each, records, read_correct, name) for name, each in by_metric.items()}
+
+    def evaluate(
+        claims: Sequence[Claim], is_read: Callable[[TrialResult], bool], options: LookOptions
+    ) -> list[ClaimResult]:
+        return evaluate_claims(
+            claims,
+            [each for each in results if is_read(each)],
+            metric=metric,
+            by_metric={name: [each for each in found if is_read(each)] for name, found in others.items()},
+            comparable=plan.space.scale == "paper",
+            **options,
+        )
+
+    return evaluate
 
 
 def published_results(space: SearchSpace) -> list[TrialResult]:

@@ -47,6 +47,7 @@ from study.api.opening import (
     make_folders,
     open_ledger,
 )
+from study.api.rounds import choose_designs, run_until_decided
 from study.api.upkeep import (
     diagnose,
     find_prunable,
@@ -61,6 +62,7 @@ from study.execution.resources import ResourceRequest
 
 if TYPE_CHECKING:
     from study.analysis.verdicts import ClaimVerdict as ClaimVerdict
+    from study.execution.recorder import RunResult as RunResult
     from study.forecast.study_forecast import Forecast as Forecast
     from study.ledger.ledger import Ledger as Ledger
     from study.ledger.records import TrialRecord as TrialRecord
@@ -79,6 +81,7 @@ __all__ = [
     "check_address",
     "check_can_run",
     "check_uniform",
+    "choose_designs",
     "claim_verdicts",
     "count_trials",
     "current_state",
@@ -107,6 +110,7 @@ __all__ = [
     "results",
     "run",
     "run_plans",
+    "run_until_decided",
     "search_points",
     "serve_dashboard",
     "summarize_prunable",

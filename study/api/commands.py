@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 from revit.paths import expand_path
 from search_spaces.framework.space import SearchSpace
 from study.api.opening import DEFAULT_DATA, open_ledger
+from study.api.sequential import find_design, plan_round
 from study.execution.resources import ResourceRequest
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from search_spaces.framework.sequential_design import SequentialDesign
     from study.analysis.verdicts import ClaimVerdict
     from study.execution.recorder import RunResult
     from study.execution.rehearsal import Shape
@@ -67,20 +69,28 @@ def plan_study(
     *,
     num_seeds: int | None = None,
     for_report: bool = False,
+    ledger: "Ledger | None" = None,
+    design: "SequentialDesign | None" = None,
 ) -> "Plan":
     """Return every trial of a study with its state.
 
     Args:
         records: the ledger's trials.
-        num_seeds: train every cell with the seeds 0, 1, ...; None for the study's own seeds.
+        num_seeds: train every cell with the seeds 0, 1, ...; None for the study's own seeds, or those of its looks.
         for_report: trials are planned from their records if their images or weights are missing.
+        ledger: that has the trials, and may have a sequential design of the study.
+        design: in place of that of the ledger.
 
     Raises:
         InputError: the study is wrong, a dataset or weights are missing, or an image cannot be decoded.
     """
     from study.planning import make_plan
 
-    return make_plan(space, choose_seeds(space, num_seeds), folders, records, for_report=for_report)
+    if design is None and ledger is not None:
+        design = find_design(space, ledger)
+    if design is not None and num_seeds is None:
+        return plan_round(space, folders, records, ledger, design, for_report=for_report).plan
+    return make_plan(space, choose_seeds(space, num_seeds), folders, records, for_report=for_report, design=design)
 
 
 def choose_seeds(space: SearchSpace, num_seeds: int | None) -> tuple[int, ...]:
@@ -182,7 +192,7 @@ def run_plans(
     Raises:
         InputError: the request fits no node.
     """
-    console, log = _console_with_log(console)
+    console, log = console_with_log(console)
     for planned in plans:
         num_to_run = len(planned.to_run) + planned.num_unknown
         num_done = len(planned.all_trials) - len(planned.to_run)
@@ -224,7 +234,7 @@ def rehearse_plans(
     Raises:
         InputError: the request fits no node.
     """
-    console, log = _console_with_log(console)
+    console, log = console_with_log(console)
     if not any(planned.to_check for planned in plans):
         log("nothing to rehearse: no trial is to be run")
         return []
@@ -282,10 +292,9 @@ def claim_verdicts(planned: "Plan", ledger: "Ledger", records: "Mapping[str, Tri
         records: every trial of the ledger by identity, other studies' included.
     """
     from study.analysis import verdicts
-    from study.analysis.measured import measure
+    from study.analysis.measured import measure_for_claims
 
-    read = ledger.artifacts.read_predictions
-    by_metric = {name: measure(planned, read, name) for name in planned.space.claim_metrics}
+    by_metric = measure_for_claims(planned, ledger.artifacts.read_predictions)
     return verdicts.claim_verdicts(planned, records, ledger.artifacts.read_correct, by_metric)
 
 
@@ -333,7 +342,7 @@ def fetch(
     """Download the datasets and weights of studies; return each of them, present or missing."""
     from study.maintenance import fetch as fetching
 
-    console, log = _console_with_log(console)
+    console, log = console_with_log(console)
     requirements = []
     for each in fetching.fetch(spaces, expand_path(data_dir), console):
         state = "present" if each.is_present else "missing"
@@ -342,7 +351,7 @@ def fetch(
     return requirements
 
 
-def _console_with_log(console: "Console | None") -> "tuple[Console, Callable[[str], None]]":
+def console_with_log(console: "Console | None") -> "tuple[Console, Callable[[str], None]]":
     """Return the console, a quiet one for None, with a function that prints a line on it."""
     from rich.console import Console
 

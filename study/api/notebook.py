@@ -58,7 +58,10 @@ def plan(study: Study, **options: Unpack[Options]) -> "Plan":
         InputError: the study is wrong, a dataset or weights are missing, or an image cannot be decoded.
     """
     space, folders, num_seeds = _open(study, options)
-    return commands.plan_study(space, folders, commands.read_records(folders), num_seeds=num_seeds)
+    if not folders.has_store:
+        return commands.plan_study(space, folders, {}, num_seeds=num_seeds)
+    ledger = open_ledger(folders)
+    return commands.plan_study(space, folders, ledger.trials(), num_seeds=num_seeds, ledger=ledger)
 
 
 def run(
@@ -204,5 +207,5 @@ def _read(study: Study, options: Options) -> "tuple[Plan, Ledger]":
     space, folders, num_seeds = _open(study, options)
     ledger = open_ledger(folders)
     records = ledger.trials()
-    planned = commands.plan_study(space, folders, records, num_seeds=num_seeds, for_report=True)
+    planned = commands.plan_study(space, folders, records, num_seeds=num_seeds, for_report=True, ledger=ledger)
     return commands.measure_study(planned, ledger), ledger

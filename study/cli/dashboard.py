@@ -29,7 +29,7 @@ def dashboard(
         raise InputError(f"STUDY = {options.study!r}: a dashboard shows one study: name one")
     ledger = api.open_ledger(folders)
     echo_store(folders)
-    planned = api.plan_study(space, folders, ledger.trials(), num_seeds=options.seeds, for_report=True)
+    planned = api.plan_study(space, folders, ledger.trials(), num_seeds=options.seeds, for_report=True, ledger=ledger)
     try:
         with handled(signal.default_int_handler):
             api.serve_dashboard(planned, ledger, echo, port)

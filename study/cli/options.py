@@ -118,6 +118,10 @@ Address = Annotated[
 ]
 
 
+UntilDecided = Annotated[bool, typer.Option("--until-decided", help="Add seeds until each claim has a verdict.")]
+MaxSeeds = Annotated[int | None, typer.Option(metavar="N", min=2, max=1000, help="Most of these seeds. [default: 10]")]
+
+
 @dataclass(frozen=True, kw_only=True)
 class StudyOptions:
     """The options of every command that reads a study's results."""
@@ -180,6 +184,14 @@ def with_study_options(command: Callable[..., None]) -> Callable[..., None]:
     keyword_only = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (context, *shared.values(), *own)]
     parsed.__signature__ = inspect.Signature(keyword_only)  # type: ignore[attr-defined]  # read by inspect
     return parsed
+
+
+def check_until_decided(options: StudyOptions, max_seeds: int | None, *, until_decided: bool) -> None:
+    """Raise InputError where options contradict each other."""
+    if until_decided and options.seeds is not None:
+        raise InputError(f"--seeds = {options.seeds}: --until-decided chooses the seeds; --max-seeds limits them")
+    if max_seeds is not None and not until_decided:
+        raise InputError(f"--max-seeds = {max_seeds}: needs --until-decided; --seeds sets a fixed number")
 
 
 def echo_store(folders: "api.Folders") -> None:

@@ -39,7 +39,8 @@ def plan(
     from study.report.forecast_tables import forecast_tables
     from study.report.terminal_tables import plan_table, preview_table, searches_table
 
-    records = api.read_records(folders)
+    ledger = api.open_ledger(folders) if folders.has_store else None
+    records = {} if ledger is None else ledger.trials()
     studies = []
     for space in spaces:
         missing = api.find_missing(space, folders)

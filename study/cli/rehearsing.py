@@ -69,7 +69,7 @@ def _rehearse(
     present = [space for space in spaces if not lacking[space.name]]
     if not present:
         return False
-    plans = [api.plan_study(space, folders, records, num_seeds=options.seeds) for space in present]
+    plans = [api.plan_study(space, folders, records, num_seeds=options.seeds, ledger=ledger) for space in present]
     api.check_can_run(plans, request)
     shapes = api.rehearse_plans(plans, ledger, request, console=out, max_batch=max_batch)
     return not any(lacking.values()) and not any(shape.failure for shape in shapes)

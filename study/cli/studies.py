@@ -1,9 +1,10 @@
 """The commands on a study: plan, run, report, fetch."""
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +18,7 @@ from study.cli.options import (
     CpusPerTrial,
     DataFolder,
     GpusPerTrial,
+    MaxSeeds,
     Only,
     RecipeName,
     ScaleName,
@@ -24,12 +26,19 @@ from study.cli.options import (
     StorageAddress,
     StudyName,
     StudyOptions,
+    UntilDecided,
     WeightsFolder,
+    check_until_decided,
     echo_store,
     make_request,
     with_study_options,
 )
 from study.system.signals import handled
+
+if TYPE_CHECKING:
+    from search_spaces.framework.space import SearchSpace
+
+    Launched = tuple[list[api.Plan], api.Ledger, Mapping[str, api.TrialRecord], api.RunResult]
 
 StrictEnvironment = Annotated[
     bool,
@@ -60,6 +69,8 @@ def run(
     strict_environment: StrictEnvironment = False,
     address: Address = None,
     storage: StorageAddress = None,
+    until_decided: UntilDecided = False,
+    max_seeds: MaxSeeds = None,
 ) -> None:
     """Train the trials of a study that are not done; show its table.
 
@@ -68,10 +79,12 @@ def run(
 
     Exit code: 0 finished, 1 some failed, 2 wrong input, 130 interrupted.
     """
-    request = make_request(gpus_per_trial, cpus_per_trial, compiled, address)
+    check_until_decided(options, max_seeds, until_decided=until_decided)
+    request, folders = make_request(gpus_per_trial, cpus_per_trial, compiled, address), options.folders(storage)
+    launch = partial(_run_until_decided, max_seeds=max_seeds) if until_decided else _run_once
     try:
         with handled(signal.default_int_handler):
-            code = _run(context, options, options.folders(storage), request, strict_environment)
+            code = _run(context, options, folders, request, partial(launch, strict_environment=strict_environment))
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
     if code == EXIT_INTERRUPTED:
@@ -86,7 +99,7 @@ def _run(
     options: StudyOptions,
     folders: "api.Folders",
     request: api.ResourceRequest,
-    strict_environment: bool,
+    launch: "Callable[..., Launched]",
 ) -> int:
     """Run the studies in one queue, once all are known to be able to start."""
     if request.compiled:
@@ -95,13 +108,9 @@ def _run(
     if not folders.has_store:  # it would be made; a study that is done shows its table without a cluster
         api.check_address(request)
     echo_store(folders)
-    plans, ledger, records = api.prepare_run(
-        spaces, folders, request, num_seeds=options.seeds, strict_environment=strict_environment
+    plans, ledger, records, result = launch(
+        spaces, folders, request, num_seeds=options.seeds, command=this_command(context)
     )
-    result = api.run_plans(plans, ledger, request, console=out, command=this_command(context))
-    if not all(planned.is_complete for planned in plans):
-        records = ledger.retry(ledger.trials, log=echo)
-    plans = [planned.with_records(records) for planned in plans]
     echo(*api.explain_failures(plans, ledger, result))
     for planned in plans:
         if len(plans) > 1:
@@ -110,6 +119,42 @@ def _run(
     if result.interrupted:
         return EXIT_INTERRUPTED
     return EXIT_FINISHED if all(planned.is_complete for planned in plans) else EXIT_SOME_FAILED
+
+
+def _run_once(
+    spaces: "Sequence[SearchSpace]",
+    folders: "api.Folders",
+    request: api.ResourceRequest,
+    *,
+    num_seeds: int | None,
+    command: str,
+    strict_environment: bool,
+) -> "Launched":
+    """Train the trials of studies that are not done."""
+    plans, ledger, records = api.prepare_run(
+        spaces, folders, request, num_seeds=num_seeds, strict_environment=strict_environment
+    )
+    result = api.run_plans(plans, ledger, request, console=out, command=command)
+    if not all(planned.is_complete for planned in plans):
+        records = ledger.retry(ledger.trials, log=echo)
+    return [planned.with_records(records) for planned in plans], ledger, records, result
+
+
+def _run_until_decided(
+    spaces: "Sequence[SearchSpace]",
+    folders: "api.Folders",
+    request: api.ResourceRequest,
+    *,
+    max_seeds: int | None,
+    num_seeds: None,  # noqa: ARG001  # the looks say how many
+    command: str,
+    strict_environment: bool,
+) -> "Launched":
+    """Train studies in rounds, until each claim has a verdict."""
+    designs = api.choose_designs(spaces, folders, max_seeds)
+    return api.run_until_decided(
+        spaces, folders, request, designs, strict_environment=strict_environment, console=out, command=command
+    )
 
 
 @with_study_options
@@ -143,7 +188,7 @@ def report(
     code = EXIT_FINISHED
     plans = []
     for space in spaces:
-        planned = api.plan_study(space, folders, records, num_seeds=options.seeds, for_report=True)
+        planned = api.plan_study(space, folders, records, num_seeds=options.seeds, for_report=True, ledger=ledger)
         plans.append(planned)
         if strict_environment:
             api.check_uniform(planned)

@@ -81,7 +81,10 @@ def _open(
 ) -> "tuple[LedgerFeed, api.Ledger]":
     ledger = api.open_ledger(folders)
     records = ledger.trials()
-    plans = [api.plan_study(space, folders, records, num_seeds=options.seeds, for_report=True) for space in spaces]
+    plans = [
+        api.plan_study(space, folders, records, num_seeds=options.seeds, for_report=True, ledger=ledger)
+        for space in spaces
+    ]
     return api.open_feed(plans, ledger, records, _next_steps(context)), ledger
 
 

@@ -43,12 +43,14 @@ class RunResult:
         messages: one line for each trial that failed or diverged, by identity.
         interrupted: a signal ended it, such as Ctrl-C.
         stop_reason: reason why it stopped early; empty if it did not.
+        num_slots: trials that ran at a time; 1 where none was to be run.
     """
 
     states: Mapping[str, TrialState]
     messages: Mapping[str, str]
     interrupted: bool
     stop_reason: str
+    num_slots: int = 1
 
 
 class Recorder:

@@ -33,7 +33,7 @@ from study.layout import LOCKS, STOP_FILE, TUNE
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.orphans import clean_up
-from study.ledger.schema import LOG_TAG
+from study.ledger.schema import DECISION_PREFIX, LOG_TAG
 from study.ledger.server_locks import ServerLocks
 from study.plan import Plan, first_of_each
 from study.system.signals import handled
@@ -77,7 +77,9 @@ def _run_logged(
     start = partial(start_ray, request.address, functions_of(plans))
     start(log=log)
     pool, grant = admit(request, [trial for plan in plans for trial in plan.to_check], ledger.storage, log)
-    launches, lock, locks = begin_launch({plan.space.name: {**plan.space.tags, **tags} for plan in plans}, ledger, log)
+    launches, lock, locks = begin_launch(
+        {plan.space.name: {**plan.space.tags, **rule_tags(plan), **tags} for plan in plans}, ledger, log
+    )
     ledger.retry(lambda: clean_up(ledger, locks), log=log)
     records = ledger.retry(ledger.trials, log=log)
     plans = [plan.with_records(records) for plan in plans]  # another launch may have ended trials meanwhile
@@ -133,7 +135,14 @@ def _run_logged(
         messages=recorder.messages,
         interrupted=stopper.interrupted,
         stop_reason=callback.stop_reason or recorder.error,
+        num_slots=grant.max_concurrent_trials,
     )
+
+
+def rule_tags(plan: Plan) -> dict[str, str]:
+    """Return the tags of a launch with the sequential design of its study; empty for a fixed number of seeds."""
+    rule = {} if plan.design is None else plan.design.to_text()
+    return {f"{DECISION_PREFIX}{name}": value for name, value in rule.items()}
 
 
 def begin_launch(

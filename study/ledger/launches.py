@@ -14,6 +14,7 @@ from study.ledger.records import RunInfo, now_ms
 from study.ledger.runs import Runs, run_info
 from study.ledger.schema import (
     ACTUAL_PREFIX,
+    DECISION_PREFIX,
     DEVICE_TAG,
     ESTIMATE_PREFIX,
     EVICTED_TAG,
@@ -93,6 +94,16 @@ class Launches:
                 return values
         return {}
 
+    def decision_rule(self, tags: Mapping[str, str]) -> dict[str, str]:
+        """Return the decision rule of the first launch with these tags that names one; empty for none.
+
+        Args:
+            tags: the study, its recipe and scale.
+        """
+        condition = " and ".join(f"tags.{name} = '{value}'" for name, value in {KIND_TAG: LAUNCH, **tags}.items())
+        rules = [_with_prefix(run.data.tags, DECISION_PREFIX) for run in self._runs.search(condition)]
+        return next((rule for rule in reversed(rules) if rule), {})
+
     def tag(self, launch: str, prefix: str, values: Mapping[str, float], tags: Mapping[str, str] = NO_TAGS) -> None:
         """Write estimate or actual values of a launch (`schema.FORECAST_VALUES`), with other tags."""
         self._runs.tag(launch, {**tags, **{f"{prefix}{name}": f"{value:.6g}" for name, value in values.items()}})
@@ -146,3 +157,7 @@ class Launches:
             repository = self._artifacts.repository(newest.info.run_id)
             for path in paths:
                 repository.log_artifact(str(path), folder)  # type: ignore[no-untyped-call]  # untyped in MLflow
+
+
+def _with_prefix(tags: Mapping[str, str], prefix: str) -> dict[str, str]:
+    return {name.removeprefix(prefix): value for name, value in tags.items() if name.startswith(prefix)}
