@@ -44,7 +44,7 @@ Evaluate = Callable[[Sequence[Claim], Callable[[TrialResult], bool], LookOptions
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimProgress:
-    """How far a claim has come in a sequential design.
+    """Progress of a claim in a sequential design.
 
     Attributes:
         result: of its last look, corrected for the looks.

@@ -1,4 +1,4 @@
-"""Power of the looks that a sequential design has left, and the seeds that they will take.
+"""Power of the looks that a sequential design has left, with the seeds that they take.
 
 As in `power.py`, the seeds so far are a pilot that leaves the variance between seeds, and the effect on these images,
 uncertain. Futures are drawn from what it leaves open: the variance up to its chi-square distribution, the effect up to

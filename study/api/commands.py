@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from revit.paths import expand_path
 from search_spaces.framework.space import SearchSpace
+from study.api.designs import find_design, plan_round
 from study.api.opening import DEFAULT_DATA, open_ledger
-from study.api.sequential import find_design, plan_round
 from study.execution.resources import ResourceRequest
 
 if TYPE_CHECKING:

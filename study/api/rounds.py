@@ -8,9 +8,9 @@ from revit.errors import InputError
 from search_spaces.framework.sequential_design import SequentialDesign
 from search_spaces.framework.space import SearchSpace
 from study.api.commands import console_with_log, plan_study, run_plans
+from study.api.designs import choose_design, find_design, find_obstacles, plan_round
 from study.api.launch_preparation import prepare_run
 from study.api.opening import open_ledger
-from study.api.sequential import choose_design, find_design, find_obstacles, plan_round
 from study.execution.resources import ResourceRequest
 from study.ledger.states import TrialState
 

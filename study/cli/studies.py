@@ -74,8 +74,7 @@ def run(
 ) -> None:
     """Train the trials of a study that are not done; show its table.
 
-    The same command resumes a study that was interrupted, and trains only what was added to it since. A trial of
-    several studies is trained once.
+    The same command resumes, and trains what was added. Studies share trials.
 
     Exit code: 0 finished, 1 some failed, 2 wrong input, 130 interrupted.
     """

@@ -8,7 +8,7 @@ from revit.errors import InputError
 from search_spaces.framework.claims import Matches
 from search_spaces.framework.sequential_design import SequentialDesign
 from study import api
-from study.api.sequential import choose_design, find_design, find_obstacles, plan_round
+from study.api.designs import choose_design, find_design, find_obstacles, plan_round
 from study.plan import Folders
 from tests.study.looked_at_study import SPACE, MadeLedger, better
 

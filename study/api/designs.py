@@ -1,4 +1,4 @@
-"""Studies whose seeds are added until their claims are decided: the design, the rounds.
+"""Sequential designs of studies, with the round of trials that comes next.
 
 A round trains what the next look awaits: further seeds of the cells of claims without a verdict. As long as all trials
 of a round fit on the devices at once, it trains seeds of the look after that ahead, so that no device is idle; the
