@@ -93,6 +93,6 @@ def _is_beyond(claim: ClaimContrast, effect: Array, squares: Array, num_seeds: i
         level: one-sided.
     """
     beyond = np.array([direction * (effect - bound) for bound, direction in claim.bounds])
-    supporting = future_half_width(claim.contrast, squares, num_seeds, level)
+    supporting = future_half_width(claim.contrast, squares, num_seeds, level / claim.num_alternatives)
     contradicting = future_half_width(claim.contrast, squares, num_seeds, level / claim.num_contrasts)
     return np.asarray((beyond > supporting).all(0) | (-beyond > contradicting).any(0))
