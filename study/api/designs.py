@@ -111,5 +111,5 @@ def plan_round(
     return Round(plan=plan, progress=progress)
 
 
-def _read_nothing(run_id: str) -> "npt.NDArray[np.bool_]":
-    raise AssertionError(f"there is no ledger with {run_id}")
+def _read_nothing(run_id: str, split: str) -> "npt.NDArray[np.bool_]":
+    raise AssertionError(f"there is no ledger with {run_id}, {split}")
