@@ -10,7 +10,7 @@ from search_spaces.framework.claims import InRange, Matches
 from study.analysis.claim_samples import metric_of
 from study.analysis.claim_tests import ClaimResult, effect_bounds
 from study.analysis.verdicts import ClaimVerdict
-from study.labels import cell_label, label
+from study.labels import cell_label
 from study.ledger.schema import value_name
 from study.report.claim_list import effect_unit, format_claim
 from study.report.finished_study import FinishedStudy
@@ -57,11 +57,10 @@ def _number(value: float | None) -> float:
 
 def draw_cells(study: FinishedStudy) -> list[go.Figure]:
     """Draw every cell with its seeds, in a study without a numeric axis and of not too many cells."""
-    table = study.cells[study.cells["n"] > 0]
+    cells = study.cells.assign(cell=study.cell_names)
+    table = cells[cells["n"] > 0]
     if study.numeric_axes or len(table) > MAX_CELLS:
         return []
-    axes = list(study.plan.space.scientific)
-    names = [label({axis: cell[axis] for axis in axes}) for cell in table.to_dict("records")]
     value = value_name(study.plan.space.metric)
     seeds = [
         (cell_label(trial), trial.candidate.config.seed, trial.record.metrics[value])
@@ -70,7 +69,7 @@ def draw_cells(study: FinishedStudy) -> list[go.Figure]:
     ]
     return [
         plot_cells(
-            table.assign(cell=names),
+            table,
             pd.DataFrame(seeds, columns=["cell", "seed", "value"]),
             pd.DataFrame(_published(study), columns=["cell", "source", "mean"]),
             study.colors,

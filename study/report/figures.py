@@ -2,11 +2,12 @@
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pandas as pd
 import plotly.graph_objects as go
 
+from revit.config import FineTuneConfig
 from revit.errors import InputError
 from study.labels import cell_label, label
 from study.ledger.schema import (
@@ -27,6 +28,7 @@ from study.report.plots.curves import plot_learning_curves, plot_published_curve
 from study.report.plots.grids import plot_interaction, plot_main_effects, plot_parallel_coordinates
 from study.report.plots.training_time import plot_training_time
 from study.report.search_figures import draw_searches
+from study.trial import Trial
 
 Figure: TypeAlias = go.Figure
 
@@ -64,7 +66,23 @@ def draw_figure(study: FinishedStudy, title: str = "") -> Figure:
 
 def draw_metric(study: FinishedStudy) -> list[go.Figure]:
     """Draw the metric along every numeric axis, a line for each combination of the others."""
-    return [plot_metric(_values(study.cells, study.plan, axis), axis, study.metric) for axis in study.numeric_axes]
+    return [
+        plot_metric(_values(study.cells, study.plan, axis), _seeds(study, axis), axis, study.metric)
+        for axis in study.numeric_axes
+    ]
+
+
+def _seeds(study: FinishedStudy, axis: str) -> pd.DataFrame:
+    """Return the value of each trial along an axis: columns axis, series, value."""
+    others = [name for name in study.plan.space.scientific if name != axis]
+    rows = study.finished.to_dict("records")
+    return pd.DataFrame(
+        {
+            axis: [row[axis] for row in rows],
+            "series": [label({name: row[name] for name in others}) for row in rows],
+            "value": [row[value_name(study.plan.space.metric)] for row in rows],
+        }
+    )
 
 
 def _values(cells: pd.DataFrame, plan: Plan, axis: str) -> pd.DataFrame:
@@ -90,15 +108,33 @@ def draw_learning_curves(study: FinishedStudy) -> list[go.Figure]:
 
 
 def draw_schedules(study: FinishedStudy) -> list[go.Figure]:
-    """Draw the learning rate of the first trial with each schedule."""
-    if "schedule.name" not in study.plan.space.scientific:
+    """Draw the learning rate of the first trial with each schedule, optimizer and rate, where these differ."""
+    settings = {trial.identity: _rate_settings(trial.candidate.config) for trial in study.trials}
+    varied = [
+        name for name in next(iter(settings.values())) if len({str(each[name]) for each in settings.values()}) > 1
+    ]
+    if not varied:
         return []
+
+    def line_name(trial: Trial) -> str:
+        return label({name: settings[trial.identity][name] for name in varied})
+
     rows = [
-        (name, step, rate / trial.candidate.config.optimizer.lr)
-        for name, trial in study.first_trials(lambda trial: trial.candidate.config.schedule.name).items()
+        (name, step, rate)
+        for name, trial in study.first_trials(line_name).items()
         for step, rate in study.ledger.curve(run_id(trial), LEARNING_RATE)
     ]
-    return [plot_schedules(pd.DataFrame(rows, columns=["schedule", "step", "lr"]))]
+    return [plot_schedules(pd.DataFrame(rows, columns=["schedule", "step", "lr"]))] if rows else []
+
+
+def _rate_settings(config: FineTuneConfig) -> dict[str, Any]:
+    """Return the fields that decide the learning rate of each step, by their paths."""
+    fields = config.flat()
+    return {
+        name: value
+        for name, value in fields.items()
+        if name in ("optimizer.name", "optimizer.lr") or name.startswith("schedule.")
+    }
 
 
 def draw_published_curves(study: FinishedStudy) -> list[go.Figure]:

@@ -21,7 +21,9 @@ MIN_NUMERIC_VALUES = 3
 MIN_GRID_AXES = 3
 """Scientific axes from which on a study is analyzed as a grid of factors."""
 MAX_CURVES = 48
-"""Trials whose curves are drawn; of a larger study, those of its first seeds."""
+"""Trials of cells with a color whose curves are drawn; of a larger study, those of its first seeds."""
+MAX_GRAY_CURVES = 200
+"""Cells without a color whose curves are drawn, one seed each."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,17 @@ class FinishedStudy:
         return self.table[[trial.has_result for trial in self.plan.trials]]
 
     @property
+    def means(self) -> dict[str, float]:
+        """Mean of the metric by the name of each cell."""
+        return dict(zip(self.cell_names, self.cells["mean"], strict=True))
+
+    @property
+    def cell_names(self) -> list[str]:
+        """Name of each row of `cells`."""
+        axes = list(self.plan.space.scientific)
+        return [label({axis: cell[axis] for axis in axes}) for cell in self.cells.to_dict("records")]
+
+    @property
     def numeric_axes(self) -> list[str]:
         """Axes along which the metric is drawn."""
         return [axis for axis in self.plan.space.scientific if _is_numeric(self.cells[axis])]
@@ -71,13 +84,11 @@ class FinishedStudy:
     @cached_property
     def colors(self) -> dict[str, int]:
         """Index of the color of each cell that has one, the same in all figures: of many cells, the best."""
-        cells = self.cells
+        cells = self.cells.assign(cell=self.cell_names)
         if len(cells) > MAX_COLORED:
             best = cells.nlargest if self.metric.sign == 1 else cells.nsmallest
             cells = best(MAX_COLORED, "mean")
-        axes = list(self.plan.space.scientific)
-        names = [label({axis: cell[axis] for axis in axes}) for cell in cells.to_dict("records")]
-        return {name: index for index, name in enumerate(names)}
+        return {name: index for index, name in enumerate(cells["cell"])}
 
     def first_trials(self, key: Callable[[Trial], Hashable]) -> dict[Hashable, Trial]:
         """Return the first trial for each value of a key."""
@@ -87,12 +98,14 @@ class FinishedStudy:
         return first
 
     def curves(self, metric: str) -> pd.DataFrame:
-        """Return columns cell, seed, step and the metric, of at most MAX_CURVES trials of the cells with a color."""
+        """Return columns cell, seed, step and the metric, of cells with a color, then of the first seed of others."""
         colors = self.colors
         colored = [trial for trial in self.trials if cell_label(trial) in colors]
+        colored = sorted(colored, key=lambda trial: trial.candidate.config.seed)[:MAX_CURVES]
+        others = [trial for cell, trial in self.first_trials(cell_label).items() if cell not in colors]
         rows = [
             (cell_label(trial), trial.candidate.config.seed, step, value)
-            for trial in sorted(colored, key=lambda trial: trial.candidate.config.seed)[:MAX_CURVES]
+            for trial in [*colored, *others[:MAX_GRAY_CURVES]]
             for step, value in self.ledger.curve(run_id(trial), metric)
         ]
         return pd.DataFrame(rows, columns=["cell", "seed", "step", metric])

@@ -1,7 +1,8 @@
 """Figures from test images, predictions or weights: answers, model internals, samples."""
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,34 +15,119 @@ from study.labels import cell_label
 from study.layout import BUILT, MODEL, PREDICTIONS
 from study.ledger.ledger import Ledger
 from study.report.finished_study import FinishedStudy, run_id
-from study.report.plots.answers import plot_confusion_matrix, plot_mistakes
+from study.report.plots.answers import plot_confusion_difference, plot_confusion_matrix, plot_mistakes
 from study.report.plots.pictures import plot_attention, plot_filters, plot_samples, plot_similarity
 from study.trial import Trial
 
-MAX_ANSWERED_CELLS = 6
-"""Cells up to which a study's confusion matrices and mistakes are drawn."""
+MAX_ANSWERED_DATASETS = 3
+"""Datasets up to which confusion matrices and mistakes on each are drawn."""
 MAX_SAMPLED_CLASSES = 6
 """Classes up to which samples of a dataset are drawn."""
 MAX_SAMPLES = 6
 """Images of a class in the figure of samples."""
 
 
+class _Cell(NamedTuple):
+    """A cell with the predictions of its seeds.
+
+    Attributes:
+        answers: columns seed, index, label, prediction, confidence; a row per seed and test image.
+    """
+
+    name: str
+    trials: Sequence[Trial]
+    answers: pd.DataFrame
+    class_names: Sequence[str]
+
+    @property
+    def shares(self) -> npt.NDArray[np.float64]:
+        """Share of each predicted class (columns) in each true class (rows), mean over seeds."""
+        counts = np.zeros((len(self.class_names),) * 2, np.int64)
+        np.add.at(counts, (self.answers["label"], self.answers["prediction"]), 1)
+        return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+    @property
+    def seeds(self) -> str:
+        """Number of its seeds, or the only one, in words."""
+        seeds = [trial.candidate.config.seed for trial in self.trials]
+        return f"mean of {len(seeds)} seeds" if len(seeds) > 1 else f"seed {seeds[0]}"
+
+
 def draw_answers(study: FinishedStudy) -> list[go.Figure]:
-    """Draw confusion matrix and mistakes of the first seed of each cell, in a study of few cells."""
-    first = study.first_trials(cell_label)
-    if len(first) > MAX_ANSWERED_CELLS:
+    """Draw confusion matrices of the best and the worst cell of each dataset, and what the best one gets wrong."""
+    by_dataset: dict[str, list[str]] = {}
+    for cell, trial in study.first_trials(cell_label).items():
+        by_dataset.setdefault(trial.candidate.config.dataset, []).append(str(cell))
+    if len(by_dataset) > MAX_ANSWERED_DATASETS:
         return []
-    figures = []
-    for cell, trial in first.items():
-        path = study.ledger.artifacts.path(run_id(trial), PREDICTIONS)
-        answers = pd.DataFrame(read_columns(path, ("index", "label", "prediction", "confidence")))
-        classes = _class_names(trial, study.ledger)
-        counts = np.zeros((len(classes), len(classes)), np.int64)
-        np.add.at(counts, (answers["label"], answers["prediction"]), 1)
-        figures.append(plot_confusion_matrix(counts, classes, str(cell)))
-        if trial.images is not None:
-            figures.append(plot_mistakes(answers, ImageStore(trial.images).image, classes, str(cell)))
+    return [figure for cells in by_dataset.values() for figure in _draw_dataset(study, cells)]
+
+
+def _draw_dataset(study: FinishedStudy, names: Sequence[str]) -> list[go.Figure]:
+    """Draw the answers of the cells of one dataset."""
+    means = study.means
+    ranked = sorted(names, key=lambda name: -study.metric.sign * means[name])
+    best = _read_cell(study, ranked[0])
+    figures = [_draw_confusion(best, "best cell, " if len(ranked) > 1 else "")]
+    if len(ranked) > 1:
+        worst = _read_cell(study, ranked[-1])
+        figures.append(_draw_confusion(worst, "worst cell, "))
+        title = f"Confusion matrices, difference of best and worst cell, pp: {best.name} less {worst.name}"
+        note = f"Each a {best.seeds}." if best.seeds == worst.seeds else f"{best.seeds} less {worst.seeds}."
+        figures.append(plot_confusion_difference(best.shares - worst.shares, best.class_names, title, note))
+    images = next((trial.images for trial in best.trials if trial.images is not None), None)
+    if images is not None:
+        figures.append(_draw_mistakes(best, ImageStore(images), "best cell, " if len(ranked) > 1 else ""))
     return figures
+
+
+def _draw_confusion(cell: _Cell, kind: str) -> go.Figure:
+    title = f"Confusion matrix, {kind}{cell.seeds}, % of the true class: {cell.name}"
+    return plot_confusion_matrix(cell.shares, cell.class_names, title)
+
+
+def _draw_mistakes(cell: _Cell, store: ImageStore, kind: str) -> go.Figure:
+    mistakes, num_seeds = rank_mistakes(cell.answers), len(cell.trials)
+    mistakes["text"] = [f"{number} of {num_seeds}" for number in mistakes["num_wrong"]]
+    num_most = int((mistakes["num_wrong"] > num_seeds / 2).sum())
+    num_images = cell.answers["index"].nunique()
+    of_seeds = f"most of {num_seeds} seeds classify" if num_seeds > 1 else f"{cell.seeds} classifies"
+    note = f"Of {num_images:,} test images, {of_seeds} {num_most:,} wrong; in the order of seeds, then of confidence."
+    title = f"Images that {'most seeds classify' if num_seeds > 1 else of_seeds} wrong, {kind}{cell.name}"
+    return plot_mistakes(mistakes, store.image, cell.class_names, title, note)
+
+
+def rank_mistakes(answers: pd.DataFrame) -> pd.DataFrame:
+    """Return the images that a seed classifies wrong: those of most seeds first, then of highest mean confidence.
+
+    Args:
+        answers: columns index, label, prediction, confidence; a row per seed and test image.
+
+    Returns:
+        Columns index, label, prediction (the wrong class of most seeds) and num_wrong (seeds).
+    """
+    wrong = answers[answers["label"] != answers["prediction"]]
+    images = wrong.groupby("index").agg(
+        label=("label", "first"),
+        prediction=("prediction", lambda classes: classes.mode()[0]),
+        num_wrong=("label", "size"),
+        confidence=("confidence", "mean"),
+    )
+    ranked = images.sort_values(["num_wrong", "confidence"], ascending=False, kind="stable").reset_index()
+    return ranked[["index", "label", "prediction", "num_wrong"]]
+
+
+def _read_cell(study: FinishedStudy, name: str) -> _Cell:
+    trials = [trial for trial in study.trials if cell_label(trial) == name]
+    answers = [
+        pd.DataFrame(
+            read_columns(
+                study.ledger.artifacts.path(run_id(trial), PREDICTIONS), ("index", "label", "prediction", "confidence")
+            )
+        )
+        for trial in trials
+    ]
+    return _Cell(name, trials, pd.concat(answers), _class_names(trials[0], study.ledger))
 
 
 def draw_model_internals(study: FinishedStudy) -> list[go.Figure]:

@@ -14,8 +14,27 @@ from study.report.plots.quantities import ACCURACY_LABEL, QUANTITIES
 
 MAX_POINTS = 150
 """Points of a line; more cannot be seen."""
+MAX_GRAY_POINTS = 40
+"""Points of a gray line, of which there may be many."""
+MAX_MARKERS = 12
+"""Points up to which a line has markers; with more, lines differ by their dashes."""
+LOG_RANGE = 100
+"""Range of a logarithmic axis below the smallest of these: schedules end at 0, which it cannot show."""
+MIN_LOG_RATIO = 10
+"""Ratio of the largest learning rates of two curves from which on the axis is logarithmic."""
 
-BAND = "Line: mean over seeds; band: lowest to highest seed. Where a seed ended early, the mean is over the others."
+
+def band_note(frame: pd.DataFrame) -> str:
+    """Return what line and band of cells are, in the words of a caption.
+
+    Args:
+        frame: columns cell, seed, and others.
+    """
+    counts = frame.groupby("cell")["seed"].nunique()
+    if counts.max() == 1:
+        return "One seed each."
+    number = f"{counts.max()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
+    return f"Line: mean of {number} seeds; band: lowest to highest seed."
 
 
 def seed_bands(frame: pd.DataFrame, x: str, metric: str) -> pd.DataFrame:
@@ -35,15 +54,22 @@ def plot_learning_curves(
     Args:
         frame: columns cell, seed, step, and `metric`; a row per trial and step.
         metric: a key of QUANTITIES.
-        colors: index of the color of each cell.
+        colors: index of the color of each cell that has one; the others are thin gray lines, of one seed each.
         result: what the study is about.
     """
     quantity = QUANTITIES[metric]
-    lines = _lines(seed_bands(frame, "step", metric), "cell")
+    is_colored = frame["cell"].isin(list(colors))
+    lines = _lines(seed_bands(frame[is_colored], "step", metric), "cell")
     shown = [cell for cell in colors if cell in lines]
-    title = f"{quantity.title} during training"
-    caption = f"{BAND} Of more than {style.MAX_COLORED} cells, those with the {result.best} {result.name} are drawn."
-    fig = style.new_figure(title, caption, legend=shown)
+    others = frame[~is_colored]
+    num_others = others["cell"].nunique()
+    caption = band_note(frame[is_colored])
+    if num_others:
+        best = f"the {len(shown)} cells with the {result.best} {result.name}"
+        caption += f" In color: {best}; gray: the other {num_others}, one seed each."
+    fig = style.new_figure(f"{quantity.title} during training", caption, legend=shown)
+    for cell, line in others.groupby("cell", sort=False):
+        _add_gray(fig, line[line["seed"] == line["seed"].min()], metric, str(cell), quantity.factor)
     for cell in shown:
         _add_band(fig, lines[cell], "step", cell, colors[cell], quantity.factor)
     fig.update_xaxes(title_text="step", rangemode="tozero")
@@ -52,25 +78,32 @@ def plot_learning_curves(
 
 
 def plot_schedules(frame: pd.DataFrame) -> go.Figure:
-    """Draw the logged learning rate of each step, a line per schedule.
+    """Draw the logged learning rate of each step, a line for each way to set it.
 
     Args:
-        frame: columns schedule, step, and lr, as a share of the config's learning rate.
+        frame: columns schedule (the name of a line), step, and lr; at most one trial per line.
     """
     lines = _lines(frame, "schedule")
-    caption = "Learning rate logged at each recorded step, of the first trial with each schedule."
-    fig = style.new_figure("Logged learning rate", caption, legend=list(lines))
+    peaks = frame.groupby("schedule")["lr"].max()
+    is_log = peaks.max() > MIN_LOG_RATIO * peaks.min() > 0
+    caption = "Learning rate logged at each recorded step, of the first trial with each setting."
+    if is_log:
+        caption += f" Below {peaks.min() / LOG_RANGE:.0e} a line leaves the figure."
+    fig = style.new_figure("Logged learning rate", caption, legend=list(lines), lookup=len(lines) > MAX_MARKERS)
     for index, (name, line) in enumerate(lines.items()):
         fig.add_scatter(
             x=style.as_float32(line["step"]),
             y=style.as_float32(line["lr"]),
             name=style.wrap(name),
             mode="lines",
-            line={"color": style.color(index), "width": 2},
+            line={"color": style.color(index), "width": 2, "dash": style.dash(index)},
             hovertemplate="step %{x}: %{y:.3g}",
         )
     fig.update_xaxes(title_text="step", rangemode="tozero")
-    fig.update_yaxes(title_text="learning rate / optimizer.lr", rangemode="tozero")
+    fig.update_yaxes(title_text="learning rate", rangemode="tozero", tickformat="~g")
+    if is_log:
+        ends = np.log10([peaks.min() / LOG_RANGE, 1.5 * peaks.max()])
+        fig.update_yaxes(type="log", range=ends.tolist(), dtick=1)
     return fig
 
 
@@ -85,7 +118,7 @@ def plot_published_curves(frame: pd.DataFrame, published: pd.DataFrame, colors: 
     ours = _lines(seed_bands(frame, "epoch", TEST_CURVE_ACCURACY), "cell")
     names = published["run"] + ": " + published["cell"]
     theirs = published.groupby(["cell", names], sort=False)
-    caption = f"{BAND} Hollow, dotted: published curves, on test images as ours are."
+    caption = f"{band_note(frame)} Hollow, dotted: published curves, on test images as ours are."
     title = "Test accuracy by epoch, ours and published"
     fig = style.new_figure(title, caption, legend=[*ours, *names.unique()])
     indices = {cell: index for index, cell in enumerate(dict.fromkeys([*colors, *ours, *published["cell"]]))}
@@ -109,6 +142,7 @@ def plot_published_curves(frame: pd.DataFrame, published: pd.DataFrame, colors: 
 
 def _add_band(fig: go.Figure, line: pd.DataFrame, x: str, name: str, index: int, factor: float) -> None:
     """Draw a line and its band: columns `x`, mean, min, max."""
+    has_markers = len(line) <= MAX_MARKERS
     fig.add_scatter(
         x=style.as_float32(np.concatenate([line[x], line[x][::-1]])),
         y=style.as_float32(np.concatenate([line["max"], line["min"][::-1]]) * factor),
@@ -124,17 +158,30 @@ def _add_band(fig: go.Figure, line: pd.DataFrame, x: str, name: str, index: int,
         x=style.as_float32(line[x]),
         y=style.as_float32(line["mean"] * factor),
         name=style.wrap(name),
-        mode="lines+markers" if len(line) <= 12 else "lines",
-        line={"color": style.color(index), "width": 2},
+        mode="lines+markers" if has_markers else "lines",
+        line={"color": style.color(index), "width": 2, "dash": "solid" if has_markers else style.dash(index)},
         marker={"symbol": style.symbol(index), "size": 7},
         hovertemplate=f"{x} %{{x}}: " + ("%{y:.2f} %" if factor == 100 else "%{y:.4g}"),
         legendgroup=str(index),
     )
 
 
-def thin(line: pd.DataFrame) -> pd.DataFrame:
-    """Return at most MAX_POINTS rows, spread evenly, the first and the last among them."""
-    return line.iloc[np.unique(np.linspace(0, len(line) - 1, MAX_POINTS).round().astype(int))]
+def _add_gray(fig: go.Figure, line: pd.DataFrame, metric: str, cell: str, factor: float) -> None:
+    """Draw the curve of one seed of a cell without a color."""
+    points = thin(line, MAX_GRAY_POINTS)
+    fig.add_scatter(
+        x=style.as_float32(points["step"]),
+        y=style.as_float32(points[metric] * factor),
+        mode="lines",
+        line={"color": style.MUTED, "width": 1},
+        hovertemplate=f"{style.shorten(cell, 100)}<br>step %{{x}}: %{{y:.4g}}<extra></extra>",
+        showlegend=False,
+    )
+
+
+def thin(line: pd.DataFrame, max_points: int = MAX_POINTS) -> pd.DataFrame:
+    """Return at most so many rows, spread evenly, the first and the last among them."""
+    return line.iloc[np.unique(np.linspace(0, len(line) - 1, max_points).round().astype(int))]
 
 
 def _lines(points: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:

@@ -12,10 +12,14 @@ from study.analysis.anova import adjusted_means
 from study.ledger.schema import value_name
 from study.report.plots import style
 from study.report.plots.quantities import quantity_of
+from study.report.plots.rows import error_bars
 
-ROW_PX = 26
+ROW_PX = 30
 """Height of a setting in the figure of main effects."""
+SEED_SHIFT, LINE_SHIFT = 0.28, 0.06
+"""Shifts of seeds below their mean, and of lines to the side, in steps from one setting to the next."""
 MEANS = "Marginal means (least squares): as if each setting had been run with every setting of the other factors."
+BARS = "Bars: 95 % intervals over seeds, on these test images; small: single seeds."
 SPREAD = 0.35
 """Width of a bundle of lines, in steps from one setting to the next."""
 COLOR_SCALE = [[0, "rgb(71, 96, 182)"], [0.5, "rgb(150, 150, 150)"], [1, "rgb(234, 116, 2)"]]
@@ -75,65 +79,111 @@ def _stack(text: str) -> str:
 
 
 def plot_main_effects(frame: pd.DataFrame, axes: Sequence[str], name: str = "accuracy") -> go.Figure:
-    """Draw the marginal mean of a metric at every value of every axis (see `adjusted_means`).
+    """Draw the marginal mean of a metric at every value of every axis (see `adjusted_means`), and that of each seed.
 
     Args:
-        frame, name: as for `plot_parallel_coordinates`.
+        frame, name: as for `plot_parallel_coordinates`; with a column seed.
     """
     metric = find_metric(name)
-    caption = f"{MEANS} Bars: 95 % intervals over seeds, on these test images."
+    caption = f"{MEANS} {BARS}"
     num_values = sum(frame[axis].astype(str).nunique() for axis in axes)
-    title = "Main effects (marginal means)"
-    fig = style.new_figure(title, caption, height=ROW_PX * num_values + 60)
+    fig = style.new_figure("Main effects (marginal means)", caption, height=ROW_PX * num_values + 60)
+    labels: list[str] = []
     for index, axis in enumerate(axes):
-        means = adjusted_means(frame, [axis], [other for other in axes if other != axis], name)
+        others = [other for other in axes if other != axis]
+        means = adjusted_means(frame, [axis], others, name)
+        heights = dict(zip(means[axis], range(len(labels), len(labels) + len(means)), strict=True))
         shown = style.shorten(quantity_of(axis).label, 24)
+        labels += [f"{shown}: {setting}" for setting in _settings(axis, frame, means)]
+        single = _seed_means(frame, [axis], others, name)
         fig.add_scatter(
-            x=style.as_float32(metric.factor * means["mean"]),
-            y=[f"{shown}: {setting}" for setting in _settings(axis, frame, means)],
-            error_x={
-                "type": "data",
-                "array": style.as_float32(metric.factor * (means["high"] - means["mean"]).fillna(0)),
-                "thickness": 1.2,
-            },
+            x=style.as_float32(metric.factor * single["mean"]),
+            y=style.as_float32([heights[setting] + SEED_SHIFT for setting in single[axis]]),
+            **_seeds(index, single, style.hover("x", metric)),
+        )
+        mean, low, high = (metric.factor * means[column].to_numpy(float) for column in ("mean", "low", "high"))
+        fig.add_scatter(
+            x=style.as_float32(mean),
+            y=style.as_float32([*heights.values()]),
+            text=labels[-len(means) :],
+            error_x=error_bars(mean, low, high),
             mode="markers",
             marker={"color": style.color(index), "symbol": style.symbol(index), "size": 9},
-            hovertemplate=f"%{{y}}<br>{style.hover('x', metric)}<extra></extra>",
+            hovertemplate=f"%{{text}}<br>{style.hover('x', metric)}<extra></extra>",
             showlegend=False,
         )
     fig.update_xaxes(title_text=metric.heading)
-    fig.update_yaxes(autorange="reversed")
+    fig.update_yaxes(range=[len(labels) - 0.4, -0.6], tickvals=list(range(len(labels))), ticktext=labels)
     return fig
 
 
 def plot_interaction(
     frame: pd.DataFrame, axis: str, by: str, others: Sequence[str] = (), name: str = "accuracy"
 ) -> go.Figure:
-    """Draw the marginal mean of a metric along an axis, a line for every value of another.
+    """Draw the marginal mean of a metric along an axis, and that of each seed, a line for every value of another axis.
 
     Args:
-        frame, name: as for `plot_parallel_coordinates`.
+        frame, name: as for `plot_main_effects`.
         others: the grid's other axes, adjusted for.
     """
     metric, means = find_metric(name), adjusted_means(frame, [by, axis], others, name)
     names = dict(zip(means[by], _settings(by, frame, means), strict=True))
+    places = {setting: number for number, setting in enumerate(dict.fromkeys(means[axis]))}
+    single = _seed_means(frame, [by, axis], others, name)
     title = f"Interaction of {quantity_of(axis).title} and {quantity_of(by).title}"
-    caption = f"{MEANS} Parallel lines: no interaction."
+    caption = f"{MEANS} {BARS} Parallel lines: no interaction."
     fig = style.new_figure(title, caption, legend=[quantity_of(by).label, *names])
-    for index, (value, line) in enumerate(means.groupby(by, sort=False)):
+    lines = list(means.groupby(by, sort=False))
+    for index, (value, line) in enumerate(lines):
+        shift = LINE_SHIFT * (index - (len(lines) - 1) / 2)
+        mean, low, high = (metric.factor * line[column].to_numpy(float) for column in ("mean", "low", "high"))
+        own = single[single[by] == value]
         fig.add_scatter(
-            x=_settings(axis, frame, line),
-            y=style.as_float32(metric.factor * line["mean"]),
+            x=style.as_float32([places[setting] + shift for setting in own[axis]]),
+            y=style.as_float32(metric.factor * own["mean"]),
+            **_seeds(index, own, style.hover("y", metric)),
+        )
+        fig.add_scatter(
+            x=style.as_float32([places[setting] + shift for setting in line[axis]]),
+            y=style.as_float32(mean),
+            text=_settings(axis, frame, line),
+            error_y=error_bars(mean, low, high),
             name=names[value],
             mode="lines+markers",
             line={"color": style.color(index), "width": 2},
             marker={"symbol": style.symbol(index), "size": 9},
-            hovertemplate=f"%{{x}}: {style.hover('y', metric)}",
+            hovertemplate=f"%{{text}}: {style.hover('y', metric)}",
         )
     fig.update_layout(legend_title={"text": style.escape(quantity_of(by).label), "font": {"size": 12}, "side": "top"})
-    fig.update_xaxes(title_text=style.escape(quantity_of(axis).label), type="category")
+    texts = _settings(axis, frame, means.drop_duplicates(axis))
+    fig.update_xaxes(
+        title_text=style.escape(quantity_of(axis).label),
+        range=[-0.5, len(places) - 0.5],
+        tickvals=list(places.values()),
+        ticktext=texts,
+    )
     fig.update_yaxes(title_text=metric.heading)
     return fig
+
+
+def _seed_means(frame: pd.DataFrame, axes: Sequence[str], others: Sequence[str], name: str) -> pd.DataFrame:
+    """Return the rows of `adjusted_means` of the trials of each seed, with a column seed; those that are defined."""
+    by_seed = [
+        adjusted_means(trials, axes, others, name).assign(seed=seed)
+        for seed, trials in frame.reset_index(drop=True).groupby("seed")
+    ]
+    return pd.concat(by_seed).dropna(subset="mean")
+
+
+def _seeds(index: int, single: pd.DataFrame, hover: str) -> dict[str, Any]:
+    """Return what the points of single seeds have in common."""
+    return {
+        "text": [f"seed {seed}" for seed in single["seed"]],
+        "mode": "markers",
+        "marker": style.seed_marker(style.color(index)),
+        "hovertemplate": f"%{{text}}: {hover}<extra></extra>",
+        "showlegend": False,
+    }
 
 
 def _settings(axis: str, frame: pd.DataFrame, means: pd.DataFrame) -> list[str]:

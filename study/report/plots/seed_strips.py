@@ -73,7 +73,7 @@ def _add_seeds(fig: go.Figure, seeds: pd.DataFrame, y: float, color: str, metric
         y=style.as_float32(np.full(len(seeds), y)),
         text=[f"seed {seed}" for seed in seeds["seed"]],
         mode="markers",
-        marker={"color": color, "symbol": "circle", "size": 5, "opacity": 0.75},
+        marker=style.seed_marker(color),
         hovertemplate=f"%{{text}}: {style.hover('x', metric)}<extra></extra>",
         showlegend=False,
     )

@@ -29,6 +29,9 @@ are too light for a white page.
 """
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x")
 
+DASHES = ("solid", "8px,3px", "5px,2px", "10px,3px,3px,3px", "16px,4px", "8px,2px,3px,2px,3px,2px")
+"""Dashes of lines without markers; dotted lines are published ones."""
+
 MAX_COLORED = 6
 """Number of colors that a reader can distinguish, from each other and from gray."""
 
@@ -138,6 +141,11 @@ def hover(axis: str, metric: Metric) -> str:
     return f"%{{{axis}:.{metric.decimals}f}} {metric.unit}"
 
 
+def seed_marker(color: str) -> dict[str, object]:
+    """Return the marker of a single seed, small beside that of a mean."""
+    return {"color": color, "symbol": "circle", "size": 5, "opacity": 0.75}
+
+
 def color(index: int) -> str:
     """Return the color of series `index`."""
     return COLORS[index % len(COLORS)]
@@ -146,6 +154,11 @@ def color(index: int) -> str:
 def symbol(index: int) -> str:
     """Return the marker of series `index`: shifted by one whenever colors repeat, so that 49 series differ."""
     return SYMBOLS[(index + index // len(COLORS)) % len(SYMBOLS)]
+
+
+def dash(index: int) -> str:
+    """Return the dash of series `index`, of a line without markers."""
+    return DASHES[index % len(DASHES)]
 
 
 def as_float32(values: npt.ArrayLike) -> npt.NDArray[np.float32]:

@@ -10,8 +10,8 @@ from revit.training.metrics import METRICS, Metric
 from study.ledger.schema import TRAIN_TIME_S
 from study.report.plots import style
 
-FRONTIER = "Line: Pareto frontier, the cells that no other cell dominates in both time and {}."
-NO_FRONTIER = "No Pareto frontier: on a CPU, or on several kinds of device, training times are not comparable."
+FRONTIER = "Mean over seeds. Line: Pareto frontier, the cells that no other dominates in both time and {}."
+NO_FRONTIER = "Mean over seeds. No Pareto frontier: on a CPU, or on several kinds of device, times are not comparable."
 
 
 def pareto_frontier(frame: pd.DataFrame, metric: Metric = METRICS["accuracy"]) -> pd.DataFrame:
@@ -33,8 +33,10 @@ def plot_training_time(
         has_frontier: whether to draw the Pareto frontier: where the seconds of the cells are comparable.
     """
     caption = FRONTIER.format(metric.title) if has_frontier else NO_FRONTIER
-    caption += f" In color: the {style.MAX_COLORED} cells with the {metric.best} {metric.name}; in gray: any others."
     colored = frame[frame["cell"].isin(list(colors))]
+    if len(colored) < len(frame):
+        best = f"the {len(colored)} cells with the {metric.best} {metric.name}"
+        caption += f" In color: {best}; gray: the other {len(frame) - len(colored)}."
     fig = style.new_figure(f"Training time and {metric.name}", caption, legend=colored["cell"])
     others = frame.drop(colored.index)
     fig.add_scatter(

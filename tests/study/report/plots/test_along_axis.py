@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from study.report.plots.along_axis import plot_metric
 
@@ -17,7 +18,11 @@ def test_published_points_are_hollow_and_name_their_source() -> None:
             "source": ["", "", "paper", "paper"],
         }
     )
-    ours, theirs = plot_metric(frame, "resolution").data
+    seeds = pd.DataFrame({"resolution": [64, 64, 224], "series": "cifar100", "value": [0.4, 0.6, 0.9]})
+    single, ours, theirs = plot_metric(frame, seeds, "resolution").data
+    assert np.allclose(single.x, [64, 64, 224])
+    assert np.allclose(single.y, [40, 60, 90])
+    assert single.marker.size < ours.marker.size
     assert np.allclose(ours.y, [50, 90])
     assert np.allclose(ours.error_y.array, [10, 5])
     assert np.allclose(ours.error_y.arrayminus, [10, 10])
@@ -30,7 +35,24 @@ def test_published_points_are_hollow_and_name_their_source() -> None:
 def test_an_axis_with_a_unit_is_drawn_in_it() -> None:
     points = {"series": "", "mean": 0.5, "low": np.nan, "high": np.nan, "source": ""}
     frame = pd.DataFrame({"data_fraction": [0.1, 0.25, 1.0]}).assign(**points)
-    figure = plot_metric(frame, "data_fraction")
+    seeds = frame.assign(value=0.5)
+    figure = plot_metric(frame, seeds, "data_fraction")
     assert figure.layout.xaxis.title.text == "training data used, %"
     assert list(figure.layout.xaxis.ticktext) == ["10", "25", "100"]
-    assert np.allclose(figure.data[0].x, [10, 25, 100])
+    assert np.allclose(figure.data[1].x, [10, 25, 100])
+
+
+@pytest.mark.parametrize("values", [[64, 128, 512], [0, 1, 2]])
+def test_series_stand_side_by_side_each_with_its_seeds_and_nearer_to_their_value_than_to_the_next(
+    values: list[int],
+) -> None:
+    series = [name for name in ("a", "b", "c", "d") for _ in values]
+    frame = pd.DataFrame({"steps": values * 4, "series": series, "mean": 0.5, "low": 0.4, "high": 0.6, "source": ""})
+    traces = plot_metric(frame, frame.assign(value=0.5), "steps").data
+    means = [trace for trace in traces if trace.mode == "lines+markers"]
+    assert [trace.x.tolist() for trace in traces if trace.mode == "markers"] == [trace.x.tolist() for trace in means]
+    for place, value in enumerate(values):
+        at = [float(trace.x[place]) for trace in means]
+        assert at == sorted(set(at))
+        gaps = [abs(other - value) for other in values if other != value]
+        assert max(abs(x - value) for x in at) < 0.2 * min(gaps)

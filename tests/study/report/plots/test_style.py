@@ -14,7 +14,7 @@ import study.report
 from revit.training.metrics import METRICS
 from study.report.plots import style
 from study.report.plots.along_axis import plot_metric
-from study.report.plots.answers import plot_confusion_matrix, plot_mistakes
+from study.report.plots.answers import plot_confusion_difference, plot_confusion_matrix, plot_mistakes
 from study.report.plots.curves import plot_learning_curves, plot_published_curves, plot_schedules
 from study.report.plots.forest import plot_forest
 from study.report.plots.grids import plot_interaction, plot_main_effects, plot_parallel_coordinates
@@ -32,26 +32,27 @@ EFFECT_COLUMNS = ("effect", "low", "high", "published", "bound_low", "bound_high
 def test_names_are_shown_letter_by_letter() -> None:
     assert style.escape(NASTY) == "&lt;b&gt;x&lt;/b&gt; &amp; %&#123;y}"
     frame = random_curves(1, 2, 3).assign(cell=NASTY, epoch=1.0, schedule=NASTY, lr=0.1, test_curve_accuracy=0.5)
-    grid = pd.DataFrame({NASTY: [NASTY, "b"] * 2, "c": [1, 1, 2, 2], "test_accuracy": [0.1, 0.2, 0.3, 0.5]})
+    grid = pd.DataFrame({NASTY: [NASTY, "b"] * 2, "c": [1, 1, 2, 2], "test_accuracy": [0.1, 0.2, 0.3, 0.5], "seed": 0})
     points = pd.DataFrame({NASTY: [1.0], "series": NASTY, "mean": 0.5, "low": 0.4, "high": 0.6})
     cost = pd.DataFrame({"cell": [NASTY, "b"], "train_time_s": [1.0, 2.0], "mean": [0.5, 0.4]})
     published = pd.DataFrame({"cell": [NASTY], "run": NASTY, "epoch": 1.0, "test_curve_accuracy": 0.9})
     images = [np.zeros((4, 4, 1), np.uint8)]
-    answers = pd.DataFrame({"index": [0], "label": 0, "prediction": 1, "confidence": 1.0})
+    mistakes = pd.DataFrame({"index": [0], "label": 0, "prediction": 1, "text": NASTY})
     effects = pd.DataFrame([dict.fromkeys(EFFECT_COLUMNS, 0.1) | {"text": NASTY, "verdict": "supported"}])
     seeds = pd.DataFrame({"cell": [NASTY], "seed": 0, "value": 0.5})
     figures = [
         plot_learning_curves(frame, "val_accuracy", {NASTY: 0}),
         plot_schedules(frame),
         plot_published_curves(frame, published, {}),
-        plot_metric(points.assign(source=NASTY), NASTY),
+        plot_metric(points.assign(source=NASTY), points.assign(value=0.5), NASTY),
         plot_parallel_coordinates(grid, [NASTY, "c"]),
         plot_training_time(cost, {NASTY: 0}, has_frontier=True),
         plot_main_effects(grid, [NASTY, "c"]),
         plot_interaction(grid, NASTY, "c"),
         plot_interaction(grid, "c", NASTY),
-        plot_confusion_matrix(np.eye(2, dtype=int), [NASTY, "b"], NASTY),
-        plot_mistakes(answers, images.__getitem__, [NASTY, NASTY], NASTY),
+        plot_confusion_matrix(np.eye(2), [NASTY, "b"], NASTY),
+        plot_confusion_difference(np.eye(2), [NASTY, "b"], NASTY, NASTY),
+        plot_mistakes(mistakes, images.__getitem__, [NASTY, NASTY], NASTY, NASTY),
         plot_filters({NASTY: np.zeros((4, 2, 2, 3))}),
         plot_samples({NASTY: {NASTY: images}}),
         plot_forest(effects, METRICS["accuracy"]),
@@ -86,6 +87,7 @@ def test_a_cell_has_one_color_in_all_figures() -> None:
     expected = {cell: style.color(index) for cell, index in colors.items()}
     curves = plot_learning_curves(random_curves(8, 1, 3), "val_accuracy", colors).data
     assert {trace.name: trace.line.color for trace in curves if trace.name} == expected
+    assert sum(trace.line.color == style.MUTED for trace in curves) == 2
     points = plot_training_time(cost, colors, has_frontier=True).data
     assert {trace.name: trace.marker.color for trace in points if trace.name} == expected
     lines = plot_published_curves(ours, published, colors).data
