@@ -44,7 +44,7 @@ class _Cell(NamedTuple):
         """Share of each predicted class (columns) in each true class (rows), mean over seeds."""
         counts = np.zeros((len(self.class_names),) * 2, np.int64)
         np.add.at(counts, (self.answers["label"], self.answers["prediction"]), 1)
-        return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        return np.asarray(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
 
     @property
     def seeds(self) -> str:

@@ -85,7 +85,7 @@ def test_figures_are_about_the_metric(written: tuple[str, Path]) -> None:
     along = by_title[f"{metric.name} by resolution".capitalize()]
     assert along.layout.yaxis.title.text == metric.heading
     means = pd.read_csv(folder / "cells.csv").query("`model.pos_embed` == 'learned' and `schedule.name` == 'cosine'")
-    drawn = np.frombuffer(base64.b64decode(along.data[0].y["bdata"]), along.data[0].y["dtype"])
+    drawn = np.frombuffer(base64.b64decode(along.data[1].y["bdata"]), along.data[1].y["dtype"])
     assert drawn.tolist() == pytest.approx((metric.factor * means["mean"]).tolist())
     assert by_title["Main effects (marginal means)"].layout.xaxis.title.text == metric.heading
     assert f"Parallel coordinates: {metric.name}" in by_title
