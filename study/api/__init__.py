@@ -58,6 +58,7 @@ from study.api.upkeep import (
     ui_command,
     ui_path,
 )
+from study.api.versions import compare_versions, read_version, write_comparison
 from study.execution.resources import ResourceRequest
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ __all__ = [
     "check_uniform",
     "choose_designs",
     "claim_verdicts",
+    "compare_versions",
     "count_trials",
     "current_state",
     "diagnose",
@@ -104,6 +106,7 @@ __all__ = [
     "prepare_run",
     "preview_study",
     "read_records",
+    "read_version",
     "rehearse_plans",
     "remove",
     "report",
@@ -119,6 +122,7 @@ __all__ = [
     "verdicts",
     "watch",
     "write_bundle",
+    "write_comparison",
     "write_index",
     "write_report",
 ]

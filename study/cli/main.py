@@ -16,6 +16,7 @@ from revit.errors import InputError, first_line
 from revit.identity import TRAINING_VERSION
 from study import api
 from study.advice import with_advice
+from study.cli.comparing import compare
 from study.cli.console import EXIT_SOME_FAILED, EXIT_WRONG_INPUT, echo_error, err
 from study.cli.dashboard import dashboard
 from study.cli.invocation import next_command
@@ -38,6 +39,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "watch": (watch, ("watch quickstart", "watch all --scale nano --store http://127.0.0.1:5000")),
     "status": (status, ("status quickstart", "status quickstart --json")),
     "report": (report, ("report quickstart", "report all --scale nano --reports /tmp/reports")),
+    "compare": (compare, ("compare quickstart --before 2026-11-01", "compare resolution --other-recipe authors")),
     "dashboard": (dashboard, ("dashboard path/to/my_study.py", "dashboard replication --recipe vit_2021")),
     "ui": (ui, ("ui quickstart", "ui --port 5001")),
     "doctor": (doctor, ("doctor --fix",)),

@@ -59,9 +59,9 @@ def write_report(
     context = _context(study, table, figures, command)
     setup = "; ".join(f"{name}: {value}" for name, value in context["setup"].items())
     texts = {
-        "report.html": _load_template("report.html.j2").render(context),
+        "report.html": load_template("report.html.j2").render(context),
         REPORT: json.dumps({**_summarize(plan, verdicts), "methods": context["methods_json"]}, indent=1) + "\n",
-        "tables.md": _load_template("tables.md.j2").render(context),
+        "tables.md": load_template("tables.md.j2").render(context),
         "tables.tex": to_latex(table, context["title"], [*context["notes"], setup], command) + context["latex"],
     }
     for name, text in texts.items():
@@ -127,7 +127,7 @@ def _summarize(plan: Plan, verdicts: Sequence[ClaimVerdict]) -> dict[str, Any]:
     }
 
 
-def _load_template(name: str) -> jinja2.Template:
+def load_template(name: str) -> jinja2.Template:
     """Return a template of this folder; of a page, it escapes every value."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("study.report", ""),
@@ -142,7 +142,7 @@ def write_index(reports: Path) -> Path:
     """Write the page that lists every report in a folder with its verdicts; return its path."""
     found = {path.parent.name: summary for path in sorted(reports.glob(f"*/{REPORT}")) if (summary := _read(path))}
     index = reports / INDEX
-    index.write_text(_load_template("index.html.j2").render(reports=found), encoding="utf-8")
+    index.write_text(load_template("index.html.j2").render(reports=found), encoding="utf-8")
     return index
 
 
