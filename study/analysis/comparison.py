@@ -1,4 +1,4 @@
-"""Comparison of two versions of a study, cell by cell: before and now.
+"""Comparison of two versions of a study, cell by cell.
 
 Cells are the same if the study asks for the same values on its scientific axes, whatever recipe and scale make of them.
 A difference is a contrast (`contrasts.py`): seeds that both versions have are paired, and test images where both were
@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from revit.errors import InputError
-from revit.training.metrics import METRICS, Metric
-from search_spaces.framework.claims import Claim, Value
+from revit.training.metrics import Metric, find_metric
+from search_spaces.framework.claim_cells import Value
+from search_spaces.framework.claims import Claim
 from study.analysis.claim_tests import UNKNOWN_SEED_VARIANCE, ClaimResult, holm
 from study.analysis.contrasts import MissingResultError, TrialResult, estimate_contrast, select
 from study.analysis.intervals import LEVEL, VarianceEstimate, median_variances
@@ -160,7 +161,7 @@ def _with_tests(cells: Sequence[CellComparison], before: Version, now: Version) 
     results = [*_results(before, "before", priors), *_results(now, "now", priors)]
     groups = [[*by_seed.values()] for by_seed in select({}, results).values()]
     variances = median_variances((group[0].point["dataset"], [each.value for each in group]) for group in groups)
-    tested = [_test(each, results, variances, METRICS[now.plan.space.metric]) for each in cells]
+    tested = [_test(each, results, variances, find_metric(now.plan.space.metric)) for each in cells]
     corrected = iter(holm([each.p for each in tested if each.p is not None]))
     return [each if each.p is None else replace(each, p_holm=next(corrected)) for each in tested]
 

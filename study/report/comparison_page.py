@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from revit.paths import check_writable
-from revit.training.metrics import METRICS, Metric
-from search_spaces.framework.claims import Value
+from revit.training.metrics import Metric, find_metric
+from search_spaces.framework.claim_cells import Value
 from study.analysis.comparison import CellComparison, CellValue, Comparison
 from study.analysis.intervals import intervals_note
-from study.labels import format_value, label
+from study.labels import label
+from study.report.axis_words import axis_titles, value_title
 from study.report.caveats import plan_caveats
 from study.report.claim_list import format_claim, format_effect, format_p
 from study.report.fitted_table import FittedTable
 from study.report.report_folder import folder_name
 from study.report.setting_words import WORDS
-from study.report.writer import load_template, page_headings
+from study.report.writer import load_template
 
 NO_VALUE = "-"
 MAX_NAME_CHARS = 100
@@ -27,7 +28,7 @@ MAX_NAME_CHARS = 100
 
 def metric_of(comparison: Comparison) -> Metric:
     """Return the metric that both versions are about."""
-    return METRICS[comparison.now.plan.space.metric]
+    return find_metric(comparison.now.plan.space.metric)
 
 
 def format_cell_value(value: CellValue, metric: Metric) -> str:
@@ -53,7 +54,7 @@ def comparison_table(comparison: Comparison) -> FittedTable:
     metric, axes = metric_of(comparison), list(comparison.now.plan.space.scientific)
     rows = [
         [
-            *(format_value(cell.cell[axis]) for axis in axes),
+            *(value_title(cell.cell[axis]) for axis in axes),
             format_cell_value(cell.before, metric),
             format_cell_value(cell.now, metric),
             format_difference(cell, metric),
@@ -63,7 +64,14 @@ def comparison_table(comparison: Comparison) -> FittedTable:
         for cell in comparison.cells
     ]
     difference = f"difference, {metric.difference_unit}"
-    headings = [*axes, comparison.before.label, comparison.now.label, difference, "p (Holm)", "test"]
+    headings = [
+        *axis_titles(axes).values(),
+        comparison.before.label,
+        comparison.now.label,
+        difference,
+        "p (Holm)",
+        "test",
+    ]
     title = f"{comparison.now.plan.space.name}: {metric.heading}"
     return FittedTable(headings, rows, title=title, caption=intervals_note(metric), spare=["test"])
 
@@ -180,9 +188,9 @@ def write_comparison(comparison: Comparison, reports: Path) -> list[Path]:
         "caveats": caveats(comparison),
         "settings": setting_rows(comparison),
         "words": WORDS,
-        "headings": page_headings,
         "label": label,
-        "format_value": format_value,
+        "axis_titles": axis_titles(list(comparison.now.plan.space.scientific)),
+        "value_title": value_title,
         "format_cell_value": format_cell_value,
         "format_difference": format_difference,
         "format_claim": format_claim,

@@ -115,6 +115,7 @@ SENTENCES: Mapping[str, Sequence[Sentence]] = {
     "Evaluation": (
         Sentence("While training there were", ("num_evals", "eval_every", "test_curve")),
         Sentence("The tested weights were", ("selection",), ("test",)),
+        Sentence("They were tested on further images, too:", ("test_sets",)),
     ),
 }
 """Sentences on settings, by paragraph. Model, dataset and seeds have sentences of their own."""
@@ -164,9 +165,7 @@ def _evaluation(methods: Methods) -> list[str]:
     """Return sentences on cells, seeds, metric and statistics."""
     plan, metric = methods.plan, find_metric(methods.plan.space.metric)
     seeds = f"seeds {', '.join(map(str, methods.seeds))}" if len(methods.seeds) > 1 else f"seed {methods.seeds[0]}"
-    further = list(dict.fromkeys(label for trial in plan.trials for label in trial.test_sets))
-    also = f", also on the test images of {join(further, 'and')}" if further else ""
-    once = f" Each was tested once, after training{also}." if metric.of_predictions else ""
+    once = " Each was tested once, after training." if metric.of_predictions else ""
     sentences = [
         f"Each of {methods.num_cells} cells (settings) was trained with the {seeds}: {len(plan.trials)} trials, "
         f"of which {methods.num_finished} finished. A seed sets the new weights, the order of the images and the "

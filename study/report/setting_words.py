@@ -51,6 +51,10 @@ def _own(value: float | None) -> str:
     return "the optimizer's own" if value is None else short(value)
 
 
+def _names(names: tuple[str, ...]) -> str:
+    return ", ".join(names) or "none"
+
+
 def _or_none(value: object) -> str:
     return "none" if value is None or value == 0 else short(value)
 
@@ -246,6 +250,7 @@ WORDS: Mapping[str, Words] = {
         pattern="test images also evaluated while training, for plots only: {}",
     ),
     "test": Words("test at the end", _yes),
+    "test_sets": Words("further test sets", _names, pattern="the test images of {}"),
     "selection": Words(
         "tested weights",
         {

@@ -10,8 +10,8 @@ from revit.config import FineTuneConfig
 from revit.fields import IdentityRole, fields_by_path
 from search_spaces.framework.axes import fields_of
 from search_spaces.framework.claim_cells import Value
-from study.labels import short_names
 from study.plan import Plan
+from study.report.axis_words import axis_titles, value_title
 from study.report.setting_words import WORDS, short
 
 ALWAYS_STATED = frozenset({"train_crop", "hflip", "loss", "optimizer.weight_decay", "selection"})
@@ -87,7 +87,7 @@ def is_stated(path: str, config: FineTuneConfig) -> bool:
     field, value = fields_by_path(owner)[path], config.flat()[path]
     if path == "num_evals":
         return config.val_fraction > 0 and config.eval_every is None
-    if path not in ("eval_every", "test", "test_curve") and path in ACTIVE and not ACTIVE[path](config):
+    if path not in ("eval_every", "test", "test_curve", "test_sets") and path in ACTIVE and not ACTIVE[path](config):
         return False
     if path in ALWAYS_STATED:
         return True
@@ -172,17 +172,12 @@ def describe_groups(
                 named.setdefault(text, []).append(axis_text(axis, value))
             named.pop("", None)
             is_plain = axis == path or all([text.lower()] == [each.lower() for each in v] for text, v in named.items())
-            prefix = "" if isinstance(next(iter(found)), str) else f"{axis_title(axis)} "
+            prefix = "" if isinstance(next(iter(found)), str) else f"{axis_titles([axis])[axis]} "
             return {text: "" if is_plain else prefix + join(names, "and") for text, names in named.items()}
     counts = {text: [*texts].count(text) for text in texts}
     return {text: f"{count} of {len(all_cells)} cells" for text, count in counts.items()}
 
 
-def axis_title(axis: str) -> str:
-    """Return the name of an axis in words."""
-    return WORDS[axis].title if axis in WORDS else short_names([axis])[0]
-
-
 def axis_text(axis: str, value: Value) -> str:
     """Return a value of an axis in words."""
-    return WORDS[axis].text(value) if axis in WORDS else short(value)
+    return WORDS[axis].text(value) if axis in WORDS and not isinstance(value, str) else value_title(value)

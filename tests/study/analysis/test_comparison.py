@@ -57,8 +57,12 @@ def version_of(
         correct[record.run_id] = found
         records[trial.identity] = record
     plan = plan_of(folders, records, **changes)
-    verdicts = claim_verdicts(plan, records, correct.__getitem__)
-    return Version(label, plan, records, correct.__getitem__, verdicts), correct
+
+    def read_correct(run_id: str, split: str) -> npt.NDArray[np.bool_]:
+        assert split == "test"
+        return correct[run_id]
+
+    return Version(label, plan, records, read_correct, claim_verdicts(plan, records, read_correct)), correct
 
 
 def test_a_difference_is_that_of_a_claim_on_the_same_trials(folders: Folders) -> None:
@@ -103,7 +107,7 @@ def test_a_metric_that_no_image_changes_has_the_paired_t_test(folders: Folders) 
     versions = []
     for name, seconds in times.items():
         base = BASE.with_values({"mixup": 0.5 if name == "before" else 0.0})
-        version, correct = version_of(folders, name, lambda config: 0.6, base=base, metric="train_time_s")
+        version, _ = version_of(folders, name, lambda config: 0.6, base=base, metric="train_time_s")
         trials = [
             dataclasses.replace(
                 trial,
@@ -113,7 +117,7 @@ def test_a_metric_that_no_image_changes_has_the_paired_t_test(folders: Folders) 
             if trial.record is not None
         ]
         plan = dataclasses.replace(version.plan, trials=trials)
-        versions.append(Version(name, plan, {}, correct.__getitem__, []))
+        versions.append(Version(name, plan, {}, version.read_correct, []))
     cell = compare_versions(*versions).cells[0]
     expected = stats.ttest_rel(times["now"], times["before"])
     assert cell.test == "paired t over seeds"

@@ -34,7 +34,7 @@ CLAIM = BetterThan(better={"resolution": 28}, worse={"resolution": 8}, quote="It
 @pytest.fixture
 def comparison() -> Comparison:
     plan = finish(SPACE, (0, 1), [0.9] * 12)
-    before, now = (Version(name, plan, {}, lambda _: NotImplemented, []) for name in ("before <noon>", "now"))
+    before, now = (Version(name, plan, {}, lambda *_: NotImplemented, []) for name in ("before <noon>", "now"))
     cell = CellComparison(
         cell=CELL,
         before=CellValue(mean=0.8, low=0.75, high=0.85, num_seeds=3),

@@ -28,8 +28,8 @@ def test_it_reads_as_a_methods_section() -> None:
     )
     text = methods_text(methods_of(plan))
     assert text["Training"] == (
-        "The training loss was cross-entropy. The optimizer was SGD or Adam, with a learning rate of 0.03 (sgd) or "
-        "0.001 (adam), a momentum of 0.9 (sgd), no weight decay, gradients clipped to an L2 norm of 1 and a batch size "
+        "The training loss was cross-entropy. The optimizer was SGD or Adam, with a learning rate of 0.03 (SGD) or "
+        "0.001 (Adam), a momentum of 0.9 (SGD), no weight decay, gradients clipped to an L2 norm of 1 and a batch size "
         "of 128. The learning rate followed a cosine schedule, with linear warmup over 6 optimizer steps. Training "
         "lasted 60 optimizer steps."
     )

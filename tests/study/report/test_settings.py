@@ -79,6 +79,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "eval_every": {"eval_every": "7 percent"},
     "test_curve": {"test_curve": True},
     "test": {"test": False},
+    "test_sets": {"test_sets": ("mnist_5k",)},
     "selection": {"selection": "best_val"},
 }
 """Values that make a field active, and another than its default."""
