@@ -185,7 +185,7 @@ def report(
 
     records = ledger.trials()
     code = EXIT_FINISHED
-    plans = []
+    plans, pages = [], []
     for space in spaces:
         planned = api.plan_study(space, folders, records, num_seeds=options.seeds, for_report=True, ledger=ledger)
         plans.append(planned)
@@ -198,12 +198,15 @@ def report(
         try:
             paths = api.write_report(planned, ledger, reports, verdicts, command=command)
             echo(*(f"wrote {path}" for path in paths))
+            pages.append(paths[0])
         except ReportKeptError as error:
             echo(str(error))
             code = EXIT_SOME_FAILED
-    echo(f"wrote {api.write_index(reports)}")
+    index = api.write_index(reports)
+    echo(f"wrote {index}")
     if bundle is not None:
         echo(f"wrote {api.write_bundle(plans, reports, bundle)}")
+    echo(f"open it in a browser: {(pages[0] if len(pages) == 1 else index).resolve().as_uri()}")
     raise typer.Exit(code)
 
 

@@ -10,16 +10,17 @@ const compareKeys = (one, other) => {  // numbers by size and before texts
   return typeof one === "number" ? one - other : one.localeCompare(other);
 };
 
-for (const table of document.querySelectorAll("table.sortable")) {
+const NEXT_ORDER = new Map([[null, "ascending"], ["ascending", "descending"], ["descending", null]]);
+function makeSortable(table) {  // a click sorts by a column, the next one the other way round, the third not at all
   const body = table.tBodies[0], rows = [...body.rows], headings = [...table.tHead.rows[0].cells];
-  if (rows.length < 2) continue;
+  if (rows.length < 2) return;
   for (const [column, heading] of headings.entries()) {
     if (heading.tagName !== "TH") continue;
     const button = document.createElement("button");
     button.append(...heading.childNodes);
     heading.append(button);
     button.addEventListener("click", () => {
-      const order = heading.ariaSort === "ascending" ? "descending" : heading.ariaSort === "descending" ? null : "ascending";
+      const order = NEXT_ORDER.get(heading.ariaSort);
       for (const each of headings) each.ariaSort = null;
       heading.ariaSort = order;
       const sign = order === "descending" ? -1 : 1;
@@ -28,6 +29,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   }
 }
+document.querySelectorAll("table.sortable").forEach(makeSortable);
 
 let heading = "";
 for (const each of document.querySelectorAll("h2, h3, .wide")) {

@@ -306,7 +306,9 @@ def test_settings_are_a_study_of_their_own_and_some_cells_the_same(line: Line) -
         ("--only", "optimizer=sgd"): "quickstart-only-optimizer-sgd-seeds-1",
         ("--set", "steps=120"): "quickstart-steps-120-seeds-1",
     }.items():
-        assert f"wrote {line.tmp_path}/reports/{folder}/report.html" in line.call("report", "quickstart", *arguments)
+        shown = line.call("report", "quickstart", *arguments)
+        assert f"wrote {line.tmp_path}/reports/{folder}/report.html" in shown
+        assert shown.splitlines()[-1] == f"open it in a browser: file://{line.tmp_path}/reports/{folder}/report.html"
     pages = {path.parent.name: path.read_text() for path in line.tmp_path.glob("reports/*/tables.md")}
     assert [("adam" in pages[f"quickstart{part}-seeds-1"]) for part in ("", "-only-optimizer-sgd")] == [True, False]
 
