@@ -119,6 +119,7 @@ CLAIMS: tuple[Claim, ...] = (
         better={"dataset": "gap", "arm": 0}, worse={"dataset": "gap", "arm": 1}, at_least=100 * MARGIN, quote=""
     ),
     Best(axis="arm", value=0, among=(0, 1, 2, 3), where={"dataset": "best"}, quote=""),
+    Best(axis="arm", value=(0, 1), among=(0, 1, 2, 3), where={"dataset": "one of two"}, quote=""),
     Trend(axis="arm", direction="increasing", values=(0, 1, 2, 3), where={"dataset": "trend"}, quote=""),
     LargerGap(
         gap=({"arm": 1, "level": 1}, {"arm": 1, "level": 0}),
@@ -133,6 +134,7 @@ NULL: Mapping[str, Cells] = {
     "better than": {(0, 0): 0.0, (1, 0): 0.0},
     "gap": {(0, 0): MARGIN, (1, 0): 0.0},
     "best": {(arm, 0): 0.0 for arm in range(4)},
+    "one of two": {(arm, 0): 0.0 for arm in range(4)},
     "trend": {(arm, 0): 0.0 for arm in range(4)},
     "larger gap": {(0, 0): 0.0, (0, 1): -0.05, (1, 0): 0.0, (1, 1): -0.05},
     "no difference": {(0, 0): -MARGIN / 2, (1, 0): 0.0, (2, 0): MARGIN / 2},

@@ -10,7 +10,7 @@ Needs:   cifar10 (nano: nothing)
 Result:  not run at paper scale yet. Published: 84.64 % with the embedding, 69.86 % without
 """
 
-from search_spaces.framework import BetterThan, SearchSpace
+from search_spaces.framework import BetterThan, InRange, SearchSpace
 
 INFLUENCE = (
     "its performance is significantly influenced by factors such as data size, resolution, and positional embeddings."
@@ -48,5 +48,11 @@ SPACE = SearchSpace(
             quote="ViT with adding positional embedding 84.64, ViT without adding positional embedding 69.86",
         ),
         embedding_helps("unreported"),
+        InRange(
+            below=0,
+            where={"image": "reported", **LEARNED},
+            metric="pos_embed_correlation",  # of the distance of two patches and the similarity of their embeddings
+            quote="Figure 2 (a) shows that closer patches tend to have more similar position embeddings.",
+        ),
     ),
 )

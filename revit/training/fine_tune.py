@@ -24,6 +24,7 @@ from revit.errors import DivergedError
 from revit.models.adapters import merge_adapters
 from revit.models.batch_coupling import check_is_splittable
 from revit.models.build import build_model
+from revit.models.introspection import pos_embed_correlation
 from revit.models.normalization import normalization_of
 from revit.models.shared_dropout import SharedDropout
 from revit.random_streams import Stream, draw_torch_seed
@@ -218,8 +219,10 @@ def fine_tune(
             "eval_images_per_s": sum(len(each.predictions.label) for each in evaluations.values()) / eval_time_s,
             **_largest(group.exchange(peak_memory())),
         }
+        correlation = pos_embed_correlation(state.tested_model)
+        found = {} if correlation is None else {"pos_embed_correlation": correlation}
     metrics = values_by_name({split: each.predictions for split, each in evaluations.items()})
-    return FineTuneResult({**metrics, **costs}, evaluations, state.tested_model)
+    return FineTuneResult({**metrics, **costs, **found}, evaluations, state.tested_model)
 
 
 def train_step(

@@ -74,6 +74,7 @@ class Metric:
         decimals: of the shown value.
         test_set: label of the further test set that it is measured on; empty for the own test split.
         is_change: it is the value on that set minus the value on the own test split.
+        is_correlation: its values lie from -1 to 1.
     """
 
     title: str
@@ -84,6 +85,7 @@ class Metric:
     decimals: int = 2
     test_set: str = ""
     is_change: bool = False
+    is_correlation: bool = False
 
     @property
     def name(self) -> str:
@@ -130,8 +132,8 @@ class Metric:
     @property
     def limits(self) -> tuple[float, float]:
         """Smallest and largest value that it can have."""
-        largest = 1.0 if self.is_share else math.inf
-        return (-largest if self.is_change else 0.0), largest
+        largest = 1.0 if self.is_share or self.is_correlation else math.inf
+        return (-largest if self.is_change or self.is_correlation else 0.0), largest
 
     @property
     def difference_unit(self) -> str:
@@ -241,6 +243,13 @@ METRICS: dict[str, Metric] = {
     "eval_images_per_s": Metric(title="evaluation speed", unit="images/s", direction="maximize", decimals=1),
     "train_time_s": Metric(title="training time", unit="s", direction="minimize"),
     "num_trained": Metric(title="trained parameters", unit="parameters", direction="minimize", decimals=0),
+    "pos_embed_correlation": Metric(
+        title="rank correlation of distance and position similarity",
+        unit="rho",
+        direction="minimize",
+        decimals=3,
+        is_correlation=True,
+    ),
 }
 
 

@@ -28,7 +28,8 @@ LARGE: Mapping[str, Cells] = {
     "gap": {(0, 0): 0.0, (1, 0): -0.22},
     "best": {(0, 0): 0.0, **{(arm, 0): -0.2 for arm in range(1, 4)}},
     "trend": {(arm, 0): -0.1 * (3 - arm) for arm in range(4)},
-    "interaction": {(0, 0): 0.0, (0, 1): -0.5, (1, 0): 0.0, (1, 1): -0.2},
+    "one of two": {(0, 0): 0.0, (1, 0): -0.1, (2, 0): -0.4, (3, 0): -0.4},
+    "larger gap": {(0, 0): 0.0, (0, 1): -0.5, (1, 0): 0.0, (1, 1): -0.2},
     "no difference": {(arm, 0): 0.2 * (arm == 1) - 0.2 for arm in range(3)},
     "matches": {(0, 0): 0.0, (1, 0): -0.22},
 }
@@ -74,7 +75,7 @@ def test_a_large_true_difference_is_found(num_seeds: int) -> None:
         [each.verdict for each in evaluate_claims(CLAIMS, study(rng, LARGE, AGREEMENTS["little"], 600, num_seeds))]
         for _ in range(40)
     ]
-    truth = ["supported"] * 5 + ["contradicted"] * 2
+    truth = ["supported"] * 6 + ["contradicted"] * 2
     assert (np.array(found) == truth).mean(0).min() >= 0.8
     assert all(
         verdict in (expected, "inconclusive") for each in found for verdict, expected in zip(each, truth, strict=True)

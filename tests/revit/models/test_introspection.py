@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from scipy import stats
 from sklearn.metrics.pairwise import cosine_similarity
 from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import ParallelScalingBlock, VisionTransformer
@@ -14,7 +15,7 @@ from torch import nn
 from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.models.build import build_model
-from revit.models.introspection import attention_maps, embedding_filters, pos_embed_similarity
+from revit.models.introspection import attention_maps, embedding_filters, pos_embed_correlation, pos_embed_similarity
 from revit.models.weights import find_weights
 
 SIZES = {"img_size": 12, "patch_size": 4, "embed_dim": 32, "depth": 3, "num_heads": 2, "num_classes": 5}
@@ -247,6 +248,34 @@ def test_similarity_maps_have_the_layout_of_the_patches() -> None:
     assert similarity.shape == (2, 4, 2, 4)
     for column in range(4):
         np.testing.assert_array_equal(similarity[1, column], [[0] * 4, [1] * 4])
+
+
+def test_correlation_of_distance_and_similarity_is_spearmans_over_pairs_of_patches(vit: VisionTransformer) -> None:
+    places = np.array([(row, column) for row in range(3) for column in range(3)])
+    pairs = [(one, other) for one in range(9) for other in range(one + 1, 9)]
+    distance = [np.linalg.norm(places[one] - places[other]) for one, other in pairs]
+    similarity = pos_embed_similarity(vit).reshape(9, 9)
+    expected = stats.spearmanr(np.round(distance, 9), [similarity[pair] for pair in pairs]).statistic
+    assert pos_embed_correlation(vit) == pytest.approx(expected)
+    assert abs(expected) < 0.9
+
+
+def test_correlation_is_minus_one_where_nearer_patches_are_always_more_similar() -> None:
+    """On a row of patches, embeddings turn by less than half a circle."""
+    model = small_vit(img_size=(4, 20))
+    angles = torch.linspace(0, 3, 5)
+    with torch.no_grad():
+        model.pos_embed.zero_()
+        model.pos_embed[0, 1:, :2] = torch.stack([angles.cos(), angles.sin()], dim=1)
+    assert pos_embed_correlation(model) < -0.99
+
+
+def test_models_without_embeddings_that_differ_have_no_correlation() -> None:
+    zeroed, alike = nano_vit(), nano_vit()
+    nn.init.zeros_(zeroed.pos_embed)
+    nn.init.ones_(alike.pos_embed)
+    models = (nn.Linear(2, 2), small_vit(pos_embed="none"), small_vit(img_size=4), zeroed, alike)
+    assert [pos_embed_correlation(model) for model in models] == [None] * len(models)
 
 
 @pytest.mark.parametrize("prefix", [0.0, 1.0])

@@ -17,6 +17,7 @@ from revit.datasets.batches import eval_batches, train_batch
 from revit.datasets.image_store import ImageStore
 from revit.errors import DivergedError
 from revit.models.build import build_model
+from revit.models.introspection import pos_embed_correlation
 from revit.models.normalization import NORMALIZATIONS
 from revit.models.weights import find_weights
 from revit.training.evaluation import evaluate
@@ -310,6 +311,13 @@ def test_a_new_metric_is_a_result_of_every_trial(
     for split, name in (("test", "test_mean_confidence"), ("val", "selected_val_mean_confidence")):
         expected = result.evaluations[split].predictions.confidence.mean()
         assert result.metrics[name] == pytest.approx(expected, rel=1e-6)
+
+
+def test_learned_position_embeddings_are_measured(small: FineTuneConfig, train: Callable) -> None:
+    learned, _ = train(small)
+    assert learned.metrics["pos_embed_correlation"] == pos_embed_correlation(learned.model)
+    removed, _ = train(small.with_values({"model.pos_embed": "none"}))
+    assert "pos_embed_correlation" not in removed.metrics
 
 
 def test_costs_are_those_of_the_whole_trial(

@@ -29,7 +29,7 @@ WITH_CLAIMS = {
     "data_fraction": 4,
     "domain_shift": 6,
     "optimizer_schedule": 4,
-    "pos_embed": 3,
+    "pos_embed": 4,
     "replication": 1,
     "resolution": 5,
 }

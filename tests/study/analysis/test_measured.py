@@ -13,6 +13,7 @@ from benchmarks.report import write_study
 from revit.config import FineTuneConfig
 from revit.training.metrics import METRICS, Predictions, bootstrap, value_of
 from search_spaces.framework import BetterThan, NoDifference, SearchSpace, Trend
+from study import api
 from study.analysis.claim_tests import ClaimResult, evaluate_claims
 from study.analysis.contrasts import TrialResult, estimate_contrast, paired_variance
 from study.analysis.intervals import (
@@ -320,3 +321,28 @@ def test_a_study_in_a_store_gets_a_verdict_on_its_metric(tmp_path: Path, cache_d
     assert ours.effect == pytest.approx(100 * (means[1] - means[0]))
     assert ours.test == "paired t over seeds, bootstrap over test images"
     assert published is None
+
+
+def test_claims_of_a_study_in_a_store_may_be_about_other_metrics(tmp_path: Path, cache_dir: Path) -> None:
+    arms = {"better": {"resolution": 28}, "worse": {"resolution": 8}, "quote": ""}
+    claims = (
+        BetterThan(**arms, metric="accuracy"),
+        BetterThan(**arms, metric="loss"),
+        BetterThan(**arms, metric="train_time_s", relative=True),
+        BetterThan(**arms, metric="pos_embed_correlation"),  # which these trials did not log
+    )
+    space = replace(SPACE, claims=claims)
+    plan, ledger = write_study(space, SPACE.seeds, Folders(store=tmp_path / "m", data=tmp_path, cache=cache_dir))
+    measured = measure(plan, ledger.artifacts.read_predictions)
+    records = ledger.trials()
+    found = [ours for ours, _ in api.claim_verdicts(measured, ledger, records)]
+    by_resolution = [
+        [each.metrics for each in records.values() if each.params["resolution"] == side] for side in ("28", "8")
+    ]
+    for result, name in zip(found[:2], ("test_accuracy", "test_loss"), strict=True):
+        better, worse = (np.mean([metrics[name] for metrics in each]) for each in by_resolution)
+        expected = 100 * (better - worse) if name == "test_accuracy" else worse - better
+        assert result.effect == pytest.approx(expected)
+    logs = [np.mean([np.log(metrics["train_time_s"]) for metrics in each]) for each in by_resolution]
+    assert found[2].effect == pytest.approx(100 * (1 - np.exp(logs[0] - logs[1])))
+    assert (found[3].effect, found[3].caveats) == (None, "no result for resolution 28")

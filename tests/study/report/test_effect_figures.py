@@ -58,7 +58,7 @@ def test_effects_of_another_metric_or_unit_are_not_drawn(finished: tuple[Plan, L
 
 
 def test_margins_are_those_of_the_claim() -> None:
-    helps, helps_by, _ = search_spaces.load("pos_embed").claims
+    helps, helps_by, *_ = search_spaces.load("pos_embed").claims
     assert effect_bounds(helps_by) == [(7.3, 1)]
     assert effect_bounds(helps) == [(0.0, 1)]
     assert effect_bounds(replace(helps, at_most=9)) == [(9, -1), (0.0, 1)]
