@@ -310,7 +310,7 @@ def test_settings_are_a_study_of_their_own_and_some_cells_the_same(line: Line) -
         assert f"wrote {line.tmp_path}/reports/{folder}/report.html" in shown
         assert shown.splitlines()[-1] == f"open it in a browser: file://{line.tmp_path}/reports/{folder}/report.html"
     pages = {path.parent.name: path.read_text() for path in line.tmp_path.glob("reports/*/tables.md")}
-    assert [("adam" in pages[f"quickstart{part}-seeds-1"]) for part in ("", "-only-optimizer-sgd")] == [True, False]
+    assert [("Adam" in pages[f"quickstart{part}-seeds-1"]) for part in ("", "-only-optimizer-sgd")] == [True, False]
 
 
 @pytest.mark.parametrize(
