@@ -163,13 +163,21 @@ def trial_results(
                 seed=config.seed,
                 value=trial.record.metrics[value_name(metric)],
                 num_test=trial.num_test,
-                correct=read_correct(trial.record.run_id, found.split) if found.is_accuracy else None,
+                correct=_read(read_correct, trial.record.run_id, found.split) if found.is_accuracy else None,
                 replicates=trial.replicates,
                 prior_variance=variances.get((config.dataset, config.model.name)),
                 run_id=trial.record.run_id,
             )
         )
     return results
+
+
+def _read(read_correct: ReadCorrect, run_id: str, split: str) -> npt.NDArray[np.bool_] | None:
+    """Return which images are classified correctly; None without a file of predictions: their number is known."""
+    try:
+        return read_correct(run_id, split)
+    except (OSError, KeyError, ValueError):  # absent, without a column, or no Parquet file
+        return None
 
 
 def stated_point(candidate: Candidate, trained_axes: Iterable[str]) -> dict[str, Value]:

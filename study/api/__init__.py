@@ -5,14 +5,15 @@
     results = api.results("quickstart")     # a row per finished trial
     api.figure("quickstart")
 
-`plan`, `run`, `results`, `search_points`, `verdicts`, `figure`, `report` take a study as a `SearchSpace`, by its name,
-or by the path of its file, and the keywords of `Options`, with the defaults of the command line. The others are the
-steps of the commands, on folders and a ledger that are opened once for several studies.
+`plan`, `run`, `results`, `search_points`, `effects`, `verdicts`, `figure`, `report` take a study as a `SearchSpace`, by
+its name, or by the path of its file, and the keywords of `Options`, with the defaults of the command line. The others
+are the steps of the commands, on folders and a ledger that are opened once for several studies.
 """
 
 from typing import TYPE_CHECKING
 
 from study.api.commands import (
+    answer_lines,
     cache_compiled,
     check_address,
     check_can_run,
@@ -29,13 +30,14 @@ from study.api.commands import (
     read_records,
     rehearse_plans,
     run_plans,
+    study_effects,
     write_bundle,
     write_index,
     write_report,
 )
 from study.api.launch_preparation import prepare_run
 from study.api.live_status import current_state, open_feed, watch
-from study.api.notebook import Options, figure, plan, report, results, run, search_points, verdicts
+from study.api.notebook import Options, effects, figure, plan, report, results, run, search_points, verdicts
 from study.api.opening import (
     ALL,
     DEFAULT_CACHE,
@@ -62,6 +64,7 @@ from study.api.versions import compare_versions, read_version, write_comparison
 from study.execution.resources import ResourceRequest
 
 if TYPE_CHECKING:
+    from study.analysis.effects import StudyEffects as StudyEffects
     from study.analysis.verdicts import ClaimVerdict as ClaimVerdict
     from study.execution.recorder import RunResult as RunResult
     from study.forecast.study_forecast import Forecast as Forecast
@@ -78,6 +81,7 @@ __all__ = [
     "Options",
     "ResourceRequest",
     "Study",
+    "answer_lines",
     "cache_compiled",
     "check_address",
     "check_can_run",
@@ -88,6 +92,7 @@ __all__ = [
     "count_trials",
     "current_state",
     "diagnose",
+    "effects",
     "explain_failures",
     "fetch",
     "figure",
@@ -116,6 +121,7 @@ __all__ = [
     "run_until_decided",
     "search_points",
     "serve_dashboard",
+    "study_effects",
     "summarize_prunable",
     "ui_command",
     "ui_path",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from search_spaces.framework.sequential_design import SequentialDesign
+    from study.analysis.effects import StudyEffects
     from study.analysis.verdicts import ClaimVerdict
     from study.execution.recorder import RunResult
     from study.execution.rehearsal import Shape
@@ -298,13 +299,43 @@ def claim_verdicts(planned: "Plan", ledger: "Ledger", records: "Mapping[str, Tri
     return verdicts.claim_verdicts(planned, records, ledger.artifacts.read_correct, by_metric)
 
 
+def study_effects(planned: "Plan", ledger: "Ledger", records: "Mapping[str, TrialRecord]") -> "StudyEffects":
+    """Return the effects of a study's axes, their interactions, and its best cell.
+
+    Args:
+        planned: of `measure_study`.
+        records: every trial of the ledger by identity, other studies' included.
+    """
+    from study.analysis import effects
+
+    return effects.study_effects(planned, records, ledger.artifacts.read_correct)
+
+
+def answer_lines(planned: "Plan", effects: "StudyEffects") -> list[str]:
+    """Return the answer to a study's question in words: a paragraph, then a line for each detail.
+
+    Args:
+        effects: of `study_effects`.
+    """
+    from study.report import answer
+
+    return answer.to_lines(answer.make_answer(planned, effects))
+
+
 def write_report(
-    planned: "Plan", ledger: "Ledger", reports: Path, verdicts: "Sequence[ClaimVerdict]", *, command: str = ""
+    planned: "Plan",
+    ledger: "Ledger",
+    reports: Path,
+    verdicts: "Sequence[ClaimVerdict]",
+    effects: "StudyEffects",
+    *,
+    command: str = "",
 ) -> list[Path]:
     """Write a study's report to a folder of its own in `reports`; return the paths, report.html first.
 
     Args:
         verdicts: of `claim_verdicts`.
+        effects: of `study_effects`.
         command: shown in the report, to run what is missing.
 
     Raises:
@@ -313,7 +344,8 @@ def write_report(
     from study.report import writer
     from study.report.report_folder import folder_name
 
-    return writer.write_report(planned, ledger, expand_path(reports) / folder_name(planned), command, verdicts)
+    folder = expand_path(reports) / folder_name(planned)
+    return writer.write_report(planned, ledger, folder, command, verdicts, effects)
 
 
 def write_index(reports: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Functions for notebooks, each of one study: plan, run, results, search_points, verdicts, figure, report.
+"""Functions for notebooks, each of one study: plan, run, results, search_points, effects, verdicts, figure, report.
 
 space = SearchSpace(name="mine", ...)
 api.run(space, store="mlruns")
@@ -142,6 +142,23 @@ def search_points(study: Study, **options: Unpack[Options]) -> "pd.DataFrame":
     return point_table(planned)
 
 
+def effects(study: Study, **options: Unpack[Options]) -> "pd.DataFrame":
+    """Return a row per effect of a study's axes: pairs of values of each axis, then interactions of two axes.
+
+    Columns are kind (`effect`, `interaction`, or `simple effect`: of an axis at one value of another), verdict (`real`
+    or `inconclusive`; None for a simple effect), then the fields of `study.analysis.effects.Effect`.
+
+    Raises:
+        InputError: there is no store.
+    """
+    import pandas as pd
+
+    from study.report.answer import to_records
+
+    planned, ledger = _read(study, options)
+    return pd.DataFrame(to_records(commands.study_effects(planned, ledger, ledger.trials()))["effects"])
+
+
 def verdicts(study: Study, **options: Unpack[Options]) -> "pd.DataFrame":
     """Return a row per claim of a study, in its order.
 
@@ -188,8 +205,10 @@ def report(study: Study, *, reports: Path | str = "reports", **options: Unpack[O
         ReportKeptError: the report in that folder has results that this one would lack.
     """
     planned, ledger = _read(study, options)
-    verdicts = commands.claim_verdicts(planned, ledger, ledger.trials())
-    page, *_ = commands.write_report(planned, ledger, Path(reports), verdicts)
+    records = ledger.trials()
+    verdicts = commands.claim_verdicts(planned, ledger, records)
+    effects = commands.study_effects(planned, ledger, records)
+    page, *_ = commands.write_report(planned, ledger, Path(reports), verdicts, effects)
     commands.write_index(Path(reports))
     return page
 

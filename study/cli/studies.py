@@ -192,11 +192,11 @@ def report(
         if strict_environment:
             api.check_uniform(planned)
         planned = api.measure_study(planned, ledger)
-        verdicts = _echo_results(planned, ledger, records)
+        verdicts, effects = _echo_results(planned, ledger, records)
         study = space.name if options.study == api.ALL else options.study
         command = next_command(context, "run", study=study)
         try:
-            paths = api.write_report(planned, ledger, reports, verdicts, command=command)
+            paths = api.write_report(planned, ledger, reports, verdicts, effects, command=command)
             echo(*(f"wrote {path}" for path in paths))
             pages.append(paths[0])
         except ReportKeptError as error:
@@ -233,8 +233,8 @@ def fetch(
 
 def _echo_results(
     planned: "api.Plan", ledger: "api.Ledger", records: "Mapping[str, api.TrialRecord]"
-) -> "list[api.ClaimVerdict]":
-    """Print a study's table, its caveats, the verdicts on its claims; return the verdicts."""
+) -> "tuple[list[api.ClaimVerdict], api.StudyEffects]":
+    """Print a study's table, its caveats, the verdicts on its claims, its answer; return verdicts and effects."""
     from revit.training.metrics import find_metric
     from study.report.caveats import plan_caveats
     from study.report.claim_list import to_lines
@@ -248,4 +248,6 @@ def _echo_results(
     echo(*plan_caveats(planned))
     verdicts = api.claim_verdicts(planned, ledger, records)
     echo(*to_lines(verdicts, find_metric(planned.space.metric)))
-    return verdicts
+    effects = api.study_effects(planned, ledger, records)
+    echo("", *api.answer_lines(planned, effects))
+    return verdicts, effects

@@ -38,6 +38,7 @@ class Artifacts:
         self._server = server
         self._location = runs.artifact_location if server else folder.as_uri()
         self._copies: Path | None = None
+        self._correct: dict[tuple[str, str], npt.NDArray[np.bool_]] = {}
 
     @property
     def was_moved(self) -> bool:
@@ -58,9 +59,13 @@ class Artifacts:
         return str(self.path(run_id, name))
 
     def read_correct(self, run_id: str, split: str = "test") -> npt.NDArray[np.bool_]:
-        """Return which test images a trial classified correctly, (num_test,), in the order of its image store."""
-        predictions = self.read_predictions(run_id, ("prediction",), split)
-        return predictions.is_correct
+        """Return which test images a trial classified correctly, (num_test,), in the order of its image store.
+
+        It is kept: claims and effects both ask for it, and the file of a finished trial does not change.
+        """
+        if (run_id, split) not in self._correct:
+            self._correct[run_id, split] = self.read_predictions(run_id, ("prediction",), split).is_correct
+        return self._correct[run_id, split]
 
     def read_predictions(self, run_id: str, names: Sequence[str], split: str = "test") -> Predictions:
         """Return the predictions of a finished trial on a split, in the order of its image store.

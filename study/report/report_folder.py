@@ -12,7 +12,7 @@ from study.ledger.states import TrialState
 from study.plan import Plan
 from study.report.caveats import stale_caveats
 
-TRIALS, REPORT = "trials.parquet", "report.json"
+TRIALS, REPORT, CLAIMS = "trials.parquet", "report.json", "claims.json"
 
 
 class ReportKeptError(InputError):

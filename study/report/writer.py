@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 
 from revit.paths import check_writable
 from revit.training.metrics import find_metric
+from study.analysis.effects import StudyEffects
 from study.analysis.results import cell_table, reported_trials
 from study.analysis.verdicts import ClaimVerdict
 from study.layout import REPORT_FOLDER
@@ -19,13 +20,15 @@ from study.ledger.ledger import Ledger
 from study.ledger.states import TrialState
 from study.plan import Plan
 from study.report.anova_table import anova_context
+from study.report.answer import answer_context, make_answer
+from study.report.answer import to_records as effects_to_records
 from study.report.claim_list import claims_context, to_records
 from study.report.figure_files import figures_context, name_figures, write_figures
 from study.report.figures import draw_figures
 from study.report.finished_study import FinishedStudy
 from study.report.methods_section import methods_context
 from study.report.paper_tables import paper_table
-from study.report.report_folder import REPORT, TRIALS, check_loses_nothing
+from study.report.report_folder import CLAIMS, REPORT, TRIALS, check_loses_nothing
 from study.report.results_table import results_context
 from study.report.searches import search_context
 from study.report.setup_list import setup_context
@@ -37,10 +40,17 @@ NUM_OPEN_CAVEATS = 2
 
 
 def write_report(
-    plan: Plan, ledger: Ledger, folder: Path, command: str, verdicts: Sequence[ClaimVerdict]
+    plan: Plan,
+    ledger: Ledger,
+    folder: Path,
+    command: str,
+    verdicts: Sequence[ClaimVerdict],
+    effects: StudyEffects,
 ) -> list[Path]:
-    """Write report.html, report.json, tables.md, tables.tex, cells.csv, trials.parquet, figures/; return their paths.
+    """Write the files of a report; return their paths, those of figures as one folder.
 
+    They are report.html, report.json, claims.json, tables.md, tables.tex, cells.csv, trials.parquet, figures/.
+    claims.json has every verdict and every effect with its interval, p value and runs, for scripts.
     figures/ holds each figure of the page as plotly's JSON, which `plotly.io.read_json` opens. If the study was
     launched with its recipe and at its scale, all files are also artifacts of the latest such launch, in `report/`;
     not those of some of its cells, or about another metric.
@@ -56,11 +66,14 @@ def write_report(
     check_loses_nothing(plan, folder)
     study = FinishedStudy(plan, ledger, reported_trials(plan), verdicts)
     table, figures = paper_table(plan), name_figures(draw_figures(study))
-    context = _context(study, table, figures, command)
+    answer = make_answer(plan, effects)
+    context = {**_context(study, table, figures, command), **answer_context(answer)}
+    summary = {**_summarize(plan, verdicts), "answer": answer._asdict()}
     setup = "; ".join(f"{name}: {value}" for name, value in context["setup"].items())
     texts = {
         "report.html": load_template("report.html.j2").render(context),
-        REPORT: json.dumps({**_summarize(plan, verdicts), "methods": context["methods_json"]}, indent=1) + "\n",
+        REPORT: json.dumps({**summary, "methods": context["methods_json"]}, indent=1) + "\n",
+        CLAIMS: json.dumps({**summary, **effects_to_records(effects)}, indent=1) + "\n",
         "tables.md": load_template("tables.md.j2").render(context),
         "tables.tex": to_latex(table, context["title"], [*context["notes"], setup], command) + context["latex"],
     }

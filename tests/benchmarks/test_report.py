@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from benchmarks.report import MAX_BYTES, SPACE, write_study
+from study.analysis.effects import study_effects
 from study.analysis.verdicts import claim_verdicts
 from study.ledger.ledger import Ledger
 from study.ledger.states import TrialState
@@ -50,7 +51,8 @@ def report(folders: Folders, seeds: tuple[int, ...], to: Path) -> tuple[Counter[
     plan = make_plan(SPACE, seeds, folders, records)
     client = ledger.runs.client = CountingClient(ledger.runs.client)
     judged = claim_verdicts(plan, records, ledger.artifacts.read_correct)
-    write_report(plan, ledger, to, "", judged)
+    effects = study_effects(plan, records, ledger.artifacts.read_correct)
+    write_report(plan, ledger, to, "", judged, effects)
     return client.calls, sum(path.stat().st_size for path in to.rglob("*") if path.is_file())
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from revit.config import FineTuneConfig
 from search_spaces.framework.claims import BetterThan, Trend
 from search_spaces.framework.space import SearchSpace
+from study.analysis.effects import StudyEffects, study_effects
 from study.analysis.results import reported_trials
 from study.analysis.verdicts import ClaimVerdict, claim_verdicts
 from study.ledger.ledger import Ledger
@@ -45,8 +46,12 @@ def study_of(plan: Plan, ledger: Ledger | None = None) -> FinishedStudy:
     return FinishedStudy(plan, ledger, reported_trials(plan), verdicts_of(plan, ledger) if ledger else ())
 
 
+def effects_of(plan: Plan, ledger: Ledger) -> StudyEffects:
+    return study_effects(plan, ledger.trials(), ledger.artifacts.read_correct)
+
+
 def write(plan: Plan, ledger: Ledger, folder: Path) -> None:
-    write_report(plan, ledger, folder, COMMAND, verdicts_of(plan, ledger))
+    write_report(plan, ledger, folder, COMMAND, verdicts_of(plan, ledger), effects_of(plan, ledger))
 
 
 def finish(space: SearchSpace, seeds: Sequence[int], accuracies: Iterable[float]) -> Plan:

@@ -46,7 +46,8 @@ TEXTS = ".gtitle, .xtick text, .ytick text, .xtitle, .ytitle, .legendtext, .anno
 def test_all_files_are_written_and_attached_to_the_launch(finished: tuple[Plan, Ledger], folder: Path) -> None:
     _, ledger = finished
     names = {path.name for path in folder.iterdir()}
-    assert names == {"report.html", "report.json", "tables.md", "tables.tex", "cells.csv", "trials.parquet", "figures"}
+    numbers = {"report.json", "claims.json", "cells.csv", "trials.parquet"}
+    assert names == {"report.html", "tables.md", "tables.tex", "figures", *numbers}
     client = MlflowClient(ledger.uri)
     [launch] = client.search_runs(["1"], "tags.kind = 'launch'")
     attached = client.list_artifacts(launch.info.run_id, "report")
