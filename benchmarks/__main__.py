@@ -27,7 +27,7 @@ NAMES = (
     "gpu",
 )
 """Modules with `measure(tiny) -> list[BenchmarkResult]` that measure the project."""
-LONG = ("scale",)
+LONG = ("scale", "sequential")
 """Modules that measure the project for more than half an hour: run by name only."""
 EXPERIMENTS = ("seeds_together",)
 """Modules that measure what the project does not do: run by name only."""

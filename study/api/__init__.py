@@ -35,6 +35,7 @@ from study.api.commands import (
     write_index,
     write_report,
 )
+from study.api.designs import plan_all_rounds
 from study.api.launch_preparation import prepare_run
 from study.api.live_status import current_state, open_feed, watch
 from study.api.notebook import Options, effects, figure, plan, report, results, run, search_points, verdicts
@@ -107,6 +108,7 @@ __all__ = [
     "open_feed",
     "open_ledger",
     "plan",
+    "plan_all_rounds",
     "plan_study",
     "prepare_run",
     "preview_study",

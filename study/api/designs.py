@@ -6,6 +6,7 @@ verdicts do not depend on it. Looks are replayed from the ledger (`study.analysi
 study goes on with the same ones.
 """
 
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -109,6 +110,45 @@ def plan_round(
     progress = claim_progress(measured, records, read_correct, by_metric)
     plan = plan_next_look(whole, progress, records, skipped=skipped, num_slots=num_slots)
     return Round(plan=plan, progress=progress)
+
+
+def plan_all_rounds(
+    studies: "Sequence[tuple[SearchSpace, Plan | None, Sequence[str]]]",
+    folders: "Folders",
+    records: "Mapping[str, TrialRecord]",
+    ledger: "Ledger | None",
+    designs: Mapping[str, SequentialDesign],
+) -> "tuple[list[tuple[SearchSpace, Plan | None, Sequence[str]]], list[str]]":
+    """Return studies with plans as if no further claim were decided, and lines on the seeds to expect of each claim.
+
+    Args:
+        studies: as `forecast_studies` takes them.
+        designs: by study; one without is returned as it is.
+    """
+    whole: list[tuple[SearchSpace, Plan | None, Sequence[str]]] = []
+    lines = []
+    for space, plan, missing in studies:
+        design = designs.get(space.name)
+        if plan is None or design is None:
+            whole.append((space, plan, missing))
+            continue
+        last = plan_round(space, folders, records, ledger, design, num_slots=sys.maxsize)
+        whole.append((space, last.plan, missing))
+        lines += [f"{space.name}: {design}", *(line for each in last.progress if (line := _describe_claim(each)))]
+    return whole, lines
+
+
+def _describe_claim(progress: "ClaimProgress") -> str:
+    """Return what a claim without a verdict may need; empty for others."""
+    if not progress.awaits_look:
+        return ""
+    result = progress.result
+    if result.power is None or result.expected_seeds is None:
+        return f"  {progress.claim}: seeds unknown before the look at {progress.num_seeds}"
+    return (
+        f"  {progress.claim}: {result.expected_seeds:.1f} seeds expected, at the observed effect; "
+        f"decided with probability {100 * result.power:.0f} %"
+    )
 
 
 def _read_nothing(run_id: str, split: str) -> "npt.NDArray[np.bool_]":

@@ -14,9 +14,18 @@ from study.report.searches import edge_caveats, tuning_caveats
 
 
 def plan_caveats(plan: Plan) -> list[str]:
-    """Return every caveat of a study: scale, proxies, data, tuning, duplicates, stale trials, mixed environments."""
-    inputs = [*space_caveats(plan.space), *plan.caveats, *tuning_caveats(plan), *edge_caveats(plan)]
+    """Return every caveat of a study: of scale, design, data, tuning, duplicates, stale trials, mixed environments."""
+    given = [*space_caveats(plan.space), *design_caveats(plan), *plan.caveats]
+    inputs = [*given, *tuning_caveats(plan), *edge_caveats(plan)]
     return [*inputs, *duplicate_caveats(plan), *stale_caveats(plan), *environment_caveats(plan)]
+
+
+def design_caveats(plan: Plan) -> list[str]:
+    """Return a line on a study's sequential design; none for a fixed number of seeds."""
+    if plan.design is None:
+        return []
+    corrected = "intervals and p values of claims are corrected for the looks, intervals of cells are not"
+    return [f"sequential design: {plan.design}; {corrected}"]
 
 
 def space_caveats(space: SearchSpace) -> list[str]:

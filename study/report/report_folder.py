@@ -23,7 +23,8 @@ def folder_name(plan: Plan) -> str:
     """Return the folder of a report: by study, recipe, scale; by metric, cells and seeds that are not the study's."""
     space = plan.space
     recipe = [] if space.base is not None else [space.recipe, space.scale]
-    seeds = {trial.candidate.config.seed for trial in plan.trials}
+    looked = plan.design is not None  # further seeds of a sequential design are of the same report
+    seeds = set(plan.seeds) if looked else {trial.candidate.config.seed for trial in plan.trials}
     num_seeds = [] if seeds == set(space.seeds) else [f"seeds-{len(seeds)}"]
     cells = ["only", slug(space.cells)] if space.cells else []
     metric = [slug({"metric": space.metric})] if space.is_reread else []

@@ -5,14 +5,17 @@ from dataclasses import replace
 
 import search_spaces
 from revit.config import FineTuneConfig
+from search_spaces.framework.sequential_design import SequentialDesign
 from search_spaces.framework.space import SearchSpace
 from study.plan import Plan
 from study.report.caveats import (
+    design_caveats,
     duplicate_caveats,
     plan_caveats,
     space_caveats,
     stale_caveats,
 )
+from tests.study.report.small_study import SPACE as SMALL
 from tests.study.report.small_study import finish
 
 SPACE = SearchSpace(
@@ -59,3 +62,11 @@ def test_stale_trials_are_counted_by_reason() -> None:
     assert stale_caveats(plan) == [
         "stale: 4 of 4 trials have results of an earlier setup: data changed; plan lists them"
     ]
+
+
+def test_a_sequential_design_says_what_is_corrected() -> None:
+    plan = finish(SMALL, (0, 1), [0.5] * 12)
+    [line] = design_caveats(replace(plan, design=SequentialDesign.between(3, 4)))
+    assert line.startswith("sequential design: looks at 3, 4 seeds, at levels of 2.8, 2.2 %; intervals and p values of")
+    assert line.endswith("claims are corrected for the looks, intervals of cells are not")
+    assert design_caveats(plan) == []

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import search_spaces
+from search_spaces.framework.sequential_design import SequentialDesign
 from study.analysis.results import trial_table
 from study.ledger.records import study_tags
 from study.plan import Folders, Plan
@@ -32,6 +33,12 @@ def test_each_recipe_scale_and_number_of_seeds_has_a_folder_of_its_own(plan: Pla
     nano = replace(paper, space=paper.space.variant(scale="nano", recipe="authors"))
     folders = [folder_name(each) for each in (plan, replace(plan, trials=plan.trials[:1]), paper, nano)]
     assert folders == ["example", "example-seeds-1", "pos_embed-paper-paper-seeds-2", "pos_embed-authors-nano-seeds-2"]
+
+
+def test_seeds_that_looks_add_are_of_one_report(plan: Plan, folders: Folders) -> None:
+    more = make_plan(SPACE, (0, 1, 2), folders, {})
+    assert folder_name(more) == "example-seeds-3"
+    assert folder_name(replace(more, seeds=SPACE.seeds, design=SequentialDesign.between(2, 4))) == folder_name(plan)
 
 
 def test_a_report_with_results_that_the_new_one_lacks_is_kept(plan: Plan, finished: Plan, tmp_path: Path) -> None:
