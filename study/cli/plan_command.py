@@ -19,7 +19,7 @@ from study.cli.options import (
 
 
 class Devices(TypedDict):
-    """What a forecast is for."""
+    """Devices that a forecast is for."""
 
     gpu: str | None
     num_gpus: int | None
