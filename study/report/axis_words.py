@@ -1,6 +1,6 @@
-"""Words for axes of a study in tables: titles of axes, names of their values."""
+"""Words for axes of a study in tables or figures: titles of axes, names of their values."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from study.labels import format_value
 from study.report.setting_words import WORDS
@@ -34,6 +34,12 @@ def _title(axis: str) -> str:
     if axis in WORDS and not axis.endswith(".name"):
         return WORDS[axis].title
     return axis.removesuffix(".name").replace("_", " ")
+
+
+def cell_title(cell: Mapping[str, object]) -> str:
+    """Return the words for a value on each of some axes: `SGD, schedule cosine`."""
+    titles = axis_titles(list(cell))
+    return ", ".join(NAMES.get(str(value)) or f"{titles[axis]} {format_value(value)}" for axis, value in cell.items())
 
 
 def value_title(value: object) -> str:

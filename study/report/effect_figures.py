@@ -10,10 +10,9 @@ from search_spaces.framework.claims import InRange, Matches
 from study.analysis.claim_samples import metric_of
 from study.analysis.claim_tests import ClaimResult, effect_bounds
 from study.analysis.verdicts import ClaimVerdict
-from study.labels import cell_label
 from study.ledger.schema import value_name
 from study.report.claim_list import effect_unit, format_claim
-from study.report.finished_study import FinishedStudy
+from study.report.finished_study import FinishedStudy, cell_name
 from study.report.plots.forest import plot_forest
 from study.report.plots.seed_strips import plot_cells
 
@@ -63,7 +62,7 @@ def draw_cells(study: FinishedStudy) -> list[go.Figure]:
         return []
     value = value_name(study.plan.space.metric)
     seeds = [
-        (cell_label(trial), trial.candidate.config.seed, trial.record.metrics[value])
+        (cell_name(trial), trial.candidate.config.seed, trial.record.metrics[value])
         for trial in study.trials
         if trial.record is not None
     ]
@@ -83,7 +82,7 @@ def _published(study: FinishedStudy) -> list[tuple[str, str, float]]:
     space = study.plan.space
     if space.scale != "paper":
         return []
-    candidates = study.first_trials(cell_label)
+    candidates = study.first_trials(cell_name)
     return [
         (str(name), row.source or "paper", row.value / 100)
         for name, trial in candidates.items()

@@ -9,7 +9,6 @@ import plotly.graph_objects as go
 
 from revit.config import FineTuneConfig
 from revit.errors import InputError
-from study.labels import cell_label, label
 from study.ledger.schema import (
     DEVICE_TAG,
     LEARNING_RATE,
@@ -19,9 +18,9 @@ from study.ledger.schema import (
     VAL_ACCURACY,
     value_name,
 )
-from study.plan import Plan
+from study.report.axis_words import cell_title
 from study.report.effect_figures import draw_cells, draw_effects
-from study.report.finished_study import MIN_GRID_AXES, FinishedStudy, run_id
+from study.report.finished_study import MIN_GRID_AXES, FinishedStudy, cell_name, run_id
 from study.report.image_figures import draw_answers, draw_model_internals, draw_samples
 from study.report.plots.along_axis import plot_metric
 from study.report.plots.curves import plot_learning_curves, plot_published_curves, plot_schedules
@@ -32,6 +31,8 @@ from study.trial import Trial
 
 Figure: TypeAlias = go.Figure
 
+MAX_LINES, MAX_PANELS = 4, 4
+"""Lines of a panel from which on there are several panels, and the largest number of these."""
 MAX_INTERACTIONS = 2
 """Interactions that are drawn, the strongest first."""
 
@@ -66,36 +67,37 @@ def draw_figure(study: FinishedStudy, title: str = "") -> Figure:
 
 def draw_metric(study: FinishedStudy) -> list[go.Figure]:
     """Draw the metric along every numeric axis, a line for each combination of the others."""
-    return [
-        plot_metric(_values(study.cells, study.plan, axis), _seeds(study, axis), axis, study.metric)
-        for axis in study.numeric_axes
-    ]
+    return [_draw_metric_along(study, axis) for axis in study.numeric_axes]
 
 
-def _seeds(study: FinishedStudy, axis: str) -> pd.DataFrame:
-    """Return the value of each trial along an axis: columns axis, series, value."""
+def _draw_metric_along(study: FinishedStudy, axis: str) -> go.Figure:
+    """Draw the metric along an axis; of many lines, in a panel for each value of another axis."""
     others = [name for name in study.plan.space.scientific if name != axis]
-    rows = study.finished.to_dict("records")
-    return pd.DataFrame(
-        {
-            axis: [row[axis] for row in rows],
-            "series": [label({name: row[name] for name in others}) for row in rows],
-            "value": [row[value_name(study.plan.space.metric)] for row in rows],
-        }
-    )
+    is_many = len(study.cells[others].map(str).drop_duplicates()) > MAX_LINES if others else False
+    panels = [name for name in others if 2 <= study.cells[name].map(str).nunique() <= MAX_PANELS][:1] if is_many else []
+
+    def place(rows: pd.DataFrame) -> pd.DataFrame:
+        cells = rows.to_dict("records")
+        series = [name for name in others if name not in panels]
+        return rows.assign(
+            panel=[cell_title({name: cell[name] for name in panels}) for cell in cells],
+            series=[cell_title({name: cell[name] for name in series}) for cell in cells],
+        )
+
+    value = study.finished[value_name(study.plan.space.metric)]
+    return plot_metric(place(_values(study)), place(study.finished.assign(value=value)), axis, study.metric)
 
 
-def _values(cells: pd.DataFrame, plan: Plan, axis: str) -> pd.DataFrame:
-    """Return our values along an axis, and the published ones at their scale, where they are comparable."""
+def _values(study: FinishedStudy) -> pd.DataFrame:
+    """Return our cells, and the published values of the same cells at their scale, where they are comparable."""
+    plan = study.plan
     candidates = {str(trial.candidate.cell): trial.candidate for trial in plan.trials}.values()
     published = [
         {**each.cell, "mean": row.value / 100, "source": row.source or "paper"}
         for each in (candidates if plan.space.scale == "paper" else ())
         for row in plan.space.published(each)
     ]
-    frame = pd.concat([cells[cells["n"] > 0].assign(source=""), pd.DataFrame(published, dtype=object)])
-    others = [name for name in plan.space.scientific if name != axis]
-    return frame.assign(series=[label({name: cell[name] for name in others}) for cell in frame.to_dict("records")])
+    return pd.concat([study.cells[study.cells["n"] > 0].assign(source=""), pd.DataFrame(published, dtype=object)])
 
 
 def draw_learning_curves(study: FinishedStudy) -> list[go.Figure]:
@@ -117,7 +119,7 @@ def draw_schedules(study: FinishedStudy) -> list[go.Figure]:
         return []
 
     def line_name(trial: Trial) -> str:
-        return label({name: settings[trial.identity][name] for name in varied})
+        return cell_title({name: settings[trial.identity][name] for name in varied})
 
     rows = [
         (name, step, rate)
@@ -142,7 +144,7 @@ def draw_published_curves(study: FinishedStudy) -> list[go.Figure]:
     space = study.plan.space
     trials = [trial for trial in study.trials if space.published_curve(trial.candidate)]
     ours = [
-        (cell_label(trial), config.seed, step * config.epochs / trial.num_steps, accuracy)
+        (cell_name(trial), config.seed, step * config.epochs / trial.num_steps, accuracy)
         for trial in trials
         for config in (trial.candidate.config,)
         if config.epochs is not None
@@ -152,7 +154,7 @@ def draw_published_curves(study: FinishedStudy) -> list[go.Figure]:
         return []
     theirs = [
         (cell, ", ".join(filter(None, [row.source or "paper", row.note])), row.epoch, row.value / 100)
-        for cell, candidate in {cell_label(trial): trial.candidate for trial in trials}.items()
+        for cell, candidate in {cell_name(trial): trial.candidate for trial in trials}.items()
         for row in space.published_curve(candidate)
     ]
     curves = pd.DataFrame(ours, columns=["cell", "seed", "epoch", TEST_CURVE_ACCURACY])
@@ -181,7 +183,7 @@ def draw_training_time(study: FinishedStudy) -> list[go.Figure]:
     name = value_name(study.plan.space.metric)
     if name == TRAIN_TIME_S:
         return []
-    records = [(cell_label(trial), trial.record) for trial in study.trials if trial.record is not None]
+    records = [(cell_name(trial), trial.record) for trial in study.trials if trial.record is not None]
     rows = [(cell, record.metrics[TRAIN_TIME_S], record.metrics[name]) for cell, record in records]
     columns = ["cell", TRAIN_TIME_S, "mean"]
     by_cell = pd.DataFrame(rows, columns=columns).groupby("cell", sort=False, as_index=False).mean()

@@ -10,9 +10,9 @@ from revit.training.metrics import Metric, find_metric
 from study.analysis.anova import anova
 from study.analysis.results import cell_table, trial_table
 from study.analysis.verdicts import ClaimVerdict
-from study.labels import cell_label, label
 from study.ledger.ledger import Ledger
 from study.plan import Plan
+from study.report.axis_words import cell_title
 from study.report.plots.style import MAX_COLORED
 from study.trial import Trial
 
@@ -67,7 +67,7 @@ class FinishedStudy:
     def cell_names(self) -> list[str]:
         """Name of each row of `cells`."""
         axes = list(self.plan.space.scientific)
-        return [label({axis: cell[axis] for axis in axes}) for cell in self.cells.to_dict("records")]
+        return [cell_title({axis: cell[axis] for axis in axes}) for cell in self.cells.to_dict("records")]
 
     @property
     def numeric_axes(self) -> list[str]:
@@ -100,15 +100,20 @@ class FinishedStudy:
     def curves(self, metric: str) -> pd.DataFrame:
         """Return columns cell, seed, step and the metric, of cells with a color, then of the first seed of others."""
         colors = self.colors
-        colored = [trial for trial in self.trials if cell_label(trial) in colors]
+        colored = [trial for trial in self.trials if cell_name(trial) in colors]
         colored = sorted(colored, key=lambda trial: trial.candidate.config.seed)[:MAX_CURVES]
-        others = [trial for cell, trial in self.first_trials(cell_label).items() if cell not in colors]
+        others = [trial for cell, trial in self.first_trials(cell_name).items() if cell not in colors]
         rows = [
-            (cell_label(trial), trial.candidate.config.seed, step, value)
+            (cell_name(trial), trial.candidate.config.seed, step, value)
             for trial in [*colored, *others[:MAX_GRAY_CURVES]]
             for step, value in self.ledger.curve(run_id(trial), metric)
         ]
         return pd.DataFrame(rows, columns=["cell", "seed", "step", metric])
+
+
+def cell_name(trial: Trial) -> str:
+    """Return the name of a trial's cell in figures."""
+    return cell_title(trial.candidate.cell)
 
 
 def _is_numeric(values: pd.Series) -> bool:

@@ -11,10 +11,9 @@ import plotly.graph_objects as go
 
 from revit.datasets.image_store import ImageStore
 from revit.training.prediction_file import read_columns
-from study.labels import cell_label
 from study.layout import BUILT, MODEL, PREDICTIONS
 from study.ledger.ledger import Ledger
-from study.report.finished_study import FinishedStudy, run_id
+from study.report.finished_study import FinishedStudy, cell_name, run_id
 from study.report.plots.answers import plot_confusion_difference, plot_confusion_matrix, plot_mistakes
 from study.report.plots.pictures import plot_attention, plot_filters, plot_samples, plot_similarity
 from study.trial import Trial
@@ -56,7 +55,7 @@ class _Cell(NamedTuple):
 def draw_answers(study: FinishedStudy) -> list[go.Figure]:
     """Draw confusion matrices of the best and the worst cell of each dataset, and what the best one gets wrong."""
     by_dataset: dict[str, list[str]] = {}
-    for cell, trial in study.first_trials(cell_label).items():
+    for cell, trial in study.first_trials(cell_name).items():
         by_dataset.setdefault(trial.candidate.config.dataset, []).append(str(cell))
     if len(by_dataset) > MAX_ANSWERED_DATASETS:
         return []
@@ -118,7 +117,7 @@ def rank_mistakes(answers: pd.DataFrame) -> pd.DataFrame:
 
 
 def _read_cell(study: FinishedStudy, name: str) -> _Cell:
-    trials = [trial for trial in study.trials if cell_label(trial) == name]
+    trials = [trial for trial in study.trials if cell_name(trial) == name]
     answers = [
         pd.DataFrame(
             read_columns(

@@ -14,6 +14,7 @@ from search_spaces.framework.ranges import Range
 from study.analysis.searched import pareto_front, searched_cells
 from study.labels import format_value, label
 from study.ledger.states import TrialState
+from study.report.axis_words import cell_title
 from study.report.finished_study import FinishedStudy
 from study.report.plots.tuning import plot_importances, plot_pareto_front, plot_search_history, plot_search_slice
 from study.report.searches import ADAPTIVE
@@ -51,10 +52,10 @@ def draw_searches(study: FinishedStudy) -> list[go.Figure]:
     """Draw the searches of the cells that have a color: history, slices, importances, a front of two objectives."""
     colors, objectives = study.colors, [find_metric(name) for name in study.plan.space.objectives]
     points = [
-        DrawnPoint(label(cell), search, point)
+        DrawnPoint(cell_title(cell), search, point)
         for search, cell in searched_cells(study.plan)
         for point in search.points
-        if label(cell) in colors
+        if cell_title(cell) in colors
     ]
     history = pd.DataFrame([each.row() for each in points])
     points = [each for each in points if each.is_finished]

@@ -29,7 +29,7 @@ def plot_forest(frame: pd.DataFrame, metric: Metric) -> go.Figure:
             bound); numbers in the metric's difference unit, NaN for none.
     """
     labels = [f"{row.verdict}: {row.text}" for row in frame.itertuples()]
-    fig, heights = row_figure("Effects", _caption(frame), labels)
+    fig, heights = row_figure("Effects", _caption(frame), labels, leads=list(frame["verdict"]))
     for low, high, y in zip(frame["bound_low"], frame["bound_high"], heights, strict=True):
         _add_margin(fig, float(low), float(high), float(y))
         _add_line(fig, 0.0, float(y), width=1.5)
@@ -47,8 +47,7 @@ def plot_forest(frame: pd.DataFrame, metric: Metric) -> go.Figure:
             hovertemplate=f"published: {_hover(metric)}<extra></extra>",
             showlegend=False,
         )
-    unit = "percentage points (pp)" if metric.difference_unit == "pp" else metric.difference_unit
-    fig.update_xaxes(title_text=f"effect on {metric.name}, {unit}")
+    fig.update_xaxes(title_text=f"effect on {metric.name}, {metric.difference_unit}")
     return fig
 
 

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from study.labels import format_value
 from study.ledger.schema import TEST_CURVE_ACCURACY, TRAIN_LOSS, VAL_ACCURACY
+from study.report.axis_words import axis_titles, value_title
 
 
 class Quantity(NamedTuple):
@@ -21,7 +21,7 @@ class Quantity(NamedTuple):
 
     def format(self, value: object) -> str:
         """Return a value in that unit, as it is shown everywhere."""
-        return format_value(value * self.factor if isinstance(value, float) else value)
+        return value_title(value * self.factor if isinstance(value, float) else value)
 
 
 ACCURACY_LABEL = "test accuracy, %"
@@ -37,5 +37,6 @@ QUANTITIES = {
 
 
 def quantity_of(name: str) -> Quantity:
-    """Return how a metric or an axis is shown; one that is not in QUANTITIES by its own name."""
-    return QUANTITIES.get(name, Quantity(name, name, 1))
+    """Return how a metric or an axis is shown; an axis without a unit by its title."""
+    title = axis_titles([name])[name]
+    return QUANTITIES.get(name, Quantity(title, title, 1))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import plotly.graph_objects as go
 
 from study.report.plots import style
@@ -20,7 +21,15 @@ AXIS_PX = 46
 Array = npt.NDArray[np.float64]
 
 
-def row_figure(title: str, caption: str, labels: Sequence[str], legend: Sequence[str] = ()) -> tuple[go.Figure, Array]:
+def row_figure(
+    title: str,
+    caption: str,
+    labels: Sequence[str],
+    legend: Sequence[str] = (),
+    *,
+    leads: Sequence[str] = (),
+    lookup: bool = False,
+) -> tuple[go.Figure, Array]:
     """Return a figure of rows, and the height at which the marks of each stand, (number of rows,).
 
     The vertical axis is in pixels from the top.
@@ -28,21 +37,25 @@ def row_figure(title: str, caption: str, labels: Sequence[str], legend: Sequence
     Args:
         labels: plain text, broken into lines.
         legend: names that the legend will list, to leave room for.
+        leads: first words of the labels, in bold type.
+        lookup: it is for looking something up.
     """
     lines = [textwrap.wrap(label, ROW_CHARS) for label in labels]
     heights = [style.LINE_PX * len(each) + MARKS_PX + GAP_PX for each in lines]
     tops = np.cumsum([0, *heights])
-    fig = style.new_figure(title, caption, height=int(tops[-1]) + AXIS_PX, legend=legend)
+    fig = style.new_figure(title, caption, height=int(tops[-1]) + AXIS_PX, legend=legend, lookup=lookup)
     fig.update_layout(margin_l=0)
     fig.update_yaxes(range=[tops[-1], 0], visible=False, fixedrange=True)
-    for top, each in zip(tops, lines, strict=False):
+    bold = leads or [""] * len(labels)
+    for top, each, lead in zip(tops[:-1], lines, bold, strict=True):
+        text = "<br>".join(map(style.escape, each))
         fig.add_annotation(
             x=0,
             xref="paper",
             xanchor="left",
             y=top,
             yanchor="top",
-            text="<br>".join(map(style.escape, each)),
+            text=f"<b>{lead}</b>{text.removeprefix(lead)}" if lead else text,
             align="left",
             showarrow=False,
             borderpad=0,
@@ -60,3 +73,15 @@ def error_bars(mean: Array, low: Array, high: Array, **changes: object) -> dict[
         "thickness": 1.5,
         **changes,
     }
+
+
+def describe_mean(cells: pd.DataFrame) -> str:
+    """Return that means are shown, what their intervals are over, and the number of seeds, in the words of a caption.
+
+    Args:
+        cells: columns n and interval, as of `cell_table`.
+    """
+    counts = cells["n"].astype(int)
+    number = f"n = {counts.min()}" if counts.min() == counts.max() else f"n = {counts.min()} to {counts.max()}"
+    scopes = [scope for scope in dict.fromkeys(cells["interval"]) if scope.startswith("over")]
+    return f"mean, 95 % interval {' or '.join(scopes)} ({number})" if scopes else f"mean ({number})"

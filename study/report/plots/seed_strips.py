@@ -1,6 +1,6 @@
 """Strips: a row per cell, with the value of each seed, their mean, published values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -8,12 +8,14 @@ import plotly.graph_objects as go
 
 from revit.training.metrics import Metric
 from study.report.plots import style
-from study.report.plots.rows import error_bars, row_figure
+from study.report.plots.rows import describe_mean, error_bars, row_figure
 
 SEED_PX = 9
 """Pixels by which the seeds stand below the mean of their cell."""
 PUBLISHED_SYMBOLS = ("diamond-open", "square-open", "triangle-up-open", "star-open", "pentagon-open")
 """Markers of published values, by source."""
+MAX_OPEN_ROWS = 12
+"""Cells up to which the figure is a part of the answer; with more it is for looking them up."""
 
 
 def plot_cells(
@@ -22,14 +24,16 @@ def plot_cells(
     """Draw each cell of a study in a row of its own, in the given order.
 
     Args:
-        cells: columns cell, mean, low, high; a row per cell.
+        cells: columns cell, mean, low, high, n, interval (as of `cell_table`); a row per cell.
         seeds: columns cell, seed, value; a row per finished trial of these cells.
         published: columns cell, source, mean. All numbers are shares 0 to 1, or in the metric's unit.
         colors: index of the color of each cell that has one; the others are gray.
     """
     sources = list(dict.fromkeys(published["source"]))
     title = f"{style.capitalize(metric.name)} of each cell"
-    fig, heights = row_figure(title, _caption(seeds, sources), list(cells["cell"]), sources)
+    names = list(cells["cell"])
+    caption = f"Large: {describe_mean(cells)}; small: single seeds.{' Hollow: published.' if sources else ''}"
+    fig, heights = row_figure(title, caption, names, sources, lookup=len(names) > MAX_OPEN_ROWS)
     y_of = dict(zip(cells["cell"], heights, strict=True))
     for row in cells.to_dict("records"):
         index, y = colors.get(row["cell"]), y_of[row["cell"]]
@@ -58,13 +62,6 @@ def plot_cells(
         )
     fig.update_xaxes(title_text=metric.heading)
     return fig
-
-
-def _caption(seeds: pd.DataFrame, sources: Sequence[str]) -> str:
-    counts = seeds.groupby("cell")["seed"].nunique()
-    number = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
-    hollow = " Hollow: published." if sources else ""
-    return f"Large: mean with its 95 % interval; small: its seeds (n = {number}).{hollow}"
 
 
 def _add_seeds(fig: go.Figure, seeds: pd.DataFrame, y: float, color: str, metric: Metric) -> None:

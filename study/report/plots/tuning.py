@@ -84,7 +84,7 @@ def plot_search_slice(
     for bound in bounds:
         fig.add_vline(x=bound, line={"color": style.MUTED, "dash": "dot", "width": 1.5})
     kind = "category" if is_named else "log" if is_log else "linear"
-    fig.update_xaxes(title_text=style.escape(axis), type=kind)
+    fig.update_xaxes(title_text=style.escape(quantity.label), type=kind)
     if kind == "log":
         ends = bounds or (frame["x"].min(), frame["x"].max())
         fig.update_xaxes(dtick=1 if ends[1] > MANY_TICKS * ends[0] else "D2", tickformat="~g")
@@ -112,7 +112,7 @@ def plot_importances(frame: pd.DataFrame, colors: Mapping[str, int], metric: Met
     for cell, bars in frame.groupby("cell", sort=False):
         fig.add_bar(
             x=style.as_float32(100 * bars["share"]),
-            y=[style.shorten(axis, 24) for axis in bars["axis"]],
+            y=[style.shorten(quantity_of(axis).title, 24) for axis in bars["axis"]],
             name=style.wrap(cell),
             orientation="h",
             marker={"color": style.color(colors[str(cell)])},

@@ -3,7 +3,7 @@
 from revit.datasets.registry import DATASETS
 from revit.models.architectures import MODELS
 from revit.training.optimizer_specs import OPTIMIZERS
-from study.report.axis_words import NAMES, axis_titles, value_title
+from study.report.axis_words import NAMES, axis_titles, cell_title, value_title
 
 
 def test_axes_have_titles_without_dots_unless_two_have_the_same() -> None:
@@ -23,3 +23,9 @@ def test_every_name_is_of_something_that_a_study_can_vary() -> None:
     assert value_title("cifar100") == "CIFAR-100"
     assert value_title("my_data") == "my_data"
     assert value_title(1e-5) == "1e-05"
+
+
+def test_a_cell_is_named_by_its_values_with_their_axes_unless_they_are_names() -> None:
+    cell = {"optimizer.name": "sgd", "schedule.name": "cosine", "resolution": 224, "optimizer.lr": 1e-5}
+    assert cell_title(cell) == "SGD, schedule cosine, resolution 224, learning rate 1e-05"
+    assert cell_title({}) == ""

@@ -11,7 +11,15 @@ from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 from study.ledger.ledger import Ledger
 from study.plan import Plan
-from study.report.figures import FIGURES, MAX_INTERACTIONS, draw_figures, draw_grid, draw_published_curves
+from study.report.figures import (
+    FIGURES,
+    MAX_INTERACTIONS,
+    draw_figures,
+    draw_grid,
+    draw_metric,
+    draw_published_curves,
+    draw_schedules,
+)
 from study.report.finished_study import FinishedStudy
 from tests.study.report.small_study import finish, study_of
 
@@ -66,7 +74,46 @@ def test_published_curves_are_drawn_where_the_test_curve_of_their_cells_was_meas
     [figure] = draw_published_curves(FinishedStudy(plan, Curves("test_curve_accuracy"), plan.trials))
     lines = {trace.name.replace("<br>", " "): trace for trace in figure.data if trace.name}
     assert len([name for name in lines if name.startswith("paper")]) == 5 == len(lines) / 2
-    theirs = lines["paper, vit2_1.py; cell 1: optimizer=sgd learning_rate=fixed schedule=cosine"]
+    name = "SGD, learning rate fixed, schedule cosine"
+    theirs = lines[f"paper, vit2_1.py; cell 1: {name}"]
     assert max(theirs.y) == pytest.approx(98.72)
-    ours = lines["optimizer=sgd learning_rate=fixed schedule=cosine"]
+    ours = lines[name]
     assert list(ours.x) == list(theirs.x) == list(range(1, 11))
+
+
+def finished_grid(**changes: object) -> FinishedStudy:
+    scientific = {"optimizer.name": ("sgd", "adamw"), "data_fraction": (0.25, 0.5, 1.0), **changes}
+    base = FineTuneConfig(dataset="digits", steps=1)
+    plan = finish(
+        SearchSpace(name="many", question="?", base=base, scientific=scientific), (0, 1), itertools.repeat(0.5)
+    )
+    return FinishedStudy(plan, Curves("lr"), plan.trials)
+
+
+def test_many_lines_are_divided_into_panels() -> None:
+    [figure] = draw_metric(finished_grid())
+    assert {trace.name for trace in figure.data if trace.name} == {"SGD", "AdamW"}
+    [figure] = draw_metric(finished_grid(**{"schedule.name": ("cosine", "constant", "linear")}))
+    assert [annotation.text for annotation in figure.layout.annotations] == ["SGD", "AdamW"]
+    assert {trace.name for trace in figure.data if trace.name} == {
+        "schedule cosine",
+        "schedule constant",
+        "schedule linear",
+    }
+    seeds = [trace for trace in figure.data if trace.mode == "markers"]
+    assert [len(trace.x) for trace in seeds] == [6] * 6
+
+
+def test_each_optimizer_and_rate_has_its_learning_rate_drawn() -> None:
+    [figure] = draw_schedules(finished_grid())
+    assert [trace.name for trace in figure.data] == ["SGD", "AdamW"]
+    tuned = finished_grid(**{"optimizer.lr": (0.1, 0.2), "schedule.name": ("cosine", "constant")})
+    [figure] = draw_schedules(tuned)
+    names = [trace.name.replace("<br>", " ") for trace in figure.data]
+    assert len(names) == len(set(names)) == 8
+    assert "SGD, learning rate 0.1, schedule cosine" in names
+    assert figure.data[0].y[0] == pytest.approx(0.9), "absolute, as logged"
+
+
+def test_without_a_difference_no_learning_rate_is_drawn() -> None:
+    assert draw_schedules(finished_grid(**{"optimizer.name": ("sgd",)})) == []

@@ -22,8 +22,8 @@ def study_of(num_cells: int, tmp_path: Path) -> FinishedStudy:
 
 
 def test_few_cells_have_colors_in_the_order_of_the_study_many_the_best_first(tmp_path: Path) -> None:
-    assert study_of(3, tmp_path).colors == {"lr=1": 0, "lr=2": 1, "lr=3": 2}
-    assert study_of(8, tmp_path).colors == {f"lr={8 - index}": index for index in range(6)}
+    assert study_of(3, tmp_path).colors == {"learning rate 1": 0, "learning rate 2": 1, "learning rate 3": 2}
+    assert study_of(8, tmp_path).colors == {f"learning rate {8 - index}": index for index in range(6)}
 
 
 def test_curves_are_those_of_the_ledger(finished: tuple[Plan, Ledger]) -> None:
@@ -32,7 +32,7 @@ def test_curves_are_those_of_the_ledger(finished: tuple[Plan, Ledger]) -> None:
     curves = study.curves("train_loss")
     assert len(curves.groupby(["cell", "seed"])) == len(plan.trials) == len(study.finished) == 12
     trial = plan.trials[0]
-    own = curves[(curves["cell"] == "resolution=8 pos_embed=learned") & (curves["seed"] == 0)]
+    own = curves[(curves["cell"] == "resolution 8, position embedding learned") & (curves["seed"] == 0)]
     assert list(zip(own["step"], own["train_loss"], strict=True)) == list(
         ledger.curve(trial.record.run_id, "train_loss")
     )

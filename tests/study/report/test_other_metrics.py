@@ -138,8 +138,8 @@ def test_the_best_cells_are_colored() -> None:
         for number, trial in enumerate(plan.trials)
     ]
     study = FinishedStudy(replace(plan, trials=trials), None, trials)
-    assert next(iter(study.colors)) == "lr=0.9"
-    assert "lr=0.1" not in study.colors
+    assert next(iter(study.colors)) == "learning rate 0.9"
+    assert "learning rate 0.1" not in study.colors
 
 
 def test_published_numbers_are_not_shown_beside_another_metric() -> None:

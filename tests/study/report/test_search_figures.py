@@ -15,6 +15,7 @@ from study.ledger.states import TrialState
 from study.report.figures import draw_figure, draw_figures
 from study.report.finished_study import FinishedStudy
 from study.report.search_figures import draw_searches
+from study.report.setting_words import WORDS
 from study.search.optuna_study import importances, rebuild
 from tests.study.searched_study import SPACE, at_best_lr, make_planner, searched_plan
 
@@ -39,23 +40,23 @@ def test_each_axis_has_a_slice_and_two_of_them_importances(draw: object) -> None
     study, figures = draw()
     assert list(figures) == [
         "Search: validation accuracy by number of points",
-        "Search: validation accuracy by optimizer.lr",
-        "Search: validation accuracy by optimizer.weight_decay",
+        "Search: validation accuracy by learning rate",
+        "Search: validation accuracy by weight decay",
         "Search: importance of hyperparameters",
     ]
     [bars] = figures["Search: importance of hyperparameters"].data
-    assert bars.name == "optimizer=adamw", "sgd has one axis"
+    assert bars.name == "AdamW", "sgd has one axis"
     adamw = study.plan.searches[1]
     shares = importances(rebuild(adamw.cell.axes, adamw.history, [1]))
     assert dict(zip(bars.y, bars.x, strict=True)) == pytest.approx(
-        {axis: 100 * share for axis, share in shares.items()}
+        {WORDS[axis].title: 100 * share for axis, share in shares.items()}
     )
 
 
 def test_a_slice_shows_the_points_of_the_searches(draw: object) -> None:
     study, figures = draw()
     for trace, search in zip(
-        figures["Search: validation accuracy by optimizer.lr"].data, study.plan.searches, strict=True
+        figures["Search: validation accuracy by learning rate"].data, study.plan.searches, strict=True
     ):
         finished = [point for point in search.points if point.state == TrialState.FINISHED]
         assert list(trace.x) == pytest.approx([point.values["optimizer.lr"] for point in finished])
@@ -93,6 +94,6 @@ def test_an_axis_of_names_or_of_numbers_is_drawn_as_such(draw: object) -> None:
         "optimizer.lr": (0.01, 0.1),
     }
     _, figures = draw(replace(SPACE, nuisance=nuisance, search=Search()))
-    kinds = {title.rpartition(" ")[2]: figure.layout.xaxis.type for title, figure in figures.items()}
-    assert kinds["schedule.name"] == kinds["optimizer.max_grad_norm"] == "category"
-    assert kinds["optimizer.lr"] == "log"
+    kinds = {title.partition(" by ")[2]: figure.layout.xaxis.type for title, figure in figures.items()}
+    assert kinds["schedule"] == kinds[WORDS["optimizer.max_grad_norm"].title] == "category"
+    assert kinds["learning rate"] == "log"

@@ -22,7 +22,7 @@ FRAME = pd.DataFrame(
 def test_each_effect_stands_in_its_row_with_its_interval_and_marker() -> None:
     figure = plot_forest(FRAME, METRICS["accuracy"])
     labels = [annotation.text for annotation in figure.layout.annotations]
-    assert [label.partition(":")[0] for label in labels] == list(FRAME["verdict"])
+    assert [label.partition(":")[0] for label in labels] == [f"<b>{verdict}</b>" for verdict in FRAME["verdict"]]
     drawn = {trace.marker.symbol: trace for trace in figure.data}
     assert set(drawn) == {*(symbol for symbol, _ in VERDICT_STYLE.values()), "diamond-open"}
     heights = []
@@ -52,5 +52,5 @@ def test_the_caption_explains_what_is_there_only() -> None:
 
 
 def test_effects_are_in_the_unit_of_the_metric() -> None:
-    assert plot_forest(FRAME, METRICS["accuracy"]).layout.xaxis.title.text.endswith("percentage points (pp)")
+    assert plot_forest(FRAME, METRICS["accuracy"]).layout.xaxis.title.text == "effect on test accuracy, pp"
     assert plot_forest(FRAME, METRICS["train_time_s"]).layout.xaxis.title.text == "effect on training time, s"

@@ -29,7 +29,7 @@ def test_a_trial_crosses_every_axis_at_its_setting() -> None:
     resolution, optimizer, result = trace.dimensions
     assert list(resolution.ticktext) == ["512", "64", "224"]
     assert np.round(resolution.values).tolist() == [0, 1, 2]
-    assert list(optimizer.ticktext) == ["sgd", "adam"]
+    assert list(optimizer.ticktext) == ["SGD", "Adam"]
     assert np.round(optimizer.values).tolist() == [0, 1, 0]
     assert np.allclose(result.values, [90, 10, 50])
     assert np.allclose(trace.line.color, result.values)
@@ -73,7 +73,7 @@ def test_main_effects_do_not_mix_up_factors_that_vary_together() -> None:
 def test_an_interaction_has_a_line_of_means_for_each_value() -> None:
     frame = make_grid({"a": 0.03, "a x b": 0.1})
     seeds, sgd, _, adam = plot_interaction(frame, "b", "a").data
-    assert (sgd.name, adam.name) == ("sgd", "adam")
+    assert (sgd.name, adam.name) == ("SGD", "Adam")
     of_sgd = frame[frame["a"] == "sgd"]
     assert np.allclose(sgd.y, 100 * of_sgd.groupby("b")["test_accuracy"].mean(), rtol=1e-5)
     assert np.allclose(seeds.y, 100 * of_sgd.sort_values(["seed", "b"])["test_accuracy"], rtol=1e-5)

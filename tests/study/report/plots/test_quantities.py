@@ -3,8 +3,8 @@
 from study.report.plots.quantities import QUANTITIES, quantity_of
 
 
-def test_an_axis_without_a_unit_has_its_own_name() -> None:
-    assert quantity_of("optimizer.lr") == ("optimizer.lr", "optimizer.lr", 1)
+def test_an_axis_without_a_unit_has_the_words_of_the_tables() -> None:
+    assert quantity_of("optimizer.lr") == ("learning rate", "learning rate", 1)
 
 
 def test_what_is_in_percent_is_multiplied_by_100() -> None:

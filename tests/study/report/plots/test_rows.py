@@ -1,9 +1,10 @@
 """Rows with their labels."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from study.report.plots.rows import MARKS_PX, error_bars, row_figure
+from study.report.plots.rows import MARKS_PX, describe_mean, error_bars, row_figure
 from tests.study.report.plots.drawing import NASTY
 
 
@@ -25,3 +26,22 @@ def test_error_bars_end_at_the_limits_and_are_absent_without_any() -> None:
     assert bars["arrayminus"] == pytest.approx([0.1, 0])
     assert bars["visible"]
     assert not error_bars(mean, np.full(2, np.nan), high)["visible"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "intervals", "expected"),
+    [
+        ((3, 3), ("over seeds", "over seeds"), "mean, 95 % interval over seeds (n = 3)"),
+        ((1, 3), ("over test images, 1 seed", "over seeds"), "over test images, 1 seed or over seeds (n = 1 to 3)"),
+        ((2, 2), ("needs 3 seeds", "needs 3 seeds"), "mean (n = 2)"),
+    ],
+)
+def test_the_caption_says_what_intervals_are_over_and_how_many_seeds_there_are(
+    counts: tuple[int, int], intervals: tuple[str, str], expected: str
+) -> None:
+    assert describe_mean(pd.DataFrame({"n": counts, "interval": intervals})).endswith(expected)
+
+
+def test_first_words_are_bold() -> None:
+    figure, _ = row_figure("Rows", "", ["good: a", "bad: b"], leads=["good", "bad"])
+    assert [annotation.text for annotation in figure.layout.annotations] == ["<b>good</b>: a", "<b>bad</b>: b"]

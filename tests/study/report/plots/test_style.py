@@ -34,6 +34,7 @@ def test_names_are_shown_letter_by_letter() -> None:
     frame = random_curves(1, 2, 3).assign(cell=NASTY, epoch=1.0, schedule=NASTY, lr=0.1, test_curve_accuracy=0.5)
     grid = pd.DataFrame({NASTY: [NASTY, "b"] * 2, "c": [1, 1, 2, 2], "test_accuracy": [0.1, 0.2, 0.3, 0.5], "seed": 0})
     points = pd.DataFrame({NASTY: [1.0], "series": NASTY, "mean": 0.5, "low": 0.4, "high": 0.6})
+    points = points.assign(panel=NASTY, n=3, interval="over seeds")
     cost = pd.DataFrame({"cell": [NASTY, "b"], "train_time_s": [1.0, 2.0], "mean": [0.5, 0.4]})
     published = pd.DataFrame({"cell": [NASTY], "run": NASTY, "epoch": 1.0, "test_curve_accuracy": 0.9})
     images = [np.zeros((4, 4, 1), np.uint8)]
