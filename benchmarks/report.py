@@ -24,6 +24,7 @@ from revit.datasets.image_store import ImageStore
 from revit.training.metrics import Predictions, values_by_name
 from revit.training.prediction_file import Evaluation, write_predictions
 from search_spaces.framework import SearchSpace
+from study.execution.launch_registration import register_plans
 from study.execution.recorder import Recorder
 from study.layout import ARTIFACTS, BUILT, LOCKS, MODEL, NEEDED_FILES, PREDICTIONS, WORK
 from study.ledger.ledger import Ledger
@@ -42,7 +43,8 @@ def write_study(space: SearchSpace, seeds: tuple[int, ...], folders: Folders) ->
     """Write a finished study with made-up results to an empty store, as a launch would."""
     ledger = Ledger(folders.store)
     plan = make_plan(space, seeds, folders, {})
-    launch = ledger.launches.open(space.name, {})
+    launch = ledger.launches.open(space.name, space.tags)
+    registered = register_plans([plan], {space.name: launch}, ledger, {}, print)
     locks = Locks(folders.store / LOCKS)
     known = {trial.identity: trial for trial in plan.to_run}
     recorder = Recorder(
@@ -51,6 +53,7 @@ def write_study(space: SearchSpace, seeds: tuple[int, ...], folders: Folders) ->
         trials=known,
         locks=locks,
         log=print,
+        registered=registered,
     )
     for trial in plan.trials:
         artifacts = folders.store / WORK / trial.identity / ARTIFACTS

@@ -8,12 +8,12 @@ from pkgutil import walk_packages
 FOLDER = Path(__file__).parent
 
 
-def source_digest() -> str:
-    """Return the digest of the package's source files on disk: 16 hexadecimal digits."""
+def source_digest(folder: Path = FOLDER) -> str:
+    """Return the digest of the source files of this, or another, package on disk: 16 hexadecimal digits."""
     digest = hashlib.sha256()
-    for path in sorted(FOLDER.rglob("[!.]*.py")):
+    for path in sorted(folder.rglob("[!.]*.py")):
         content = path.read_bytes()
-        digest.update(f"{path.relative_to(FOLDER)} {len(content)}\n".encode())
+        digest.update(f"{path.relative_to(folder)} {len(content)}\n".encode())
         digest.update(content)
     return digest.hexdigest()[:16]
 

@@ -5,6 +5,7 @@ mlruns/
     open.lock                 held while the database is created or migrated
     artifacts/RUN_ID/artifacts/
         config.json, built.json, predictions.parquet, model.safetensors, traceback.txt
+        registration/             of a launch: record.json, a manifest per claim
     locks/NAME.lock           a lock of a trial or launch
     work/IDENTITY/            a running trial: checkpoint.pt, artifacts/
     optuna/STUDY.journal      mirror of a study's searches for optuna-dashboard
@@ -30,3 +31,5 @@ NEEDED_FILES = (CONFIG, BUILT, PREDICTIONS)
 """Artifacts that every finished trial has: tables and reports are made from them."""
 REPORT_FOLDER = "report"
 """Folder of a launch's artifacts that holds the reports written of it."""
+REGISTRATION_FOLDER, REGISTRATION = "registration", "record.json"
+"""Folder of a launch's artifacts, and of a report, with what is registered; the record in it."""

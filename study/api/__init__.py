@@ -19,6 +19,7 @@ from study.api.commands import (
     check_can_run,
     check_uniform,
     claim_verdicts,
+    compare_registration,
     count_trials,
     explain_failures,
     fetch,
@@ -61,6 +62,7 @@ from study.api.upkeep import (
     ui_command,
     ui_path,
 )
+from study.api.verification import verify_study
 from study.api.versions import compare_versions, read_version, write_comparison
 from study.execution.resources import ResourceRequest
 
@@ -89,6 +91,7 @@ __all__ = [
     "check_uniform",
     "choose_designs",
     "claim_verdicts",
+    "compare_registration",
     "compare_versions",
     "count_trials",
     "current_state",
@@ -128,6 +131,7 @@ __all__ = [
     "ui_command",
     "ui_path",
     "verdicts",
+    "verify_study",
     "watch",
     "write_bundle",
     "write_comparison",

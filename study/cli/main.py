@@ -25,6 +25,7 @@ from study.cli.plan_command import plan
 from study.cli.rehearsing import rehearse
 from study.cli.stores import doctor, prune, ui
 from study.cli.studies import fetch, report, run
+from study.cli.verifying import verify
 from study.cli.watching import status, watch
 from study.system.streams import make_lossy
 
@@ -40,6 +41,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "status": (status, ("status quickstart", "status quickstart --json")),
     "report": (report, ("report quickstart", "report all --scale nano --reports /tmp/reports")),
     "compare": (compare, ("compare quickstart --before 2026-11-01", "compare resolution --other-recipe authors")),
+    "verify": (verify, ("verify quickstart", "verify all --scale nano --reports /tmp/reports")),
     "dashboard": (dashboard, ("dashboard path/to/my_study.py", "dashboard replication --recipe vit_2021")),
     "ui": (ui, ("ui quickstart", "ui --port 5001")),
     "doctor": (doctor, ("doctor --fix",)),

@@ -234,10 +234,11 @@ def fetch(
 def _echo_results(
     planned: "api.Plan", ledger: "api.Ledger", records: "Mapping[str, api.TrialRecord]"
 ) -> "tuple[list[api.ClaimVerdict], api.StudyEffects]":
-    """Print a study's table, its caveats, the verdicts on its claims, its answer; return verdicts and effects."""
+    """Print table, caveats, verdicts with when claims were registered, deviations, answer; return verdicts, effects."""
     from revit.training.metrics import find_metric
     from study.report.caveats import plan_caveats
     from study.report.claim_list import to_lines
+    from study.report.registration_section import registration_lines
     from study.report.terminal_tables import further_table, terminal_table
 
     out.print()
@@ -247,7 +248,9 @@ def _echo_results(
         out.print(further_table(planned))
     echo(*plan_caveats(planned))
     verdicts = api.claim_verdicts(planned, ledger, records)
-    echo(*to_lines(verdicts, find_metric(planned.space.metric)))
+    registration = api.compare_registration(planned, ledger, records)
+    lines = zip(to_lines(verdicts, find_metric(planned.space.metric)), registration.claims, strict=True)
+    echo(*(f"{line}; {status.text}" for line, status in lines), *registration_lines(registration))
     effects = api.study_effects(planned, ledger, records)
     echo("", *api.answer_lines(planned, effects))
     return verdicts, effects

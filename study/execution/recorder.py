@@ -22,7 +22,7 @@ from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.orphans import merge_duplicates
 from study.ledger.records import Measurement, TrialRecord, TrialUpdate, config_tags, now_ms, study_tags
-from study.ledger.schema import DIGEST_PREFIX, STATE_TAG, TRAIN_TIME_S
+from study.ledger.schema import DIGEST_PREFIX, REGISTRATION_TAG, STATE_TAG, TRAIN_TIME_S
 from study.ledger.states import TrialState
 from study.trial import Trial
 
@@ -64,6 +64,7 @@ class Recorder:
 
     Args:
         launches: ids of the launch's runs, by the name of their study.
+        registered: digests of what is registered for each study (`study.registration`), by its name.
         trials: every trial that may start, by identity; others may be added later.
         locks: those of the launch, confirmed before each write; a trial's is released once its end is written.
         log: called with a line for the user while the store is unavailable.
@@ -82,6 +83,7 @@ class Recorder:
         trials: Mapping[str, Trial],
         locks: Locks,
         log: Callable[[str], None],
+        registered: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.states: dict[str, TrialState] = {}
         self.messages: dict[str, str] = {}
@@ -89,6 +91,7 @@ class Recorder:
         self._ledger = ledger
         self._storage = ledger.storage
         self._launches = launches
+        self._registered = registered
         self._trials = trials
         self._locks = locks
         self._log = log
@@ -234,6 +237,7 @@ class Recorder:
             **config_tags(trial.candidate.config),
             **{f"{DIGEST_PREFIX}{name}": value for name, value in trial.input_digests.items()},
             **{name: str(count) for name, count in trial.sizes.items()},
+            **({REGISTRATION_TAG: digest} if (digest := self._registered.get(trial.study_name)) else {}),
         }
 
     def _write_if_due(self, identity: str) -> None:

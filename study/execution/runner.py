@@ -16,6 +16,7 @@ from study.execution.callback import TuneCallback
 from study.execution.cluster import ray_is_alive, start_ray
 from study.execution.failures import MAX_LOSSES, RayLostError
 from study.execution.input_upload import upload_added
+from study.execution.launch_registration import register_plans
 from study.execution.launch_values import tag_actual, tag_estimate
 from study.execution.point_asker import PointAsker
 from study.execution.progress import StudyProgress
@@ -89,7 +90,8 @@ def _run_logged(
         (ledger.storage.folder / TUNE / lock).mkdir(parents=True, exist_ok=True)
     queue = queue_of(plans, records.values(), grant.device)
     known = first_of_each(trial for plan in plans for trial in plan.all_trials)
-    recorder = Recorder(ledger, launches=launches, trials=known, locks=locks, log=log)
+    registered = register_plans(plans, launches, ledger, tags, log)
+    recorder = Recorder(ledger, launches=launches, trials=known, locks=locks, log=log, registered=registered)
 
     def upload(trials: Sequence[Trial]) -> None:
         if request.address is not None:

@@ -4,7 +4,7 @@ import dataclasses
 import shutil
 import tempfile
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +87,25 @@ class Artifacts:
         order = np.argsort(columns["index"])
         empty = {field.name: np.array([]) for field in dataclasses.fields(Predictions)}
         return Predictions(**{**empty, **{name: column[order] for name, column in columns.items()}})
+
+    def write_texts(self, run_id: str, folder: str, texts: Mapping[str, str]) -> None:
+        """Keep texts as files in a folder of a run, by name."""
+        with tempfile.TemporaryDirectory(prefix="artifacts-") as files:
+            for name, text in texts.items():
+                (Path(files) / name).write_bytes(text.encode())
+            self.repository(run_id).log_artifacts(files, folder)  # type: ignore[no-untyped-call]  # untyped in MLflow
+        if self._server and self.read_texts(run_id, folder) != texts:  # a proxy may have answered in its place
+            raise MlflowException(f"the server did not keep {folder}", TEMPORARILY_UNAVAILABLE)
+
+    def read_texts(self, run_id: str, folder: str) -> dict[str, str]:
+        """Return the texts of the files in a folder of a run, by name; empty if there is none."""
+        if self._server and not self._runs.client.list_artifacts(run_id, folder):
+            return {}
+        with tempfile.TemporaryDirectory(prefix="artifacts-") as copies:
+            place = self._folder / run_id / ARTIFACTS / folder
+            if self._server:
+                place = Path(self._runs.client.download_artifacts(run_id, folder, copies))
+            return {path.name: path.read_bytes().decode(errors="replace") for path in sorted(place.glob("*"))}
 
     def upload(self, run_id: str, files: Path) -> None:
         """Keep the files of a folder with a run."""

@@ -30,6 +30,7 @@ from study.ledger.artifacts import Artifacts
 from study.ledger.database import create_database, tracking_uri
 from study.ledger.launches import Launches
 from study.ledger.records import RunInfo, SearchTag, TrialRecord, TrialUpdate
+from study.ledger.registrations import Registrations
 from study.ledger.rehearsals import Rehearsals
 from study.ledger.runs import Runs, precedence, run_info, run_tags, state_of
 from study.ledger.schema import (
@@ -39,6 +40,7 @@ from study.ledger.schema import (
     MESSAGE_TAG,
     NUM_STEPS_DONE,
     PARENT_TAG,
+    REGISTRATION_TAG,
     STATE_TAG,
     TRIAL,
 )
@@ -104,6 +106,7 @@ class Ledger(Unreliable):
             self.storage = Storage(storage, self.runs.key)
         self.launches = Launches(self.runs, self.artifacts)
         self.rehearsals = Rehearsals(self.runs)
+        self.registrations = Registrations(self.runs, self.artifacts)
 
     @property
     def label(self) -> str:
@@ -163,6 +166,8 @@ class Ledger(Unreliable):
     ) -> TrialRecord:
         """Begin a trial, or reopen its run, and return its record.
 
+        A run that is there keeps its REGISTRATION_TAG, or its lack of one: its first results may be older.
+
         Args:
             record: what `find` returned, under the lock of the trial.
         """
@@ -174,7 +179,8 @@ class Ledger(Unreliable):
             repository.delete_artifacts(TRACEBACK)  # type: ignore[no-untyped-call]  # untyped in MLflow
         with self.runs.restored(record.run_id):
             self.runs.client.update_run(record.run_id, status="RUNNING")
-        self.runs.tag(record.run_id, {**all_tags, MESSAGE_TAG: "", FAILURE_TAG: ""})
+        changed = {name: value for name, value in all_tags.items() if name != REGISTRATION_TAG}
+        self.runs.tag(record.run_id, {**changed, MESSAGE_TAG: "", FAILURE_TAG: ""})
         return record
 
     def reserve_trial(self, identity: str, *, launch: str, name: str, tags: Mapping[str, str]) -> None:

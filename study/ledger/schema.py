@@ -19,6 +19,10 @@ RECIPE_TAG, SCALE_TAG = "recipe", "scale"
 STATE_TAG = "state"
 """TrialState of a trial; of a launch, the state in which it ended."""
 
+REGISTRATION_TAG = "registration"
+"""Digest of the record that a launch keeps before its first result (`study.registration`); of a trial, of the record
+under which it first began. Absent from runs of earlier versions."""
+
 # Tags of trials.
 IDENTITY_TAG = "identity"
 """Identity of a trial; one run per identity."""

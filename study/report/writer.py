@@ -19,6 +19,9 @@ from study.layout import REPORT_FOLDER
 from study.ledger.ledger import Ledger
 from study.ledger.states import TrialState
 from study.plan import Plan
+from study.registration.deviations import RegistrationReport
+from study.registration.disagreements import report_files
+from study.registration.plan_comparison import compare_plan, plan_history
 from study.report.anova_table import anova_context
 from study.report.answer import answer_context, make_answer
 from study.report.answer import to_records as effects_to_records
@@ -28,6 +31,7 @@ from study.report.figures import draw_figures
 from study.report.finished_study import FinishedStudy
 from study.report.methods_section import methods_context
 from study.report.paper_tables import paper_table
+from study.report.registration_section import deviations_context, registration_record, write_registration
 from study.report.report_folder import CLAIMS, REPORT, TRIALS, check_loses_nothing
 from study.report.results_table import results_context
 from study.report.searches import search_context
@@ -51,6 +55,7 @@ def write_report(
 
     They are report.html, report.json, claims.json, tables.md, tables.tex, cells.csv, trials.parquet, figures/.
     claims.json has every verdict and every effect with its interval, p value and runs, for scripts.
+    registration/ holds what the newest launch registered, and the ledger of all records (`study.registration`).
     figures/ holds each figure of the page as plotly's JSON, which `plotly.io.read_json` opens. If the study was
     launched with its recipe and at its scale, all files are also artifacts of the latest such launch, in `report/`;
     not those of some of its cells, or about another metric.
@@ -67,8 +72,11 @@ def write_report(
     study = FinishedStudy(plan, ledger, reported_trials(plan), verdicts)
     table, figures = paper_table(plan), name_figures(draw_figures(study))
     answer = make_answer(plan, effects)
-    context = {**_context(study, table, figures, command), **answer_context(answer)}
+    history = plan_history(plan, ledger, ledger.trials())
+    registration = compare_plan(plan, history)
+    context = {**_context(study, table, registration, figures, command), **answer_context(answer)}
     summary = {**_summarize(plan, verdicts), "answer": answer._asdict()}
+    summary |= {"registration": registration_record(registration)}
     setup = "; ".join(f"{name}: {value}" for name, value in context["setup"].items())
     texts = {
         "report.html": load_template("report.html.j2").render(context),
@@ -88,11 +96,15 @@ def write_report(
     if not (plan.space.cells or plan.space.is_reread):
         ledger.launches.attach(plan.space.tags, paths, REPORT_FOLDER)
         ledger.launches.attach(plan.space.tags, drawn, f"{REPORT_FOLDER}/figures")
-    return [*paths, folder / "figures"]
+    return [*paths, folder / "figures", *write_registration(report_files(history), folder)]
 
 
 def _context(
-    study: FinishedStudy, table: pd.DataFrame, figures: Mapping[str, go.Figure], command: str
+    study: FinishedStudy,
+    table: pd.DataFrame,
+    registration: RegistrationReport,
+    figures: Mapping[str, go.Figure],
+    command: str,
 ) -> dict[str, Any]:
     """Return what the templates show: a dict from the module of each part of the page."""
     plan, ledger, verdicts = study.plan, study.ledger, study.verdicts
@@ -101,6 +113,7 @@ def _context(
         **_opening_context(plan),
         **results_context(plan, ledger, table),
         **claims_context(plan.space, verdicts),
+        **deviations_context(registration),
         **anova_context(study),
         **search_context(plan),
         **figures_context(figures),

@@ -1,0 +1,1 @@
+"""Registration: what a launch states before its first result, compared with what is stated later."""
