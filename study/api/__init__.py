@@ -19,7 +19,6 @@ from study.api.commands import (
     check_can_run,
     check_uniform,
     claim_verdicts,
-    compare_registration,
     count_trials,
     explain_failures,
     fetch,
@@ -62,7 +61,7 @@ from study.api.upkeep import (
     ui_command,
     ui_path,
 )
-from study.api.verification import verify_study
+from study.api.verification import compare_registration, verify_study
 from study.api.versions import compare_versions, read_version, write_comparison
 from study.execution.resources import ResourceRequest
 

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from study.ledger.records import Rehearsal, TrialRecord
     from study.maintenance.fetch import Requirement
     from study.plan import Folders, Plan, TrialPreview
-    from study.registration.deviations import RegistrationReport
 
 
 def read_records(folders: "Folders") -> "Mapping[str, TrialRecord]":
@@ -321,19 +320,6 @@ def answer_lines(planned: "Plan", effects: "StudyEffects") -> list[str]:
     from study.report import answer
 
     return answer.to_lines(answer.make_answer(planned, effects))
-
-
-def compare_registration(
-    planned: "Plan", ledger: "Ledger", records: "Mapping[str, TrialRecord]"
-) -> "RegistrationReport":
-    """Return when each claim of a study was registered, and every deviation from the records of its launches.
-
-    Args:
-        records: every trial of the ledger by identity, other studies' included.
-    """
-    from study.registration.plan_comparison import compare_plan, plan_history
-
-    return compare_plan(planned, plan_history(planned, ledger, records))
 
 
 def write_report(

@@ -11,6 +11,20 @@ if TYPE_CHECKING:
     from study.ledger.ledger import Ledger
     from study.ledger.records import TrialRecord
     from study.plan import Plan
+    from study.registration.deviations import RegistrationReport
+
+
+def compare_registration(
+    planned: "Plan", ledger: "Ledger", records: "Mapping[str, TrialRecord]"
+) -> "RegistrationReport":
+    """Return when each claim of a study was registered, and every deviation from the records of its launches.
+
+    Args:
+        records: every trial of the ledger by identity, other studies' included.
+    """
+    from study.registration.plan_comparison import compare_plan, plan_history
+
+    return compare_plan(planned, plan_history(planned, ledger, records))
 
 
 def verify_study(
