@@ -32,7 +32,9 @@ from search_spaces.framework.published import COLUMNS
 from search_spaces.framework.recipes import RECIPES
 from search_spaces.framework.scales import SCALES
 from search_spaces.framework.search import Pruner, Sampler
+from search_spaces.framework.sequential_design import SequentialDesign
 from study import api, layout
+from study.api.designs import DEFAULT_MAX_SEEDS
 from study.cli.main import COMMANDS
 from study.execution.recorder import Recorder
 from study.ledger import schema
@@ -78,6 +80,19 @@ def test_the_calls_of_the_api_on_the_page_of_analysis_have_its_names_and_keyword
     listed = page.partition("Keywords are the command line's options:")[2].partition(".")[0]
     assert {"store", "only"} < set(re.findall(r"`(\w+)`", listed)) <= api.Options.__annotations__.keys()
     assert {each.arg for call in named for each in call.keywords} <= api.Options.__annotations__.keys()
+
+
+def test_the_page_of_statistics_has_every_formulas_module_and_the_default_design() -> None:
+    page = (DOCS / "statistics.md").read_text()
+    modules = set(re.findall(r"`((?:study|revit|search_spaces|benchmarks)/[\w/]+\.py)", page))
+    assert all((DOCS.parent / module).exists() for module in modules), modules
+    names = {"intervals", "contrasts", "claim_tests", "power", "sequential", "sequential_power", "effects", "anova"}
+    assert {f"study/analysis/{name}.py" for name in names} <= modules
+    design = SequentialDesign.between(3, DEFAULT_MAX_SEEDS)
+    *first, last = map(str, design.looks)
+    assert f"{', '.join(first)} and {last} seeds" in page
+    *levels, final = (f"{100 * design.level_of(look):.2g}".removeprefix("0") for look in design.looks)
+    assert f"the looks have {', '.join(levels)} and {final} %" in page
 
 
 def test_the_page_of_recipes_has_them_all() -> None:

@@ -46,7 +46,8 @@ class ClaimResult:
     Attributes:
         effect: percentage points, or the metric's unit, positive as claimed; of the limiting contrast, where the claim
             has several. For NoDifference, the difference of that pair; for Matches, ours minus the published accuracy.
-        low, high: 95 % interval of the effect, in its unit, not corrected.
+        low, high: 95 % interval of the effect, in its unit, not corrected for other claims; for the looks of a
+            sequential design it is, and so are p and p_holm.
         p: two-sided, of this claim alone.
         p_holm: after Holm's correction over the study's claims.
         num_seeds: seeds that every cell of that contrast has.

@@ -282,8 +282,8 @@ def paired_variance(weights: Array, correct: NDArray[np.bool_]) -> float:
 
     With d the contrast of one image under one seed, it is (MS_image - MS_rest) / (S n), the variance component of
     images in the two-way layout of d, at least 0; with one seed, the variance over images. The last term keeps it above
-    0 where no images differ: half an image more in each cell of McNemar's table (Agresti & Min, Biostatistics 6
-    (2005)).
+    0 where no images differ: half an image more in each cell of McNemar's table (Agresti & Min, Statistics in
+    Medicine 24 (2005) 729-740).
 
     Args:
         weights: (C,), C cells.

@@ -38,7 +38,8 @@ class Round:
         """Return a line about the looks so far."""
         num_decided = sum(each.result.verdict != "inconclusive" for each in self.progress)
         left = [each.num_seeds for each in self.progress if each.awaits_look]
-        following = f"; {len(left)} go on to {', '.join(map(str, sorted(set(left))))} seeds" if left else ""
+        looks = " and ".join(map(str, sorted(set(left))))
+        following = f"; {len(left)} left, next look at {looks} seeds" if left else ""
         return f"{self.plan.space.name}: {num_decided} of {len(self.progress)} claims decided{following}"
 
 

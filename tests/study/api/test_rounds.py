@@ -50,9 +50,9 @@ def test_rounds_end_when_every_claim_is_decided_or_had_its_last_look(run: Run) -
     assert len(result.states) == 24
     assert lines.splitlines() == [
         "example: looks at 3, 4, 6, 10 seeds, at levels of 0.45, 0.35, 1, 3.2 %",
-        "example: 0 of 2 claims decided; 2 go on to 4 seeds",
-        "example: 1 of 2 claims decided; 1 go on to 6 seeds",
-        "example: 1 of 2 claims decided; 1 go on to 10 seeds",
+        "example: 0 of 2 claims decided; 2 left, next look at 4 seeds",
+        "example: 1 of 2 claims decided; 1 left, next look at 6 seeds",
+        "example: 1 of 2 claims decided; 1 left, next look at 10 seeds",
         "example: 1 of 2 claims decided",
     ]
 
