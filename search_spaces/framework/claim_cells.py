@@ -1,7 +1,7 @@
 """Cells that claims are about: values on axes, expanded, compared, in words."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from revit.validation import require
@@ -20,17 +20,66 @@ The weights add up to 0, except in Matches and InRange, where the sum is compare
 """
 
 
+def short_name(axis: str) -> str:
+    """Return the last part of an axis' path: `model` of `model.name`, `pos_embed` of `model.pos_embed`."""
+    return axis.removesuffix(".name").rpartition(".")[2]
+
+
 class Words(NamedTuple):
-    """Words for a metric in a sentence.
+    """Words of a sentence about a metric.
 
     Attributes:
         unit: of its differences.
         comparative: "higher" where larger values are better, "lower" where smaller ones are.
+        axis: function that returns the words for an axis.
+        value: function of an axis and a value that returns the words for the value.
+        name: function of both that returns words that say what the value is, `SGD` for `optimizer SGD`; None without.
     """
 
     metric: str = "accuracy"
     unit: str = "pp"
     comparative: str = "higher"
+    axis: Callable[[str], str] = short_name
+    value: Callable[[str, Value], str] = lambda _, value: str(value)
+    name: Callable[[str, Value], str | None] = lambda _axis, _value: None
+
+    def list_values(self, axis: str, values: Iterable[Value]) -> str:
+        """Return values of an axis with commas between them."""
+        return ", ".join(self.value(axis, value) for value in values)
+
+    def cells(self, cells: Cells) -> str:
+        """Return cells with their axes: `dataset flowers, each resolution of 224, 384`."""
+        return ", ".join(
+            f"each {self.axis(axis)} of {self.list_values(axis, value)}"
+            if isinstance(value, tuple)
+            else f"{self.axis(axis)} {self.value(axis, value)}"
+            for axis, value in cells.items()
+        )
+
+    def names(self, cells: Cells) -> str:
+        """Return cells, without the axis of a value that is known by its name: `SGD`, `resolution 224`."""
+        return ", ".join(
+            (None if isinstance(value, tuple) else self.name(axis, value)) or self.cells({axis: value})
+            for axis, value in cells.items()
+        )
+
+    def span(self, ends: Difference) -> str:
+        """Return the way from the worse cell to the better one; of one axis, its name is written once."""
+        better, worse = ends
+        is_of_same = [*better] == [*worse]
+        to = ", ".join(self.value(axis, value) for axis, value in better.items()) if is_of_same else self.names(better)
+        return f"from {self.names(worse)} to {to}"
+
+    def margin(self, at_least: float, at_most: float | None = None, unit: str = "") -> str:
+        """Return a margin as the end of a sentence; empty for none.
+
+        Args:
+            unit: empty for that of the metric's differences.
+        """
+        unit = unit or self.unit
+        if at_most is not None:
+            return f" by {at_least:g} to {at_most:g} {unit}" if at_least else f" by at most {at_most:g} {unit}"
+        return f" by at least {at_least:g} {unit}" if at_least else ""
 
 
 def each_cell(cells: Cells) -> list[Cell]:
@@ -60,37 +109,3 @@ def split_difference(difference: Difference) -> tuple[Cell, Difference]:
 
 def _without(cell: Cell, others: Cell) -> Cell:
     return {axis: value for axis, value in cell.items() if axis not in others}
-
-
-def span_text(ends: Difference) -> str:
-    """Return the way from the worse cell to the better one; of one axis, its name is written once."""
-    better, worse = ends
-    to = as_list((*better.values(),)) if [*better] == [*worse] else cells_text(better)
-    return f"from {cells_text(worse)} to {to}"
-
-
-def margin_text(at_least: float, at_most: float | None, unit: str) -> str:
-    """Return a margin as the end of a sentence; empty for none."""
-    if at_most is not None:
-        return f" by {at_least:g} to {at_most:g} {unit}" if at_least else f" by at most {at_most:g} {unit}"
-    return f" by at least {at_least:g} {unit}" if at_least else ""
-
-
-def cells_text(cells: Cells) -> str:
-    """Return cells in words: `dataset flowers, each resolution of 224, 384`."""
-    return ", ".join(
-        f"each {short_name(axis)} of {as_list(value)}"
-        if isinstance(value, tuple) and len(value) > 1
-        else f"{short_name(axis)} {as_list(value) if isinstance(value, tuple) else value}"
-        for axis, value in cells.items()
-    )
-
-
-def short_name(axis: str) -> str:
-    """Return the last part of an axis' path: `model` of `model.name`, `pos_embed` of `model.pos_embed`."""
-    return axis.removesuffix(".name").rpartition(".")[2]
-
-
-def as_list(values: Sequence[Value]) -> str:
-    """Return values with commas between them."""
-    return ", ".join(map(str, values))

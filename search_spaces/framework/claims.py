@@ -26,14 +26,9 @@ from search_spaces.framework.claim_cells import (
     Difference,
     Value,
     Words,
-    as_list,
-    cells_text,
     check_cells,
     check_several,
     each_cell,
-    margin_text,
-    short_name,
-    span_text,
     split_difference,
 )
 
@@ -75,8 +70,8 @@ class _Claim:
     def describe(self, words: Words = Words()) -> str:  # noqa: B008  (a tuple)
         """Return the claim as a sentence about a metric."""
         plain = {axis: value for axis, value in self.where.items() if not isinstance(value, tuple)}
-        several = [cells_text({axis: value}) for axis, value in self.where.items() if axis not in plain]
-        conditions = [f", for {each}" for each in several] + ([f", where {cells_text(plain)}"] if plain else [])
+        several = [words.cells({axis: value}) for axis, value in self.where.items() if axis not in plain]
+        conditions = [f", for {each}" for each in several] + ([f", where {words.cells(plain)}"] if plain else [])
         return self._sentence(words) + "".join(conditions)
 
     def _sentence(self, words: Words) -> str:
@@ -115,8 +110,10 @@ class BetterThan(_Claim):
             yield (((1.0, {**where, **better}), (-1.0, {**where, **worse})),)
 
     def _sentence(self, words: Words) -> str:
-        margin = margin_text(self.at_least, self.at_most, "%" if self.relative else words.unit)
-        return f"{cells_text(self.better)} has {words.comparative} {words.metric} than {cells_text(self.worse)}{margin}"
+        margin = words.margin(self.at_least, self.at_most, "%" if self.relative else "")
+        return (
+            f"{words.names(self.better)} has {words.comparative} {words.metric} than {words.names(self.worse)}{margin}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,11 +149,14 @@ class Best(_Claim):
 
     def _sentence(self, words: Words) -> str:
         if isinstance(self.value, tuple):
+            *first, last = (words.value(self.axis, value) for value in self.value)
             others = tuple(each for each in self.among if each not in self.value)
-            values = f"{short_name(self.axis)} {as_list(self.value[:-1])} or {self.value[-1]}"
-            return f"{values} has {words.comparative} {words.metric} than {cells_text({self.axis: others})}"
+            worse = words.cells({self.axis: others if len(others) > 1 else others[0]})
+            values = f"{words.axis(self.axis)} {', '.join(first)} or {last}"
+            return f"{values} has {words.comparative} {words.metric} than {worse}"
         extreme = {"higher": "highest", "lower": "lowest"}[words.comparative]
-        return f"{short_name(self.axis)} {self.value} has the {extreme} {words.metric} of {as_list(self.among)}"
+        best = words.names({self.axis: self.value})
+        return f"{best} has the {extreme} {words.metric} of {words.list_values(self.axis, self.among)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +186,7 @@ class Trend(_Claim):
 
     def _sentence(self, words: Words) -> str:
         change = {"increasing": "increases", "decreasing": "decreases"}[self.direction]
-        return f"{words.metric} {change} over {short_name(self.axis)} {as_list(self.values)}"
+        return f"{words.metric} {change} over {words.axis(self.axis)} {words.list_values(self.axis, self.values)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,16 +223,17 @@ class LargerGap(_Claim):
 
     def _sentence(self, words: Words) -> str:
         end = ", whichever is better there" if self.either_way else ""
-        end += margin_text(self.at_least, None, words.unit)
+        end += words.margin(self.at_least)
         gains = words.comparative == "higher"
         (subject, ends), *others = (split_difference(each) for each in (self.gap, *self.than))
         if subject and all(other_ends == ends and other for other, other_ends in others):
             change = f"gains more {words.metric}" if gains else f"lowers {words.metric} more"
-            than = " and than ".join(cells_text(other) for other, _ in others)
-            return f"{cells_text(subject)} {change} {span_text(ends)} than {than}{end}"
+            than = " and than ".join(words.names(other) for other, _ in others)
+            return f"{words.names(subject)} {change} {words.span(ends)} than {than}{end}"
         noun = "gain" if gains else "drop"
         first, *smaller = (
-            span_text(ends) + (f" with {cells_text(cell)}" if cell else "") for cell, ends in ((subject, ends), *others)
+            words.span(ends) + (f" with {words.names(cell)}" if cell else "")
+            for cell, ends in ((subject, ends), *others)
         )
         than = f"that {smaller[0]}" if len(smaller) == 1 else f"each {noun} of these: {'; '.join(smaller)}"
         return f"the {noun} in {words.metric} {first} is larger than {than}{end}"
@@ -263,7 +264,7 @@ class NoDifference(_Claim):
 
     def _sentence(self, words: Words) -> str:
         equal = f"is equal within {self.margin:g} {words.unit}"
-        return f"{words.metric} of {short_name(self.axis)} {as_list(self.among)} {equal}"
+        return f"{words.metric} of {words.axis(self.axis)} {words.list_values(self.axis, self.among)} {equal}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,8 +322,9 @@ class Matches(_Claim):
             yield (((1.0, {**where, self.axis: value}),),)
 
     def _sentence(self, words: Words) -> str:
-        published = f"is as published, {as_list((*self.published.values(),))}, within {self.margin:g} pp"
-        return f"{words.metric} of {short_name(self.axis)} {as_list((*self.published,))} {published}"
+        published = ", ".join(f"{value:g}" for value in self.published.values())
+        values = f"{words.axis(self.axis)} {words.list_values(self.axis, self.published)}"
+        return f"{words.metric} of {values} is as published, {published}, within {self.margin:g} pp"
 
 
 Claim = Best | BetterThan | InRange | LargerGap | Matches | NoDifference | Trend
@@ -338,9 +340,10 @@ def check_claim(claim: Claim, axes: Mapping[str, tuple[Value, ...]]) -> None:
         for _, cell in contrast:
             for axis, value in cell.items():
                 if axis not in axes:
-                    raise InputError(f"claim '{claim}': {axis} is not a scientific axis; they are {as_list((*axes,))}")
+                    raise InputError(f"claim '{claim}': {axis} is not a scientific axis; they are {', '.join(axes)}")
                 if value not in axes[axis]:
-                    raise InputError(f"claim '{claim}': axis {axis} has no {value!r}; it has {as_list(axes[axis])}")
+                    known = ", ".join(map(str, axes[axis]))
+                    raise InputError(f"claim '{claim}': axis {axis} has no {value!r}; it has {known}")
 
 
 _OF_AXIS = ("value", "values", "among", "published")

@@ -26,11 +26,12 @@ NAMES = {
 
 def axis_titles(axes: Sequence[str]) -> dict[str, str]:
     """Return the words for each axis: `learning rate` for `optimizer.lr`; its path where two have the same words."""
-    titles = [_title(axis) for axis in axes]
+    titles = [axis_title(axis) for axis in axes]
     return {axis: title if titles.count(title) == 1 else axis for axis, title in zip(axes, titles, strict=True)}
 
 
-def _title(axis: str) -> str:
+def axis_title(axis: str) -> str:
+    """Return the words for an axis, which another one may have, too."""
     if axis in WORDS and not axis.endswith(".name"):
         return WORDS[axis].title
     return axis.removesuffix(".name").replace("_", " ")
@@ -45,3 +46,15 @@ def cell_title(cell: Mapping[str, object]) -> str:
 def value_title(value: object) -> str:
     """Return the words for a value: `SGD` for `sgd`, `0.1` for a number."""
     return NAMES.get(str(value)) or format_value(value)
+
+
+def value_of_axis(axis: str, value: object) -> str:
+    """Return the words for a value in a sentence: `10 %` for a fraction of the data."""
+    return f"{100 * value:g} %" if axis == "data_fraction" and isinstance(value, float) else value_title(value)
+
+
+def name_of_value(axis: str, value: object) -> str | None:
+    """Return words for a value that need none for its axis: `10 % of the training images`, `SGD`; None without."""
+    if axis == "data_fraction":
+        return f"{value_of_axis(axis, value)} of the training images"
+    return NAMES.get(str(value))

@@ -11,6 +11,7 @@ from search_spaces.framework.space import SearchSpace
 from study.analysis.claim_samples import metric_of
 from study.analysis.claim_tests import ASSUMED_SEED_SD, ClaimResult
 from study.analysis.verdicts import ClaimVerdict
+from study.report.axis_words import axis_title, name_of_value, value_of_axis
 from study.report.table_markup import escape_markdown
 
 PAIRING = {
@@ -47,7 +48,15 @@ def format_claim(result: ClaimResult, metric: Metric) -> str:
     """
     own = metric_of(result.claim, metric)
     comparative = "higher" if own.direction == "maximize" else "lower"
-    return result.claim.describe(Words(own.title, own.difference_unit, comparative))
+    words = Words(
+        metric=own.title,
+        unit=own.difference_unit,
+        comparative=comparative,
+        axis=axis_title,
+        value=value_of_axis,
+        name=name_of_value,
+    )
+    return result.claim.describe(words)
 
 
 def format_effect(result: ClaimResult, metric: Metric) -> str:

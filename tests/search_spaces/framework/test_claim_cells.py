@@ -4,14 +4,11 @@ import pytest
 
 from revit.errors import InputError
 from search_spaces.framework.claim_cells import (
-    as_list,
-    cells_text,
+    Words,
     check_cells,
     check_several,
     each_cell,
-    margin_text,
     short_name,
-    span_text,
     split_difference,
 )
 
@@ -38,18 +35,28 @@ def test_two_cells_are_split_into_what_they_share_and_the_rest() -> None:
 
 
 def test_cells_in_words() -> None:
-    assert cells_text({"model.name": "vit", "r": (224, 384)}) == "model vit, each r of 224, 384"
-    assert cells_text({"r": (224,)}) == "r 224"
+    words = Words()
+    assert words.cells({"model.name": "vit", "r": (224, 384)}) == "model vit, each r of 224, 384"
     assert [short_name(axis) for axis in ("model.name", "model.pos_embed", "budget")] == [
         "model", "pos_embed", "budget",
     ]  # fmt: skip
-    assert span_text(({"f": 1.0}, {"f": 0.1})) == "from f 0.1 to 1.0"
-    assert span_text(({"f": 1.0}, {"g": 2})) == "from g 2 to f 1.0"
-    assert as_list((1, "a")) == "1, a"
+    assert words.span(({"f": 1.0}, {"f": 0.1})) == "from f 0.1 to 1.0"
+    assert words.span(({"f": 1.0}, {"g": 2})) == "from g 2 to f 1.0"
+    assert words.list_values("r", (1, "a")) == "1, a"
+
+
+def test_cells_in_the_words_of_a_reader() -> None:
+    names = {("m", "vit"): "ViT"}
+    words = Words(axis=str.upper, value=lambda axis, value: f"<{value}>", name=lambda *both: names.get(both))
+    assert words.names({"m": "vit", "r": 224}) == "ViT, R <224>"
+    assert words.names({"m": ("vit", "bit")}) == "each M of <vit>, <bit>"
+    assert words.cells({"m": "vit"}) == "M <vit>"
+    assert words.span(({"m": "vit"}, {"m": "bit"})) == "from M <bit> to <vit>"
 
 
 def test_margins_in_words() -> None:
-    assert margin_text(0, None, "pp") == ""
-    assert margin_text(2.5, None, "pp") == " by at least 2.5 pp"
-    assert margin_text(0, 3, "pp") == " by at most 3 pp"
-    assert margin_text(62, 71, "%") == " by 62 to 71 %"
+    words = Words()
+    assert words.margin(0) == ""
+    assert words.margin(2.5) == " by at least 2.5 pp"
+    assert words.margin(0, 3) == " by at most 3 pp"
+    assert words.margin(62, 71, "%") == " by 62 to 71 %"

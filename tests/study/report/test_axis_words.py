@@ -3,7 +3,7 @@
 from revit.datasets.registry import DATASETS
 from revit.models.architectures import MODELS
 from revit.training.optimizer_specs import OPTIMIZERS
-from study.report.axis_words import NAMES, axis_titles, cell_title, value_title
+from study.report.axis_words import NAMES, axis_titles, cell_title, name_of_value, value_of_axis, value_title
 
 
 def test_axes_have_titles_without_dots_unless_two_have_the_same() -> None:
@@ -29,3 +29,11 @@ def test_a_cell_is_named_by_its_values_with_their_axes_unless_they_are_names() -
     cell = {"optimizer.name": "sgd", "schedule.name": "cosine", "resolution": 224, "optimizer.lr": 1e-5}
     assert cell_title(cell) == "SGD, schedule cosine, resolution 224, learning rate 1e-05"
     assert cell_title({}) == ""
+
+
+def test_values_in_sentences() -> None:
+    assert value_of_axis("data_fraction", 0.25) == "25 %"
+    assert value_of_axis("optimizer.lr", 0.25) == "0.25"
+    assert name_of_value("data_fraction", 1.0) == "100 % of the training images"
+    assert name_of_value("optimizer.name", "sgd") == "SGD"
+    assert name_of_value("resolution", 224) is None

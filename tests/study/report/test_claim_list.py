@@ -1,13 +1,17 @@
 """Claims as lines, Markdown or records."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import search_spaces
 from revit.training.metrics import METRICS
+from search_spaces.framework import BetterThan
+from study.analysis.claim_tests import ClaimResult
+from study.analysis.verdicts import ClaimVerdict
 from study.ledger.ledger import Ledger
 from study.plan import Plan
-from study.report.claim_list import to_lines
+from study.report.claim_list import format_claim, format_effect, to_lines
 from tests.study.report.small_study import NASTY, verdicts_of
 
 
@@ -21,7 +25,7 @@ def test_verdicts_are_in_the_terminal_in_markdown_and_in_json(finished: tuple[Pl
     for line, claim, (ours, _) in zip(lines, summary["claims"], verdicts, strict=True):
         assert line.startswith(ours.verdict)
         assert f"{ours.effect:+.2f} [{ours.low:.2f}, {ours.high:.2f}] pp, p " in line
-        assert f"- **{ours.verdict}**: {ours.claim}; {ours.effect:+.2f} [" in markdown
+        assert f"- **{ours.verdict}**: {format_claim(ours, METRICS['accuracy'])}; {ours.effect:+.2f} [" in markdown
         assert (claim["verdict"], claim["effect"], claim["published"]) == (ours.verdict, ours.effect, None)
 
 
@@ -31,3 +35,25 @@ def test_claims_use_the_values_of_the_tables(tmp_path: Path) -> None:
     claim = "resolution 28 has the highest accuracy of 64, 48, 28, 16, 8, where dataset photos"
     published = "verdict recomputed from published numbers: "
     assert f"{claim}; no result for dataset photos, resolution 28; {published}" in lines[1]
+
+
+def test_a_difference_in_differences_reads_without_a_formula() -> None:
+    interaction, *_ = search_spaces.load("data_fraction").claims
+    result = ClaimResult(claim=interaction, verdict="inconclusive")
+    assert format_claim(result, METRICS["accuracy"]) == (
+        "ViT-B/16 gains more accuracy from 10 % of the training images to 100 % than BiT ResNet-50x1, "
+        "for each dataset of CIFAR-100, flowers, where budget matched epochs"
+    )
+
+
+def test_a_claim_of_another_metric_has_its_words_and_its_unit() -> None:
+    arms = {"better": {"model.trained": "attention"}, "worse": {"model.trained": "all"}, "quote": ""}
+    memory = BetterThan(**arms, metric="peak_memory_bytes", at_least=10, relative=True)
+    found = ClaimResult(claim=memory, verdict="supported", effect=12.345, low=11.0, high=13.5, p_holm=0.01)
+    (line,) = to_lines([ClaimVerdict(found, None)], METRICS["accuracy"])
+    assert line.endswith(
+        "has lower peak memory than trained part all by at least 10 %; +12.35 [11.00, 13.50] %, p 0.010"
+    )
+    seconds = replace(found, claim=BetterThan(**arms, metric="train_time_s"))
+    assert format_effect(seconds, METRICS["accuracy"]) == "+12.35 [11.00, 13.50] s"
+    assert format_effect(replace(found, claim=BetterThan(**arms)), METRICS["accuracy"]) == "+12.35 [11.00, 13.50]"
