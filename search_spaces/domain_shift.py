@@ -73,8 +73,7 @@ SPACE = SearchSpace(
             worse=WEAPONS,
             at_least=16,  # half of the smallest of the four differences in Table 4, 91.92 - 59.07
             where={"model.name": (*VIT.values(), *BIT.values())},
-            quote="However, both models exhibited significantly lower accuracy compared to previous experiments, which "
-            "can be attributed to the challenging nature of the dataset.",
+            quote="both models exhibited significantly lower accuracy compared to previous experiments",
         ),
     ),
 )

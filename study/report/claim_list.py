@@ -7,6 +7,7 @@ from typing import Any
 from revit.training.metrics import Metric, find_metric
 from search_spaces.framework.claim_cells import Words
 from search_spaces.framework.claims import BetterThan
+from search_spaces.framework.sentences import Sentence, read_sentences
 from search_spaces.framework.space import SearchSpace
 from study.analysis.claim_samples import metric_of
 from study.analysis.claim_tests import ASSUMED_SEED_SD, ClaimResult
@@ -32,12 +33,19 @@ def claims_context(space: SearchSpace, verdicts: Sequence[ClaimVerdict]) -> dict
         "format_effect": format_effect,
         "format_p": format_p,
         "format_test": format_test,
+        "untested": untested_sentences(space),
         "measure": metric,
         "is_published": space.paper is not None and space.metric == "accuracy",
         "assumed_sd": f"{100 * ASSUMED_SEED_SD:g}",
         "unit": "percentage points (pp)" if metric.difference_unit == "pp" else metric.difference_unit,
         "pairing": PAIRING["accuracy" if metric.is_accuracy else "bootstrap" if metric.of_predictions else ""],
     }
+
+
+def untested_sentences(space: SearchSpace) -> list[Sentence]:
+    """Return the paper's conclusions from a study's table that no claim tests, with the reasons."""
+    sentences = () if space.paper is None else read_sentences(space.paper)
+    return [sentence for sentence in sentences if sentence.table == space.table and sentence.reason]
 
 
 def format_claim(result: ClaimResult, metric: Metric) -> str:

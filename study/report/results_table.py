@@ -12,6 +12,7 @@ from study.report.caveats import plan_caveats
 from study.report.curve_links import curve_links, ui_address
 from study.report.paper_tables import best_note, seeds_note
 from study.report.plots.style import capitalize
+from study.report.reference_numbers import other_lines
 from study.report.table_markup import to_html, to_markdown
 
 
@@ -32,6 +33,7 @@ def results_context(plan: Plan, ledger: Ledger, table: pd.DataFrame) -> dict[str
         "intervals": intervals_note(metric),
         "heading": capitalize(metric.heading),
         "is_compared": space.scale == "paper" and space.paper is not None and space.metric == "accuracy",
+        "other_numbers": other_lines(space),
         "curves": curve_links(plan, ledger),
         "server": ledger.server,
         "ui": ui_address(ledger),

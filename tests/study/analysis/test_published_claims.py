@@ -1,5 +1,7 @@
 """Claims about published numbers."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -8,6 +10,7 @@ import search_spaces
 from study.analysis.claim_tests import ClaimResult, evaluate_claims
 from study.analysis.intervals import cell_interval, median_variance
 from study.analysis.verdicts import published_results
+from tests.claims_table import claims_table, reasons_table
 from tests.study.analysis.claim_frames import (
     A_BETTER,
     CLEAR,
@@ -106,3 +109,10 @@ def test_a_caveat_names_what_is_not_published() -> None:
     assert results_for_the_paper("data_fraction")[1].caveats.startswith(
         "no result for dataset cifar100, budget matched"
     )
+
+
+def test_the_documentation_has_every_conclusion_with_its_verdict() -> None:
+    """`python -m tests.claims_table` prints both tables."""
+    page = Path("docs/reproduce.md").read_text()
+    for lines in (claims_table(), reasons_table()):
+        assert "\n".join(lines) in page

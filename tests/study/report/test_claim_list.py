@@ -11,7 +11,7 @@ from study.analysis.claim_tests import ClaimResult
 from study.analysis.verdicts import ClaimVerdict
 from study.ledger.ledger import Ledger
 from study.plan import Plan
-from study.report.claim_list import format_claim, format_effect, to_lines
+from study.report.claim_list import format_claim, format_effect, to_lines, untested_sentences
 from tests.study.report.small_study import NASTY, verdicts_of
 
 
@@ -57,3 +57,8 @@ def test_a_claim_of_another_metric_has_its_words_and_its_unit() -> None:
     seconds = replace(found, claim=BetterThan(**arms, metric="train_time_s"))
     assert format_effect(seconds, METRICS["accuracy"]) == "+12.35 [11.00, 13.50] s"
     assert format_effect(replace(found, claim=BetterThan(**arms)), METRICS["accuracy"]) == "+12.35 [11.00, 13.50]"
+
+
+def test_sentences_without_a_claim_are_those_of_the_table() -> None:
+    found = {name: len(untested_sentences(search_spaces.load(name))) for name in search_spaces.names()}
+    assert {name: number for name, number in found.items() if number} == {"domain_shift": 10, "pos_embed": 5}
