@@ -44,7 +44,7 @@ from study.plan import Plan
 
 Setting = frozenset[tuple[str, Value]]
 """Values on the axes that are not compared."""
-MAX_COMPARISONS = 500
+MAX_COMPARISONS = 300
 """Pairs that are compared at most: with more values no number of seeds that is run would decide one."""
 
 

@@ -13,9 +13,10 @@ from study.analysis.effects import Effect, StudyEffects
 from study.analysis.power import MAX_SEEDS, MIN_PILOT_SEEDS
 from study.analysis.results import cell_table
 from study.analysis.verdicts import stated_point
-from study.labels import format_value, short_names
+from study.labels import short_names
 from study.ledger.states import TrialState
 from study.plan import Plan
+from study.report.axis_words import axis_titles, value_title
 from study.report.claim_list import format_p
 from study.report.plots.style import capitalize
 from study.report.setting_words import WORDS
@@ -31,7 +32,7 @@ MAX_LISTED = 8
 
 
 MAX_TITLE_CHARS = 24
-"""Characters of the title of a config field that a sentence uses."""
+"""Characters of the title of an axis that a sentence uses."""
 
 
 class Answer(NamedTuple):
@@ -107,8 +108,7 @@ class _Words:
     def __init__(self, space: SearchSpace, effects: StudyEffects) -> None:
         self.effects = effects
         self.metric: Metric = find_metric(space.metric)
-        axes = list(space.scientific)
-        self.names = {axis: _title(axis, name) for axis, name in zip(axes, short_names(axes), strict=True)}
+        self.names = _titles(list(space.scientific))
 
     def axis(self, axis: str) -> str:
         """Return an axis with its article: `the schedule`."""
@@ -118,7 +118,7 @@ class _Words:
         """Return a value, with its axis where the value alone says little: `cosine`, `resolution 384`."""
         if axis in WORDS and (value is None or isinstance(value, bool)):
             return WORDS[axis].text(value)
-        text = format_value(value)
+        text = value_title(value)
         return text if isinstance(value, str) and not text[:1].isdigit() else f"{self.names[axis]} {text}"
 
     def at(self, axis: str, value: Value) -> str:
@@ -151,10 +151,14 @@ class _Words:
         return f"{more} than {self.at(effect.moderator, effect.smaller)}{self.interval(effect)}"
 
 
-def _title(axis: str, short_name: str) -> str:
-    """Return the name of an axis in a sentence: its field's title, unless that is long."""
-    title = WORDS[axis].title if axis in WORDS and not axis.endswith(".name") else ""
-    return title if 0 < len(title) <= MAX_TITLE_CHARS else short_name.replace("_", " ")
+def _titles(axes: Sequence[str]) -> dict[str, str]:
+    """Return the words for axes in a sentence: those of tables, unless they are long."""
+    short = [name.replace("_", " ") for name in short_names(axes)]
+    titles = axis_titles(axes)
+    return {
+        axis: name if titles[axis] == axis or len(titles[axis]) > MAX_TITLE_CHARS else titles[axis]
+        for axis, name in zip(axes, short, strict=True)
+    }
 
 
 def _strongest(effects: Sequence[Effect]) -> Effect | None:
@@ -181,14 +185,13 @@ def _axes_sentence(words: _Words) -> str:
 
 
 def _not_decided(words: _Words, axes: Mapping[str, Effect | None], *, is_short: bool) -> str:
-    """Return the clause on axes whose effects are not decided; with what was found, unless it is to be short."""
+    """Return the clause on axes whose effects are not decided; what was found is of the first, unless it is short."""
     if is_short:
         names = [words.axis(axis) for axis in axes]
         return f"whether {_join(names)} {'matter' if len(names) > 1 else 'matters'} is not decided"
-    found = [f" ({_finding(words, axis, effect)})" for axis, effect in axes.items()]
-    first, *others = [words.axis(axis) for axis in axes]
-    clause = f"whether {first} matters is not decided{found[0]}"
-    return clause + "".join(f", nor whether {axis} does{text}" for axis, text in zip(others, found[1:], strict=True))
+    (first, effect), *others = axes.items()
+    clause = f"whether {words.axis(first)} matters is not decided ({_finding(words, first, effect)})"
+    return clause + "".join(f", nor whether {words.axis(axis)} does" for axis, _ in others)
 
 
 def _finding(words: _Words, axis: str, effect: Effect | None) -> str:
@@ -344,7 +347,7 @@ def _measured(plan: Plan) -> list[str]:
     """Return what was measured, on what."""
     metric, trials = find_metric(plan.space.metric), plan.trials
     sizes = {trial.candidate.config.dataset: trial.num_test for trial in trials}
-    on = _join([f"{dataset} ({num_test:,} test images)" for dataset, num_test in sizes.items()])
+    on = _join([f"{value_title(dataset)} ({num_test:,} test images)" for dataset, num_test in sizes.items()])
     seeds = {trial.candidate.config.seed for trial in trials}
     num_cells = len({tuple(trial.candidate.cell.items()) for trial in trials})
     num_done = sum(trial.has_result for trial in trials)
@@ -370,8 +373,7 @@ def _caveat_lines(plan: Plan) -> list[str]:
     if num_diverged:
         lines.append(f"diverged, and in no mean: {_count(num_diverged, 'trial')}")
     if plan.space.is_searched:
-        axes = [*plan.space.nuisance_axes]
-        names = _join([_title(axis, name) for axis, name in zip(axes, short_names(axes), strict=True)])
+        names = _join([*_titles([*plan.space.nuisance_axes]).values()])
         lines.append(f"each cell has its own best {names}, tuned on validation images")
     if plan.space.caveat:
         lines.append(f"{plan.space.scale} scale: not evidence for or against published claims")

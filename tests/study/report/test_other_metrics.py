@@ -16,8 +16,10 @@ from benchmarks.report import write_study
 from revit.config import FineTuneConfig
 from revit.training.metrics import METRICS
 from search_spaces.framework import Best, BetterThan, SearchSpace
-from study.analysis.intervals import intervals_note
+from study.analysis.contrasts import estimate_contrast
+from study.analysis.intervals import LEVEL, intervals_note, median_variances
 from study.analysis.measured import measure
+from study.analysis.verdicts import trial_results
 from study.ledger.ledger import Ledger
 from study.plan import Folders, Plan
 from study.report.finished_study import FinishedStudy
@@ -147,3 +149,36 @@ def test_published_numbers_are_not_shown_beside_another_metric() -> None:
     candidate = space.candidates((0,))[0]
     assert space.published(candidate)
     assert replace(space, metric="balanced_accuracy").published(candidate) == []
+
+
+@pytest.fixture(scope="module")
+def three_seeds(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> tuple[Plan, Ledger]:
+    root = tmp_path_factory.mktemp("intervals")
+    space = replace(SPACE, scientific={"resolution": (8, 28)}, columns=(), claims=(), seeds=(0, 1, 2))
+    return write_study(space, space.seeds, Folders(store=root / "mlruns", data=root, cache=cache_dir))
+
+
+@pytest.mark.parametrize("name", ["accuracy", "loss", "train_time_s"])
+def test_the_interval_of_a_cell_is_the_same_in_every_table_and_in_claims(
+    three_seeds: tuple[Plan, Ledger], name: str, tmp_path: Path
+) -> None:
+    """A claim about one cell alone has its interval from `estimate_contrast`; tables have theirs from `cell_table`."""
+    plan, ledger = three_seeds
+    metric = METRICS[name]
+    plan = measure(replace(plan, space=replace(plan.space, metric=name)), ledger.artifacts.read_predictions)
+    write(plan, ledger, tmp_path)
+    results = trial_results(plan, {}, ledger.artifacts.read_correct)
+    by_cell = [[each.value for each in results if each.point["resolution"] == side] for side in (8, 28)]
+    variances = median_variances((None, values) for values in by_cell)
+    cells = pd.read_csv(tmp_path / "cells.csv")
+    terminal = terminal_table(plan).rows
+    texts = [(tmp_path / file).read_text() for file in ("report.html", "tables.md", "tables.tex")]
+    for cell, row in zip(cells.to_dict("records"), terminal, strict=True):
+        contrast = (((1.0, {"resolution": cell["resolution"]})),)
+        estimate = estimate_contrast(contrast, 0.0, results, variances, metric)
+        limits = [estimate.effect + side * estimate.half_width(LEVEL / 2, side) for side in (-1, 1)]
+        low, high = (min(max(limit, metric.limits[0]), metric.limits[1]) for limit in limits)
+        assert (cell["low"], cell["high"]) == pytest.approx((low, high), rel=1e-12)
+        assert f"{metric.format(low)} to {metric.format(high)}" in row
+        shown = f"[{metric.format(low)}, {metric.format(high)}]"
+        assert [shown in text.replace("{[}", "[") for text in texts] == [True, True, True]
