@@ -207,7 +207,8 @@ def weighted_cells(contrast: Contrast, trials: Sequence[TrialResult]) -> list[tu
     Raises:
         MissingResultError: a cell has no trial.
     """
-    found = [select(cell, trials) for _, cell in contrast]
+    by_point = select({}, trials)  # a cell that names all axes is found at once
+    found = [_select_from(by_point, cell, trials) for _, cell in contrast]
     others = set().union(*found) or {frozenset[tuple[str, Any]]()}
     weighted = []
     for (weight, cell), selected in zip(contrast, found, strict=True):
@@ -217,6 +218,14 @@ def weighted_cells(contrast: Contrast, trials: Sequence[TrialResult]) -> list[tu
                 raise MissingResultError(f"no result for {absent}")
             weighted.append((weight / len(others), selected[other]))
     return weighted
+
+
+def _select_from(
+    by_point: Mapping[frozenset[tuple[str, Any]], dict[int, TrialResult]], cell: Cell, trials: Sequence[TrialResult]
+) -> dict[frozenset[tuple[str, Any]], dict[int, TrialResult]]:
+    """Return the trials of a cell as `select` does, given all trials by their point."""
+    by_seed = by_point.get(frozenset(cell.items()))
+    return select(cell, trials) if by_seed is None else {frozenset(): by_seed}
 
 
 def select(cell: Cell, trials: Sequence[TrialResult]) -> dict[frozenset[tuple[str, Any]], dict[int, TrialResult]]:
