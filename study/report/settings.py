@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
+from operator import attrgetter
 from typing import Any
 
 from revit.active_fields import ACTIVE
@@ -63,7 +64,7 @@ class Setting:
         if list(self.texts) == ["none"]:
             return f"no {self.title}"
         texts = self._with_cells()
-        if len(self.numbers) > MAX_LISTED and len(set(self.texts.values())) == 1:
+        if len(self.numbers) > MAX_LISTED and (self.is_tuned or not any(self.texts.values())):
             low, high = min(self.numbers), max(self.numbers)
             texts = [f"{short(low)} to {WORDS[self.path].text(high)}"]
         return WORDS[self.path].phrase(join(texts, "or")) + (", tuned in each cell" if self.is_tuned else "")
@@ -84,7 +85,7 @@ def join(texts: Sequence[str], word: str) -> str:
 def is_stated(path: str, config: FineTuneConfig) -> bool:
     """Return whether a field has to be stated: it can have an effect, and has not the value without one."""
     owner: Any = type(config)
-    field, value = fields_by_path(owner)[path], config.flat()[path]
+    field, value = fields_by_path(owner)[path], attrgetter(path)(config)
     if path == "num_evals":
         return config.val_fraction > 0 and config.eval_every is None
     if path not in ("eval_every", "test", "test_curve", "test_sets") and path in ACTIVE and not ACTIVE[path](config):
@@ -98,20 +99,13 @@ def is_stated(path: str, config: FineTuneConfig) -> bool:
 def settings(plan: Plan) -> list[Setting]:
     """Return the settings of the tested trials, in the order of the fields; without dataset and seeds."""
     cells: dict[tuple[Value, ...], tuple[Mapping[str, Value], FineTuneConfig]] = {}
-    awaiting: set[str] = set()
     for trial in plan.trials:
-        cells.setdefault(
-            tuple(trial.candidate.requested_values.values()), (trial.candidate.cell, trial.candidate.config)
-        )
-        awaiting |= set(plan.space.nuisance_axes) if trial.awaits else set()
+        candidate = trial.candidate
+        cells.setdefault(tuple(candidate.requested_values.values()), (candidate.cell, candidate.config))
     tuned = fields_of(plan.space.nuisance_axes)
-    found = [_setting(path, [*cells.values()], tuned=tuned, awaiting=fields_of_names(plan, awaiting)) for path in WORDS]
+    is_open = any(trial.awaits for trial in plan.trials)
+    found = [_setting(path, [*cells.values()], tuned=tuned, is_open=is_open and path in tuned) for path in WORDS]
     return [each for each in found if each is not None and each.path not in ("dataset", "seed")]
-
-
-def fields_of_names(plan: Plan, names: Collection[str]) -> set[str]:
-    """Return the config fields that some nuisance axes of a plan set."""
-    return fields_of({name: axis for name, axis in plan.space.nuisance_axes.items() if name in names})
 
 
 def _setting(
@@ -119,16 +113,16 @@ def _setting(
     cells: Sequence[tuple[Mapping[str, Value], FineTuneConfig]],
     *,
     tuned: Collection[str],
-    awaiting: Collection[str],
+    is_open: bool,
 ) -> Setting | None:
     """Return the setting of a field; None where no cell has to state it."""
-    if path in awaiting:
+    if is_open:
         return Setting(path=path, texts={"a search that is not over will choose it": ""}, is_open=True)
     stating = [(cell, config) for cell, config in cells if is_stated(path, config)]
     active = [(cell, config) for cell, config in cells if is_active(path, config)]
     if not stating:
         return None
-    values = [config.flat()[path] for _, config in active]
+    values = [attrgetter(path)(config) for _, config in active]
     texts = [WORDS[path].text(value) for value in values]
     where = describe_groups(path, [cell for cell, _ in active], texts, [cell for cell, _ in cells])
     is_number = all(isinstance(value, Real) and not isinstance(value, bool) for value in values)

@@ -9,7 +9,7 @@ from search_spaces.framework.ranges import Range
 from study.plan import Folders
 from study.report.methods_text import methods_text
 from study.report.setting_words import WORDS
-from study.report.settings import join, settings
+from study.report.settings import Setting, join, settings
 from tests.study.made_plans import plan_of, searched, space_of
 from tests.study.report.methods_plans import BASE, methods_of, plan_of_configs
 
@@ -152,6 +152,9 @@ def test_a_tuned_field_says_so_once_its_search_is_over(tmp_path: Path, cache_dir
     [after] = [each for each in settings(plan_of(folders, records, **nuisance)) if each.path == "optimizer.lr"]
     assert after.is_tuned
     assert after.phrase.endswith(", tuned in each cell")
+    values = {f"{value}": f"{value} of 9 cells" for value in (1, 2, 3, 4, 5)}
+    several = Setting(path="optimizer.lr", texts=values, numbers=(3, 1, 5, 2, 4), is_tuned=True)
+    assert several.phrase == "a learning rate of 1 to 5, tuned in each cell"
 
 
 def test_texts_are_joined_as_in_a_sentence() -> None:
