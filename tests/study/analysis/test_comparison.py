@@ -175,6 +175,9 @@ def test_a_claim_whose_verdict_is_another_one_has_changed(folders: Folders) -> N
     now, _ = version_of(folders, "now", lambda config: 0.5 + config.optimizer.lr, claims=(claim,))
     [change] = compare_versions(before, now).claims
     assert (change.before.verdict, change.now.verdict, change.has_changed) == ("inconclusive", "supported", True)
+    opposite = BetterThan(better={"optimizer.lr": 0.1}, worse={"optimizer.lr": 0.2}, quote="It is not.")
+    reworded, _ = version_of(folders, "reworded", lambda config: 0.6, claims=(opposite,))
+    assert compare_versions(reworded, now).claims == [], "claims of one version only"
     [same] = compare_versions(now, now).claims
     assert not same.has_changed
 

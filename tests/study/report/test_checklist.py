@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from search_spaces.framework.ranges import Range
 from study.plan import Folders, Plan
 from study.report.checklist import AUTHOR, Item, fill_checklist
@@ -64,11 +66,12 @@ def test_compute_needs_recorded_times() -> None:
     assert "7 s each, 7 s in all" in by_topic(timed)["Compute"].reason
 
 
-def test_licenses_that_are_not_clear_are_left_to_the_author() -> None:
+@pytest.mark.parametrize("dataset", ["faces", "flowers102_nelorth", "weapons", "plant_health"])
+def test_licenses_that_are_not_clear_are_left_to_the_author(dataset: str) -> None:
     assert by_topic(plan_of_configs({"a": BASE}))["Licenses"].answer == "yes"
-    faces = by_topic(plan_of_configs({"a": BASE.with_values({"dataset": "faces"})}))["Licenses"]
-    assert faces.answer == AUTHOR
-    assert faces.reason.endswith("Clear up faces.")
+    item = by_topic(plan_of_configs({"a": BASE.with_values({"dataset": dataset})}))["Licenses"]
+    assert item.answer == AUTHOR
+    assert item.reason.endswith(f"Clear up {dataset}.")
 
 
 def test_settings_are_open_until_searches_are_over(tmp_path: Path, cache_dir: Path) -> None:

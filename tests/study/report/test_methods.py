@@ -53,7 +53,8 @@ def test_models_say_how_many_parameters_were_trained() -> None:
 
 
 def test_launches_whose_trials_are_shown_have_commit_date_and_link() -> None:
-    plan = ran(plan_of_configs({"a": BASE, "b": BASE.with_values({"mixup": 0.1})}), "late", "early")
+    configs = {"a": BASE, "b": BASE.with_values({"mixup": 0.1}), "c": BASE.with_values({"mixup": 0.2})}
+    plan = ran(plan_of_configs(configs), "late", "early", "late")
     infos = [
         launch("late", 86_400, **{"mlflow.source.git.commit": COMMIT, "git_dirty": "true"}),
         launch("early", 0, **{"mlflow.runName": "made 1970"}),
@@ -61,7 +62,7 @@ def test_launches_whose_trials_are_shown_have_commit_date_and_link() -> None:
     ]
     early, late = methods_of(plan, infos).launches
     assert (early.name, early.date, early.commit, early.is_changed) == ("made 1970", "1970-01-01", "", None)
-    assert (late.date, late.commit, late.is_changed, late.num_trials) == ("1970-01-02", COMMIT, True, 1)
+    assert (late.date, late.commit, late.is_changed, late.num_trials) == ("1970-01-02", COMMIT, True, 2)
     assert late.address == "http://host:5000/#/runs/late"
 
 
