@@ -167,7 +167,11 @@ WORDS: Mapping[str, Words] = {
     "model.dropout": Words("dropout", _or_none, pattern="dropout of {}"),
     "model.attn_dropout": Words("attention dropout", _or_none, pattern="attention dropout of {}"),
     "model.head_dropout": Words("dropout before the head", _or_none, pattern="dropout of {} before the head"),
-    "model.attn_out_proj": Words("output projection of attention", _yes),
+    "model.attn_out_proj": Words(
+        "output projection of attention",
+        {True: "attention with its output projection", False: "attention without its output projection"},
+        pattern="{}",
+    ),
     "model.embed_std": Words(
         "standard deviation of initial embeddings", lambda value: "timm's" if value is None else f"{value:g}"
     ),
@@ -231,8 +235,8 @@ WORDS: Mapping[str, Words] = {
     "epochs": Words("epochs", pattern="{} epochs"),
     "epoch_images": Words(
         "images that an epoch counts",
-        {"used": "those used", "all": "all before the fraction is taken"},
-        pattern="where an epoch counts {}",
+        {"used": "the images used", "all": "all images before the fraction is taken"},
+        pattern="epochs that count {}",
     ),
     "batch_size": Words("batch size", pattern="a batch size of {}"),
     "micro_batch": Words(
@@ -247,7 +251,7 @@ WORDS: Mapping[str, Words] = {
     "test_curve": Words(
         "evaluation on test images while training, for plots only",
         _yes,
-        pattern="test images also evaluated while training, for plots only: {}",
+        pattern="as many on the test images, for plots only: {}",
     ),
     "test": Words("test at the end", _yes),
     "test_sets": Words("further test sets", _names, pattern="the test images of {}"),
