@@ -163,6 +163,7 @@ def take_picture(page: Page, name: str) -> npt.NDArray[np.uint8]:
         color_scheme="dark" if name == "dark" else "light", media="print" if name == "print" else "screen"
     )
     page.set_viewport_size({"width": width, "height": height})
+    page.evaluate("window.scrollTo(0, 0)")
     style = page.add_style_tag(content=font_style())
     page.evaluate("document.fonts.ready")
     page.evaluate("document.querySelectorAll('.js-plotly-plot').forEach(plot => plot.style.visibility = 'hidden')")
