@@ -5,9 +5,10 @@
     results = api.results("quickstart")     # a row per finished trial
     api.figure("quickstart")
 
-`plan`, `run`, `results`, `search_points`, `effects`, `verdicts`, `figure`, `report` take a study as a `SearchSpace`, by
-its name, or by the path of its file, and the keywords of `Options`, with the defaults of the command line. The others
-are the steps of the commands, on folders and a ledger that are opened once for several studies.
+`plan`, `run`, `results`, `search_points`, `effects`, `verdicts`, `calibration`, `ensembles`, `reselect`, `figure`,
+`report` take a study as a `SearchSpace`, by its name, or by the path of its file, and the keywords of `Options`, with
+the defaults of the command line. The others are the steps of the commands, on folders and a ledger that are opened once
+for several studies.
 """
 
 from typing import TYPE_CHECKING
@@ -38,7 +39,20 @@ from study.api.commands import (
 from study.api.designs import plan_all_rounds
 from study.api.launch_preparation import prepare_run
 from study.api.live_status import current_state, open_feed, watch
-from study.api.notebook import Options, effects, figure, plan, report, results, run, search_points, verdicts
+from study.api.notebook import (
+    Options,
+    calibration,
+    effects,
+    ensembles,
+    figure,
+    plan,
+    report,
+    reselect,
+    results,
+    run,
+    search_points,
+    verdicts,
+)
 from study.api.opening import (
     ALL,
     DEFAULT_CACHE,
@@ -85,6 +99,7 @@ __all__ = [
     "Study",
     "answer_lines",
     "cache_compiled",
+    "calibration",
     "check_address",
     "check_can_run",
     "check_uniform",
@@ -96,6 +111,7 @@ __all__ = [
     "current_state",
     "diagnose",
     "effects",
+    "ensembles",
     "explain_failures",
     "fetch",
     "figure",
@@ -119,6 +135,7 @@ __all__ = [
     "rehearse_plans",
     "remove",
     "report",
+    "reselect",
     "results",
     "run",
     "run_plans",

@@ -1,4 +1,4 @@
-"""Functions for notebooks, each of one study: plan, run, results, search_points, effects, verdicts, figure, report.
+"""Functions for notebooks, each of one study: plan, run, results, verdicts, figure, report, among others.
 
 space = SearchSpace(name="mine", ...)
 api.run(space, store="mlruns")
@@ -178,6 +178,54 @@ def verdicts(study: Study, **options: Unpack[Options]) -> "pd.DataFrame":
     planned, ledger = _read(study, options)
     records = to_records(commands.claim_verdicts(planned, ledger, ledger.trials()), find_metric(planned.space.metric))
     return pd.DataFrame([{**each, "published": (each["published"] or {}).get("verdict")} for each in records])
+
+
+def calibration(study: Study, test_set: str = "", **options: Unpack[Options]) -> "pd.DataFrame":
+    """Return a row per finished trial: its temperature, fitted on validation images, and its effect on test images.
+
+    Columns are the axes, `seed`, `temperature`, `calibration_error`, `loss`, `scaled_calibration_error`, `scaled_loss`.
+    Nothing is trained. Of a search, tested trials are trained on the validation images, too, and cannot be calibrated.
+
+    Args:
+        test_set: a further test set, such as `mnist_5k`; empty for the own test split.
+
+    Raises:
+        InputError: there is no store, or a trial keeps no such predictions.
+    """
+    from study.analysis.calibration import calibration_table
+
+    planned, ledger = _read(study, options)
+    return calibration_table(planned, ledger.artifacts.read_logits, test_set)
+
+
+def ensembles(study: Study, **options: Unpack[Options]) -> "pd.DataFrame":
+    """Return a row per cell: the study's metric of the ensemble of its seeds, which averages their probabilities.
+
+    Columns are the axes, `n` seeds, their `mean`, the `ensemble`, `low` and `high`: its 95 % interval over test images.
+    Nothing is trained.
+
+    Raises:
+        InputError: there is no store, or a trial keeps no such predictions.
+    """
+    from study.analysis.ensembles import ensemble_table
+
+    planned, ledger = _read(study, options)
+    return ensemble_table(planned, ledger.artifacts.read_logits)
+
+
+def reselect(study: Study, axis: str, by: str = "loss", **options: Unpack[Options]) -> "pd.DataFrame":
+    """Return a row per cell of the other axes: the value of an axis that is best on validation images, and its result.
+
+    Columns are the axes, `val` (the metric `by` on validation images, mean over seeds), `n` seeds, `mean` (the study's
+    metric on test images). Nothing is trained.
+
+    Raises:
+        InputError: there is no store, no such axis or metric, or a trial has no validation images.
+    """
+    from study.analysis.reselection import reselection_table
+
+    planned, _ = _read(study, options)
+    return reselection_table(planned, axis, by)
 
 
 def figure(study: Study, title: str = "", **options: Unpack[Options]) -> "Figure":

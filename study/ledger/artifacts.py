@@ -16,8 +16,9 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.utils.uri import append_to_uri_path
 from sqlalchemy import text
 
+from revit.errors import InputError
 from revit.training.metrics import Predictions
-from revit.training.prediction_file import read_columns
+from revit.training.prediction_file import CLASSES, LOGITS, MAX_LOGITS, read_columns
 from study.layout import ARTIFACTS, PREDICTIONS
 from study.ledger.runs import Runs
 
@@ -106,6 +107,22 @@ class Artifacts:
             if self._server:
                 place = Path(self._runs.client.download_artifacts(run_id, folder, copies))
             return {path.name: path.read_bytes().decode(errors="replace") for path in sorted(place.glob("*"))}
+
+    def read_logits(self, run_id: str, split: str = "test") -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Return the true classes (n,) and logits (n, K) of a trial on a split, in the order of its image store.
+
+        Raises:
+            OSError: there is no such file.
+            KeyError: it lacks the logits, or the split.
+            InputError: it has the largest logits only, of more classes.
+        """
+        columns = read_columns(self.path(run_id, PREDICTIONS), ("index", "label", LOGITS, CLASSES), split)
+        if CLASSES in columns:
+            raise InputError(f"trial {run_id} keeps the {MAX_LOGITS} largest logits of more classes: all are needed")
+        if LOGITS not in columns or not len(columns["index"]):
+            raise KeyError(split)
+        order = np.argsort(columns["index"])
+        return columns["label"][order], columns[LOGITS][order].astype(np.float64)
 
     def upload(self, run_id: str, files: Path) -> None:
         """Keep the files of a folder with a run."""

@@ -80,3 +80,5 @@ def test_a_smaller_last_batch_counts_as_it_is() -> None:
     sizes = TrialSizes(num_used=17, num_all=17, num_val=0, num_test=5)
     assert compile_budget(config, 17, 17).num_steps == 4
     assert trial_flops(config, sizes, ImageFlops(step=3.0, forward=1.0)) == (3 * 34, 5)
+    further = sizes._replace(num_further=1000)
+    assert trial_flops(config, further, ImageFlops(step=3.0, forward=1.0)) == (3 * 34, 1005)

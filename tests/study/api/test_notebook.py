@@ -1,5 +1,6 @@
 """A notebook plans, runs, reads, reports a study: each in one call."""
 
+import csv
 import re
 from collections.abc import Callable
 from io import StringIO
@@ -22,9 +23,10 @@ from tests.study.searched_study import at_best_lr, make_planner, search_points, 
 SPACE = SearchSpace(
     name="notebook",
     question="Does it run from a notebook?",
-    base=FineTuneConfig(dataset="digits", resolution=8, batch_size=16, steps=4, num_evals=1),
+    base=FineTuneConfig(dataset="digits", resolution=8, batch_size=16, steps=4, num_evals=1, test_sets=("mnist_5k",)),
     scientific={"optimizer.lr": (0.01, 0.1)},
     seeds=(0, 1),
+    metrics=("accuracy@mnist_5k", "accuracy_change@mnist_5k"),
     claims=(BetterThan(better={"optimizer.lr": 0.1}, worse={"optimizer.lr": 0.01}, quote="A high rate is better."),),
 )
 
@@ -65,6 +67,20 @@ def test_a_study_is_run_read_reported_in_one_call_each(
     assert verdict["effect"] == pytest.approx(means[0.1] - means[0.01])
     assert verdict["low"] < verdict["effect"] < verdict["high"]
 
+    ledger = api.open_ledger(api.make_folders(tmp_path / "mlruns"))
+    for row in results.to_dict("records"):
+        predictions = ledger.artifacts.read_predictions(row["run_id"], ("prediction",), "mnist_5k/test")
+        assert (len(predictions.label), predictions.accuracy) == (1000, pytest.approx(row["accuracy@mnist_5k"]))
+    by_rate = results.groupby("optimizer.lr")[["accuracy", "accuracy@mnist_5k"]].mean()
+    scaled = api.calibration(SPACE, "mnist_5k", **where)
+    means = results.groupby("optimizer.lr")["loss@mnist_5k"].mean().to_dict()
+    assert scaled.groupby("optimizer.lr")["loss"].mean().to_dict() == pytest.approx(means, rel=1e-2), "16-bit logits"
+    joined = api.ensembles(SPACE, **where).set_index("optimizer.lr")
+    assert joined["mean"].to_dict() == pytest.approx(by_rate["accuracy"].to_dict(), abs=0.01)
+    assert set(joined["n"]) == {2}
+    [chosen] = api.reselect(SPACE, "optimizer.lr", by="loss", **where).to_dict("records")
+    assert chosen["mean"] == pytest.approx(by_rate["accuracy"][chosen["optimizer.lr"]])
+
     first = api.figure(SPACE, **where)
     assert first == api.figure(SPACE, first.layout.meta["title"].upper(), **where)
     assert "time" in api.figure(SPACE, "training time", **where).layout.meta["title"].lower()
@@ -75,6 +91,9 @@ def test_a_study_is_run_read_reported_in_one_call_each(
     assert page == tmp_path / "reports" / "notebook" / "report.html"
     assert "A high rate is better." in page.read_text()
     assert (tmp_path / "reports" / "index.html").exists()
+    cells = list(csv.DictReader((page.parent / "cells.csv").open()))
+    changes = {float(c["optimizer.lr"]): float(c["mean"]) for c in cells if c["metric"] == "accuracy_change@mnist_5k"}
+    assert changes == pytest.approx((by_rate["accuracy@mnist_5k"] - by_rate["accuracy"]).to_dict())
 
     monkeypatch.chdir(tmp_path)
     assert api.results(SPACE).equals(results), "the default store is the command line's"

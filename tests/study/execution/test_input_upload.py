@@ -9,10 +9,15 @@ import pytest
 from revit.errors import InputError
 from revit.models.weights import PACKAGED
 from study.execution.input_upload import upload_added, upload_inputs
+from study.execution.rehearsal import shapes_of
 from study.execution.shared_inputs import SharedInput, images_of
+from study.execution.trial_task import make_task
+from study.plan import Folders
 from study.system.storage import Storage
 from study.trial import Trial
 from tests.study.example_plan import make_example
+from tests.study.execution.tasks import GRANT
+from tests.study.made_plans import BASE, plan_of
 
 
 @pytest.fixture
@@ -80,3 +85,17 @@ def test_what_a_search_adds_is_uploaded_once_the_storage_is_back(
     ]
     [stored] = (tmp_path / "storage" / "inputs").glob("own-*.safetensors")
     assert stored.read_bytes() == (tmp_path / "own.safetensors").read_bytes()
+
+
+def test_images_of_further_test_sets_go_with_a_trial(tmp_path: Path, cache_dir: Path) -> None:
+    """To the storage, and in its task, by their digests."""
+    folders = Folders(store=tmp_path, data=tmp_path, cache=cache_dir)
+    trial = plan_of(folders, base=BASE.with_values({"test_sets": ("mnist_5k",)})).to_run[0]
+    storage, lines = Storage(str(tmp_path / "storage")), []
+    upload_inputs([trial], storage, lines.append)
+    assert lines == [f"uploading images of {name} to {tmp_path / 'storage'}" for name in ("digits", "mnist_5k")]
+    task = make_task(trial, GRANT, storage=storage, stop_file="stop", is_prunable=False)
+    stored = tmp_path / "storage" / task.test_sets["mnist_5k"].stored_name
+    assert task.test_sets["mnist_5k"].find_fault(stored, thorough=True) == ""
+    [other] = shapes_of(plan_of(folders).to_run)
+    assert len(shapes_of([trial, other.trial])) == 2, "they are rehearsed for themselves"

@@ -9,11 +9,12 @@ import pytest
 from revit.training.trial_flops import image_flops
 from study.forecast.devices import DEVICES
 from study.forecast.speeds import OTHER_S, Speeds
+from study.forecast.trial_costs import sizes_of
 from study.ledger.records import Rehearsal, TrialRecord
 from study.ledger.states import TrialState
 from study.plan import Folders
 from study.trial import Trial
-from tests.study.made_plans import plan_of
+from tests.study.made_plans import BASE, plan_of
 
 GPU = "NVIDIA H100 80GB HBM3"
 H100, CPU = DEVICES["h100"], DEVICES["cpu"]
@@ -112,3 +113,17 @@ def test_what_a_trial_has_done_is_not_counted_again(trials: list[Trial]) -> None
     begun = replace(small, record=record_of(small, 1.0, 1.0, state=TrialState.INTERRUPTED, last_step=4))
     speeds = Speeds(CPU, trials, [record_of(small, 10.0, 4.0)])
     assert speeds.of(begun).train_s == pytest.approx(2.0)
+
+
+def test_images_of_further_test_sets_count(tmp_path: Path, cache_dir: Path) -> None:
+    """Only trials on the same sets say how long their evaluation takes."""
+    folders = Folders(store=tmp_path, data=tmp_path, cache=cache_dir)
+    further = BASE.with_values({"test_sets": ("mnist_5k",)})
+    plain, tested = (plan_of(folders, base=base, seeds=(0,)).to_run[0] for base in (BASE, further))
+    assert sizes_of(tested) == sizes_of(plain)._replace(num_further=1000)
+    speeds = Speeds(CPU, [plain, tested])
+    assert speeds.of(tested).other_s > speeds.of(plain).other_s
+    measured = Speeds(CPU, [plain, tested], [record_of(plain, 10.0, 4.0)])
+    assert measured.of(plain).other_s == 4.0
+    assert measured.of(tested).other_s != 4.0
+    assert Speeds(CPU, [tested], [record_of(tested, 10.0, 7.0)]).of(tested).other_s == 7.0

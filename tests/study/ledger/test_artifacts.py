@@ -11,6 +11,9 @@ from mlflow import MlflowClient
 
 from benchmarks.report import write_study
 from revit.config import FineTuneConfig
+from revit.errors import InputError
+from revit.training.metrics import Predictions
+from revit.training.prediction_file import Evaluation, write_predictions
 from search_spaces.framework.space import SearchSpace
 from study.layout import PREDICTIONS
 from study.ledger.ledger import Ledger
@@ -111,3 +114,21 @@ def test_correct_images_are_in_the_order_of_the_image_store(tmp_path: Path, cach
     assert 0 < expected.mean() < 1
     predictions.sample(frac=1, random_state=0).to_parquet(path, index=False)
     np.testing.assert_array_equal(ledger.artifacts.read_correct(run_id), expected)
+
+
+def test_logits_are_in_the_order_of_the_image_store(ledger: Ledger) -> None:
+    labels, logits = np.array([2, 0, 1]), np.arange(9, dtype=np.float16).reshape(3, 3)
+    index = np.array([7, 3, 5])
+    predictions = Predictions(index, labels, labels, *np.zeros((2, 3), np.float32), labels)
+    path = ledger.artifacts.path("run", PREDICTIONS)
+    path.parent.mkdir(parents=True)
+    write_predictions(path, {"mnist_5k/test": Evaluation(predictions, logits, None)})
+    found_labels, found = ledger.artifacts.read_logits("run", "mnist_5k/test")
+    assert found_labels.tolist() == [0, 1, 2]
+    assert found.tolist() == logits[[1, 2, 0]].tolist()
+    with pytest.raises(KeyError, match="val"):
+        ledger.artifacts.read_logits("run", "val")
+    largest = Evaluation(predictions, logits, np.zeros((3, 3), np.int32))
+    write_predictions(path, {"test": largest})
+    with pytest.raises(InputError, match="trial run keeps the 100 largest logits of more classes: all are needed"):
+        ledger.artifacts.read_logits("run")

@@ -23,7 +23,7 @@ from torch import zeros
 import run_study
 from revit.config import FineTuneConfig, ModelConfig
 from revit.datasets.image_store import open_store
-from revit.datasets.registry import DATASETS
+from revit.datasets.registry import SPECS
 from search_spaces.framework.space import SearchSpace
 from study.maintenance.fetch import fetch, find_missing
 from tests.command_line import write_study
@@ -287,6 +287,17 @@ def test_missing_requirements_are_returned_without_a_download(tmp_path: Path, mo
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_further_test_set_is_fetched_with_the_dataset(tmp_path: Path) -> None:
+    base = space_of("digits", pretrained=False).base.with_values({"test_sets": ("cifar10.1", "mnist_5k", "folder:/no")})
+    space = SearchSpace(name="asks", question="?", scientific={"optimizer.lr": (0.1,)}, base=base)
+    first, second = find_missing(space, tmp_path)
+    assert (first.name, first.is_fetchable) == ("dataset cifar10.1", True)
+    assert "CIFAR-10.1/cifar10.1_v6_data.npy" in first.advice
+    assert (second.name, second.is_fetchable, second.advice) == (
+        "dataset folder:/no", False, "dataset folder:/no: there is no such folder"
+    )  # fmt: skip
+
+
 def test_run_names_what_is_missing_and_the_command_that_gets_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -312,6 +323,6 @@ def test_a_requirement_of_several_spaces_is_fetched_once(tmp_path: Path) -> None
 
 def test_every_dataset_is_packaged_or_has_a_source() -> None:
     packaged = {"digits", "mnist_5k", "faces", "textures", "specimens", "photos"}
-    for name, spec in DATASETS.items():
+    for name, spec in SPECS.items():
         ways = [bool(spec.files), spec.hub is not None, bool(spec.page)]
         assert sum(ways) == (name not in packaged), name

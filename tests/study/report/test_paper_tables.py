@@ -11,6 +11,8 @@ from revit.config import FineTuneConfig
 from search_spaces.framework.published import Published, read_paper
 from search_spaces.framework.recipes import RECIPES
 from search_spaces.framework.space import SearchSpace
+from study.analysis.intervals import LEVEL, image_half_widths
+from study.ledger.schema import value_name
 from study.plan import Plan
 from study.report.paper_tables import best_note, paper_table, seeds_note
 from study.report.table_markup import to_html, to_latex, to_markdown
@@ -232,3 +234,45 @@ def test_chosen_values_and_the_progress_of_a_search_are_in_the_cell(tmp_path: Pa
     assert chosen.iloc[1, 0][1:3] == ("learning rate 0.0017, tuned", "weight decay 0.00899, tuned")
     done = paper_table(searched_plan(planner, at_best_lr(3e-3)))
     assert done.iloc[0, 0][1:] == ("learning rate 0.00469, tuned",)
+
+
+SEVERAL = SearchSpace(
+    name="several",
+    question="?",
+    base=FineTuneConfig(dataset="digits", resolution=8, steps=5, test_sets=("mnist_5k",)),
+    scientific={"resolution": (8, 28), "optimizer.lr": (0.1, 0.2)},
+    seeds=(0,),
+    metrics=("accuracy@mnist_5k", "loss"),
+)
+
+
+def several_plan(space: SearchSpace) -> Plan:
+    """Return a plan that is measured in each of its metrics: of its last cell no loss is known."""
+    plan = finish(space, (0,), [0.9, 0.8, 0.7, 0.6])
+    further = []
+    for name, values in (("accuracy@mnist_5k", (0.5, 0.4, 0.3, 0.25)), ("loss", (0.5, 1.0, 2.0, None))):
+        trials = []
+        for trial, value in zip(plan.trials, values, strict=True):
+            metrics = {**trial.record.metrics, **({} if value is None else {value_name(name): value})}
+            record = replace(trial.record, metrics=metrics)
+            trials.append(replace(trial, record=record, unmeasured="without loss" if value is None else ""))
+        further.append(replace(plan, trials=trials, space=plan.space.about(name)))
+    return replace(plan, further=further)
+
+
+def test_a_further_metric_is_a_column_with_its_intervals() -> None:
+    table = paper_table(several_plan(SEVERAL))
+    assert list(table) == ["test accuracy, %", "accuracy on mnist_5k, %", "test negative log-likelihood, nats"]
+    there = [lines[0] for lines in table["accuracy on mnist_5k, %"]]
+    assert [text.partition(" ")[0] for text in there] == ["50.00", "40.00", "30.00", "25.00"]
+    low, high = image_half_widths(0.25, 1000, LEVEL / 2)
+    assert there[3] == f"25.00 [{25 - 100 * low:.2f}, {25 + 100 * high:.2f}]"
+    assert [lines[0] for lines in table["test negative log-likelihood, nats"]] == ["0.5000", "1.0000", "2.0000", "-"]
+    assert "accuracy on mnist" in to_html(table, "results")
+
+
+def test_a_further_metric_is_a_line_where_a_table_has_columns() -> None:
+    table = paper_table(several_plan(replace(SEVERAL, columns=("optimizer.lr",))))
+    lines = table.iloc[0, 1]
+    assert sum(line.startswith("accuracy on mnist_5k, % 40.00 [") for line in lines) == 1
+    assert "test negative log-likelihood, nats 1.0000" in lines

@@ -32,6 +32,8 @@ def test_each_recipe_scale_and_number_of_seeds_has_a_folder_of_its_own(plan: Pla
     paper = Plan(space=search_spaces.load("pos_embed"), trials=plan.trials)
     nano = replace(paper, space=paper.space.variant(scale="nano", recipe="authors"))
     folders = [folder_name(each) for each in (plan, replace(plan, trials=plan.trials[:1]), paper, nano)]
+    reread = folder_name(replace(plan, space=plan.space.about("loss")))
+    assert reread == "example-metric-loss"
     assert folders == ["example", "example-seeds-1", "pos_embed-paper-paper-seeds-2", "pos_embed-authors-nano-seeds-2"]
 
 

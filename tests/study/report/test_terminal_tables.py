@@ -8,8 +8,9 @@ from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 from study.ledger.states import TrialState
 from study.plan import preview
-from study.report.terminal_tables import plan_table, preview_table, searches_table, terminal_table
+from study.report.terminal_tables import further_table, plan_table, preview_table, searches_table, terminal_table
 from tests.study.report.small_study import finish
+from tests.study.report.test_paper_tables import SEVERAL, several_plan
 from tests.study.searched_study import at_best_lr, make_planner, searched_plan
 
 SPACE = SearchSpace(
@@ -74,3 +75,13 @@ def test_the_searches_of_a_study_are_a_table(tmp_path: Path, cache_dir: Path) ->
     table = searches_table(searched_plan(make_planner(tmp_path, cache_dir), at_best_lr(3e-3), num_points=4))
     assert table.title == "searched: searches"
     assert table.rows[0] == ["sgd", "4 of 6: 4 finished, 2 to come", "-", "-", "8", "87.80"]
+
+
+def test_further_metrics_are_rows() -> None:
+    table = further_table(several_plan(SEVERAL))
+    assert table.headings == ["resolution", "optimizer.lr", "metric", "mean", "95 % interval", "seeds"]
+    assert [row[:4] for row in table.rows[:2]] == [
+        ["8", "0.1", "accuracy on mnist_5k, %", "50.00"],
+        ["8", "0.2", "accuracy on mnist_5k, %", "40.00"],
+    ]
+    assert table.rows[-1] == ["28", "0.2", "test negative log-likelihood, nats", "-", "-", "0"]

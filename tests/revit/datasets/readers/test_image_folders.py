@@ -79,3 +79,16 @@ def test_folders_with_random_names_are_read_or_refused(
         read("folder:DATA", files)
 
     fuzz(25, check, st.lists(paths, max_size=5), st.sampled_from([".png", ".PNG", ".txt"]))
+
+
+def test_a_test_folder_alone_is_a_test_set(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        for number in range(3):
+            write_image(tmp_path / "mine" / "test" / name / f"{number}.png", "RGB", (9, 9), number)
+    (tmp_path / "mine" / ".DS_Store").touch()
+    store = opened(tmp_path / "mine", tmp_path)
+    assert (store.is_test.sum(), store.manifest.class_names) == (6, ("cat", "dog"))
+    with pytest.raises(InputError, match="it has test images only, and can be named in test_sets alone"):
+        store.split(0.0, 1.0, 0)
+    write_image(tmp_path / "mine" / "valid" / "cat" / "0.png", "RGB", (9, 9), 0)
+    assert opened(tmp_path / "mine", tmp_path).manifest.class_names == ("test", "valid"), "class folders, to be split"
