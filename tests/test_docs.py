@@ -68,18 +68,18 @@ def test_each_promise_of_reliability_is_shown_by_a_test_that_exists() -> None:
 
 
 def test_the_calls_of_the_api_on_the_page_of_analysis_have_its_names_and_keywords() -> None:
-    """`examples/analysis.ipynb` runs them."""
+    """`examples/analysis.ipynb` and `tests/study/api/test_notebook.py` run them."""
     page = (DOCS / "analyze.md").read_text()
-    [block] = re.findall(r"```py\n(.*?)```", page, flags=re.DOTALL)
-    calls = [node for node in ast.walk(ast.parse(block)) if isinstance(node, ast.Call)]
+    blocks = "".join(re.findall(r"```py\n(.*?)```", page, flags=re.DOTALL))
+    calls = [node for node in ast.walk(ast.parse(blocks)) if isinstance(node, ast.Call)]
     named = [call for call in calls if re.fullmatch(r"api\.\w+", ast.unparse(call.func))]
-    assert len(named) == 5
+    assert len(named) == 10
     for call in named:
         function = getattr(api, ast.unparse(call.func).removeprefix("api."))
         inspect.signature(function).bind(*call.args, **{each.arg or "": each.value for each in call.keywords})
     listed = page.partition("Keywords are the command line's options:")[2].partition(".")[0]
     assert {"store", "only"} < set(re.findall(r"`(\w+)`", listed)) <= api.Options.__annotations__.keys()
-    assert {each.arg for call in named for each in call.keywords} <= api.Options.__annotations__.keys()
+    assert {each.arg for call in named for each in call.keywords} <= {"by", *api.Options.__annotations__}
 
 
 def test_the_page_of_statistics_has_every_formulas_module_and_the_default_design() -> None:
