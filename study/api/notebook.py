@@ -239,8 +239,10 @@ def figure(study: Study, title: str = "", **options: Unpack[Options]) -> "Figure
     from study.report.finished_study import FinishedStudy
 
     planned, ledger = _read(study, options)
-    verdicts = commands.claim_verdicts(planned, ledger, ledger.trials())
-    return draw_figure(FinishedStudy(planned, ledger, reported_trials(planned), verdicts), title)
+    records = ledger.trials()
+    verdicts = commands.claim_verdicts(planned, ledger, records)
+    effects = commands.study_effects(planned, ledger, records)
+    return draw_figure(FinishedStudy(planned, ledger, reported_trials(planned), verdicts, effects), title)
 
 
 def report(study: Study, *, reports: Path | str = "reports", **options: Unpack[Options]) -> Path:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from revit.training.metrics import Metric, find_metric
 from study.analysis.anova import anova
+from study.analysis.effects import StudyEffects
 from study.analysis.results import cell_table, trial_table
 from study.analysis.verdicts import ClaimVerdict
 from study.ledger.ledger import Ledger
@@ -37,6 +38,7 @@ class FinishedStudy:
     ledger: Ledger
     trials: Sequence[Trial]
     verdicts: Sequence[ClaimVerdict] = ()
+    effects: StudyEffects | None = None
 
     @property
     def metric(self) -> Metric:

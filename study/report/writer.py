@@ -69,7 +69,7 @@ def write_report(
     """
     check_writable(folder, "reports")
     check_loses_nothing(plan, folder)
-    study = FinishedStudy(plan, ledger, reported_trials(plan), verdicts)
+    study = FinishedStudy(plan, ledger, reported_trials(plan), verdicts, effects)
     table, figures = paper_table(plan), name_figures(draw_figures(study))
     answer = make_answer(plan, effects)
     history = plan_history(plan, ledger, ledger.trials())

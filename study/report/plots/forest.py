@@ -11,11 +11,14 @@ from study.report.plots import style
 from study.report.plots.rows import MARKS_PX, error_bars, row_figure
 
 VERDICT_STYLE: Mapping[str, tuple[str, str]] = {
+    "real": ("square", style.COLORS[2]),
+    "not decided": ("square-open", style.TEXT),
+    "": ("line-ns", style.TEXT),
     "supported": ("circle", style.COLORS[2]),
     "contradicted": ("x", style.COLORS[3]),
     "inconclusive": ("circle-open", style.TEXT),
 }
-"""Marker and color of each verdict; its word stands in the row's label."""
+"""Marker and color of each verdict; its word stands in the row's label. A part of another effect has none."""
 PUBLISHED_PX = 9
 """Pixels by which a published effect stands below ours."""
 
@@ -24,12 +27,15 @@ def plot_forest(frame: pd.DataFrame, metric: Metric) -> go.Figure:
     """Draw effects with their intervals, a row each in the given order.
 
     Args:
-        frame: columns text, verdict (a key of VERDICT_STYLE), effect, low, high, published (an effect), and
+        frame: columns group (rows of one stand together), text, verdict (a key of VERDICT_STYLE), effect, low, high, published (an effect), and
             bound_low and bound_high, the ends of the margin that the effect is held against (equal for a single
             bound); numbers in the metric's difference unit, NaN for none.
     """
-    labels = [f"{row.verdict}: {row.text}" for row in frame.itertuples()]
-    fig, heights = row_figure("Effects", _caption(frame), labels, leads=list(frame["verdict"]))
+    labels = [f"{row.verdict}: {row.text}".removeprefix(": ") for row in frame.itertuples()]
+    groups = frame["group"].reset_index(drop=True)
+    headings = {int(row): str(group) for row, group in groups.drop_duplicates().items()}
+    leads = list(frame["verdict"])
+    fig, heights = row_figure("Effects", _caption(frame), labels, leads=leads, headings=headings)
     for low, high, y in zip(frame["bound_low"], frame["bound_high"], heights, strict=True):
         _add_margin(fig, float(low), float(high), float(y))
         _add_line(fig, 0.0, float(y), width=1.5)
@@ -53,7 +59,7 @@ def plot_forest(frame: pd.DataFrame, metric: Metric) -> go.Figure:
 
 def _caption(frame: pd.DataFrame) -> str:
     num_effects = int(frame["effect"].notna().sum())
-    parts = [f"{num_effects} effects with 95 % intervals, each for itself; right of 0: as claimed."]
+    parts = [f"{num_effects} effects with 95 % intervals, each for itself; right of 0: as stated."]
     if frame["published"].notna().any():
         parts.append("Diamond: effect in the published numbers.")
     if (frame["bound_low"] < frame["bound_high"]).any():

@@ -1,7 +1,7 @@
 """Figures of rows below one another, each under its own label: readable at the width of a page or of a phone."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ ROW_CHARS = 48
 """Characters of a label's line, in the width of a narrow page without a vertical axis."""
 MARKS_PX = 28
 """Height of a row below its label."""
-GAP_PX = 10
+GAP_PX, HEADING_PX = 10, 24
 AXIS_PX = 46
 """Height of the horizontal axis with its title."""
 
@@ -28,6 +28,7 @@ def row_figure(
     legend: Sequence[str] = (),
     *,
     leads: Sequence[str] = (),
+    headings: Mapping[int, str] | None = None,
     lookup: bool = False,
 ) -> tuple[go.Figure, Array]:
     """Return a figure of rows, and the height at which the marks of each stand, (number of rows,).
@@ -38,29 +39,39 @@ def row_figure(
         labels: plain text, broken into lines.
         legend: names that the legend will list, to leave room for.
         leads: first words of the labels, in bold type.
+        headings: by the number of the row, from 0, that each stands above.
         lookup: it is for looking something up.
     """
     lines = [textwrap.wrap(label, ROW_CHARS) for label in labels]
-    heights = [style.LINE_PX * len(each) + MARKS_PX + GAP_PX for each in lines]
+    above = [HEADING_PX * (row in (headings or {})) for row in range(len(lines))]
+    heights = [room + style.LINE_PX * len(each) + MARKS_PX + GAP_PX for room, each in zip(above, lines, strict=True)]
     tops = np.cumsum([0, *heights])
     fig = style.new_figure(title, caption, height=int(tops[-1]) + AXIS_PX, legend=legend, lookup=lookup)
     fig.update_layout(margin_l=0)
     fig.update_yaxes(range=[tops[-1], 0], visible=False, fixedrange=True)
     bold = leads or [""] * len(labels)
-    for top, each, lead in zip(tops[:-1], lines, bold, strict=True):
+    for top, room, each, lead in zip(tops[:-1], above, lines, bold, strict=True):
         text = "<br>".join(map(style.escape, each))
-        fig.add_annotation(
-            x=0,
-            xref="paper",
-            xanchor="left",
-            y=top,
-            yanchor="top",
-            text=f"<b>{lead}</b>{text.removeprefix(lead)}" if lead else text,
-            align="left",
-            showarrow=False,
-            borderpad=0,
-        )
+        _add_text(fig, float(top) + room, f"<b>{lead}</b>{text.removeprefix(lead)}" if lead else text)
+    for row, heading in (headings or {}).items():
+        _add_text(fig, float(tops[row]), style.escape(heading), size=14)
     return fig, tops[1:] - GAP_PX - MARKS_PX / 2
+
+
+def _add_text(fig: go.Figure, top: float, text: str, size: int = 12) -> None:
+    """Write a text at the left, below a height."""
+    fig.add_annotation(
+        x=0,
+        xref="paper",
+        xanchor="left",
+        y=top,
+        yanchor="top",
+        text=text,
+        align="left",
+        font_size=size,
+        showarrow=False,
+        borderpad=0,
+    )
 
 
 def error_bars(mean: Array, low: Array, high: Array, **changes: object) -> dict[str, object]:

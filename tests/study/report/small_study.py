@@ -42,8 +42,11 @@ def verdicts_of(plan: Plan, ledger: Ledger) -> list[ClaimVerdict]:
 
 
 def study_of(plan: Plan, ledger: Ledger | None = None) -> FinishedStudy:
-    """Return a study with its results; without a ledger, without verdicts."""
-    return FinishedStudy(plan, ledger, reported_trials(plan), verdicts_of(plan, ledger) if ledger else ())
+    """Return a study with its results; without a ledger, without verdicts or effects."""
+    trials = reported_trials(plan)
+    if ledger is None:
+        return FinishedStudy(plan, ledger, trials)
+    return FinishedStudy(plan, ledger, trials, verdicts_of(plan, ledger), effects_of(plan, ledger))
 
 
 def effects_of(plan: Plan, ledger: Ledger) -> StudyEffects:

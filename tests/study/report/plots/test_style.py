@@ -39,7 +39,9 @@ def test_names_are_shown_letter_by_letter() -> None:
     published = pd.DataFrame({"cell": [NASTY], "run": NASTY, "epoch": 1.0, "test_curve_accuracy": 0.9})
     images = [np.zeros((4, 4, 1), np.uint8)]
     mistakes = pd.DataFrame({"index": [0], "label": 0, "prediction": 1, "text": NASTY})
-    effects = pd.DataFrame([dict.fromkeys(EFFECT_COLUMNS, 0.1) | {"text": NASTY, "verdict": "supported"}])
+    effects = pd.DataFrame(
+        [dict.fromkeys(EFFECT_COLUMNS, 0.1) | {"group": NASTY, "text": NASTY, "verdict": "supported"}]
+    )
     seeds = pd.DataFrame({"cell": [NASTY], "seed": 0, "value": 0.5})
     figures = [
         plot_learning_curves(frame, "val_accuracy", {NASTY: 0}),
