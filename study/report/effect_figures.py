@@ -26,7 +26,8 @@ MAX_CELLS = 40
 
 def draw_effects(study: FinishedStudy) -> list[go.Figure]:
     """Draw the effects of axes, then those of claims in the unit of the study, in the order of the table."""
-    of_axes = [] if study.effects is None else [_axis_effect(each) for each in _select_effects(study.effects)]
+    found = study.effects
+    of_axes = [] if found is None else [_axis_effect(each, _group_name(found)) for each in _select_effects(found)]
     drawn = [each for each in study.verdicts if each.ours.effect is not None and _has_unit(each.ours, study.metric)]
     rows = [*of_axes, *(_claim_effect(each, study) for each in drawn)]
     return [plot_forest(pd.DataFrame(rows), study.metric)] if rows else []
@@ -43,7 +44,11 @@ def _select_effects(effects: StudyEffects) -> list[Effect]:
     return strongest[:MAX_EFFECTS]
 
 
-def _axis_effect(effect: Effect) -> dict[str, object]:
+def _group_name(effects: StudyEffects) -> str:
+    return "Axes" if len(effects.effects) <= MAX_EFFECTS else "Axes, the strongest of each"
+
+
+def _axis_effect(effect: Effect, group: str) -> dict[str, object]:
     """Return a row of `plot_forest`."""
     text = f"{cell_title({effect.axis: effect.better})} less {value_title(effect.worse)}"
     if effect.moderator:
@@ -51,7 +56,7 @@ def _axis_effect(effect: Effect) -> dict[str, object]:
     elif effect.where:
         text += f", with {cell_title(effect.where)}"
     return {
-        "group": "Axes",
+        "group": group,
         "text": text,
         "verdict": "" if effect.where else "real" if effect.is_real else "not decided",
         "effect": effect.effect,

@@ -27,13 +27,13 @@ def plot_forest(frame: pd.DataFrame, metric: Metric) -> go.Figure:
     """Draw effects with their intervals, a row each in the given order.
 
     Args:
-        frame: columns group (rows of one stand together), text, verdict (a key of VERDICT_STYLE), effect, low, high, published (an effect), and
-            bound_low and bound_high, the ends of the margin that the effect is held against (equal for a single
-            bound); numbers in the metric's difference unit, NaN for none.
+        frame: columns group (rows of one stand together), text, verdict (a key of VERDICT_STYLE), effect, low, high,
+            published (an effect), and bound_low and bound_high, the ends of the margin that the effect is held against
+            (equal for a single bound); numbers in the metric's difference unit, NaN for none.
     """
     labels = [f"{row.verdict}: {row.text}".removeprefix(": ") for row in frame.itertuples()]
-    groups = frame["group"].reset_index(drop=True)
-    headings = {int(row): str(group) for row, group in groups.drop_duplicates().items()}
+    groups = list(frame["group"])
+    headings = {groups.index(group): group for group in dict.fromkeys(groups)}
     leads = list(frame["verdict"])
     fig, heights = row_figure("Effects", _caption(frame), labels, leads=leads, headings=headings)
     for low, high, y in zip(frame["bound_low"], frame["bound_high"], heights, strict=True):
