@@ -30,7 +30,7 @@ def read_version(
 
     ledger = open_ledger(folders)
     records = ledger.trials()
-    planned = commands.plan_study(space, folders, records, num_seeds=num_seeds, for_report=True)
+    planned = commands.plan_study(space, folders, records, num_seeds=num_seeds, for_report=True, ledger=ledger)
     if before:
         planned = plan_before(planned, records, time_of(before, ledger.launches.infos()))
     planned = commands.measure_study(planned, ledger)

@@ -1,5 +1,6 @@
 """Methods section of a paper, written from the facts of a study."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -164,10 +165,9 @@ def _model(model: ModelFacts) -> str:
 def _evaluation(methods: Methods) -> list[str]:
     """Return sentences on cells, seeds, metric and statistics."""
     plan, metric = methods.plan, find_metric(methods.plan.space.metric)
-    seeds = f"seeds {', '.join(map(str, methods.seeds))}" if len(methods.seeds) > 1 else f"seed {methods.seeds[0]}"
     once = " Each was tested once, after training." if metric.of_predictions else ""
     sentences = [
-        f"Each of {methods.num_cells} cells (settings) was trained with the {seeds}: {len(plan.trials)} trials, "
+        f"Each of {methods.num_cells} cells (settings) was trained with {_seeds(methods)}: {len(plan.trials)} trials, "
         f"of which {methods.num_finished} finished. A seed sets the new weights, the order of the images and the "
         f"augmentation.{once}",
         f"The metric is the {metric.name}. {intervals_note(metric)}",
@@ -178,7 +178,21 @@ def _evaluation(methods: Methods) -> list[str]:
             f"Claims were tested two-sided at 5 % over seeds{images}, with trials of one seed paired and Holm's "
             f"correction over the {len(plan.space.claims)} claims of the study."
         )
+    if plan.design is not None:
+        sentences.append(
+            f"Further seeds went only to cells of claims that were not decided: {plan.design}, which add up to "
+            f"{100 * plan.design.level:g} % ({plan.design.spending} spending, registered before the first look)."
+        )
     return sentences
+
+
+def _seeds(methods: Methods) -> str:
+    """Return the seeds of the cells: `the seeds 0, 1, 2`, or `3 to 10 seeds`."""
+    cells = Counter(tuple(trial.candidate.requested_values.values()) for trial in methods.plan.trials)
+    if len(set(cells.values())) > 1:
+        return f"{min(cells.values())} to {max(cells.values())} seeds"
+    seeds = ", ".join(map(str, methods.seeds))
+    return f"the seeds {seeds}" if len(methods.seeds) > 1 else f"the seed {seeds}"
 
 
 def _time(times: Sequence[TimeUsed]) -> list[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from search_spaces.framework.claims import BetterThan
 from search_spaces.framework.ranges import Range
+from search_spaces.framework.sequential_design import SequentialDesign
 from study.plan import Folders
 from study.report.methods_text import SENTENCES, methods_text
 from study.report.setting_words import WORDS
@@ -92,3 +93,12 @@ def test_claims_say_how_they_were_tested() -> None:
     claim = BetterThan(better={"level": "a"}, worse={"level": "b"}, quote="It does.")
     plan = plan_of_configs({"a": BASE}, replace(SPACE, claims=(claim,)))
     assert "Holm's correction over the 1 claims of the study" in methods_text(methods_of(plan))["Evaluation"]
+
+
+def test_a_sequential_design_is_stated_with_the_seeds_that_cells_got() -> None:
+    plan = plan_of_configs({"a": BASE, "b": BASE.with_values({"mixup": 0.1})})
+    again = replace(plan.trials[0], candidate=replace(plan.trials[0].candidate, config=BASE.with_values({"seed": 1})))
+    design = SequentialDesign.between(2, 8)
+    text = methods_text(methods_of(replace(plan, trials=[*plan.trials, again], design=design)))["Evaluation"]
+    assert "Each of 2 cells (settings) was trained with 1 to 2 seeds: 3 trials" in text
+    assert f"{design}, which add up to 5 % (power spending, registered before the first look)." in text
