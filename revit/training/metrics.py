@@ -91,7 +91,7 @@ class Metric:
     def name(self) -> str:
         """Title with what it is measured on: `test accuracy`, `accuracy on mnist_5k`."""
         if self.test_set:
-            return f"{'change of ' if self.is_change else ''}{self.title} on {self.test_set}"
+            return self.title
         return f"test {self.title}" if self.of_predictions else self.title
 
     @property
@@ -273,8 +273,10 @@ def find_metric(name: str) -> Metric:
         raise InputError(f"metric = {name!r}: must be one of {known}, or {AT}NAME behind one for a further test set")
     if not at:
         return metric
-    unit = metric.difference_unit if is_change else metric.unit
-    return replace(metric, unit=unit, test_set=test_set, is_change=is_change)
+    title, unit = f"{metric.title} on {test_set}", metric.unit
+    if is_change:
+        title, unit = f"change of {title}", metric.difference_unit
+    return replace(metric, title=title, unit=unit, test_set=test_set, is_change=is_change)
 
 
 def own_key(name: str) -> str:

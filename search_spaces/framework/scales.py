@@ -55,8 +55,11 @@ def nano(config: FineTuneConfig) -> FineTuneConfig:
     """Return a config of a short training on small images, with 10 times the learning rate where it fine-tunes.
 
     Raises:
-        InputError: a dataset, model or resolution without a proxy.
+        InputError: a dataset, model or resolution without a proxy, or a further test set, which has none.
     """
+    for name in config.test_sets:
+        if name not in PROXIES.values():
+            raise InputError(f"test_sets has {name!r}: it has no proxy at the nano scale")
     from_scratch = not config.model.pretrained
     return config.with_values(
         {

@@ -47,3 +47,11 @@ def test_values_without_a_nano_proxy_are_named() -> None:
     )
     with pytest.raises(InputError, match="resolution = 160: it has no proxy at the nano scale"):
         space.variant(scale="nano")
+
+
+def test_a_further_test_set_has_no_proxy() -> None:
+    paper = FineTuneConfig(dataset="cifar10", resolution=224, steps=500, test_sets=("cifar10.1",))
+    with pytest.raises(InputError, match=r"test_sets has 'cifar10\.1': it has no proxy at the nano scale"):
+        SCALES["nano"].shrink(paper.with_values({"model.name": "vit_b16_in21k"}))
+    own = FineTuneConfig(dataset="digits", resolution=28, steps=500, test_sets=("mnist_5k",))
+    assert SCALES["nano"].shrink(own).test_sets == ("mnist_5k",)

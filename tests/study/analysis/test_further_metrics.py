@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from revit.config import FineTuneConfig
-from revit.training.metrics import Predictions
+from revit.training.metrics import Predictions, find_metric
 from search_spaces.framework.space import SearchSpace
 from study.analysis.measured import measure
 from study.analysis.results import cell_table
@@ -15,6 +15,7 @@ from study.analysis.verdicts import claim_verdicts
 from study.ledger.records import TrialRecord
 from study.plan import Folders, Plan
 from study.planning import make_plan
+from study.report.claim_list import to_lines
 from tests.study.analysis.test_measured import SPACE, drawn
 from tests.study.made_plans import plan_of, searched, space_of
 from tests.study.report.small_study import finish
@@ -94,6 +95,8 @@ def test_a_claim_about_a_further_test_set_compares_its_images() -> None:
     plan = replace(plan, trials=[replace(each, num_test=400) for each in plan.trials])
     [verdict] = claim_verdicts(measure(plan, SplitReader()), {}, read_correct)
     assert set(asked) == {"mnist_5k/test"}
+    [line] = to_lines([verdict], find_metric(space.metric))
+    assert "resolution 28 has higher accuracy on mnist_5k than resolution 8; " in line
     assert verdict.ours.test == "two-way random effects (seed x test image)"
     values = [trial.record.metrics["mnist_5k/test_accuracy"] for trial in plan.trials]
     assert verdict.ours.effect == pytest.approx(100 * (np.mean(values[1::2]) - np.mean(values[::2])))
