@@ -1,8 +1,9 @@
-"""Draw the pictures of a terminal in docs/: a plan, and a study that runs.
+"""Draw the pictures in docs/ of the quickstart: its plan, its status while it runs, its report.
 
     python -m docs.pictures
 
-It trains the quickstart in a store of its own, for some minutes. Pictures have a dark window, readable on any page.
+It trains the quickstart in a store of its own, for some minutes, and needs Chromium. Pictures of a terminal have a dark
+window, readable on any page.
 """
 
 import io
@@ -16,10 +17,12 @@ from contextlib import suppress
 from pathlib import Path
 from unittest import mock
 
+from PIL import Image
 from rich._export_format import CONSOLE_SVG_FORMAT
 
 from study.cli.console import out
 from study.cli.main import main
+from tests.browser import launch_browser
 
 ROOT = Path(__file__).parent.parent
 STUDY, NUM_DONE, WIDTH = "quickstart", 5, 110
@@ -44,8 +47,17 @@ def record(name: str, *arguments: str) -> str:
         return out.export_svg(title=f"python run_study.py {' '.join(shown)}", code_format=SVG_FORMAT, unique_id=name)
 
 
+def photograph(page: Path) -> None:
+    """Write docs/report.png: the first two screens of a report, in few colors."""
+    with launch_browser() as browser, browser.new_page(viewport={"width": 1000, "height": 1600}) as view:
+        view.goto(page.as_uri())
+        view.wait_for_function("!document.querySelector('figure:not(:has(.main-svg))')")
+        picture = Image.open(io.BytesIO(view.screenshot()))
+    picture.quantize(128).save(ROOT / "docs" / "report.png", optimize=True)
+
+
 def draw() -> None:
-    """Write docs/plan.svg and docs/status.svg."""
+    """Write docs/plan.svg, docs/status.svg and docs/report.png."""
     with tempfile.TemporaryDirectory(prefix="vit-fine-tuning-") as folder:
         where = [STUDY, "--store", f"{folder}/mlruns"]
         (ROOT / "docs" / "plan.svg").write_text(record("plan", "plan", *where), encoding="utf-8")
@@ -56,6 +68,8 @@ def draw() -> None:
             time.sleep(3)  # the next trials have reported a step
             (ROOT / "docs" / "status.svg").write_text(record("status", "status", *where), encoding="utf-8")
             process.communicate()
+        record("report", "report", *where, "--reports", folder)
+        photograph(Path(folder, STUDY, "report.html"))
 
 
 if __name__ == "__main__":

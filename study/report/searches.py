@@ -16,6 +16,7 @@ from search_spaces.framework.space import SearchSpace
 from study.analysis.searched import count_states, pareto_front, searched_cells
 from study.labels import format_value, label
 from study.plan import Plan
+from study.report.axis_words import axis_titles
 from study.report.table_markup import flat_to_html
 from study.search.cell_search import CellSearch, SearchPoint
 from study.search.range_edges import range_edges
@@ -44,9 +45,11 @@ def search_context(plan: Plan) -> dict[str, Any]:
     table, front = search_table(plan), front_table(plan)
     if table.empty:
         return {"searches": "", "front": "", "search_sentences": []}
+    titles = axis_titles([*plan.space.scientific, *plan.space.nuisance_axes])
+    titles |= {f"chosen {axis}": f"chosen {title}" for axis, title in titles.items()}
     return {
-        "searches": flat_to_html(table, "search"),
-        "front": "" if front.empty else flat_to_html(front, "front"),
+        "searches": flat_to_html(table.rename(columns=titles), "search"),
+        "front": "" if front.empty else flat_to_html(front.rename(columns=titles), "front"),
         "search_sentences": describe_search(plan),
     }
 

@@ -25,6 +25,7 @@ from study.registration.plan_comparison import compare_plan, plan_history
 from study.report.anova_table import anova_context
 from study.report.answer import answer_context, make_answer
 from study.report.answer import to_records as effects_to_records
+from study.report.axis_words import value_title
 from study.report.claim_list import claims_context, to_records
 from study.report.figure_files import figures_context, name_figures, write_figures
 from study.report.figures import draw_figures
@@ -128,6 +129,7 @@ def _opening_context(plan: Plan) -> dict[str, Any]:
         "title": f"{plan.space.name}: {plan.space.question}",
         "num_diverged": [trial.state for trial in plan.trials].count(TrialState.DIVERGED),
         "paper": plan.space.reproduced,
+        "datasets": ", ".join(dict.fromkeys(value_title(trial.candidate.config.dataset) for trial in plan.trials)),
         "NUM_OPEN_CAVEATS": NUM_OPEN_CAVEATS,
         "headings": page_headings,
         "escape_markdown": escape_markdown,

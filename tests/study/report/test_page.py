@@ -56,8 +56,8 @@ def show(page: Page, folder: Path) -> Page:
     return page
 
 
-def test_the_first_two_screens_carry_question_results_and_claims(page: Page) -> None:
-    parts = ["h1", "table.results", "table.claims"]
+def test_the_first_two_screens_carry_question_answer_results_and_claims(page: Page) -> None:
+    parts = ["h1", ".answer", "table.results", "table.claims"]
     bottoms = [box["y"] + box["height"] for part in parts if (box := page.locator(part).bounding_box())]
     assert len(bottoms) == len(parts)
     assert bottoms == sorted(bottoms)

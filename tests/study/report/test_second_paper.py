@@ -57,7 +57,7 @@ def test_its_claims_are_tested_on_our_results_and_on_the_published_numbers(space
 def test_its_report_names_that_paper_and_no_other(space: SearchSpace, tmp_path: Path) -> None:
     write(finish(space, (0, 1), itertools.repeat(0.97)).with_records({}), Ledger(tmp_path), tmp_path / "report")
     page, tables = ((tmp_path / "report" / name).read_text() for name in ("report.html", "tables.md"))
-    assert "Study attention_only, Table 6 of the paper." in page
+    assert "Study attention_only, Table 6 of the paper: test accuracy on CIFAR-10, Flowers-102." in page
     assert f'The paper: <a href="{URL}">{TITLE}</a>, by Touvron, Cord,' in page
     assert f"This is Table 6 of the paper: [{TITLE}]({URL}), by Touvron, Cord," in tables
     assert "paper 98.50" in page
