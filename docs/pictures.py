@@ -49,11 +49,11 @@ def record(name: str, *arguments: str) -> str:
 
 def photograph(page: Path) -> None:
     """Write docs/report.png: the first two screens of a report, in few colors."""
-    with launch_browser() as browser, browser.new_page(viewport={"width": 1000, "height": 1600}) as view:
+    with launch_browser() as browser, browser.new_page(viewport={"width": 1280, "height": 1500}) as view:
         view.goto(page.as_uri())
         view.wait_for_function("!document.querySelector('figure:not(:has(.main-svg))')")
         picture = Image.open(io.BytesIO(view.screenshot()))
-    picture.quantize(128).save(ROOT / "docs" / "report.png", optimize=True)
+    picture.quantize(256).save(ROOT / "docs" / "report.png", optimize=True)
 
 
 def draw() -> None:
