@@ -5,6 +5,7 @@ from typing import Annotated, TypedDict
 
 import typer
 
+from revit.datasets.registry import caveats
 from study import api
 from study.cli.console import echo, out
 from study.cli.invocation import next_command
@@ -80,6 +81,7 @@ def plan(
             searched = f" and {num_searched} of searches" if num_searched else ""
             echo(f"{len(trials)} trials{searched}; their states are unknown, as some of what they need is missing:")
             echo(*dict.fromkeys(f"  {requirement.name}: {requirement.advice}" for requirement in missing))
+            echo(*caveats(dict.fromkeys(each.candidate.config.dataset for each in trials)))
             echo(f"get it with\n  {next_command(context, 'fetch')}")
             if space.base is None and space.scale == "paper":
                 small = next_command(context, "plan", scale="nano")

@@ -30,6 +30,7 @@ def test_a_plan_for_gpus_that_are_elsewhere(
     assert "cannot run as it is: resolution: missing dataset cifar100" in printed
     assert re.search(r"or take small models and images, .* with\n  .*run_study.py plan .* --scale nano", printed)
     assert "Next steps" not in printed, "something is missing"
+    assert "dataset flowers102_nelorth: which of the official images are the 1,020 test images" in printed
     assert call(monkeypatch, *gpus, "--json", *where) == 0
     forecast = json.loads(capsys.readouterr().out)
     assert (forecast["schema"], forecast["total"]["trials"], forecast["device"]["count"]) == (1, 30, 8)
