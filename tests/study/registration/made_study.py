@@ -112,6 +112,7 @@ class MadeStudy:
         *,
         num_finished: int | None = None,
         num_begun: int = 0,
+        num_steps: int = 2,
         registers: bool = True,
         code: Mapping[str, str] | None = None,
         design: SequentialDesign | None = None,
@@ -120,6 +121,7 @@ class MadeStudy:
 
         Args:
             num_finished: None for all.
+            num_steps: of the trials that are interrupted.
             registers: False for a launch of an earlier version.
             code: digests of code that differ.
         """
@@ -131,7 +133,7 @@ class MadeStudy:
             digests.update(registered)
         last = len(plan.to_run) if num_finished is None else num_finished
         begun = plan.to_run[last : last + num_begun]
-        self.train(plan, launch, digests[space.name], plan.to_run[:last], begun)
+        self.train(plan, launch, digests[space.name], plan.to_run[:last], begun, num_steps)
         return launch
 
     @contextmanager
@@ -153,13 +155,15 @@ class MadeStudy:
         )
         return launch
 
-    def train(self, plan: Plan, launch: str, digest: str, finished: list[Trial], begun: list[Trial]) -> None:
+    def train(
+        self, plan: Plan, launch: str, digest: str, finished: list[Trial], begun: list[Trial], num_steps: int
+    ) -> None:
         for trial in begun:
-            self._write(plan, trial, digest, TrialState.INTERRUPTED)
+            self._write(plan, trial, digest, TrialState.INTERRUPTED, num_steps)
         for trial in finished:
-            self._write(plan, trial, digest, TrialState.FINISHED)
+            self._write(plan, trial, digest, TrialState.FINISHED, 5)
 
-    def _write(self, plan: Plan, trial: Trial, digest: str, state: TrialState) -> None:
+    def _write(self, plan: Plan, trial: Trial, digest: str, state: TrialState, num_steps: int) -> None:
         before = self.ledger.records.get(trial.identity)
         run_id, start_s = f"run {trial.identity}", self.ledger.tick()
         candidate = trial.candidate
@@ -171,12 +175,13 @@ class MadeStudy:
         }
         if before is not None:  # `Ledger.open_trial` keeps the record under which a trial began
             tags = {**before.tags, **{name: value for name, value in tags.items() if name != "registration"}}
-        self.ledger.first_s.setdefault(run_id, self.ledger.tick())
+        if num_steps:
+            self.ledger.first_s.setdefault(run_id, self.ledger.tick())
         self.ledger.records[trial.identity] = TrialRecord(
             run_id=run_id,
             identity=trial.identity,
             state=state,
-            last_step=5 if state == TrialState.FINISHED else 2,
+            last_step=num_steps,
             metrics={"test_accuracy": 0.5},
             params={},
             tags=tags,

@@ -123,8 +123,8 @@ HONEST = {
             "registered after 1 of 4 trials: 1 run before registration existed",
         ),
     ),
-    "interrupted before its first step, claim added": Case(
-        acts=(launch(with_claims(FASTER, WIDE), num_finished=0), launch()),
+    "trials begun without a step, then a claim added": Case(
+        acts=(launch(with_claims(FASTER, WIDE), num_finished=0, num_begun=2, num_steps=0), launch()),
     ),
 }
 

@@ -46,7 +46,9 @@ class WrittenStudy(MadeStudy):
         register_plans([plan], {SPACE.name: launches[1]}, self.ledger, {}, print)
         self.ledger.registrations.newest_digest = newest  # type: ignore[method-assign]
 
-    def train(self, plan: Plan, launch: str, digest: str, finished: list[Trial], begun: list[Trial]) -> None:
+    def train(
+        self, plan: Plan, launch: str, digest: str, finished: list[Trial], begun: list[Trial], num_steps: int
+    ) -> None:
         name = plan.space.name
         recorder = Recorder(
             self.ledger,
@@ -58,7 +60,8 @@ class WrittenStudy(MadeStudy):
         )
         for trial in begun:
             recorder.start_trial(trial.identity)
-            recorder.add_rows(trial.identity, [{"step": 2, "val_accuracy": 0.4}])
+            if num_steps:
+                recorder.add_rows(trial.identity, [{"step": num_steps, "val_accuracy": 0.4}])
         for trial in finished:
             recorder.start_trial(trial.identity)
             files = self.folders.store / WORK / trial.identity / ARTIFACTS
