@@ -69,9 +69,10 @@ class Registrations:
         condition = f"tags.{KIND_TAG} = '{LAUNCH}' and tags.{REGISTRATION_TAG} != ''"
         return frozenset(run.data.tags[REGISTRATION_TAG] for run in self._runs.search(condition, view=ViewType.ALL))
 
-    def first_result_s(self, run_id: str, metric: str) -> float:
-        """Return when the first value of a metric of a trial was measured, in seconds since 1970."""
-        return min(point.timestamp for point in self._runs.client.get_metric_history(run_id, metric)) / 1000
+    def first_result_s(self, run_id: str, metric: str) -> float | None:
+        """Return when the first value of a metric of a trial was measured, in seconds since 1970; None without any."""
+        times = [point.timestamp for point in self._runs.client.get_metric_history(run_id, metric)]
+        return min(times) / 1000 if times else None
 
     def _stored(self, run: Run) -> StoredRecord:
         return StoredRecord(

@@ -24,8 +24,8 @@ from study.plan import Plan
 from study.registration.claim_record import covers
 from study.registration.record import Registration, digest_of
 
-ReadFirst = Callable[[str, str], float]
-"""Function of a run id and a metric that returns when its first value was measured, in seconds since 1970."""
+ReadFirst = Callable[[str, str], float | None]
+"""Function of a run id and a metric that returns when its first value was measured, in seconds since 1970; None without."""
 Key = tuple[str, str]
 """A trial of a table: the text of its cell, and its seed."""
 
@@ -173,5 +173,6 @@ def _first_result_s(record: TrialRecord, times: Sequence[float], read_first: Rea
     """Return when a trial had its first result, exact only where a record lies between its start and its end."""
     end_s = record.end_s or float("inf")
     if any(record.start_s < time <= end_s for time in times) and record.last_step:
-        return read_first(record.run_id, NUM_STEPS_DONE)
+        first_s = read_first(record.run_id, NUM_STEPS_DONE)
+        return record.start_s if first_s is None else first_s
     return record.start_s

@@ -57,6 +57,7 @@ def test_the_first_result_has_the_time_at_which_it_was_measured(ledger: Ledger) 
     later = [row._replace(at_ms=NOW + 5000) for row in rows({"step": 2, "lr": 0.1})]
     ledger.log(run_id, TrialUpdate(rows=later))
     assert ledger.registrations.first_result_s(run_id, NUM_STEPS_DONE) == NOW / 1000
+    assert ledger.registrations.first_result_s(run_id, "test_accuracy") is None
 
 
 def test_a_trial_keeps_the_record_under_which_it_began(ledger: Ledger) -> None:

@@ -56,6 +56,19 @@ def test_all_files_are_written_and_attached_to_the_launch(finished: tuple[Plan, 
     assert {Path(each.path).name for each in attached} == {path.name for path in (folder / "figures").iterdir()}
 
 
+def test_the_page_says_that_claims_were_registered_before_any_result(
+    finished: tuple[Plan, Ledger], folder: Path
+) -> None:
+    plan, ledger = finished
+    page = (folder / "report.html").read_text()
+    assert page.count("registered before all ") == len(plan.space.claims) == 2
+    assert "Deviations from what was registered: none" in page
+    [stored] = ledger.registrations.read(plan.space.tags)
+    assert {trial.record.tags["registration"] for trial in plan.trials} == {stored.digest}
+    assert stored.start_s <= min(trial.record.start_s for trial in plan.trials)
+    assert (folder / "registration" / "record.json").read_text() == stored.text
+
+
 def test_every_number_in_the_tables_is_in_cells_csv(folder: Path) -> None:
     cells = pd.read_csv(folder / "cells.csv")
     assert len(cells) == 6
