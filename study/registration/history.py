@@ -25,7 +25,7 @@ from study.registration.claim_record import covers
 from study.registration.record import Registration, digest_of
 
 ReadFirst = Callable[[str, str], float | None]
-"""Function of a run id and a metric that returns when its first value was measured, in seconds since 1970; None without."""
+"""Function of a run id and a metric that returns when its first value was measured, in seconds since 1970, or None."""
 Key = tuple[str, str]
 """A trial of a table: the text of its cell, and its seed."""
 

@@ -66,6 +66,11 @@ def test_pairs_are_of_claims_with_most_in_common() -> None:
     assert differences(old[2], new[0]) == ["quote: Much better without. -> Better.", "at_least: 2.0 -> 1.0"]
 
 
+def test_claims_with_one_quote_are_a_pair_whatever_their_types() -> None:
+    old, new = claim_records(with_claims(FASTER)), claim_records(with_claims(replace(WIDE, quote=FASTER.quote)))
+    assert pair_claims(old, new) == [(old[0], new[0])]
+
+
 def test_a_claim_without_a_partner_is_added_or_dropped() -> None:
     old, new = claim_records(with_claims(FASTER)), claim_records(with_claims(WIDE))
     assert pair_claims(old, new) == [(old[0], None), (None, new[0])]

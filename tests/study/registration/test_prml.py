@@ -43,7 +43,8 @@ def test_the_reference_accepts_each_manifest(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("claim", "passes", "fails"), [(FASTER, "0.1", "-0.1"), (LARGE, "2.5", "1.5"), (WIDE, "0.9", "1.1")]
+    ("claim", "passes", "fails"),
+    [(FASTER, "0.1", "-0.1"), (LARGE, "2.5", "1.5"), (replace(WIDE, margin=3.0), "2.9", "3.1")],
 )
 def test_the_threshold_is_the_margin(claim: object, passes: str, fails: str, tmp_path: Path) -> None:
     [path] = written(record_of(with_claims(claim)), tmp_path)
