@@ -68,6 +68,12 @@ TEMPLATE = go.layout.Template(
             "title": {"standoff": 8},
         },
         "hoverlabel": {"namelength": -1},
+        "modebar": {
+            "bgcolor": "rgba(0, 0, 0, 0)",
+            "color": MUTED,
+            "activecolor": TEXT,
+            "remove": ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
+        },
     },
     data={"heatmap": [{"colorbar": COLOR_BAR}]},
 )
