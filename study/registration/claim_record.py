@@ -147,5 +147,5 @@ def _text(value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_text(each)}" for key, each in value.items()) or "none"
+        return ", ".join(f"{key} {_text(value[key])}" for key in sorted(value)) or "none"
     return ", ".join(map(_text, value)) if isinstance(value, list | tuple) else str(value)

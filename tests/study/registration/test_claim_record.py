@@ -55,6 +55,12 @@ def test_another_wording_is_the_same_claim() -> None:
     assert differences(record, reworded) == []
 
 
+def test_the_order_of_a_cells_axes_is_no_difference() -> None:
+    """A stored record is sorted; a study lists its axes as it likes."""
+    assert differences({"better": {"a": 1, "b": 2}}, {"better": {"b": 2, "a": 1}}) == []
+    assert differences({"better": {"a": 1, "b": 2}}, {"better": {"b": 1, "a": 2}}) == ["better: a 1, b 2 -> a 2, b 1"]
+
+
 def test_pairs_are_of_claims_with_most_in_common() -> None:
     old = claim_records(with_claims(FASTER, WIDE, LARGE))
     new = claim_records(with_claims(replace(LARGE, at_least=1.0, quote="Better."), replace(WIDE, margin=2.0), FASTER))

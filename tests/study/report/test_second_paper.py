@@ -48,7 +48,7 @@ def test_its_claims_are_tested_on_our_results_and_on_the_published_numbers(space
     plan = finish(space, (0, 1), itertools.cycle([0.965, 0.969, 0.964]))
     plan = replace(plan, trials=[replace(trial, num_test=6149) for trial in plan.trials])
     by_run = {trial.record.run_id: trial.record.metrics["test_accuracy"] for trial in plan.trials}
-    verdicts = claim_verdicts(plan, {}, lambda run_id: np.arange(6149) < 6149 * by_run[run_id])
+    verdicts = claim_verdicts(plan, {}, lambda run_id, split: np.arange(6149) < 6149 * by_run[run_id])
     assert [verdict.published.effect for verdict in verdicts] == pytest.approx([98.5 - 97.8, 0])
     assert verdicts[0].ours.effect == pytest.approx(0.4)
     assert verdicts[1].ours.effect == pytest.approx(96.5 - 96.8), "the difference that limits the claim"
