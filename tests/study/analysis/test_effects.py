@@ -13,9 +13,9 @@ from revit.training.metrics import METRICS
 from search_spaces.framework.claims import BetterThan, Claim, LargerGap, Value
 from study.analysis import effects as module
 from study.analysis.claim_tests import evaluate_claims, holm
-from study.analysis.contrasts import TrialResult
+from study.analysis.contrasts import TrialResult, estimate_contrast
 from study.analysis.effects import Effect, StudyEffects, axes_by_question, find_effects
-from study.analysis.intervals import VarianceEstimate
+from study.analysis.intervals import VarianceEstimate, median_variances
 
 OPTIMIZERS, SCHEDULES = ("sgd", "adam"), ("cosine", "constant")
 CELLS = [{"optimizer": one, "schedule": other} for one, other in itertools.product(OPTIMIZERS, SCHEDULES)]
@@ -214,3 +214,23 @@ def true_effect(effect: Effect, truth: Mapping[str, float]) -> float:
         sides = [gain(**{effect.moderator: level}) for level in (effect.larger, effect.smaller)]
         return round(100 * (sides[0] - sides[1]), 9)
     return round(100 * gain(**effect.where), 9)
+
+
+def test_the_cells_that_may_be_best_are_those_that_a_corrected_test_does_not_reject() -> None:
+    rng, num_between = np.random.default_rng(3), 0
+    for _ in range(20):
+        cells = [{"a": a} for a in range(5)]
+        means = rng.uniform(0.80, 0.84, 5)
+        trials = [
+            replace(each, value=each.value + rng.normal(0, 0.004))
+            for each in results_of(cells, lambda a, means=means: means[a], (0.0,) * 4)
+        ]
+        best = find_effects(trials, cells, ("a",), ACCURACY).best
+        variances = median_variances((None, [t.value for t in trials if t.point == cell]) for cell in cells)
+        for cell in cells:
+            if cell == best.cell:
+                continue
+            p = estimate_contrast(((1.0, best.cell), (-1.0, cell)), 0.0, trials, variances, ACCURACY).p_value(0.0, 1)
+            assert (cell in best.rivals) == (p > 0.05 / 4)
+            num_between += 0.05 / 4 < p < 0.05
+    assert num_between > 3, "the correction counts"

@@ -35,7 +35,7 @@ def test_claims_that_nothing_can_decide_are_named() -> None:
     space = replace(SPACE, claims=(*SPACE.claims, published), scale="nano", base=None, fixed={"dataset": "digits"})
     assert find_obstacles(SPACE) == []
     [line] = find_obstacles(space)
-    assert line.startswith("example: cannot be decided: accuracy of lr 0.1 is as published, 90.0")
+    assert line.startswith("example: cannot be decided: accuracy of lr 0.1 is as published, 90")
     assert line.endswith("published accuracies are not of this scale")
     limited = replace(SPACE, cells={"optimizer.lr": (0.1, 0.2)}, claims=(better(0.3, 0.1),))
     assert find_obstacles(limited)[0].endswith("the study lacks one of its cells: no result for optimizer.lr 0.3")
