@@ -163,7 +163,7 @@ def verdicts(study: Study, **options: Unpack[Options]) -> "pd.DataFrame":
     """Return a row per claim of a study, in its order.
 
     Columns are the fields of `study.analysis.claim_tests.ClaimResult`: claim and quote as text, verdict, effect with
-    its 95 % interval from low to high in percentage points or the metric's unit, p and p_holm, test, num_seeds,
+    its 95 % interval from low to high in `unit`, p and p_holm, test, num_seeds,
     required_seeds, power, caveats. `published` is the verdict recomputed from published numbers, None where there are
     none.
 

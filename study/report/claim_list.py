@@ -131,4 +131,9 @@ def to_records(verdicts: Sequence[ClaimVerdict], metric: Metric) -> list[dict[st
 
 
 def _record(result: ClaimResult, metric: Metric) -> dict[str, Any]:
-    return {**asdict(result), "claim": format_claim(result, metric), "quote": result.claim.quote}
+    return {
+        **asdict(result),
+        "claim": format_claim(result, metric),
+        "quote": result.claim.quote,
+        "unit": effect_unit(result, metric),
+    }

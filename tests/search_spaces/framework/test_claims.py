@@ -8,6 +8,7 @@ import search_spaces
 from revit.config import FineTuneConfig
 from revit.errors import InputError
 from search_spaces.framework.claim_cells import Words
+from search_spaces.framework.claim_metrics import check_claim_metric
 from search_spaces.framework.claims import (
     Best,
     BetterThan,
@@ -287,3 +288,55 @@ def test_nano_claims_name_nano_values() -> None:
     assert "resolution 28 has the highest accuracy of 64, 48, 28, 16, 8, where dataset photos" in lines
     gain = "model vit_nano gains more accuracy from data_fraction 0.1 to 1.0 than model bit_nano"
     assert f"{gain}, for each dataset of photos, digits, where budget matched steps" in lines
+
+
+ATTENTION, ALL = {"model.trained": "attention"}, {"model.trained": "all"}
+
+
+def lead(model: str) -> tuple[dict[str, str], dict[str, str]]:
+    return {**ALL, "model": model}, {**ATTENTION, "model": model}
+
+
+@pytest.mark.parametrize(
+    ("claim", "metric", "sentence"),
+    [
+        (
+            NoDifference(
+                axis="model.trained", among=("attention", "all"), margin=0.1, where={"resolution": 384}, quote=""
+            ),
+            Words(),
+            "accuracy of trained attention, all is equal within 0.1 pp, where resolution 384",
+        ),
+        (
+            BetterThan(better=ATTENTION, worse=ALL, where={"dataset": ("cars", "flowers")}, quote=""),
+            Words(),
+            "trained attention has higher accuracy than trained all, for each dataset of cars, flowers",
+        ),
+        (
+            LargerGap(gap=lead("vit_s"), than=(lead("vit_l"),), where={"dataset": "inat18"}, quote=""),
+            Words(),
+            "model vit_s gains more accuracy from trained attention to all than model vit_l, where dataset inat18",
+        ),
+        (
+            BetterThan(better=ATTENTION, worse=ALL, at_least=10, relative=True, metric="peak_memory_bytes", quote=""),
+            MEMORY,
+            "trained attention has lower peak memory than trained all by at least 10 %",
+        ),
+        (
+            BetterThan(better=ATTENTION, worse=ALL, at_least=10, relative=True, metric="train_images_per_s", quote=""),
+            Words("training speed", "images/s"),
+            "trained attention has higher training speed than trained all by at least 10 %",
+        ),
+        (
+            BetterThan(
+                better=ATTENTION, worse=ALL, at_least=62, at_most=71, relative=True, metric="num_trained", quote=""
+            ),
+            Words("trained parameters", "parameters", "lower"),
+            "trained attention has lower trained parameters than trained all by 62 to 71 %",
+        ),
+    ],
+)
+def test_the_sentences_of_another_paper_can_be_said(claim: Claim, metric: Words, sentence: str) -> None:
+    """Touvron et al., Three things everyone should know about Vision Transformers, section 4 (arXiv 2203.09795)."""
+    assert claim.describe(metric) == sentence
+    check_claim_metric(claim, "accuracy")
