@@ -22,7 +22,7 @@ def test_the_notebook_plans_runs_reads_and_reports_its_study(tmp_path: Path, mon
     assert shown(notebook, "results").count("finished") == 8
     heads = [line.split()[0] for line in shown(notebook, "pivot").splitlines()]
     assert heads == ["schedule.name", "optimizer", "adam", "sgd"]
-    assert "optimizer adam has higher accuracy than optimizer sgd" in shown(notebook, "verdicts")
+    assert "Adam has higher accuracy than SGD" in shown(notebook, "verdicts")
     [figure] = [each["data"] for each in output(notebook, "figure") if PLOTLY in each["data"]]
     assert figure[PLOTLY]["data"]
     page = tmp_path / "reports" / "notebook" / "report.html"

@@ -1,6 +1,7 @@
 """Power of seeds added to a study, compared with a simulation of them."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,3 +78,11 @@ def test_equivalence_needs_both_bounds() -> None:
     claim = ClaimContrast(contrast=pilot(0.0), num_contrasts=1, bounds=[(0.02, -1), (-0.02, 1)])
     [power] = power_by_num_seeds([claim])
     assert 0.5 < power[20] < power[MAX_SEEDS] <= 1
+
+
+def test_one_of_several_alternatives_is_found_less_often() -> None:
+    """Each is tested at its share of the level, as each of several claims is."""
+    claim = better(pilot(0.02))
+    [alone] = power_by_num_seeds([claim])
+    [of_many] = power_by_num_seeds([replace(claim, num_alternatives=10)])
+    assert np.all(of_many[4:12] < alone[4:12])
