@@ -91,7 +91,7 @@ def test_a_study_is_run_read_reported_in_one_call_each(
     assert page == tmp_path / "reports" / "notebook" / "report.html"
     assert "A high rate is better." in page.read_text()
     assert (tmp_path / "reports" / "index.html").exists()
-    cells = list(csv.DictReader((page.parent / "cells.csv").open()))
+    cells = list(csv.DictReader((page.parent / "cells.csv").read_text().splitlines()))
     changes = {float(c["optimizer.lr"]): float(c["mean"]) for c in cells if c["metric"] == "accuracy_change@mnist_5k"}
     assert changes == pytest.approx((by_rate["accuracy@mnist_5k"] - by_rate["accuracy"]).to_dict())
 
