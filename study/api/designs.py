@@ -44,8 +44,19 @@ class Round:
 
 
 def find_design(space: SearchSpace, ledger: "Ledger") -> SequentialDesign | None:
-    """Return the design that the first launch of a study with one has registered; None for none."""
-    return SequentialDesign.from_text(ledger.launches.decision_rule(space.tags))
+    """Return the design that the first launch of a study with one has registered; None for none.
+
+    It is read from the launch's record, whose digest `verify` checks; from its tags only where the record is lost.
+    """
+    launch, tags = ledger.launches.decision_rule(space.tags)
+    if not tags:
+        return None
+    from study.registration.record import Registration
+
+    try:
+        return SequentialDesign.from_text(Registration.from_json(ledger.registrations.text_of(launch)).design)
+    except ValueError:
+        return SequentialDesign.from_text(tags)
 
 
 def find_obstacles(space: SearchSpace) -> list[str]:

@@ -94,15 +94,16 @@ class Launches:
                 return values
         return {}
 
-    def decision_rule(self, tags: Mapping[str, str]) -> dict[str, str]:
-        """Return the decision rule of the first launch with these tags that names one; empty for none.
+    def decision_rule(self, tags: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+        """Return the first launch with these tags that names a decision rule, with the rule; both empty for none.
 
         Args:
             tags: the study, its recipe and scale.
         """
         condition = " and ".join(f"tags.{name} = '{value}'" for name, value in {KIND_TAG: LAUNCH, **tags}.items())
-        rules = [_with_prefix(run.data.tags, DECISION_PREFIX) for run in self._runs.search(condition)]
-        return next((rule for rule in reversed(rules) if rule), {})
+        oldest_first = reversed(self._runs.search(condition))
+        rules = ((run.info.run_id, _with_prefix(run.data.tags, DECISION_PREFIX)) for run in oldest_first)
+        return next((found for found in rules if found[1]), ("", {}))
 
     def tag(self, launch: str, prefix: str, values: Mapping[str, float], tags: Mapping[str, str] = NO_TAGS) -> None:
         """Write estimate or actual values of a launch (`schema.FORECAST_VALUES`), with other tags."""

@@ -64,6 +64,10 @@ class Registrations:
         """Return what is stored of each launch of a study, the oldest first; also of those deleted in MLflow."""
         return [self._stored(run) for run in reversed(self._runs.search(_condition(tags), view=ViewType.ALL))]
 
+    def text_of(self, launch: str) -> str:
+        """Return the text of the record of a launch; empty for none."""
+        return self._artifacts.read_texts(launch, REGISTRATION_FOLDER).get(REGISTRATION, "")
+
     def digests(self) -> frozenset[str]:
         """Return the digests of all records of the store, by the tags of its launches."""
         condition = f"tags.{KIND_TAG} = '{LAUNCH}' and tags.{REGISTRATION_TAG} != ''"

@@ -45,7 +45,8 @@ class MadeLedger:
     """Ledger whose trials have ended with made-up results.
 
     Attributes:
-        rules: decision rule of each study.
+        rules: decision rule of each study, as its first launch has it.
+        texts: registered record of each launch.
         launches_run: trials of each launch.
     """
 
@@ -53,7 +54,9 @@ class MadeLedger:
         self.records: dict[str, TrialRecord] = {}
         self.rules: dict[str, dict[str, str]] = {}
         self.launches_run: list[list[Trial]] = []
-        self.launches = SimpleNamespace(decision_rule=lambda tags: self.rules.get(tags["study"], {}))
+        self.launches = SimpleNamespace(decision_rule=lambda tags: ("launch", self.rules.get(tags["study"], {})))
+        self.registrations = SimpleNamespace(text_of=lambda launch: self.texts.get(launch, ""))
+        self.texts: dict[str, str] = {}
         self.artifacts = SimpleNamespace(read_predictions=None, read_correct=self._read_correct)
         self._result, self._num_slots = result, num_slots
 

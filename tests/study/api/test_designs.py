@@ -10,6 +10,7 @@ from search_spaces.framework.sequential_design import SequentialDesign
 from study import api
 from study.api.designs import choose_design, find_design, find_obstacles, plan_round
 from study.plan import Folders
+from study.registration.record import make_registration
 from tests.study.looked_at_study import SPACE, MadeLedger, better
 
 
@@ -28,6 +29,18 @@ def test_a_registered_design_is_kept() -> None:
         assert choose_design(SPACE, ledger, max_seeds) == registered  # type: ignore[arg-type]
     with pytest.raises(InputError, match="example has a registered design of up to 5 seeds"):
         choose_design(SPACE, ledger, 10)  # type: ignore[arg-type]
+
+
+def test_the_registered_record_is_what_counts(folders: Folders) -> None:
+    """Somebody may have changed the tags of a launch; `verify` finds changes of its record."""
+    ledger, registered = MadeLedger(), SequentialDesign.between(3, 10)
+    plan = plan_round(SPACE, folders, {}, None, registered).plan
+    record = make_registration(plan, {}, user="", created_ms=1, previous="")
+    assert record.seeds == [0, 1, 2]
+    ledger.rules["example"] = SequentialDesign.between(3, 1000).to_text()
+    assert find_design(SPACE, ledger) == SequentialDesign.between(3, 1000)  # type: ignore[arg-type]
+    ledger.texts["launch"] = record.to_json()
+    assert find_design(SPACE, ledger) == registered  # type: ignore[arg-type]
 
 
 def test_claims_that_nothing_can_decide_are_named() -> None:

@@ -1,20 +1,24 @@
 """Rounds of a study until its claims are decided, without training."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from io import StringIO
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from revit.config import FineTuneConfig
 from revit.errors import InputError
 from search_spaces.framework.space import SearchSpace
+from study import api
 from study.api import rounds
+from study.api.designs import find_design
 from study.execution.resources import ResourceRequest
 from study.ledger.states import TrialState
 from study.plan import Folders
 from study.trial import Trial
-from tests.study.looked_at_study import HIGH, SPACE, MadeLedger, accuracy_of
+from tests.study.looked_at_study import HIGH, LOW, SPACE, MadeLedger, accuracy_of, better
 from tests.study.made_plans import Result, space_of
 
 Run = Callable[..., tuple[Any, MadeLedger, str]]
@@ -115,3 +119,21 @@ def test_a_round_that_changes_nothing_is_the_last(run: Run) -> None:
     """As where another launch trains its trials, and has not ended them."""
     _, ledger, _ = run(MadeLedger(lambda _: TrialState.INTERRUPTED), SPACE)
     assert len(ledger.launches_run) == 1
+
+
+def test_a_study_is_trained_until_it_is_decided(ray_cluster: None, one_slot: None, folders: Folders) -> None:
+    """On Ray, with a ledger: each round is a launch, and a report finds the design that the first has registered."""
+    base = FineTuneConfig(dataset="digits", resolution=8, batch_size=16, steps=4, num_evals=1)
+    scientific, claims = {"optimizer.lr": (LOW, HIGH)}, (better(HIGH, LOW),)
+    space = replace(SPACE, base=base, scientific=scientific, seeds=(0, 1), claims=claims)
+    designs = rounds.choose_designs([space], folders, 3)
+    assert designs["example"].looks == (2, 3)
+    plans, ledger, records, result = rounds.run_until_decided([space], folders, ResourceRequest(), designs)
+    assert set(result.states.values()) == {TrialState.FINISHED}
+    assert len(records) in (4, 6), "decided at one of the looks"
+    assert find_design(space, ledger) == designs["example"]
+    planned = api.plan_study(space, folders, records, ledger=ledger, for_report=True)
+    assert planned.is_complete
+    assert [trial.identity for trial in planned.trials] == [trial.identity for trial in plans[0].trials]
+    [verdict] = api.claim_verdicts(planned, ledger, records)
+    assert "corrected for the looks" in verdict.ours.caveats

@@ -23,6 +23,19 @@ def test_a_report_is_kept_with_the_newest_launch_of_its_own_recipe_and_scale(led
     assert not {older, *others} & set(kept[0].parts)
 
 
+def test_the_decision_rule_is_that_of_the_first_launch_that_names_one(ledger: Ledger) -> None:
+    own = {"study": "ruled", "recipe": "paper", "scale": "paper"}
+    ledger.launches.open("ruled", own)
+    assert ledger.launches.decision_rule(own) == ("", {})
+    ledger.launches.open("ruled", {**own, "scale": "nano", "decision.looks": "2 3"})
+    first = ledger.launches.open("ruled", {**own, "decision.looks": "3 4", "decision.spending function": "power"})
+    ledger.launches.open("ruled", {**own, "decision.looks": "3 1000"})
+    assert ledger.launches.decision_rule(own) == (first, {"looks": "3 4", "spending function": "power"})
+    assert ledger.registrations.text_of(first) == ""
+    ledger.registrations.write(first, "digest", {"registration.json": "text"})
+    assert ledger.registrations.text_of(first) == "text"
+
+
 @pytest.mark.slow
 def test_a_lock_that_a_proxy_releases_twice_is_released(proxied: Callable[..., Proxy], tmp_path: Path) -> None:
     proxy = proxied(runs_delete_tag=repeat("twice"))
