@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from study.layout import REGISTRATION
 from study.ledger.ledger import Ledger
 from study.ledger.states import TrialState
 from tests.study.servers import Proxy
@@ -32,7 +33,7 @@ def test_the_decision_rule_is_that_of_the_first_launch_that_names_one(ledger: Le
     ledger.launches.open("ruled", {**own, "decision.looks": "3 1000"})
     assert ledger.launches.decision_rule(own) == (first, {"looks": "3 4", "spending function": "power"})
     assert ledger.registrations.text_of(first) == ""
-    ledger.registrations.write(first, "digest", {"registration.json": "text"})
+    ledger.registrations.write(first, "digest", {REGISTRATION: "text"})
     assert ledger.registrations.text_of(first) == "text"
 
 
