@@ -150,7 +150,7 @@ def test_the_walk_through_makes_a_study_that_runs(
 
 def test_the_claims_of_the_walk_through_are_about_its_study_and_all_kinds_are_told() -> None:
     page = (DOCS / "new_study.md").read_text()
-    [module], [_, stated] = (re.findall(rf"```{kind}\n(.*?)```", page, flags=re.DOTALL) for kind in ("python", "py"))
+    [module], [*_, stated] = (re.findall(rf"```{kind}\n(.*?)```", page, flags=re.DOTALL) for kind in ("python", "py"))
     namespace: dict[str, Any] = {}
     exec(module + stated, namespace)
     space = replace(namespace["SPACE"], claims=namespace["claims"])
@@ -160,7 +160,7 @@ def test_the_claims_of_the_walk_through_are_about_its_study_and_all_kinds_are_to
 
 def test_the_walk_through_tunes_as_the_study_that_it_points_to() -> None:
     page = (DOCS / "new_study.md").read_text()
-    [tuned, _] = re.findall(r"```py\n(.*?)```", page, flags=re.DOTALL)
+    [tuned, *_] = re.findall(r"```py\n(.*?)```", page, flags=re.DOTALL)
     namespace: dict[str, Any] = {"Range": Range, "Search": Search}
     exec(tuned, namespace)
     space = search_spaces.load("fair_optimizers")
