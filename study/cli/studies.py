@@ -72,7 +72,7 @@ def run(
     until_decided: UntilDecided = False,
     max_seeds: MaxSeeds = None,
 ) -> None:
-    """Train the trials of a study that are not done; show its table.
+    """Train the trials of a study that are not done; show its table and its answer.
 
     The same command resumes, and trains what was added. Studies share trials.
 
