@@ -30,7 +30,7 @@ PICTURES = Path(__file__).parent / "pictures"
 FONTS = Path(mpl.get_data_path()) / "fonts" / "ttf"
 SCREEN = {"width": 1280, "height": 800}
 SHRINK = 4
-MAX_BLOCK_DIFFERENCE = 24
+MAX_BLOCK_DIFFERENCE = 12
 """Largest difference of the mean of 16 x 16 pixels of a picture, of 255: a line of text has about 60."""
 BLOCK = 16
 ALL_DRAWN = "!document.querySelector('figure:not(:has(.main-svg))')"
