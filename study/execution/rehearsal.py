@@ -122,8 +122,7 @@ def shapes_of(trials: Iterable[Trial], max_batch: int | None = None) -> list[Sha
         config = rehearsed_config(trial.candidate.config, max_batch)
         optimizer = replace(config.optimizer, lr=1.0, weight_decay=0.0)
         same = replace(config, seed=0, subset_seed=0, data_fraction=1.0, optimizer=optimizer)
-        inputs = (trial.images, trial.weights, *trial.test_sets.values())
-        shape = shapes.setdefault((same, *inputs), Shape(trial=trial, config=config))
+        shape = shapes.setdefault((same, trial.images, trial.weights), Shape(trial=trial, config=config))
         shape.num_trials += 1
     return list(shapes.values())
 
