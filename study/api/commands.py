@@ -330,6 +330,7 @@ def write_report(
     effects: "StudyEffects",
     *,
     command: str = "",
+    records: "Mapping[str, TrialRecord] | None" = None,
 ) -> list[Path]:
     """Write a study's report to a folder of its own in `reports`; return the paths, report.html first.
 
@@ -337,6 +338,7 @@ def write_report(
         verdicts: of `claim_verdicts`.
         effects: of `study_effects`.
         command: shown in the report, to run what is missing.
+        records: every trial of the ledger by identity; None to read them.
 
     Raises:
         ReportKeptError: the report in that folder has results that this one would lack.
@@ -345,7 +347,7 @@ def write_report(
     from study.report.report_folder import folder_name
 
     folder = expand_path(reports) / folder_name(planned)
-    return writer.write_report(planned, ledger, folder, command, verdicts, effects)
+    return writer.write_report(planned, ledger, folder, command, verdicts, effects, records)
 
 
 def write_index(reports: Path) -> Path:

@@ -196,7 +196,7 @@ def report(
         study = space.name if options.study == api.ALL else options.study
         command = next_command(context, "run", study=study)
         try:
-            paths = api.write_report(planned, ledger, reports, verdicts, effects, command=command)
+            paths = api.write_report(planned, ledger, reports, verdicts, effects, command=command, records=records)
             echo(*(f"wrote {path}" for path in paths))
             pages.append(paths[0])
         except ReportKeptError as error:

@@ -17,6 +17,7 @@ from study.analysis.results import cell_table, reported_trials
 from study.analysis.verdicts import ClaimVerdict
 from study.layout import REPORT_FOLDER
 from study.ledger.ledger import Ledger
+from study.ledger.records import TrialRecord
 from study.ledger.states import TrialState
 from study.plan import Plan
 from study.registration.deviations import RegistrationReport
@@ -51,6 +52,7 @@ def write_report(
     command: str,
     verdicts: Sequence[ClaimVerdict],
     effects: StudyEffects,
+    records: Mapping[str, TrialRecord] | None = None,
 ) -> list[Path]:
     """Write the files of a report; return their paths, those of figures as one folder.
 
@@ -63,6 +65,7 @@ def write_report(
 
     Args:
         folder: folder of this study's report (`folder_name`).
+        records: every trial of the ledger by identity; None to read them.
 
     Raises:
         InputError: the folder cannot be written.
@@ -73,7 +76,7 @@ def write_report(
     study = FinishedStudy(plan, ledger, reported_trials(plan), verdicts, effects)
     table, figures = paper_table(plan), name_figures(draw_figures(study))
     answer = make_answer(plan, effects)
-    history = plan_history(plan, ledger, ledger.trials())
+    history = plan_history(plan, ledger, ledger.trials() if records is None else records)
     registration = compare_plan(plan, history)
     context = {**_context(study, table, registration, figures, command), **answer_context(answer)}
     summary = {**_summarize(plan, verdicts), "answer": answer._asdict()}
