@@ -145,8 +145,8 @@ def test_a_look_reads_no_further_seeds_of_cells_whose_claims_have_a_verdict() ->
 
     def evaluate(tested: Sequence[Claim], is_read: Callable[[TrialResult], bool], _: LookOptions) -> list[ClaimResult]:
         read.append([sum(is_read(each) for each in results if each.point["arm"] == arm) for arm in "ac"])
-        undecided = [ClaimResult(claim=each, verdict="inconclusive", p=0.5, p_holm=0.5) for each in tested]
-        return [replace(each, verdict="supported") if each.claim is A_BETTER else each for each in undecided]
+        unsettled = [ClaimResult(claim=each, verdict="inconclusive", p=0.5, p_holm=0.5) for each in tested]
+        return [replace(each, verdict="supported") if each.claim is A_BETTER else each for each in unsettled]
 
     replay_looks([A_BETTER, C_BETTER], DESIGN, evaluate, lambda *_: True)
     assert read == [[3, 3], [3, 4], [3, 6], [3, 10]]
