@@ -1,4 +1,4 @@
-"""Effects of the scientific axes of a study: which of its differences are real, which cell is the best.
+"""Effects of the scientific axes of a study: which of its differences are real.
 
 An axis has an effect for each pair of its values: the difference of their means over the cells of the other axes. Two
 axes interact for each pair of values of both: the difference between two such differences. All of these are one family:
@@ -9,11 +9,9 @@ Means are over the largest part of the grid in which the values that are compare
 seeds. An interaction that is real comes with the axis' effect at each of the two values of the other axis. These have
 intervals, which are not corrected, and no verdict of their own.
 
-The best cell is the one with the best mean. The cells that may be better are those that it does not beat in a one-sided
-test at 5 % / (K - 1), for K cells: with a probability of 95 % the truly best cell is the shown one or among them. This
-is a multiple comparison with the best (Hsu, Annals of Statistics 9 (1981) 1026-1034). The bound adds the probabilities
-that the truly best cell is found worse than each other one, so that it does not matter that the best was selected by
-its mean. Holm's steps would need more than that.
+In a sequential design an effect is that of the seeds of a look. Its p value is multiplied by 5 % / level of the look:
+by the union bound over looks it is a p value at whichever look the study ends, and Holm's correction takes it as one.
+Its interval is that of the look's level.
 """
 
 import itertools
@@ -23,14 +21,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
 
-import numpy as np
-
 from revit.training.metrics import Metric, find_metric
 from search_spaces.framework.claim_cells import Cell, Value
+from search_spaces.framework.sequential_design import SequentialDesign
+from study.analysis.best_cell import BestCell, find_best_cell, look_of
 from study.analysis.claim_tests import holm
 from study.analysis.contrasts import (
     ContrastEstimate,
-    MissingResultError,
     TrialResult,
     estimate_contrast,
     select,
@@ -60,7 +57,7 @@ class Effect:
         where: of a simple effect, the value of the other axis at which it is.
         effect: how much better, in percentage points or the metric's unit; of an interaction, how much more is gained.
             At least 0 but for a simple effect.
-        low, high: its 95 % interval, not corrected; None if one seed does not show it.
+        low, high: its 95 % interval, not corrected for the number of effects; None if one seed does not show it.
         p: two-sided, not corrected; p_holm: after Holm's correction; None for a simple effect.
         is_real: p_holm is at most 5 %.
         seed_ratio: `effect` in standard deviations between the seeds of a cell; None if there is none.
@@ -93,26 +90,12 @@ class Effect:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BestCell:
-    """Cell with the best mean.
-
-    Attributes:
-        rivals: cells that may be better, best first.
-        num_others: cells with results beside it.
-    """
-
-    cell: Cell
-    rivals: Sequence[Cell]
-    num_others: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class StudyEffects:
     """Effects of a study's axes.
 
     Attributes:
         effects: of axes, then interactions: one family, in the order of `axes`.
-        simple: for each two axes with a real interaction, those of the first at the values of the strongest one.
+        simple: for each two axes, those of the first at the values of their strongest interaction.
         axes: values of each axis that are compared, in the order in which the question names the axes.
         left_out: axes, or pairs of them, with too many values to compare in pairs.
         best: None without a result.
@@ -145,7 +128,7 @@ def study_effects(plan: Plan, records: Mapping[str, TrialRecord], read_correct: 
     trained = plan.space.trained_values
     cells = [stated_point(trial.candidate, trained) for trial in plan.trials]
     axes = axes_by_question(plan.space.question, [*plan.space.scientific])
-    return find_effects(results, cells, axes, find_metric(plan.space.metric))
+    return find_effects(results, cells, axes, find_metric(plan.space.metric), plan.design)
 
 
 def axes_by_question(question: str, axes: Sequence[str]) -> list[str]:
@@ -161,26 +144,31 @@ def axes_by_question(question: str, axes: Sequence[str]) -> list[str]:
 
 
 def find_effects(
-    trials: Sequence[TrialResult], cells: Sequence[Cell], axes: Sequence[str], metric: Metric
+    trials: Sequence[TrialResult],
+    cells: Sequence[Cell],
+    axes: Sequence[str],
+    metric: Metric,
+    design: SequentialDesign | None = None,
 ) -> StudyEffects:
     """Return the effects of axes on a metric.
 
     Args:
         cells: every cell of the study, with results or without.
         axes: in the order in which effects are stated: of the first, at values of the second.
+        design: of a study whose seeds were added look by look; None for a fixed number.
     """
     found = {axis: list(dict.fromkeys(cell[axis] for cell in cells)) for axis in axes}
     varied = {axis: values for axis, values in found.items() if len(values) > 1}
-    grid = _Grid(trials, cells, metric)
+    grid = _Grid(trials, cells, metric, design)
     kept, left_out = _split_by_size(varied)
     effects = _judge([each for group in kept for each in _compare(grid, {axis: varied[axis] for axis in group})])
     pairs = [group for group in kept if len(group) == 2]
     return StudyEffects(
         effects=effects,
-        simple=[each for pair in pairs for each in _simple_effects(grid, *pair, effects)],
+        simple=[each for pair in pairs for each in _simple_effects(grid, *pair, effects, is_asked=len(varied) == 2)],
         axes=varied,
         left_out=left_out,
-        best=_best_cell(grid),
+        best=find_best_cell(trials, grid.variances, metric, design),
     )
 
 
@@ -202,18 +190,27 @@ class _Difference(NamedTuple):
 
     effect: Effect
     estimate: ContrastEstimate
+    correction: float
+    """5 % / level of the look."""
 
     @property
     def p(self) -> float:
         p = self.estimate.p_value(0.0, 1)
-        return min(1.0, 2 * min(p, 1 - p))
+        return min(1.0, 2 * min(p, 1 - p) * self.correction)
 
 
 class _Grid:
     """Results of a study, by the cells that have them."""
 
-    def __init__(self, trials: Sequence[TrialResult], cells: Sequence[Cell], metric: Metric) -> None:
+    def __init__(
+        self,
+        trials: Sequence[TrialResult],
+        cells: Sequence[Cell],
+        metric: Metric,
+        design: SequentialDesign | None,
+    ) -> None:
         self.trials = trials
+        self.design = design
         self.cells = [dict(cell) for cell in {frozenset(cell.items()): cell for cell in cells}.values()]
         self.metric = metric
         self._arms: dict[Setting, dict[Setting, dict[int, TrialResult]]] = {}
@@ -253,13 +250,17 @@ class _Grid:
         weighted = [
             (weight / len(settings), {**cell, **dict(setting)}) for weight, cell in arms for setting in settings
         ]
-        used = [[*arm[setting].values()] for arm in by_arm for setting in settings]
+        in_all = set.intersection(*({*arm[setting]} for arm in by_arm for setting in settings))
+        look, correction = look_of(in_all, self.design)
+        used = [
+            [trial for seed, trial in arm[setting].items() if seed < look] for arm in by_arm for setting in settings
+        ]
         trials = [trial for cell in used for trial in cell]
         estimate = estimate_contrast(tuple(weighted), 0.0, trials, self.variances, self.metric)
         estimate = replace(estimate, effect=self.metric.sign * estimate.effect)
         pooled = pooled_variance([trial.value for trial in cell] for cell in used)
         factor, has_interval = self.metric.factor, estimate.prior is not None
-        half_width = factor * estimate.half_width(LEVEL / 2, 1) if has_interval else math.nan
+        half_width = factor * estimate.half_width(LEVEL / 2 / correction, 1) if has_interval else math.nan
         effect = Effect(
             **names,  # type: ignore[arg-type]
             effect=factor * estimate.effect,
@@ -272,7 +273,7 @@ class _Grid:
             test=estimate.test,
             run_ids=estimate.run_ids,
         )
-        return _Difference(effect, estimate)
+        return _Difference(effect, estimate, correction)
 
 
 def _largest_crossed_part(by_arm: Sequence[Mapping[Setting, Mapping[int, TrialResult]]]) -> list[Setting]:
@@ -324,11 +325,11 @@ def _interaction(grid: _Grid, main: Effect, moderator: str, levels: tuple[Value,
 
 def _reverse(difference: _Difference, **names: Value) -> _Difference:
     """Return the difference of the same values in the other order."""
-    effect, estimate = difference
+    effect, estimate, correction = difference
     low, high = (None if limit is None else -limit for limit in (effect.high, effect.low))
     ratio = None if effect.seed_ratio is None else -effect.seed_ratio
     reversed_effect = replace(effect, effect=-effect.effect, low=low, high=high, seed_ratio=ratio, **names)  # type: ignore[arg-type]
-    return _Difference(reversed_effect, replace(estimate, effect=-estimate.effect))
+    return _Difference(reversed_effect, replace(estimate, effect=-estimate.effect), correction)
 
 
 def _judge(differences: Sequence[_Difference]) -> list[Effect]:
@@ -337,17 +338,17 @@ def _judge(differences: Sequence[_Difference]) -> list[Effect]:
     p = {index: differences[index].p for index in testable}
     p_holm = dict(zip(testable, holm([*p.values()]), strict=True))
     inconclusive = [index for index in testable if p_holm[index] > LEVEL]
-    plans = plan_seeds([_to_plan(differences[index].estimate) for index in inconclusive])
-    planned = dict(zip(inconclusive, plans, strict=True))
+    fixed = [index for index in inconclusive if differences[index].correction == 1]  # looks follow the claims
+    plans = dict(zip(fixed, plan_seeds([_to_plan(differences[index].estimate) for index in fixed]), strict=True))
     judged = []
-    for index, (effect, _) in enumerate(differences):
-        plan = planned.get(index, SeedPlan())
+    for index, (effect, _, _) in enumerate(differences):
+        plan = plans.get(index, SeedPlan())
         judged.append(
             replace(
                 effect,
                 p=p.get(index),
                 p_holm=p_holm.get(index),
-                is_real=index in p and index not in planned,
+                is_real=index in p and p_holm[index] <= LEVEL,
                 required_seeds=plan.required_seeds,
                 power=plan.power,
             )
@@ -360,12 +361,17 @@ def _to_plan(estimate: ContrastEstimate) -> ClaimContrast:
     return ClaimContrast(contrast=estimate, num_contrasts=1, bounds=((0.0, 1),))
 
 
-def _simple_effects(grid: _Grid, axis: str, moderator: str, effects: Sequence[Effect]) -> list[Effect]:
-    """Return the effect of an axis at both values of the other one where their strongest interaction is real."""
-    real = [each for each in effects if (each.axis, each.moderator) == (axis, moderator) and each.is_real]
-    if not real:
+def _simple_effects(
+    grid: _Grid, axis: str, moderator: str, effects: Sequence[Effect], *, is_asked: bool
+) -> list[Effect]:
+    """Return the effect of an axis at both values of the other one, of their strongest interaction.
+
+    Args:
+        is_asked: whether the answer is about their interaction, also if it is not real.
+    """
+    strongest = find_strongest([each for each in effects if (each.axis, each.moderator) == (axis, moderator)])
+    if strongest is None or not (strongest.is_real or is_asked):
         return []
-    strongest = max(real, key=lambda each: each.effect)
     found = []
     for level in (strongest.larger, strongest.smaller):
         ends = ((1, strongest.better), (-1, strongest.worse))
@@ -375,21 +381,6 @@ def _simple_effects(grid: _Grid, axis: str, moderator: str, effects: Sequence[Ef
     return [each.effect for each in found if each is not None]
 
 
-def _best_cell(grid: _Grid) -> BestCell | None:
-    """Return the cell with the best mean, and those that may be better."""
-    cells = [[*by_seed.values()] for by_seed in grid.arm({}).values()]
-    if not cells:
-        return None
-    ranked = sorted(cells, key=lambda cell: -grid.metric.sign * float(np.mean([trial.value for trial in cell])))
-    best, others = ranked[0], ranked[1:]
-    rivals = [cell for cell in others if not _is_beaten(grid, best, cell, LEVEL / len(others))]
-    return BestCell(cell=best[0].point, rivals=[cell[0].point for cell in rivals], num_others=len(others))
-
-
-def _is_beaten(grid: _Grid, best: Sequence[TrialResult], other: Sequence[TrialResult], level: float) -> bool:
-    contrast = ((1.0, best[0].point), (-1.0, other[0].point))
-    try:
-        estimate = estimate_contrast(contrast, 0.0, [*best, *other], grid.variances, grid.metric)
-    except MissingResultError:  # no seed in common
-        return False
-    return estimate.prior is not None and grid.metric.sign * estimate.effect > estimate.half_width(level, 1)
+def find_strongest(effects: Sequence[Effect]) -> Effect | None:
+    """Return the largest effect that is real, or the largest of all; None of none."""
+    return max(effects, key=lambda each: (each.is_real, each.effect), default=None)

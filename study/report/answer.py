@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from revit.training.metrics import Metric, find_metric
 from search_spaces.framework.claim_cells import Cell, Value
 from search_spaces.framework.space import SearchSpace
-from study.analysis.effects import Effect, StudyEffects
+from study.analysis.effects import Effect, StudyEffects, find_strongest
 from study.analysis.power import MAX_SEEDS, MIN_PILOT_SEEDS
 from study.analysis.results import cell_table
 from study.analysis.verdicts import stated_point
@@ -161,14 +161,9 @@ def _titles(axes: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _strongest(effects: Sequence[Effect]) -> Effect | None:
-    """Return the largest effect that is real, or the largest of all; None of none."""
-    return max(effects, key=lambda each: (each.is_real, each.effect), default=None)
-
-
 def _axes_sentence(words: _Words) -> str:
     """Return the sentence on the effects of axes: those that are real, then those that are not decided."""
-    shown = {axis: _strongest(words.effects.of_axis(axis)) for axis in words.effects.axes}
+    shown = {axis: find_strongest(words.effects.of_axis(axis)) for axis in words.effects.axes}
     real = {axis: effect for axis, effect in shown.items() if effect is not None and effect.is_real}
     if len(shown) > MAX_AXES:
         strongest = sorted(real, key=lambda axis: -real[axis].effect)
@@ -206,7 +201,7 @@ def _shown_pairs(words: _Words) -> list[Effect]:
     Of two axes, theirs. Of more, those that are real, strongest first, at most MAX_INTERACTIONS.
     """
     found = dict.fromkeys((each.axis, each.moderator) for each in words.effects.effects if each.moderator)
-    strongest = [_strongest(words.effects.of_pair(*pair)) for pair in found]
+    strongest = [find_strongest(words.effects.of_pair(*pair)) for pair in found]
     shown = [each for each in strongest if each is not None]
     if len(words.effects.axes) == 2:
         return shown
@@ -220,14 +215,15 @@ def _interactions_sentence(words: _Words) -> str:
     clauses = [_interaction_clause(words, each) for each in _shown_pairs(words)]
     if not clauses and len(axes) == 2:
         question = f"the effect of {words.axis(axes[0])} depends on {words.axis(axes[1])}"
-        return _sentence(f"whether {question} is not decided: too few cells have results")
+        is_large = tuple(axes) in words.effects.left_out
+        reason = "too many values to compare in pairs" if is_large else "too few cells have results"
+        return _sentence(f"whether {question} is not decided: {reason}")
     return _sentence("; ".join(clauses) or "no effect of one axis is shown to depend on another axis")
 
 
 def _interaction_clause(words: _Words, pair: Effect) -> str:
     depends = f"the effect of {words.axis(pair.axis)} depends on {words.axis(pair.moderator)}"
-    if not pair.is_real:
-        return f"whether {depends} is not decided: {words.gain(pair)}{_open(pair)}"
+    opening = depends if pair.is_real else f"whether {depends} is not decided ({_open(pair).removeprefix(', ')})"
     better, worse = (words.value(pair.axis, value) for value in (pair.better, pair.worse))
     of_pair = [each for each in words.effects.simple if each.axis == pair.axis and pair.moderator in each.where]
     parts = [
@@ -235,7 +231,7 @@ def _interaction_clause(words: _Words, pair: Effect) -> str:
         f"{words.at(pair.moderator, each.where[pair.moderator])}{words.interval(each)}"
         for index, each in enumerate(of_pair)
     ]
-    return f"{depends}: {better} is {', '.join(parts)}"
+    return f"{opening}: {better} is {', '.join(parts)}"
 
 
 def _cell_row(plan: Plan, effects: StudyEffects) -> Mapping[Any, Any]:
@@ -283,7 +279,7 @@ def _rival_lines(words: _Words) -> list[str]:
 def _axis_lines(words: _Words, axis: str) -> list[str]:
     """Return a line on the effect of an axis, and one on its values without results."""
     name, pairs = words.names[axis], words.effects.of_axis(axis)
-    strongest, values = _strongest(pairs), words.effects.axes[axis]
+    strongest, values = find_strongest(pairs), words.effects.axes[axis]
     if (axis,) in words.effects.left_out:
         return [f"{name}: {_finding(words, axis, None)}"]
     compared = {value for each in pairs for value in (each.better, each.worse)}

@@ -24,8 +24,8 @@ def design_caveats(plan: Plan) -> list[str]:
     """Return a line on a study's sequential design; none for a fixed number of seeds."""
     if plan.design is None:
         return []
-    corrected = "verdicts, intervals and p values of claims are corrected for the looks"
-    return [f"sequential design: {plan.design}; {corrected}; those of effects and cells are not"]
+    corrected = "verdicts, intervals and p values of claims and effects are corrected for the looks"
+    return [f"sequential design: {plan.design}; {corrected}; intervals of cells are not"]
 
 
 def space_caveats(space: SearchSpace) -> list[str]:

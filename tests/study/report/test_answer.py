@@ -73,10 +73,10 @@ def test_what_is_not_decided_is_said_with_the_seeds_that_would_decide_it() -> No
     )
     assert answer.sentences[0].endswith("; about 4 seeds would decide it), nor whether the optimizer does.")
     assert answer.sentences[1].startswith(
-        "Whether the effect of the schedule depends on the optimizer is not decided: "
-        "cosine gains 8.45 pp more over constant with SGD than with Adam ["
+        "Whether the effect of the schedule depends on the optimizer is not decided (p 0."
     )
-    assert answer.sentences[1].endswith("; about 4 seeds would decide it.")
+    assert "; about 4 seeds would decide it): cosine is 7.52 pp better than constant with SGD [" in answer.sentences[1]
+    assert "], 0.93 pp worse with Adam [-" in answer.sentences[1]
     [schedule] = [line for line in answer.details if line.startswith("schedule: ")]
     assert "not decided (p 0." in schedule
     assert schedule.endswith("; about 4 seeds per cell would decide it")
@@ -185,6 +185,12 @@ def test_too_many_values_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert answer.sentences[0] == f"Whether the learning rate matters is not decided ({too_many})."
     assert answer.details[0] == f"learning rate: {too_many}"
     assert answer.sentences[1].startswith("The best cell is learning rate 0.1: 80.00 %")
+
+
+def test_axes_with_too_many_values_have_no_interaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("study.analysis.effects.MAX_COMPARISONS", 2)
+    sentence = answer_of(made(QUICKSTART, [count / 359 for count in QUICKSTART_CORRECT])).sentences[1]
+    assert sentence.endswith("depends on the optimizer is not decided: too many values to compare in pairs.")
 
 
 def test_another_metric_has_its_unit_and_direction() -> None:

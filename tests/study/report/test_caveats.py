@@ -68,5 +68,5 @@ def test_a_sequential_design_says_what_is_corrected() -> None:
     plan = finish(SMALL, (0, 1), [0.5] * 12)
     [line] = design_caveats(replace(plan, design=SequentialDesign.between(3, 4)))
     assert line.startswith("sequential design: looks at 3, 4 seeds, at levels of 2.8, 2.2 %; verdicts, intervals and p")
-    assert line.endswith("of claims are corrected for the looks; those of effects and cells are not")
+    assert line.endswith("of claims and effects are corrected for the looks; intervals of cells are not")
     assert design_caveats(plan) == []

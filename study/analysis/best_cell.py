@@ -1,0 +1,83 @@
+"""Best cell of a study, and the cells that may be better.
+
+The best cell is the one with the best mean. The cells that may be better are those that it does not beat in a one-sided
+test at 5 % / (K - 1), for K cells: with a probability of 95 % the truly best cell is the shown one or among them. This
+is a multiple comparison with the best (Hsu, Annals of Statistics 9 (1981) 1026-1034). The bound adds the probabilities
+that the truly best cell is found worse than each other one, so that it does not matter that the best was selected by
+its mean. Holm's steps would need more than that. In a sequential design the level is the look's.
+"""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from revit.training.metrics import Metric
+from search_spaces.framework.claim_cells import Cell
+from search_spaces.framework.sequential_design import SequentialDesign
+from study.analysis.contrasts import MissingResultError, TrialResult, estimate_contrast, select
+from study.analysis.intervals import LEVEL, VarianceEstimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestCell:
+    """Cell with the best mean.
+
+    Attributes:
+        rivals: cells that may be better, best first.
+        num_others: cells with results beside it.
+    """
+
+    cell: Cell
+    rivals: Sequence[Cell]
+    num_others: int
+
+
+def find_best_cell(
+    trials: Sequence[TrialResult],
+    variances: Mapping[object, VarianceEstimate],
+    metric: Metric,
+    design: SequentialDesign | None = None,
+) -> BestCell | None:
+    """Return the cell with the best mean, and those that may be better; None without a result.
+
+    Args:
+        variances: between the seeds of the study's cells, by dataset.
+        design: of a study whose seeds were added look by look; None for a fixed number.
+    """
+    cells = [[*by_seed.values()] for by_seed in select({}, trials).values()]
+    if not cells:
+        return None
+    ranked = sorted(cells, key=lambda cell: -metric.sign * float(np.mean([trial.value for trial in cell])))
+    best, others = ranked[0], ranked[1:]
+
+    def is_beaten(other: Sequence[TrialResult]) -> bool:
+        look, correction = look_of({trial.seed for trial in best} & {trial.seed for trial in other}, design)
+        contrast = ((1.0, best[0].point), (-1.0, other[0].point))
+        used = [trial for trial in (*best, *other) if trial.seed < look]
+        try:
+            estimate = estimate_contrast(contrast, 0.0, used, variances, metric)
+        except MissingResultError:  # no seed in common
+            return False
+        level = LEVEL / len(others) / correction
+        return estimate.prior is not None and metric.sign * estimate.effect > estimate.half_width(level, 1)
+
+    rivals = [cell[0].point for cell in others if not is_beaten(cell)]
+    return BestCell(cell=best[0].point, rivals=rivals, num_others=len(others))
+
+
+def look_of(seeds: Collection[int], design: SequentialDesign | None) -> tuple[float, float]:
+    """Return how many seeds count, and by what p values are multiplied for the looks of a design.
+
+    Seeds that were trained ahead of a look do not count. Fewer seeds than those of the first look are tested at its
+    level.
+
+    Args:
+        seeds: that all compared cells have.
+    """
+    if design is None:
+        return math.inf, 1.0
+    complete = next(number for number in range(len(seeds) + 1) if number not in seeds)
+    look = max((each for each in design.looks if each <= complete), default=design.smallest)
+    return look, design.level / design.level_of(look)
