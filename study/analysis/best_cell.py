@@ -1,4 +1,4 @@
-"""Best cell of a study, and the cells that may be better.
+"""Best cell of a study, with the cells that may be better.
 
 The best cell is the one with the best mean. The cells that may be better are those that it does not beat in a one-sided
 test at 5 % / (K - 1), for K cells: with a probability of 95 % the truly best cell is the shown one or among them. This
