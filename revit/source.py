@@ -8,9 +8,9 @@ from pkgutil import walk_packages
 FOLDER = Path(__file__).parent
 
 
-def source_digest(folder: Path = FOLDER) -> str:
+def source_digest(folder: Path | None = None) -> str:
     """Return the digest of the source files of this, or another, package on disk: 16 hexadecimal digits."""
-    digest = hashlib.sha256()
+    digest, folder = hashlib.sha256(), folder or FOLDER
     for path in sorted(folder.rglob("[!.]*.py")):
         content = path.read_bytes()
         digest.update(f"{path.relative_to(folder)} {len(content)}\n".encode())

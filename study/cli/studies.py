@@ -72,7 +72,7 @@ def run(
     until_decided: UntilDecided = False,
     max_seeds: MaxSeeds = None,
 ) -> None:
-    """Train the trials of a study that are not done; show its table and its answer.
+    """Train what is not done of a study; show its answer.
 
     The same command resumes, and trains what was added. Studies share trials.
 
@@ -114,7 +114,7 @@ def _run(
     for planned in plans:
         if len(plans) > 1:
             echo(f"\n{planned.space.name}: {planned.space.question}")
-        _echo_results(api.measure_study(planned, ledger), ledger, records)
+        _echo_results(ledger.retry(partial(api.measure_study, planned, ledger), log=echo), ledger, records)
     if result.interrupted:
         return EXIT_INTERRUPTED
     return EXIT_FINISHED if all(planned.is_complete for planned in plans) else EXIT_SOME_FAILED
@@ -247,10 +247,11 @@ def _echo_results(
         out.print()
         out.print(further_table(planned))
     echo(*plan_caveats(planned))
-    verdicts = api.claim_verdicts(planned, ledger, records)
-    registration = api.compare_registration(planned, ledger, records)
+    read = partial(ledger.retry, log=echo)  # results are safe: a server that is away is waited for
+    verdicts = read(partial(api.claim_verdicts, planned, ledger, records))
+    registration = read(partial(api.compare_registration, planned, ledger, records))
     lines = zip(to_lines(verdicts, find_metric(planned.space.metric)), registration.claims, strict=True)
     echo(*(f"{line}; {status.text}" for line, status in lines), *registration_lines(registration))
-    effects = api.study_effects(planned, ledger, records)
+    effects = read(partial(api.study_effects, planned, ledger, records))
     echo("", *api.answer_lines(planned, effects))
     return verdicts, effects

@@ -16,7 +16,7 @@ def verify(
     options: StudyOptions,
     reports: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder of the reports.")] = Path("reports"),
 ) -> None:
-    """Compute every digest of a study again; show what does not agree.
+    """Check every digest of a study; show what disagrees.
 
     Checked are the records that its launches registered, their manifests, the results of its trials by their
     predictions, and its report.

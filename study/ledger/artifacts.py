@@ -100,12 +100,13 @@ class Artifacts:
 
     def read_texts(self, run_id: str, folder: str) -> dict[str, str]:
         """Return the texts of the files in a folder of a run, by name; empty if there is none."""
-        if self._server and not self._runs.client.list_artifacts(run_id, folder):
+        repository = self.repository(run_id)  # asks a server for the files alone, not for the run
+        if self._server and not repository.list_artifacts(folder):
             return {}
         with tempfile.TemporaryDirectory(prefix="artifacts-") as copies:
             place = self._folder / run_id / ARTIFACTS / folder
             if self._server:
-                place = Path(self._runs.client.download_artifacts(run_id, folder, copies))
+                place = Path(repository.download_artifacts(folder, copies))  # type: ignore[no-untyped-call]
             return {path.name: path.read_bytes().decode(errors="replace") for path in sorted(place.glob("*"))}
 
     def read_logits(self, run_id: str, split: str = "test") -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
@@ -150,9 +151,9 @@ class Artifacts:
             weakref.finalize(self, shutil.rmtree, self._copies, ignore_errors=True)
         folder = self._copies / run_id
         folder.mkdir(exist_ok=True)
-        client = self._runs.client
-        if not (folder / name).exists() and name in {file.path for file in client.list_artifacts(run_id)}:
-            client.download_artifacts(run_id, name, str(folder))
+        repository = self.repository(run_id)  # asks the server for the files alone, not for the run
+        if not (folder / name).exists() and name in {file.path for file in repository.list_artifacts()}:
+            repository.download_artifacts(name, str(folder))  # type: ignore[no-untyped-call]  # untyped in MLflow
         return folder / name
 
 

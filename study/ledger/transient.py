@@ -9,12 +9,17 @@ from requests.exceptions import JSONDecodeError
 from study.system import retry
 
 UNREACHABLE = re.compile(
-    "API request to .* failed with (exception|timeout exception)|.* response body was not in a valid JSON format",
+    "API request to .* failed with (exception|timeout exception)|.* response body was not in a valid JSON format"
+    "|The following failures occurred while downloading .*Connection",
     re.DOTALL,
 )
 """MLflow's messages where its server is not reached, or where a proxy's page comes in place of its answer."""
-HTTP_ERROR = re.compile(r"API request to .* failed with error code (\d+)", re.DOTALL)
-"""MLflow's message where an HTTP error comes without a message of its own."""
+HTTP_ERROR = re.compile(
+    r"API request to .* failed with error code (\d+)"
+    r"|The following failures occurred while downloading .*?(\d{3}) (?:Client|Server) Error",
+    re.DOTALL,
+)
+"""MLflow's messages where an HTTP error comes without a message of its own, and where files are not downloaded."""
 MIN_SERVER_ERROR = 500
 """Smallest HTTP status of an error on the server's side."""
 TRANSIENT_STATUSES = frozenset({401, 407, 408, 429})
@@ -42,4 +47,4 @@ def _http_status(error: BaseException) -> int | None:
     if isinstance(error, HTTPError) and error.response is not None:
         return error.response.status_code
     match = HTTP_ERROR.match(str(error)) if isinstance(error, MlflowException) else None
-    return None if match is None else int(match[1])
+    return None if match is None else int(match[1] or match[2])

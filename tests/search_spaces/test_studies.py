@@ -202,10 +202,11 @@ def test_functions_of_a_studys_file_can_be_imported_with_the_modules_beside_it(t
 
 
 def test_studies_load_without_heavy_libraries() -> None:
+    """numpy takes 30 ms, and is loaded where a claim is about another metric than accuracy."""
     code = (
         "import sys, search_spaces\n"
         "for name in search_spaces.names(): search_spaces.load(name)\n"
-        "heavy = {'torch', 'torchvision', 'ray', 'mlflow', 'numpy', 'timm', 'pandas'} & sys.modules.keys()\n"
+        "heavy = {'torch', 'torchvision', 'ray', 'mlflow', 'scipy', 'timm', 'pandas'} & sys.modules.keys()\n"
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -216,7 +217,7 @@ def test_the_framework_has_what_studies_are_written_in_and_loads_no_heavy_librar
         "import sys\n"
         "from search_spaces.framework import *\n"
         "assert {'SearchSpace', 'Best', 'BetterThan', 'Value'} <= globals().keys()\n"
-        "heavy = {'torch', 'torchvision', 'ray', 'mlflow', 'numpy', 'timm', 'pandas'} & sys.modules.keys()\n"
+        "heavy = {'torch', 'torchvision', 'ray', 'mlflow', 'scipy', 'timm', 'pandas'} & sys.modules.keys()\n"
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

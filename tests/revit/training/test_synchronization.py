@@ -193,7 +193,7 @@ def test_a_row_waits_once() -> None:
 def test_a_trial_waits_once_for_each_row(
     small: FineTuneConfig, digits: ImageStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And for what a process copies once, mean and standard deviation of pixels, and each batch that is tested."""
+    """And for what is copied once: mean and standard deviation of pixels, position embeddings, each tested batch."""
 
     def pinned(make: Callable[..., Any]) -> Callable[..., Any]:
         return lambda *args, pin, **options: make(*args, pin=True, **options)
@@ -212,7 +212,7 @@ def test_a_trial_waits_once_for_each_row(
         fine_tune(config, data, report, device=GPU, on_built=lambda built: syncs.found.clear())
     assert len(rows) == small.steps
     num_tested = math.ceil(len(data.splits.test) / config.batch_size)
-    assert syncs.found == ["tensor of Python values"] * 2 + [COPIED] * (len(rows) + 1 + num_tested)
+    assert syncs.found == ["tensor of Python values"] * 2 + [COPIED] * (len(rows) + 2 + num_tested)
 
 
 def test_the_page_lists_the_optimizers_that_wait(request: pytest.FixtureRequest) -> None:

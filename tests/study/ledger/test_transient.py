@@ -10,6 +10,10 @@ from study.ledger.ledger import Ledger
 from study.ledger.transient import is_transient
 from tests.study.servers import Server
 
+NOT_DOWNLOADED = (
+    "The following failures occurred while downloading one or more artifacts from http://x:\n## File a ##\n"
+)
+
 
 @pytest.mark.parametrize(
     ("error", "passes"),
@@ -29,6 +33,9 @@ from tests.study.servers import Server
             ),
             True,
         ),
+        (MlflowException(f"{NOT_DOWNLOADED}401 Client Error: Unauthorized for url: http://x/1/404"), True),
+        (MlflowException(f"{NOT_DOWNLOADED}404 Client Error: Not Found for url: http://x/1/503"), False),
+        (MlflowException(f"{NOT_DOWNLOADED}('Connection aborted.', RemoteDisconnected('no response'))"), True),
         (MlflowException("Got an invalid metric"), False),
     ],
 )
