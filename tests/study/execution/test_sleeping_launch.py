@@ -19,7 +19,7 @@ def launch(folder: Path, studies: str, s_per_step: float) -> list[Event]:
     """Return what trials did, in order.
 
     Ray can leak the resources of a placement group that it removed (ray-project/ray 64693). A trial that needs its node
-    to itself then waits for ever, so a launch that does not end is tried again, once.
+    to itself then never starts, so a launch that does not end is tried again, once.
     """
     try:
         return _launch(folder / "first", studies, s_per_step, timeout_s=MAX_LAUNCH_S)
