@@ -28,7 +28,7 @@ from study.trial import Trial
 
 WRITE_INTERVAL_S = 1.0
 """Minimum seconds between writes of one trial. Rows in between are batched."""
-MAX_BACKLOG = 10_000
+MAX_BACKLOG = 5_000
 """Events that wait to be written from which on Tune's loop waits, too. One of its steps adds a few."""
 DRAIN_TIMEOUT_S = 2.0
 """Maximum seconds to wait for the writes that are due."""
