@@ -144,11 +144,6 @@ class Plan:
         return replace(self, trials=trials)
 
 
-def trials_to_run(plans: Sequence[Plan]) -> list[Trial]:
-    """Return the known trials of the plans that are not completed, each identity once, of the first that has it."""
-    return list(first_of_each(trial for plan in plans for trial in plan.to_run).values())
-
-
 def first_of_each(trials: Iterable[Trial]) -> dict[str, Trial]:
     """Return trials by identity; of several with one identity, the first."""
     found: dict[str, Trial] = {}

@@ -262,7 +262,7 @@ class _Grid:
         factor, has_interval = self.metric.factor, estimate.prior is not None
         half_width = factor * estimate.half_width(LEVEL / 2 / correction, 1) if has_interval else math.nan
         effect = Effect(
-            **names,  # type: ignore[arg-type]
+            **names,  # type: ignore[arg-type]  # attributes by name
             effect=factor * estimate.effect,
             low=factor * estimate.effect - half_width if has_interval else None,
             high=factor * estimate.effect + half_width if has_interval else None,
@@ -328,7 +328,8 @@ def _reverse(difference: _Difference, **names: Value) -> _Difference:
     effect, estimate, correction = difference
     low, high = (None if limit is None else -limit for limit in (effect.high, effect.low))
     ratio = None if effect.seed_ratio is None else -effect.seed_ratio
-    reversed_effect = replace(effect, effect=-effect.effect, low=low, high=high, seed_ratio=ratio, **names)  # type: ignore[arg-type]
+    numbers = {"effect": -effect.effect, "low": low, "high": high, "seed_ratio": ratio}
+    reversed_effect = replace(effect, **numbers, **names)  # type: ignore[arg-type]  # attributes by name
     return _Difference(reversed_effect, replace(estimate, effect=-estimate.effect), correction)
 
 

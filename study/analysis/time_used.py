@@ -1,6 +1,6 @@
 """Time that the trials of a study took: those of its table, of its searches, those that count for nothing."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -61,13 +61,13 @@ def _purpose(record: TrialRecord, *, is_tested: bool) -> str:
 
 
 def _by_device(purpose: str, records: Iterable[TrialRecord]) -> list[TimeUsed]:
-    counts, timed, seconds = Counter[str](), Counter[str](), Counter[str]()
+    counts, timed, seconds = Counter[str](), Counter[str](), defaultdict[str, float](float)
     for record in records:
         device = record.tags.get(DEVICE_TAG, "")
         counts[device] += 1
         if record.duration_s is not None:
             timed[device] += 1
-            seconds[device] += record.duration_s * int(record.tags.get(WORKERS_TAG, "1"))  # type: ignore[assignment]
+            seconds[device] += record.duration_s * int(record.tags.get(WORKERS_TAG, "1"))
     return [
         TimeUsed(
             purpose=purpose,

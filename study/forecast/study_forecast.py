@@ -366,10 +366,6 @@ def _distinct(trials: Iterable[Trial]) -> list[Trial]:
     return list({trial.candidate.config.with_values({"seed": 0}): trial for trial in trials}.values())
 
 
-def _first_seed(study: Planned) -> int:
-    return study.plan.seeds[0] if study.plan is not None else 0 if study.num_seeds else study.space.seeds[0]
-
-
 def _disk_bytes(trials: Sequence[Trial], first_seeds: dict[str, int], num_running: int) -> int:
     configs = [(trial.study_name, trial.candidate.config) for trial in trials]
     kept = sum(model_bytes(each) for study, each in configs if each.test and each.seed == first_seeds[study])

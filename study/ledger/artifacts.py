@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from mlflow.entities import FileInfo
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
@@ -100,13 +101,12 @@ class Artifacts:
 
     def read_texts(self, run_id: str, folder: str) -> dict[str, str]:
         """Return the texts of the files in a folder of a run, by name; empty if there is none."""
-        repository = self.repository(run_id)  # asks a server for the files alone, not for the run
-        if self._server and not repository.list_artifacts(folder):
-            return {}
         with tempfile.TemporaryDirectory(prefix="artifacts-") as copies:
             place = self._folder / run_id / ARTIFACTS / folder
             if self._server:
-                place = Path(repository.download_artifacts(folder, copies))  # type: ignore[no-untyped-call]
+                repository, place = self.repository(run_id), Path(copies) / folder
+                for file in repository.list_artifacts(folder):
+                    _download(repository, file, Path(copies))
             return {path.name: path.read_bytes().decode(errors="replace") for path in sorted(place.glob("*"))}
 
     def read_logits(self, run_id: str, split: str = "test") -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
@@ -152,9 +152,19 @@ class Artifacts:
         folder = self._copies / run_id
         folder.mkdir(exist_ok=True)
         repository = self.repository(run_id)  # asks the server for the files alone, not for the run
-        if not (folder / name).exists() and name in {file.path for file in repository.list_artifacts()}:
-            repository.download_artifacts(name, str(folder))  # type: ignore[no-untyped-call]  # untyped in MLflow
+        if not (folder / name).exists():
+            for file in repository.list_artifacts():
+                if file.path == name:
+                    _download(repository, file, folder)
         return folder / name
+
+
+def _download(repository: ArtifactRepository, file: FileInfo, folder: Path) -> None:
+    """Copy a file of a server to a folder. Raises MlflowException if something else came in its place."""
+    copy = Path(repository.download_artifacts(file.path, str(folder)))  # type: ignore[no-untyped-call]  # untyped in MLflow
+    if copy.stat().st_size != file.file_size:  # a proxy may have answered
+        copy.unlink()
+        raise MlflowException(f"the server did not send {file.path}", TEMPORARILY_UNAVAILABLE)
 
 
 def _check_uploaded(files: Path, repository: ArtifactRepository) -> None:

@@ -1,7 +1,7 @@
 """Reproducibility checklist: the questions of NeurIPS's paper checklist in our words, as far as a study answers them.
 
 The checklist of the conference has 16 questions (https://neurips.cc/public/guides/PaperChecklist). A study answers
-what it knows, and marks the others for the author.
+what it knows. The author answers the others.
 """
 
 from collections.abc import Sequence

@@ -31,7 +31,7 @@ def row_figure(
     headings: Mapping[int, str] | None = None,
     lookup: bool = False,
 ) -> tuple[go.Figure, Array]:
-    """Return a figure of rows, and the height at which the marks of each stand, (number of rows,).
+    """Return a figure of rows, and the height at which the points of each stand, (number of rows,).
 
     The vertical axis is in pixels from the top.
 

@@ -96,7 +96,7 @@ def change_anchor(checked: Checked) -> None:
     ],
 )
 def test_what_does_not_agree_is_a_line(checked: Checked, tamper: Callable[[Checked], None], words: str) -> None:
-    """What was changed before stays so: each adds lines of its own."""
+    """Earlier changes stay: each adds lines of its own."""
     _, before = checked.verify()
     assert not any(words in line for line in before)
     tamper(checked)

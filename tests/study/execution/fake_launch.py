@@ -15,7 +15,7 @@ from study.execution.searcher import TrialSearcher
 from study.execution.stopper import Stopper
 from study.forecast.queue import queue_of
 from study.ledger.locks import Locks
-from study.plan import Folders, trials_to_run
+from study.plan import Folders, first_of_each
 from study.planning import make_plan
 from study.system.storage import Storage
 
@@ -38,7 +38,7 @@ class FakeLaunch:
         self.root = root
         folders = Folders(store=root, data=root, cache=cache_dir)
         self.plans = [make_plan(space, space.seeds, folders, {}) for space in spaces or (SPACE,)]
-        to_run = trials_to_run(self.plans)
+        to_run = first_of_each(trial for plan in self.plans for trial in plan.to_run).values()
         self.identities = [trial.identity for trial in to_run]
         storage = Storage(str(root))
         self.stopper = Stopper(SimpleNamespace(print=print), storage, "stop")

@@ -84,6 +84,24 @@ def test_artifacts_go_to_the_server_and_come_from_it_to_another_machine(server: 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("fault", ["refuse", "page", "lose"])
+def test_a_file_that_a_proxy_answers_in_the_server_s_place_is_read_again(
+    proxied: Callable[..., Proxy], server: Server, tmp_path: Path, fault: str
+) -> None:
+    ledger = Ledger(tmp_path / "here", server.address)
+    launch = ledger.launches.open("files", {})
+    run_id = ledger.open_trial(f"read {fault}", launch=launch, name="read", tags={}).run_id
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "note.txt").write_text("kept")
+    ledger.close_trial(run_id, TrialState.FINISHED, artifacts=tmp_path / "files")
+    there = Ledger(tmp_path / "there", proxied(**{"note.txt": iter([fault])}).address)
+    logged: list[str] = []
+    copy = there.retry(lambda: there.artifacts.path(run_id, "note.txt"), log=logged.append)
+    assert copy.read_text() == "kept"
+    assert [line.split("cannot")[0] for line in logged[:1]] == [f"{there.label} "]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["refuse", "page"])
 def test_a_file_that_a_proxy_took_in_the_server_s_place_is_sent_again(
     proxied: Callable[..., Proxy], tmp_path: Path, fault: str

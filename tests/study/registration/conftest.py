@@ -4,7 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.study.registration.made_study import MadeStudy
 from tests.study.registration.written_study import WrittenStudy
+
+
+@pytest.fixture
+def study(tmp_path: Path, cache_dir: Path) -> MadeStudy:
+    """A study of two launches, the first of which finished three trials."""
+    study = MadeStudy(tmp_path, cache_dir)
+    study.launch(num_finished=3)
+    study.launch()
+    return study
 
 
 @pytest.fixture(scope="session")

@@ -52,7 +52,7 @@ def with_claims(*claims: Claim, **changes: Any) -> SearchSpace:
 
 
 class MadeLedger:
-    """What registration uses of a ledger. Its clock goes on by a second at each question for the time."""
+    """The part of a ledger that registration uses. Its clock advances by a second whenever it is read."""
 
     def __init__(self) -> None:
         self.records: dict[str, TrialRecord] = {}

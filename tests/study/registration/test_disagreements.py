@@ -1,20 +1,9 @@
 """study.registration.disagreements."""
 
 from dataclasses import replace
-from pathlib import Path
-
-import pytest
 
 from study.registration.disagreements import find_disagreements, launch_files, report_files
 from tests.study.registration.made_study import FASTER, MadeStudy, with_claims
-
-
-@pytest.fixture
-def study(tmp_path: Path, cache_dir: Path) -> MadeStudy:
-    study = MadeStudy(tmp_path, cache_dir)
-    study.launch(num_finished=3)
-    study.launch()
-    return study
 
 
 def disagreements(study: MadeStudy) -> list[str]:

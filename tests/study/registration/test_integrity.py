@@ -1,21 +1,10 @@
 """study.registration.integrity."""
 
 from dataclasses import replace
-from pathlib import Path
-
-import pytest
 
 from study.registration.integrity import date_text, find_faults
 from study.registration.record import digest_of
 from tests.study.registration.made_study import MadeStudy, with_claims
-
-
-@pytest.fixture
-def study(tmp_path: Path, cache_dir: Path) -> MadeStudy:
-    study = MadeStudy(tmp_path, cache_dir)
-    study.launch(num_finished=3)
-    study.launch()
-    return study
 
 
 def faults(study: MadeStudy) -> list[str]:

@@ -1,8 +1,10 @@
 """A small study of six cells that is trained once, with its report."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 from rich.console import Console
 
 from study.execution.resources import ResourceRequest
@@ -10,8 +12,16 @@ from study.execution.runner import run_plans
 from study.ledger.ledger import Ledger
 from study.plan import Folders, Plan
 from study.planning import make_plan
+from tests.browser import launch_browser
 from tests.conftest import single_slot
 from tests.study.report.small_study import SPACE, write
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium."""
+    with launch_browser() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -13,15 +12,8 @@ from plotly.offline import get_plotlyjs
 
 from revit.errors import InputError
 from study.report.bundle import PLOTLY, has_report, write_bundle
-from tests.browser import launch_browser
 
 DRAWN = "document.querySelectorAll('.js-plotly-plot').length"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launch_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

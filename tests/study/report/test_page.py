@@ -24,8 +24,6 @@ from PIL import Image
 from playwright.sync_api import Browser, Page
 from pypdf import PdfReader
 
-from tests.browser import launch_browser
-
 PICTURES = Path(__file__).parent / "pictures"
 FONTS = Path(mpl.get_data_path()) / "fonts" / "ttf"
 SCREEN = {"width": 1280, "height": 800}
@@ -35,12 +33,6 @@ MAX_BLOCK_DIFFERENCE = 12
 BLOCK = 16
 ALL_DRAWN = "!document.querySelector('figure:not(:has(.main-svg))')"
 TOPS = "all => all.map(each => Math.round(each.getBoundingClientRect().top + scrollY))"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launch_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

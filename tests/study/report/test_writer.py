@@ -7,7 +7,7 @@ import json
 import math
 import platform
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +32,6 @@ from study.report.report_folder import REPORT, ReportKeptError
 from study.report.searches import describe_search
 from study.report.table_markup import LATEX, LATEX_VERBATIM
 from study.report.writer import write_index
-from tests.browser import launch_browser
 from tests.study.report.small_study import COMMAND, study_of, write
 from tests.study.searched_study import SPACE as SEARCHED
 from tests.study.searched_study import at_best_lr, make_planner, searched_plan
@@ -201,12 +200,6 @@ def test_a_study_without_results_shows_the_status_of_its_trials(finished: tuple[
     assert page.count("2 not run") == 6
     assert "Run the missing trials with:" in page
     assert page.count('class="inconclusive"') >= 2
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launch_browser() as browser:
-        yield browser
 
 
 @pytest.mark.parametrize("width", [390, 1400])
