@@ -39,7 +39,7 @@ def test_the_chosen_design_loses_little_power_and_others_more() -> None:
     looks, name = CHOSEN
     assert looks == DESIGN.looks
     chosen, at_each_seed = (
-        try_design(SequentialDesign(looks=each, **SPENDINGS[name]), 1000)  # type: ignore[arg-type]
+        try_design(SequentialDesign(looks=each, **SPENDINGS[name]), 1000)  # type: ignore[arg-type]  # keywords by name
         for each in (looks, tuple(range(3, 11)))
     )
     assert chosen[1] < MAX_POWER_LOSS < at_each_seed[1]

@@ -26,9 +26,9 @@ def test_a_registered_design_is_kept() -> None:
     ledger.rules["example"] = {"family": "all claims", **registered.to_text()}
     assert find_design(SPACE, ledger) == registered  # type: ignore[arg-type]  # what it reads of a ledger
     for max_seeds in (None, 5):
-        assert choose_design(SPACE, ledger, max_seeds) == registered  # type: ignore[arg-type]
+        assert choose_design(SPACE, ledger, max_seeds) == registered  # type: ignore[arg-type]  # the parts of a ledger that it reads
     with pytest.raises(InputError, match="example has a registered design of up to 5 seeds"):
-        choose_design(SPACE, ledger, 10)  # type: ignore[arg-type]
+        choose_design(SPACE, ledger, 10)  # type: ignore[arg-type]  # the parts of a ledger that it reads
 
 
 def test_the_registered_record_is_what_counts(folders: Folders) -> None:
@@ -38,9 +38,9 @@ def test_the_registered_record_is_what_counts(folders: Folders) -> None:
     record = make_registration(plan, {}, user="", created_ms=1, previous="")
     assert record.seeds == [0, 1, 2]
     ledger.rules["example"] = SequentialDesign.between(3, 1000).to_text()
-    assert find_design(SPACE, ledger) == SequentialDesign.between(3, 1000)  # type: ignore[arg-type]
+    assert find_design(SPACE, ledger) == SequentialDesign.between(3, 1000)  # type: ignore[arg-type]  # the parts of a ledger that it reads
     ledger.texts["launch"] = record.to_json()
-    assert find_design(SPACE, ledger) == registered  # type: ignore[arg-type]
+    assert find_design(SPACE, ledger) == registered  # type: ignore[arg-type]  # the parts of a ledger that it reads
 
 
 def test_claims_that_nothing_can_decide_are_named() -> None:
@@ -58,9 +58,9 @@ def test_every_command_follows_a_registered_design(folders: Folders) -> None:
     ledger = MadeLedger()
     design = SequentialDesign.between(3, 10)
     ledger.run([plan_round(SPACE, folders, {}, None, design).plan])
-    planned = api.plan_study(SPACE, folders, ledger.trials(), ledger=ledger)  # type: ignore[arg-type]
+    planned = api.plan_study(SPACE, folders, ledger.trials(), ledger=ledger)  # type: ignore[arg-type]  # the parts of a ledger that it reads
     assert (planned.design, len(planned.trials), len(planned.to_run)) == (design, 12, 3)
-    fixed = api.plan_study(SPACE, folders, ledger.trials(), num_seeds=3, ledger=ledger)  # type: ignore[arg-type]
+    fixed = api.plan_study(SPACE, folders, ledger.trials(), num_seeds=3, ledger=ledger)  # type: ignore[arg-type]  # the parts of a ledger that it reads
     assert (fixed.design, len(fixed.trials), fixed.is_complete) == (design, 9, True), "its verdicts are of the looks"
-    unregistered = api.plan_study(SPACE, folders, ledger.trials(), ledger=MadeLedger())  # type: ignore[arg-type]
+    unregistered = api.plan_study(SPACE, folders, ledger.trials(), ledger=MadeLedger())  # type: ignore[arg-type]  # the parts of a ledger that it reads
     assert (unregistered.design, len(unregistered.trials)) == (None, 9)

@@ -31,7 +31,7 @@ def run(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> Run:
     def run(ledger: MadeLedger, *spaces: SearchSpace, max_seeds: int | None = None) -> tuple[Any, MadeLedger, str]:
         def prepare(*_: Any, designs: Any, **__: Any) -> Any:
             plans = [
-                rounds.plan_study(space, folders, ledger.trials(), ledger=ledger, design=designs.get(space.name))  # type: ignore[arg-type]
+                rounds.plan_study(space, folders, ledger.trials(), ledger=ledger, design=designs.get(space.name))  # type: ignore[arg-type]  # the parts of a ledger that it reads
                 for space in spaces
             ]
             return plans, ledger, ledger.trials()

@@ -22,7 +22,7 @@ class WrittenStudy(MadeStudy):
 
     def __init__(self, folder: Path, cache_dir: Path) -> None:
         super().__init__(folder, cache_dir)
-        self.ledger = Ledger(folder)  # type: ignore[assignment]
+        self.ledger = Ledger(folder)  # type: ignore[assignment]  # the store that is open, or what a test changes
 
     def copy(self, folder: Path) -> "WrittenStudy":
         """Return the same store in an empty folder."""
@@ -42,9 +42,9 @@ class WrittenStudy(MadeStudy):
         launches = [self.open_launch(SPACE), self.open_launch(SPACE)]
         register_plans([plan], {SPACE.name: launches[0]}, self.ledger, {}, print)
         newest = self.ledger.registrations.newest_digest
-        self.ledger.registrations.newest_digest = lambda tags: ""  # type: ignore[method-assign]
+        self.ledger.registrations.newest_digest = lambda tags: ""  # type: ignore[method-assign]  # the store that is open, or what a test changes
         register_plans([plan], {SPACE.name: launches[1]}, self.ledger, {}, print)
-        self.ledger.registrations.newest_digest = newest  # type: ignore[method-assign]
+        self.ledger.registrations.newest_digest = newest  # type: ignore[method-assign]  # the store that is open, or what a test changes
 
     def train(
         self, plan: Plan, launch: str, digest: str, finished: list[Trial], begun: list[Trial], num_steps: int
@@ -106,5 +106,5 @@ class WrittenStudy(MadeStudy):
 
     def move(self) -> None:
         self.edit("UPDATE experiments SET artifact_location = 'file:///elsewhere/' || name")
-        self.ledger = Ledger(self.folders.store)  # type: ignore[assignment]
+        self.ledger = Ledger(self.folders.store)  # type: ignore[assignment]  # the store that is open, or what a test changes
         self.ledger.artifacts.relocate()
