@@ -75,7 +75,7 @@ from study.api.upkeep import (
     ui_command,
     ui_path,
 )
-from study.api.verification import compare_registration, verify_study
+from study.api.verification import compare_registration, read_history, verify_study
 from study.api.versions import compare_versions, read_version, write_comparison
 from study.execution.resources import ResourceRequest
 
@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from study.ledger.records import TrialRecord as TrialRecord
     from study.plan import Folders as Folders
     from study.plan import Plan as Plan
+    from study.registration.history import History as History
 
 __all__ = [
     "ALL",
@@ -130,6 +131,7 @@ __all__ = [
     "plan_study",
     "prepare_run",
     "preview_study",
+    "read_history",
     "read_records",
     "read_version",
     "rehearse_plans",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from study.ledger.records import Rehearsal, TrialRecord
     from study.maintenance.fetch import Requirement
     from study.plan import Folders, Plan, TrialPreview
+    from study.registration.history import History
 
 
 def read_records(folders: "Folders") -> "Mapping[str, TrialRecord]":
@@ -328,17 +329,17 @@ def write_report(
     reports: Path,
     verdicts: "Sequence[ClaimVerdict]",
     effects: "StudyEffects",
+    history: "History",
     *,
     command: str = "",
-    records: "Mapping[str, TrialRecord] | None" = None,
 ) -> list[Path]:
     """Write a study's report to a folder of its own in `reports`; return the paths, report.html first.
 
     Args:
         verdicts: of `claim_verdicts`.
         effects: of `study_effects`.
+        history: of `read_history`.
         command: shown in the report, to run what is missing.
-        records: every trial of the ledger by identity; None to read them.
 
     Raises:
         ReportKeptError: the report in that folder has results that this one would lack.
@@ -347,7 +348,7 @@ def write_report(
     from study.report.report_folder import folder_name
 
     folder = expand_path(reports) / folder_name(planned)
-    return writer.write_report(planned, ledger, folder, command, verdicts, effects, records)
+    return writer.write_report(planned, ledger, folder, command, verdicts, effects, history)
 
 
 def write_index(reports: Path) -> Path:

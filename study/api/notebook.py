@@ -14,6 +14,7 @@ from search_spaces.framework.space import SearchSpace
 from study.api import commands
 from study.api.launch_preparation import prepare_run
 from study.api.opening import Choices, Study, load_study, make_folders, open_ledger
+from study.api.verification import read_history
 from study.execution.resources import ResourceRequest
 from study.ledger.states import TrialState
 
@@ -258,7 +259,8 @@ def report(study: Study, *, reports: Path | str = "reports", **options: Unpack[O
     records = ledger.trials()
     verdicts = commands.claim_verdicts(planned, ledger, records)
     effects = commands.study_effects(planned, ledger, records)
-    page, *_ = commands.write_report(planned, ledger, Path(reports), verdicts, effects)
+    history = read_history(planned, ledger, records)
+    page, *_ = commands.write_report(planned, ledger, Path(reports), verdicts, effects, history)
     commands.write_index(Path(reports))
     return page
 

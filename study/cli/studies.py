@@ -192,11 +192,11 @@ def report(
         if strict_environment:
             api.check_uniform(planned)
         planned = api.measure_study(planned, ledger)
-        verdicts, effects = _echo_results(planned, ledger, records)
+        verdicts, effects, history = _echo_results(planned, ledger, records)
         study = space.name if options.study == api.ALL else options.study
         command = next_command(context, "run", study=study)
         try:
-            paths = api.write_report(planned, ledger, reports, verdicts, effects, command=command, records=records)
+            paths = api.write_report(planned, ledger, reports, verdicts, effects, history, command=command)
             echo(*(f"wrote {path}" for path in paths))
             pages.append(paths[0])
         except ReportKeptError as error:
@@ -233,8 +233,8 @@ def fetch(
 
 def _echo_results(
     planned: "api.Plan", ledger: "api.Ledger", records: "Mapping[str, api.TrialRecord]"
-) -> "tuple[list[api.ClaimVerdict], api.StudyEffects]":
-    """Print table, caveats, verdicts with when claims were registered, deviations, answer; return verdicts, effects."""
+) -> "tuple[list[api.ClaimVerdict], api.StudyEffects, api.History]":
+    """Print table, caveats, verdicts with when claims were registered, deviations, answer; return what reports need."""
     from revit.training.metrics import find_metric
     from study.report.caveats import plan_caveats
     from study.report.claim_list import to_lines
@@ -249,9 +249,10 @@ def _echo_results(
     echo(*plan_caveats(planned))
     read = partial(ledger.retry, log=echo)  # results are safe: a server that is away is waited for
     verdicts = read(partial(api.claim_verdicts, planned, ledger, records))
-    registration = read(partial(api.compare_registration, planned, ledger, records))
+    history = read(partial(api.read_history, planned, ledger, records))
+    registration = api.compare_registration(planned, history)
     lines = zip(to_lines(verdicts, find_metric(planned.space.metric)), registration.claims, strict=True)
     echo(*(f"{line}; {status.text}" for line, status in lines), *registration_lines(registration))
     effects = read(partial(api.study_effects, planned, ledger, records))
     echo("", *api.answer_lines(planned, effects))
-    return verdicts, effects
+    return verdicts, effects, history

@@ -30,9 +30,10 @@ def verify(
     records = ledger.trials()
     code = EXIT_FINISHED
     for space in spaces:
-        planned = api.plan_study(space, folders, records, num_seeds=options.seeds, for_report=True)
-        found = list(api.verify_study(planned, ledger, records, reports))
-        summary = api.compare_registration(planned, ledger, records).summary
+        planned = api.plan_study(space, folders, records, num_seeds=options.seeds, for_report=True, ledger=ledger)
+        history = api.read_history(planned, ledger, records)
+        found = list(api.verify_study(planned, ledger, records, history, reports))
+        summary = api.compare_registration(planned, history).summary
         echo(f"{space.name}: {summary}", *found)
         if found:
             code = EXIT_SOME_FAILED

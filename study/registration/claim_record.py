@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any, get_args
 
 from revit.training.metrics import find_metric
-from search_spaces.framework.claim_cells import Value, Words
+from search_spaces.framework.claim_cells import Words
 from search_spaces.framework.claims import BetterThan, Claim, InRange, Matches, NoDifference, restate_claim
 from search_spaces.framework.space import SearchSpace
 from study.analysis.claim_tests import effect_bounds
@@ -69,11 +69,6 @@ def claim_of(record: ClaimRecord) -> Claim | None:
 def without_words(record: ClaimRecord) -> dict[str, Any]:
     """Return all that decides what a claim says: its record without what is derived from it."""
     return {name: value for name, value in record.items() if name not in DERIVED}
-
-
-def covers(claim: Claim, point: Mapping[str, Value]) -> bool:
-    """Return whether a trial at a point is one of those that a claim compares."""
-    return any(cell.items() <= point.items() for contrast in claim.contrasts for _, cell in contrast)
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from search_spaces.framework.claim_cells import Value
 from search_spaces.framework.claims import Claim
+from study.analysis.sequential import covers
+from study.analysis.verdicts import stated_point
 from study.ledger.records import TrialRecord, study_tags
 from study.ledger.registrations import StoredRecord
 from study.ledger.schema import (
@@ -21,7 +23,6 @@ from study.ledger.schema import (
     STUDY_TAG,
 )
 from study.plan import Plan
-from study.registration.claim_record import covers
 from study.registration.record import Registration, digest_of
 
 ReadFirst = Callable[[str, str], float | None]
@@ -144,12 +145,9 @@ def _intact(stored: Iterable[StoredRecord]) -> Iterable[Registration]:
 
 
 def _points(plan: Plan) -> dict[Key, Mapping[str, Value]]:
-    trained = plan.space.trained_values
+    trained_axes = plan.space.trained_values.keys()
     return {
-        _key(plan, each.cell, each.config.seed): {
-            **each.requested_values,
-            **{axis: each.cell[axis] for axis in trained},
-        }
+        _key(plan, each.cell, each.config.seed): stated_point(each, trained_axes)
         for each in (trial.candidate for trial in plan.trials)
     }
 

@@ -17,12 +17,12 @@ from study.analysis.results import cell_table, reported_trials
 from study.analysis.verdicts import ClaimVerdict
 from study.layout import REPORT_FOLDER
 from study.ledger.ledger import Ledger
-from study.ledger.records import TrialRecord
 from study.ledger.states import TrialState
 from study.plan import Plan
 from study.registration.deviations import RegistrationReport
 from study.registration.disagreements import report_files
-from study.registration.plan_comparison import compare_plan, plan_history
+from study.registration.history import History
+from study.registration.plan_comparison import compare_plan
 from study.report.anova_table import anova_context
 from study.report.answer import answer_context, make_answer
 from study.report.answer import to_records as effects_to_records
@@ -52,7 +52,7 @@ def write_report(
     command: str,
     verdicts: Sequence[ClaimVerdict],
     effects: StudyEffects,
-    records: Mapping[str, TrialRecord] | None = None,
+    history: History,
 ) -> list[Path]:
     """Write the files of a report; return their paths, those of figures as one folder.
 
@@ -65,7 +65,7 @@ def write_report(
 
     Args:
         folder: folder of this study's report (`folder_name`).
-        records: every trial of the ledger by identity; None to read them.
+        history: what its launches have registered (`plan_comparison.plan_history`).
 
     Raises:
         InputError: the folder cannot be written.
@@ -76,7 +76,6 @@ def write_report(
     study = FinishedStudy(plan, ledger, reported_trials(plan), verdicts, effects)
     table, figures = paper_table(plan), name_figures(draw_figures(study))
     answer = make_answer(plan, effects)
-    history = plan_history(plan, ledger, ledger.trials() if records is None else records)
     registration = compare_plan(plan, history)
     context = {**_context(study, table, registration, figures, command), **answer_context(answer)}
     summary = {**_summarize(plan, verdicts), "answer": answer._asdict()}

@@ -13,6 +13,7 @@ from study.ledger.ledger import Ledger
 from study.ledger.states import TrialState
 from study.plan import Folders
 from study.planning import make_plan
+from study.registration.plan_comparison import plan_history
 from study.report.plots.style import MAX_COLORED
 from study.report.writer import write_report
 
@@ -52,7 +53,7 @@ def report(folders: Folders, seeds: tuple[int, ...], to: Path) -> tuple[Counter[
     client = ledger.runs.client = CountingClient(ledger.runs.client)
     judged = claim_verdicts(plan, records, ledger.artifacts.read_correct)
     effects = study_effects(plan, records, ledger.artifacts.read_correct)
-    write_report(plan, ledger, to, "", judged, effects)
+    write_report(plan, ledger, to, "", judged, effects, plan_history(plan, ledger, records))
     return client.calls, sum(path.stat().st_size for path in to.rglob("*") if path.is_file())
 
 

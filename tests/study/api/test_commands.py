@@ -45,7 +45,8 @@ def test_a_study_is_planned_run_reported_with_one_ledger(
     assert plan.to_run == []
     api.check_uniform(plan)
     effects = api.study_effects(plan, ledger, records)
-    paths = api.write_report(plan, ledger, tmp_path / "reports", api.claim_verdicts(plan, ledger, records), effects)
+    verdicts, history = api.claim_verdicts(plan, ledger, records), api.read_history(plan, ledger, records)
+    paths = api.write_report(plan, ledger, tmp_path / "reports", verdicts, effects, history)
     assert all(path.exists() for path in paths)
     [summary] = [json.loads(path.read_text()) for path in paths if path.name == "report.json"]
     assert (summary["study"], summary["num_finished"]) == ("notebook", 2)

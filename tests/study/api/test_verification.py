@@ -9,4 +9,5 @@ from tests.study.made_plans import plan_of
 
 def test_a_study_without_trials_or_report_agrees(tmp_path: Path, folders: Folders) -> None:
     ledger = api.open_ledger(folders, create=True)
-    assert list(api.verify_study(plan_of(folders), ledger, {}, tmp_path / "reports")) == []
+    plan = plan_of(folders)
+    assert list(api.verify_study(plan, ledger, {}, api.read_history(plan, ledger, {}), tmp_path / "reports")) == []

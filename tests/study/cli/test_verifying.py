@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.report import write_study
+from search_spaces.framework.sequential_design import SequentialDesign
 from study import api
 from study.plan import Folders
 from tests.command_line import call_here
@@ -53,6 +54,14 @@ def test_a_study_that_nobody_touched_agrees(checked: Checked) -> None:
     assert code == 0
     assert "checked: 1 record of launches" in lines[1]
     assert lines[2:] == ["checked: all agrees"]
+
+
+def test_the_looks_of_a_design_are_replayed(tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("study.api.commands.find_design", lambda *_: SequentialDesign(looks=(2, 4)))
+    checked = Checked(tmp_path, cache_dir)
+    assert "inconclusive at 2 seeds, next look at 4" in (tmp_path / "out" / "checked" / "report.json").read_text()
+    code, lines = checked.verify()
+    assert code == 0, lines
 
 
 def change_text(path: Path, old: str, new: str) -> None:

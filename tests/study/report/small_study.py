@@ -13,6 +13,7 @@ from study.ledger.ledger import Ledger
 from study.ledger.records import TrialRecord
 from study.ledger.states import TrialState
 from study.plan import Plan
+from study.registration.plan_comparison import plan_history
 from study.report.finished_study import FinishedStudy
 from study.report.writer import write_report
 from study.trial import Trial
@@ -54,7 +55,8 @@ def effects_of(plan: Plan, ledger: Ledger) -> StudyEffects:
 
 
 def write(plan: Plan, ledger: Ledger, folder: Path) -> None:
-    write_report(plan, ledger, folder, COMMAND, verdicts_of(plan, ledger), effects_of(plan, ledger))
+    history = plan_history(plan, ledger, ledger.trials())
+    write_report(plan, ledger, folder, COMMAND, verdicts_of(plan, ledger), effects_of(plan, ledger), history)
 
 
 def finish(space: SearchSpace, seeds: Sequence[int], accuracies: Iterable[float]) -> Plan:
