@@ -21,10 +21,12 @@ pytestmark = [
 def test_a_trial_maps_its_images_and_says_how_large_its_state_is(tmp_path: Path) -> None:
     """In this process; `python -m benchmarks memory` has each in one of its own."""
     images, (here, there) = synthetic_images(tmp_path, (32, 32), 8), Pipe()
+    pixels = images.folder / "pixels.bin"
+    with pixels.open("rb") as file:
+        os.fsync(file)  # Linux maps a page that is being written back only where it is read itself
     trial = Thread(target=memory._train, args=(there, images.folder))
     trial.start()
     state = here.recv()
-    pixels = images.folder / "pixels.bin"
     mapped = memory._in_mapping(os.getpid(), pixels, "Rss")
     own = memory._memory(pixels, os.getpid())
     here.send("go on")

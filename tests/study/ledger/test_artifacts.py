@@ -94,6 +94,7 @@ def test_a_file_that_a_proxy_answers_in_the_server_s_place_is_read_again(
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "note.txt").write_text("kept")
     ledger.close_trial(run_id, TrialState.FINISHED, artifacts=tmp_path / "files")
+    ledger.launches.close(launch, TrialState.FINISHED, {})
     there = Ledger(tmp_path / "there", proxied(**{"note.txt": iter([fault])}).address)
     logged: list[str] = []
     copy = there.retry(lambda: there.artifacts.path(run_id, "note.txt"), log=logged.append)
