@@ -1,6 +1,5 @@
 """Figures from test images, predictions or weights: answers, model internals, samples."""
 
-import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,11 +10,11 @@ import plotly.graph_objects as go
 
 from revit.datasets.image_store import ImageStore
 from revit.training.prediction_file import read_columns
-from study.layout import BUILT, MODEL, PREDICTIONS
-from study.ledger.ledger import Ledger
+from study.layout import PREDICTIONS
 from study.report.finished_study import FinishedStudy, cell_name, run_id
 from study.report.plots.answers import plot_confusion_difference, plot_confusion_matrix, plot_mistakes
 from study.report.plots.pictures import plot_attention, plot_filters, plot_samples, plot_similarity
+from study.trained_model import load_trained_model, read_class_names
 from study.trial import Trial
 
 MAX_ANSWERED_DATASETS = 3
@@ -126,7 +125,7 @@ def _read_cell(study: FinishedStudy, name: str) -> _Cell:
         )
         for trial in trials
     ]
-    return _Cell(name, trials, pd.concat(answers), _class_names(trials[0], study.ledger))
+    return _Cell(name, trials, pd.concat(answers), read_class_names(trials[0], study.ledger))
 
 
 def draw_model_internals(study: FinishedStudy) -> list[go.Figure]:
@@ -138,7 +137,7 @@ def draw_model_internals(study: FinishedStudy) -> list[go.Figure]:
         return []
     from revit.models.introspection import attention_maps, embedding_filters, pos_embed_similarity
 
-    models = {name: _load_tested_model(trial, study.ledger) for name, trial in first.items()}
+    models = {name: load_trained_model(trial, study.ledger).network for name, trial in first.items()}
     filters = {f"position embedding {name}": embedding_filters(model) for name, model in models.items()}
     learned, trial = models["learned"], first["learned"]
     figures = [plot_filters(filters), plot_similarity(pos_embed_similarity(learned))]
@@ -168,23 +167,6 @@ def _load_samples(store: ImageStore) -> dict[str, list[npt.NDArray[np.uint8]]]:
         positions = np.flatnonzero((store.labels == number) & ~store.is_test)[:MAX_SAMPLES]
         samples[name] = [store.image(int(position)) for position in positions]
     return samples
-
-
-def _load_tested_model(trial: Trial, ledger: Ledger) -> Any:
-    from safetensors.torch import load_file
-
-    from revit.models.build import build_tested_model
-
-    model = build_tested_model(trial.candidate.config, len(_class_names(trial, ledger)))
-    model.load_state_dict(load_file(ledger.artifacts.path(run_id(trial), MODEL)))
-    return model.eval()
-
-
-def _class_names(trial: Trial, ledger: Ledger) -> list[str]:
-    """Return the classes that the trial recorded: its images may not be on this machine."""
-    built = json.loads(ledger.artifacts.path(run_id(trial), BUILT).read_text())
-    names: list[str] = built["data"]["class_names"]
-    return names
 
 
 def _load_test_image(trial: Trial, store: ImageStore) -> tuple[npt.NDArray[np.uint8], Any]:

@@ -1,0 +1,1 @@
+"""A trained model to take away: its weights in a folder that timm and transformers load."""
