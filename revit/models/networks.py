@@ -28,6 +28,9 @@ from revit.models.timm_models import check_name
 
 OWN_VITS: dict[str, dict[str, Any]] = {
     "vit_nano": {"patch_size": 4, "embed_dim": 64, "depth": 4, "num_heads": 4, "mlp_ratio": 2},
+    "vit_nano_small": {"patch_size": 4, "embed_dim": 32, "depth": 4, "num_heads": 2},
+    "vit_nano_medium": {"patch_size": 4, "embed_dim": 64, "depth": 4, "num_heads": 4},
+    "vit_nano_large": {"patch_size": 4, "embed_dim": 80, "depth": 8, "num_heads": 5},
     "vit_cifar_scratch": {"patch_size": 4, "embed_dim": 128, "depth": 12, "num_heads": 8, "mlp_ratio": 0.5},
     "vit_p16_scratch": {"patch_size": 16, "embed_dim": 128, "depth": 12, "num_heads": 8, "mlp_ratio": 0.5},
 }

@@ -19,6 +19,9 @@ NAMES = {
     "vit_b16_in21k": "ViT-B/16",
     "bit_r50x1_in21k": "BiT ResNet-50x1",
     "vit_nano": "nano ViT",
+    "vit_nano_small": "nano ViT-S",
+    "vit_nano_medium": "nano ViT-B",
+    "vit_nano_large": "nano ViT-L",
     "bit_nano": "nano ResNetV2",
 }
 """Optimizers, datasets and models whose names people write differently from config fields."""

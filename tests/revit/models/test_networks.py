@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from revit.models.architectures import MODELS
 from revit.models.build import build_model, check_model
 from revit.models.dropout import active_dropout
 from revit.models.networks import OWN_VITS, RATES, construct, timm_name
+from revit.models.trained_parts import PARTS
 
 OWN = "tests.revit.models.test_networks:small_vit"
 MAX_RATE = 0.5
@@ -94,6 +96,29 @@ def test_no_stochastic_depth_is_no_stochastic_depth() -> None:
     name = "swin_tiny_patch4_window7_224"
     assert any(isinstance(each, DropPath) and each.drop_prob for each in timm.create_model(name).modules())
     assert active_dropout(construct(ModelConfig(name=name, pretrained=False), 224, 5), 224) == []
+
+
+def test_the_three_nano_vits_share_their_weights_as_the_published_sizes_do() -> None:
+    """Against ViT-S, -B and -L: share of attention and MLPs within .05, growth from size to size within a fifth."""
+    published = {"small": "deit_small_patch16_224", "medium": "deit_base_patch16_224", "large": "vit_large_patch16_224"}
+    growth = []
+    for size, name in published.items():
+        counts = [_weights(f"vit_nano_{size}", 28), _weights(name, 224)]
+        for part in ("attention", "mlp"):
+            shares = [count[part] / count["all"] for count in counts]
+            assert shares[0] == pytest.approx(shares[1], abs=0.05), (size, part)
+        growth.append([count["all"] for count in counts])
+    for small, large in pairwise(growth):
+        ours, theirs = (after / before for before, after in zip(small, large, strict=True))
+        assert ours == pytest.approx(theirs, rel=0.2)
+
+
+def _weights(name: str, resolution: int) -> dict[str, int]:
+    """Return the number of parameters of a model by trained part."""
+    with torch.device("meta"):
+        model = construct(ModelConfig(name=name, pretrained=False), resolution, 10)
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    return {part: sum(map(sizes.__getitem__, PARTS[part](model))) for part in ("all", "attention", "mlp")}
 
 
 @pytest.mark.parametrize("name", ["vgg11", "dla34", "tests.revit.models.test_networks:of_two_classes"])
