@@ -1,4 +1,7 @@
-"""Studies as data: one module per study, each with a `SPACE`, in this package or in any file (docs/new_study.md)."""
+"""Studies as data: one module per study, each with a `SPACE`.
+
+A study is in this package, in the folder of its paper (docs/papers.md), or in any file (docs/new_study.md).
+"""
 
 import difflib
 import importlib
@@ -35,8 +38,23 @@ class UnknownStudyError(InputError):
 
 
 def names() -> list[str]:
-    """Return the names of the studies of this package: its modules."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.ispkg)
+    """Return the names of the studies of this package: its modules, and those in folders of papers."""
+    return sorted(name for folder in ("", *folders()) for name in names_in(folder))
+
+
+def names_in(folder: str = "") -> list[str]:
+    """Return the names of the studies in the folder of a paper; without its name, of those in no folder."""
+    return sorted(each.name for each in pkgutil.iter_modules([str(PACKAGE / folder)]) if not each.ispkg)
+
+
+def folders() -> list[str]:
+    """Return the names of the folders of papers, each a package of studies."""
+    return sorted(each.name for each in pkgutil.iter_modules(__path__) if each.ispkg and each.name != "framework")
+
+
+def file_of(name: str) -> Path:
+    """Return the file of a study of this package."""
+    return next(PACKAGE / folder / f"{name}.py" for folder in ("", *folders()) if name in names_in(folder))
 
 
 def is_file(study: str) -> bool:
@@ -66,7 +84,8 @@ def load(study: str) -> SearchSpace:
         hint = f"; did you mean {close[0]}?" if close else "."
         message = f"there is no study {short_repr(study)}{hint} Known: {', '.join(names())}"
         raise UnknownStudyError(message, closest=close[0] if close else None)
-    return _space_of(f"search_spaces/{study}.py", study, lambda: importlib.import_module(f"{__name__}.{study}"))
+    file = file_of(study).relative_to(PACKAGE.parent)
+    return _space_of(str(file), study, lambda: importlib.import_module(".".join(file.with_suffix("").parts)))
 
 
 def _load_file(shown: str, path: Path) -> SearchSpace:
@@ -74,7 +93,7 @@ def _load_file(shown: str, path: Path) -> SearchSpace:
     name = path.stem
     if path.suffix != ".py" or not _is_there(path):
         raise InputError(f"{shown} is not a Python file")
-    if path.parent.samefile(PACKAGE):
+    if name in names() and path.samefile(file_of(name)):
         return load(name)
     if not name.isidentifier() or keyword.iskeyword(name):
         raise InputError(f"{shown}: the name of a study's file must be letters, digits and _, as of every module")

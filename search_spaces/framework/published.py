@@ -25,8 +25,8 @@ from revit.fields import fields_by_path
 from revit.validation import describe_type, is_a, parse_text, require, require_one_line, short_repr
 from search_spaces.framework.claim_cells import Cell, Value
 
-PAPERS = Path(__file__).parents[1] / "papers"
-"""Folder of the papers that have a name: NAME.csv."""
+STUDIES = Path(__file__).parents[1]
+"""Folder of the package's studies."""
 FACTS = ("title", "authors", "url")
 """Facts about a paper, each a comment at the top of its file."""
 COLUMNS = ("table", "metric", "value", "n", "num_test", "epoch", "source", "note")
@@ -120,21 +120,36 @@ class Paper:
         )
 
 
+def known_papers() -> dict[str, Path]:
+    """Return the files of the papers that have a name: NAME.csv in `papers`, or in the folder of a paper's studies."""
+    return {each.stem: each for each in sorted(STUDIES.glob("*/*.csv"))}
+
+
+def paper_file(name: str | Path) -> Path:
+    """Return the file of a paper, which is there if the paper is known.
+
+    Args:
+        name: of a known paper, or the path of a csv file.
+    """
+    is_path = Path(name).suffix == ".csv"
+    return Path(name) if is_path else known_papers().get(str(name), STUDIES / "papers" / f"{name}.csv")
+
+
 @cache
 def read_paper(name: str | Path) -> Paper:
     """Return a paper from its file, with every line checked.
 
     Args:
-        name: of a file in PAPERS without `.csv`, or the path of a csv file.
+        name: as `paper_file` takes it.
 
     Raises:
         InputError: there is no such file, or a line is wrong: names file, line and column.
     """
-    path = Path(name) if Path(name).suffix == ".csv" else PAPERS / f"{name}.csv"
+    path = paper_file(name)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
-        known = ", ".join(sorted(each.stem for each in PAPERS.glob("*.csv")))
+        known = ", ".join(known_papers())
         raise InputError(
             f"paper = {short_repr(str(name))}: must be one of {known}, or the path of a csv file"
         ) from error

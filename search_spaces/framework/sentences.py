@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from revit.errors import InputError
-from search_spaces.framework.published import PAPERS
+from search_spaces.framework.published import paper_file
 
 FOLDER = "sentences"
 COLUMNS = ("table", "sentence", "reason")
@@ -44,7 +44,7 @@ def read_sentences(paper: str | Path) -> tuple[Sentence, ...]:
     Raises:
         InputError: the file cannot be read, or has other columns.
     """
-    csv_file = Path(paper) if Path(paper).suffix == ".csv" else PAPERS / f"{paper}.csv"
+    csv_file = paper_file(paper)
     path = csv_file.parent / FOLDER / csv_file.name
     if not path.is_file():
         return ()

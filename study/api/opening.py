@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from study.plan import Folders
 
 ALL = "all"
-"""All studies of the package that start from a recipe."""
+"""All studies of the package that start from a recipe and are in no folder of a paper."""
 DEFAULT_STORE, DEFAULT_DATA, DEFAULT_CACHE = "mlruns", Path("data"), Path("~/.cache/revit-study")
 SERVERS = ("http://", "https://")
 
@@ -79,19 +79,22 @@ def load_study(
     space = with_settings(space, fields)
     space = with_cells(space, cells) if cells else space
     space = with_search(space, **search)
-    check_names(space)
+    if settings or study not in search_spaces.names():  # models that the package's studies name are known to timm
+        check_names(space)
     return space
 
 
 def load_studies(study: str, **choices: Unpack[Choices]) -> list[SearchSpace]:
-    """Return a study by its name or its file, or all that start from a recipe.
+    """Return a study by its name or its file, the studies in the folder of a paper by its name, or `all`.
 
     Raises:
         InputError: as `load_study`.
     """
-    names = search_spaces.names() if study == ALL else [study]
-    chosen = [name for name in names if study != ALL or search_spaces.load(name).base is None]
-    return [load_study(name, **choices) for name in chosen]
+    if study == ALL:
+        names = [name for name in search_spaces.names_in() if search_spaces.load(name).base is None]
+    else:
+        names = search_spaces.names_in(study) if study in search_spaces.folders() else [study]
+    return [load_study(name, **choices) for name in names]
 
 
 def make_folders(

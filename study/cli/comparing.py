@@ -45,12 +45,12 @@ def compare(
     given: dict[str, Any] = {name: value for name, value in changes.items() if value}
     if not given and before is None:
         raise InputError("compare: name the other version by --before, or an option that begins with --other")
-    others = replace(options, **given)
+    other = replace(options, **given)
     versions = []
-    for choices, time in ((others, before or ""), (options, "")):
-        if choices.study == api.ALL:
-            raise InputError("compare: all is several studies: name one")
-        [space] = choices.load_studies()
+    for choices, time in ((other, before or ""), (options, "")):
+        [space, *more] = choices.load_studies()
+        if more:
+            raise InputError(f"compare: {choices.study} is several studies: name one")
         label = _label(choices, space.tags, given, time)
         versions.append(api.read_version(label, space, choices.folders(), num_seeds=options.seeds, before=time))
     comparison = api.compare_versions(*versions)

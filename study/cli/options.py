@@ -23,8 +23,8 @@ StudyName = Annotated[
     str,
     typer.Argument(
         metavar="STUDY",
-        autocompletion=lambda: [*search_spaces.names(), api.ALL],
-        help="Name (see `list`) or file of a study, or `all`.",
+        autocompletion=lambda: [*search_spaces.names(), *search_spaces.folders(), api.ALL],
+        help="Name (see `list`), file, paper's folder, or `all`.",
     ),
 ]
 ScaleName = Annotated[

@@ -57,8 +57,8 @@ def prune(
         list[str] | None,
         typer.Argument(
             metavar="[STUDY]...",
-            autocompletion=lambda: [*search_spaces.names(), api.ALL],
-            help="Only these studies, by name or file; `all` that start from a recipe.",
+            autocompletion=lambda: [*search_spaces.names(), *search_spaces.folders(), api.ALL],
+            help="Only these studies, by name, file or folder; `all`.",
         ),
     ] = None,
     models: Annotated[

@@ -193,7 +193,7 @@ def report(
             api.check_uniform(planned)
         planned = api.measure_study(planned, ledger)
         verdicts, effects, history = _echo_results(planned, ledger, records)
-        study = space.name if options.study == api.ALL else options.study
+        study = options.study if len(spaces) == 1 else space.name
         command = next_command(context, "run", study=study)
         try:
             paths = api.write_report(planned, ledger, reports, verdicts, effects, history, command=command)
