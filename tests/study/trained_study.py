@@ -26,7 +26,8 @@ from study.planning import make_plan
 from study.trial import Trial
 
 CPU = torch.device("cpu")
-BASE = FineTuneConfig(dataset="digits", resolution=8, batch_size=64, steps=3, num_evals=1).with_values({"optimizer.lr": 0.05})
+BASE = FineTuneConfig(dataset="digits", resolution=8, batch_size=64, steps=3, num_evals=1)
+BASE = BASE.with_values({"optimizer.lr": 0.05})
 SCRATCH = {"model.pretrained": False}
 KINDS: dict[str, dict[str, object]] = {
     "ViT": {"resolution": 16},
