@@ -19,19 +19,13 @@ from revit.datasets.registry import label_test_set
 from revit.errors import InputError
 from revit.fields import fields_by_path
 from revit.validation import check_types, require, require_one_line, with_tuples
-from search_spaces.framework.axes import (
-    Axis,
-    NuisanceAxis,
-    check_axes,
-    fields_of,
-    first_repeated,
-    levels_of,
-)
+from search_spaces.framework.axes import Axis, NuisanceAxis, check_axes, fields_of, first_repeated, levels_of
 from search_spaces.framework.candidates import Candidate, check_effects, make_candidate
 from search_spaces.framework.cells import Point, StudyCell, cells_of, check_cell_fields
 from search_spaces.framework.claim_cells import Value
 from search_spaces.framework.claim_metrics import check_claim_metric
 from search_spaces.framework.claims import Claim, check_claim
+from search_spaces.framework.kept_seeds import KEEP_DEFAULT, KeepModels, check_best_is_known
 from search_spaces.framework.published import Paper, Published, read_paper
 from search_spaces.framework.ranges import Range
 from search_spaces.framework.recipes import FLOWERS, FLOWERS_SPLITS, RECIPES, Experiment, RecipeContext
@@ -61,6 +55,8 @@ class SearchSpace:
         constraint: named predicate over the typed config at paper scale; points for which it is False are left
             out.
         seeds: every cell is trained with each of them.
+        keep_models: whose weights are kept: of no trial, of each cell's first seed, of its seed with the best value of
+            `tuned_metric` on validation images, or of every tested trial.
         claims: what the study is said to show; each gets a verdict from its results.
         metric: a key of METRICS, which tables, claims, figures and the tuning are about. With `@NAME` it is of the
             further test set NAME: `accuracy@mnist_5k`; `accuracy_change@mnist_5k` is the difference from the own test
@@ -92,6 +88,7 @@ class SearchSpace:
     fixed: Mapping[str, object] = field(default_factory=dict)
     constraint: Callable[[FineTuneConfig], bool] | None = None
     seeds: tuple[int, ...] = (0, 1, 2)
+    keep_models: KeepModels = KEEP_DEFAULT
     claims: tuple[Claim, ...] = ()
     metric: str = "accuracy"
     metrics: tuple[str, ...] = ()
@@ -179,6 +176,9 @@ class SearchSpace:
         for name in (self.metric, *self.metrics, *self.claim_metrics):
             if "@" in name and name.partition("@")[2] not in labels:
                 raise InputError(f"metric {name}: its trials are not tested on it; name it in test_sets")
+        if self.keep_models == "best":
+            tested = self.candidate(cell, point, self.seeds[0]).config
+            check_best_is_known(tested, self.tuned_metric, is_searched=self.is_searched)
         if not self.is_searched:
             return self.candidate(cell, point, self.seeds[0])
         right = "above 0, as nuisance axes are tuned on validation images"
@@ -240,7 +240,7 @@ class SearchSpace:
     def about(self, metric: str) -> "SearchSpace":
         """Return the same study about another metric, without its claims: same trials, same searches."""
         metrics = tuple(name for name in (self.metric, *self.metrics) if name != metric)
-        tuned_by = self.tuned_metric if self.is_searched else None
+        tuned_by = self.tuned_metric if self.is_searched or self.keep_models == "best" else None
         is_reread = self.is_reread or metric != self.metric
         return replace(self, metric=metric, metrics=metrics, tuned_by=tuned_by, claims=(), is_reread=is_reread)
 

@@ -161,6 +161,10 @@ INVALID = {
         {"metric": "train_time_s", "nuisance": {"optimizer.lr": (0.1,)}},
         "metric = 'train_time_s': must be a metric of predictions, as nuisance axes are tuned on validation images",
     ),
+    "an unknown choice of models": (
+        {"keep_models": "first"},
+        "keep_models = 'first': must be one of none, first_seed, best, all",
+    ),
     "an invalid axis": ({"scientific": {"resolution": ()}}, "axis resolution has no values"),
 }
 
