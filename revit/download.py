@@ -6,7 +6,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from revit.datasets.registry import HubDataset, RemoteFile
+from revit.datasets.dataset_spec import HubDataset, RemoteFile
 from revit.errors import InputError, first_line
 
 CHUNK_BYTES = 1 << 20

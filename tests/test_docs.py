@@ -120,7 +120,7 @@ def test_the_page_of_recipes_tells_where_they_depart_from_their_sources(
 def test_the_page_of_datasets_is_the_registrys_with_every_caveat() -> None:
     page = (DOCS / "datasets.md").read_text()
     assert page == datasets_page() + "\n"
-    assert sum(spec.caveat in page for spec in DATASETS.values() if spec.caveat) == 11
+    assert sum(spec.caveat in page for spec in DATASETS.values() if spec.caveat) == 15
 
 
 def test_the_walk_through_makes_a_study_that_runs(

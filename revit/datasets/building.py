@@ -14,7 +14,7 @@ import numpy.typing as npt
 from revit.datasets.manifest import Manifest, list_broken
 from revit.datasets.readers.base import Contents, Sample
 from revit.datasets.readers.images import ImageFile, decode_image, decoder
-from revit.datasets.registry import FOLDER_PREFIX, TEST_SETS
+from revit.datasets.registry import FOLDER_PREFIX, SPECS, TEST_SETS
 from revit.datasets.splits import test_indices
 from revit.errors import BrokenImagesError, InputError
 
@@ -22,7 +22,8 @@ STORE_VERSION = 1
 """Part of every digest, and so of every trial's identity. It changes with the meaning of a store's pixels."""
 
 MAX_DECODED_BYTES = 4 * 2**20
-"""An image with more bytes of pixels (1.4 megapixels in color) is kept encoded, if that is smaller."""
+"""An image with more bytes of pixels (1.4 megapixels in color) is kept encoded, if that is smaller. Where the spec of a
+dataset says that it is kept encoded, this holds for every image."""
 
 Layout = dict[str, npt.NDArray[Any]]
 """Arrays by name: offsets (n+1,) into the file of pixels, sizes (n, 2) as H W, labels (n,), is_test (n,)."""
@@ -82,10 +83,11 @@ def write_images(
     image_digests: list[bytes] = []
     broken: list[str] = []
     channels = 0
+    max_decoded = 0 if dataset in SPECS and SPECS[dataset].is_kept_encoded else MAX_DECODED_BYTES
     with path.open("wb") as file:
         for sample, label, part in samples:
             try:
-                image, encoded = _decoded(sample)
+                image, encoded = _decoded(sample, max_decoded)
             except InputError as error:
                 broken.append(str(error))
                 continue
@@ -134,13 +136,13 @@ def finish_digest(
     return content.hexdigest()
 
 
-def _decoded(image: npt.NDArray[np.uint8] | ImageFile) -> tuple[npt.NDArray[np.uint8], bytes]:
-    """Return an image (H, W, C), and the content of its file if it is kept encoded."""
+def _decoded(image: npt.NDArray[np.uint8] | ImageFile, max_decoded: int) -> tuple[npt.NDArray[np.uint8], bytes]:
+    """Return an image (H, W, C), and the content of its file if it is kept encoded: above `max_decoded` bytes."""
     if not isinstance(image, ImageFile):
         return image, b""
     content = image.read()
     pixels = decode_image(content, image.name)
-    return pixels, content if MAX_DECODED_BYTES < pixels.nbytes > len(content) else b""
+    return pixels, content if max_decoded < pixels.nbytes > len(content) else b""
 
 
 def _check_sample(

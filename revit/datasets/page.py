@@ -5,7 +5,8 @@ python -m revit.datasets.page > docs/datasets.md
 
 from collections.abc import Iterable
 
-from revit.datasets.registry import CORRUPTIONS, DATASETS, TEST_SETS, DatasetSpec
+from revit.datasets.dataset_spec import DatasetSpec
+from revit.datasets.registry import CORRUPTIONS, DATASETS, TEST_SETS
 
 COLUMNS = ("dataset", "what", "classes", "training images", "test images", "source", "license", "caveat")
 HEADER = """# Datasets
@@ -35,7 +36,8 @@ A trained model can be tested on further images of the same classes, without tra
 def datasets_page() -> str:
     """Return the page, in Markdown."""
     corrupted = [_corrupted_row(TEST_SETS[f"cifar{each}_c-{CORRUPTIONS[0]}-1"]) for each in (10, 100)]
-    tables = [_table(map(_row, DATASETS.values())), _table([_row(TEST_SETS["cifar10.1"]), *corrupted])]
+    new_images = [spec for spec in TEST_SETS.values() if not spec.original]
+    tables = [_table(map(_row, DATASETS.values())), _table([*map(_row, new_images), *corrupted])]
     return f"{HEADER}\n{tables[0]}\n{TEST_SETS_TEXT}\n{tables[1]}"
 
 

@@ -3,76 +3,13 @@
 import re
 from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import PurePath
 
+from revit.datasets.dataset_spec import DatasetSpec, HubDataset, RemoteFile
 from revit.errors import InputError
 
 FOLDER_PREFIX = "folder:"
-
-
-@dataclass(frozen=True, kw_only=True)
-class RemoteFile:
-    """A file to download.
-
-    Attributes:
-        path: relative to the dataset directory.
-        md5: digest, as its publisher states it; empty where only a SHA-256 is known.
-        sha256: in its place.
-    """
-
-    url: str
-    path: str
-    md5: str = ""
-    sha256: str = ""
-
-    @property
-    def checksum(self) -> tuple[str, str]:
-        """Return the name of its digest's algorithm, as hashlib has it, and the digest."""
-        return ("md5", self.md5) if self.md5 else ("sha256", self.sha256)
-
-
-@dataclass(frozen=True, kw_only=True)
-class HubDataset:
-    """Parquet tables to download from a dataset repository of the Hugging Face hub.
-
-    Attributes:
-        repo: owner/name.
-        revision: branch. The hub keeps every public dataset on `refs/convert/parquet`, too, in the splits that its
-            viewer shows and `load_dataset` returns.
-    """
-
-    repo: str
-    revision: str = "main"
-
-
-@dataclass(frozen=True, kw_only=True)
-class DatasetSpec:
-    """A dataset as its publisher describes it.
-
-    Attributes:
-        num_train, num_test: images in its own splits; a test set has no training images.
-        tiny: whether its images have fewer than 96 x 96 pixels.
-        files: to download; empty for a dataset in an installed package.
-        hub: the repository to download instead, into the folder `name`.
-        page: for a manual download, after a login.
-        original: dataset whose test images these are, changed, in the same order; empty for images of its own.
-        caveat: what a reader of results should know about the data; may be empty.
-    """
-
-    name: str
-    title: str
-    num_classes: int
-    num_train: int
-    num_test: int
-    tiny: bool = False
-    source: str
-    license: str
-    files: tuple[RemoteFile, ...] = ()
-    hub: HubDataset | None = None
-    page: str = ""
-    original: str = ""
-    caveat: str = ""
 
 
 def _remote_files(url: str, folder: str, md5: dict[str, str]) -> tuple[RemoteFile, ...]:
@@ -99,6 +36,25 @@ _MRI_URL = "https://www.kaggle.com/datasets/masoudnickparvar/brain-tumor-mri-dat
 _TILE_SPLIT = (
     "a tile resembles its neighbors more than a new photograph would; the test tiles are whole columns "
     "of the grid (every fifth), ours, the same for every trial"
+)
+
+_FLOWERS = DatasetSpec(
+    name="flowers102",
+    title="Oxford Flowers-102, official split",
+    num_classes=102,
+    num_train=1020,
+    num_test=6149,
+    source=f"{_FLOWERS_URL}/ (Nilsback and Zisserman, 2008)",
+    license="none stated; for research, the photographs are their owners'",
+    files=_remote_files(_FLOWERS_URL, "flowers-102/", _FLOWERS_MD5),
+    caveat="validation is carved from the 1,020 training images, as for every dataset here, and the "
+    "official 1,020 validation images are left out; published numbers may train on either or on both",
+)
+_INAT_URL = "https://github.com/visipedia/inat_comp/tree/master"
+_INAT_LICENSE = "for non-commercial research and education; the photographs are their owners', not to be passed on"
+_INAT_CAVEAT = (
+    "the test images are its published validation images, as in published numbers: its own test images have no "
+    "labels; classes have from a few to a thousand training images"
 )
 
 _SPECS = (
@@ -148,17 +104,13 @@ _SPECS = (
         license=_CIFAR_LICENSE,
         files=_remote_files(_CIFAR_URL, "", {"cifar-100-python.tar.gz": "eb9058c3a382ffc7106e4002c42a8d85"}),
     ),
-    DatasetSpec(
-        name="flowers102",
-        title="Oxford Flowers-102, official split",
-        num_classes=102,
-        num_train=1020,
-        num_test=6149,
-        source=f"{_FLOWERS_URL}/ (Nilsback and Zisserman, 2008)",
-        license="none stated; for research, the photographs are their owners'",
-        files=_remote_files(_FLOWERS_URL, "flowers-102/", _FLOWERS_MD5),
-        caveat="validation is carved from the 1,020 training images, as for every dataset here, and the "
-        "official 1,020 validation images are left out; published numbers may train on either or on both",
+    _FLOWERS,
+    replace(
+        _FLOWERS,
+        name="flowers102_trainval",
+        title="Oxford Flowers-102, official training and validation images to train on",
+        num_train=2040,
+        caveat="the official validation images are trained on, too; validation is carved from the 2,040",
     ),
     DatasetSpec(
         name="flowers102_nelorth",
@@ -173,6 +125,34 @@ _SPECS = (
         "are numbers in the order of text ('1', '10', '100'), so a label is not the official one",
     ),
     DatasetSpec(
+        name="cars",
+        title="Stanford Cars, photographs of many sizes",
+        num_classes=196,
+        num_train=8144,
+        num_test=8041,
+        source="https://ai.stanford.edu/~jkrause/cars/car_dataset.html, no longer served (Krause, Stark, Deng, "
+        "Fei-Fei, 2013)",
+        license="none stated with the copies; the photographs are their owners'",
+        page="https://github.com/pytorch/vision/issues/7545#issuecomment-1631441616",
+        folder="stanford_cars",
+        caveat="its publisher serves it no longer; the copies have no published checksum",
+    ),
+    *(
+        DatasetSpec(
+            name=f"inat{year % 100}",
+            title=f"iNaturalist {year}, species in photographs of up to 800 px",
+            num_classes=num_classes,
+            num_train=num_train,
+            num_test=num_test,
+            source=f"{_INAT_URL}/{year} (Van Horn and others, 2018, arXiv:1707.06642)",
+            license=_INAT_LICENSE,
+            page=f"{_INAT_URL}/{year}",
+            is_kept_encoded=True,
+            caveat=_INAT_CAVEAT,
+        )
+        for year, num_classes, num_train, num_test in ((2018, 8142, 437_513, 24_426), (2019, 1010, 265_240, 3003))
+    ),
+    DatasetSpec(
         name="brain_tumor_mri",
         title="Brain tumor MRI slices, gray of many sizes",
         num_classes=4,
@@ -180,7 +160,7 @@ _SPECS = (
         num_test=1311,
         source=f"{_MRI_URL} (figshare, SARTAJ and Br35H together)",
         license="CC0-1.0, seen on a derived copy only",
-        page=_MRI_URL,
+        page=f"{_MRI_URL} (after a login)",
         caveat="slices of one patient may lie in training and in test; the reproduced paper tested on "
         "about 1,054 of the 7,023 images, in a split of its own that it does not give",
     ),
@@ -326,6 +306,19 @@ _TEST_SETS = (
         ),
         caveat="its publisher states no checksums: the two are those of TensorFlow Datasets",
     ),
+    DatasetSpec(
+        name="stl10",
+        title="STL-10: test images of ImageNet for CIFAR-10, 96x96 color",
+        num_classes=10,
+        num_train=0,
+        num_test=7200,
+        source="https://cs.stanford.edu/~acoates/stl10/ (Coates, Lee, Ng, 2011)",
+        license="none stated; its page asks to cite Coates, Lee, Ng, AISTATS 2011; the photographs are of ImageNet",
+        files=_remote_files(
+            "http://ai.stanford.edu/~acoates/stl10", "", {"stl10_binary.tar.gz": "91f7769df0f17e558f3565bffb0c7dfb"}
+        ),
+        caveat="nine of CIFAR-10's classes: it has no frogs, and its 800 monkeys are left out of 8,000 test images",
+    ),
     *(
         _corrupted_spec(num_classes, corruption, severity)
         for num_classes in _CORRUPTED
@@ -360,7 +353,7 @@ def check_test_sets(names: Sequence[str], dataset: str) -> None:
     """Raise InputError unless each name is another dataset than the one that is trained on, with a label of its own."""
     for name in names:
         if name not in SPECS and not _is_folder(name):
-            close = ", ".join((*DATASETS, "cifar10.1"))
+            close = ", ".join((*DATASETS, *(spec.name for spec in _TEST_SETS if not spec.original)))
             corrupted = "cifar10_c-CORRUPTION-SEVERITY, cifar100_c-CORRUPTION-SEVERITY"
             raise InputError(f"test_sets has {name!r}: known are {close}, {corrupted}, or {FOLDER_PREFIX}PATH")
         if not TEST_SET_LABEL.fullmatch(label_test_set(name)):

@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from revit.config import ModelConfig
+from revit.datasets.dataset_spec import DatasetSpec, RemoteFile
 from revit.datasets.readers import reader_for
-from revit.datasets.registry import SPECS, DatasetSpec, RemoteFile
+from revit.datasets.registry import SPECS
 from revit.download import download, download_from_hub, silence_hub
 from revit.errors import InputError, MissingInputError, first_line
 from revit.models.weights import HUB_FILES, WEIGHTS_DIR_VARIABLE, find_weights, hub_repo, weights_digest
@@ -108,7 +109,7 @@ def _manual_downloads(spec: DatasetSpec, data_dir: Path) -> Iterator[str]:
         page = f"https://huggingface.co/datasets/{spec.hub.repo}/tree/{quote(spec.hub.revision, safe='')}"
         yield f"{page}, its files *.parquet in their folders -> {data_dir / spec.name}"
     if spec.page:
-        yield f"{spec.page} (after a login), unpacked -> {data_dir / spec.name}"
+        yield f"{spec.page}, unpacked -> {data_dir / (spec.folder or spec.name)}"
 
 
 def _with_progress(file: RemoteFile, data_dir: Path, console: Console) -> None:

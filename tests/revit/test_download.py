@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from revit.datasets.registry import RemoteFile
+from revit.datasets.dataset_spec import RemoteFile
 from revit.download import download
 from revit.errors import InputError
 

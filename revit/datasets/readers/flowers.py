@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from revit.datasets.readers.base import Contents, Sample, Split, read_members
 from revit.datasets.readers.images import ImageFile
 
-SPLIT_KEYS: dict[Split, str] = {"train": "trnid", "test": "tstid"}
-"""The official validation images, `valid`, are left out: validation is carved from training everywhere."""
+SPLITS: dict[str, Split] = {"trnid": "train", "tstid": "test"}
+"""Split of the images in each list of the table. The official validation images, `valid`, are left out: validation is
+carved from training everywhere."""
+SPLITS_WITH_VALIDATION: dict[str, Split] = {"trnid": "train", "valid": "train", "tstid": "test"}
 
 FLOWER_NAMES = [
     "pink primrose", "hard-leaved pocket orchid", "canterbury bells", "sweet pea", "english marigold", "tiger lily",
@@ -31,19 +30,22 @@ FLOWER_NAMES = [
 ]  # fmt: skip
 
 
-def read_flowers(files: list[Path]) -> Contents:
-    """Read the official training images, then the official test images, in the order of the table."""
+def read_flowers(splits: Mapping[str, Split], files: list[Path]) -> Contents:
+    """Read the images of each list of the table, in its order."""
     from scipy.io import loadmat
 
-    archive, labels, splits = files
-    return FLOWER_NAMES, _samples(archive, loadmat(labels)["labels"].ravel().tolist(), loadmat(splits))
+    archive, labels, lists = files
+    table = loadmat(lists)
+    numbers = {key: table[key].ravel().tolist() for key in splits}
+    return FLOWER_NAMES, _samples(archive, loadmat(labels)["labels"].ravel().tolist(), numbers, splits)
 
 
-def _samples(archive: Path, labels: list[int], splits: Mapping[str, npt.NDArray[np.integer]]) -> Iterator[Sample]:
-    numbers = {split: splits[key].ravel().tolist() for split, key in SPLIT_KEYS.items()}
+def _samples(
+    archive: Path, labels: list[int], numbers: Mapping[str, list[int]], splits: Mapping[str, Split]
+) -> Iterator[Sample]:
     names = {number: f"jpg/image_{number:05d}.jpg" for part in numbers.values() for number in part}
     contents = read_members(archive, set(names.values()))
-    for split, part in numbers.items():
+    for key, part in numbers.items():
         for number in part:
             image = ImageFile(f"{archive}: {names[number]}", contents[names[number]])
-            yield Sample(image, labels[number - 1] - 1, split)
+            yield Sample(image, labels[number - 1] - 1, splits[key])

@@ -39,12 +39,11 @@ def find_published(name: str, data_dir: Path) -> list[Path]:
         images = {split: images_in(part) for split, part in split_folders(root).items()}
         if images.keys() == {"train", "test"} and all(images.values()):
             return [*images["train"], *images["test"]]
-    page = DATASETS[name].page
     raise missing_dataset(
         name,
         [folder],
         expected="train/CLASS/*.jpg and test/CLASS/*.jpg, or train-*.parquet and test-*.parquet",
-        source=f"{page} (after a login)" if page else "",
+        source=DATASETS[name].page,
     )
 
 

@@ -20,10 +20,11 @@ from PIL import Image
 from pyarrow import parquet
 from scipy.io import savemat
 
+from revit.datasets.dataset_spec import RemoteFile
 from revit.datasets.readers.cifar import CIFAR10, Cifar
 from revit.datasets.readers.fashion_mnist import FASHION_MNIST_FILES
-from revit.datasets.readers.flowers import SPLIT_KEYS
-from revit.datasets.registry import DATASETS, TEST_SETS, RemoteFile
+from revit.datasets.readers.flowers import SPLITS
+from revit.datasets.registry import DATASETS, TEST_SETS
 
 RNG = np.random.default_rng(0)
 KINDS = ("png", "jpeg", "gif", "bmp", "tiff", "webp")
@@ -141,7 +142,7 @@ def photograph_contents() -> dict[str, bytes]:
 def flowers_contents() -> dict[str, bytes]:
     labels, splits = io.BytesIO(), io.BytesIO()
     savemat(labels, {"labels": np.array([[1, 2, 3, 102]], np.uint8)})
-    savemat(splits, {key: np.array([[1 + number, 3]], np.uint16) for number, key in enumerate(SPLIT_KEYS.values())})
+    savemat(splits, {key: np.array([[1 + number, 3]], np.uint16) for number, key in enumerate(SPLITS)})
     return {
         "flowers-102/imagelabels.mat": labels.getvalue(),
         "flowers-102/setid.mat": splits.getvalue(),

@@ -44,20 +44,25 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, content in photographs.items():
         (folder / name).write_bytes(content)
     contents = {f"flowers-102/{path.name}": path.read_bytes() for path in folder.iterdir() if path.is_file()}
-    publish(monkeypatch, "flowers102", contents)
+    for name in ("flowers102", "flowers102_trainval"):
+        publish(monkeypatch, name, contents)
     return tmp_path / "data"
 
 
-def opened(data_dir: Path) -> ImageStore:
-    return open_store("flowers102", data_dir=data_dir, cache_dir=data_dir.parent / "cache")
+def opened(data_dir: Path, name: str = "flowers102") -> ImageStore:
+    return open_store(name, data_dir=data_dir, cache_dir=data_dir.parent / "cache")
 
 
-def test_flowers_are_what_torchvision_reads(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "train_splits"), [("flowers102", ["train"]), ("flowers102_trainval", ["train", "val"])]
+)
+def test_flowers_are_what_torchvision_reads(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, name: str, train_splits: list[str]
+) -> None:
     monkeypatch.setattr("torchvision.datasets.flowers102.check_integrity", lambda *_: True)
-    store = opened(data_dir)
-    assert len(store) == 12, "the official validation images are left out"
-    for split, is_test in (("train", False), ("test", True)):
-        oracle = torchvision.datasets.Flowers102(data_dir, split=split)
+    store = opened(data_dir, name)
+    for splits, is_test in ((train_splits, False), (["test"], True)):
+        oracle = [each for split in splits for each in torchvision.datasets.Flowers102(data_dir, split=split)]
         ours = np.flatnonzero(store.is_test == is_test)
         for index, (image, label) in zip(ours, oracle, strict=True):
             assert np.array_equal(store.image(index), np.asarray(image))
