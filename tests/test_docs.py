@@ -143,7 +143,7 @@ def test_the_walk_through_makes_a_study_that_runs(
     assert stop.value.code == 0, shown
     assert "4 trials, 0 done, 4 to run" in shown
     assert "not evidence for or against any published claim" in shown
-    assert "digits is a proxy for flowers102 and flowers102_nelorth" in shown
+    assert "digits is a proxy for flowers102_nelorth" in shown
     trials = Ledger(tmp_path / "mlruns").trials().values()
     assert [trial.state for trial in trials] == [TrialState.FINISHED] * 4
 

@@ -20,7 +20,7 @@ Values = dict[str, object]
 VIT, VIT_IN1K, BIT = "vit_b16_in21k", "vit_b16_in21k_ft_in1k", "bit_r50x1_in21k"
 SCRATCH, SCRATCH_224 = "vit_cifar_scratch", "vit_p16_scratch"
 CIFAR = ("cifar10", "cifar100")
-FLOWERS_SPLITS = ("flowers102", "flowers102_nelorth")
+FLOWERS_SPLITS = ("flowers102", "flowers102_trainval", "flowers102_nelorth")
 FLOWERS = "flowers"
 """Name of Flowers-102 in studies: the split that the recipe trains on. The name of a split means that split."""
 

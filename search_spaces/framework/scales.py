@@ -6,34 +6,40 @@ run and what shape their answers have. It is not evidence for or against any pub
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from revit.config import FineTuneConfig
 from revit.errors import InputError
+from search_spaces.framework.claim_cells import Value
 
-PROXIES = {
-    "cifar10": "mnist_5k",
-    "cifar100": "photos",
-    "flowers102": "digits",
-    "flowers102_nelorth": "digits",
-    "brain_tumor_mri": "specimens",
-    "plant_health": "textures",
-    "weapons": "faces",
+Proxies = Mapping[str, Mapping[Value, Value]]
+"""Nano value for each at paper scale, by config field."""
+
+PROXIES: Proxies = {
+    "dataset": {
+        "cifar10": "mnist_5k",
+        "cifar100": "photos",
+        "flowers102": "digits",
+        "flowers102_trainval": "digits",
+        "flowers102_nelorth": "digits",
+        "brain_tumor_mri": "specimens",
+        "plant_health": "textures",
+        "weapons": "faces",
+    },
+    "model.name": {
+        "vit_b16_in21k": "vit_nano",
+        "vit_b16_in21k_ft_in1k": "vit_nano",
+        "bit_r50x1_in21k": "bit_nano",
+        "vit_cifar_scratch": "vit_nano",
+        "vit_p16_scratch": "vit_nano",
+    },
+    "resolution": {512: 64, 480: 48, 384: 48, 224: 28, 128: 16, 64: 8, 32: 20},
 }
-"""Nano dataset for each at paper scale: similar in number of classes or images, different in content."""
+"""Proxies of `re_vit`; a study adds its own, `SearchSpace(proxies=)`.
 
-MODEL_PROXIES = {
-    "vit_b16_in21k": "vit_nano",
-    "vit_b16_in21k_ft_in1k": "vit_nano",
-    "bit_r50x1_in21k": "bit_nano",
-    "vit_cifar_scratch": "vit_nano",
-    "vit_p16_scratch": "vit_nano",
-}
-"""Nano model for each at paper scale."""
-
-RESOLUTION_PROXIES = {512: 64, 480: 48, 384: 48, 224: 28, 128: 16, 64: 8, 32: 20}
-"""Nano resolution for each at paper scale, in px. Pretraining is at 28 px, not 224, and patches are of 4 px, not 16."""
+Datasets are similar in number of classes or images, different in content. Models are pretrained at 28 px, not 224, and
+patches are of 4 px, not 16.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,31 +47,29 @@ class Scale:
     """Size of a study's models, images and budgets.
 
     Attributes:
-        shrink: function from a config at paper scale to one at this scale.
+        shrink: function from a config at paper scale, and a study's own proxies, to a config at this scale.
         caveat: shown beside every result; empty for none.
-        proxies: its dataset for each at paper scale.
     """
 
-    shrink: Callable[[FineTuneConfig], FineTuneConfig]
+    shrink: Callable[[FineTuneConfig, Proxies], FineTuneConfig]
     caveat: str = ""
-    proxies: Mapping[str, str] = field(default_factory=dict)
 
 
-def nano(config: FineTuneConfig) -> FineTuneConfig:
+def nano(config: FineTuneConfig, own_proxies: Proxies) -> FineTuneConfig:
     """Return a config of a short training on small images, with 10 times the learning rate where it fine-tunes.
 
     Raises:
         InputError: a dataset, model or resolution without a proxy, or a further test set, which has none.
     """
+    proxies = {path: {**values, **own_proxies.get(path, {})} for path, values in PROXIES.items()}
     for name in config.test_sets:
-        if name not in PROXIES.values():
+        if name not in proxies["dataset"].values():
             raise InputError(f"test_sets has {name!r}: it has no proxy at the nano scale")
     from_scratch = not config.model.pretrained
+    flat = config.flat()
     return config.with_values(
         {
-            "dataset": _proxy("dataset", PROXIES, config.dataset),
-            "model.name": _proxy("model.name", MODEL_PROXIES, config.model.name),
-            "resolution": _proxy("resolution", RESOLUTION_PROXIES, config.resolution),
+            **{path: _proxy(path, values, flat[path]) for path, values in proxies.items()},
             **_nano_length(config),
             "optimizer.lr": config.optimizer.lr * (1 if from_scratch else 10),
             "crop_scale": (0.6, 1.0),
@@ -96,7 +100,7 @@ def _nano_length(config: FineTuneConfig) -> dict[str, object]:
     return {"steps": num_steps, "schedule.warmup": scaled}
 
 
-def _proxy(name: str, table: Mapping[Any, object], value: object) -> object:
+def _proxy(name: str, table: Mapping[Value, Value], value: Value) -> Value:
     """Return the nano value for one at paper scale; a nano value stays."""
     if value in table:
         return table[value]
@@ -107,11 +111,10 @@ def _proxy(name: str, table: Mapping[Any, object], value: object) -> object:
 
 
 SCALES: dict[str, Scale] = {
-    "paper": Scale(shrink=lambda config: config),
+    "paper": Scale(shrink=lambda config, _: config),
     "nano": Scale(
         shrink=nano,
         caveat="nano scale: small models and other images. It shows how studies run; it is not evidence for or against "
         "any published claim.",
-        proxies=PROXIES,
     ),
 }

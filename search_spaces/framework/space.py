@@ -29,7 +29,7 @@ from search_spaces.framework.kept_seeds import KEEP_DEFAULT, KeepModels, check_b
 from search_spaces.framework.published import Paper, Published, read_paper
 from search_spaces.framework.ranges import Range
 from search_spaces.framework.recipes import FLOWERS, FLOWERS_SPLITS, RECIPES, Experiment, RecipeContext
-from search_spaces.framework.scales import SCALES
+from search_spaces.framework.scales import PROXIES, SCALES
 from search_spaces.framework.search import DEFAULT_NUM_TRIALS, Sampler, Search
 from search_spaces.framework.search_checks import check_search
 
@@ -70,6 +70,7 @@ class SearchSpace:
         recipe: a key of RECIPES.
         experiment: kind of experiment, for which a recipe may have values of its own (see `recipes.Experiment`).
         scale: a key of SCALES.
+        proxies: nano values over those of `scales.PROXIES`: by config field, for each value at paper scale.
         base: fixed hyperparameters of a study without a recipe.
         settings: values of every trial as trained, after recipe and scale (see `choices.with_settings`).
         is_reread: it is read about another metric than its own (see `about`).
@@ -99,6 +100,7 @@ class SearchSpace:
     recipe: str = "paper"
     experiment: Experiment = "transfer"
     scale: str = "paper"
+    proxies: Mapping[str, Mapping[Value, Value]] = field(default_factory=dict)
     base: FineTuneConfig | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
     cells: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
@@ -120,6 +122,8 @@ class SearchSpace:
         require_one_line("question", self.question)
         require(self.recipe in RECIPES, "recipe", self.recipe, f"one of {', '.join(RECIPES)}")
         require(self.scale in SCALES, "scale", self.scale, f"one of {', '.join(SCALES)}")
+        fits = self.proxies.keys() <= PROXIES.keys() and (self.base is None or not self.proxies)
+        require(fits, "proxies", self.proxies, f"by {', '.join(PROXIES)}, and only where `base` is not given")
         check_axes(self.scientific, self.nuisance)  # a recipe's own cannot clash
         labels = {name: tuple(label for label, _ in levels_of(name, axis)) for name, axis in self.scientific.items()}
         for claim in self.claims:
@@ -351,7 +355,7 @@ class SearchSpace:
 
     def _trained_config(self, cell: StudyCell, point: Point, seed: int) -> FineTuneConfig:
         paper_config = self._paper_config({**cell.fields_of(point), "seed": seed})
-        config = paper_config if self.base is not None else SCALES[self.scale].shrink(paper_config)
+        config = paper_config if self.base is not None else SCALES[self.scale].shrink(paper_config, self.proxies)
         return config.with_values(self.settings) if self.settings else config
 
     def paper_config(self, requested_values: Mapping[str, Value]) -> FineTuneConfig:

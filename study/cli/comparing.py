@@ -45,9 +45,9 @@ def compare(
     given: dict[str, Any] = {name: value for name, value in changes.items() if value}
     if not given and before is None:
         raise InputError("compare: name the other version by --before, or an option that begins with --other")
-    other = replace(options, **given)
+    others = replace(options, **given)
     versions = []
-    for choices, time in ((other, before or ""), (options, "")):
+    for choices, time in ((others, before or ""), (options, "")):
         [space, *more] = choices.load_studies()
         if more:
             raise InputError(f"compare: {choices.study} is several studies: name one")

@@ -13,6 +13,7 @@ NAMES = {
     "cifar100": "CIFAR-100",
     "fashion_mnist": "Fashion-MNIST",
     "flowers102": "Flowers-102",
+    "flowers102_trainval": "Flowers-102",
     "flowers102_nelorth": "Flowers-102 (nelorth's split)",
     "brain_tumor_mri": "brain tumor MRI",
     "plant_health": "plant health",

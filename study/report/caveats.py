@@ -5,7 +5,6 @@ from itertools import combinations
 
 from revit.datasets.registry import DATASETS
 from search_spaces.framework.claim_cells import Value
-from search_spaces.framework.scales import SCALES
 from search_spaces.framework.space import SearchSpace
 from study.analysis.mixed_environments import environment_caveats
 from study.labels import format_value
@@ -34,14 +33,13 @@ def space_caveats(space: SearchSpace) -> list[str]:
     settings = [f"set in every trial, over the study's own values: {', '.join(changed)}"] if changed else []
     if not space.caveat:
         return settings
-    used = {candidate.config.dataset for candidate in space.candidates(space.seeds[:1])}
-    originals: dict[str, list[str]] = {}
-    for original, proxy in SCALES[space.scale].proxies.items():
-        if proxy in used:
-            originals.setdefault(proxy, []).append(original)
+    proxies: dict[str, str] = {}
+    for candidate in space.candidates(space.seeds[:1]) if "dataset" not in space.settings else ():
+        proxies.setdefault(space.paper_config(candidate.requested_values).dataset, candidate.config.dataset)
     lines = [
-        f"{proxy} is a proxy for {' and '.join(names)}: {DATASETS[proxy].title}; {DATASETS[proxy].source}"
-        for proxy, names in originals.items()
+        f"{proxy} is a proxy for {original}: {DATASETS[proxy].title}; {DATASETS[proxy].source}"
+        for original, proxy in proxies.items()
+        if proxy != original
     ]
     return [*settings, space.caveat, *lines]
 

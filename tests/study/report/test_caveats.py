@@ -36,7 +36,7 @@ def test_each_proxy_of_a_scale_is_named_once() -> None:
     scale, *proxies = space_caveats(search_spaces.load("resolution").variant(scale="nano"))
     assert "not evidence for or against any published claim" in scale
     assert [line.partition(":")[0] for line in proxies] == [
-        "photos is a proxy for cifar100", "digits is a proxy for flowers102 and flowers102_nelorth",
+        "photos is a proxy for cifar100", "digits is a proxy for flowers102_nelorth",
     ]  # fmt: skip
     assert space_caveats(SPACE) == []
 
