@@ -3,7 +3,8 @@
     python -m revit.training.pretrain vit_nano
 
 writes vit_nano.safetensors and its model card vit_nano.md into revit/models/pretrained/. The same command resumes an
-interrupted run from its last checkpoint. On one CPU core vit_nano takes about 45 minutes, bit_nano 20.
+interrupted run from its last checkpoint. On one CPU core vit_nano takes about 45 minutes, bit_nano 20; `--device cuda`
+trains on a GPU.
 """
 
 import argparse
@@ -21,8 +22,11 @@ from revit.datasets.image_store import open_store
 from revit.datasets.registry import DATASETS
 from revit.errors import InputError
 from revit.models.weights import PACKAGED
+from revit.training.device import device_name, has_bf16
 from revit.training.fine_tune import FineTuneResult, TrialData, fine_tune
 from revit.training.train_state import Row, TrainState
+
+CPU = torch.device("cpu")
 
 
 def _nano_config(model: str, epochs: int) -> FineTuneConfig:
@@ -39,13 +43,19 @@ def _nano_config(model: str, epochs: int) -> FineTuneConfig:
     )
 
 
-PRETRAINING = {"vit_nano": _nano_config("vit_nano", epochs=30), "bit_nano": _nano_config("bit_nano", epochs=20)}
+EPOCHS = {"vit_nano": 30, "bit_nano": 20, "vit_nano_small": 30, "vit_nano_medium": 30, "vit_nano_large": 30}
+PRETRAINING = {model: _nano_config(model, epochs) for model, epochs in EPOCHS.items()}
+GPU_THREADS = 4
+"""CPU threads that prepare images for a GPU."""
 
 
-def pretrain(config: FineTuneConfig, *, data_dir: Path, cache_dir: Path, checkpoint: Path) -> FineTuneResult:
-    """Train from scratch on one thread, with a checkpoint after every validation."""
+def pretrain(
+    config: FineTuneConfig, *, data_dir: Path, cache_dir: Path, checkpoint: Path, device: torch.device = CPU
+) -> FineTuneResult:
+    """Train from scratch, on a CPU with one thread, with a checkpoint after every validation."""
     torch.set_num_threads(1)
-    data = TrialData.from_store(config, open_store(config.dataset, data_dir=data_dir, cache_dir=cache_dir), None)
+    store = open_store(config.dataset, data_dir=data_dir, cache_dir=cache_dir)
+    data = TrialData.from_store(config, store, None, num_threads=1 if device.type == "cpu" else GPU_THREADS)
 
     def report(rows: list[Row], state: TrainState) -> None:
         print(json.dumps({name: round(value, 4) for name, value in rows[-1].items()}), flush=True)
@@ -53,12 +63,15 @@ def pretrain(config: FineTuneConfig, *, data_dir: Path, cache_dir: Path, checkpo
             state.save(checkpoint)
 
     resume = checkpoint if checkpoint.exists() else None
-    return fine_tune(config, data, report, device=torch.device("cpu"), resume=resume)
+    return fine_tune(config, data, report, device=device, resume=resume)
 
 
-def model_card(config: FineTuneConfig, result: FineTuneResult) -> str:
+def model_card(config: FineTuneConfig, result: FineTuneResult, device: torch.device = CPU) -> str:
     """Return the model card: data, command, settings, accuracy, date."""
     name = config.model.name
+    option, how = "", "one CPU thread, fp32"
+    if device.type != "cpu":
+        option, how = f" --device {device}", f"{device_name(device)}, {'bf16' if has_bf16(device) else 'fp32'}"
     spec = DATASETS[config.dataset]
     settings = "\n".join(f"| `{path}` | {value} |" for path, value in config.flat().items())
     num_test = len(result.predictions.label)
@@ -68,7 +81,7 @@ def model_card(config: FineTuneConfig, result: FineTuneResult) -> str:
 Pretrained from scratch by this project on {spec.title} ({spec.num_train:,} training images less the
 {config.val_fraction:.0%} held out for validation; {spec.source}; license {spec.license}).
 
-- Command: `python -m revit.training.pretrain {name}` (torch {torch.__version__}, one CPU thread, fp32)
+- Command: `python -m revit.training.pretrain {name}{option}` (torch {torch.__version__}, {how})
 - Seed: {config.seed}
 - Test accuracy: {result.metrics["test_accuracy"]:.2%} ({correct:,} of {num_test:,}), measured once, after the last step
 - Parameters: {sum(p.numel() for p in result.model.parameters()):,}, the 10-class head included
@@ -87,18 +100,24 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("model", choices=sorted(PRETRAINING))
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="dataset directory")
     parser.add_argument("--cache-dir", type=Path, default=Path("data/cache"), help="for decoded images and checkpoint")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where it trains")
     options = parser.parse_args(arguments)
     config = PRETRAINING[options.model]
     digest = hashlib.sha256(repr(config).encode()).hexdigest()[:8]  # another config starts again
     checkpoint = options.cache_dir / "pretrain" / f"{options.model}-{digest}.pt"
+    device = torch.device(options.device)
     try:
-        result = pretrain(config, data_dir=options.data_dir, cache_dir=options.cache_dir, checkpoint=checkpoint)
+        if device.type == "cuda" and not torch.cuda.is_available():
+            raise InputError("--device cuda: must be cpu, as PyTorch finds no GPU")
+        result = pretrain(
+            config, data_dir=options.data_dir, cache_dir=options.cache_dir, checkpoint=checkpoint, device=device
+        )
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    tensors = {name: tensor.contiguous() for name, tensor in result.model.state_dict().items()}
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in result.model.state_dict().items()}
     save_file(tensors, PACKAGED / f"{options.model}.safetensors")
-    (PACKAGED / f"{options.model}.md").write_text(model_card(config, result))
+    (PACKAGED / f"{options.model}.md").write_text(model_card(config, result, device))
     checkpoint.unlink()
     print(json.dumps(result.metrics))
     return 0

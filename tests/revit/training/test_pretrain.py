@@ -1,9 +1,11 @@
 """Pretraining of the shipped models."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from revit.config import FineTuneConfig
 from revit.models.weights import PACKAGED
@@ -17,6 +19,25 @@ def test_the_shipped_card_states_the_values_of_the_config(name: str) -> None:
     values = {path: str(value) for path, value in PRETRAINING[name].flat().items()}
     assert len(card) > 20
     assert card.items() <= values.items()
+
+
+def test_the_card_of_a_run_on_a_gpu_states_its_command_with_gpu_and_precision(
+    small: FineTuneConfig, train: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, _ = train(small)
+    monkeypatch.setattr(module, "device_name", lambda device: "NVIDIA H200")
+    monkeypatch.setattr(module, "has_bf16", lambda device: True)
+    card = model_card(small, result, torch.device("cuda"))
+    assert (
+        f"`python -m revit.training.pretrain vit_nano --device cuda` (torch {torch.__version__}, NVIDIA H200, bf16)"
+        in card
+    )
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["vit_nano", "--device", "cuda"]) == 2
+    assert capsys.readouterr().err == "error: --device cuda: must be cpu, as PyTorch finds no GPU\n"
 
 
 def test_an_interrupted_run_resumes_to_the_same_weights(
