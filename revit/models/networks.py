@@ -34,7 +34,11 @@ OWN_VITS: dict[str, dict[str, Any]] = {
     "vit_cifar_scratch": {"patch_size": 4, "embed_dim": 128, "depth": 12, "num_heads": 8, "mlp_ratio": 0.5},
     "vit_p16_scratch": {"patch_size": 16, "embed_dim": 128, "depth": 12, "num_heads": 8, "mlp_ratio": 0.5},
 }
-"""Arguments of the project's own ViTs."""
+"""Arguments of the project's own ViTs.
+
+The sizes of vit_nano_small, _medium and _large have the ratios of ViT-S, -B and -L; their MLPs have twice the weights
+of attention.
+"""
 VIT_MODULES = ("timm.models.vision_transformer", "timm.models.deit")
 RATES = {
     "dropout": ("pos_drop_rate", "proj_drop_rate"),
