@@ -44,7 +44,8 @@ class ModelConfig:
         pos_embed_resize: how position embeddings are interpolated to another resolution, once, at load: `timm`
             (bicubic, antialiased), `jax` (bilinear, corners aligned) or `hf` (bicubic).
         head_init: initialization of the new linear head; `zeros` as in ViT (Appendix B.1.1), `torch` for PyTorch's
-            default.
+            default, `probed` for a linear probe of the training images, from which LP-FT starts (Kumar et al. 2022,
+            arXiv:2202.10054; `revit.training.head_probe`).
         dropout: probability after every dense layer and after the position embedding.
         attn_dropout: probability on attention weights; ViT only.
         head_dropout: probability on the input of the head.
@@ -72,7 +73,7 @@ class ModelConfig:
     weights: str | None = derived(None)
     pos_embed: Literal["learned", "none"] = neutral("learned")
     pos_embed_resize: Literal["timm", "jax", "hf"] = neutral("timm")
-    head_init: Literal["zeros", "trunc_normal", "normal", "torch"] = neutral("zeros")
+    head_init: Literal["zeros", "trunc_normal", "normal", "torch", "probed"] = neutral("zeros")
     dropout: float = neutral(0.0)
     attn_dropout: float = neutral(0.0)
     head_dropout: float = neutral(0.0)

@@ -4,6 +4,7 @@ A batch is cut into micro-batches, and each of those into contiguous parts, one 
 together are those of one process, with the same micro-batches.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -52,6 +53,16 @@ def split_batch(config: FineTuneConfig, num_images: int, group: WorkerGroup) -> 
         parts.append(BatchPart(slice(done, done + last - first), micro_batch, first, counts))
         done += last - first
     return parts
+
+
+def evaluated_part(indices: Indices, batch_size: int, group: WorkerGroup) -> Indices:
+    """Return the images that one worker evaluates: consecutive batches of those that one process evaluates.
+
+    So equal weights give equal bits.
+    """
+    num_batches = math.ceil(len(indices) / batch_size)
+    first, last = (batch_size * (part * num_batches // group.size) for part in (group.rank, group.rank + 1))
+    return indices[first:last]
 
 
 def own_rows(parts: list[BatchPart]) -> Indices:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from revit.config import FineTuneConfig, ModelConfig
 from revit.errors import InputError, first_line
 from revit.models.adapters import add_adapters, check_adapters
-from revit.models.heads import head_prefixes, init_head
+from revit.models.heads import head_prefixes, heads, init_head, recorded_features
 from revit.models.networks import construct
 from revit.models.normalization import normalization_of
 from revit.models.position_embeddings import remove_pos_embed, resize_pos_embed
@@ -80,6 +80,8 @@ def check_model(config: FineTuneConfig, weights: Path | None) -> None:
     model, logits = _dry_run(config)
     if not isinstance(logits, Tensor) or logits.shape != (2, DRY_RUN_CLASSES):
         raise InputError(f"model.name = {config.model.name!r}: does not return one logit per class")
+    if config.model.head_init == "probed":
+        _check_probed(model, config)
     if weights is not None:
         _read_matching(model, weights, config.model.pos_embed_resize)
     _choose_trained(model, config.model)
@@ -102,6 +104,16 @@ def _dry_run(config: FineTuneConfig) -> tuple[nn.Module, object]:
     except Exception as error:  # timm's models raise errors of many types
         reason = f"cannot be trained at resolution = {config.resolution}: {first_line(error)}"
         raise InputError(f"model.name = {config.model.name!r}: {reason}") from error
+
+
+def _check_probed(model: nn.Module, config: FineTuneConfig) -> None:
+    """Raise InputError unless each head of a model on the meta device reads one vector per image."""
+    with recorded_features(model) as recorded:
+        model(torch.empty(2, 3, config.resolution, config.resolution, device="meta"))
+    for head, features in zip(heads(model), recorded, strict=True):
+        if [each.shape for each in features] != [(2, head.weight[0].numel())]:
+            right = f"zeros, trunc_normal, normal or torch: the head of {config.model.name} reads no vector per image"
+            raise InputError(f"model.head_init = 'probed': must be {right}")
 
 
 def load_backbone(model: nn.Module, path: Path, pos_embed_resize: str) -> None:

@@ -34,7 +34,7 @@ def evaluate(
     with torch.inference_mode():
         for batch in batches:
             moved = batch.to(device)
-            logits = _compute_logits(model, to_input(moved.images, normalization, device), device)
+            logits = compute_logits(model, to_input(moved.images, normalization, device), device)
             log_probability = logits.log_softmax(dim=1)
             confidence, prediction = log_probability.exp().max(dim=1)
             own = log_probability.gather(1, moved.labels[:, None])
@@ -71,7 +71,7 @@ def _to_numpy(parts: list[Tensor]) -> npt.NDArray[Any]:
     return np.concatenate([each.cpu().numpy() for each in parts])
 
 
-def _compute_logits(model: Any, images: Tensor, device: torch.device) -> Tensor:
+def compute_logits(model: Any, images: Tensor, device: torch.device) -> Tensor:
     """Return logits (B, K). The head runs in float32: bf16 would round close logits to the same number."""
     with autocast(device):
         features = model.forward_features(images)

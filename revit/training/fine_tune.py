@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from revit.budget import compile_budget, count_images, evenly_spaced_steps
 from revit.config import FineTuneConfig
-from revit.datasets.batch_parts import split_batch
+from revit.datasets.batch_parts import evaluated_part, split_batch
 from revit.datasets.batches import Batch, eval_batches, train_batches, train_input
 from revit.datasets.image_store import ImageStore
 from revit.datasets.splits import Splits
@@ -32,6 +32,7 @@ from revit.training.batch_loss import summed_loss
 from revit.training.built import built_digest, describe_build, state_digest
 from revit.training.device import autocast, compile_network, to_device
 from revit.training.evaluation import concatenate, evaluate
+from revit.training.head_probe import probe_heads
 from revit.training.meter import Meter
 from revit.training.metrics import Predictions, name_split, values_by_name
 from revit.training.optimizers import build_optimizer
@@ -157,6 +158,8 @@ def fine_tune(
         model = to_device(model, device)
         if group.size > 1:
             check_is_splittable(model, config)
+        if config.model.head_init == "probed":
+            probe_heads(model, config, data, device, group)
         optimizer = build_optimizer(model, config.optimizer)
         schedule = Schedule(config.schedule, config.optimizer.lr, budget)
         average = ModelEmaV3(model, config.ema_decay) if config.ema_decay else None
@@ -316,15 +319,9 @@ def _evaluate(
     device: torch.device,
     group: WorkerGroup,
 ) -> Evaluation:
-    """Evaluate on a split. Raises DivergedError if the loss is not finite.
-
-    Each worker evaluates consecutive batches of those that one process evaluates, so that equal weights give equal
-    bits.
-    """
+    """Evaluate on a split. Raises DivergedError if the loss is not finite."""
     size = config.micro_batch or config.batch_size
-    num_batches = math.ceil(len(indices) / size)
-    first, last = (size * (part * num_batches // group.size) for part in (group.rank, group.rank + 1))
-    own, pin = indices[first:last], device.type == "cuda"
+    own, pin = evaluated_part(indices, size, group), device.type == "cuda"
     evaluation = None
     if len(own):
         batches = eval_batches(store, own, config.resolution, size, data.num_threads, pin=pin)

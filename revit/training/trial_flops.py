@@ -29,7 +29,10 @@ class ImageFlops(NamedTuple):
 
 
 class TrialFlops(NamedTuple):
-    """FLOPs of a trial: of its training steps, and of its evaluations on validation and test images."""
+    """FLOPs of a trial: of its training steps, and of its evaluations on validation and test images.
+
+    A linear probe evaluates the training images; its fit is not counted.
+    """
 
     training: float
     evaluation: float
@@ -121,5 +124,6 @@ def trial_flops(config: FineTuneConfig, sizes: TrialSizes, of_image: ImageFlops)
     num_evals = len(budget.eval_steps)
     num_validated = sizes.num_val * (num_evals + 1)  # the tested weights once more
     num_tested = sizes.num_test * (num_evals * config.test_curve + config.test)
-    num_evaluated = num_validated + num_tested + sizes.num_further
+    num_probed = sizes.num_used * (config.model.head_init == "probed")
+    num_evaluated = num_validated + num_tested + sizes.num_further + num_probed
     return TrialFlops(of_image.step * num_trained, of_image.forward * num_evaluated)

@@ -161,7 +161,13 @@ WORDS: Mapping[str, Words] = {
     ),
     "model.head_init": Words(
         "initialization of the head",
-        {"zeros": "zeros", "trunc_normal": "truncated normal", "normal": "normal", "torch": "PyTorch's default"},
+        {
+            "zeros": "zeros",
+            "trunc_normal": "truncated normal",
+            "normal": "normal",
+            "torch": "PyTorch's default",
+            "probed": "a linear probe of the training images",
+        },
         pattern="the new head initialized by {}",
     ),
     "model.dropout": Words("dropout", _or_none, pattern="dropout of {}"),

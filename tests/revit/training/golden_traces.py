@@ -58,6 +58,7 @@ CASES: dict[str, dict[str, object]] = {
     "truncated normal head": {"model.head_init": "trunc_normal"},
     "normal head": {"model.head_init": "normal"},
     "torch head": {"model.head_init": "torch"},
+    "probed head": {"model.head_init": "probed"},
     "dropout": {"model.dropout": 0.2},
     "attention dropout": {"model.attn_dropout": 0.2},
     "head dropout": {"model.head_dropout": 0.2},

@@ -65,7 +65,7 @@ REGULARIZED: dict[str, object] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("variant", ["sgd", "adam", "plateau", "best_val", "regularized"])
+@pytest.mark.parametrize("variant", ["sgd", "adam", "plateau", "best_val", "regularized", "probed"])
 def test_a_resumed_trial_gives_the_same_bits_as_an_uninterrupted_one(
     small: FineTuneConfig, train: Callable, tmp_path: Path, make_listener: Callable, variant: str
 ) -> None:
@@ -75,6 +75,7 @@ def test_a_resumed_trial_gives_the_same_bits_as_an_uninterrupted_one(
         "plateau": {"schedule.name": "plateau", "schedule.plateau_patience": 0, "num_evals": 12},
         "best_val": {"selection": "best_val", "optimizer.lr": 0.5, "num_evals": 6},
         "regularized": {**REGULARIZED, "selection": "best_val", "num_evals": 6},
+        "probed": {"model.head_init": "probed", "model.dropout": 0.2, "data_fraction": 0.2},
     }[variant]
     config = small.with_values(values)
     whole, whole_seen = train(config)

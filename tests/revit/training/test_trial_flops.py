@@ -63,10 +63,12 @@ def test_a_function_that_cannot_be_counted_counts_by_its_pixels() -> None:
     assert large.step == 4 * small.step == pytest.approx(105e9, rel=0.01)
 
 
-def test_the_flops_of_a_trial_are_those_that_it_has(train: Any, digits: ImageStore) -> None:
+@pytest.mark.parametrize("head_init", ["zeros", "probed"])
+def test_the_flops_of_a_trial_are_those_that_it_has(train: Any, digits: ImageStore, head_init: Any) -> None:
     """Convolutions are counted on a CPU, too. The description of the build runs two images."""
-    options = {"steps": 3, "batch_size": 16, "micro_batch": 9, "num_evals": 2, "test_curve": True}
-    config = FineTuneConfig(dataset="digits", resolution=8, model=ModelConfig(name="bit_nano"), **options)
+    options = {"steps": 3, "batch_size": 16, "micro_batch": 9, "num_evals": 2, "test_curve": True, "data_fraction": 0.3}
+    model = ModelConfig(name="bit_nano", head_init=head_init)
+    config = FineTuneConfig(dataset="digits", resolution=8, model=model, **options)
     splits = digits.split(config.val_fraction, config.data_fraction, config.subset_seed)
     sizes = TrialSizes(len(splits.train), splits.num_all, len(splits.val), len(splits.test))
     with FlopCounterMode(display=False) as counter:
@@ -82,3 +84,5 @@ def test_a_smaller_last_batch_counts_as_it_is() -> None:
     assert trial_flops(config, sizes, ImageFlops(step=3.0, forward=1.0)) == (3 * 34, 5)
     further = sizes._replace(num_further=1000)
     assert trial_flops(config, further, ImageFlops(step=3.0, forward=1.0)) == (3 * 34, 1005)
+    probed = config.with_values({"model.head_init": "probed"})
+    assert trial_flops(probed, sizes, ImageFlops(step=3.0, forward=1.0)) == (3 * 34, 17 + 5)

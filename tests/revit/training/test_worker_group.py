@@ -55,6 +55,7 @@ TRIALS: dict[str, dict[str, object]] = {
     "plateau": {"schedule.name": "plateau", "schedule.plateau_patience": 0, "optimizer.lr": 0.3, "num_evals": 6},
     "best_val": {"selection": "best_val", "optimizer.lr": 0.5, "num_evals": 6, "test_curve": True},
     "everything": {**EVERYTHING, "batch_size": 13, "micro_batch": 6, "selection": "best_val"},
+    "probed": {"model.head_init": "probed", "data_fraction": 0.1, "batch_size": 50},
     "last batch": {"data_fraction": 0.02, "steps": 6, "num_evals": 1},
 }
 

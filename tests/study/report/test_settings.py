@@ -41,7 +41,7 @@ CHANGES: dict[str, dict[str, object]] = {
     "model.weights": {"model.weights": "my.npz"},
     "model.pos_embed": {"model.pos_embed": "none"},
     "model.pos_embed_resize": {"resolution": 56, "model.pos_embed_resize": "hf"},
-    "model.head_init": {"model.head_init": "trunc_normal"},
+    "model.head_init": {"model.head_init": "probed"},
     "model.dropout": {"model.dropout": 0.15},
     "model.attn_dropout": {"model.attn_dropout": 0.25},
     "model.head_dropout": {"model.head_dropout": 0.35},
