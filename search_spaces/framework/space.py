@@ -26,6 +26,7 @@ from search_spaces.framework.claim_cells import Value
 from search_spaces.framework.claim_metrics import check_claim_metric
 from search_spaces.framework.claims import Claim, check_claim
 from search_spaces.framework.kept_seeds import KEEP_DEFAULT, KeepModels, check_best_is_known
+from search_spaces.framework.proxy_metrics import metrics_at
 from search_spaces.framework.published import Paper, Published, read_paper
 from search_spaces.framework.ranges import Range
 from search_spaces.framework.recipes import FLOWERS, FLOWERS_SPLITS, RECIPES, Experiment, RecipeContext
@@ -52,20 +53,17 @@ class SearchSpace:
             training and validation images with each of the study's seeds, and tested.
         search: how they are searched.
         fixed: values that override the recipe.
-        constraint: named predicate over the typed config at paper scale; points for which it is False are left
-            out.
+        constraint: predicate over the typed config at paper scale; points for which it is False are left out.
         seeds: every cell is trained with each of them.
         keep_models: whose weights are kept: of no trial, of each cell's first seed, of its seed with the best value of
             `tuned_metric` on validation images, or of every tested trial.
         claims: what the study is said to show; each gets a verdict from its results.
-        metric: a key of METRICS, which tables, claims, figures and the tuning are about. With `@NAME` it is of the
-            further test set NAME: `accuracy@mnist_5k`; `accuracy_change@mnist_5k` is the difference from the own test
-            split. The tuning is by own validation images.
+        metric: a key of METRICS, which tables, claims, figures and tuning are about. `accuracy@NAME` is of a further
+            test set, `accuracy_change@NAME` less that of the own one. The tuning is by own validation images.
         metrics: further metrics, each of them a column of the results.
         tuned_by: key of METRICS that the tuning is about; None for the study's metric.
         columns: scientific axes that go across in a table; the others go down.
-        paper: paper whose published numbers are shown beside the results: the name of a file in search_spaces/papers/,
-            or the path of a csv file (see `published`); None for none.
+        paper: paper whose numbers are shown beside the results, as `published.read_paper` takes it; None for none.
         table: name of that paper's table (`5`, `6a`) whose experiment it repeats.
         recipe: a key of RECIPES.
         experiment: kind of experiment, for which a recipe may have values of its own (see `recipes.Experiment`).
@@ -200,7 +198,8 @@ class SearchSpace:
         """
         if self.base is not None and (scale or recipe):
             raise NoRecipeError(f"{self.name} starts from a config of its own: it has neither scales nor recipes")
-        return replace(self, scale=scale or self.scale, recipe=recipe or self.recipe)
+        scale = scale or self.scale
+        return replace(self, scale=scale, recipe=recipe or self.recipe, **metrics_at(scale, self))
 
     @property
     def nuisance_axes(self) -> Mapping[str, NuisanceAxis]:

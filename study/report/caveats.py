@@ -5,6 +5,7 @@ from itertools import combinations
 
 from revit.datasets.registry import DATASETS
 from search_spaces.framework.claim_cells import Value
+from search_spaces.framework.scales import SCALES
 from search_spaces.framework.space import SearchSpace
 from study.analysis.mixed_environments import environment_caveats
 from study.labels import format_value
@@ -35,7 +36,9 @@ def space_caveats(space: SearchSpace) -> list[str]:
         return settings
     proxies: dict[str, str] = {}
     for candidate in space.candidates(space.seeds[:1]) if "dataset" not in space.settings else ():
-        proxies.setdefault(space.paper_config(candidate.requested_values).dataset, candidate.config.dataset)
+        original = space.paper_config(candidate.requested_values)
+        proxies.setdefault(original.dataset, candidate.config.dataset)
+        proxies |= {name: SCALES[space.scale].test_set(name, space.proxies) for name in original.test_sets}
     lines = [
         f"{proxy} is a proxy for {original}: {DATASETS[proxy].title}; {DATASETS[proxy].source}"
         for original, proxy in proxies.items()

@@ -80,9 +80,16 @@ def test_proxies_without_effect_are_refused(parts: dict[str, object]) -> None:
         )
 
 
-def test_a_further_test_set_has_no_proxy() -> None:
-    paper = FineTuneConfig(dataset="cifar10", resolution=224, steps=500, test_sets=("cifar10.1",))
-    with pytest.raises(InputError, match=r"test_sets has 'cifar10\.1': it has no proxy at the nano scale"):
-        nano(paper.with_values({"model.name": "vit_b16_in21k"}))
+SHIFTED = PAPER.with_values({"test_sets": ("cifar10.1", "stl10")})
+
+
+def test_further_test_sets_have_proxies_of_the_study() -> None:
+    """Both have the same one, which is tested once."""
+    proxies = {"dataset": {"cifar10.1": "digits", "stl10": "digits"}}
+    assert shrink(SHIFTED, proxies).test_sets == ("digits",)
+    with pytest.raises(InputError, match=r"test_sets = 'cifar10\.1': it has no proxy at the nano scale"):
+        nano(SHIFTED)
     own = FineTuneConfig(dataset="digits", resolution=28, steps=500, test_sets=("mnist_5k",))
     assert nano(own).test_sets == ("mnist_5k",)
+    with pytest.raises(InputError, match="digits stands twice"):
+        shrink(SHIFTED.with_values({"dataset": "flowers102"}), proxies)
