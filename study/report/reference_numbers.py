@@ -6,8 +6,12 @@ from study.report.axis_words import axis_titles, name_of_value, value_of_axis
 
 
 def other_rows(space: SearchSpace) -> list[Published]:
-    """Return the published results of a study's table that are from elsewhere and beside none of its cells."""
-    if space.reproduced is None or space.table is None or space.metric != "accuracy" or space.cells:
+    """Return the published results of a study's table that are from elsewhere and beside none of its cells.
+
+    They are accuracies, and shown where the study is about an accuracy, on a further test set or on its own.
+    """
+    is_accuracy = space.metric.partition("@")[0] == "accuracy"
+    if space.reproduced is None or space.table is None or not is_accuracy or space.cells:
         return []
     shown = {row for candidate in space.candidates(space.seeds[:1]) for row in space.published(candidate)}
     return [
@@ -16,7 +20,7 @@ def other_rows(space: SearchSpace) -> list[Published]:
 
 
 def other_lines(space: SearchSpace) -> list[str]:
-    """Return a line for each of `other_rows`: dataset, model, where it departs from the table, its number."""
+    """Return a line for each of `other_rows`: dataset, model, where it departs, what the study compares, its number."""
     return [_line(row, space) for row in other_rows(space)]
 
 
@@ -24,7 +28,8 @@ def _line(row: Published, space: SearchSpace) -> str:
     cells = [each.requested_values for each in space.candidates(space.seeds[:1])]
     configs = [{**space.paper_config(cell).flat(), **cell} for cell in cells]
     departs = [axis for axis, value in row.point.items() if all(config.get(axis) != value for config in configs)]
-    axes = list(dict.fromkeys(axis for axis in ("dataset", "model.name", *departs) if axis in row.point))
+    named = dict.fromkeys(("dataset", "model.name", *departs, *space.scientific))
+    axes = [axis for axis in named if axis in row.point]
     titles = axis_titles(axes)
     words = [
         name_of_value(axis, row.point[axis]) or f"{titles[axis]} {value_of_axis(axis, row.point[axis])}"
