@@ -29,8 +29,9 @@ gflops = functools.cache(forward_gflops)
 
 def card_of(name: str) -> dict[str, str]:
     """Return the entries of a study's card by their names; continued lines are joined."""
-    space = search_spaces.load(name)
-    text = sys.modules[f"search_spaces.{space.name}"].__doc__ or ""
+    search_spaces.load(name)
+    module = ".".join(search_spaces.file_of(name).relative_to(ROOT).with_suffix("").parts)
+    text = sys.modules[module].__doc__ or ""
     entries = re.findall(r"^(\w+): +(.*(?:\n +.*)*)", text, flags=re.MULTILINE)
     return {key: " ".join(value.split()) for key, value in entries}
 

@@ -37,6 +37,12 @@ def test_a_line_says_where_a_number_departs_from_the_table() -> None:
     ]
 
 
+def test_accuracies_are_shown_in_a_study_of_a_further_test_set_with_what_it_compares() -> None:
+    lines = other_lines(search_spaces.load("lp_ft").variant(scale="nano"))
+    assert len(lines) == 9
+    assert lines[-1] == "dataset STL-10, method LP-FT: 90.70 (at second hand)"
+
+
 def test_a_part_of_a_study_or_one_without_a_paper_has_no_such_list() -> None:
     assert other_lines(search_spaces.load("quickstart")) == []
     assert other_lines(search_spaces.load("replication").about("loss")) == []
