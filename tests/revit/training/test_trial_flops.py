@@ -9,6 +9,8 @@ from revit.budget import compile_budget
 from revit.config import FineTuneConfig, ModelConfig
 from revit.datasets.image_store import ImageStore
 from revit.models.cost import forward_gflops
+from revit.training import head_probe
+from revit.training.head_probe import LinearHead
 from revit.training.trial_flops import ImageFlops, TrialSizes, image_flops, trial_flops
 
 
@@ -64,8 +66,12 @@ def test_a_function_that_cannot_be_counted_counts_by_its_pixels() -> None:
 
 
 @pytest.mark.parametrize("head_init", ["zeros", "probed"])
-def test_the_flops_of_a_trial_are_those_that_it_has(train: Any, digits: ImageStore, head_init: Any) -> None:
-    """Convolutions are counted on a CPU, too. The description of the build runs two images."""
+def test_the_flops_of_a_trial_are_those_that_it_has(
+    train: Any, digits: ImageStore, head_init: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Convolutions are counted on a CPU, too. The description of the build runs two images; no probe is fitted."""
+    unfitted = LinearHead(torch.zeros(10, 256), torch.zeros(10))
+    monkeypatch.setattr(head_probe, "fit_linear_head", lambda *_: unfitted)
     options = {"steps": 3, "batch_size": 16, "micro_batch": 9, "num_evals": 2, "test_curve": True, "data_fraction": 0.3}
     model = ModelConfig(name="bit_nano", head_init=head_init)
     config = FineTuneConfig(dataset="digits", resolution=8, model=model, **options)
