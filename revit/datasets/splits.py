@@ -4,6 +4,9 @@ A prefix of a prefix is a prefix, so fractions are nested: the 10 % are part of 
 """
 
 import hashlib
+from collections import defaultdict
+from collections.abc import Iterator
+from heapq import heappop, heappush
 from typing import NamedTuple
 
 import numpy as np
@@ -53,20 +56,47 @@ def stratified_order(labels: npt.NDArray[np.integer], seed: int) -> Indices:
     queues = [rng.permutation(np.flatnonzero(members == k)) for k in range(num_classes)]
     if num_classes == 1:
         return queues[0].astype(np.int64)
-    share = np.array([len(queue) for queue in queues]) / num_images
-    slack = 1 / (2 * num_classes - 2)
-    taken = np.zeros(num_classes, dtype=np.int64)
     drawn = np.empty(num_images, dtype=np.int64)
-    for position in range(num_images):
-        due = (1 - slack + taken) / share
-        behind = share * (position + 1) - taken >= slack - 1e-9
-        chosen = int(np.argmin(np.where(behind, due, np.inf)))
+    taken = [0] * num_classes
+    for position, chosen in enumerate(assign_classes([len(queue) for queue in queues])):
         drawn[position] = queues[chosen][taken[chosen]]
         taken[chosen] += 1
     first_of_class = np.zeros(num_images, dtype=bool)
     first_of_class[[queue[0] for queue in queues]] = True
     is_first = first_of_class[drawn]
     return np.concatenate([drawn[is_first], drawn[~is_first]])
+
+
+def assign_classes(sizes: list[int]) -> Iterator[int]:
+    """Yield the class at each position, of two classes or more: the chairman assignment.
+
+    A class is behind its share from the position at which it was due for its next image until it gets it. So each
+    class waits for a position, then in a heap, and a position takes the time of a heap's step, with any number of
+    classes.
+    """
+    num_images = sum(sizes)
+    slack = 1 / (2 * len(sizes) - 2)
+    waiting: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
+    behind: list[tuple[float, int, int]] = []
+
+    def wait(label: int, taken: int, next_position: int) -> None:
+        def is_behind(position: int) -> bool:
+            return share * (position + 1) - taken >= slack - 1e-9
+
+        share = sizes[label] / num_images
+        position = max(next_position, int((slack + taken) / share) - 2)  # a little early: the condition decides
+        while not is_behind(position):
+            position += 1
+        waiting[position].append((label, taken))
+
+    for label in range(len(sizes)):
+        wait(label, 0, 0)
+    for position in range(num_images):
+        for label, taken in waiting.pop(position, ()):
+            heappush(behind, ((1 - slack + taken) / (sizes[label] / num_images), label, taken))
+        _, label, taken = heappop(behind)
+        wait(label, taken + 1, position + 1)
+        yield label
 
 
 def test_indices(labels: npt.NDArray[np.integer]) -> Indices:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from revit.datasets.image_store import ImageStore
-from revit.datasets.splits import split, stratified_order
+from revit.datasets.splits import assign_classes, split, stratified_order
 from revit.errors import InputError
 
 class_sizes = st.lists(st.integers(1, 60), min_size=1, max_size=8)
@@ -14,6 +14,19 @@ seeds = st.integers(0, 2**32)
 def labels_of(sizes: list[int], seed: int = 0) -> np.ndarray:
     labels = np.repeat(np.arange(len(sizes)), sizes)
     return np.random.default_rng(seed).permutation(labels)
+
+
+@given(st.lists(st.integers(1, 60), min_size=2, max_size=20))
+def test_classes_are_assigned_by_the_rule_of_tijdeman(sizes: list[int]) -> None:
+    """The oracle is the rule itself, for all classes at each position, in the same floating point."""
+    share, taken = np.array(sizes) / sum(sizes), np.zeros(len(sizes), np.int64)
+    slack = 1 / (2 * len(sizes) - 2)
+    for position, label in enumerate(assign_classes(sizes)):
+        due = (1 - slack + taken) / share
+        behind = share * (position + 1) - taken >= slack - 1e-9
+        assert label == np.argmin(np.where(behind, due, np.inf))
+        taken[label] += 1
+    assert taken.tolist() == sizes
 
 
 @given(class_sizes, seeds)
