@@ -31,7 +31,9 @@ LONG = ("scale", "sequential")
 """Modules that measure the project for more than half an hour: run by name only."""
 EXPERIMENTS = ("seeds_together",)
 """Modules that measure what the project does not do: run by name only."""
-NEED_GPU = ("gpu",)
+PAPERS = ("trained_parts",)
+"""Modules that measure what papers state of time and memory: run by name only."""
+NEED_GPU = ("gpu", "trained_parts")
 """Modules that need a GPU."""
 RESULTS = Path(__file__).parent / "results.md"
 
@@ -48,7 +50,7 @@ def run(name: str, *, tiny: bool, results: Path) -> list[BenchmarkResult]:
 def main() -> None:
     """Run one benchmark, or all."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("name", choices=[*NAMES, *LONG, *EXPERIMENTS, "all"])
+    parser.add_argument("name", choices=[*NAMES, *LONG, *EXPERIMENTS, *PAPERS, "all"])
     parser.add_argument("--tiny", action="store_true", help="run at a tiny size, without meaningful figures")
     parser.add_argument("--results", type=Path, default=RESULTS, help="file to append to")
     options = parser.parse_args()
