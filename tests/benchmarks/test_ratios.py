@@ -53,7 +53,7 @@ def test_a_table_is_appended_in_markdown(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_every_benchmark_has_a_module_with_a_test() -> None:
-    for name in (*command.NAMES, *command.EXPERIMENTS):
+    for name in (*command.NAMES, *command.EXPERIMENTS, *command.PAPERS):
         assert (Path(command.__file__).parent / f"{name}.py").exists()
         assert Path(__file__).with_name(f"test_{name}.py").exists()
-    assert set(command.NEED_GPU) <= set(command.NAMES)
+    assert set(command.NEED_GPU) <= {*command.NAMES, *command.PAPERS}
