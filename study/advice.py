@@ -14,6 +14,10 @@ class MissingStoreError(InputError):
     """A store has no results yet."""
 
 
+class MissingModelError(InputError):
+    """A trial has no model yet: it has not finished."""
+
+
 def with_advice(
     error: InputError,
     command: Callable[..., str] = "run_study.py {}".format,
@@ -35,6 +39,8 @@ def with_advice(
             advice = "leave them out with --skip-broken"
         case MissingStoreError():
             advice = f"run a study first, `{command('run')}`, or name another store with --store"
+        case MissingModelError():
+            advice = f"train it with `{command('run')}`"
         case UnknownStudyError():
             meant = {"study": error.closest, "studies": [error.closest]}
             advice = f"try `{command(name, **meant)}`" if error.closest else f"see `{command('list')}`"

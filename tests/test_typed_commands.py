@@ -16,7 +16,7 @@ from unittest import mock
 import pytest
 from typer.main import get_command
 
-from study.cli.console import EXIT_FINISHED, EXIT_INCOMPLETE, EXIT_SOME_FAILED
+from study.cli.console import EXIT_FINISHED, EXIT_INCOMPLETE, EXIT_SOME_FAILED, EXIT_WRONG_INPUT
 from study.cli.main import app
 from study.execution.recorder import RunResult
 from tests.command_line import ROOT, call_here
@@ -36,6 +36,7 @@ ELSEWHERE = {
 WITHOUT_TRAINING = {
     "run": EXIT_SOME_FAILED,
     "doctor": EXIT_SOME_FAILED,
+    "export": EXIT_WRONG_INPUT,
     "status": EXIT_INCOMPLETE,
     "watch": EXIT_INCOMPLETE,
 }

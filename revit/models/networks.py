@@ -23,7 +23,7 @@ from torch import nn
 from revit.config import ModelConfig
 from revit.errors import InputError
 from revit.functions import is_import_path, load_function
-from revit.models.architectures import MODELS
+from revit.models.architectures import MODELS, architecture
 from revit.models.timm_models import check_name
 
 OWN_VITS: dict[str, dict[str, Any]] = {
@@ -39,6 +39,8 @@ OWN_VITS: dict[str, dict[str, Any]] = {
 The sizes of vit_nano_small, _medium and _large have the ratios of ViT-S, -B and -L; their MLPs have twice the weights
 of attention.
 """
+RESIZED_VIT = "vit_tiny_patch16_224"
+"""Plain ViT of timm: with the arguments of one of OWN_VITS, it is that network."""
 VIT_MODULES = ("timm.models.vision_transformer", "timm.models.deit")
 RATES = {
     "dropout": ("pos_drop_rate", "proj_drop_rate"),
@@ -85,6 +87,18 @@ def bit_nano(num_classes: int, drop_rate: float = 0.0, drop_path_rate: float = 0
 def timm_name(name: str) -> str:
     """Return the timm name of a model."""
     return (MODELS[name].timm_name if name in MODELS else None) or name
+
+
+def timm_arguments(name: str, resolution: int) -> tuple[str, dict[str, Any]] | None:
+    """Return an architecture of timm, with the arguments of `timm.create_model` that make a model's network of it.
+
+    The project's own ViTs are a small ViT of timm with other sizes. None for a model that timm cannot build.
+    """
+    if is_import_path(name) or name == "bit_nano":  # its GroupNorm has groups that no argument sets
+        return None
+    if name in OWN_VITS:
+        return RESIZED_VIT, {**OWN_VITS[name], "img_size": resolution}
+    return architecture(name), {"img_size": resolution} if _is_vit(name) else {}
 
 
 def _is_vit(name: str) -> bool:

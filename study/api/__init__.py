@@ -6,9 +6,9 @@
     api.figure("quickstart")
 
 `plan`, `run`, `results`, `search_points`, `effects`, `verdicts`, `calibration`, `ensembles`, `reselect`, `figure`,
-`report` take a study as a `SearchSpace`, by its name, or by the path of its file, and the keywords of `Options`, with
-the defaults of the command line. The others are the steps of the commands, on folders and a ledger that are opened once
-for several studies.
+`report`, `export` take a study as a `SearchSpace`, by its name, or by the path of its file, and the keywords of
+`Options`, with the defaults of the command line. The others are the steps of the commands, on folders and a ledger that
+are opened once for several studies.
 """
 
 from typing import TYPE_CHECKING
@@ -37,6 +37,7 @@ from study.api.commands import (
     write_report,
 )
 from study.api.designs import plan_all_rounds
+from study.api.exports import export_model
 from study.api.launch_preparation import prepare_run
 from study.api.live_status import current_state, open_feed, watch
 from study.api.notebook import (
@@ -44,6 +45,7 @@ from study.api.notebook import (
     calibration,
     effects,
     ensembles,
+    export,
     figure,
     plan,
     report,
@@ -114,6 +116,8 @@ __all__ = [
     "effects",
     "ensembles",
     "explain_failures",
+    "export",
+    "export_model",
     "fetch",
     "figure",
     "find_missing",

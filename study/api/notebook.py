@@ -6,12 +6,13 @@ results = api.results(space, store="mlruns")
 results.pivot_table("accuracy", "optimizer.name", "schedule.name")
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from search_spaces.framework.space import SearchSpace
 from study.api import commands
+from study.api.exports import export_model
 from study.api.launch_preparation import prepare_run
 from study.api.opening import Choices, Study, load_study, make_folders, open_ledger
 from study.api.verification import read_history
@@ -263,6 +264,29 @@ def report(study: Study, *, reports: Path | str = "reports", **options: Unpack[O
     page, *_ = commands.write_report(planned, ledger, Path(reports), verdicts, effects, history)
     commands.write_index(Path(reports))
     return page
+
+
+def export(
+    study: Study,
+    to: Path | str,
+    *,
+    cell: Mapping[str, object] | str = "",
+    seed: int | str | None = None,
+    **options: Unpack[Options],
+) -> Path:
+    """Write a trained model to a folder that timm and transformers load; return its path.
+
+    Args:
+        to: a new folder, or an earlier export, which is replaced.
+        cell: value by scientific axis, or a text AXIS=VALUE,AXIS=VALUE; axes on which cells do not differ may be left
+            out.
+        seed: a number, or `best` by validation images; by default the first seed whose weights were kept.
+
+    Raises:
+        InputError: there is no store, no such cell or seed, no model, or the folder cannot be written.
+    """
+    planned, ledger = _read(study, options)
+    return export_model(planned, ledger, Path(to), cell=cell, seed=seed).folder
 
 
 def _open(study: Study, options: Options) -> "tuple[SearchSpace, Folders, int | None]":

@@ -19,6 +19,7 @@ from study.advice import with_advice
 from study.cli.comparing import compare
 from study.cli.console import EXIT_SOME_FAILED, EXIT_WRONG_INPUT, echo_error, err
 from study.cli.dashboard import dashboard
+from study.cli.exporting import export
 from study.cli.invocation import next_command
 from study.cli.listing import axes, list_studies, models
 from study.cli.plan_command import plan
@@ -40,6 +41,13 @@ COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "watch": (watch, ("watch quickstart", "watch all --scale nano --store http://127.0.0.1:5000")),
     "status": (status, ("status quickstart", "status quickstart --json")),
     "report": (report, ("report quickstart", "report all --scale nano --reports /tmp/reports")),
+    "export": (
+        export,
+        (
+            "export quickstart --cell optimizer=sgd,schedule=cosine --to /tmp/sgd_cosine",
+            "export quickstart --cell optimizer=sgd,schedule=cosine --seed best --to /tmp/best",
+        ),
+    ),
     "compare": (compare, ("compare quickstart --before 2026-11-01", "compare resolution --other-recipe authors")),
     "verify": (verify, ("verify quickstart", "verify all --scale nano --reports /tmp/reports")),
     "dashboard": (dashboard, ("dashboard path/to/my_study.py", "dashboard replication --recipe vit_2021")),

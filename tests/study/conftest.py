@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,11 +16,26 @@ from tests.ports import unused_port
 from tests.study.object_store import ObjectStore
 from tests.study.servers import POSTGRES_BIN, Postgres, Proxy, Server
 
+if TYPE_CHECKING:
+    from tests.study.trained_study import TrainedKinds
+
 
 @pytest.fixture
 def folders(tmp_path: Path, cache_dir: Path) -> Folders:
     """Folders of a store that does not exist yet, and of the decoded images of all tests."""
     return Folders(store=tmp_path, data=tmp_path, cache=cache_dir)
+
+
+@pytest.fixture(scope="session")
+def trained_kinds(tmp_path_factory: pytest.TempPathFactory, cache_dir: Path) -> "Iterator[TrainedKinds]":
+    """A trained trial of every way in which a model is built: their files are not to be changed."""
+    from tests.study.trained_study import MODULE, train_kinds
+
+    root = tmp_path_factory.mktemp("kinds")
+    (root / "models_of_a_user.py").write_text(MODULE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(root))
+        yield train_kinds(Folders(store=root / "mlruns", data=root, cache=cache_dir))
 
 
 @pytest.fixture(scope="session")

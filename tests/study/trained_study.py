@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 
 from revit.config import FineTuneConfig
 from revit.datasets.image_store import ImageStore
@@ -51,6 +52,27 @@ def plain(num_classes, resolution):
     return timm.create_model("test_byobnet", num_classes=num_classes)
 """
 """The module `models_of_a_user`."""
+
+
+class TrainedKinds(NamedTuple):
+    """Trials of every kind, the ledger that has them, the models that were tested."""
+
+    trials: Mapping[str, Trial]
+    ledger: Ledger
+    tested: Mapping[str, nn.Module]
+
+
+def train_kinds(folders: Folders) -> TrainedKinds:
+    """Train a trial of every kind. The module `models_of_a_user` must be on the path."""
+    tested: dict[str, nn.Module] = {}
+    plan, ledger = train_study(
+        space_of(KINDS), folders, lambda trial, result: tested.update({_kind_of(trial): result.model.eval()})
+    )
+    return TrainedKinds({_kind_of(trial): trial for trial in plan.trials}, ledger, tested)
+
+
+def _kind_of(trial: Trial) -> str:
+    return str(trial.candidate.cell["kind"])
 
 
 def space_of(kinds: Mapping[str, Mapping[str, object]], seeds: tuple[int, ...] = (0,)) -> SearchSpace:
