@@ -129,7 +129,7 @@ def _results(card: Card) -> str:
     for plan in (card.plan, *card.plan.further):
         metric = find_metric(plan.space.metric)
         alone = [trial for trial in plan.trials if trial.identity == card.model.trial.identity]
-        own = cell_table(replace(plan, trials=alone[:1])).iloc[0]
+        [own] = cell_table(replace(plan, trials=alone[:1])).to_dict("records")
         table = cell_table(plan).to_dict("records")
         cell = next(row for row in table if all(row[axis] == own[axis] for axis in plan.space.scientific))
         rows.append(f"| {metric.heading} | {_value(own, metric)} | {_value(cell, metric)} | {cell['n']} |")

@@ -16,7 +16,7 @@ from study.ledger.states import TrialState
 from study.plan import Plan
 from study.trial import Trial
 
-BEST = "best"
+BEST: Literal["best"] = "best"
 """Seed with the best value on validation images."""
 Seed = int | Literal["best"] | None
 NEXT_AXIS = re.compile(r",(?=[^,=]+=)")

@@ -27,7 +27,7 @@ CARD_FILE, RECORD_FILE = "README.md", "export.json"
 Writer = Callable[[TrainedModel, Path], None]
 """Writes files of a model to a folder."""
 WRITERS: Sequence[Writer] = (write_timm_files,)
-"""What every export has, beside its card and its record."""
+"""Files of every export, beside its card and its record."""
 
 
 def check_target(folder: Path) -> None:

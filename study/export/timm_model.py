@@ -35,7 +35,7 @@ def write_timm_files(model: TrainedModel, folder: Path) -> None:
     from safetensors.torch import save_file
     from timm.models import save_for_hf
 
-    network = build_timm_network(model)
+    network: Any = build_timm_network(model)
     if network is None:
         save_file(model.network.state_dict(), folder / MODEL)
         _write_json(folder / CONFIG_FILE, _class_config(model))

@@ -63,7 +63,7 @@ def test_it_says_how_the_model_came_to_be(folders: Folders, tmp_path: Path) -> N
         f"- **identity:** {card.model.trial.identity}",
         "- **trained with:** workers 1, torch 2.14",
         "- **license:** CC BY 4.0",
-        "- scikit-learn ships 1,797 images without a split",
+        "- dataset digits: scikit-learn ships 1,797 images without a split",
         "- **caveat:** scikit-learn ships 1,797 images without a split",
         "no evidence on models of the usual sizes",
         'timm.create_model("local-dir:FOLDER", pretrained=True)',
