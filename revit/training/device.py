@@ -14,6 +14,27 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from revit.errors import InputError
+
+DEVICES = ("cpu", "cuda")
+"""Devices by name."""
+
+
+def find_device(name: str | None) -> torch.device:
+    """Return a device by its name; without one, a GPU where there is one.
+
+    Raises:
+        InputError: another name, or a GPU that PyTorch cannot use.
+    """
+    has_gpu = torch.cuda.is_available()
+    if name is None:
+        return torch.device("cuda" if has_gpu else "cpu")
+    if name not in DEVICES:
+        raise InputError(f"device = {name}: must be {' or '.join(DEVICES)}")
+    if name == "cuda" and not has_gpu:
+        raise InputError(f"device = {name}: PyTorch finds no GPU on this machine; take cpu")
+    return torch.device(name)
+
 
 def to_device(model: nn.Module, device: torch.device) -> nn.Module:
     """Move a model to the device that it trains on.

@@ -66,6 +66,7 @@ from study.api.opening import (
     make_folders,
     open_ledger,
 )
+from study.api.prediction import find_images, load_exported, predict_files
 from study.api.rounds import choose_designs, run_until_decided
 from study.api.upkeep import (
     diagnose,
@@ -120,10 +121,12 @@ __all__ = [
     "export_model",
     "fetch",
     "figure",
+    "find_images",
     "find_missing",
     "find_prunable",
     "forecast_studies",
     "is_transient",
+    "load_exported",
     "load_studies",
     "load_study",
     "make_folders",
@@ -133,6 +136,7 @@ __all__ = [
     "plan",
     "plan_all_rounds",
     "plan_study",
+    "predict_files",
     "prepare_run",
     "preview_study",
     "read_history",

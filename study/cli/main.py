@@ -23,6 +23,7 @@ from study.cli.exporting import export
 from study.cli.invocation import next_command
 from study.cli.listing import axes, list_studies, models
 from study.cli.plan_command import plan
+from study.cli.predicting import predict
 from study.cli.rehearsing import rehearse
 from study.cli.stores import doctor, prune, ui
 from study.cli.studies import fetch, report, run
@@ -49,6 +50,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
         ),
     ),
     "compare": (compare, ("compare quickstart --before 2026-11-01", "compare resolution --other-recipe authors")),
+    "predict": (predict, ("predict my_model photos/", "predict my_model photos/ --to predictions.csv")),
     "verify": (verify, ("verify quickstart", "verify all --scale nano --reports /tmp/reports")),
     "dashboard": (dashboard, ("dashboard path/to/my_study.py", "dashboard replication --recipe vit_2021")),
     "ui": (ui, ("ui quickstart", "ui --port 5001")),

@@ -34,17 +34,23 @@ def find_image_folder(folder: Path) -> list[Path]:
 
 def images_in(part: Path) -> list[Path]:
     """Return every image below the class folders of one split, sorted; none without such a folder."""
-    if not part.is_dir():
-        return []
-    files = (path for path in _files_below(part) if path.parent != part)
-    return sorted(path for path in files if path.suffix.lower() in IMAGE_SUFFIXES)
+    return [path for path in images_below(part) if path.parent != part] if part.is_dir() else []
+
+
+def images_below(folder: Path) -> list[Path]:
+    """Return every image in a folder or below it, sorted.
+
+    Raises:
+        InputError: a link leads to a folder that holds it.
+    """
+    return sorted(path for path in _files_below(folder) if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def _files_below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
     """Yield every file in a folder or below it; raise InputError if a link leads to one of its parents, `above`."""
     real = folder.resolve()
     if real in above:
-        raise InputError(f"dataset folder {folder} is a link to a folder that holds it: remove the link")
+        raise InputError(f"{folder} is a link to a folder that holds it: remove the link")
     for path in folder.iterdir():
         if path.name.startswith("."):
             continue
