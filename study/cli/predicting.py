@@ -22,7 +22,7 @@ HEADER = ("file", "class", "probability")
 
 def predict(
     model: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that `export` wrote.")],
-    images: Annotated[list[Path], typer.Argument(metavar="FOLDER|FILE...", help="Images, or folders of images.")],
+    images: Annotated[list[Path], typer.Argument(metavar="FOLDER|FILE", help="Images, or folders of images.")],
     to: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write to this file. [default: standard output]")
     ] = None,

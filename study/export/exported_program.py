@@ -79,6 +79,9 @@ def describe_model(model: "TrainedModel") -> Description:
 class PixelNetwork(nn.Module):
     """Network from pixels (B, 3, R, R) uint8 to logits (B, K): normalizes them, bit for bit as `to_input` does."""
 
+    scale: Tensor
+    shift: Tensor
+
     def __init__(self, network: nn.Module, normalization: Normalization) -> None:
         super().__init__()
         self.network = network
@@ -106,6 +109,11 @@ def export_program(model: "TrainedModel") -> "ExportedProgram":
     except Exception as error:  # it raises errors of many types
         name = model.config.model.name
         raise InputError(f"{name} cannot be written as {PROGRAM}: torch.export: {first_line(error)}") from error
+
+
+def write_program_file(model: "TrainedModel", folder: Path) -> None:
+    """Write a trained model to its file in a folder. Raises InputError if torch.export cannot trace it."""
+    write_program(export_program(model), describe_model(model), folder / PROGRAM)
 
 
 def write_program(program: "ExportedProgram", description: Description, path: Path) -> None:

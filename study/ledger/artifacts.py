@@ -134,11 +134,20 @@ class Artifacts:
 
     def relocate(self) -> None:
         """Let MLflow look for the files in this folder. It has no function for it."""
-        moved = {"uri": self._location, "folder": ARTIFACTS, "id": self._runs.experiment_id}
+        moved = {
+            "uri": self._location,
+            "old": self._runs.artifact_location,
+            "folder": ARTIFACTS,
+            "id": self._runs.experiment_id,
+        }
         of_run = "UPDATE runs SET artifact_uri = :uri || '/' || run_uuid || '/' || :folder WHERE experiment_id = :id"
+        of_model = "UPDATE logged_models SET artifact_location = replace(artifact_location, :old, :uri)"
+        of_version = "UPDATE model_versions SET source = replace(source, :old, :uri), storage_location = NULL"
         with self._runs.client._tracking_client.store.engine.begin() as connection:
             connection.execute(text("UPDATE experiments SET artifact_location = :uri WHERE experiment_id = :id"), moved)
             connection.execute(text(of_run), moved)
+            connection.execute(text(f"{of_model} WHERE experiment_id = :id"), moved)
+            connection.execute(text(of_version), moved)
 
     def repository(self, run_id: str) -> ArtifactRepository:
         """Return what reads and writes the files of a run."""

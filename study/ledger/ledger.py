@@ -29,6 +29,7 @@ from study.ledger import transient
 from study.ledger.artifacts import Artifacts
 from study.ledger.database import create_database, tracking_uri
 from study.ledger.launches import Launches
+from study.ledger.logged_models import LoggedModels
 from study.ledger.records import RunInfo, SearchTag, TrialRecord, TrialUpdate
 from study.ledger.registrations import Registrations
 from study.ledger.rehearsals import Rehearsals
@@ -106,6 +107,7 @@ class Ledger(Unreliable):
             self.storage = Storage(storage, self.runs.key)
         self.launches = Launches(self.runs, self.artifacts)
         self.rehearsals = Rehearsals(self.runs)
+        self.models = LoggedModels(self.runs, self.artifacts)
         self.registrations = Registrations(self.runs, self.artifacts)
 
     @property

@@ -36,7 +36,7 @@ def test_help_fits_one_screen(
     text = output_of([*command, "--help"], monkeypatch, capsys)
     assert len(text.splitlines()) <= MAX_ROWS
     assert max(map(len, text.splitlines())) <= 80
-    whole = ("s3://...", "http://...", "COMMAND [ARGS]...", "[[STUDY]...]...")
+    whole = ("s3://...", "http://...", "COMMAND [ARGS]...", "[[STUDY]...]...", "{FOLDER|FILE}...")
     assert [line for line in text.splitlines() if line.endswith("...") and not line.endswith(whole)] == []
     assert output_of([*command, "-h"], monkeypatch, capsys) == text
     assert ("\n  Examples:\n    python run_study.py " in text) == bool(command)

@@ -40,7 +40,7 @@ def test_logits_are_those_of_the_network_bit_by_bit_in_batches_of_any_size(name:
         with torch.inference_mode():
             expected = model.network(to_input(pixels, model.normalization, CPU))
             assert torch.equal(program.compute_logits(pixels), expected)
-        assert expected.unique().numel() == 3 * num_images, "the test needs a network that tells images apart"
+        assert expected.unique().numel() == 3 * num_images, "the test needs different answers"
 
 
 LOAD = """

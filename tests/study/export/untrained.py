@@ -15,7 +15,7 @@ CLASS_NAMES = ("cat", "dog, wet", 'a "bird"')
 
 
 def untrained_model(resolution: int = 8, **values: Any) -> TrainedModel:
-    """Return a model that tells images apart: no weight of it is zero."""
+    """Return a model with different answers for different images: no weight of it is zero."""
     config = FineTuneConfig(dataset="digits", resolution=resolution, steps=1).with_values(
         {"model.pretrained": False, **values}
     )
