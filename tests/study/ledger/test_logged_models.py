@@ -77,8 +77,8 @@ def register(ledger: Ledger, run_id: str, name: str = "my classifier") -> Versio
     return ledger.models.register(name, log(ledger, run_id), tags={**TAGS, "identity": "a"}, description="what it is")
 
 
-def check_loaded(ledger: Ledger, version: int) -> None:
-    """Load a version as the docs say; compare it with the network in batches of any size."""
+def check_loaded(ledger: Ledger, version: int) -> "mlflow.models.Model":
+    """Load a version as the docs say; compare it with the network in batches of any size; return its metadata."""
     mlflow.set_tracking_uri(ledger.uri)
     loaded = mlflow.pyfunc.load_model(f"models:/my classifier/{version}")
     for num_images in (1, 2, 5):
@@ -87,7 +87,7 @@ def check_loaded(ledger: Ledger, version: int) -> None:
     with pytest.raises(MlflowException, match="Shape of input"):
         loaded.predict(np.zeros((1, 3, 4, 4), np.uint8))
     assert loaded.metadata.metadata == {"class_names": ["x", "y", "z"]}
-    assert loaded.metadata.load_input_example().shape == (2, 3, 2, 2)
+    return loaded.metadata
 
 
 def check_registered(ledger: Ledger, run_id: str) -> None:
@@ -95,7 +95,7 @@ def check_registered(ledger: Ledger, run_id: str) -> None:
     assert register(ledger, run_id) == Version(1, is_new=True)
     assert register(ledger, run_id) == Version(1, is_new=False)
     assert register(ledger, run_id, "another") == Version(1, is_new=True)
-    check_loaded(ledger, 1)
+    assert check_loaded(ledger, 1).load_input_example().shape == (2, 3, 2, 2)
     client = MlflowClient(ledger.uri)
     [model] = client.search_logged_models([ledger.runs.experiment_id])
     assert (model.name, model.source_run_id, model.status) == ("s lr=0_1 seed=0", run_id, "READY")
@@ -141,9 +141,7 @@ def test_on_a_server(tmp_path: Path, free_port: int) -> None:
 
 @pytest.mark.parametrize("name", ["", " ", "a/b", "models:/a", "..", "it's"])
 def test_a_name_that_mlflow_does_not_take_is_one_line(name: str, store: Ledger) -> None:
-    with pytest.raises(
-        InputError, match=r"^--register = .*: (MLflow does not take |must have no quotes)[^\n]*$"
-    ):
+    with pytest.raises(InputError, match=r"^--register = .*: (MLflow does not take |must have no quotes)[^\n]*$"):
         store.models.check_name(name)
     store.models.check_name("a name.1")
 
