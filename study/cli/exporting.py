@@ -24,9 +24,9 @@ def export(
         typer.Option("--seed", metavar="N|best", help="best: on validation images. [default: first that was kept]"),
     ] = None,
 ) -> None:
-    """Write a trained model as a folder that timm and transformers load.
+    """Write a trained model for timm and transformers.
 
-    It holds the weights that were tested, the preprocessing, and a model card. Nothing is trained.
+    The folder holds the weights that were tested, the preprocessing, and a model card. Nothing is trained.
     """
     [space, *more] = options.load_studies()
     if more:

@@ -44,10 +44,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "report": (report, ("report quickstart", "report all --scale nano --reports /tmp/reports")),
     "export": (
         export,
-        (
-            "export quickstart --cell optimizer=sgd,schedule=cosine --to /tmp/sgd_cosine",
-            "export quickstart --cell optimizer=sgd,schedule=cosine --seed best --to /tmp/best",
-        ),
+        ("export path/to/my_study.py --to /tmp/model", "export my_study.py --cell lr=0.1 --seed best --to /tmp/m"),
     ),
     "compare": (compare, ("compare quickstart --before 2026-11-01", "compare resolution --other-recipe authors")),
     "predict": (predict, ("predict my_model photos/", "predict my_model photos/ --to predictions.csv")),

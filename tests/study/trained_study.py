@@ -32,10 +32,9 @@ BASE = BASE.with_values({"optimizer.lr": 0.05})
 SCRATCH = {"model.pretrained": False}
 KINDS: dict[str, dict[str, object]] = {
     "ViT": {"resolution": 16},
-    "averaged weights": {"ema_decay": 0.5},
     "best weights": {"selection": "best_val", "steps": 6, "num_evals": 3, "optimizer.lr": 1.0},
     "LoRA": {"model.adapter": "lora"},
-    "DoRA": {"model.adapter": "dora", "ema_decay": 0.5},
+    "DoRA, averaged weights": {"model.adapter": "dora", "ema_decay": 0.5},
     "IA3": {"model.adapter": "ia3"},
     "no position embedding": {"model.pos_embed": "none"},
     "no projection": {**SCRATCH, "model.attn_out_proj": False, "model.embed_std": 0.02},
