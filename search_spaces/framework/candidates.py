@@ -9,6 +9,9 @@ from revit.errors import InputError
 from search_spaces.framework.cells import Point, StudyCell
 from search_spaces.framework.claim_cells import Value
 
+SEARCHED: Mapping[str, object] = {"test": False, "test_curve": False, "test_sets": ()}
+"""Config values of a search trial, which reads no test images."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:

@@ -20,7 +20,7 @@ from revit.errors import InputError
 from revit.fields import fields_by_path
 from revit.validation import check_types, require, require_one_line, with_tuples
 from search_spaces.framework.axes import Axis, NuisanceAxis, check_axes, fields_of, first_repeated, levels_of
-from search_spaces.framework.candidates import Candidate, check_effects, make_candidate
+from search_spaces.framework.candidates import SEARCHED, Candidate, check_effects, make_candidate
 from search_spaces.framework.cells import Point, StudyCell, cells_of, check_cell_fields
 from search_spaces.framework.claim_cells import Value
 from search_spaces.framework.claim_metrics import check_claim_metric
@@ -350,7 +350,7 @@ class SearchSpace:
     def search_candidate(self, cell: StudyCell, point: Point, seed: int) -> Candidate:
         """Return the trial of a point that is compared with others on validation images, and never tested."""
         config = self._trained_config(cell, point, seed)
-        return make_candidate(cell, point, config.with_values({"test": False, "test_curve": False, "test_sets": ()}))
+        return make_candidate(cell, point, config.with_values(SEARCHED))
 
     def _trained_config(self, cell: StudyCell, point: Point, seed: int) -> FineTuneConfig:
         paper_config = self._paper_config({**cell.fields_of(point), "seed": seed})

@@ -6,7 +6,7 @@ from heapq import heappop, heappush
 from itertools import compress, count
 
 from revit.datasets.registry import DATASETS, SPECS
-from search_spaces.framework.candidates import Candidate
+from search_spaces.framework.candidates import SEARCHED, Candidate
 from search_spaces.framework.space import SearchSpace
 from study.forecast.queue import SearchTurn, TrialQueue
 from study.forecast.trial_costs import TrialCosts
@@ -55,8 +55,8 @@ def simulated_plan(plan: Plan) -> SimulatedStudy:
         tested = [trial for trial in plan.trials if trial.candidate.requested_values == search.cell.values]
         if search.is_settled:
             continue
-        config = tested[0].candidate.config.with_values({"test": False, "test_curve": False, "val_fraction": 0.1})
-        unknown = replace(tested[0], candidate=replace(tested[0].candidate, config=config), awaits="")
+        config = tested[0].candidate.config.with_values({**SEARCHED, "val_fraction": 0.1})
+        unknown = replace(tested[0], candidate=replace(tested[0].candidate, config=config), awaits="", test_sets={})
         points = [replace(unknown, identity=next(names)) for _ in range(search.num_unknown)]
         known = [replace(trial, identity=next(names), awaits="") for trial in tested]
         study.searches.append(SimulatedSearch([*search.to_run, *points], known))

@@ -40,10 +40,12 @@ def test_only_what_is_left_is_simulated(folders: Folders) -> None:
     assert simulated_plan(plan_of(folders, records)).all_trials == plan_of(folders, records).to_run
 
 
-def test_tested_trials_wait_for_their_search(folders: Folders) -> None:
-    """Two cells of three points and two seeds each: points, then the tested trials."""
+@pytest.mark.parametrize("test_sets", [(), ("mnist_5k",)])
+def test_tested_trials_wait_for_their_search(folders: Folders, test_sets: tuple[str, ...]) -> None:
+    """Two cells of three points and two seeds each: points, then the tested trials. Points read no further test set."""
     plan = plan_of(
         folders,
+        fixed={"test_sets": test_sets},
         scientific={"schedule.name": ("cosine", "constant")},
         nuisance={"optimizer.lr": Range(1e-3, 1e-1, log=True)},
         search=Search(num_trials=3),
