@@ -40,6 +40,7 @@ from study.api.designs import plan_all_rounds
 from study.api.exports import export_model
 from study.api.launch_preparation import prepare_run
 from study.api.live_status import current_state, open_feed, watch
+from study.api.merging import find_mergeable, open_other_store, summarize_mergeable, take_mergeable
 from study.api.notebook import (
     Options,
     calibration,
@@ -122,6 +123,7 @@ __all__ = [
     "fetch",
     "figure",
     "find_images",
+    "find_mergeable",
     "find_missing",
     "find_prunable",
     "forecast_studies",
@@ -133,6 +135,7 @@ __all__ = [
     "measure_study",
     "open_feed",
     "open_ledger",
+    "open_other_store",
     "plan",
     "plan_all_rounds",
     "plan_study",
@@ -153,7 +156,9 @@ __all__ = [
     "search_points",
     "serve_dashboard",
     "study_effects",
+    "summarize_mergeable",
     "summarize_prunable",
+    "take_mergeable",
     "ui_command",
     "ui_path",
     "verdicts",

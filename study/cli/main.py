@@ -22,6 +22,7 @@ from study.cli.dashboard import dashboard
 from study.cli.exporting import export
 from study.cli.invocation import next_command
 from study.cli.listing import axes, list_studies, models
+from study.cli.merge_command import merge
 from study.cli.plan_command import plan
 from study.cli.predicting import predict
 from study.cli.rehearsing import rehearse
@@ -52,6 +53,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "dashboard": (dashboard, ("dashboard path/to/my_study.py", "dashboard replication --recipe vit_2021")),
     "ui": (ui, ("ui quickstart", "ui --port 5001")),
     "doctor": (doctor, ("doctor --fix",)),
+    "merge": (merge, ("merge /data/other/mlruns", "merge /data/other/mlruns --store http://127.0.0.1:5000 --yes")),
     "prune": (prune, ("prune", "prune quickstart --yes")),
 }
 """Each command, with the example lines of its help."""

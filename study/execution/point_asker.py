@@ -1,6 +1,5 @@
 """The source of trials that depend on results: next points of searches, trials that a search decides."""
 
-import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from revit.errors import InputError
@@ -118,8 +117,7 @@ class PointAsker:
 
     def _ask_cell(self, search: CellSearch) -> list[Trial]:
         """Return the trials of the next point of a cell that is to be trained; none while another launch asks."""
-        place = f"{self._planner.search_tag} {search.cell.values}"
-        lock = f"search-{hashlib.sha256(place.encode()).hexdigest()[:16]}"
+        lock = SearchTag.lock(self._planner.search_tag, search.cell.values)
         if not self._locks.acquire(lock):
             return []
         try:

@@ -30,12 +30,11 @@ from study.execution.stopper import Stopper
 from study.execution.trainable import train_trial
 from study.execution.tuner import run_tune
 from study.forecast.queue import queue_of
-from study.layout import LOCKS, STOP_FILE, TUNE
+from study.layout import STOP_FILE, TUNE
 from study.ledger.ledger import Ledger
-from study.ledger.locks import Locks
 from study.ledger.orphans import clean_up
 from study.ledger.schema import DECISION_PREFIX, LOG_TAG
-from study.ledger.server_locks import ServerLocks
+from study.ledger.server_locks import begin_launch
 from study.plan import Plan, first_of_each
 from study.system.signals import handled
 from study.trial import Trial
@@ -145,29 +144,6 @@ def rule_tags(plan: Plan) -> dict[str, str]:
     """Return the tags of a launch with the sequential design of its study; empty for a fixed number of seeds."""
     rule = {} if plan.design is None else plan.design.to_text()
     return {f"{DECISION_PREFIX}{name}": value for name, value in rule.items()}
-
-
-def begin_launch(
-    studies: Mapping[str, Mapping[str, str]], ledger: Ledger, log: Callable[[str], None]
-) -> tuple[dict[str, str], str, Locks]:
-    """Begin a launch. It holds its locks before others can see it: a cleanup ends launches without a lock.
-
-    Args:
-        studies: tags of each study, by its name.
-
-    Returns:
-        The id of its run of each study, the name of its first lock, and its locks: on its server, or on its store's
-        disk.
-    """
-    folder = ledger.root / LOCKS
-    locks = ServerLocks(folder, ledger) if ledger.server else Locks(folder)
-    names = [locks.acquire_new() for _ in studies]
-    launches = {
-        study: ledger.retry(partial(ledger.launches.open, study, tags, name), log=log)
-        for (study, tags), name in zip(studies.items(), names, strict=True)
-    }
-    locks.begin(list(launches.values()))
-    return launches, names[0], locks
 
 
 def _run_with_restarts(

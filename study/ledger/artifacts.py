@@ -4,7 +4,8 @@ import dataclasses
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,28 @@ class Artifacts:
             raise KeyError(split)
         order = np.argsort(columns["index"])
         return columns["label"][order], columns[LOGITS][order].astype(np.float64)
+
+    def sizes(self, run_id: str) -> dict[str, int]:
+        """Return the bytes of each file of a run, by name; those in folders are left out."""
+        if self._server:
+            files = self.repository(run_id).list_artifacts()
+            return {each.path: each.file_size for each in files if not each.is_dir}
+        return {each.name: each.stat().st_size for each in self.path(run_id, "").glob("*") if each.is_file()}
+
+    @contextmanager
+    def copied(self, run_id: str) -> Iterator[Path]:
+        """Open a folder with a copy of each file of a run, except those in folders; it is deleted afterwards."""
+        with tempfile.TemporaryDirectory(prefix="artifacts-") as name:
+            folder = Path(name)
+            if self._server:
+                repository = self.repository(run_id)
+                for file in repository.list_artifacts():
+                    if not file.is_dir:
+                        _download(repository, file, folder)
+            else:
+                for each in self.sizes(run_id):
+                    (folder / each).symlink_to(self.path(run_id, each))
+            yield folder
 
     def upload(self, run_id: str, files: Path) -> None:
         """Keep the files of a folder with a run."""

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
-from mlflow.entities import LifecycleStage, Run, RunData, RunInfo
-from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlParam, SqlRun, SqlTag
+from mlflow.entities import LifecycleStage, Metric, Run, RunData, RunInfo
+from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlMetric, SqlParam, SqlRun, SqlTag
 from sqlalchemy import Row, Select, select
 from sqlalchemy.orm import Session
 
@@ -50,6 +50,14 @@ def read_runs(open_session: OpenSession, experiment_id: str, tag: str, value: st
         latest = session.execute(query(SqlLatestMetric, SqlLatestMetric.is_nan))
         metrics = _group((run, share(key, key), math.nan if is_nan else value) for run, key, value, is_nan in latest)
     return [_run(info, metrics[info.run_id], params[info.run_id], tags[info.run_id]) for info in infos]
+
+
+def read_points(open_session: OpenSession, run_id: str) -> list[Metric]:
+    """Return every value of every metric of a run."""
+    columns = SqlMetric.key, SqlMetric.value, SqlMetric.timestamp, SqlMetric.step, SqlMetric.is_nan
+    with open_session() as session:
+        found = session.execute(select(*columns).where(SqlMetric.run_uuid == run_id)).all()
+    return [Metric(key, math.nan if is_nan else value, at_ms, step) for key, value, at_ms, step, is_nan in found]
 
 
 def _run(info: RunInfo, metrics: Mapping[str, float], params: Mapping[str, str], tags: Mapping[str, str]) -> Run:

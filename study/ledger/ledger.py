@@ -17,7 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, ViewType
+from mlflow.entities import Metric, Param, ViewType
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -33,7 +33,7 @@ from study.ledger.logged_models import LoggedModels
 from study.ledger.records import RunInfo, SearchTag, TrialRecord, TrialUpdate
 from study.ledger.registrations import Registrations
 from study.ledger.rehearsals import Rehearsals
-from study.ledger.runs import Runs, precedence, run_info, run_tags, state_of
+from study.ledger.runs import Runs, precedence, run_info, run_tags, trial_record
 from study.ledger.schema import (
     FAILURE_TAG,
     IDENTITY_TAG,
@@ -87,9 +87,7 @@ class Ledger(Unreliable):
         self.uri = server or tracking_uri(self.root)
         if not server:
             check_writable(self.root, "store")
-        logging.getLogger("mlflow").setLevel(logging.WARNING)  # else it logs every table it creates
-        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # else it logs errors it raises, too
-        os.environ.update(SERVER_SETTINGS if server else {})
+        configure_mlflow(server)
         artifacts = self.root / ARTIFACTS
         try:
             # two processes that create the same tables at once break them
@@ -123,11 +121,11 @@ class Ledger(Unreliable):
     def trials(self) -> dict[str, TrialRecord]:
         """Return all trials by identity."""
         by_identity = self.runs.by_tag(IDENTITY_TAG)
-        return {identity: _record(max(runs, key=precedence)) for identity, runs in by_identity.items()}
+        return {identity: trial_record(max(runs, key=precedence)) for identity, runs in by_identity.items()}
 
     def trials_of(self, launch: str) -> list[TrialRecord]:
         """Return the trials that a launch was the last to train."""
-        return [_record(run) for run in self.runs.with_tag(PARENT_TAG, launch) if IDENTITY_TAG in run.data.tags]
+        return [trial_record(run) for run in self.runs.with_tag(PARENT_TAG, launch) if IDENTITY_TAG in run.data.tags]
 
     def changed_trials(self) -> dict[str, TrialRecord]:
         """Return the trials by identity that are open, or that ended since this was last called, or soon before."""
@@ -138,7 +136,7 @@ class Ledger(Unreliable):
         )
         runs = [run for each in has_changed for run in self.runs.search(f"tags.{KIND_TAG} = '{TRIAL}' and {each}")]
         self._last_change_ms = max([self._last_change_ms, *(run.info.end_time or 0 for run in runs)])
-        return {record.identity: record for record in map(_record, runs)}
+        return {record.identity: record for record in map(trial_record, runs)}
 
     def search_trials(self, tag: str, cell: Mapping[str, Value], number: int) -> dict[str, TrialRecord]:
         """Return the trials by identity that train one point of a search.
@@ -148,12 +146,12 @@ class Ledger(Unreliable):
             cell: value by scientific axis, as the study names it.
         """
         pattern = re.sub(r"[\\'%]", "_", SearchTag.prefix(cell, number))  # any character
-        return {each.identity: each for each in map(_record, self.runs.search(f"tags.`{tag}` LIKE '{pattern}%'"))}
+        return {each.identity: each for each in map(trial_record, self.runs.search(f"tags.`{tag}` LIKE '{pattern}%'"))}
 
     def find(self, identity: str) -> TrialRecord | None:
         """Return a trial as it is now, None if it never began."""
         runs = self.runs.with_tag(IDENTITY_TAG, identity)
-        return _record(max(runs, key=precedence)) if runs else None
+        return trial_record(max(runs, key=precedence)) if runs else None
 
     def curve(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """Return (step, value) of a metric of a trial, by step."""
@@ -175,7 +173,7 @@ class Ledger(Unreliable):
         """
         all_tags = {KIND_TAG: TRIAL, IDENTITY_TAG: identity, STATE_TAG: TrialState.RUNNING, PARENT_TAG: launch, **tags}
         if record is None:
-            return _record(self.runs.create_once(IDENTITY_TAG, identity, name, all_tags))
+            return trial_record(self.runs.create_once(IDENTITY_TAG, identity, name, all_tags))
         if record.failure:
             repository = self.artifacts.repository(record.run_id)
             repository.delete_artifacts(TRACEBACK)  # type: ignore[no-untyped-call]  # untyped in MLflow
@@ -256,15 +254,8 @@ class Ledger(Unreliable):
         return f"{self.ui_path()}&{curves_query(run_ids, metric)}"
 
 
-def _record(run: Run) -> TrialRecord:
-    return TrialRecord(
-        run_id=run.info.run_id,
-        identity=run.data.tags[IDENTITY_TAG],
-        state=state_of(run),
-        last_step=int(run.data.metrics.get(NUM_STEPS_DONE, 0)),
-        metrics=run.data.metrics,
-        params=run.data.params,
-        tags=run.data.tags,
-        start_s=(run.info.start_time or 0) / 1000,
-        end_s=(run.info.end_time or 0) / 1000,
-    )
+def configure_mlflow(server: str) -> None:
+    """Keep MLflow from logging, and from retries of its own where a server is used."""
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # else it logs every table it creates
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # else it logs errors it raises, too
+    os.environ.update(SERVER_SETTINGS if server else {})

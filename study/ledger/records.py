@@ -1,5 +1,6 @@
 """Plain values of the ledger, without MLflow."""
 
+import hashlib
 import json
 import time
 from collections.abc import Mapping
@@ -228,6 +229,12 @@ class SearchTag:
     def prefix(cell: Mapping[str, Value], number: int) -> str:
         """Return how the JSON of all tags of a point begins."""
         return f"{json.dumps({'cell': cell, 'number': number})[:-1]}, "
+
+    @staticmethod
+    def lock(name: str, cell: Mapping[str, Value]) -> str:
+        """Return the name of the lock under which points of a cell get their numbers, in the tag of this name."""
+        place = f"{name} {json.dumps(cell)}"
+        return f"search-{hashlib.sha256(place.encode()).hexdigest()[:16]}"
 
     @classmethod
     @lru_cache(maxsize=10_000)  # it is asked about every trial of a search for each new one

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from mlflow import MlflowClient
-from mlflow.entities import LifecycleStage, Run, RunTag, ViewType
+from mlflow.entities import LifecycleStage, Metric, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.utils import get_results_from_paginated_fn
 
 from revit.errors import InputError
-from study.ledger.bulk_reading import OpenSession, read_runs, read_values
-from study.ledger.records import RunInfo
+from study.ledger.bulk_reading import OpenSession, read_points, read_runs, read_values
+from study.ledger.records import RunInfo, TrialRecord
 from study.ledger.schema import (
     CELL_PREFIX,
     EXPERIMENT,
@@ -92,6 +92,12 @@ class Runs:
             runs[run.data.tags[tag]].append(run)
         return runs
 
+    def points(self, run: Run) -> list[Metric]:
+        """Return every value of every metric of a run, with its step."""
+        if self._open_session is None:
+            return [each for name in run.data.metrics for each in self.client.get_metric_history(run.info.run_id, name)]
+        return read_points(self._open_session, run.info.run_id)
+
     def _values_of(self, tag: str) -> list[str]:
         """Return the value of a tag in each run that has it."""
         if self._open_session is None:
@@ -103,16 +109,21 @@ class Runs:
         """The opener of sessions of the store's database; None with a server."""
         return getattr(self.client._tracking_client.store, "ManagedSessionMaker", None)
 
-    def create_once(self, tag: str, value: str, name: str, tags: Mapping[str, str]) -> Run:
+    def create_once(self, tag: str, value: str, name: str, tags: Mapping[str, str], start_ms: int | None = None) -> Run:
         """Return the run with a value of a tag, created if necessary.
 
         The answer to an earlier request may be lost after the server executed it, and a proxy may send a request twice.
+
+        Args:
+            start_ms: when it began, in milliseconds since 1970; None for now.
         """
         if found := self.with_tag(tag, value):
             return self._merge(found)
         try:
             all_tags = {key: storable(text) for key, text in {**tags, tag: value}.items()}
-            run = self.client.create_run(self.experiment_id, run_name=storable(name[:MAX_NAME_CHARS]), tags=all_tags)
+            run = self.client.create_run(
+                self.experiment_id, start_ms, all_tags, run_name=storable(name[:MAX_NAME_CHARS])
+            )
         except MlflowException:
             self.check_experiment()
             raise
@@ -215,6 +226,21 @@ def run_info(run: Run) -> RunInfo:
         metrics=run.data.metrics,
         tags=run.data.tags,
         start_ms=run.info.start_time,
+    )
+
+
+def trial_record(run: Run) -> TrialRecord:
+    """Return the plain values of a trial's run."""
+    return TrialRecord(
+        run_id=run.info.run_id,
+        identity=run.data.tags[IDENTITY_TAG],
+        state=state_of(run),
+        last_step=int(run.data.metrics.get(NUM_STEPS_DONE, 0)),
+        metrics=run.data.metrics,
+        params=run.data.params,
+        tags=run.data.tags,
+        start_s=(run.info.start_time or 0) / 1000,
+        end_s=(run.info.end_time or 0) / 1000,
     )
 
 

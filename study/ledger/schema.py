@@ -23,7 +23,14 @@ REGISTRATION_TAG = "registration"
 """Digest of the record that a launch keeps before its first result (`study.registration`); of a trial, of the record
 under which it first began. Absent from runs of earlier versions."""
 
+# Tags of runs that another store had first.
+SOURCE_STORE_TAG, SOURCE_RUN_TAG = "merged.store", "merged.run"
+"""Address of the first store that had a run, and the run's id there."""
+
 # Tags of trials.
+FIRST_RESULT_TAG = "first_result_ms"
+"""When another store, or a run in place of which it was taken, had the first result of a trial, in milliseconds since
+1970; absent where its own run had it."""
 IDENTITY_TAG = "identity"
 """Identity of a trial; one run per identity."""
 STUDY_PREFIX = "study."

@@ -8,9 +8,11 @@ Each launch sends heartbeats. A launch without one for GRACE_PERIOD_S is evicted
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
+from study.layout import LOCKS
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks, LocksLostError
 from study.ledger.records import RunInfo
@@ -132,6 +134,29 @@ class ServerLocks(Locks):
             for (run_id, _), since_s in self._seen_s.items():
                 if run_id not in self._launches and now_s - since_s > GRACE_PERIOD_S:
                     self._ledger.launches.evict(run_id)
+
+
+def begin_launch(
+    studies: Mapping[str, Mapping[str, str]], ledger: Ledger, log: Callable[[str], None]
+) -> tuple[dict[str, str], str, Locks]:
+    """Begin a launch. It holds its locks before others can see it: a cleanup ends launches without a lock.
+
+    Args:
+        studies: tags of each study, by its name.
+
+    Returns:
+        The id of its run of each study, the name of its first lock, and its locks: on its server, or on its store's
+        disk.
+    """
+    folder = ledger.root / LOCKS
+    locks = ServerLocks(folder, ledger) if ledger.server else Locks(folder)
+    names = [locks.acquire_new() for _ in studies]
+    launches = {
+        study: ledger.retry(partial(ledger.launches.open, study, tags, name), log=log)
+        for (study, tags), name in zip(studies.items(), names, strict=True)
+    }
+    locks.begin(list(launches.values()))
+    return launches, names[0], locks
 
 
 def end_if_dead_here(launch: RunInfo, locks: Locks, ledger: Ledger) -> bool:

@@ -13,6 +13,7 @@ from study.ledger.records import TrialRecord, study_tags
 from study.ledger.registrations import StoredRecord
 from study.ledger.schema import (
     CELL_PREFIX,
+    FIRST_RESULT_TAG,
     NUM_STEPS_DONE,
     PHASE_TAG,
     RECIPE_TAG,
@@ -168,7 +169,12 @@ def _key_of(record: TrialRecord, study: Mapping[str, str]) -> Key | None:
 
 
 def _first_result_s(record: TrialRecord, times: Sequence[float], read_first: ReadFirst) -> float:
-    """Return when a trial had its first result, exact only where a record lies between its start and its end."""
+    """Return when a trial had its first result, exact only where a record lies between its start and its end.
+
+    Another store, from which results were merged, may have had it earlier.
+    """
+    if FIRST_RESULT_TAG in record.tags:
+        return int(record.tags[FIRST_RESULT_TAG]) / 1000
     end_s = record.end_s or float("inf")
     if any(record.start_s < time <= end_s for time in times) and record.last_step:
         first_s = read_first(record.run_id, NUM_STEPS_DONE)

@@ -87,7 +87,7 @@ def machine(server: Server, tmp_path: Path) -> Callable[[str], Ledger]:
 @pytest.fixture
 def launched() -> Iterator[Callable[[Ledger], ServerLocks]]:
     """Begins a launch there and returns its locks; all are ended with the test."""
-    from study.execution.runner import begin_launch
+    from study.ledger.server_locks import begin_launch
 
     begun: list[tuple[Ledger, str, ServerLocks]] = []
 

@@ -14,9 +14,9 @@ import pytest
 
 import search_spaces
 from study import api
-from study.execution.runner import begin_launch
 from study.ledger.ledger import Ledger
 from study.ledger.records import TrialUpdate
+from study.ledger.server_locks import begin_launch
 from study.ledger.states import TrialState
 from study.plan import Plan
 from tests.command_line import ROOT, call_here, command_of, write_study

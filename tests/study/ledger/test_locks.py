@@ -11,10 +11,10 @@ from uuid import uuid4
 
 import pytest
 
-from study.execution.runner import begin_launch
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.orphans import clean_up
+from study.ledger.server_locks import begin_launch
 
 HOLDER = """
 import sys, time

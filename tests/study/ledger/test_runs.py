@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from revit.errors import InputError
-from study.execution.runner import begin_launch
 from study.ledger.ledger import Ledger
 from study.ledger.orphans import clean_up, clean_up_idle
 from study.ledger.records import TrialUpdate
 from study.ledger.schema import EXPERIMENT, STATE_TAG
-from study.ledger.server_locks import ServerLocks
+from study.ledger.server_locks import ServerLocks, begin_launch
 from study.ledger.states import TrialState
 from study.maintenance.checks.store import check_server
 from study.plan import Folders

@@ -81,7 +81,7 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 from study.ledger.ledger import Ledger
-from study.execution.runner import begin_launch
+from study.ledger.server_locks import begin_launch
 ledger = Ledger(Path(sys.argv[1]), sys.argv[2])
 launches, _, locks = begin_launch({"dying": {}}, ledger, print)
 print(locks.acquire("of-the-dead"), launches["dying"], flush=True)

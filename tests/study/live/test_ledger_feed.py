@@ -8,11 +8,11 @@ import pytest
 from rich.console import Console
 
 from study.execution.progress import StudyProgress
-from study.execution.runner import begin_launch
 from study.forecast.trial_costs import TrialCosts
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.records import Measurement, TrialUpdate, now_ms, study_tags
+from study.ledger.server_locks import begin_launch
 from study.ledger.states import TrialState
 from study.live.ledger_feed import LedgerFeed
 from study.live.study_state import Phase
