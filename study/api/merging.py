@@ -1,6 +1,6 @@
 """Merge of another store into this one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -55,7 +55,7 @@ def summarize_mergeable(merge: "Merge") -> Iterator[str]:
 
 def take_mergeable(
     merge: "Merge", other: "OtherStore", ledger: "Ledger", *, command: str = "", log: Callable[[str], None]
-) -> Iterator[bool]:
+) -> "Generator[bool]":
     """Take what `find_mergeable` found; yield for each trial whether it is here: it is not while a launch trains it.
 
     Args:

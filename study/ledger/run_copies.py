@@ -1,6 +1,6 @@
 """Copies of another store's runs, each unseen until it is complete."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -30,16 +30,17 @@ from study.ledger.states import TrialState
 
 T = TypeVar("T")
 
-MAX_METRICS, MAX_PARAMS, MAX_TAGS = 1000, 100, 100
-"""Entries that MLflow writes at once."""
-LAST_TAGS = (SEARCH_PREFIX, IDENTITY_TAG, KIND_TAG)
-"""Tags by which a run is found; they are written last."""
+MAX_METRICS, MAX_PARAMS, MAX_TAGS = 900, 100, 100
+"""Entries that MLflow writes at once, 1,000 of all kinds."""
+LAST_TAGS = (SEARCH_PREFIX, STATE_TAG, IDENTITY_TAG, KIND_TAG)
+"""Tags by which others find a run; they are written last, in one request."""
 
 
 class RunCopies:
     """Writes copies of another store's runs. Each call can be repeated, also after the process was killed.
 
-    A copy gets its tags last, in one request. Before that, it is no trial, launch or rehearsal to anybody.
+    A copy gets the tags by which it is found last, in one request: before that, others see no trial, launch or
+    rehearsal.
     """
 
     def __init__(self, other: OtherStore, ledger: Ledger) -> None:
@@ -76,61 +77,68 @@ class RunCopies:
     def add_trial(self, trial: TrialRecord, tags: Mapping[str, str], launches: Mapping[str, str]) -> None:
         """Add a trial with its files. Call only with its lock.
 
-        A run that it had here is deleted, as in MLflow's UI; its studies become those of the copy.
-
         Args:
             tags: those of the copy, beside the ones that say where it is from.
             launches: ids of the copies of launches, by the ids of their runs.
         """
-        run = self._other.run_of(trial)
         parent = {PARENT_TAG: launches[trial.launch]} if trial.launch in launches else {}
-        copy = self._create(run, trial.identity)
-        with self._other.artifacts.copied(trial.run_id) as files:
-            self._ledger.artifacts.upload(copy, files)
-        self._finish(copy, run, {**{name: tags[name] for name in tags if name != PARENT_TAG}, **parent})
+        own = {name: value for name, value in tags.items() if name != PARENT_TAG}
+
+        def write_files(copy: str) -> None:
+            with self._other.artifacts.copied(trial.run_id) as files:
+                self._ledger.artifacts.upload(copy, files)
+
+        copy = self._copy(self._other.run_of(trial), trial.identity, {**own, **parent}, write_files)
         self._runs.client.delete_tag(copy, LOCK_TAG)
-        self._runs.merge_duplicates(trial.identity)
 
     def add_launch(self, run: Run, locks: Locks) -> None:
         """Add a launch with what it registered."""
-        with _held(locks, run_info(run).owner) as lock:
-            self._add_launch(run, lock)
+        registered = self._other.artifacts.read_texts(run.info.run_id, REGISTRATION_FOLDER)
 
-    def _add_launch(self, run: Run, lock: str) -> None:
-        copy = self._create(run, lock)
-        if registered := self._other.artifacts.read_texts(run.info.run_id, REGISTRATION_FOLDER):
-            self._ledger.artifacts.write_texts(copy, REGISTRATION_FOLDER, registered)
-        self._finish(copy, run, {LOCK_TAG: lock, **_own_tags(run)})
+        def write_files(copy: str) -> None:
+            if registered:
+                self._ledger.artifacts.write_texts(copy, REGISTRATION_FOLDER, registered)
+
+        of_locks = (HELD_LOCK_PREFIX, HEARTBEAT_TAG)
+        tags = {name: value for name, value in run.data.tags.items() if not name.startswith(of_locks)}
+        with _held(locks, run_info(run).owner) as lock:
+            copy = self._copy(run, lock, tags, write_files)
         if run.info.lifecycle_stage == LifecycleStage.DELETED:
             self._runs.delete(copy)
 
     def add_rehearsal(self, run: Run, locks: Locks) -> None:
         """Add a rehearsal."""
         with _held(locks, original_id(run)) as lock:
-            copy = self._create(run, lock)
-            self._finish(copy, run, run.data.tags)
-            self._runs.client.delete_tag(copy, LOCK_TAG)
+            copy = self._copy(run, lock, run.data.tags, lambda copy: None)
+        self._runs.client.delete_tag(copy, LOCK_TAG)
 
-    def _create(self, run: Run, lock: str) -> str:
-        """Create the copy of a run with all of its measurements, and return its id."""
-        own = {LOCK_TAG: lock}  # a cleanup would end it without
-        copy = self._runs.create_once(SOURCE_RUN_TAG, original_id(run), run.info.run_name, own, run.info.start_time)
-        if STATE_TAG in copy.data.tags:  # of an earlier attempt that was killed
-            self._runs.client.delete_tag(copy.info.run_id, STATE_TAG)
-        for points in _chunks(self._other.runs.points(run), MAX_METRICS):
-            self._runs.client.log_batch(copy.info.run_id, metrics=points)
-        for params in _chunks([Param(*each) for each in run.data.params.items()], MAX_PARAMS):
-            self._runs.client.log_batch(copy.info.run_id, params=params)
-        return str(copy.info.run_id)
+    def _copy(self, run: Run, lock: str, tags: Mapping[str, str], write_files: Callable[[str], None]) -> str:
+        """Write a copy of a run, and return its id.
 
-    def _finish(self, copy: str, run: Run, tags: Mapping[str, str]) -> None:
-        """End a copy as its run ended, then give it its tags."""
-        self._runs.client.set_terminated(copy, _end_status(run), run.info.end_time)
-        source = {SOURCE_STORE_TAG: run.data.tags.get(SOURCE_STORE_TAG, self._other.address)}
-        source[SOURCE_RUN_TAG] = original_id(run)
-        entries = sorted(run_tags({**tags, **source}), key=lambda tag: tag.key.startswith(LAST_TAGS))
-        for chunk in (*_chunks(entries[:-MAX_TAGS], MAX_TAGS), entries[-MAX_TAGS:]):
-            self._runs.client.log_batch(copy, tags=chunk)
+        Args:
+            lock: name of the lock that is held: a cleanup would end the run without.
+            write_files: called with the id of the copy.
+        """
+        store = run.data.tags.get(SOURCE_STORE_TAG, self._other.address)
+        tags = {**tags, SOURCE_STORE_TAG: store, SOURCE_RUN_TAG: original_id(run), LOCK_TAG: lock}
+        first = {name: value for name, value in tags.items() if not name.startswith(LAST_TAGS)}
+        copy = self._runs.create_once(SOURCE_RUN_TAG, original_id(run), run.info.run_name, first, run.info.start_time)
+        run_id = str(copy.info.run_id)
+        if STATE_TAG in copy.data.tags:  # a cleanup ended it after an earlier attempt was killed
+            self._runs.client.delete_tag(run_id, STATE_TAG)
+        *points, last_points = list(_chunks(self._other.runs.points(run), MAX_METRICS)) or [[]]
+        *params, last_params = list(_chunks([Param(*each) for each in run.data.params.items()], MAX_PARAMS)) or [[]]
+        for chunk in points:
+            self._runs.client.log_batch(run_id, metrics=chunk)
+        for chunk in params:
+            self._runs.client.log_batch(run_id, params=chunk)
+        self._runs.client.log_batch(run_id, last_points, last_params)
+        write_files(run_id)
+        self._runs.client.set_terminated(run_id, _end_status(run), run.info.end_time)
+        new = run_tags({name: value for name, value in tags.items() if copy.data.tags.get(name) != value})
+        for tags_chunk in _chunks(sorted(new, key=lambda tag: tag.key.startswith(LAST_TAGS)), MAX_TAGS):
+            self._runs.client.log_batch(run_id, tags=tags_chunk)
+        return run_id
 
 
 def original_id(run: Run) -> str:
@@ -152,12 +160,6 @@ def _end_status(run: Run) -> str:
     """Return the status of the copy of a run. One that runs counts as interrupted."""
     is_running = run.info.status == TrialState.RUNNING.mlflow_status
     return TrialState.INTERRUPTED.mlflow_status if is_running else str(run.info.status)
-
-
-def _own_tags(run: Run) -> dict[str, str]:
-    """Return the tags of a launch but those of its locks."""
-    of_locks = (HELD_LOCK_PREFIX, HEARTBEAT_TAG)
-    return {name: value for name, value in run.data.tags.items() if not name.startswith(of_locks)}
 
 
 def _chunks(entries: Sequence[T], size: int) -> Iterator[Sequence[T]]:

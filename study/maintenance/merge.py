@@ -1,15 +1,17 @@
 """Merge of another store's results into this one, by identity."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
+from rich.filesize import decimal
+
 from revit.errors import InputError
 from study.layout import NEEDED_FILES, PREDICTIONS
 from study.ledger.ledger import Ledger
-from study.ledger.locks import Locks
+from study.ledger.locks import Locks, LocksLostError
 from study.ledger.other_store import OtherStore
 from study.ledger.records import SearchTag, TrialRecord
 from study.ledger.run_copies import RunCopies
@@ -42,6 +44,7 @@ class Merge:
 
     Attributes:
         to_take: trials that ended in the other store, and did not here.
+        num_bytes: of their files.
         equal: trials that ended in both, alike; this store's records.
         disagreements: trials that ended in both, differently. They are not taken.
         unfinished: trials that have not ended in the other store.
@@ -52,6 +55,7 @@ class Merge:
     """
 
     to_take: Sequence[TrialRecord]
+    num_bytes: int
     equal: Sequence[TrialRecord]
     disagreements: Sequence[Disagreement]
     unfinished: Sequence[TrialRecord]
@@ -83,7 +87,9 @@ def find_mergeable(other: OtherStore, ledger: Ledger | None) -> Merge:
     ended = {identity: trial for identity, trial in other.trials.items() if trial.state.is_terminal}
     both = {name: here[name] for name in ended if name in here and here[name].state.is_terminal}
     new = [trial for name, trial in ended.items() if name not in both and _source_id(trial) not in known]
-    faults = {trial.identity: _find_fault(trial, other) for trial in new}
+    sizes = {trial.identity: other.artifacts.sizes(trial.run_id) for trial in new}
+    faults = {trial.identity: _find_fault(trial, sizes[trial.identity], other.address) for trial in new}
+    to_take = [trial for trial in new if not faults[trial.identity]]
     forks = find_forks(here.values(), other.trials.values())
     disagreements = [] if ledger is None else list(_disagreements(both, ended, ledger, other))
     differing = {each.here.identity for each in disagreements}
@@ -91,7 +97,8 @@ def find_mergeable(other: OtherStore, ledger: Ledger | None) -> Merge:
     tags = {trial.identity: _new_tags(trial, ended[trial.identity], other, forks) for trial in equal}
     copies = None if ledger is None else RunCopies(other, ledger)
     return Merge(
-        to_take=[trial for trial in new if not faults[trial.identity]],
+        to_take=to_take,
+        num_bytes=sum(size for trial in to_take for size in sizes[trial.identity].values()),
         equal=equal,
         disagreements=disagreements,
         unfinished=[trial for trial in other.trials.values() if not trial.state.is_terminal],
@@ -107,13 +114,10 @@ def _source_id(trial: TrialRecord) -> str:
     return trial.tags.get(SOURCE_RUN_TAG, trial.run_id)
 
 
-def _find_fault(trial: TrialRecord, other: OtherStore) -> str:
+def _find_fault(trial: TrialRecord, files: Collection[str], address: str) -> str:
     """Return which files a finished trial lacks; empty for none."""
-    if trial.state != TrialState.FINISHED:
-        return ""
-    sizes = other.artifacts.sizes(trial.run_id)
-    missing = [name for name in NEEDED_FILES if name not in sizes]
-    return f"{', '.join(missing)} missing in {other.address}" if missing else ""
+    missing = [name for name in NEEDED_FILES if name not in files]
+    return f"{', '.join(missing)} missing in {address}" if missing and trial.state == TrialState.FINISHED else ""
 
 
 def _disagreements(
@@ -181,7 +185,7 @@ def summarize(merge: Merge) -> Iterator[str]:
     """Yield a line for each group of trials, with its number, then for what is left out and why."""
     studies = Counter(study for trial in merge.to_take for study in sorted(trial.studies) or ["no study"])
     counts = {
-        f"to take: {', '.join(f'{count} of {study}' for study, count in studies.items())}": len(merge.to_take),
+        f"to take ({decimal(merge.num_bytes)}): {_counts(studies)}": len(merge.to_take),
         "in both, with equal results": len(merge.equal),
         "in both, with different results: not taken": len(merge.disagreements),
         "not ended there: not taken": len(merge.unfinished),
@@ -196,9 +200,13 @@ def summarize(merge: Merge) -> Iterator[str]:
         yield f"{study}, cell {cell}: searched in both stores with different points; the search here stays as it is"
 
 
+def _counts(numbers: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} of {name}" for name, count in numbers.items())
+
+
 def take(
     merge: Merge, other: OtherStore, ledger: Ledger, tags: Mapping[str, str], log: Callable[[str], None]
-) -> Iterator[bool]:
+) -> Generator[bool]:
     """Take all that is to be taken; yield for each trial whether it is here, which it is not while a launch has it.
 
     Args:
@@ -225,6 +233,8 @@ def take(
             num_taken += is_taken
             yield is_taken
         state = TrialState.FINISHED
+    except LocksLostError as error:
+        raise InputError(f"{error}: repeat the command") from error
     finally:
         with suppress(InputError):
             ledger.launches.close(launch, state, {NUM_TAKEN: float(num_taken)})
@@ -262,6 +272,8 @@ def _take_trial(
             own = here
             tags |= _first_tags(here, trial, lambda: _first_ms(own, ledger))
         copies.add_trial(trial, tags, parents)
+        if here is not None:
+            ledger.runs.merge_duplicates(trial.identity)  # deletes the run here, whose studies become the copy's
         return True
     finally:
         for name in names:

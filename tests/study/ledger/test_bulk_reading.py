@@ -4,10 +4,10 @@ import math
 from typing import Any
 
 import pytest
-from mlflow.entities import Run
+from mlflow.entities import Metric, Run
 
 from study.ledger import bulk_reading
-from study.ledger.bulk_reading import read_runs, read_values
+from study.ledger.bulk_reading import read_points, read_runs, read_values
 from study.ledger.ledger import Ledger
 from study.ledger.records import TrialUpdate
 from study.ledger.states import TrialState
@@ -44,6 +44,23 @@ def test_runs_are_those_that_mlflow_finds_in_its_order(ledger: Ledger) -> None:
         assert list(map(plain, ledger.runs.with_tag(tag, value))) == list(map(plain, expected))
         assert len(expected) == count
     assert plain(ledger.runs.by_tag("identity")["a"][0])[3]["train_loss"] == "nan"
+
+
+def test_points_are_those_of_every_metrics_history(ledger: Ledger) -> None:
+    store: Any = ledger.runs.client._tracking_client.store
+    run_id = opened(ledger)
+    measured = {"step": 1, "lr": 0.5, "train_loss": math.nan, "grad_norm": math.inf}
+    ledger.log(run_id, TrialUpdate(rows=rows(measured, {"step": 2, "lr": 0.25})))
+    ledger.log(opened(ledger, "another"), TrialUpdate(rows=rows({"step": 9, "lr": 9.0})))
+    names = ledger.runs.client.get_run(run_id).data.metrics
+    expected = [point for name in names for point in ledger.runs.client.get_metric_history(run_id, name)]
+    found = read_points(store.ManagedSessionMaker, run_id)
+    assert sorted(map(_text, found)) == sorted(map(_text, expected))
+    assert len(found) == 6
+
+
+def _text(point: Metric) -> tuple[object, ...]:
+    return point.key, str(point.value), point.timestamp, point.step
 
 
 def test_a_run_that_is_deleted_while_others_are_read_is_read_whole(
