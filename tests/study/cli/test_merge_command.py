@@ -14,7 +14,7 @@ from tests.study.ledger.merged_stores import content, write_trial
 @pytest.fixture
 def other(tmp_path: Path) -> Ledger:
     ledger = Ledger(tmp_path / "other")
-    write_trial(ledger, "a", **{"study.example": "yes"})
+    write_trial(ledger, "a", tags={"study.example": "yes"})
     return ledger
 
 
@@ -44,7 +44,7 @@ def test_it_takes_only_with_yes_and_changes_nothing_in_the_other_store(tmp_path:
 def test_what_differs_is_a_table_with_both_values_and_devices(tmp_path: Path, other: Ledger) -> None:
     here = Ledger(tmp_path / "mlruns")
     tags = {"study.example": "yes", "point.example": "lr=0.1", "seed": "4", "device": "h100", "torch": "2.9"}
-    write_trial(here, "a", metrics={"test_accuracy": 0.75}, **tags)
+    write_trial(here, "a", metrics={"test_accuracy": 0.75}, tags=tags)
     for arguments in ([], ["--yes"]):
         code, shown = call(tmp_path, *arguments)
         assert code == 1

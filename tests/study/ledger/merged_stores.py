@@ -1,6 +1,6 @@
 """Stores with a few trials, to be merged."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,15 @@ def write_trial(
     launch: str = "",
     files: tuple[str, ...] = NEEDED_FILES,
     steps: int = 3,
-    config: dict[str, object] | None = None,
-    metrics: dict[str, float] | None = None,
-    **tags: str,
+    config: Mapping[str, object] | None = None,
+    metrics: Mapping[str, float] | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> str:
     """Write a trial with a short curve, and return the id of its run."""
     launch = launch or ledger.launches.open("example", {})
-    record = ledger.open_trial(identity, ledger.find(identity), launch=launch, name=f"trial {identity}", tags=tags)
+    record = ledger.open_trial(
+        identity, ledger.find(identity), launch=launch, name=f"trial {identity}", tags=tags or {}
+    )
     curve = [Measurement({"step": step, "train_loss": 1 / step}, NOW + step) for step in range(1, steps + 1)]
     results = {"test_accuracy": 0.5, "selected_val_accuracy": 0.25, **(metrics or {})}
     update = TrialUpdate(config=config or {}, rows=[*curve, Measurement({"step": steps, **results}, NOW + steps)])
@@ -45,8 +47,7 @@ def write_trial(
 
 def write_record(ledger: Ledger, record: TrialRecord, launch: str) -> None:
     """Write the trial of a record."""
-    metrics, tags = dict(record.metrics), dict(record.tags)
-    write_trial(ledger, record.identity, record.state, launch=launch, metrics=metrics, **tags)
+    write_trial(ledger, record.identity, record.state, launch=launch, metrics=record.metrics, tags=record.tags)
 
 
 def merge(other: Ledger, ledger: Ledger, then: Callable[[], Any] = lambda: None) -> Merge:

@@ -50,7 +50,7 @@ def large_trial(ledger: Ledger) -> None:
     """A trial with more of everything than MLflow writes at once."""
     many = {f"study.s{number}": "yes" for number in range(150)} | {"search.s.0": '{"cell":{},"number":0,"point":{}}'}
     config = {f"field{number}": number for number in range(130)}
-    run_id = write_trial(ledger, "large", config=config, steps=4, **many)
+    run_id = write_trial(ledger, "large", config=config, steps=4, tags=many)
     points = [Metric("images_per_s", step / 2, step, step) for step in range(1100)]
     for start in range(0, 1100, 1000):
         ledger.runs.client.log_batch(run_id, points[start : start + 1000])
@@ -94,8 +94,8 @@ def test_a_copy_that_was_killed_is_nothing_to_others_and_is_completed_later(
     place = '{"cell":{},"number":0,"point":{}}'
     there, here = (each.launches.open("example", {}) for each in (ledger, target))
     for name in names:
-        write_trial(ledger, name, launch=there, steps=1, **{"search.s.0": place})
-        write_trial(target, name, TrialState.INTERRUPTED, launch=here, steps=1, files=(), **{"study.mine": "yes"})
+        write_trial(ledger, name, launch=there, steps=1, tags={"search.s.0": place})
+        write_trial(target, name, TrialState.INTERRUPTED, launch=here, steps=1, files=(), tags={"study.mine": "yes"})
     num_left = 0
 
     def counted(real: Callable[..., Any]) -> Callable[..., Any]:
@@ -206,7 +206,7 @@ def test_a_store_goes_to_a_server_and_back(
 
 
 def test_doctor_finds_nothing_in_a_merged_store(ledger: Ledger, target: Ledger, tmp_path: Path) -> None:
-    write_trial(ledger, "a", TrialState.DIVERGED, **{"digest.splits": "0"})
+    write_trial(ledger, "a", TrialState.DIVERGED, tags={"digest.splits": "0"})
     merge(ledger, target)
     folders = Folders(store=target.root, data=tmp_path, cache=tmp_path)
     assert [each.text for each in check_store(folders, fix=False) if not each.is_healthy] == []

@@ -103,7 +103,7 @@ def test_results_here_before_a_record_stay_known_where_the_other_store_finished_
 def test_of_three_stores_the_earliest_result_counts(new_store: Callable[[], Ledger]) -> None:
     stores = [new_store(), new_store(), new_store()]
     for number, ledger in enumerate(stores):
-        write_trial(ledger, "a", **{REGISTRATION_TAG: str(number)})
+        write_trial(ledger, "a", tags={REGISTRATION_TAG: str(number)})
     oldest, middle, newest = stores
     merge(oldest, newest)
     assert merge(middle, newest).tags == {}
@@ -115,7 +115,7 @@ def test_different_results_are_named_and_stay_as_they_are(new_store: Callable[[]
     here, there = new_store(), new_store()
     for ledger, accuracy in ((here, 0.5), (there, 0.6)):
         write_trial(ledger, "same")
-        write_trial(ledger, "differs", metrics={"test_accuracy": accuracy}, device=f"gpu {accuracy}")
+        write_trial(ledger, "differs", metrics={"test_accuracy": accuracy}, tags={"device": f"gpu {accuracy}"})
     before = here.trials()
     found = merge(there, here)
     [each] = found.disagreements
@@ -129,7 +129,7 @@ def test_only_whole_results_are_taken_and_studies_are_shared(new_store: Callable
     here, there = new_store(), new_store()
     both = {"study.mine": "yes", "cell.mine": "1"}, {"study.other": "yes", "cell.other": "2", "dataset": "d"}
     for ledger, tags in zip((here, there), both, strict=True):
-        write_trial(ledger, "both", **tags)
+        write_trial(ledger, "both", tags=tags)
     for state in (TrialState.FAILED, TrialState.INTERRUPTED):
         write_trial(there, state, state)
     write_trial(there, "damaged", files=("config.json",))
@@ -230,10 +230,10 @@ def test_a_number_that_a_launch_gives_away_meanwhile_is_not_given_twice(
 ) -> None:
     here, there = new_store(), new_store()
     tags = [{"search.s.0": SearchTag(cell={"a": 1}, number=0, point={"lr": lr}).to_json()} for lr in (0.1, 0.2)]
-    write_trial(there, "theirs", **tags[0])
+    write_trial(there, "theirs", tags=tags[0])
     with open_other_store(there.root, "") as other:
         found = find_mergeable(other, here)
-        write_trial(here, "ours", **tags[1])
+        write_trial(here, "ours", tags=tags[1])
         assert list(take(found, other, here, {}, print)) == [True]
     assert here.search_trials("search.s.0", {"a": 1}, 0).keys() == {"ours"}
     assert here.trials()["theirs"].state == TrialState.FINISHED
