@@ -141,7 +141,8 @@ def test_a_cleanup_leaves_a_copy_that_is_being_written(
 ) -> None:
     """Its lock is that of its trial, which the merge holds."""
     write_trial(ledger, "a")
-    upload, seen = target.artifacts.upload, []
+    upload = target.artifacts.upload
+    seen: list[str] = []
 
     def look(run_id: str, files: Path) -> None:
         seen.extend(each.owner for each in find_orphans(target) if each.kind.startswith("RUNNING"))

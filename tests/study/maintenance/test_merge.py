@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -43,6 +44,10 @@ def new_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Ledger]:
     return lambda: Ledger(tmp_path_factory.mktemp("store"))
 
 
+def ledger_of(study: WrittenStudy) -> Ledger:
+    return cast(Ledger, study.ledger)
+
+
 HALVES = [replace(SPACE, cells={"optimizer.lr": (lr,)}) for lr in (0.1, 0.2)]
 
 
@@ -51,7 +56,7 @@ def test_halves_of_a_study_merged_are_the_study_that_one_store_ran(new_study: Ma
     for half, store in zip(HALVES, (first, second), strict=True):
         one.launch(half)
         store.launch(half)
-    found = merge(second.ledger, first.ledger)
+    found = merge(ledger_of(second), ledger_of(first))
     assert list(summarize(found)) == ["      4  to take (0 bytes): 4 of example", "      1  launches"]
     plan = first.plan()
     assert plan.is_complete
@@ -60,8 +65,8 @@ def test_halves_of_a_study_merged_are_the_study_that_one_store_ran(new_study: Ma
     assert first.compare().deviations == one.compare().deviations == []
     assert first.compare().num_records == 2
     assert list(find_disagreements(first.history(), first.ledger.trials())) == []
-    assert all(list(first.ledger.launches.infos()).count(trial.launch) for trial in first.ledger.trials().values())
-    again = merge(second.ledger, first.ledger)
+    assert all(list(ledger_of(first).launches.infos()).count(each.launch) for each in first.ledger.trials().values())
+    again = merge(ledger_of(second), ledger_of(first))
     assert (again.is_empty, len(again.equal)) == (True, 4)
 
 
@@ -72,7 +77,7 @@ def test_a_claim_that_only_the_other_store_had_registered_came_after_results_her
     for half, store in ((few, first), (HALVES[1], second)):
         one.launch(half)
         store.launch(half)
-    merge(second.ledger, first.ledger)
+    merge(ledger_of(second), ledger_of(first))
     texts = [each.text for each in first.compare().claims]
     assert texts == [each.text for each in one.compare().claims]
     assert texts[2].startswith("added after 2 of 4 trials")
@@ -86,16 +91,16 @@ def test_results_that_another_store_had_before_a_record_are_not_forgotten(new_st
     early.launch(registers=False)
     late.launch(num_finished=0 if is_stopped else 8, num_begun=8 if is_stopped else 0)
     assert late.compare().claims[0].text == "registered before all 8 trials"
-    merge(early.ledger, late.ledger)
+    merge(ledger_of(early), ledger_of(late))
     assert late.compare().claims[0].text == "registered after 8 of 8 trials: 8 run before registration existed"
-    assert merge(early.ledger, late.ledger).is_empty
+    assert merge(ledger_of(early), ledger_of(late)).is_empty
 
 
 def test_results_here_before_a_record_stay_known_where_the_other_store_finished_the_trials(new_study: Make) -> None:
     early, late = new_study(), new_study()
     early.launch(num_finished=0, num_begun=8, registers=False)
     late.launch()
-    merge(late.ledger, early.ledger)
+    merge(ledger_of(late), ledger_of(early))
     assert {trial.state for trial in early.ledger.trials().values()} == {TrialState.FINISHED}
     assert early.compare().claims[0].text == "registered after 8 of 8 trials: 8 run before registration existed"
 
@@ -142,9 +147,9 @@ def test_only_whole_results_are_taken_and_studies_are_shared(new_store: Callable
         f"not taken: damaged: built.json, predictions.parquet missing in {there.root}",
     ]
     assert here.trials().keys() == {"both"}
-    tags = here.trials()["both"].tags
-    assert {**both[0], "study.other": "yes", "cell.other": "2"}.items() <= tags.items()
-    assert "dataset" not in tags, "only what a study says of it"
+    shared = here.trials()["both"].tags
+    assert {**both[0], "study.other": "yes", "cell.other": "2"}.items() <= shared.items()
+    assert "dataset" not in shared, "only what a study says of it"
 
 
 def test_a_trial_that_a_launch_has_is_left_and_a_second_merge_is_refused(new_store: Callable[[], Ledger]) -> None:
