@@ -130,7 +130,7 @@ class Artifacts:
         """Return the bytes of each file of a run, by name; those in folders are left out."""
         if self._server:
             files = self.repository(run_id).list_artifacts()
-            return {each.path: each.file_size for each in files if not each.is_dir}
+            return {each.path: each.file_size or 0 for each in files if not each.is_dir}
         return {each.name: each.stat().st_size for each in self.path(run_id, "").glob("*") if each.is_file()}
 
     @contextmanager

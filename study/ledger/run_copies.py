@@ -128,10 +128,10 @@ class RunCopies:
             self._runs.client.delete_tag(run_id, STATE_TAG)
         *points, last_points = list(_chunks(self._other.runs.points(run), MAX_METRICS)) or [[]]
         *params, last_params = list(_chunks([Param(*each) for each in run.data.params.items()], MAX_PARAMS)) or [[]]
-        for chunk in points:
-            self._runs.client.log_batch(run_id, metrics=chunk)
-        for chunk in params:
-            self._runs.client.log_batch(run_id, params=chunk)
+        for metrics in points:
+            self._runs.client.log_batch(run_id, metrics)
+        for entries in params:
+            self._runs.client.log_batch(run_id, params=entries)
         self._runs.client.log_batch(run_id, last_points, last_params)
         write_files(run_id)
         self._runs.client.set_terminated(run_id, _end_status(run), run.info.end_time)
