@@ -56,7 +56,7 @@ def read_points(open_session: OpenSession, run_id: str) -> list[Metric]:
     """Return every value of every metric of a run."""
     columns = SqlMetric.key, SqlMetric.value, SqlMetric.timestamp, SqlMetric.step, SqlMetric.is_nan
     with open_session() as session:
-        found: list[Any] = session.execute(select(*columns).where(SqlMetric.run_uuid == run_id)).all()
+        found: Any = session.execute(select(*columns).where(SqlMetric.run_uuid == run_id)).all()
     return [Metric(key, math.nan if is_nan else value, at_ms, step) for key, value, at_ms, step, is_nan in found]
 
 

@@ -29,8 +29,8 @@ SOURCE_STORE_TAG, SOURCE_RUN_TAG = "merged.store", "merged.run"
 
 # Tags of trials.
 FIRST_RESULT_TAG = "first_result_ms"
-"""When another store, or a run in place of which it was taken, had the first result of a trial, in milliseconds since
-1970; absent where its own run had it."""
+"""Time of the first result of a trial, in milliseconds since 1970, where another store had it, or a run here that the
+trial replaced; absent where its own run had it."""
 IDENTITY_TAG = "identity"
 """Identity of a trial; one run per identity."""
 STUDY_PREFIX = "study."
