@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from study.forecast.study_forecast import Forecast as Forecast
     from study.ledger.ledger import Ledger as Ledger
     from study.ledger.records import TrialRecord as TrialRecord
+    from study.maintenance.merge import Merge as Merge
     from study.plan import Folders as Folders
     from study.plan import Plan as Plan
     from study.registration.history import History as History

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.progress import track
@@ -11,9 +11,6 @@ from study import api
 from study.cli.console import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_SOME_FAILED, echo, out
 from study.cli.invocation import this_command
 from study.cli.options import StoreAddress, echo_store
-
-if TYPE_CHECKING:
-    from study.maintenance.merge import Merge
 
 
 def merge(
@@ -72,7 +69,7 @@ def _environment(tags: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {value}" for name, value in tags.items())
 
 
-def _print_differences(found: "Merge") -> None:
+def _print_differences(found: "api.Merge") -> None:
     from study.report.fitted_table import FittedTable
 
     headings = ["trial", "point", "seed", "value", "here", "there", "trained here on", "trained there on"]
