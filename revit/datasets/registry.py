@@ -54,7 +54,8 @@ _INAT_URL = "https://github.com/visipedia/inat_comp/tree/master"
 _INAT_LICENSE = "for non-commercial research and education; the photographs are their owners', not to be passed on"
 _INAT_CAVEAT = (
     "the test images are its published validation images, as in published numbers: its own test images have no "
-    "labels; classes have from a few to a thousand training images"
+    "labels; classes have from a few to a thousand training images; the photographs take {} GB of disk, and the image "
+    "store as much again"
 )
 
 _SPECS = (
@@ -148,9 +149,12 @@ _SPECS = (
             license=_INAT_LICENSE,
             page=f"{_INAT_URL}/{year}",
             is_kept_encoded=True,
-            caveat=_INAT_CAVEAT,
+            caveat=_INAT_CAVEAT.format(gigabytes),
         )
-        for year, num_classes, num_train, num_test in ((2018, 8142, 437_513, 24_426), (2019, 1010, 265_240, 3003))
+        for year, num_classes, num_train, num_test, gigabytes in (
+            (2018, 8142, 437_513, 24_426, 120),
+            (2019, 1010, 265_240, 3003, 74),
+        )
     ),
     DatasetSpec(
         name="brain_tumor_mri",
