@@ -2,8 +2,10 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import statsmodels.formula.api as smf
 from scipy import optimize, stats
@@ -74,6 +76,62 @@ def adjusted_means(
         A row per setting, in order of appearance: a column of text per axis, and mean, low, high: a 95 %
         interval, Student's t. NaN where the grid's holes, or too few trials, leave them undetermined.
     """
+    fit = _fit_weights(frame, axes, covariates)
+    values = frame[value_name(metric)].to_numpy(float)
+    means = np.where(fit.is_estimable, fit.weights @ values, np.nan)
+    residual_df = len(fit.design) - np.linalg.matrix_rank(fit.design)
+    margin = np.full(len(means), np.nan)
+    if residual_df > 0:
+        residuals = values - fit.design @ (fit.solve @ values)  # the other order multiplies matrices of trials x trials
+        variance = (residuals**2).sum() / residual_df
+        margin = stats.t.ppf(0.975, residual_df) * np.sqrt(variance * (fit.weights**2).sum(axis=1))
+    return fit.settings.assign(mean=means, low=means - margin, high=means + margin)
+
+
+def adjusted_means_by_seed(
+    frame: pd.DataFrame, axes: Sequence[str], covariates: Sequence[str], metric: str = "accuracy"
+) -> pd.DataFrame:
+    """Return the adjusted means of the trials of each seed: columns seed, a text per axis, mean; undetermined ones not.
+
+    Seeds with trials in the same cells share the weights of their trials, which take most of the time.
+
+    Args:
+        frame: as for `adjusted_means`, with a column seed.
+    """
+    cells = frame[[*axes, *covariates]].map(str).groupby([*axes, *covariates], sort=False).ngroup()
+    ordered = frame.assign(cell=cells.to_numpy()).sort_values(["seed", "cell"], kind="stable", ignore_index=True)
+    alike: dict[tuple[int, ...], list[tuple[object, pd.DataFrame]]] = {}
+    for seed, trials in ordered.groupby("seed"):
+        alike.setdefault(tuple(trials["cell"]), []).append((seed, trials))
+    parts = []
+    for group in alike.values():
+        fit = _fit_weights(group[0][1].reset_index(drop=True), axes, covariates)
+        for seed, trials in group:
+            means = np.where(fit.is_estimable, fit.weights @ trials[value_name(metric)].to_numpy(float), np.nan)
+            parts.append(fit.settings.assign(mean=means, seed=seed))
+    return pd.concat(parts).dropna(subset="mean").sort_values("seed", kind="stable")
+
+
+class _Fit(NamedTuple):
+    """Least-squares means as sums over trials, for n trials and k settings.
+
+    Attributes:
+        settings: a row per setting, in order of appearance: a column of text per axis.
+        weights: of each trial in the mean of each setting, (k, n).
+        is_estimable: whether the trials determine the mean, (k,).
+        design: the model's matrix, (n, p).
+        solve: its pseudoinverse, (p, n).
+    """
+
+    settings: pd.DataFrame
+    weights: npt.NDArray[np.float64]
+    is_estimable: npt.NDArray[np.bool_]
+    design: npt.NDArray[np.float64]
+    solve: npt.NDArray[np.float64]
+
+
+def _fit_weights(frame: pd.DataFrame, axes: Sequence[str], covariates: Sequence[str]) -> _Fit:
+    """Return how the means at the settings of some axes follow from the trials of a frame."""
     labels = frame[[*axes, *covariates]].map(str)
     settings = labels.groupby(list(axes), sort=False).ngroup()
     own = pd.get_dummies(settings, dtype=float).to_numpy()
@@ -81,18 +139,11 @@ def adjusted_means(
     design = np.hstack([own, *others])
     shares = [np.full((own.shape[1], other.shape[1]), 1 / (other.shape[1] + 1)) for other in others]
     contrast_matrix = np.hstack([np.eye(own.shape[1]), *shares])
-    values, solve = frame[value_name(metric)].to_numpy(float), np.linalg.pinv(design)
-    trial_weights = contrast_matrix @ solve
-    is_estimable = np.isclose(trial_weights @ design, contrast_matrix, atol=1e-8).all(axis=1)
-    means = np.where(is_estimable, trial_weights @ values, np.nan)
-    residual_df = len(design) - np.linalg.matrix_rank(design)
-    margin = np.full(len(means), np.nan)
-    if residual_df > 0:
-        residuals = values - design @ (solve @ values)  # the other order multiplies matrices of trials x trials
-        variance = (residuals**2).sum() / residual_df
-        margin = stats.t.ppf(0.975, residual_df) * np.sqrt(variance * (trial_weights**2).sum(axis=1))
+    solve = np.linalg.pinv(design)
+    weights = contrast_matrix @ solve
+    is_estimable = np.isclose(weights @ design, contrast_matrix, atol=1e-8).all(axis=1)
     first = labels.loc[~settings.duplicated(), list(axes)].reset_index(drop=True)
-    return first.assign(mean=means, low=means - margin, high=means + margin)
+    return _Fit(first, weights, is_estimable, design, solve)
 
 
 def effect_size(f: float, df: float, num_trials: int) -> float:

@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from revit.training.metrics import find_metric
-from study.analysis.anova import adjusted_means
+from study.analysis.anova import adjusted_means, adjusted_means_by_seed
 from study.ledger.schema import value_name
 from study.report.plots import style
 from study.report.plots.quantities import quantity_of
@@ -95,7 +95,7 @@ def plot_main_effects(frame: pd.DataFrame, axes: Sequence[str], name: str = "acc
         heights = dict(zip(means[axis], range(len(labels), len(labels) + len(means)), strict=True))
         shown = style.shorten(quantity_of(axis).label, 24)
         labels += [f"{shown}: {setting}" for setting in _settings(axis, frame, means)]
-        single = _seed_means(frame, [axis], others, name)
+        single = adjusted_means_by_seed(frame, [axis], others, name)
         fig.add_scatter(
             x=style.as_float32(metric.factor * single["mean"]),
             y=style.as_float32([heights[setting] + SEED_SHIFT for setting in single[axis]]),
@@ -129,7 +129,7 @@ def plot_interaction(
     metric, means = find_metric(name), adjusted_means(frame, [by, axis], others, name)
     names = dict(zip(means[by], _settings(by, frame, means), strict=True))
     places = {setting: number for number, setting in enumerate(dict.fromkeys(means[axis]))}
-    single = _seed_means(frame, [by, axis], others, name)
+    single = adjusted_means_by_seed(frame, [by, axis], others, name)
     title = f"Interaction of {quantity_of(axis).title} and {quantity_of(by).title}"
     caption = f"{MEANS} {BARS} Parallel lines: no interaction."
     fig = style.new_figure(title, caption, legend=[quantity_of(by).label, *names])
@@ -164,15 +164,6 @@ def plot_interaction(
     )
     fig.update_yaxes(title_text=metric.heading)
     return fig
-
-
-def _seed_means(frame: pd.DataFrame, axes: Sequence[str], others: Sequence[str], name: str) -> pd.DataFrame:
-    """Return the rows of `adjusted_means` of the trials of each seed, with a column seed; those that are defined."""
-    by_seed = [
-        adjusted_means(trials, axes, others, name).assign(seed=seed)
-        for seed, trials in frame.reset_index(drop=True).groupby("seed")
-    ]
-    return pd.concat(by_seed).dropna(subset="mean")
 
 
 def _seeds(index: int, single: pd.DataFrame, hover: str) -> dict[str, Any]:

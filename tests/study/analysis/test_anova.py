@@ -11,7 +11,7 @@ from scipy import stats
 from statsmodels.stats.oneway import confint_noncentrality
 
 from study.analysis import anova as anova_module
-from study.analysis.anova import adjusted_means, anova, effect_interval, effect_size
+from study.analysis.anova import adjusted_means, adjusted_means_by_seed, anova, effect_interval, effect_size
 
 NUM_SEEDS = 4
 
@@ -193,6 +193,26 @@ def test_adjusted_means_of_many_trials_need_no_matrix_of_trials_by_trials() -> N
     finally:
         tracemalloc.stop()
     assert peak < 8 * 4000**2 / 10
+
+
+def test_adjusted_means_by_seed_are_those_of_its_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two seeds lack a trial each, and one has trials that determine no mean: four designs, of five seeds."""
+    frame = grid({"a": 0.1, "a x b": 0.05}).query("not (seed == 1 and b == 28) and not (seed == 2 and a == 'sgd')")
+    lone = frame[(frame["a"] == "sgd") == (frame["b"] == 28)].query("b != 16 and seed == 0").assign(seed=9)
+    frame = pd.concat([frame, lone]).sample(frac=1, random_state=0)
+    by_hand = {
+        seed: adjusted_means(trials, ["b"], ["a"]).set_index("b")["mean"].dropna()
+        for seed, trials in frame.reset_index(drop=True).groupby("seed")
+    }
+    fits = []
+    fit = anova_module._fit_weights
+    monkeypatch.setattr(anova_module, "_fit_weights", lambda *given: fits.append(1) or fit(*given))
+    means = adjusted_means_by_seed(frame, ["b"], ["a"])
+    assert list(means["seed"].unique()) == [0, 1, 2, 3]
+    for seed, own in means.groupby("seed"):
+        assert own.set_index("b")["mean"].to_dict() == pytest.approx(by_hand[seed].to_dict())
+    assert by_hand[9].empty
+    assert len(fits) == 4, "seeds 0 and 3 are alike"
 
 
 def test_adjusted_means_that_the_holes_leave_undetermined_are_nan() -> None:
