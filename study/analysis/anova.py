@@ -100,15 +100,15 @@ def adjusted_means_by_seed(
     """
     cells = frame[[*axes, *covariates]].map(str).groupby([*axes, *covariates], sort=False).ngroup()
     ordered = frame.assign(cell=cells.to_numpy()).sort_values(["seed", "cell"], kind="stable", ignore_index=True)
-    alike: dict[tuple[int, ...], list[tuple[object, pd.DataFrame]]] = {}
-    for seed, trials in ordered.groupby("seed"):
-        alike.setdefault(tuple(trials["cell"]), []).append((seed, trials))
+    by_cells: dict[tuple[int, ...], list[pd.DataFrame]] = {}
+    for _, trials in ordered.groupby("seed"):
+        by_cells.setdefault(tuple(trials["cell"]), []).append(trials)
     parts = []
-    for group in alike.values():
-        fit = _fit_weights(group[0][1].reset_index(drop=True), axes, covariates)
-        for seed, trials in group:
+    for alike in by_cells.values():
+        fit = _fit_weights(alike[0].reset_index(drop=True), axes, covariates)
+        for trials in alike:
             means = np.where(fit.is_estimable, fit.weights @ trials[value_name(metric)].to_numpy(float), np.nan)
-            parts.append(fit.settings.assign(mean=means, seed=seed))
+            parts.append(fit.settings.assign(mean=means, seed=trials["seed"].iloc[0]))
     return pd.concat(parts).dropna(subset="mean").sort_values("seed", kind="stable")
 
 
