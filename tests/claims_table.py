@@ -16,7 +16,7 @@ HEAD = ("| published | claim | study | verdict from the published numbers |", "|
 
 def claims_table() -> list[str]:
     """Return the lines of the table of tested sentences, in the order of the studies' tables."""
-    spaces = [search_spaces.load(name) for name in search_spaces.names()]
+    spaces = [search_spaces.load(name) for name in search_spaces.names_in()]
     ordered = sorted((space for space in spaces if space.claims), key=lambda space: space.table or "7")
     return [*HEAD, *(line for space in ordered for line in _lines(space))]
 

@@ -60,7 +60,7 @@ def _row(spec: ModelSpec) -> tuple[str, ...]:
 
 
 def _config(name: str, resolution: int) -> FineTuneConfig:
-    model = ModelConfig(name=name, pretrained=MODELS[name].pretrained)
+    model = ModelConfig(name=name, pretrained=False)
     return FineTuneConfig(dataset="digits", steps=1, resolution=resolution, model=model)
 
 

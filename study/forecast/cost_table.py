@@ -1,4 +1,4 @@
-"""Write the table of known costs of the shapes of the package's studies, at every scale.
+"""Write the table of known costs of the shapes of the package's studies in no folder of a paper, at every scale.
 
 python -m study.forecast.cost_table
 """
@@ -53,7 +53,7 @@ def traced_lines(shape: FineTuneConfig, precision: Precision, *, on_gpu: bool) -
 
 @cache
 def _configs() -> list[FineTuneConfig]:
-    spaces = [space for name in search_spaces.names() for space in _variants(search_spaces.load(name))]
+    spaces = [space for name in search_spaces.names_in() for space in _variants(search_spaces.load(name))]
     return [candidate.config for space in spaces for candidate in space.candidates(space.seeds[:1])]
 
 

@@ -1,5 +1,7 @@
 """Words for axes of a study in tables."""
 
+import timm
+
 from revit.datasets.registry import DATASETS
 from revit.models.architectures import MODELS
 from revit.training.optimizer_specs import OPTIMIZERS
@@ -19,7 +21,7 @@ def test_axes_have_titles_without_dots_unless_two_have_the_same() -> None:
 
 
 def test_every_name_is_of_something_that_a_study_can_vary() -> None:
-    assert NAMES.keys() <= {*OPTIMIZERS, *DATASETS, *MODELS}
+    assert NAMES.keys() <= {*OPTIMIZERS, *DATASETS, *MODELS, *timm.list_pretrained()}
     assert value_title("cifar100") == "CIFAR-100"
     assert value_title("my_data") == "my_data"
     assert value_title(1e-5) == "1e-05"

@@ -69,7 +69,7 @@ def test_a_cell_that_the_paper_did_not_run_has_no_published_value() -> None:
 
 def shown(recipe: str) -> set[Published]:
     """Return the rows that the studies show by a recipe."""
-    spaces = [search_spaces.load(name) for name in search_spaces.names()]
+    spaces = [search_spaces.load(name) for name in search_spaces.names_in()]
     recipes = [space.variant(recipe=recipe) for space in spaces if space.base is None and accepts(space, recipe)]
     return {row for space in recipes for each in space.candidates((0,)) for row in space.published(each)}
 
