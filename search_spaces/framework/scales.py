@@ -7,13 +7,15 @@ run and what shape their answers have. It is not evidence for or against any pub
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from revit.config import FineTuneConfig
 from revit.errors import InputError
+from revit.validation import require
 from search_spaces.framework.claim_cells import Value
 
-Proxies = Mapping[str, Mapping[Value, Value]]
-"""Nano value for each at paper scale, by config field."""
+Proxies = Mapping[str, Any]
+"""By config field, a mapping with the nano value for each at paper scale."""
 
 PROXIES: Proxies = {
     "dataset": {
@@ -91,6 +93,13 @@ def nano_test_set(name: str, own_proxies: Proxies) -> str:
         InputError: it has no proxy.
     """
     return str(_proxy("test_sets", {**PROXIES["dataset"], **own_proxies.get("dataset", {})}, name))
+
+
+def check_proxies(proxies: Proxies, *, has_scales: bool) -> None:
+    """Raise InputError unless a study's own proxies are of fields that have some, and the study has scales."""
+    fits = proxies.keys() <= PROXIES.keys() and all(isinstance(each, Mapping) for each in proxies.values())
+    right = f"a value for each value, by {', '.join(PROXIES)}, and only where `base` is not given"
+    require(fits and (has_scales or not proxies), "proxies", proxies, right)
 
 
 def _nano_length(config: FineTuneConfig) -> dict[str, object]:

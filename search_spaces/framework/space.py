@@ -30,7 +30,7 @@ from search_spaces.framework.proxy_metrics import metrics_at
 from search_spaces.framework.published import Paper, Published, read_paper
 from search_spaces.framework.ranges import Range
 from search_spaces.framework.recipes import FLOWERS, FLOWERS_SPLITS, RECIPES, Experiment, RecipeContext
-from search_spaces.framework.scales import PROXIES, SCALES
+from search_spaces.framework.scales import SCALES, check_proxies
 from search_spaces.framework.search import DEFAULT_NUM_TRIALS, Sampler, Search
 from search_spaces.framework.search_checks import check_search
 
@@ -98,7 +98,7 @@ class SearchSpace:
     recipe: str = "paper"
     experiment: Experiment = "transfer"
     scale: str = "paper"
-    proxies: Mapping[str, Mapping[Value, Value]] = field(default_factory=dict)
+    proxies: Mapping[str, object] = field(default_factory=dict)
     base: FineTuneConfig | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
     cells: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
@@ -120,8 +120,7 @@ class SearchSpace:
         require_one_line("question", self.question)
         require(self.recipe in RECIPES, "recipe", self.recipe, f"one of {', '.join(RECIPES)}")
         require(self.scale in SCALES, "scale", self.scale, f"one of {', '.join(SCALES)}")
-        fits = self.proxies.keys() <= PROXIES.keys() and (self.base is None or not self.proxies)
-        require(fits, "proxies", self.proxies, f"by {', '.join(PROXIES)}, and only where `base` is not given")
+        check_proxies(self.proxies, has_scales=self.base is None)
         check_axes(self.scientific, self.nuisance)  # a recipe's own cannot clash
         labels = {name: tuple(label for label, _ in levels_of(name, axis)) for name, axis in self.scientific.items()}
         for claim in self.claims:

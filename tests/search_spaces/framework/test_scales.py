@@ -71,10 +71,18 @@ def test_a_study_brings_proxies_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "parts", [{"proxies": {"steps": {500: 5}}}, {"proxies": {"resolution": {224: 8}}, "base": PAPER}]
+    "parts",
+    [
+        {"proxies": {"steps": {500: 5}}},
+        {"proxies": {"resolution": 8}},
+        {"proxies": {"resolution": {224: 8}}, "base": PAPER},
+    ],
 )
-def test_proxies_without_effect_are_refused(parts: dict[str, object]) -> None:
-    with pytest.raises(InputError, match=r"proxies = .*: must be by dataset, model\.name, resolution, and only where"):
+def test_wrong_proxies_are_refused(parts: dict[str, object]) -> None:
+    with pytest.raises(
+        InputError,
+        match=r"proxies = .*: must be a value for each value, by dataset, model\.name, resolution, and only where",
+    ):
         SearchSpace(
             name="example", question="?", scientific={"hflip": (True,)}, **{"fixed": {"dataset": "cifar10"}, **parts}
         )
