@@ -1,9 +1,10 @@
-"""Draw the pictures in docs/ of the quickstart: its plan, its status while it runs, its report.
+"""Draw the pictures in docs/: plan, status and report of the quickstart, or any report.
 
     python -m docs.pictures
+    python -m docs.pictures reports/attention_only-vit_2021-nano/report.html three_things
 
-It trains the quickstart in a store of its own, for some minutes, and needs Chromium. Pictures of a terminal have a dark
-window, readable on any page.
+The first trains the quickstart in a store of its own, for some minutes; both need Chromium. The second writes the first
+two screens of a report to docs/three_things.png. Pictures of a terminal have a dark window, readable on any page.
 """
 
 import io
@@ -47,13 +48,13 @@ def record(name: str, *arguments: str) -> str:
         return out.export_svg(title=f"python run_study.py {' '.join(shown)}", code_format=SVG_FORMAT, unique_id=name)
 
 
-def photograph(page: Path) -> None:
-    """Write docs/report.png: the first two screens of a report, in few colors."""
+def photograph(page: Path, name: str = "report") -> None:
+    """Write docs/NAME.png: the first two screens of a report, in few colors."""
     with launch_browser() as browser, browser.new_page(viewport={"width": 1280, "height": 1500}) as view:
-        view.goto(page.as_uri())
+        view.goto(page.resolve().as_uri())
         view.wait_for_function("!document.querySelector('figure:not(:has(.main-svg))')")
         picture = Image.open(io.BytesIO(view.screenshot()))
-    picture.quantize(256).save(ROOT / "docs" / "report.png", optimize=True)
+    picture.quantize(256).save(ROOT / "docs" / f"{name}.png", optimize=True)
 
 
 def draw() -> None:
@@ -73,4 +74,7 @@ def draw() -> None:
 
 
 if __name__ == "__main__":
-    draw()
+    if len(sys.argv) > 1:
+        photograph(Path(sys.argv[1]), sys.argv[2])
+    else:
+        draw()

@@ -220,6 +220,20 @@ def test_the_walk_through_lists_the_columns_of_a_papers_file() -> None:
     assert {name for line in listed for name in re.findall(r"`(\w+)`", line.partition(":")[0])} == set(COLUMNS)
 
 
+def test_the_paper_that_a_page_shows_is_one_outside_of_this_project(tmp_path: Path) -> None:
+    page = (DOCS / "papers.md").read_text()
+    [csv] = re.findall(r"```csv\n(.*?)```", page, flags=re.DOTALL)
+    [module] = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    (tmp_path / "lora.csv").write_text(csv)
+    (tmp_path / "adapters.py").write_text(module)
+    space = search_spaces.load(str(tmp_path / "adapters.py"))
+    published = {each.cell["model.adapter"]: space.published(each) for each in space.candidates((0,))}
+    assert {adapter: [row.value for row in rows] for adapter, rows in published.items()} == {
+        "none": [98.9], "lora": [98.7]
+    }  # fmt: skip
+    assert {each.config.model.name for each in space.variant(scale="nano").candidates((0,))} == {"vit_nano_small"}
+
+
 def test_what_the_page_on_mlflow_filters_and_groups_by_is_in_a_store(
     train: Callable[..., Any], small: FineTuneConfig, cache_dir: Path, tmp_path: Path
 ) -> None:

@@ -12,8 +12,8 @@ import pytest
 
 import search_spaces
 from revit.datasets.registry import DATASETS
-from revit.models.architectures import MODELS
 from revit.models.cost import forward_gflops
+from revit.models.weights import hub_repo
 from search_spaces.framework.space import SearchSpace
 from study.plan import TrialPreview, preview, stated_steps
 from tests.identities import identity_of
@@ -73,9 +73,9 @@ def downloads_of(space: SearchSpace) -> list[str]:
     """Return the datasets and pretrained weights of a space that come with no installed package."""
     configs = [each.config for each in space.candidates(space.seeds[:1])]
     datasets = [DATASETS[name] for name in dict.fromkeys(config.dataset for config in configs)]
-    models = [MODELS[name] for name in dict.fromkeys(config.model.name for config in configs)]
     remote = [dataset.name for dataset in datasets if dataset.files or dataset.hub or dataset.page]
-    return remote + [model.name for model in models if model.pretrained and not model.name.endswith("_nano")]
+    models = dict.fromkeys(config.model.name for config in configs if config.model.pretrained)
+    return remote + [name for name in models if hub_repo(name) is not None]
 
 
 def scales_of(name: str) -> tuple[SearchSpace, SearchSpace | None]:

@@ -32,7 +32,8 @@ TABLES = {
 
 
 def studies() -> dict[str, SearchSpace]:
-    spaces = {name: search_spaces.load(name) for name in search_spaces.names()}
+    """Return the studies of re_vit, and those that cross its factors."""
+    spaces = {name: search_spaces.load(name) for name in search_spaces.names_in()}
     return {name: space for name, space in spaces.items() if space.base is None}
 
 
@@ -226,10 +227,11 @@ def test_the_framework_has_what_studies_are_written_in_and_loads_no_heavy_librar
 
 @pytest.mark.parametrize("name", search_spaces.names())
 def test_a_study_imports_the_config_and_the_framework(name: str) -> None:
-    """`ablation_grid` quotes another study, too."""
-    source = Path(str(search_spaces.__file__)).with_name(f"{name}.py").read_text()
-    imported = set(re.findall(r"^from ([\w.]+) import|^import ([\w.]+)", source, flags=re.MULTILINE))
+    """`ablation_grid` quotes another study, too; those of a paper's folder share what the folder has."""
+    file = search_spaces.file_of(name)
+    imported = set(re.findall(r"^from ([\w.]+) import|^import ([\w.]+)", file.read_text(), flags=re.MULTILINE))
     others = {("search_spaces.pos_embed", "")} if name == "ablation_grid" else set()
+    others |= {(f"search_spaces.{file.parent.name}", "")}
     assert imported <= {("revit.config", ""), ("search_spaces.framework", ""), *others}
 
 

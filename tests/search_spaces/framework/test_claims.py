@@ -27,6 +27,9 @@ from search_spaces.framework.space import SearchSpace
 WITH_RECIPE = [name for name in search_spaces.names() if search_spaces.load(name).base is None]
 WITH_CLAIMS = {
     "ablation_grid": 3,
+    "attention_only": 1,
+    "attention_only_384": 6,
+    "attention_only_inat": 3,
     "data_fraction": 4,
     "domain_shift": 6,
     "optimizer_schedule": 4,
