@@ -51,6 +51,7 @@ def record(name: str, *arguments: str) -> str:
 def photograph(page: Path, name: str = "report") -> None:
     """Write docs/NAME.png: the first two screens of a report, in few colors."""
     with launch_browser() as browser, browser.new_page(viewport={"width": 1280, "height": 1500}) as view:
+        view.set_default_timeout(300_000)  # a busy machine draws slowly
         view.goto(page.resolve().as_uri())
         view.wait_for_function("!document.querySelector('figure:not(:has(.main-svg))')")
         picture = Image.open(io.BytesIO(view.screenshot()))
