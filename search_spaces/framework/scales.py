@@ -15,7 +15,7 @@ from revit.validation import require
 from search_spaces.framework.claim_cells import Value
 
 Proxies = Mapping[str, Any]
-"""By config field, a mapping with the nano value for each at paper scale."""
+"""Mapping with the nano value for each at paper scale, by config field."""
 
 PROXIES: Proxies = {
     "dataset": {
