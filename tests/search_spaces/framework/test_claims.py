@@ -32,10 +32,12 @@ WITH_CLAIMS = {
     "attention_only_inat": 3,
     "data_fraction": 4,
     "domain_shift": 6,
+    "lp_ft": 3,
     "optimizer_schedule": 4,
     "pos_embed": 4,
     "replication": 1,
     "resolution": 5,
+    "sgd_or_adamw": 5,
 }
 
 
@@ -276,6 +278,8 @@ def test_a_restated_claim_replaces_the_values_of_every_cell() -> None:
 @pytest.mark.parametrize("name", WITH_RECIPE)
 def test_restated_claims_name_trained_values(name: str, scale: str, recipe: str) -> None:
     """Each value that a claim names is one that tables show; without replacements no claim changes."""
+    if (name, recipe) == ("lp_ft", "authors"):
+        pytest.skip("it tunes on validation images, and this recipe holds none out")
     space = search_spaces.load(name).variant(scale=scale, recipe=recipe)
     cells = [each.cell for each in space.candidates((0,))]
     trained = {axis: tuple(dict.fromkeys(cell[axis] for cell in cells)) for axis in space.scientific}
