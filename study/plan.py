@@ -145,10 +145,12 @@ class Plan:
 
 
 def first_of_each(trials: Iterable[Trial]) -> dict[str, Trial]:
-    """Return trials by identity; of several with one identity, the first."""
+    """Return trials by identity; of several with one identity, the first, with what each study keeps of it."""
     found: dict[str, Trial] = {}
     for trial in trials:
-        found.setdefault(trial.identity, trial)
+        first = found.setdefault(trial.identity, trial)
+        if not trial.keeps.items() <= first.keeps.items():
+            found[trial.identity] = replace(first, keeps={**trial.keeps, **first.keeps})
     return found
 
 

@@ -240,10 +240,15 @@ class Planner:
                 sizes=images.sizes,
                 test_sets={label: each.folder for label, each in images.test_sets.items()},
                 study=self.space.tags,
-                keep_model=config.test and config.seed == self.seeds[0],
+                keeps={self.space.name: self._keeps_model(config)} if config.test else {},
                 identities_with_test=identities_with_test(config, budget, digests),
             )
         return replace(self._made[config], candidate=candidate)
+
+    def _keeps_model(self, config: FineTuneConfig) -> bool:
+        """Return whether the study keeps the weights of a tested trial, as far as is known before it is trained."""
+        choice = self.space.keep_models
+        return choice in ("best", "all") or (choice == "first_seed" and config.seed == self.seeds[0])
 
     def _former_trials(self, records: Records) -> dict[RequestKey, TrialRecord]:
         """Return the completed trials of the study by what it asked for, whether or not it would ask for them now.

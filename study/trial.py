@@ -28,7 +28,8 @@ class Trial:
         unmeasured: why it has no value of the study's metric, though it finished; empty if it has one.
         identities_with_test: of a search trial, the trials whose records serve it (`study.ledger.reuse`).
         study: tags of the study that asks for it: name, recipe, scale.
-        keep_model: keep the tested weights, as of a study's first seed; never those of a trial that is not tested.
+        keeps: whether a study that tests it keeps its model, the tested weights, by the study's name. Where the study
+            keeps the best of each cell, each of its trials is kept until a better one is.
         tags: tags of its run that say which point of a search it trains; empty for a tested trial.
         awaits: why its point, and so its identity, is not known yet; empty if it is.
     """
@@ -47,7 +48,7 @@ class Trial:
     unmeasured: str = ""
     identities_with_test: tuple[str, ...] = ()
     study: Mapping[str, str] = field(default_factory=dict)
-    keep_model: bool = False
+    keeps: Mapping[str, bool] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     awaits: str = ""
     test_sets: Mapping[str, Path | None] = field(default_factory=dict)
@@ -56,6 +57,11 @@ class Trial:
     def study_name(self) -> str:
         """Name of the study that asks for it."""
         return self.study[STUDY_TAG]
+
+    @property
+    def keep_model(self) -> bool:
+        """True if a study keeps its tested weights."""
+        return any(self.keeps.values())
 
     @property
     def has_result(self) -> bool:

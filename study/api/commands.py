@@ -200,6 +200,8 @@ def run_plans(
         num_done = len(planned.all_trials) - len(planned.to_run)
         log(f"{planned.space.name}: {planned.space.question}")
         log(f"{num_done + num_to_run} trials, {num_done} done, {num_to_run} to run")
+    for planned in plans:  # before a launch removes a model that one of them keeps
+        ledger.retry(partial(_tag_study, planned, ledger), log=log)
     incomplete = [planned for planned in plans if not planned.is_complete]
     if incomplete:
         from study.execution import runner
@@ -246,8 +248,11 @@ def rehearse_plans(
 
 
 def _tag_study(planned: "Plan", ledger: "Ledger") -> None:
-    """Tag finished trials of other studies, so that they are found from this one, too."""
+    """Tag finished trials of other studies, so that they are found from this one, too, with what it keeps of them."""
+    from study.kept_models import settle_models
     from study.ledger.records import study_tags
+
+    settle_models(planned, ledger)
 
     for trial in planned.trials:
         if trial.record is not None and trial.state.is_terminal:

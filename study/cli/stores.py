@@ -76,8 +76,8 @@ def prune(
 ) -> None:
     """Show what can be removed from the store; --yes removes it.
 
-    These are checkpoints of completed trials, superseded models and reports, and runs deleted in MLflow. Results stay,
-    and so does anything that a running process uses.
+    These are checkpoints of completed trials, models that no study keeps, superseded models and reports, and runs
+    deleted in MLflow. Results stay, and so does anything that a running process uses.
     """
     folders = api.make_folders(store, storage=storage)
     if folders.server:

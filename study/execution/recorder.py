@@ -21,7 +21,15 @@ from study.layout import ARTIFACTS, NEEDED_FILES, TRACEBACK, WORK
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.orphans import merge_duplicates
-from study.ledger.records import Measurement, TrialRecord, TrialUpdate, config_tags, now_ms, study_tags
+from study.ledger.records import (
+    Measurement,
+    TrialRecord,
+    TrialUpdate,
+    config_tags,
+    keep_tags,
+    now_ms,
+    study_tags,
+)
 from study.ledger.schema import DIGEST_PREFIX, REGISTRATION_TAG, STATE_TAG, TRAIN_TIME_S
 from study.ledger.states import TrialState
 from study.trial import Trial
@@ -68,6 +76,7 @@ class Recorder:
         trials: every trial that may start, by identity; others may be added later.
         locks: those of the launch, confirmed before each write; a trial's is released once its end is written.
         log: called with a line for the user while the store is unavailable.
+        on_finished: called with each trial that is recorded as finished, while its lock is held. It can be repeated.
 
     Attributes:
         states: final state of each trial that started, by identity; complete after `close`.
@@ -84,6 +93,7 @@ class Recorder:
         locks: Locks,
         log: Callable[[str], None],
         registered: Mapping[str, str] = MappingProxyType({}),
+        on_finished: Callable[[Trial], None] = lambda trial: None,
     ) -> None:
         self.states: dict[str, TrialState] = {}
         self.messages: dict[str, str] = {}
@@ -95,6 +105,7 @@ class Recorder:
         self._trials = trials
         self._locks = locks
         self._log = log
+        self._on_finished = on_finished
         self._open: dict[str, TrialRecord] = {}
         self._pending: defaultdict[str, TrialUpdate] = defaultdict(TrialUpdate)
         self._last_write_s: dict[str, float] = {}
@@ -158,6 +169,7 @@ class Recorder:
             traceback: of its failure, kept among the artifacts.
         """
         self._submit(lambda: self._close_trial(identity, state, message, failure, traceback, artifacts), identity)
+        self._submit(lambda: self._settle(identity))
         self._submit(lambda: self._release(identity))
 
     def close(self, *, interrupted: bool, incomplete: Collection[str] = ()) -> None:
@@ -233,6 +245,7 @@ class Recorder:
         return {
             **trial.study,
             **self.study_tags(trial),
+            **keep_tags(trial.keeps),
             **trial.tags,
             **config_tags(trial.candidate.config),
             **{f"{DIGEST_PREFIX}{name}": value for name, value in trial.input_digests.items()},
@@ -318,6 +331,17 @@ class Recorder:
         if not interrupted:
             merge_duplicates(self._ledger, self._locks)
         self._ledger.launches.close(self._launches[study], state, counts)
+
+    def _settle(self, identity: str) -> None:
+        if self.states.get(identity) != TrialState.FINISHED:
+            return
+        trial = self._trials[identity]
+        try:
+            self._on_finished(trial)
+        except Exception as error:  # whatever a store can raise; the next launch does it
+            if self._ledger.is_transient(error):
+                raise
+            self._log(f"{trial_label(trial)}: models that are not kept could not be removed: {first_line(error)}")
 
     def _release(self, identity: str) -> None:
         if self.states.get(identity, TrialState.INTERRUPTED).is_terminal:

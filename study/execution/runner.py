@@ -30,6 +30,7 @@ from study.execution.stopper import Stopper
 from study.execution.trainable import train_trial
 from study.execution.tuner import run_tune
 from study.forecast.queue import queue_of
+from study.kept_models import settle_finished
 from study.layout import STOP_FILE, TUNE
 from study.ledger.ledger import Ledger
 from study.ledger.orphans import clean_up
@@ -90,7 +91,15 @@ def _run_logged(
     queue = queue_of(plans, records.values(), grant.device)
     known = first_of_each(trial for plan in plans for trial in plan.all_trials)
     registered = register_plans(plans, launches, ledger, tags, log)
-    recorder = Recorder(ledger, launches=launches, trials=known, locks=locks, log=log, registered=registered)
+    recorder = Recorder(
+        ledger,
+        launches=launches,
+        trials=known,
+        locks=locks,
+        log=log,
+        registered=registered,
+        on_finished=partial(settle_finished, known=known, spaces=[plan.space for plan in plans], ledger=ledger),
+    )
 
     def upload(trials: Sequence[Trial]) -> None:
         if request.address is not None:

@@ -21,7 +21,7 @@ from study.forecast.queue import SearchTurn, TrialQueue
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.transient import is_transient
-from study.plan import Plan
+from study.plan import Plan, first_of_each
 from study.trial import Trial
 
 LOCK_POLL_S = 1.0
@@ -141,6 +141,7 @@ class TrialSearcher(Stateless, Searcher):
             self._answered.clear()
             self._next_poll_s = time.monotonic() + random.uniform(0.5, 1.5) * LOCK_POLL_S  # out of step with others
             return None
+        trial = first_of_each([trial, self._known.get(trial.identity, trial)])[trial.identity]
         self._running[trial.identity] = self._known[trial.identity] = trial
         grant = self._grant_of(trial.identity)
         is_exclusive = trial.identity in self._exclusive  # memory was short

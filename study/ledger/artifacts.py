@@ -54,6 +54,17 @@ class Artifacts:
             return self._download(run_id, name)
         return self._folder / run_id / ARTIFACTS / name
 
+    def has(self, run_id: str, name: str) -> bool:
+        """Return whether a run has a file."""
+        if self._server:
+            return any(file.path == name for file in self.repository(run_id).list_artifacts())
+        return self.path(run_id, name).is_file()
+
+    def remove(self, run_id: str, name: str) -> None:
+        """Remove a file of a run, if it is there."""
+        if self.has(run_id, name):
+            self.repository(run_id).delete_artifacts(name)  # type: ignore[no-untyped-call]  # untyped in MLflow
+
     def address(self, run_id: str, name: str) -> str:
         """Return where a reader finds a file: its path, or its page in the server's UI."""
         if self._server:

@@ -18,10 +18,12 @@ from study.ledger.schema import (
     FAILURE_TAG,
     HELD_LOCK_PREFIX,
     IDENTITY_TAG,
+    KEEP_PREFIX,
     KIND_TAG,
     LAUNCH,
     LOCK_TAG,
     MODEL_TAG,
+    NO,
     PARENT_TAG,
     PHASE_TAG,
     POINT_PREFIX,
@@ -193,6 +195,26 @@ def study_tags(study: str, *, cell: Mapping[str, object], point: Mapping[str, ob
         f"{CELL_PREFIX}{study}": _assignments(cell),
         f"{POINT_PREFIX}{study}": _assignments(point),
     }
+
+
+def keep_tags(keeps: Mapping[str, bool]) -> dict[str, str]:
+    """Return the tags of a trial that say which studies keep its model.
+
+    Args:
+        keeps: whether a study keeps it, by the study's name.
+    """
+    return {f"{KEEP_PREFIX}{study}": YES if is_kept else NO for study, is_kept in keeps.items()}
+
+
+def keeping_studies(tags: Mapping[str, str]) -> list[str]:
+    """Return the names of the studies that say that they keep the model of a trial."""
+    return [name.removeprefix(KEEP_PREFIX) for name in tags if name.startswith(KEEP_PREFIX) and tags[name] == YES]
+
+
+def is_model_kept(tags: Mapping[str, str]) -> bool:
+    """Return whether a study keeps the model of a trial with these tags. One that has not said so does, too."""
+    studies = _studies(tags)
+    return not studies or any(tags.get(f"{KEEP_PREFIX}{study}") != NO for study in studies)
 
 
 def config_tags(config: FineTuneConfig) -> dict[str, str]:

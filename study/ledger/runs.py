@@ -18,6 +18,7 @@ from study.ledger.schema import (
     EXPERIMENT_KIND,
     EXPERIMENT_KIND_TAG,
     IDENTITY_TAG,
+    KEEP_PREFIX,
     LOCK_TAG,
     NUM_STEPS_DONE,
     POINT_PREFIX,
@@ -251,5 +252,5 @@ def precedence(run: Run) -> tuple[bool, float, int, int]:
 
 
 def _study_tags(run: Run) -> dict[str, str]:
-    prefixes = (STUDY_PREFIX, CELL_PREFIX, POINT_PREFIX, SEARCH_PREFIX)
+    prefixes = (STUDY_PREFIX, CELL_PREFIX, POINT_PREFIX, KEEP_PREFIX, SEARCH_PREFIX)
     return {tag: value for tag, value in run.data.tags.items() if tag.startswith(prefixes)}

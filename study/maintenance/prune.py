@@ -1,8 +1,8 @@
 """Removal of files that no table needs.
 
-These are checkpoints of completed trials, superseded models, superseded reports, runs deleted in MLflow. Everything
-that results are read from stays. So do models that are not superseded, unless their study is named: `run` does not
-make them again.
+These are checkpoints of completed trials, models that no study keeps, superseded models, superseded reports, runs
+deleted in MLflow. Everything that results are read from stays. So do models that a study keeps, unless they are
+superseded or the study is named: `run` does not make them again.
 """
 
 import shutil
@@ -18,7 +18,7 @@ from study.layout import ARTIFACTS, MODEL, REPORT_FOLDER
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.orphans import Removable, find_completed_work, is_dead, tree_size
-from study.ledger.records import RunInfo, request_key
+from study.ledger.records import RunInfo, is_model_kept, request_key
 from study.ledger.schema import RECIPE_TAG, SCALE_TAG, STUDY_TAG
 
 
@@ -65,18 +65,21 @@ def summarize(found: Sequence[Removable]) -> Iterator[str]:
 
 
 def _models(runs: Sequence[RunInfo], named: set[str], ledger: Ledger) -> Iterator[Removable]:
-    """Yield the models superseded by a newer trial of the same settings, and those that only named studies use."""
+    """Yield the models that no study keeps, that a newer trial of the same settings supersedes, or of named studies."""
     kept: set[tuple[str | None, ...]] = set()
     for trial in runs:
         path = ledger.artifacts.path(trial.run_id, MODEL)
         if trial.is_finished and path.is_file():
             settings = _settings(trial)
+            kind = ""
             if settings <= kept:
-                yield Removable(trial.owner, "superseded model", path, partial(path.unlink, missing_ok=True))
+                kind = "superseded model"
+            elif not is_model_kept(trial.tags):
+                kind = "model that no study keeps"
             elif trial.studies <= named:
-                yield Removable(
-                    trial.owner, "model of a study named by --models", path, partial(path.unlink, missing_ok=True)
-                )
+                kind = "model of a study named by --models"
+            if kind:
+                yield Removable(trial.owner, kind, path, partial(path.unlink, missing_ok=True))
             kept |= settings
 
 

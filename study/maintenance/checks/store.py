@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from revit.errors import InputError
-from study.layout import ARTIFACTS, BUILT, CONFIG, DATABASE, LOCKS, NEEDED_FILES, PREDICTIONS
+from study.layout import ARTIFACTS, BUILT, CONFIG, DATABASE, LOCKS, MODEL, NEEDED_FILES, PREDICTIONS
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.orphans import clean_up, find_orphans, is_dead, merge_idle_duplicates
-from study.ledger.records import TrialRecord
+from study.ledger.records import TrialRecord, is_model_kept, keeping_studies
 from study.ledger.states import TrialState
 from study.maintenance.checks import CheckResult, fixable
 from study.maintenance.checks.identities import check_identities
@@ -115,6 +115,25 @@ def _check_finished_trials(ledger: Ledger, locks: Locks, fix: bool) -> Iterator[
             yield fixable(f"{text}; {advice}, and `run` trains it again", fixed=is_fixed)
 
 
+def _check_models(ledger: Ledger, _: Locks, __: bool) -> Iterator[CheckResult]:
+    """Find models that studies keep and the store lacks, and those that no study keeps.
+
+    A trial of an earlier version does not say whether it has a model.
+    """
+    if not (ledger.root / ARTIFACTS).is_dir():
+        return  # an empty store, or one whose disk is unavailable
+    finished = [trial for trial in ledger.trials().values() if trial.state is TrialState.FINISHED]
+    has_model = {trial.identity: ledger.artifacts.has(trial.run_id, MODEL) for trial in finished}
+    missing = [each for each in finished if keeping_studies(each.tags) and not has_model[each.identity]]
+    unkept = [each for each in finished if has_model[each.identity] and not is_model_kept(each.tags)]
+    if missing:
+        studies = ", ".join(sorted({study for each in missing for study in keeping_studies(each.tags)}))
+        advice = "`run STUDY --missing-models` trains them again"
+        yield CheckResult("warn", f"store: {len(missing)} models that studies keep are missing ({studies}): {advice}")
+    if unkept:
+        yield CheckResult("warn", f"store: {len(unkept)} models that no study keeps: `prune` removes them")
+
+
 def _fault_of_trial(trial: TrialRecord, ledger: Ledger) -> str:
     folder = ledger.artifacts.path(trial.run_id, "")
     missing = [name for name in NEEDED_FILES if not (folder / name).is_file()]
@@ -133,5 +152,6 @@ CHECKS: dict[str, Callable[[Ledger, Locks, bool], Iterator[CheckResult]]] = {
     "artifact paths point into this folder": _check_location,
     "no orphaned runs or files": _check_orphans,
     "finished trials are complete": _check_finished_trials,
+    "models are those that studies keep": _check_models,
 }
 """Checks in their order, by the text that is shown if one finds nothing."""

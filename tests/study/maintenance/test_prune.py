@@ -21,7 +21,7 @@ from study.maintenance.prune import find_prunable, summarize
 
 CONFIG = FineTuneConfig(dataset="digits", steps=1)
 CHECKPOINTS, MODELS = "work folder of a completed trial", "superseded model"
-NAMED = "model of a study named by --models"
+NAMED, UNKEPT = "model of a study named by --models", "model that no study keeps"
 REPORTS, DELETED = "superseded report", "run deleted in MLflow"
 
 
@@ -144,6 +144,19 @@ def test_a_model_that_is_not_superseded_stays_until_its_study_is_named(store: St
     assert not store.model("unknown").exists()
     with pytest.raises(InputError, match=r"^--models = quickstat: .* these studies: forgotten, pos_embed, quickstart$"):
         store.names(models=("quickstat",))
+
+
+def test_a_model_that_no_study_keeps_is_removed(store: Store) -> None:
+    client = MlflowClient(store.ledger.uri)
+    client.set_tag(store.runs["shared"], "keep_model.quickstart", "no")
+    assert UNKEPT not in store.names(), "pos_embed has not said that it does not keep it"
+    client.set_tag(store.runs["shared"], "keep_model.pos_embed", "yes")
+    assert UNKEPT not in store.names()
+    client.set_tag(store.runs["shared"], "keep_model.pos_embed", "no")
+    assert store.names()[UNKEPT] == {"shared"}
+    store.prune()
+    assert not store.model("shared").exists()
+    assert store.model("shown").exists()
 
 
 def test_a_model_of_another_recipe_scale_or_seed_supersedes_none(store: Store) -> None:
