@@ -14,6 +14,7 @@ from revit.identity import identity
 from revit.training.metrics import METRICS, find_metric
 from search_spaces.framework.candidates import Candidate
 from search_spaces.framework.cells import Point, StudyCell
+from search_spaces.framework.kept_seeds import keeps_seed
 from search_spaces.framework.sequential_design import SequentialDesign
 from search_spaces.framework.space import SearchSpace
 from study.inputs import Inputs
@@ -240,15 +241,12 @@ class Planner:
                 sizes=images.sizes,
                 test_sets={label: each.folder for label, each in images.test_sets.items()},
                 study=self.space.tags,
-                keeps={self.space.name: self._keeps_model(config)} if config.test else {},
+                keeps={self.space.name: keeps_seed(self.space.keep_models, config.seed, self.seeds[0])}
+                if config.test
+                else {},
                 identities_with_test=identities_with_test(config, budget, digests),
             )
         return replace(self._made[config], candidate=candidate)
-
-    def _keeps_model(self, config: FineTuneConfig) -> bool:
-        """Return whether the study keeps the weights of a tested trial, as far as is known before it is trained."""
-        choice = self.space.keep_models
-        return choice in ("best", "all") or (choice == "first_seed" and config.seed == self.seeds[0])
 
     def _former_trials(self, records: Records) -> dict[RequestKey, TrialRecord]:
         """Return the completed trials of the study by what it asked for, whether or not it would ask for them now.

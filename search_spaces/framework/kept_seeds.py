@@ -10,6 +10,11 @@ KeepModels = Literal["none", "first_seed", "best", "all"]
 KEEP_DEFAULT: KeepModels = "first_seed"
 
 
+def keeps_seed(choice: KeepModels, seed: int, first_seed: int) -> bool:
+    """Return whether the weights of a tested trial are kept, as far as is known before it is trained."""
+    return choice in ("best", "all") or (choice == "first_seed" and seed == first_seed)
+
+
 def check_best_is_known(config: FineTuneConfig, metric: str, *, is_searched: bool) -> None:
     """Check that the seeds of a cell can be compared on validation images.
 

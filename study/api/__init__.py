@@ -29,7 +29,6 @@ from study.api.commands import (
     plan_study,
     preview_study,
     read_records,
-    rehearse_plans,
     run_plans,
     study_effects,
     write_bundle,
@@ -38,9 +37,10 @@ from study.api.commands import (
 )
 from study.api.designs import plan_all_rounds
 from study.api.exports import export_model
-from study.api.launch_preparation import prepare_run
+from study.api.launch_preparation import prepare_run, rehearse_plans
 from study.api.live_status import current_state, open_feed, watch
 from study.api.merging import find_mergeable, open_other_store, summarize_mergeable, take_mergeable
+from study.api.missing_models import describe_missing_models
 from study.api.notebook import (
     Options,
     calibration,
@@ -115,6 +115,7 @@ __all__ = [
     "compare_versions",
     "count_trials",
     "current_state",
+    "describe_missing_models",
     "diagnose",
     "effects",
     "ensembles",

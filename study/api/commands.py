@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from study.analysis.effects import StudyEffects
     from study.analysis.verdicts import ClaimVerdict
     from study.execution.recorder import RunResult
-    from study.execution.rehearsal import Shape
     from study.forecast.study_forecast import Forecast
     from study.ledger.ledger import Ledger
     from study.ledger.records import Rehearsal, TrialRecord
@@ -123,6 +122,7 @@ def forecast_studies(
     """
     from study.forecast.devices import choose_devices
     from study.forecast.study_forecast import ASSUMED_START_S, Forecaster, Planned
+    from study.system.limits import free_bytes
 
     device, count = choose_devices(gpu, num_gpus)
     rehearsals: list[Rehearsal] = []
@@ -130,9 +130,11 @@ def forecast_studies(
     if folders.has_store:
         ledger = open_ledger(folders)
         rehearsals, start_s = ledger.rehearsals.read(), ledger.launches.start_s(on_gpu=device.is_gpu)
-    forecaster = Forecaster(
-        device, count, records.values(), rehearsals, ASSUMED_START_S if start_s is None else start_s
+    start_s, free = (
+        ASSUMED_START_S if start_s is None else start_s,
+        None if folders.server else free_bytes(folders.store),
     )
+    forecaster = Forecaster(device, count, records.values(), rehearsals, start_s, free)
     planned = [Planned(space, plan, missing, num_seeds) for space, plan, missing in studies]
     return forecaster.forecast(planned, price_per_hour)
 
@@ -220,31 +222,6 @@ def run_plans(
     for planned in plans:
         ledger.retry(partial(_tag_study, planned, ledger), log=log)
     return result
-
-
-def rehearse_plans(
-    plans: "Sequence[Plan]",
-    ledger: "Ledger",
-    request: ResourceRequest | None = None,
-    *,
-    console: "Console | None" = None,
-    max_batch: int | None = None,
-) -> "list[Shape]":
-    """Try a few steps of each distinct shape of the trials to run, and keep speed and memory in the ledger.
-
-    Args:
-        max_batch: largest batch, in images; None for those of the studies.
-
-    Raises:
-        InputError: the request fits no node.
-    """
-    console, log = console_with_log(console)
-    if not any(planned.to_check for planned in plans):
-        log("nothing to rehearse: no trial is to be run")
-        return []
-    from study.execution.rehearsal import rehearse
-
-    return rehearse(plans, ledger, request or ResourceRequest(), log, max_batch=max_batch)
 
 
 def _tag_study(planned: "Plan", ledger: "Ledger") -> None:

@@ -91,7 +91,7 @@ def plan(
         out.print(*tables, plan_table(planned))
         num_trials = len(planned.all_trials) + planned.num_unknown
         out.print(f"{num_trials} trials, {len(planned.to_run) + planned.num_unknown} to run")
-        echo(*plan_caveats(planned))
+        echo(*plan_caveats(planned), *([] if ledger is None else api.describe_missing_models(planned, ledger)))
     devices: Devices = {"gpu": gpu, "num_gpus": gpus, "price_per_hour": price_per_hour}
     forecast = api.forecast_studies(studies, folders, records, num_seeds=options.seeds, **devices)
     if as_json:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from revit.errors import InputError
 from revit.models.weights import use_weights_dir
 from study import api
 from study.cli.console import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_SOME_FAILED, echo, out
@@ -71,6 +72,10 @@ def run(
     storage: StorageAddress = None,
     until_decided: UntilDecided = False,
     max_seeds: MaxSeeds = None,
+    missing_models: Annotated[
+        bool,
+        typer.Option("--missing-models", help="Train finished trials again whose models are kept, but missing."),
+    ] = False,
 ) -> None:
     """Train what is not done of a study; show its answer.
 
@@ -79,8 +84,11 @@ def run(
     Exit code: 0 finished, 1 some failed, 2 wrong input, 130 interrupted.
     """
     check_until_decided(options, max_seeds, until_decided=until_decided)
+    if missing_models and until_decided:
+        raise InputError("--missing-models: must be given without --until-decided, which adds seeds")
     request, folders = make_request(gpus_per_trial, cpus_per_trial, compiled, address), options.folders(storage)
-    launch = partial(_run_until_decided, max_seeds=max_seeds) if until_decided else _run_once
+    once = partial(_run_once, missing_models=missing_models)
+    launch = partial(_run_until_decided, max_seeds=max_seeds) if until_decided else once
     try:
         with handled(signal.default_int_handler):
             code = _run(context, options, folders, request, partial(launch, strict_environment=strict_environment))
@@ -115,6 +123,7 @@ def _run(
         if len(plans) > 1:
             echo(f"\n{planned.space.name}: {planned.space.question}")
         _echo_results(ledger.retry(partial(api.measure_study, planned, ledger), log=echo), ledger, records)
+        echo(*ledger.retry(partial(api.describe_missing_models, planned, ledger), log=echo))
     if result.interrupted:
         return EXIT_INTERRUPTED
     return EXIT_FINISHED if all(planned.is_complete for planned in plans) else EXIT_SOME_FAILED
@@ -128,10 +137,16 @@ def _run_once(
     num_seeds: int | None,
     command: str,
     strict_environment: bool,
+    missing_models: bool,
 ) -> "Launched":
     """Train the trials of studies that are not done."""
     plans, ledger, records = api.prepare_run(
-        spaces, folders, request, num_seeds=num_seeds, strict_environment=strict_environment
+        spaces,
+        folders,
+        request,
+        num_seeds=num_seeds,
+        strict_environment=strict_environment,
+        missing_models=missing_models,
     )
     result = api.run_plans(plans, ledger, request, console=out, command=command)
     if not all(planned.is_complete for planned in plans):

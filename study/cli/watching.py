@@ -44,7 +44,7 @@ def watch(context: typer.Context, options: StudyOptions) -> None:
     folders, spaces = options.folders(), options.load_studies()
     echo_store(folders)
     try:
-        feed, ledger = _open(context, options, folders, spaces)
+        _, feed, ledger = _open(context, options, folders, spaces)
         state = api.watch(feed, ledger, out)
     except KeyboardInterrupt:
         echo(f"\nthe study is not stopped; watch it again with\n  {next_command(context, 'watch')}")
@@ -67,25 +67,26 @@ def status(
     folders, spaces = options.folders(), options.load_studies()
     if not as_json:
         echo_store(folders)
-    feed, _ = _open(context, options, folders, spaces)
+    plans, feed, ledger = _open(context, options, folders, spaces)
     state = api.current_state(feed)
     if as_json:
         print(json.dumps(state.to_json(), indent=1))
     else:
         _show(state)
+        echo(*(line for planned in plans for line in api.describe_missing_models(planned, ledger)))
     raise typer.Exit(EXIT_CODES[state.phase])
 
 
 def _open(
     context: typer.Context, options: StudyOptions, folders: "api.Folders", spaces: "Sequence[SearchSpace]"
-) -> "tuple[LedgerFeed, api.Ledger]":
+) -> "tuple[list[api.Plan], LedgerFeed, api.Ledger]":
     ledger = api.open_ledger(folders)
     records = ledger.trials()
     plans = [
         api.plan_study(space, folders, records, num_seeds=options.seeds, for_report=True, ledger=ledger)
         for space in spaces
     ]
-    return api.open_feed(plans, ledger, records, _next_steps(context)), ledger
+    return plans, api.open_feed(plans, ledger, records, _next_steps(context)), ledger
 
 
 def _next_steps(context: typer.Context) -> "dict[Phase, str]":

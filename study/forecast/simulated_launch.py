@@ -7,6 +7,7 @@ from itertools import compress, count
 
 from revit.datasets.registry import DATASETS, SPECS
 from search_spaces.framework.candidates import SEARCHED, Candidate
+from search_spaces.framework.kept_seeds import keeps_seed
 from search_spaces.framework.space import SearchSpace
 from study.forecast.queue import SearchTurn, TrialQueue
 from study.forecast.trial_costs import TrialCosts
@@ -78,9 +79,11 @@ def simulated_study(spaces: Sequence[SearchSpace], num_seeds: int | None = None)
 def _stated_study(space: SearchSpace, seeds: tuple[int, ...]) -> SimulatedStudy:
     study, names = SimulatedStudy(), (f"{space.name} {number}" for number in count())
     cells = space.list_cells()
-    by_seed = [
-        [_stated_trial(space, space.candidate(cell, cell.first_point, seed)) for cell in cells] for seed in seeds
-    ]
+    by_seed: list[list[Trial]] = []
+    for seed in seeds:
+        keeps = {space.name: keeps_seed(space.keep_models, seed, seeds[0])}
+        of_seed = [_stated_trial(space, space.candidate(cell, cell.first_point, seed)) for cell in cells]
+        by_seed.append([replace(trial, keeps=keeps) for trial in of_seed])
     is_known = [not cell.axes for cell in cells]
     study.trials += [trial for trials in by_seed for trial in compress(trials, is_known)]
     for cell, tested in zip(cells, zip(*by_seed, strict=True), strict=True):

@@ -9,7 +9,7 @@ from revit.training.memory_shape import micro_batch_of
 from revit.training.trial_flops import image_flops, is_counted, trial_flops
 from search_spaces.framework.space import SearchSpace
 from study.forecast.devices import Device
-from study.forecast.disk_space import MAX_CHECKPOINTS, checkpoint_bytes, model_bytes
+from study.forecast.disk_space import further_models, kept_trials, model_bytes, peak_disk_bytes
 from study.forecast.gpu_fit import largest_micro_batch, trials_that_fit
 from study.forecast.queue import TrialQueue
 from study.forecast.simulated_launch import SimulatedLaunch, SimulatedStudy, simulated_plan, simulated_study
@@ -54,6 +54,8 @@ class StudyForecast:
 
     Attributes:
         missing: datasets and weights that are not on this machine: its trials cannot run before they are.
+        keep_models: whose models it keeps.
+        kept_models, kept_bytes: number and size of these once all trials have ended, those that are there included.
     """
 
     study: str
@@ -61,6 +63,9 @@ class StudyForecast:
     scale: str | None
     missing: list[str]
     cells: list[CellForecast]
+    keep_models: str
+    kept_models: int
+    kept_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +122,8 @@ class TotalForecast:
         device_seconds: sum over trials.
         wall_seconds: of the launch, as its queue orders the trials, with start and end.
         price: None without a price per hour.
-        disk_bytes: of models that are kept, and checkpoints of those that run.
+        disk_bytes: of further models that are kept, and of checkpoints and models of the trials that run.
+        free_bytes: on the disk of the store; None where it is not known.
         host_memory_bytes: of the worker processes, on all machines together.
         assumed: part of `device_seconds`, 0 to 1, that rests on the table of devices.
     """
@@ -129,6 +135,7 @@ class TotalForecast:
     wall_seconds: float
     price: float | None
     disk_bytes: int
+    free_bytes: int | None
     host_memory_bytes: int
     peak_bytes: int
     assumed: float
@@ -169,6 +176,7 @@ class Forecaster:
     Args:
         count: number of devices.
         start_s: seconds of a launch before its first trial, and after its last.
+        free_bytes: on the disk of the store; None where it is not known.
     """
 
     def __init__(
@@ -178,7 +186,9 @@ class Forecaster:
         records: Iterable[TrialRecord] = (),
         rehearsals: Iterable[Rehearsal] = (),
         start_s: float = ASSUMED_START_S,
+        free_bytes: int | None = None,
     ) -> None:
+        self._free_bytes = free_bytes
         self._device, self._count, self._start_s = device, count, start_s
         self._records, self._rehearsals = list(records), list(rehearsals)
 
@@ -203,7 +213,7 @@ class Forecaster:
             ),
             studies=[_study(each, part, times) for each, part in zip(studies, parts, strict=True)],
             shapes=shapes,
-            total=self._total(whole, times, shapes, studies, price_per_hour),
+            total=self._total(whole, times, shapes, list(zip(studies, parts, strict=True)), price_per_hour),
             blocked=[*_missing(studies), *_too_large(shapes)],
         )
 
@@ -241,7 +251,7 @@ class Forecaster:
         whole: SimulatedStudy,
         times: dict[str, TrialTime],
         shapes: Sequence[ShapeForecast],
-        studies: Sequence[Planned],
+        studies: Sequence[tuple[Planned, SimulatedStudy]],
         price_per_hour: float | None,
     ) -> TotalForecast:
         trials = whole.all_trials
@@ -250,9 +260,11 @@ class Forecaster:
         num_running = min(self._count, len(trials))
         peak = max((shape.peak_bytes for shape in shapes), default=0)
         wall_s = self.wall_seconds(whole, times)
-        first_seeds = {
-            each.space.name: (each.space.seeds if each.plan is None else each.plan.seeds)[0] for each in studies
-        }
+        kept = [
+            trial
+            for study, part in studies
+            for trial in further_models(part.all_trials, study.space.keep_models, study.plan)
+        ]
         return TotalForecast(
             trials=len(trials),
             steps=sum(trial.num_steps for trial in trials),
@@ -260,7 +272,8 @@ class Forecaster:
             device_seconds=device_s,
             wall_seconds=wall_s,
             price=None if price_per_hour is None else price_per_hour * self._count * wall_s / 3600,
-            disk_bytes=_disk_bytes(trials, first_seeds, num_running),
+            disk_bytes=peak_disk_bytes(trials, kept, num_running),
+            free_bytes=self._free_bytes,
             host_memory_bytes=num_running * (WORKER_BYTES + (0 if self._device.is_gpu else peak)),
             peak_bytes=peak,
             assumed=assumed_s / device_s if device_s else 0.0,
@@ -301,12 +314,16 @@ def _study(study: Planned, part: SimulatedStudy, times: dict[str, TrialTime]) ->
             )
         )
     tags = study.space.tags
+    kept = kept_trials(part.all_trials if study.plan is None else study.plan.trials, study.space.keep_models)
     return StudyForecast(
         study=study.space.name,
         recipe=tags.get("recipe"),
         scale=tags.get("scale"),
         missing=list(dict.fromkeys(study.missing)),
         cells=cells,
+        keep_models=study.space.keep_models,
+        kept_models=len(kept),
+        kept_bytes=sum(model_bytes(trial.candidate.config) for trial in kept),
     )
 
 
@@ -364,12 +381,6 @@ def _shape(
 def _distinct(trials: Iterable[Trial]) -> list[Trial]:
     """Return trials that differ in more than their seeds."""
     return list({trial.candidate.config.with_values({"seed": 0}): trial for trial in trials}.values())
-
-
-def _disk_bytes(trials: Sequence[Trial], first_seeds: dict[str, int], num_running: int) -> int:
-    configs = [(trial.study_name, trial.candidate.config) for trial in trials]
-    kept = sum(model_bytes(each) for study, each in configs if each.test and each.seed == first_seeds[study])
-    return kept + num_running * MAX_CHECKPOINTS * max((checkpoint_bytes(each) for _, each in configs), default=0)
 
 
 def _missing(studies: Sequence[Planned]) -> list[str]:

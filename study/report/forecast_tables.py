@@ -42,7 +42,12 @@ def forecast_lines(forecast: Forecast) -> list[str]:
     lines.append(
         f"memory: up to {decimal(total.peak_bytes)} in a trial, {decimal(total.host_memory_bytes)} of host memory; "
         f"disk: {decimal(total.disk_bytes)} for models and checkpoints"
+        + ("" if total.free_bytes is None else f", {decimal(total.free_bytes)} free")
     )
+    lines += [
+        f"models kept of {each.study} ({each.keep_models}): {each.kept_models:,}, {decimal(each.kept_bytes)}"
+        for each in forecast.studies
+    ]
     return [*lines, *(f"cannot run as it is: {line}" for line in forecast.blocked)]
 
 

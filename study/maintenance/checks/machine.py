@@ -13,7 +13,7 @@ from rich.filesize import decimal
 
 from revit.errors import InputError
 from study.maintenance.checks import CheckResult
-from study.system.limits import check_processes, memory_limit
+from study.system.limits import check_processes, free_bytes, memory_limit
 
 PACKAGE = "revit-study"
 SHOWN_PACKAGES = ("torch", "timm", "ray", "mlflow", "optuna")
@@ -64,8 +64,7 @@ def check_limits() -> Iterator[CheckResult]:
 def check_disks(folders: Mapping[str, Path]) -> Iterator[CheckResult]:
     """Check the free space of each folder, given by its option, and of shared memory."""
     for option, folder in folders.items():
-        existing = next(each for each in (folder, *folder.parents) if each.exists())
-        free = shutil.disk_usage(existing).free
+        free = free_bytes(folder)
         if free < MIN_FREE_DISK_BYTES:
             advice = f"free some, or name another folder with {option}"
             yield CheckResult("warn", f"disks: only {decimal(free)} free for {folder}: {advice}")

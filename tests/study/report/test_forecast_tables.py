@@ -1,12 +1,13 @@
 """The forecast as a person reads it."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from study.forecast.devices import DEVICES
-from study.forecast.study_forecast import DeviceForecast, Forecast, ShapeForecast, TotalForecast
+from study.forecast.study_forecast import DeviceForecast, Forecast, ShapeForecast, StudyForecast, TotalForecast
 from study.report.forecast_tables import forecast_lines, forecast_tables, format_flops, format_seconds
 
 SHAPE = ShapeForecast(
@@ -16,7 +17,7 @@ SHAPE = ShapeForecast(
 )  # fmt: skip
 TOTAL = TotalForecast(
     trials=7, steps=70_000, flops=1.33e18, device_seconds=7200, wall_seconds=3720, price=24.8, disk_bytes=5 * 10**9,
-    host_memory_bytes=7_200_000_000, peak_bytes=9_600_000_000, assumed=0.5,
+    free_bytes=None, host_memory_bytes=7_200_000_000, peak_bytes=9_600_000_000, assumed=0.5,
 )  # fmt: skip
 DEVICE = DeviceForecast(name="h100", count=8, memory_bytes=1, peak_flops=1e15, source=DEVICES["h100"].source)
 FORECAST = Forecast(device=DEVICE, studies=[], shapes=[SHAPE], total=TOTAL, blocked=["s: missing dataset d"])
@@ -34,6 +35,15 @@ def test_the_lines_say_time_money_memory_and_what_cannot_run() -> None:
         "memory: up to 9.6 GB in a trial, 7.2 GB of host memory; disk: 5.0 GB for models and checkpoints",
         "cannot run as it is: s: missing dataset d",
     ]
+
+
+def test_the_lines_say_what_each_study_keeps_and_what_is_free() -> None:
+    study = StudyForecast(
+        study="s", recipe=None, scale=None, missing=[], cells=[], keep_models="best", kept_models=8, kept_bytes=10**9
+    )
+    lines = forecast_lines(replace(FORECAST, studies=[study], total=replace(TOTAL, free_bytes=3 * 10**11)))
+    assert lines[4].endswith("disk: 5.0 GB for models and checkpoints, 300.0 GB free")
+    assert lines[5] == "models kept of s (best): 8, 1.0 GB"
 
 
 def test_the_table_has_a_row_per_shape_and_says_where_numbers_are_from() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from revit.errors import InputError
 from study.system import limits
-from study.system.limits import RAY_TASKS, check_processes, memory_limit, num_killed_for_memory
+from study.system.limits import RAY_TASKS, check_processes, free_bytes, memory_limit, num_killed_for_memory
 
 PHYSICAL = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 GB_AND_A_HALF = 1_610_612_736
@@ -82,3 +82,9 @@ def test_a_users_limit_counts_all_threads_of_the_user(lay: object, monkeypatch: 
     used = 3 if owner else 0
     with pytest.raises(InputError, match=f"ulimit -u allows 120 processes and threads: {used} are in use"):
         check_processes()
+
+
+def test_the_free_space_of_a_folder_that_is_not_there_is_that_of_its_disk(tmp_path: Path) -> None:
+    stat = os.statvfs(tmp_path)
+    free = stat.f_bavail * stat.f_frsize
+    assert free_bytes(tmp_path / "a" / "b") == pytest.approx(free, rel=0.2)

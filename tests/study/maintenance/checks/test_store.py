@@ -245,3 +245,17 @@ def test_a_copied_store_is_reported_then_repaired_and_has_its_own_files(store: S
     assert all(each.level == "ok" for each in store.check())
     run = MlflowClient(Ledger(store.root).uri).get_run(store.runs["finished"])
     assert run.info.artifact_uri == (tmp_path / "copy" / "artifacts" / run.info.run_id / "artifacts").as_uri()
+
+
+def test_models_that_are_missing_or_that_no_study_keeps_are_reported(store: Store) -> None:
+    client, run_id = MlflowClient(store.ledger.uri), store.runs["finished"]
+    client.set_tag(run_id, "study.example", "yes")
+    client.set_tag(run_id, "keep_model.example", "yes")
+    [missing] = [each for each in store.check(fix=True) if not each.is_healthy]
+    text = "store: 1 models that studies keep are missing (example): `run STUDY --missing-models` trains them again"
+    assert (missing.level, missing.text) == ("warn", text)
+    store.artifact("model.safetensors").touch()
+    assert all(each.is_healthy for each in store.check())
+    client.set_tag(run_id, "keep_model.example", "no")
+    [extra] = [each for each in store.check(fix=True) if not each.is_healthy]
+    assert extra.text == "store: 1 models that no study keeps: `prune` removes them"
