@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from revit.datasets.image_store import ImageStore
 from revit.training.prediction_file import read_columns
-from study.layout import PREDICTIONS
+from study.layout import MODEL, PREDICTIONS
 from study.report.finished_study import FinishedStudy, cell_name, run_id
 from study.report.plots.answers import plot_confusion_difference, plot_confusion_matrix, plot_mistakes
 from study.report.plots.pictures import plot_attention, plot_filters, plot_samples, plot_similarity
@@ -129,10 +129,14 @@ def _read_cell(study: FinishedStudy, name: str) -> _Cell:
 
 
 def draw_model_internals(study: FinishedStudy) -> list[go.Figure]:
-    """Draw filters, position embeddings and attention, from the final weights of the first seed."""
+    """Draw filters, position embeddings and attention, from the final weights of the first seed that is kept."""
     if "model.pos_embed" not in study.plan.space.scientific:
         return []
-    first = study.first_trials(lambda trial: trial.candidate.config.model.pos_embed)
+    first: dict[str, Trial] = {}
+    for trial in study.trials:
+        name = trial.candidate.config.model.pos_embed
+        if name not in first and study.ledger.artifacts.has(run_id(trial), MODEL):
+            first[name] = trial
     if "learned" not in first:
         return []
     from revit.models.introspection import attention_maps, embedding_filters, pos_embed_similarity
