@@ -23,8 +23,12 @@ def export(
         str | None,
         typer.Option("--seed", metavar="N|best", help="best: on validation images. [default: first that was kept]"),
     ] = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Write model.onnx, too.")] = False,
+    register: Annotated[
+        str | None, typer.Option("--register", metavar="NAME", help="Add it to MLflow by this name.")
+    ] = None,
 ) -> None:
-    """Write a trained model for timm and transformers.
+    """Write a trained model for timm, transformers, torch.
 
     The folder holds the weights that were tested, the preprocessing, and a model card. Nothing is trained.
     """
@@ -36,8 +40,11 @@ def export(
     ledger = api.open_ledger(folders)
     records = ledger.trials()
     planned = api.plan_study(space, folders, records, num_seeds=options.seeds, for_report=True, ledger=ledger)
-    exported = api.export_model(api.measure_study(planned, ledger), ledger, to, cell=cell, seed=seed)
+    exported = api.export_model(
+        api.measure_study(planned, ledger), ledger, to, cell=cell, seed=seed, onnx=onnx, register=register
+    )
     echo(f"exported {exported.trial} to {exported.folder}")
     if not exported.is_for_timm:
         echo(f"timm and transformers cannot load it: they do not have {exported.model}")
+    echo(*exported.lacking, *filter(None, [exported.registered]))
     echo(f"how to load it: {exported.card}")

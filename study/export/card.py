@@ -94,11 +94,9 @@ def _metadata(card: Card, weights: ModelFacts) -> dict[str, Any]:
 def _usage(model: TrainedModel) -> str:
     """Return how the folder is loaded, by each library that can."""
     if not loads_in_timm(model):
-        return (
-            f"timm and transformers cannot build {escape_markdown(model.config.model.name)}: load another file of this "
-            "folder than `model.safetensors`."
-        )
-    return textwrap.dedent(
+        name = escape_markdown(model.config.model.name)
+        return f"timm and transformers cannot build {name}: load `model.pt2`.\n\n{_usage_of_program(model)}"
+    of_libraries = textwrap.dedent(
         """\
         With transformers, which resizes as the test of this model did:
 
@@ -119,6 +117,26 @@ def _usage(model: TrainedModel) -> str:
         transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
         logits = model(transform(Image.open("image.png").convert("RGB"))[None])
         model.pretrained_cfg["label_names"][logits.argmax()]
+        ```"""
+    )
+    return f"{of_libraries}\n\n{_usage_of_program(model)}"
+
+
+def _usage_of_program(model: TrainedModel) -> str:
+    """Return how the program is loaded, which has its normalization inside."""
+    side = model.resolution
+    return textwrap.dedent(
+        f"""\
+        With torch alone, from pixels that are resized to {side} x {side}:
+
+        ```python
+        import json
+        import torch
+
+        extra = {{"model.json": ""}}
+        program = torch.export.load("FOLDER/model.pt2", extra_files=extra)
+        logits = program.module()(pixels)  # (B, 3, {side}, {side}) uint8, any B
+        json.loads(extra["model.json"])["class_names"][logits[0].argmax()]
         ```"""
     )
 

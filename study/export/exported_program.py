@@ -111,9 +111,14 @@ def export_program(model: "TrainedModel") -> "ExportedProgram":
         raise InputError(f"{name} cannot be written as {PROGRAM}: torch.export: {first_line(error)}") from error
 
 
-def write_program_file(model: "TrainedModel", folder: Path) -> None:
-    """Write a trained model to its file in a folder. Raises InputError if torch.export cannot trace it."""
-    write_program(export_program(model), describe_model(model), folder / PROGRAM)
+def write_program_file(model: "TrainedModel", folder: Path) -> str | None:
+    """Write a trained model to its file in a folder. Return why not, where torch.export cannot trace it."""
+    try:
+        program = export_program(model)
+    except InputError as error:
+        return str(error)
+    write_program(program, describe_model(model), folder / PROGRAM)
+    return None
 
 
 def write_program(program: "ExportedProgram", description: Description, path: Path) -> None:

@@ -3,6 +3,7 @@
 model.safetensors          weights
 config.json                architecture, class names, preprocessing, as timm or transformers read them
 preprocessor_config.json   preprocessing, as transformers reads it
+model.pt2                  program from pixels to logits, as torch alone loads it
 README.md                  model card
 export.json                the trial: identity, study, cell, seed, config, metrics, versions
 """
@@ -19,14 +20,15 @@ from typing import Any
 
 from revit.errors import InputError
 from study.export.card import Card, write_card
+from study.export.exported_program import write_program_file
 from study.export.timm_model import write_timm_files
 from study.trained_model import TrainedModel
 
 CARD_FILE, RECORD_FILE = "README.md", "export.json"
 
-Writer = Callable[[TrainedModel, Path], None]
-"""Writes files of a model to a folder."""
-WRITERS: Sequence[Writer] = (write_timm_files,)
+Writer = Callable[[TrainedModel, Path], str | None]
+"""Writes files of a model to a folder; returns why it wrote none, where the model has no such form."""
+WRITERS: tuple[Writer, ...] = (write_timm_files, write_program_file)
 """Files of every export, beside its card and its record."""
 
 
@@ -39,18 +41,18 @@ def check_target(folder: Path) -> None:
         raise InputError(f"--to = {folder}: must be a folder, and is a file")
 
 
-def write_export(card: Card, folder: Path, writers: Sequence[Writer] = WRITERS) -> None:
-    """Write a model with its card to a folder, in the place of an earlier export.
+def write_export(card: Card, folder: Path, writers: Sequence[Writer] = WRITERS) -> list[str]:
+    """Write a model with its card to a folder, in the place of an earlier export; return which files it lacks, and why.
 
     Raises:
         InputError: the folder is something else than an export, or cannot be written; it stays as it was.
     """
     check_target(folder)
     with _replacing(folder) as new:
-        for write in writers:
-            write(card.model, new)
+        lacking = [reason for write in writers if (reason := write(card.model, new))]
         write_card(card, new / CARD_FILE)
         (new / RECORD_FILE).write_text(json.dumps(_record(card), indent=2) + "\n")
+    return lacking
 
 
 def _record(card: Card) -> dict[str, Any]:

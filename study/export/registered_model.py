@@ -9,15 +9,14 @@ from study.ledger.ledger import Ledger
 from study.ledger.schema import IDENTITY_TAG, SEED_TAG, TEST_ACCURACY
 
 if TYPE_CHECKING:
-    from study.ledger.logged_models import Version
     from study.trained_model import TrainedModel
 
 CELL_TAG = "cell"
 """Tag of a version with the name of its cell."""
 
 
-def register_model(model: "TrainedModel", ledger: Ledger, name: str) -> "Version":
-    """Log a trained model, and make it a version of a registered model, unless it is one already.
+def register_model(model: "TrainedModel", ledger: Ledger, name: str) -> str:
+    """Log a trained model, make it a version of a registered model unless it is one already, and say which.
 
     Raises:
         InputError: torch.export cannot trace the model.
@@ -34,7 +33,9 @@ def register_model(model: "TrainedModel", ledger: Ledger, name: str) -> "Version
         metadata=json.loads(describe_model(model).to_json()),
         tags=tags,
     )
-    return ledger.models.register(name, model_id, tags=tags, description=describe_version(model))
+    version = ledger.models.register(name, model_id, tags=tags, description=describe_version(model))
+    made = "registered as" if version.is_new else "registered before as"
+    return f"{made} version {version.number} of {name}: models:/{name}/{version.number}"
 
 
 def describe_version(model: "TrainedModel") -> str:

@@ -141,10 +141,6 @@ class LoggedModels:
         )
         return Version(int(version.version), is_new=True)
 
-    def ui_path(self, name: str, version: int) -> str:
-        """Return the path, below the UI's address, of the page of a version."""
-        return f"/#/models/{name}/versions/{version}"
-
 
 def _save(
     folder: Path,

@@ -22,8 +22,10 @@ def test_a_model_is_exported_and_what_is_wrong_is_one_line(
     write_study(space, space.seeds, Folders(store=tmp_path / "mlruns", data=tmp_path, cache=cache_dir))
     where = ("--store", "mlruns", "--cache-dir", str(cache_dir))
     call = ("export", "compared.py", *where, "--to", "out")
-    done = call_here(*call, "--cell", "schedule=cosine")
+    done = call_here(*call, "--cell", "schedule=cosine", "--register", "mine")
     assert done.returncode == 0, done.stderr
+    assert "registered as version 1 of mine: models:/mine/1" in done.stdout
+    assert Path("out/model.pt2").is_file()
     assert f"exported schedule=cosine seed=0 to {tmp_path / 'out'}" in done.stdout
     assert f"how to load it: {tmp_path / 'out' / 'README.md'}" in done.stdout
     assert json.loads(Path("out/export.json").read_text())["study"] == "compared"
@@ -31,6 +33,7 @@ def test_a_model_is_exported_and_what_is_wrong_is_one_line(
         ((), "--cell must name one cell of compared, and 2 are meant: add schedule.name=cosine or constant"),
         (("--cell", "schedule=cosine", "--seed", "x"), "--seed = x: must be a number, or best"),
         (("--cell", "schedule=cosine", "--seeds", "2", "--seed", "1"), "run_study.py run compared.py --seeds 2"),
+        (("--cell", "schedule=cosine", "--register", "a/b"), "--register = 'a/b': MLflow does not take this name: "),
         (("--cell", "schedule=cosine", "--to", "."), "must be a new folder, or an earlier export"),
     ):
         refused = call_here(*call, *words)

@@ -26,8 +26,8 @@ def test_a_model_is_logged_and_registered_with_what_it_is() -> None:
     ledger: Any = mock.Mock()
     ledger.models.log.return_value = "m-1"
     ledger.models.register.return_value = Version(2, is_new=True)
-    made = register_model(replace(model, trial=cast(Trial, trial)), cast(Ledger, ledger), "digits")
-    assert made == Version(2, is_new=True)
+    said = register_model(replace(model, trial=cast(Trial, trial)), cast(Ledger, ledger), "digits")
+    assert said == "registered as version 2 of digits: models:/digits/2"
     tags = {"study": "quick", "scale": "nano", "cell": "optimizer=sgd", "seed": "0", "identity": "1234"}
     (run_id, identity), logged = ledger.models.log.call_args
     assert (run_id, identity, logged["name"], logged["tags"]) == ("r", "1234", "quick optimizer=sgd seed=0", tags)
