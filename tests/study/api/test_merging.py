@@ -34,5 +34,5 @@ def test_a_store_is_merged_by_functions(tmp_path: Path) -> None:
         found = api.find_mergeable(opened, None)
         ledger = api.open_ledger(folders, create=True)
         assert list(api.take_mergeable(found, opened, ledger, log=print)) == [True]
-    assert next(iter(api.summarize_mergeable(found))) == "      1  to take (1 byte): 1 of no study"
+    assert next(iter(api.summarize_mergeable(found))) == "      1  to take (3 bytes): 1 of no study"
     assert ledger.trials().keys() == {"a"}

@@ -28,7 +28,7 @@ def test_it_takes_only_with_yes_and_changes_nothing_in_the_other_store(tmp_path:
     code, shown = call(tmp_path)
     assert code == 0
     assert f"other: {other.root}\n" in shown
-    assert "      1  to take (1 byte): 1 of example\n" in shown
+    assert "      1  to take (3 bytes): 1 of example\n" in shown
     assert re.search(r"take it with\n  .*run_study.py merge \S+other --store \S+mlruns --yes\n$", shown)
     assert not (tmp_path / "mlruns").exists()
     code, shown = call(tmp_path, "--yes")
