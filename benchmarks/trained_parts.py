@@ -1,4 +1,4 @@
-"""Memory and speed of training a part of a ViT, and of SGD against AdamW. Needs a GPU; --tiny runs without one.
+"""Cost of trained parts of a ViT, of optimizers. Needs a GPU; --tiny runs without one.
 
     python -m benchmarks trained_parts
 

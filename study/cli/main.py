@@ -39,7 +39,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "plan": (plan, ("plan quickstart", "plan all --gpus 8 --gpu h100 --price-per-hour 3")),
     "rehearse": (rehearse, ("rehearse quickstart", "rehearse resolution --gpus-per-trial auto")),
     "fetch": (fetch, ("fetch resolution", "fetch all --data-dir /data")),
-    "run": (run, ("run quickstart", "run all --scale nano --seeds 3", "run resolution --gpus-per-trial .5")),
+    "run": (run, ("run quickstart", "run all --scale nano --seeds 3 --gpus-per-trial .5")),
     "watch": (watch, ("watch quickstart", "watch all --scale nano --store http://127.0.0.1:5000")),
     "status": (status, ("status quickstart", "status quickstart --json")),
     "report": (report, ("report quickstart", "report all --scale nano --reports /tmp/reports")),
@@ -53,7 +53,7 @@ COMMANDS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
     "dashboard": (dashboard, ("dashboard path/to/my_study.py", "dashboard replication --recipe vit_2021")),
     "ui": (ui, ("ui quickstart", "ui --port 5001")),
     "doctor": (doctor, ("doctor --fix",)),
-    "merge": (merge, ("merge /data/other/mlruns", "merge /data/other/mlruns --store http://127.0.0.1:5000 --yes")),
+    "merge": (merge, ("merge /data/other/mlruns", "merge /data/other/mlruns --store http://host:5000 --yes")),
     "prune": (prune, ("prune", "prune quickstart --yes")),
 }
 """Each command, with the example lines of its help."""

@@ -74,7 +74,7 @@ def run(
     max_seeds: MaxSeeds = None,
     missing_models: Annotated[
         bool,
-        typer.Option("--missing-models", help="Train finished trials again whose models are kept, but missing."),
+        typer.Option("--missing-models", help="Train again where a kept model is missing."),
     ] = False,
 ) -> None:
     """Train what is not done of a study; show its answer.

@@ -88,7 +88,7 @@ def test_a_config_is_validated_once_where_it_is_written_and_once_by_the_worker(
     monkeypatch.setattr(FineTuneConfig, "__post_init__", lambda config: (validated.append(config), validate(config)))
     plan = make_plan(space, space.seeds, Folders(store=tmp_path, data=tmp_path, cache=cache_dir), {})
     assert len(validated) == 1
-    task = make_task(plan.trials[0], GRANT, storage=STORAGE, stop_file="stop", is_prunable=False)
+    task = make_task(plan.trials[0], GRANT, storage=Storage(str(tmp_path)), stop_file="stop", is_prunable=False)
     assert len(validated) == 1, "a trial's config is valid already"
     monkeypatch.setattr("study.execution.trainable._train", lambda *_: None)
     train_trial({"task": pickle.loads(pickle.dumps(task))})
