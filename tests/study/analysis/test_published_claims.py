@@ -84,6 +84,11 @@ def test_results_for_the_papers_own_numbers() -> None:
         "optimizer_schedule": [yes, open_, open_, open_],
         "pos_embed": [yes, yes, open_, open_],
         "replication": [open_],
+        "attention_only": [open_],
+        "attention_only_384": [open_] * 6,
+        "attention_only_inat": [open_] * 3,
+        "lp_ft": [open_] * 3,
+        "sgd_or_adamw": [open_] * 5,
     }
 
 
