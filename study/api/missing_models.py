@@ -19,7 +19,7 @@ def describe_missing_models(planned: "Plan", ledger: "Ledger") -> list[str]:
         return []
     name, choice = planned.space.name, planned.space.keep_models
     return [
-        f"{name}: keep_models = {choice!r}: {num_missing} models are missing, of trials that finished without it; "
+        f"{name}: missing models: {num_missing}, of trials that finished before keep_models = {choice!r}; "
         f"`run {name} --missing-models` trains these again"
     ]
 

@@ -14,7 +14,7 @@ from study.cli.options import StudyOptions, with_study_options
 @pytest.mark.parametrize(
     ("typed", "completed"),
     [
-        ("revit-study pr", ["prune"]),
+        ("revit-study pru", ["prune"]),
         ("revit-study run qu", ["quickstart"]),
         ("revit-study plan al", ["all"]),
         ("revit-study list qu", ["quickstart"]),
