@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,8 +42,9 @@ def test_several_studies_run_in_one_launch_and_show_their_tables_by_name(
     """Two studies share the trial at lr .1; the launch ends with two of the first one's three trials done."""
     new_ledger(tmp_path / "mlruns")
     base = FineTuneConfig(dataset="digits", steps=1)
+    study = partial(SearchSpace, base=base, seeds=(0,), keep_models="none")
     spaces = [
-        SearchSpace(name=name, question=f"{name}?", base=base, scientific={"optimizer.lr": rates}, seeds=(0,))
+        study(name=name, question=f"{name}?", scientific={"optimizer.lr": rates})
         for name, rates in (("one", (0.1, 0.2, 0.3)), ("two", (0.1, 0.4)))
     ]
 
