@@ -110,7 +110,7 @@ def test_a_file_without_a_title_or_that_is_not_there_is_refused(paper_of: Callab
     with pytest.raises(InputError, match=r"nothing\.csv must begin with a line `# authors: "):
         read_paper(paper_of(COLUMNS, head="# title: On Nothing\n"))
     for name in ("re_vat", "nowhere.csv", "\0", 999 * "x"):
-        with pytest.raises(InputError, match=r"must be one of re_vit.*, or the path of a csv file"):
+        with pytest.raises(InputError, match=r"must be one of .*re_vit.*, or the path of a csv file"):
             read_paper(name)
 
 
