@@ -25,6 +25,7 @@ def shown(table: object, width: int) -> list[str]:
 def finished(study: str) -> Plan:
     space = search_spaces.load(study)
     space = space if space.base is not None else space.variant(scale="nano")
+    space = space if space.metric == "accuracy" else space.about("accuracy")
     return finish(space, space.seeds, itertools.repeat(0.9))
 
 
