@@ -22,7 +22,7 @@ from revit.config import FineTuneConfig
 from revit.datasets.batches import Batch
 from revit.models.build import empty_model
 from revit.training.batch_loss import summed_loss
-from revit.training.evaluation import _compute_logits
+from revit.training.evaluation import compute_logits
 from revit.training.fine_tune import train_step
 from revit.training.memory_estimate import _Bf16
 from revit.training.optimizers import build_optimizer
@@ -135,7 +135,7 @@ def test_on_a_gpu_the_head_alone_is_evaluated_in_float32(bf16: None, name: str) 
     model = empty_model(config, 10).eval()
     with FakeTensorMode(allow_non_fake_inputs=True), Operators() as evaluation:
         images = torch.zeros(4, 3, config.resolution, config.resolution, device=GPU)
-        logits = _compute_logits(model.to_empty(device=GPU), images, GPU)
+        logits = compute_logits(model.to_empty(device=GPU), images, GPU)
     *products, head = evaluation.inputs_of(PRODUCTS)
     assert products == [{torch.bfloat16}] * len(products)
     assert head == {logits.dtype} == {torch.float32}

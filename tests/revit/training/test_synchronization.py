@@ -200,7 +200,7 @@ def test_a_trial_waits_once_for_each_row(
 
     monkeypatch.setattr(module, "train_batches", pinned(train_batches))
     monkeypatch.setattr(module, "eval_batches", pinned(eval_batches))
-    monkeypatch.setattr(evaluation, "_compute_logits", lambda model, images, _: model(images))  # autocast knows no meta
+    monkeypatch.setattr(evaluation, "compute_logits", lambda model, images, _: model(images))  # autocast knows no meta
     config = small.with_values({"val_fraction": 0.0, "mixup": 0.2, "random_erasing": 0.3, "model.pretrained": False})
     rows: list[Row] = []
 
