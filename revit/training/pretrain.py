@@ -22,7 +22,7 @@ from revit.datasets.image_store import open_store
 from revit.datasets.registry import DATASETS
 from revit.errors import InputError
 from revit.models.weights import PACKAGED
-from revit.training.device import device_name, has_bf16
+from revit.training.device import DEVICES, device_name, find_device, has_bf16
 from revit.training.fine_tune import FineTuneResult, TrialData, fine_tune
 from revit.training.train_state import Row, TrainState
 
@@ -100,15 +100,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("model", choices=sorted(PRETRAINING))
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="dataset directory")
     parser.add_argument("--cache-dir", type=Path, default=Path("data/cache"), help="for decoded images and checkpoint")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where it trains")
+    parser.add_argument("--device", choices=DEVICES, default="cpu", help="where it trains")
     options = parser.parse_args(arguments)
     config = PRETRAINING[options.model]
     digest = hashlib.sha256(repr(config).encode()).hexdigest()[:8]  # another config starts again
     checkpoint = options.cache_dir / "pretrain" / f"{options.model}-{digest}.pt"
-    device = torch.device(options.device)
     try:
-        if device.type == "cuda" and not torch.cuda.is_available():
-            raise InputError("--device cuda: must be cpu, as PyTorch finds no GPU")
+        device = find_device(options.device)
         result = pretrain(
             config, data_dir=options.data_dir, cache_dir=options.cache_dir, checkpoint=checkpoint, device=device
         )

@@ -130,10 +130,8 @@ def forecast_studies(
     if folders.has_store:
         ledger = open_ledger(folders)
         rehearsals, start_s = ledger.rehearsals.read(), ledger.launches.start_s(on_gpu=device.is_gpu)
-    start_s, free = (
-        ASSUMED_START_S if start_s is None else start_s,
-        None if folders.server else free_bytes(folders.store),
-    )
+    start_s = ASSUMED_START_S if start_s is None else start_s
+    free = None if folders.server else free_bytes(folders.store)
     forecaster = Forecaster(device, count, records.values(), rehearsals, start_s, free)
     planned = [Planned(space, plan, missing, num_seeds) for space, plan, missing in studies]
     return forecaster.forecast(planned, price_per_hour)
@@ -230,7 +228,6 @@ def _tag_study(planned: "Plan", ledger: "Ledger") -> None:
     from study.ledger.records import study_tags
 
     settle_models(planned, ledger)
-
     for trial in planned.trials:
         if trial.record is not None and trial.state.is_terminal:
             candidate = trial.candidate

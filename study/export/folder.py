@@ -85,11 +85,11 @@ def _replacing(folder: Path) -> Iterator[Path]:
     try:
         new.mkdir(parents=True)
         yield new
-        if folder.exists():
-            folder.rename(old)
         try:
+            if folder.exists():
+                folder.rename(old)
             new.rename(folder)
-        except OSError:
+        except BaseException:  # Ctrl-C, too
             if old.exists():
                 old.rename(folder)
             raise

@@ -47,7 +47,7 @@ def describe_version(model: "TrainedModel") -> str:
     measured = "" if accuracy is None else f"; test accuracy of this seed {100 * accuracy:.2f} %"
     paragraphs = (
         f"Study `{trial.study_name}`, {trial_label(trial)}.",
-        f"`{model.config.model.name}`, fine-tuned on `{model.config.dataset}`{measured}.",
+        f"`{model.config.model.name}`, trained on `{model.config.dataset}`{measured}.",
         f"Input: {facts['pixels']}.",
         f"Output: logits {facts['logits']}. Classes in their order: {', '.join(model.class_names)}.",
     )

@@ -1,4 +1,4 @@
-"""Which models a study keeps."""
+"""Models that a study keeps."""
 
 from collections.abc import Callable
 from dataclasses import replace

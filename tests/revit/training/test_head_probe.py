@@ -37,7 +37,7 @@ def logistic_regression(strength: float = 1.0) -> Pipeline:
 
 @pytest.mark.parametrize(("num_classes", "strength"), [(10, 1.0), (3, 1.0), (2, 2.0)])
 def test_the_fit_is_that_of_scikit_learn(num_classes: int, strength: float) -> None:
-    """Of two classes scikit-learn penalizes the difference of their weights, half as much as both."""
+    """With two classes, scikit-learn penalizes the difference of their weights, half as much as both."""
     features, labels = load_digits(n_class=num_classes, return_X_y=True)
     features = 1000 + 30 * features
     theirs = logistic_regression(strength).fit(features, labels)
@@ -73,7 +73,7 @@ def features_of(config: FineTuneConfig, store: ImageStore, indices: np.ndarray) 
 
 @pytest.mark.parametrize("name", ["vit_nano", "bit_nano"])
 def test_a_trial_begins_at_the_probe(small: FineTuneConfig, digits: ImageStore, train: Callable, name: str) -> None:
-    """Of a ViT, whose head is a linear layer, and of a BiT, whose head is a convolution."""
+    """The head of a ViT is a linear layer, that of a BiT a convolution."""
     config = small.with_values({**STILL, "model.name": name, "resolution": 28, "data_fraction": 0.1, "steps": 1})
     result, _ = train(config)
     splits = digits.split(config.val_fraction, config.data_fraction, config.subset_seed)

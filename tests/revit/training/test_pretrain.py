@@ -37,7 +37,7 @@ def test_the_card_of_a_run_on_a_gpu_states_its_command_with_gpu_and_precision(
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_a_gpu_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["vit_nano", "--device", "cuda"]) == 2
-    assert capsys.readouterr().err == "error: --device cuda: must be cpu, as PyTorch finds no GPU\n"
+    assert capsys.readouterr().err == "error: device = cuda: PyTorch finds no GPU on this machine; take cpu\n"
 
 
 def test_an_interrupted_run_resumes_to_the_same_weights(

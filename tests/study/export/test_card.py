@@ -41,7 +41,7 @@ def test_the_hub_reads_license_library_and_results(folders: Folders, tmp_path: P
 
 
 def test_results_are_those_of_the_study(folders: Folders, tmp_path: Path) -> None:
-    """Of the cell, the interval takes the variance of all cells into account, as in the report."""
+    """The interval of the cell takes the variance of all cells into account, as in the report."""
     card = card_of(folders)
     write_card(card, tmp_path / "README.md")
     text = (tmp_path / "README.md").read_text()

@@ -69,8 +69,13 @@ def test_an_export_that_fails_leaves_the_earlier_one(error: Exception, card: Car
     assert names_in(tmp_path) == ["model"], "nothing half-written stays"
 
 
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [(PermissionError(13, "Permission denied"), "model: cannot be written: Permission denied"),
+     (KeyboardInterrupt("stopped"), "stopped")],
+)  # fmt: skip
 def test_the_earlier_one_comes_back_where_the_new_one_cannot_take_its_place(
-    card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, message: str
 ) -> None:
     folder = tmp_path / "model"
     write_export(card, folder, [write_one])
@@ -78,11 +83,11 @@ def test_the_earlier_one_comes_back_where_the_new_one_cannot_take_its_place(
 
     def refuse(path: Path, target: Path) -> Path:
         if ".new-" in path.name:
-            raise PermissionError(13, "Permission denied")
+            raise error
         return rename(path, target)
 
     monkeypatch.setattr(Path, "rename", refuse)
-    with pytest.raises(InputError, match=f"--to = {folder}: cannot be written: Permission denied"):
+    with pytest.raises((InputError, KeyboardInterrupt), match=message):
         write_export(card, folder, [write_one])
     assert names_in(folder) == ["README.md", "export.json", "model.safetensors"]
     assert names_in(tmp_path) == ["model"]

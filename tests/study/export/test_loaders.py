@@ -22,7 +22,7 @@ from study.trained_model import load_trained_model
 from tests.study.trained_study import TrainedKinds
 
 MAX_DIFFERENCE = 2e-3
-"""Of logits: recorded ones are rounded to float16, and timm resizes by PIL, where a pixel may differ by 1 of 255."""
+"""Largest difference of logits: recorded ones are rounded to float16; by timm's resizing, pixels may differ by 1."""
 
 
 def by_transformers(folder: Path, files: list[Path], _: Ledger) -> torch.Tensor:

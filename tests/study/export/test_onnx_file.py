@@ -13,7 +13,7 @@ from study.export import onnx_file
 from tests.study.export.untrained import CLASS_NAMES, random_pixels, untrained_model
 
 MAX_DIFFERENCE = 1e-5
-"""Of logits of about 1 (docs/export.md)."""
+"""Largest difference of logits of about 1 (docs/export.md)."""
 
 
 @pytest.mark.parametrize(

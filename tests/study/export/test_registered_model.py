@@ -37,5 +37,5 @@ def test_a_model_is_logged_and_registered_with_what_it_is() -> None:
     assert (name, model_id, registered["tags"]) == ("digits", "m-1", tags)
     first, second, *_, last = registered["description"].split("\n\n")
     assert first == "Study `quick`, optimizer=sgd seed=0."
-    assert second == "`vit_nano`, fine-tuned on `digits`; test accuracy of this seed 93.31 %."
+    assert second == "`vit_nano`, trained on `digits`; test accuracy of this seed 93.31 %."
     assert last.endswith('Classes in their order: cat, dog, wet, a "bird".')

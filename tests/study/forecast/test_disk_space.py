@@ -71,8 +71,8 @@ def test_a_model_of_timm_has_the_size_of_its_file(name: str) -> None:
 
 
 CHOICES: dict[KeepModels, tuple[int, int]] = {"none": (0, 0), "first_seed": (2, 1), "best": (2, 0), "all": (4, 2)}
-"""Of two cells with two seeds: models in the end, and those that are added once the first seed of the first cell and
-the second of the second cell have finished."""
+"""Models of two cells with two seeds: those in the end; those that are added once the first seed of the first cell, and
+the second of the second cell, have finished."""
 
 
 @pytest.mark.parametrize("choice", CHOICES)

@@ -71,7 +71,7 @@ def test_halves_of_a_study_merged_are_the_study_that_one_store_ran(new_study: Ma
 
 
 def test_a_claim_that_only_the_other_store_had_registered_came_after_results_here(new_study: Make) -> None:
-    """What is said is what would be said had both launches used one store."""
+    """The texts are those of one store that both launches used."""
     one, first, second = new_study(), new_study(), new_study()
     few = with_claims(FASTER, WIDE, cells=HALVES[0].cells)
     for half, store in ((few, first), (HALVES[1], second)):
