@@ -61,7 +61,7 @@ class Study:
             candidate=candidate, identity=name, images=images.folder,
             weights=Inputs(self.folders.open_images, ()).weights(config.model)[0], num_steps=budget.num_steps,
             num_test=images.num_test, record=None, input_digests=digests.by_name(), sizes=images.sizes,
-            study={"study": "example"}, keep_model=config.test,
+            study={"study": "example"}, keeps={"example": config.test},
         )  # fmt: skip
 
     def run(self, config: FineTuneConfig) -> Trial:
