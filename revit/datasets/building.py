@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from revit.datasets.manifest import Manifest, list_broken
 from revit.datasets.readers.base import Contents, Sample
@@ -85,7 +88,7 @@ def write_images(
     channels = 0
     max_decoded = 0 if dataset in SPECS and SPECS[dataset].is_kept_encoded else MAX_DECODED_BYTES
     with path.open("wb") as file:
-        for sample, label, part in samples:
+        for sample, label, part in _counted(samples, dataset):
             try:
                 image, encoded = _decoded(sample, max_decoded)
             except InputError as error:
@@ -123,6 +126,15 @@ def write_images(
         decoder=decoder() if has_encoded else "",
     )
     return manifest, layout
+
+
+def _counted(samples: Iterator[Sample], dataset: str) -> Iterator[Sample]:
+    """Yield samples; a terminal shows how many there have been: a large dataset takes an hour."""
+    description = TextColumn("decoding {task.description}", markup=False)
+    columns = description, MofNCompleteColumn(), TextColumn("images"), TimeElapsedColumn()
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
+        yield from progress.track(samples, description=dataset)
 
 
 def finish_digest(

@@ -1,4 +1,4 @@
-"""Write the table of known costs of the shapes of the package's studies in no folder of a paper, at every scale.
+"""Write the table of known costs of the shapes of the package's studies, at every scale.
 
 python -m study.forecast.cost_table
 """
@@ -21,7 +21,7 @@ from search_spaces.framework.space import SearchSpace
 MODES: tuple[tuple[Precision, bool], ...] = (("bf16", True), ("fp32", False))
 """Precisions that are traced, and whether on a GPU."""
 TRACED_RECIPES = ("paper", "authors")
-"""Recipes that are in the table; shapes of others are counted and traced when they are planned."""
+"""Recipes that are in the table beside a study's own; shapes of others are counted and traced when they are planned."""
 
 
 def cost_table() -> dict[str, Any]:
@@ -53,15 +53,16 @@ def traced_lines(shape: FineTuneConfig, precision: Precision, *, on_gpu: bool) -
 
 @cache
 def _configs() -> list[FineTuneConfig]:
-    spaces = [space for name in search_spaces.names_in() for space in _variants(search_spaces.load(name))]
+    spaces = [space for name in search_spaces.names() for space in _variants(search_spaces.load(name))]
     return [candidate.config for space in spaces for candidate in space.candidates(space.seeds[:1])]
 
 
 def _variants(space: SearchSpace) -> list[SearchSpace]:
-    """Return a study by the recipes of the table, at every scale."""
+    """Return a study by the recipes of the table, at every scale; one in the folder of a paper by its own recipe."""
     variants = [space]
     if space.base is None:
-        for recipe, scale in product(TRACED_RECIPES, SCALES):
+        others = TRACED_RECIPES if space.name in search_spaces.names_in() else ()
+        for recipe, scale in product({space.recipe, *others}, SCALES):
             with suppress(InputError):
                 variants.append(space.variant(recipe=recipe, scale=scale))
     return variants

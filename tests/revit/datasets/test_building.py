@@ -1,6 +1,7 @@
 """Stores of large or broken images."""
 
 import os
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -106,6 +107,18 @@ def test_a_batch_of_encoded_images_is_decoded_one_by_one(large: Path, tmp_path: 
         assert largest < tracemalloc.get_traced_memory()[1] < 5 * largest
     finally:
         tracemalloc.stop()
+
+
+def test_a_terminal_shows_how_many_images_are_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened(write_classes(tmp_path / "[a]"), tmp_path)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "1000")
+    opened(write_classes(tmp_path / "[b]"), tmp_path)
+    out, err = capsys.readouterr()
+    assert (out, "/[b] " in err, "10/?" in err) == ("", True, True)
 
 
 def test_broken_images_are_named_or_skipped(tmp_path: Path) -> None:
