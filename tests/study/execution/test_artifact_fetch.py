@@ -1,7 +1,6 @@
 """Artifacts that a worker wrote, fetched by the driver."""
 
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -37,16 +36,16 @@ def test_files_that_are_missing_or_of_another_size_are_named(remote: Storage, tm
     assert fetch_artifacts(remote, reported, tmp_path / "here") == ["predictions.parquet", "built.json"]
 
 
-def test_what_a_shared_folder_shows_late_is_waited_for(tmp_path: Path) -> None:
+def test_what_a_shared_folder_shows_late_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And for no longer: it would be longer than a test may take."""
+    monkeypatch.setattr(artifact_fetch, "SHARED_FOLDER_LAG_S", 1e9)
     storage, folder = Storage(str(tmp_path)), tmp_path / "work" / "i" / "artifacts"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
     (folder / "predictions.parquet").write_text("12")
     timer = threading.Timer(0.5, lambda: (folder / "predictions.parquet").write_text("1234"))
     timer.start()
-    begin_s = time.monotonic()
     assert fetch_artifacts(storage, REPORTED, folder) == []
-    assert 0.4 < time.monotonic() - begin_s < 5
     timer.join()
 
 

@@ -227,9 +227,7 @@ def test_tune_forgets_what_a_trial_reported_once_it_has_ended(make_launch: Any) 
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
-    end_s = time.monotonic() + 30
     while not holds():
-        assert time.monotonic() < end_s
         time.sleep(0.01)
 
 
@@ -270,7 +268,7 @@ def test_tunes_loop_waits_while_too_many_events_wait_for_a_store(
     assert loop.is_alive()
     assert len(lengths) <= most + 1, "one may be written, or is being retried"
     is_away.clear()
-    loop.join(30)
+    loop.join()
     assert len(lengths) == num_steps
     assert max(lengths) == most
     wait_until(lambda: recorder.backlog == 0)
