@@ -2,11 +2,8 @@
 
 import hashlib
 import json
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from huggingface_hub import constants
+from huggingface_hub.utils import logging
 from PIL import Image
 from pyarrow import parquet
 from rich.console import Console
@@ -24,6 +23,7 @@ import run_study
 from revit.config import FineTuneConfig, ModelConfig
 from revit.datasets.image_store import open_store
 from revit.datasets.registry import SPECS
+from revit.models.weights import WEIGHTS_DIR_VARIABLE
 from search_spaces.framework.space import SearchSpace
 from study.maintenance.fetch import fetch, find_missing
 from tests.command_line import write_study
@@ -31,23 +31,9 @@ from tests.command_line import write_study
 REPO = "timm/vit_base_patch16_224.orig_in21k"
 COMMIT = "c0ffee" + 34 * "0"
 PLANTS = "swueste/plants"
-FETCH = """
-import sys
-from pathlib import Path
-from rich.console import Console
-from revit.config import FineTuneConfig, ModelConfig
-from search_spaces.framework.space import SearchSpace
-from study.maintenance.fetch import fetch
-
-_, data_dir, dataset, *models = sys.argv
-model = ModelConfig(name=models[0]) if models else ModelConfig(pretrained=False)
-space = SearchSpace(
-    name="asks", question="?", scientific={"optimizer.lr": (0.1,)},
-    base=FineTuneConfig(dataset=dataset, resolution=224, steps=1, model=model),
-)
-for each in fetch([space], Path(data_dir), Console()):
-    print("present" if each.is_present else "missing", each.name, each.advice)
-"""
+VIT = "vit_b16_in21k"
+TEMPLATE = "{repo_id}/resolve/{revision}/{filename}"
+"""The hub's addresses of files."""
 
 
 @pytest.fixture
@@ -56,15 +42,32 @@ def weights(tmp_path: Path) -> bytes:
     return (tmp_path / "w.safetensors").read_bytes()
 
 
-def run_fetch(tmp_path: Path, *words: str, **environment: str) -> str:
-    """Return the output of `fetch` for a dataset and a model."""
-    words = words or ("digits", "vit_b16_in21k")
-    env = {**os.environ, "HF_HOME": str(tmp_path / "hub"), "HF_HUB_DISABLE_XET": "1", **environment}
-    env.pop("REVIT_WEIGHTS_DIR", None)
-    done = subprocess.run([sys.executable, "-c", FETCH, str(tmp_path), *words], env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "etrying" not in done.stderr, "the hub's client logs each try"
-    return done.stdout
+@pytest.fixture
+def run_fetch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., str]]:
+    """Fetch a dataset, and the weights of a model, from a site in the hub's place; return what is printed."""
+    monkeypatch.delenv(WEIGHTS_DIR_VARIABLE, raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub" / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_warning()  # as in a process of its own
+
+    def run(dataset: str, model: str | None = None, *, endpoint: str | None = None) -> str:
+        """Endpoint: address of the site; None for a client that is offline."""
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", endpoint is None)
+        address = endpoint or "https://huggingface.co"
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", f"{address}/{TEMPLATE}")
+        space = space_of(dataset, **({"name": model} if model else {"pretrained": False}))
+        for each in fetch([space], tmp_path, Console()):
+            print("present" if each.is_present else "missing", each.name, each.advice)
+        shown = capfd.readouterr()
+        assert "etrying" not in shown.err, "the hub's client logs each try"
+        return shown.out
+
+    yield run
+    logging.set_verbosity(verbosity)
 
 
 def hub(serve: Callable[..., Any], content: bytes, digest: str) -> Any:
@@ -76,33 +79,39 @@ def blobs(tmp_path: Path) -> list[Path]:
     return list((tmp_path / "hub").glob("**/blobs/*"))
 
 
-def test_weights_are_downloaded_once(serve: Callable[..., Any], tmp_path: Path, weights: bytes) -> None:
+def test_weights_are_downloaded_once(
+    run_fetch: Callable[..., str], serve: Callable[..., Any], tmp_path: Path, weights: bytes
+) -> None:
     site = hub(serve, weights, hashlib.sha256(weights).hexdigest())
-    assert "present weights of vit_b16_in21k" in run_fetch(tmp_path, HF_ENDPOINT=site.url)
+    assert "present weights of vit_b16_in21k" in run_fetch("digits", VIT, endpoint=site.url)
     [blob] = blobs(tmp_path)
     assert blob.read_bytes() == weights
     num_requests = len(site.requests)
-    assert "present weights of vit_b16_in21k" in run_fetch(tmp_path, HF_ENDPOINT=site.url)
+    assert "present weights of vit_b16_in21k" in run_fetch("digits", VIT, endpoint=site.url)
     assert len(site.requests) == num_requests
 
 
-def test_requests_to_a_busy_hub_are_retried_silently(serve: Callable[..., Any], tmp_path: Path, weights: bytes) -> None:
+def test_requests_to_a_busy_hub_are_retried_silently(
+    run_fetch: Callable[..., str], serve: Callable[..., Any], tmp_path: Path, weights: bytes
+) -> None:
     site = hub(serve, weights, hashlib.sha256(weights).hexdigest())
     site.num_busy = 2  # after a first refusal the client changes its request before it retries
-    assert "present weights of vit_b16_in21k" in run_fetch(tmp_path, HF_ENDPOINT=site.url)
+    assert "present weights of vit_b16_in21k" in run_fetch("digits", VIT, endpoint=site.url)
     assert len(site.requests) > 1
 
 
-def test_corrupted_weights_are_deleted(serve: Callable[..., Any], tmp_path: Path, weights: bytes) -> None:
+def test_corrupted_weights_are_deleted(
+    run_fetch: Callable[..., str], serve: Callable[..., Any], tmp_path: Path, weights: bytes
+) -> None:
     site = hub(serve, weights[:-4] + b"\1\1\1\1", hashlib.sha256(weights).hexdigest())
-    output = run_fetch(tmp_path, HF_ENDPOINT=site.url)
+    output = run_fetch("digits", VIT, endpoint=site.url)
     assert "missing weights of vit_b16_in21k model.safetensors has the SHA-256" in output
     assert "the download was deleted" in output
     assert blobs(tmp_path) == []
 
 
-def test_without_network_the_manual_download_is_shown(tmp_path: Path) -> None:
-    output = run_fetch(tmp_path, HF_HUB_OFFLINE="1")
+def test_without_network_the_manual_download_is_shown(run_fetch: Callable[..., str], tmp_path: Path) -> None:
+    output = run_fetch("digits", VIT)
     assert "present dataset digits" in output
     url = f"https://huggingface.co/{REPO}/resolve/main/model.safetensors"
     assert f"manual download: {url} -> vit_b16_in21k.safetensors in the folder of --weights-dir" in output
@@ -152,27 +161,29 @@ def dataset_hub(serve: Callable[..., Any], sent: dict[str, bytes], *, lfs: bool 
 
 
 @pytest.mark.parametrize("lfs", [True, False])
-def test_a_dataset_is_downloaded_once_and_can_be_read(serve: Callable[..., Any], tmp_path: Path, lfs: bool) -> None:
+def test_a_dataset_is_downloaded_once_and_can_be_read(
+    run_fetch: Callable[..., str], serve: Callable[..., Any], tmp_path: Path, lfs: bool
+) -> None:
     site = dataset_hub(serve, TABLES | OTHERS, lfs=lfs)
-    assert "present dataset plant_health" in run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
+    assert "present dataset plant_health" in run_fetch("plant_health", endpoint=site.url)
     for name, content in TABLES.items():
         assert (tmp_path / "plant_health" / name).read_bytes() == content
     assert not list(tmp_path.glob("*.partial"))
     store = open_store("plant_health", data_dir=tmp_path, cache_dir=tmp_path / "cache")
     assert (store.manifest.num_train, store.manifest.num_test) == (30, 6)
     num_requests = len(site.requests)
-    assert "present dataset plant_health" in run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
+    assert "present dataset plant_health" in run_fetch("plant_health", endpoint=site.url)
     assert len(site.requests) == num_requests
 
 
 @pytest.mark.parametrize(("lfs", "kind"), [(True, "sha256"), (False, "git-sha1")])
 def test_a_corrupted_table_is_deleted_and_the_others_are_kept(
-    serve: Callable[..., Any], tmp_path: Path, lfs: bool, kind: str
+    run_fetch: Callable[..., str], serve: Callable[..., Any], tmp_path: Path, lfs: bool, kind: str
 ) -> None:
     name = "default/train/0000.parquet"
     changed = TABLES[name][:-1] + b"!"
     site = dataset_hub(serve, TABLES | OTHERS | {name: changed}, lfs=lfs)
-    output = run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
+    output = run_fetch("plant_health", endpoint=site.url)
     assert f"missing dataset plant_health {name} has the {kind}" in output
     assert "the download was deleted" in output
     assert not (tmp_path / "plant_health").exists()
@@ -180,60 +191,66 @@ def test_a_corrupted_table_is_deleted_and_the_others_are_kept(
     assert not (partial / name).exists()
     site.files = dict(site.files) | {f"/datasets/{PLANTS}/resolve/{COMMIT}/{name}": TABLES[name]}
     site.requests.clear()
-    assert "present dataset plant_health" in run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
+    assert "present dataset plant_health" in run_fetch("plant_health", endpoint=site.url)
     got = [path for method, path, _ in site.requests if method == "GET" and "/resolve/" in path]
     assert got == [f"/datasets/{PLANTS}/resolve/{COMMIT}/{name}"]
     assert not partial.exists()
 
 
-def test_a_download_resumes_with_the_missing_tables(serve: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_download_resumes_with_the_missing_tables(
+    run_fetch: Callable[..., str], serve: Callable[..., Any], tmp_path: Path
+) -> None:
     """The second table is unavailable at first: the first is kept, but not under the dataset's name."""
     train, test = TABLES
     site = dataset_hub(serve, OTHERS | {train: TABLES[train]})
-    output = run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
+    output = run_fetch("plant_health", endpoint=site.url)
     assert f"missing dataset plant_health {PLANTS} cannot be fetched: An error happened" in output
     assert not (tmp_path / "plant_health").exists()
-    offline = run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url, HF_HUB_OFFLINE="1")
+    offline = run_fetch("plant_health")
     assert "missing dataset plant_health" in offline, "a part is not taken for the whole"
     site.files = dict(site.files) | {f"/datasets/{PLANTS}/resolve/{COMMIT}/{test}": TABLES[test]}
     site.requests.clear()
-    assert "present dataset plant_health" in run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
+    assert "present dataset plant_health" in run_fetch("plant_health", endpoint=site.url)
     got = [path for method, path, _ in site.requests if method == "GET" and "/resolve/" in path]
     assert got == [f"/datasets/{PLANTS}/resolve/{COMMIT}/{test}"]
 
 
 @pytest.mark.slow  # the hub's client waits between its tries
-def test_an_interrupted_download_is_one_line_and_leaves_no_table(serve: Callable[..., Any], tmp_path: Path) -> None:
+def test_an_interrupted_download_is_one_line_and_leaves_no_table(
+    run_fetch: Callable[..., str], serve: Callable[..., Any], tmp_path: Path
+) -> None:
     site = dataset_hub(serve, TABLES | OTHERS, break_off_after=50_000)
-    output = run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
+    output = run_fetch("plant_health", endpoint=site.url)
     assert f"missing dataset plant_health {PLANTS} cannot be fetched: peer closed connection" in output
     assert len(output.splitlines()) == 2
     [partial] = tmp_path.glob("plant_health.*.partial")
     assert not (partial / "default/train/0000.parquet").exists()
     site.break_off_after = None
-    assert "present dataset plant_health" in run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
+    assert "present dataset plant_health" in run_fetch("plant_health", endpoint=site.url)
 
 
-def test_a_folder_with_other_files_is_left_alone(serve: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_left_alone(
+    run_fetch: Callable[..., str], serve: Callable[..., Any], tmp_path: Path
+) -> None:
     mine = tmp_path / "plant_health" / "mine.txt"
     mine.parent.mkdir()
     mine.write_text("notes")
     site = dataset_hub(serve, TABLES)
-    output = run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
+    output = run_fetch("plant_health", endpoint=site.url)
     assert f"{mine.parent} exists, but does not hold this dataset: move it away" in output
     assert mine.read_text() == "notes"
     assert site.requests == []
 
 
 def test_a_repository_without_tables_is_reported(
-    serve: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_fetch: Callable[..., str], serve: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(TABLES, "default/train/0000.parquet", b"")
     for name in list(TABLES):
         monkeypatch.delitem(TABLES, name)
     monkeypatch.delitem(OTHERS, "default/validation/0000.parquet")
     site = dataset_hub(serve, OTHERS)
-    output = run_fetch(tmp_path, "plant_health", HF_ENDPOINT=site.url)
+    output = run_fetch("plant_health", endpoint=site.url)
     assert f"missing dataset plant_health {PLANTS} has no files *.parquet on refs/convert/parquet" in output
 
 
@@ -258,16 +275,16 @@ def test_a_repository_without_tables_is_reported(
     ],
 )
 def test_a_dataset_that_cannot_be_downloaded_is_shown_with_its_page_and_folder(
-    tmp_path: Path, dataset: str, advice: str
+    run_fetch: Callable[..., str], tmp_path: Path, dataset: str, advice: str
 ) -> None:
-    output = run_fetch(tmp_path, dataset, HF_HUB_OFFLINE="1")
+    output = run_fetch(dataset)
     assert f"missing dataset {dataset} " in output
     assert f"  manual download: {advice.format(data_dir=tmp_path)}\n" in output
     assert list(tmp_path.iterdir()) == [tmp_path / "hub"] or not list(tmp_path.iterdir())
 
 
-def test_an_unreachable_server_is_one_line(tmp_path: Path, free_port: int) -> None:
-    output = run_fetch(tmp_path, "weapons", HF_ENDPOINT=f"http://127.0.0.1:{free_port}")
+def test_an_unreachable_server_is_one_line(run_fetch: Callable[..., str], tmp_path: Path, free_port: int) -> None:
+    output = run_fetch("weapons", endpoint=f"http://127.0.0.1:{free_port}")
     assert "missing dataset weapons Besedo/artificial_weapon cannot be fetched: " in output
     assert len(output.splitlines()) == 2
 
