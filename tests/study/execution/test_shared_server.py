@@ -71,6 +71,9 @@ def test_a_study_goes_on_while_its_server_is_dead_and_what_it_measured_is_writte
         while not list(ledger.root.glob("work/*/artifacts/built.json")):  # a trial has begun
             time.sleep(0.05)
         server.kill()
+        deadline = time.monotonic() + 300
+        while "cannot be written for now" not in logged.getvalue() and time.monotonic() < deadline:
+            time.sleep(0.05)
         time.sleep(outage_s)
         server.start()
 
