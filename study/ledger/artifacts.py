@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from mlflow.entities import FileInfo
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
@@ -57,7 +56,7 @@ class Artifacts:
     def has(self, run_id: str, name: str) -> bool:
         """Return whether a run has a file."""
         if self._server:
-            return any(file.path == name for file in self.repository(run_id).list_artifacts())
+            return name in _sizes(self.repository(run_id))
         return self.path(run_id, name).is_file()
 
     def remove(self, run_id: str, name: str) -> None:
@@ -117,8 +116,8 @@ class Artifacts:
             place = self._folder / run_id / ARTIFACTS / folder
             if self._server:
                 repository, place = self.repository(run_id), Path(copies) / folder
-                for file in repository.list_artifacts(folder):
-                    _download(repository, file, Path(copies))
+                for path, num_bytes in _sizes(repository, folder).items():
+                    _download(repository, path, num_bytes, Path(copies))
             return {path.name: path.read_bytes().decode(errors="replace") for path in sorted(place.glob("*"))}
 
     def read_logits(self, run_id: str, split: str = "test") -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
@@ -140,8 +139,7 @@ class Artifacts:
     def sizes(self, run_id: str) -> dict[str, int]:
         """Return the bytes of each file of a run, by name; those in folders are left out."""
         if self._server:
-            files = self.repository(run_id).list_artifacts()
-            return {each.path: each.file_size or 0 for each in files if not each.is_dir}
+            return _sizes(self.repository(run_id))
         return {each.name: each.stat().st_size for each in self.path(run_id, "").glob("*") if each.is_file()}
 
     @contextmanager
@@ -151,9 +149,8 @@ class Artifacts:
             folder = Path(name)
             if self._server:
                 repository = self.repository(run_id)
-                for file in repository.list_artifacts():
-                    if not file.is_dir:
-                        _download(repository, file, folder)
+                for path, num_bytes in _sizes(repository).items():
+                    _download(repository, path, num_bytes, folder)
             else:
                 for each in self.sizes(run_id):
                     (folder / each).symlink_to(self.path(run_id, each))
@@ -195,24 +192,28 @@ class Artifacts:
         folder = self._copies / run_id
         folder.mkdir(exist_ok=True)
         repository = self.repository(run_id)  # asks the server for the files alone, not for the run
-        if not (folder / name).exists():
-            for file in repository.list_artifacts():
-                if file.path == name:
-                    _download(repository, file, folder)
+        if not (folder / name).exists() and name in (sizes := _sizes(repository)):
+            _download(repository, name, sizes[name], folder)
         return folder / name
 
 
-def _download(repository: ArtifactRepository, file: FileInfo, folder: Path) -> None:
+def _sizes(repository: ArtifactRepository, folder: str | None = None) -> dict[str, int]:
+    """Return the bytes of each file of a server's run, or in a folder of it, by path. Folders are left out."""
+    found = repository.list_artifacts(folder)
+    return {each.path: each.file_size or 0 for each in found if not each.is_dir}  # MLflow sends no size of 0
+
+
+def _download(repository: ArtifactRepository, path: str, num_bytes: int, folder: Path) -> None:
     """Copy a file of a server to a folder. Raises MlflowException if something else came in its place."""
-    copy = Path(repository.download_artifacts(file.path, str(folder)))  # type: ignore[no-untyped-call]  # untyped in MLflow
-    if copy.stat().st_size != file.file_size:  # a proxy may have answered
+    copy = Path(repository.download_artifacts(path, str(folder)))  # type: ignore[no-untyped-call]  # untyped in MLflow
+    if copy.stat().st_size != num_bytes:  # a proxy may have answered
         copy.unlink()
-        raise MlflowException(f"the server did not send {file.path}", TEMPORARILY_UNAVAILABLE)
+        raise MlflowException(f"the server did not send {path}", TEMPORARILY_UNAVAILABLE)
 
 
 def _check_uploaded(files: Path, repository: ArtifactRepository) -> None:
     """Raise a transient MlflowException if a server lacks a file: a proxy may have answered in its place."""
-    sizes = {file.path: file.file_size for file in repository.list_artifacts()}
+    sizes = _sizes(repository)
     missing = [path.name for path in files.iterdir() if sizes.get(path.name) != path.stat().st_size]
     if missing:
         raise MlflowException(f"the server did not keep {', '.join(missing)}", TEMPORARILY_UNAVAILABLE)

@@ -73,12 +73,15 @@ def test_artifacts_go_to_the_server_and_come_from_it_to_another_machine(server: 
     ledger = Ledger(tmp_path / "here", server.address)
     launch = ledger.launches.open("files", {})
     known = ledger.open_trial("filed", launch=launch, name="filed", tags={})
+    texts = {"note.txt": "kept", "empty.txt": ""}
     (tmp_path / "files").mkdir()
-    (tmp_path / "files" / "note.txt").write_text("kept")
+    for name, text in texts.items():
+        (tmp_path / "files" / name).write_text(text)
     ledger.close_trial(known.run_id, TrialState.FINISHED, artifacts=tmp_path / "files")
     ledger.launches.close(launch, TrialState.FINISHED, {})
     elsewhere = Ledger(tmp_path / "there", server.address)
-    assert elsewhere.artifacts.path(known.run_id, "note.txt").read_text() == "kept"
+    assert elsewhere.artifacts.sizes(known.run_id) == {"note.txt": 4, "empty.txt": 0}
+    assert {name: elsewhere.artifacts.path(known.run_id, name).read_text() for name in texts} == texts
     assert not elsewhere.artifacts.path(known.run_id, "nothing.txt").exists()
     assert elsewhere.artifacts.address(known.run_id, "note.txt").startswith(f"{server.address}/#/experiments/")
 
