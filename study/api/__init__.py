@@ -86,6 +86,7 @@ from study.execution.resources import ResourceRequest
 if TYPE_CHECKING:
     from study.analysis.effects import StudyEffects as StudyEffects
     from study.analysis.verdicts import ClaimVerdict as ClaimVerdict
+    from study.api.exports import Exported as Exported
     from study.execution.recorder import RunResult as RunResult
     from study.forecast.study_forecast import Forecast as Forecast
     from study.ledger.ledger import Ledger as Ledger

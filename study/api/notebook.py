@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from search_spaces.framework.space import SearchSpace
 from study.api import commands
-from study.api.exports import export_model
+from study.api.exports import Exported, export_model
 from study.api.launch_preparation import prepare_run
 from study.api.opening import Choices, Study, load_study, make_folders, open_ledger
 from study.api.verification import read_history
@@ -272,21 +272,26 @@ def export(
     *,
     cell: Mapping[str, object] | str = "",
     seed: int | str | None = None,
+    onnx: bool = False,
+    register: str | None = None,
     **options: Unpack[Options],
-) -> Path:
-    """Write a trained model to a folder that timm and transformers load; return its path.
+) -> Exported:
+    """Write a trained model to a folder that timm and transformers load.
 
     Args:
         to: a new folder, or an earlier export, which is replaced.
         cell: value by scientific axis, or a text AXIS=VALUE,AXIS=VALUE; axes on which cells do not differ may be left
             out.
         seed: a number, or `best` by validation images; by default the first seed whose weights were kept.
+        onnx: write model.onnx, too.
+        register: name of a registered model of MLflow, of which the model becomes a version.
 
     Raises:
-        InputError: there is no store, no such cell or seed, no model, or the folder cannot be written.
+        InputError: there is no store, no such cell or seed, no model, or the folder cannot be written; the packages of
+            ONNX are missing; MLflow does not take the name.
     """
     planned, ledger = _read(study, options)
-    return export_model(planned, ledger, Path(to), cell=cell, seed=seed).folder
+    return export_model(planned, ledger, Path(to), cell=cell, seed=seed, onnx=onnx, register=register)
 
 
 def _open(study: Study, options: Options) -> "tuple[SearchSpace, Folders, int | None]":

@@ -7,7 +7,9 @@ import pytest
 
 import search_spaces
 from benchmarks.report import write_study
-from study.api import export
+from revit.errors import InputError
+from study import api
+from study.export import onnx_file
 from study.plan import Folders
 from tests.command_line import call_here
 from tests.study.cli.test_comparing import MODULE
@@ -42,5 +44,11 @@ def test_a_model_is_exported_and_what_is_wrong_is_one_line(
         assert refused.stderr.count("\n") == 1
     several = call_here("export", "all", *where, "--to", "out")
     assert "export: all is several studies: name one" in several.stderr
-    options = {"store": "mlruns", "cache_dir": cache_dir}
-    assert export("compared.py", "mine", cell={"schedule.name": "constant"}, **options) == tmp_path / "mine"
+    options = api.Options(store="mlruns", cache_dir=cache_dir)
+    cell = {"schedule.name": "constant"}
+    exported = api.export("compared.py", "mine", cell=cell, register="mine", **options)
+    assert (exported.folder, exported.lacking) == (tmp_path / "mine", [])
+    assert exported.registered == "registered as version 2 of mine: models:/mine/2"
+    monkeypatch.setattr(onnx_file, "PACKAGES", ("no_such_package",))
+    with pytest.raises(InputError, match=r"^--onnx: no_such_package not installed"):
+        api.export("compared.py", "mine", cell=cell, onnx=True, **options)
