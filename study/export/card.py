@@ -132,9 +132,12 @@ def _usage_of_program(model: TrainedModel) -> str:
         ```python
         import json
         import torch
+        from PIL import Image
+        from torchvision.transforms.v2.functional import pil_to_tensor, resize
 
         extra = {{"model.json": ""}}
         program = torch.export.load("FOLDER/model.pt2", extra_files=extra)
+        pixels = resize(pil_to_tensor(Image.open("image.png").convert("RGB")), [{side}, {side}])[None]
         logits = program.module()(pixels)  # (B, 3, {side}, {side}) uint8, any B
         json.loads(extra["model.json"])["class_names"][logits[0].argmax()]
         ```"""
