@@ -1,6 +1,7 @@
 """Models that studies keep: the tested weights of a trial, as an artifact of its run."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from revit.training.metrics import METRICS
@@ -13,6 +14,9 @@ from study.ledger.schema import KEEP_PREFIX, STUDY_PREFIX, val_value_name
 from study.ledger.states import TrialState
 from study.plan import Plan
 from study.trial import Trial
+
+MAX_REQUESTS = 8
+"""Requests at a time: a server is asked for the files of each run."""
 
 
 def best_trial(trials: Iterable[Trial], metric: str) -> Trial | None:
@@ -42,7 +46,9 @@ def find_missing_models(plan: Plan, ledger: Ledger) -> list[Trial]:
         kept = [trial for trial in best if trial is not None]
     else:
         kept = [trial for trial in _finished(plan.trials) if trial.keep_model]
-    return [trial for trial in kept if not _has_model(trial, ledger)]
+    with ThreadPoolExecutor(MAX_REQUESTS) as threads:
+        has_model = threads.map(lambda trial: _has_model(trial, ledger), kept)
+        return [trial for trial, has in zip(kept, has_model, strict=True) if not has]
 
 
 def settle_models(plan: Plan, ledger: Ledger) -> None:
@@ -73,9 +79,10 @@ def settle_finished(trial: Trial, known: Mapping[str, Trial], spaces: Iterable[S
     space = next(each for each in spaces if each.name == trial.study_name)
     if space.keep_models != "best" or not trial.candidate.config.test:
         return
-    tested = [each for each in list(known.values()) if each.study == trial.study and each.candidate.config.test]
-    cell = [each for each in tested if each.candidate.requested_values == trial.candidate.requested_values]
-    settle_cell([replace(each, record=ledger.find(each.identity)) for each in cell], space, ledger)
+    cell, study = trial.candidate.requested_values, trial.study
+    of_cell = [each for each in list(known.values()) if each.candidate.requested_values == cell]
+    tested = [each for each in of_cell if each.study == study and each.candidate.config.test]
+    settle_cell([replace(each, record=ledger.find(each.identity)) for each in tested], space, ledger)
 
 
 def settle_cell(trials: Sequence[Trial], space: SearchSpace, ledger: Ledger) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from itertools import permutations
+from itertools import count, permutations
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +161,47 @@ def test_the_best_model_is_left_in_any_order_of_seeds_across_launches_that_die(s
             cell.settle()
             assert cell.kept() == [1]
         assert cell.missing() == []
+
+
+class Killed(BaseException):
+    """End of a process that nothing in it survives."""
+
+
+def die_after(num_writes: int, ledger: Ledger, patch: pytest.MonkeyPatch) -> None:
+    """Let the process of a ledger die after so many tags and removals."""
+    writes = count(1)
+
+    def then_die(write: Callable[..., None]) -> Callable[..., None]:
+        def write_then_die(*arguments: Any) -> None:
+            write(*arguments)
+            if next(writes) == num_writes:
+                raise Killed
+
+        return write_then_die
+
+    patch.setattr(ledger.runs, "tag", then_die(ledger.runs.tag))
+    patch.setattr(ledger.artifacts, "remove", then_die(ledger.artifacts.remove))
+
+
+@pytest.mark.parametrize("place", ["folder", pytest.param("server", marks=pytest.mark.long)])
+def test_a_launch_that_dies_after_any_write_while_it_settles_loses_nothing_and_the_next_removes_the_rest(
+    place: str, request: pytest.FixtureRequest, folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = request.getfixturevalue("server").address if place == "server" else ""
+    ledger = Ledger(folders.store, address)
+    for num_writes in (1, 2, 3, 4):
+        cell = Store(ledger, folders, scientific={"optimizer.lr": (num_writes / 10,)})
+        cell.launch(*VALUES.items(), settles=False)
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            die_after(num_writes, ledger, patch)
+            cell.settle()
+        assert 1 in cell.kept()
+        assert cell.missing() == []
+        cell.settle()
+        assert cell.kept() == [1]
+    with monkeypatch.context() as patch:
+        die_after(1, ledger, patch)
+        cell.settle()  # has nothing to write
 
 
 def best_of(*results: tuple[int, float]) -> int:
