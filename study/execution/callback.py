@@ -27,6 +27,7 @@ from study.execution.failures import (
 from study.execution.node_pool import NodePool
 from study.execution.progress import StudyProgress
 from study.execution.recorder import Recorder
+from study.execution.resource_wait import ResourceWait
 from study.execution.searcher import TrialSearcher
 from study.execution.stopper import Stateless, Stopper
 from study.execution.trial_task import TrialTask
@@ -86,6 +87,7 @@ class TuneCallback(Stateless, tune.Callback):
             if trial.record and trial.record.built
         }
         self._ray_checked = time.monotonic()
+        self._resource_wait = ResourceWait(progress.show)
         self._peak_bytes = WORKER_BYTES
         self._num_killed = num_killed_for_memory()
 
@@ -96,7 +98,7 @@ class TuneCallback(Stateless, tune.Callback):
         study that stops does not wait: what its workers report last is taken in any case.
 
         Raises:
-            RayLostError: Ray is dead.
+            RayLostError: Ray is dead, or has lost the resources that trials wait for.
         """
         self._progress.refresh()
         self.stop_if_hopeless()
@@ -108,6 +110,8 @@ class TuneCallback(Stateless, tune.Callback):
             if not ray_is_alive():
                 raise RayLostError
             self._follow_nodes()
+            if not self._stopper.running:
+                self._resource_wait.check()
             self._ray_checked = time.monotonic()
 
     def _follow_nodes(self) -> None:

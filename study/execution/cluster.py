@@ -85,7 +85,7 @@ def start_ray(
         _join(find_cluster(address, named), functions)
     elif not ray.is_initialized():
         _start_private()
-    elif RayProcess.started and not _is_free():
+    elif is_private() and not _is_free():
         ray.shutdown()
         _start_private()
 
@@ -196,6 +196,11 @@ def _init(address: str, runtime_env: dict[str, Any] | None) -> None:
             logging_level=logging.WARNING,
         )
         drop_printer()
+
+
+def is_private() -> bool:
+    """Return whether Ray runs that `start_ray` started on this machine."""
+    return any(process.poll() is None for process in RayProcess.started)
 
 
 def ray_is_alive() -> bool:

@@ -58,7 +58,7 @@ def classify(error: BaseException) -> FailureClass:
 
 
 class RayLostError(Exception):
-    """A process of Ray on this machine died, and all workers with it."""
+    """A process of Ray on this machine died, and all workers with it; or Ray has lost the resources of all trials."""
 
 
 class CodeChangedError(Exception):

@@ -163,7 +163,7 @@ def _run_with_restarts(
     folder: Path,
     start: Callable[[], None],
 ) -> None:
-    """Run Tune until every trial has ended or the study is stopped. Where Ray itself dies, start it again.
+    """Run Tune until every trial has ended or the study is stopped. Where Ray itself is lost, start it again.
 
     Args:
         run: runs Tune, with its files in a new folder.
@@ -183,12 +183,12 @@ def _run_with_restarts(
             return
         num_left_at_deaths.append(searcher.num_left)
         if num_left_at_deaths[-MAX_LOSSES:] == num_left_at_deaths[-1:] * MAX_LOSSES:
-            callback.stop(f"the study was stopped: Ray died {MAX_LOSSES} times, and no trial ended in between")
+            callback.stop(f"the study was stopped: Ray was lost {MAX_LOSSES} times, and no trial ended in between")
             return
         ray.shutdown()
         try:
             start()
         except InputError as error:
-            callback.stop(f"the study was stopped: Ray died, and: {error}")
+            callback.stop(f"the study was stopped: Ray was lost, and: {error}")
             return
         searcher.requeue_all()

@@ -50,7 +50,8 @@ class FakeLaunch:
         self.resumed: list[str] = []
         self.ended: list[dict[str, Any]] = []
         quiet = {
-            name: lambda *_, **__: None for name in ("add_rows", "add_tags", "begin_training", "refresh", "start_trial")
+            name: lambda *_, **__: None
+            for name in ("add_rows", "add_tags", "begin_training", "refresh", "show", "start_trial")
         }
         self.recorder = recorder = SimpleNamespace(
             **quiet,

@@ -187,7 +187,7 @@ def test_a_failed_restart_of_ray_ends_the_study_in_one_line(monkeypatch: pytest.
 
     monkeypatch.setattr(rays, "start", fail)
     rays.run()
-    assert rays.reasons == ["the study was stopped: Ray died, and: Ray cannot be started: too busy"]
+    assert rays.reasons == ["the study was stopped: Ray was lost, and: Ray cannot be started: too busy"]
 
 
 def test_ray_is_not_restarted_where_the_stopping_signal_ended_it(monkeypatch: pytest.MonkeyPatch) -> None:
