@@ -15,7 +15,7 @@ def test_the_notebook_plans_runs_reads_and_reports_its_study(tmp_path: Path, mon
     """In a folder of its own, which then has the store and the report."""
     monkeypatch.setenv("HOME", str(tmp_path))  # of the cache, and of settings of IPython
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(notebook, resources={"metadata": {"path": str(tmp_path)}}).execute()
 
     assert shown(notebook, "space").count("'new'") == 8
     assert "8 trials, 0 done, 8 to run" in "".join(map(str, output(notebook, "run")))
