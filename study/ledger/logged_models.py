@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlflow.entities import LoggedModelStatus, Metric
+from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
 from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import _validate_model_name
 
@@ -104,6 +104,7 @@ class LoggedModels:
         metrics = [_of_model(each, model.model_id) for each in run.data._metric_objs]  # with their steps and times
         self._client.log_batch(run_id, metrics)  # the run has these already: it does not get them twice
         self._client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+        self._client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])  # links it on the run's page
         return str(model.model_id)
 
     def _find_ready(self, run_id: str, identity: str) -> str | None:

@@ -99,6 +99,7 @@ def check_registered(ledger: Ledger, run_id: str) -> None:
     client = MlflowClient(ledger.uri)
     [model] = client.search_logged_models([ledger.runs.experiment_id])
     assert (model.name, model.source_run_id, model.status) == ("s lr=0_1 seed=0", run_id, "READY")
+    assert [each.model_id for each in client.get_run(run_id).outputs.model_outputs] == [model.model_id]
     assert model.params == {"optimizer.lr": "0.1"}
     assert {metric.key: (metric.value, metric.step) for metric in model.metrics} == {
         "test_accuracy": (0.9, 2),
@@ -135,8 +136,7 @@ def test_on_a_server(tmp_path: Path, free_port: int) -> None:
         ledger = Ledger(tmp_path / "mlruns", server.address)
         check_registered(ledger, finished_trial(ledger))
     finally:
-        server.process.terminate()
-        server.process.wait()
+        server.kill()
 
 
 @pytest.mark.parametrize("name", ["", " ", "a/b", "models:/a", "..", "it's"])
