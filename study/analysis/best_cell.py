@@ -16,7 +16,7 @@ import numpy as np
 from revit.training.metrics import Metric
 from search_spaces.framework.claim_cells import Cell
 from search_spaces.framework.sequential_design import SequentialDesign
-from study.analysis.contrasts import MissingResultError, TrialResult, estimate_contrast, select
+from study.analysis.contrasts import MissingResultError, ResultsByPoint, TrialResult, estimate_contrast
 from study.analysis.intervals import LEVEL, VarianceEstimate
 
 
@@ -35,7 +35,7 @@ class BestCell:
 
 
 def find_best_cell(
-    trials: Sequence[TrialResult],
+    by_point: ResultsByPoint,
     variances: Mapping[object, VarianceEstimate],
     metric: Metric,
     design: SequentialDesign | None = None,
@@ -46,25 +46,35 @@ def find_best_cell(
         variances: between the seeds of the study's cells, by dataset.
         design: of a study whose seeds were added look by look; None for a fixed number.
     """
-    cells = [[*by_seed.values()] for by_seed in select({}, trials).values()]
-    if not cells:
+    if not by_point:
         return None
-    ranked = sorted(cells, key=lambda cell: -metric.sign * float(np.mean([trial.value for trial in cell])))
-    best, others = ranked[0], ranked[1:]
+    best, *others = sorted(by_point.values(), key=lambda cell: -metric.sign * _mean(cell))
 
-    def is_beaten(other: Sequence[TrialResult]) -> bool:
-        look, correction = look_of({trial.seed for trial in best} & {trial.seed for trial in other}, design)
-        contrast = ((1.0, best[0].point), (-1.0, other[0].point))
-        used = [trial for trial in (*best, *other) if trial.seed < look]
+    def is_beaten(other: Mapping[int, TrialResult]) -> bool:
+        look, correction = look_of(best.keys() & other.keys(), design)
+        contrast = [(1.0, until(look, best)), (-1.0, until(look, other))]
         try:
-            estimate = estimate_contrast(contrast, 0.0, used, variances, metric)
+            estimate = estimate_contrast(contrast, variances, metric)
         except MissingResultError:  # no seed in common
             return False
         level = LEVEL / len(others) / correction
         return estimate.prior is not None and metric.sign * estimate.effect > estimate.half_width(level, 1)
 
-    rivals = [cell[0].point for cell in others if not is_beaten(cell)]
-    return BestCell(cell=best[0].point, rivals=rivals, num_others=len(others))
+    rivals = [_point(cell) for cell in others if not is_beaten(cell)]
+    return BestCell(cell=_point(best), rivals=rivals, num_others=len(others))
+
+
+def _mean(cell: Mapping[int, TrialResult]) -> float:
+    return float(np.mean([trial.value for trial in cell.values()]))
+
+
+def _point(cell: Mapping[int, TrialResult]) -> Cell:
+    return next(iter(cell.values())).point
+
+
+def until(look: float, cell: Mapping[int, TrialResult]) -> Mapping[int, TrialResult]:
+    """Return the results of a cell that count at a look (`look_of`), by seed."""
+    return cell if math.isinf(look) else {seed: trial for seed, trial in cell.items() if seed < look}
 
 
 def look_of(seeds: Collection[int], design: SequentialDesign | None) -> tuple[float, float]:

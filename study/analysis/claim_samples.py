@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from revit.training.metrics import Metric, find_metric
 from search_spaces.framework.claims import BetterThan, Claim
-from study.analysis.contrasts import TrialResult, select
-from study.analysis.intervals import VarianceEstimate, median_variances
+from study.analysis.contrasts import ResultsByPoint, TrialResult, group_by_point, seed_variances
+from study.analysis.intervals import VarianceEstimate
 
 
 def metric_of(claim: Claim, metric: Metric) -> Metric:
@@ -20,23 +20,22 @@ class Sample:
     """Values that claims are tested on.
 
     Attributes:
-        variances: `median_variances` of the trials.
+        variances: `seed_variances` of the results.
     """
 
     metric: Metric
-    trials: Sequence[TrialResult]
+    by_point: ResultsByPoint
     variances: Mapping[object, VarianceEstimate]
 
     @classmethod
     def of(cls, metric: Metric, trials: Sequence[TrialResult]) -> "Sample":
         """Return the values of trials, with their variances."""
-        cells = [[*by_seed.values()] for by_seed in select({}, trials).values()]
-        by_dataset = ((cell[0].point.get("dataset"), [trial.value for trial in cell]) for cell in cells)
-        return cls(metric, trials, median_variances(by_dataset))
+        by_point = group_by_point(trials)
+        return cls(metric, by_point, seed_variances(by_point))
 
     def in_logs(self) -> "Sample":
         """Return the logarithms of the values, whose differences are relative ones."""
-        return self.of(self.metric, [_log(trial) for trial in self.trials])
+        return self.of(self.metric, [_log(each) for by_seed in self.by_point.values() for each in by_seed.values()])
 
 
 def _log(trial: TrialResult) -> TrialResult:

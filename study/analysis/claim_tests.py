@@ -22,7 +22,13 @@ import numpy as np
 from revit.training.metrics import METRICS, Metric, find_metric
 from search_spaces.framework.claims import BetterThan, Claim, InRange, LargerGap, Matches, NoDifference, Trend
 from study.analysis.claim_samples import Sample, Unit, unit_of
-from study.analysis.contrasts import ContrastEstimate, MissingResultError, TrialResult, estimate_contrast
+from study.analysis.contrasts import (
+    ContrastEstimate,
+    MissingResultError,
+    TrialResult,
+    estimate_contrast,
+    weighted_cells,
+)
 from study.analysis.intervals import LEVEL, NEEDS_SEEDS
 from study.analysis.power import MIN_PILOT_SEEDS, ClaimContrast, PlanSeeds, SeedPlan, plan_seeds
 
@@ -173,11 +179,10 @@ def _estimate(claim: Claim, sample: Sample) -> list[list[ContrastEstimate]]:
     return [
         [
             estimate_contrast(
-                tuple((sign * weight, cell) for weight, cell in contrast),
-                share,
-                sample.trials,
+                weighted_cells(tuple((sign * weight, cell) for weight, cell in contrast), sample.by_point),
                 sample.variances,
                 sample.metric,
+                share,
             )
             for contrast in clause
         ]

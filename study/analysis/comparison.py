@@ -14,8 +14,15 @@ from revit.training.metrics import Metric, find_metric
 from search_spaces.framework.claim_cells import Value
 from search_spaces.framework.claims import Claim
 from study.analysis.claim_tests import UNKNOWN_SEED_VARIANCE, ClaimResult, holm
-from study.analysis.contrasts import MissingResultError, TrialResult, estimate_contrast, select
-from study.analysis.intervals import LEVEL, VarianceEstimate, median_variances
+from study.analysis.contrasts import (
+    MissingResultError,
+    TrialResult,
+    WeightedCell,
+    estimate_contrast,
+    group_by_point,
+    seed_variances,
+)
+from study.analysis.intervals import LEVEL, VarianceEstimate
 from study.analysis.results import cell_table, reported_trials
 from study.analysis.verdicts import ClaimVerdict, ReadCorrect, pooled_variances, trial_results
 from study.ledger.records import TrialRecord
@@ -159,8 +166,7 @@ def _with_tests(cells: Sequence[CellComparison], before: Version, now: Version) 
     records = {**before.records, **now.records}.values()
     priors = pooled_variances(records, value_name(now.plan.space.metric))
     results = [*_results(before, "before", priors), *_results(now, "now", priors)]
-    groups = [[*by_seed.values()] for by_seed in select({}, results).values()]
-    variances = median_variances((group[0].point["dataset"], [each.value for each in group]) for group in groups)
+    variances = seed_variances(group_by_point(results))
     tested = [_test(each, results, variances, find_metric(now.plan.space.metric)) for each in cells]
     corrected = iter(holm([each.p for each in tested if each.p is not None]))
     return [each if each.p is None else replace(each, p_holm=next(corrected)) for each in tested]
@@ -196,19 +202,21 @@ def _test(
     """Return a cell with its effect, and interval and p where the variance between seeds is known."""
     key = tuple(sorted(each.cell.items()))
     of_cell = {
-        name: [result for result in results if result.point["cell"] == key and result.point["version"] == name]
+        name: {
+            result.seed: result for result in results if result.point["cell"] == key and result.point["version"] == name
+        }
         for name in ("before", "now")
     }
     if not all(of_cell.values()):
         return replace(each, test="no result")
-    before, now = ({result.seed: result.run_id for result in found} for found in of_cell.values())
+    before, now = ({seed: result.run_id for seed, result in found.items()} for found in of_cell.values())
     if before == now:
         return replace(each, effect=0.0, test=SAME_TRIALS)
     if before.keys() & now.keys() and all(before[seed] == now[seed] for seed in before.keys() & now.keys()):
         return replace(each, test=f"{SAME_TRIALS}, and further seeds")
-    contrast = ((1.0, of_cell["now"][0].point), (-1.0, of_cell["before"][0].point))
+    contrast: list[WeightedCell] = [(1.0, of_cell["now"]), (-1.0, of_cell["before"])]
     try:
-        estimate = estimate_contrast(contrast, 0.0, [*of_cell["now"], *of_cell["before"]], variances, metric)
+        estimate = estimate_contrast(contrast, variances, metric)
     except MissingResultError as error:
         return replace(each, test=str(error))
     found = replace(each, effect=estimate.effect, num_seeds=estimate.num_seeds, test=estimate.test)

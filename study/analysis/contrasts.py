@@ -18,20 +18,29 @@ This is about accuracies. For other metrics of predictions the image part is the
 resample the same images in all trials of a dataset. A metric that is measured while training has a seed part only.
 """
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special
 
 from revit.training.metrics import Metric
-from search_spaces.framework.claim_cells import Cell, Contrast
-from study.analysis.intervals import VarianceEstimate, bootstrap_half_widths, image_half_widths, seed_half_width
+from search_spaces.framework.claim_cells import Cell, Contrast, Value
+from study.analysis.intervals import (
+    VarianceEstimate,
+    bootstrap_half_widths,
+    image_half_widths,
+    median_variances,
+    seed_half_width,
+)
 
 Array = NDArray[np.float64]
+Setting = frozenset[tuple[str, Value]]
+"""Values on some axes."""
 MIN_LEVEL, MAX_LEVEL = 1e-12, 0.5
 
 
@@ -56,6 +65,32 @@ class TrialResult:
     replicates: Array | None = None
     prior_variance: VarianceEstimate | None
     run_id: str = ""
+
+
+ResultsByPoint: TypeAlias = Mapping[Setting, Mapping[int, TrialResult]]
+"""Results by their values on all axes, or on those that are not compared, then by seed."""
+WeightedCell: TypeAlias = tuple[float, Mapping[int, TrialResult]]
+"""Weight of a cell in a contrast, and its results by seed."""
+
+
+def group_by_point(trials: Iterable[TrialResult]) -> ResultsByPoint:
+    """Return results by their values on all axes, then by seed. Later steps take the time of cells, not of trials."""
+    grouped: dict[Setting, dict[int, TrialResult]] = {}
+    for trial in trials:
+        grouped.setdefault(frozenset(trial.point.items()), {})[trial.seed] = trial
+    return grouped
+
+
+def select(cell: Cell, by_point: ResultsByPoint) -> ResultsByPoint:
+    """Return the results that have a cell's values, by their values on the other axes, then by seed."""
+    values = frozenset(cell.items())
+    return {point - values: by_seed for point, by_seed in by_point.items() if values <= point}
+
+
+def seed_variances(by_point: ResultsByPoint) -> dict[object, VarianceEstimate]:
+    """Return the median variance between the seeds of cells (`median_variances`), by dataset."""
+    cells = [[*by_seed.values()] for by_seed in by_point.values()]
+    return median_variances((cell[0].point.get("dataset"), [trial.value for trial in cell]) for cell in cells)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,22 +167,21 @@ class MissingResultError(Exception):
 
 
 def estimate_contrast(
-    contrast: Contrast,
-    published: float,
-    trials: Sequence[TrialResult],
+    cells: Sequence[WeightedCell],
     variances: Mapping[object, VarianceEstimate],
     metric: Metric,
+    published: float = 0.0,
 ) -> ContrastEstimate:
     """Estimate a contrast minus the published accuracy, and the parts of its variance.
 
     Args:
-        published: share, 0 for none.
+        cells: of `weighted_cells`.
         variances: between the seeds of the study's cells, by dataset.
+        published: share, 0 for none.
 
     Raises:
-        MissingResultError: a cell has no finished trial, or no seed is in all cells.
+        MissingResultError: no seed is in all cells.
     """
-    cells = weighted_cells(contrast, trials)
     common = set.intersection(*(set(by_seed) for _, by_seed in cells))
     if not common:
         raise MissingResultError("no seed is finished in all of its cells")
@@ -187,7 +221,7 @@ def _test_name(num_seeds: int, images: str, *, is_single: bool) -> str:
 
 
 def _prior(
-    cells: Sequence[tuple[float, dict[int, TrialResult]]],
+    cells: Sequence[WeightedCell],
     seeds: Sequence[int],
     variances: Mapping[object, VarianceEstimate],
 ) -> VarianceEstimate | None:
@@ -201,15 +235,14 @@ def _prior(
     return VarianceEstimate(variance, min(prior.df for prior in found))
 
 
-def weighted_cells(contrast: Contrast, trials: Sequence[TrialResult]) -> list[tuple[float, dict[int, TrialResult]]]:
-    """Return each cell's weight in a contrast, and its trials by seed; averaged over axes that are not selected.
+def weighted_cells(contrast: Contrast, by_point: ResultsByPoint) -> list[WeightedCell]:
+    """Return each cell's weight in a contrast, and its results by seed; averaged over axes that are not selected.
 
     Raises:
-        MissingResultError: a cell has no trial.
+        MissingResultError: a cell has no result.
     """
-    by_point = select({}, trials)  # a cell that names all axes is found at once
-    found = [_select_from(by_point, cell, trials) for _, cell in contrast]
-    others = set().union(*found) or {frozenset[tuple[str, Any]]()}
+    found = [select(cell, by_point) for _, cell in contrast]
+    others = dict.fromkeys(itertools.chain(*found)) or {frozenset(): None}
     weighted = []
     for (weight, cell), selected in zip(contrast, found, strict=True):
         for other in others:
@@ -220,26 +253,7 @@ def weighted_cells(contrast: Contrast, trials: Sequence[TrialResult]) -> list[tu
     return weighted
 
 
-def _select_from(
-    by_point: Mapping[frozenset[tuple[str, Any]], dict[int, TrialResult]], cell: Cell, trials: Sequence[TrialResult]
-) -> dict[frozenset[tuple[str, Any]], dict[int, TrialResult]]:
-    """Return the trials of a cell as `select` does, given all trials by their point."""
-    by_seed = by_point.get(frozenset(cell.items()))
-    return select(cell, trials) if by_seed is None else {frozenset(): by_seed}
-
-
-def select(cell: Cell, trials: Sequence[TrialResult]) -> dict[frozenset[tuple[str, Any]], dict[int, TrialResult]]:
-    """Return the trials that have a cell's values: by their values on the other axes, then by seed."""
-    selected: dict[frozenset[tuple[str, Any]], dict[int, TrialResult]] = {}
-    for trial in trials:
-        if cell.items() <= trial.point.items():
-            selected.setdefault(frozenset(trial.point.items() - cell.items()), {})[trial.seed] = trial
-    return selected
-
-
-def _image_variance(
-    cells: Sequence[tuple[float, dict[int, TrialResult]]], seeds: Sequence[int], metric: Metric
-) -> tuple[float | None, str]:
+def _image_variance(cells: Sequence[WeightedCell], seeds: Sequence[int], metric: Metric) -> tuple[float | None, str]:
     """Return the variance of a sum between test sets, None if unknown, and how images are compared (`_test_name`).
 
     A single cell has no other to be compared with; its images are known by their number, as in its table.

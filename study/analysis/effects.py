@@ -18,29 +18,30 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import NamedTuple
 
 from revit.training.metrics import Metric, find_metric
 from search_spaces.framework.claim_cells import Cell, Value
 from search_spaces.framework.sequential_design import SequentialDesign
-from study.analysis.best_cell import BestCell, find_best_cell, look_of
+from study.analysis.best_cell import BestCell, find_best_cell, look_of, until
 from study.analysis.claim_tests import holm
 from study.analysis.contrasts import (
     ContrastEstimate,
+    ResultsByPoint,
+    Setting,
     TrialResult,
     estimate_contrast,
+    group_by_point,
+    seed_variances,
     select,
 )
-from study.analysis.intervals import LEVEL, VarianceEstimate, median_variances, pooled_variance
+from study.analysis.intervals import LEVEL, pooled_variance
 from study.analysis.power import ClaimContrast, SeedPlan, plan_seeds
 from study.analysis.verdicts import ReadCorrect, stated_point, trial_results
 from study.labels import short_names
 from study.ledger.records import TrialRecord
 from study.plan import Plan
 
-Setting = frozenset[tuple[str, Value]]
-"""Values on the axes that are not compared."""
 MAX_COMPARISONS = 300
 """Pairs that are compared at most: with more values no number of seeds that is run would decide one."""
 
@@ -168,7 +169,7 @@ def find_effects(
         simple=[each for pair in pairs for each in _simple_effects(grid, *pair, effects, is_asked=len(varied) == 2)],
         axes=varied,
         left_out=left_out,
-        best=find_best_cell(trials, grid.variances, metric, design),
+        best=find_best_cell(grid.by_point, grid.variances, metric, design),
     )
 
 
@@ -209,24 +210,11 @@ class _Grid:
         metric: Metric,
         design: SequentialDesign | None,
     ) -> None:
-        self.trials = trials
+        self.by_point = group_by_point(trials)
+        self.variances = seed_variances(self.by_point)
         self.design = design
         self.cells = [dict(cell) for cell in {frozenset(cell.items()): cell for cell in cells}.values()]
         self.metric = metric
-        self._arms: dict[Setting, dict[Setting, dict[int, TrialResult]]] = {}
-
-    @cached_property
-    def variances(self) -> dict[object, VarianceEstimate]:
-        """Variance between seeds by dataset, as claims have it."""
-        groups = [[*by_seed.values()] for by_seed in select({}, self.trials).values()]
-        return median_variances((each[0].point.get("dataset"), [trial.value for trial in each]) for each in groups)
-
-    def arm(self, cell: Cell) -> dict[Setting, dict[int, TrialResult]]:
-        """Return the trials that have values on some axes, by their setting of the other axes, then by seed."""
-        key = frozenset(cell.items())
-        if key not in self._arms:
-            self._arms[key] = select(cell, self.trials)
-        return self._arms[key]
 
     def count_settings(self, arms: Sequence[Cell]) -> int:
         """Return at how many settings of the other axes the study has all arms."""
@@ -243,22 +231,20 @@ class _Grid:
             arms: weight 1 or -1 and values on the compared axes, each.
             names: attributes of the effect that name its axes and values.
         """
-        by_arm = [self.arm(cell) for _, cell in arms]
+        by_arm = [select(cell, self.by_point) for _, cell in arms]
         settings = _largest_crossed_part(by_arm)
         if not settings:
             return None
-        weighted = [
-            (weight / len(settings), {**cell, **dict(setting)}) for weight, cell in arms for setting in settings
-        ]
         in_all = set.intersection(*({*arm[setting]} for arm in by_arm for setting in settings))
         look, correction = look_of(in_all, self.design)
-        used = [
-            [trial for seed, trial in arm[setting].items() if seed < look] for arm in by_arm for setting in settings
+        weighted = [
+            (weight / len(settings), until(look, arm[setting]))
+            for (weight, _), arm in zip(arms, by_arm, strict=True)
+            for setting in settings
         ]
-        trials = [trial for cell in used for trial in cell]
-        estimate = estimate_contrast(tuple(weighted), 0.0, trials, self.variances, self.metric)
+        estimate = estimate_contrast(weighted, self.variances, self.metric)
         estimate = replace(estimate, effect=self.metric.sign * estimate.effect)
-        pooled = pooled_variance([trial.value for trial in cell] for cell in used)
+        pooled = pooled_variance([trial.value for trial in cell.values()] for _, cell in weighted)
         factor, has_interval = self.metric.factor, estimate.prior is not None
         half_width = factor * estimate.half_width(LEVEL / 2 / correction, 1) if has_interval else math.nan
         effect = Effect(
@@ -276,7 +262,7 @@ class _Grid:
         return _Difference(effect, estimate, correction)
 
 
-def _largest_crossed_part(by_arm: Sequence[Mapping[Setting, Mapping[int, TrialResult]]]) -> list[Setting]:
+def _largest_crossed_part(by_arm: Sequence[ResultsByPoint]) -> list[Setting]:
     """Return the settings at which all arms have results with the same seeds: as many trials as possible.
 
     A part with two seeds or more is preferred, since one does not show the variance between seeds.

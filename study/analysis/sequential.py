@@ -23,7 +23,7 @@ from typing import Any, TypedDict
 from search_spaces.framework.claims import Claim, Matches
 from search_spaces.framework.sequential_design import SequentialDesign
 from study.analysis.claim_tests import ClaimResult
-from study.analysis.contrasts import MissingResultError, TrialResult, weighted_cells
+from study.analysis.contrasts import MissingResultError, TrialResult, group_by_point, weighted_cells
 from study.analysis.power import PlanSeeds
 from study.analysis.sequential_power import planner_of_looks
 
@@ -109,12 +109,12 @@ def find_obstacle(claim: Claim, points: Sequence[Point], *, comparable: bool) ->
     """
     if isinstance(claim, Matches) and not comparable:
         return "published accuracies are not of this scale"
-    trials = [
+    by_point = group_by_point(
         TrialResult(point=point, seed=0, value=0.5, num_test=1, correct=None, prior_variance=None) for point in points
-    ]
+    )
     try:
         for contrast in claim.contrasts:
-            weighted_cells(contrast, trials)
+            weighted_cells(contrast, by_point)
     except MissingResultError as error:
         return f"the study lacks one of its cells: {error}"
     return ""

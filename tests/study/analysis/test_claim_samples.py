@@ -36,5 +36,5 @@ def test_logarithms_have_relative_variances() -> None:
     prior = VarianceEstimate(4.0, 3)
     trial = TrialResult(point={}, seed=0, value=200.0, num_test=None, correct=None, prior_variance=prior)
     sample = Sample.of(METRICS["peak_memory_bytes"], [trial]).in_logs()
-    (log,) = sample.trials
+    (log,) = sample.by_point[frozenset()].values()
     assert (log.value, log.prior_variance) == (math.log(200), VarianceEstimate(4 / 200**2, 3))

@@ -15,7 +15,13 @@ from revit.training.metrics import METRICS, Predictions, bootstrap, value_of
 from search_spaces.framework import BetterThan, NoDifference, SearchSpace, Trend
 from study import api
 from study.analysis.claim_tests import ClaimResult, evaluate_claims
-from study.analysis.contrasts import TrialResult, estimate_contrast, paired_variance
+from study.analysis.contrasts import (
+    TrialResult,
+    estimate_contrast,
+    group_by_point,
+    paired_variance,
+    weighted_cells,
+)
 from study.analysis.intervals import (
     LEVEL,
     bootstrap_half_widths,
@@ -246,7 +252,7 @@ def test_the_bootstrap_of_accuracy_agrees_with_its_closed_forms() -> None:
     copied = replace(METRICS["accuracy"], is_change=True)  # of no closed form
     trials = [result_of(arm, 0, each, "accuracy") for arm, each in {"a": one, "b": other}.items()]
     [contrast] = A_BETTER.contrasts
-    estimate = estimate_contrast(contrast, 0.0, trials, {}, copied)
+    estimate = estimate_contrast(weighted_cells(contrast, group_by_point(trials)), {}, copied)
     expected = paired_variance(np.array([1.0, -1.0]), np.array([[one.is_correct], [other.is_correct]]))
     assert estimate.image_variance == pytest.approx(expected, rel=0.1)
     assert estimate.test == "bootstrap over test images, 1 seed"

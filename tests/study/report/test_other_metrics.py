@@ -16,7 +16,7 @@ from benchmarks.report import write_study
 from revit.config import FineTuneConfig
 from revit.training.metrics import METRICS
 from search_spaces.framework import Best, BetterThan, SearchSpace
-from study.analysis.contrasts import estimate_contrast
+from study.analysis.contrasts import estimate_contrast, group_by_point, weighted_cells
 from study.analysis.intervals import LEVEL, intervals_note, median_variances
 from study.analysis.measured import measure
 from study.analysis.verdicts import trial_results
@@ -174,8 +174,8 @@ def test_the_interval_of_a_cell_is_the_same_in_every_table_and_in_claims(
     terminal = terminal_table(plan).rows
     texts = [(tmp_path / file).read_text() for file in ("report.html", "tables.md", "tables.tex")]
     for cell, row in zip(cells.to_dict("records"), terminal, strict=True):
-        contrast = (((1.0, {"resolution": cell["resolution"]})),)
-        estimate = estimate_contrast(contrast, 0.0, results, variances, metric)
+        own = weighted_cells(((1.0, {"resolution": cell["resolution"]}),), group_by_point(results))
+        estimate = estimate_contrast(own, variances, metric)
         limits = [estimate.effect + side * estimate.half_width(LEVEL / 2, side) for side in (-1, 1)]
         low, high = (min(max(limit, metric.limits[0]), metric.limits[1]) for limit in limits)
         assert (cell["low"], cell["high"]) == pytest.approx((low, high), rel=1e-12)
