@@ -13,14 +13,13 @@ Each field declares its part in the identity of a trial beside its default: `neu
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, is_dataclass, replace
-from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 from revit.datasets.augmentations import AUGMENTATIONS
 from revit.datasets.registry import check_dataset, check_test_sets
 from revit.durations import check_duration
 from revit.errors import InputError, UnknownFieldError
-from revit.fields import always, derived, did_you_mean, fields_by_path, neutral, without_effect
+from revit.fields import always, derived, did_you_mean, fields_by_path, neutral, values_getter, without_effect
 from revit.functions import is_import_path
 from revit.models.architectures import MODELS, patch_size
 from revit.training.losses import LOSSES
@@ -345,7 +344,7 @@ class FineTuneConfig:
     def flat(self) -> dict[str, Any]:
         """Return every value by its dotted path, in the order of the fields."""
         owner: Any = type(self)
-        return {path: attrgetter(path)(self) for path in fields_by_path(owner)}
+        return dict(zip(fields_by_path(owner), values_getter(owner)(self), strict=True))
 
     def num_steps(self, num_used: int, num_all: int) -> int:
         """Return the optimizer steps of the budget.

@@ -16,9 +16,10 @@ import difflib
 import inspect
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 from revit.errors import InputError
@@ -112,6 +113,12 @@ def list_fields(owner: Any, prefix: str = "") -> Iterator[FieldInfo]:
 def fields_by_path(owner: Any) -> dict[str, FieldInfo]:
     """Return every field of a config class by its dotted path, in order."""
     return {each.path: each for each in list_fields(owner)}
+
+
+@cache
+def values_getter(owner: Any) -> Callable[[Any], tuple[Any, ...]]:
+    """Return the function of a config that returns all of its values, in the order of `fields_by_path`."""
+    return attrgetter(*fields_by_path(owner))
 
 
 def attribute_docs(owner: type) -> dict[str, str]:

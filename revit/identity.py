@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from revit.active_fields import effective_values
@@ -98,8 +99,7 @@ def name_test_set_digest(label: str) -> str:
 
 def function_names(config: FineTuneConfig) -> dict[str, str]:
     """Return the import paths of the user's functions that a config names, by what they are: `loss my_study:focal`."""
-    values = config.flat()
-    named = {path: str(values[path]) for path in FUNCTION_FIELDS}
+    named = {path: str(attrgetter(path)(config)) for path in FUNCTION_FIELDS}
     return {f"{path.removesuffix('.name')} {name}": name for path, name in named.items() if is_import_path(name)}
 
 

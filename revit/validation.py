@@ -118,6 +118,8 @@ def _literal(text: str) -> object:
 
 def is_a(hint: Any, value: object) -> bool:
     """Return whether a value has a type; a whole number is a number, True is neither."""
+    if type(value) is hint:
+        return True
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if hint is int:

@@ -88,6 +88,7 @@ class Inputs:
     def __init__(self, open_images: Callable[[str], ImageStore], recorded: Sequence[TrialRecord]) -> None:
         self._recorded = [record for record in recorded if set(SIZES) <= record.tags.keys()]
         self._unreadable: dict[str, str] = {}  # by dataset: why
+        self._images: dict[tuple[object, ...], Images] = {}  # by the config fields that decide them
         self._open = open_images
         self._digest = cache(weights_digest)
         self._store = cache(self._store_or_none)
@@ -99,6 +100,12 @@ class Inputs:
         Raises:
             InputError: they are missing or cannot be decoded, and no trial with them is recorded.
         """
+        key = tuple(getattr(config, name) for name in (*SPLIT_FIELDS, "test_sets"))
+        if key not in self._images:
+            self._images[key] = self._find_images(config)
+        return self._images[key]
+
+    def _find_images(self, config: FineTuneConfig) -> Images:
         store = self._store(config.dataset)
         if store is None:
             return self._recorded_images(config)

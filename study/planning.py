@@ -83,6 +83,7 @@ class Planner:
         self.search_tag = f"{SEARCH_PREFIX}{space.name}.{_search_digest(space)}"
         self._inputs = inputs
         self._made: dict[FineTuneConfig, Trial] = {}
+        self._points: dict[tuple[object, ...], Candidate] = {}
         self._candidates: dict[tuple[object, ...], Candidate] = {}
         self._seeds_of: Callable[[Point], tuple[int, ...]] = lambda _: seeds
 
@@ -202,10 +203,17 @@ class Planner:
     def _candidate(
         self, make: Callable[[StudyCell, Point, int], Candidate], cell: StudyCell, values: Point, seed: int
     ) -> Candidate:
-        """Return the candidate of a point, made once: a launch plans again from newer records."""
-        key = (make.__name__, *cell.values.items(), *values.items(), seed)
+        """Return the candidate of a point, made once: a launch plans again from newer records.
+
+        Those of its other seeds have the same config but for the seed, which is no axis.
+        """
+        point = (make.__name__, *cell.values.items(), *values.items())
+        if point not in self._points:
+            self._points[point] = make(cell, values, seed)
+        key = (*point, seed)
         if key not in self._candidates:
-            self._candidates[key] = make(cell, values, seed)
+            first = self._points[point]
+            self._candidates[key] = replace(first, config=replace(first.config, seed=seed))
         return self._candidates[key]
 
     def _with_record(

@@ -9,6 +9,7 @@ from PIL import Image
 
 from revit.config import FineTuneConfig
 from revit.datasets.registry import DATASETS
+from revit.datasets.splits import Splits
 from revit.errors import InputError
 from search_spaces.framework.claims import BetterThan
 from search_spaces.framework.ranges import Range
@@ -45,6 +46,21 @@ def test_planning_again_checks_no_config_twice(folders: Folders, monkeypatch: py
 
     monkeypatch.setattr(FineTuneConfig, "__post_init__", check)
     assert plan.with_records(records).is_complete
+
+
+def test_further_seeds_take_their_config_and_images_from_the_first(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, hashed = [], []
+    candidate, digest = SearchSpace.candidate, Splits.digest
+    monkeypatch.setattr(SearchSpace, "candidate", lambda *values: made.append(values) or candidate(*values))
+    monkeypatch.setattr(Splits, "digest", property(lambda self: hashed.append(self) or digest.fget(self)))
+    space = space_of(seeds=(3, 0, 7))
+    made.clear()
+    plan = make_plan(space, space.seeds, folders, {})
+    assert (len(made), len(hashed)) == (2, 1), "one a cell, one a split"
+    assert [trial.candidate for trial in plan.trials] == space.candidates(space.seeds)
+    assert len({trial.identity for trial in plan.trials}) == 6
 
 
 def test_a_plan_passes_on_what_is_to_be_known_of_its_datasets(folders: Folders, tmp_path: Path) -> None:
