@@ -70,7 +70,8 @@ def read_logits(path: Path, split: str = "test") -> tuple[npt.NDArray[np.float16
 def read_columns(path: Path, names: Collection[str], split: str = "test") -> dict[str, npt.NDArray[Any]]:
     """Return columns of the images of a split, those of `names` that the file has: (n,), of lists (n, k).
 
-    Reads by pyarrow: pandas takes seven times as long, and a report reads a file per trial.
+    Reads by pyarrow: pandas takes seven times as long, and a report reads a file per trial. NumPy selects the split:
+    the filter of a table takes longer than reading it.
     A file without splits, of an earlier version, has test images only.
     """
     from pyarrow import compute
@@ -78,9 +79,11 @@ def read_columns(path: Path, names: Collection[str], split: str = "test") -> dic
 
     with ParquetFile(path) as file:
         table = file.read(columns=[SPLIT, *names], use_threads=False)
-    if SPLIT in table.column_names:
-        table = table.filter(compute.equal(table[SPLIT], split)).drop_columns(SPLIT)
-    return {name: _to_array(table[name].combine_chunks()) for name in table.column_names}
+    columns = {name: _to_array(table[name].combine_chunks()) for name in table.column_names if name != SPLIT}
+    if SPLIT not in table.column_names:
+        return columns
+    is_in_split = np.asarray(compute.equal(table[SPLIT], split).combine_chunks())
+    return {name: column[is_in_split] for name, column in columns.items()}
 
 
 def _to_array(column: Any) -> npt.NDArray[Any]:
