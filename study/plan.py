@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from revit.config import FineTuneConfig
 from revit.datasets.image_store import ImageStore, open_store
@@ -90,6 +90,7 @@ class Plan:
         further: this plan about each further metric of its space, as `analysis.measured.measure` adds them.
         design: by which its claims are tested while seeds are added; None for a fixed number of seeds.
         planner: made the plan, and makes it again from other records; None for a plan of given trials.
+        tables: tables of its results by name, each made once (`study.analysis.results`).
     """
 
     space: SearchSpace
@@ -101,6 +102,7 @@ class Plan:
     further: Sequence["Plan"] = field(default=(), repr=False, compare=False)
     design: SequentialDesign | None = None
     planner: "Planner | None" = field(default=None, repr=False, compare=False)
+    tables: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def to_run(self) -> list[Trial]:

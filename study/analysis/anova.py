@@ -106,9 +106,12 @@ def adjusted_means_by_seed(
     parts = []
     for alike in by_cells.values():
         fit = _fit_weights(alike[0].reset_index(drop=True), axes, covariates)
-        for trials in alike:
-            means = np.where(fit.is_estimable, fit.weights @ trials[value_name(metric)].to_numpy(float), np.nan)
-            parts.append(fit.settings.assign(mean=means, seed=trials["seed"].iloc[0]))
+        means = [fit.weights @ trials[value_name(metric)].to_numpy(float) for trials in alike]
+        seeds = [trials["seed"].iloc[0] for trials in alike]
+        part = pd.concat([fit.settings] * len(alike)).assign(
+            mean=np.where(fit.is_estimable, means, np.nan).ravel(), seed=np.repeat(seeds, len(fit.settings))
+        )
+        parts.append(part)
     return pd.concat(parts).dropna(subset="mean").sort_values("seed", kind="stable")
 
 

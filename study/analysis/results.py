@@ -22,6 +22,8 @@ from study.ledger.states import TrialState
 from study.plan import TRIAL_METRICS, Plan
 from study.trial import Trial
 
+CELLS = "cells"
+"""Name of `cell_table` among the tables of a plan: a report shows it in many places."""
 MAX_TWO_SEED_WIDTH = 0.2
 """Widest interval of two seeds that is shown: a share, or in relation to its mean."""
 
@@ -59,9 +61,13 @@ def cell_table(plan: Plan) -> pd.DataFrame:
     Args:
         plan: of another metric than accuracy, as `measured.measure` returns it.
     """
-    cells = _group_by_cell(plan.trials)
-    priors = median_variances([(each[0].candidate.config.dataset, _values(each, plan)) for each in cells])
-    return _frame([{**trials[0].candidate.cell, **_summary(trials, priors, plan)} for trials in cells], plan)
+    if CELLS not in plan.tables:
+        cells = _group_by_cell(plan.trials)
+        priors = median_variances([(each[0].candidate.config.dataset, _values(each, plan)) for each in cells])
+        rows = [{**trials[0].candidate.cell, **_summary(trials, priors, plan)} for trials in cells]
+        plan.tables[CELLS] = _frame(rows, plan)
+    table: pd.DataFrame = plan.tables[CELLS]
+    return table.copy()
 
 
 def further_metrics(plan: Plan) -> list[str]:

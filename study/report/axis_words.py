@@ -1,6 +1,7 @@
 """Words for axes of a study in tables or figures: titles of axes, names of their values."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from study.labels import format_value
 from study.report.setting_words import WORDS
@@ -36,6 +37,12 @@ NAMES = {
 
 def axis_titles(axes: Sequence[str]) -> dict[str, str]:
     """Return the words for each axis: `learning rate` for `optimizer.lr`; its path where two have the same words."""
+    return {**_titles(tuple(axes))}
+
+
+@cache
+def _titles(axes: tuple[str, ...]) -> Mapping[str, str]:
+    """Return `axis_titles`, made once: every trial has a name in figures."""
     titles = [axis_title(axis) for axis in axes]
     return {axis: title if titles.count(title) == 1 else axis for axis, title in zip(axes, titles, strict=True)}
 

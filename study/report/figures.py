@@ -77,7 +77,7 @@ def _draw_metric_along(study: FinishedStudy, axis: str) -> go.Figure:
     panels = [name for name in others if 2 <= study.cells[name].map(str).nunique() <= MAX_PANELS][:1] if is_many else []
 
     def place(rows: pd.DataFrame) -> pd.DataFrame:
-        cells = rows.to_dict("records")
+        cells = rows[[axis, *others]].to_dict("records")
         series = [name for name in others if name not in panels]
         return rows.assign(
             panel=[cell_title({name: cell[name] for name in panels}) for cell in cells],

@@ -217,9 +217,9 @@ def _launch_facts(info: RunInfo, num_trials: int, ledger: Ledger) -> LaunchFacts
 
 def _environment(plan: Plan) -> dict[str, list[str]]:
     """Return the number formats and versions of the finished trials."""
-    records = [trial.record for trial in plan.trials if trial.has_result and trial.record is not None]
+    environments = [trial.record.environment for trial in plan.trials if trial.has_result and trial.record is not None]
     return {
-        name: sorted({record.environment[name] for record in records if name in record.environment})
+        name: sorted({each[name] for each in environments if name in each})
         for name in (PRECISION_TAG, TORCH_TAG, TIMM_TAG)
     }
 

@@ -31,8 +31,9 @@ def describe_setup(plan: Plan) -> dict[str, str]:
     records = [trial.record for trial in plan.trials if trial.record is not None and trial.state == TrialState.FINISHED]
     steps = sorted({trial.num_steps for trial in plan.trials})
     recipe = {} if space.base is not None else {"recipe": space.recipe, "scale": space.scale}
+    environments = [record.environment for record in records]
     environment = {
-        name: ", ".join(sorted({record.environment[name] for record in records if name in record.environment})) or "-"
+        name: ", ".join(sorted({each[name] for each in environments if name in each})) or "-"
         for name in ENVIRONMENT_TAGS
     }
     return {

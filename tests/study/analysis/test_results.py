@@ -11,6 +11,7 @@ from revit.training.metrics import METRICS
 from search_spaces.framework.ranges import Range
 from search_spaces.framework.search import Search
 from search_spaces.framework.space import SearchSpace
+from study.analysis import results
 from study.analysis.intervals import INTERVALS_NOTE, VarianceEstimate, cell_interval, median_variance
 from study.analysis.results import cell_table, reported_trials, trial_table
 from study.ledger.records import TrialRecord
@@ -67,6 +68,16 @@ def test_a_cells_interval_is_over_its_seeds_and_images(plan: Plan) -> None:
     expected = cell_interval([0.8, 0.82, 0.9], 359, prior)
     assert (cells.loc["cosine", "low"], cells.loc["cosine", "high"]) == expected
     assert cells["interval"].tolist() == ["over seeds and test images"] * 2
+
+
+def test_the_table_of_cells_is_made_once_for_a_plan(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = by_schedule(plan, [0.8, 0.82, 0.9], [0.7, 0.75, 0.74])
+    first = cell_table(shown)
+    first["mean"] = 0.0
+    monkeypatch.setattr(results, "median_variances", None)  # not called again
+    assert cell_table(shown)["mean"].tolist() == pytest.approx([0.84, 0.73])
+    monkeypatch.undo()
+    assert cell_table(by_schedule(plan, [0.5], [0.6]))["mean"].tolist() == [0.5, 0.6]
 
 
 def test_seeds_that_agree_by_chance_have_the_median_variance_of_the_cells(plan: Plan) -> None:
