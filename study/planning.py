@@ -205,7 +205,7 @@ class Planner:
     ) -> Candidate:
         """Return the candidate of a point, made once: a launch plans again from newer records.
 
-        Those of its other seeds have the same config but for the seed, which is no axis.
+        The candidates of its other seeds differ only in the seed, which is never an axis.
         """
         point = (make.__name__, *cell.values.items(), *values.items())
         if point not in self._points:
