@@ -43,7 +43,7 @@ def predictions(plan: Plan, ledger: Ledger) -> pd.DataFrame:
 
 
 def test_a_model_that_is_kept_too_late_comes_from_the_same_training_in_the_same_run(
-    ray_cluster: None, tmp_path: Path, cache_dir: Path
+    ray_cluster: None, one_slot: None, tmp_path: Path, cache_dir: Path
 ) -> None:
     folders = api.make_folders(tmp_path / "mlruns", tmp_path, cache_dir=cache_dir)
     before, ledger = run(replace(SPACE, keep_models="none"), folders)

@@ -18,7 +18,9 @@ SEARCHING = replace(
 )
 
 
-def test_studies_of_one_launch_train_what_they_share_once_and_each_has_a_run_of_the_launch(studies: Studies) -> None:
+def test_studies_of_one_launch_train_what_they_share_once_and_each_has_a_run_of_the_launch(
+    studies: Studies, one_slot: None
+) -> None:
     spaces = [RATES, SHARING, replace(SEARCHING, search=Search(sampler="grid"))]
     plans = [studies.plan(space) for space in spaces]
     result = run_plans(plans, studies.ledger, QUIET, ResourceRequest(), {"command": "test"})
