@@ -208,9 +208,9 @@ class Planner:
         The candidates of its other seeds differ only in the seed, which is never an axis.
         """
         point = (make.__name__, *cell.values.items(), *values.items())
-        if point not in self._points:
-            self._points[point] = make(cell, values, seed)
         key = (*point, seed)
+        if point not in self._points:
+            self._points[point] = self._candidates[key] = make(cell, values, seed)
         if key not in self._candidates:
             first = self._points[point]
             self._candidates[key] = replace(first, config=replace(first.config, seed=seed))
