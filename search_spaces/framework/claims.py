@@ -15,6 +15,7 @@ only a table.
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any, Literal
 
 from revit.errors import InputError
@@ -50,12 +51,12 @@ class _Claim:
         require(self.quote.isprintable(), "quote", self.quote, "text of one line")
         check_cells("where", self.where)
 
-    @property
+    @cached_property
     def clauses(self) -> tuple[tuple[Contrast, ...], ...]:
         """Contrasts that make the claim true: in each clause, one of them at least."""
         return tuple(clause for where in each_cell(self.where) for clause in self._clauses(where))
 
-    @property
+    @cached_property
     def contrasts(self) -> tuple[Contrast, ...]:
         """Contrasts of all clauses."""
         return tuple(itertools.chain(*self.clauses))

@@ -52,11 +52,16 @@ def read_runs(open_session: OpenSession, experiment_id: str, tag: str, value: st
     return [_run(info, metrics[info.run_id], params[info.run_id], tags[info.run_id]) for info in infos]
 
 
-def read_points(open_session: OpenSession, run_id: str) -> list[Metric]:
-    """Return every value of every metric of a run."""
-    columns = SqlMetric.key, SqlMetric.value, SqlMetric.timestamp, SqlMetric.step, SqlMetric.is_nan
+def read_points(open_session: OpenSession, run_id: str, metric: str = "") -> list[Metric]:
+    """Return every value of a metric of a run.
+
+    Args:
+        metric: its name; empty for all.
+    """
+    columns: Any = SqlMetric.key, SqlMetric.value, SqlMetric.timestamp, SqlMetric.step, SqlMetric.is_nan
+    points: Select[Any] = select(*columns).where(SqlMetric.run_uuid == run_id)
     with open_session() as session:
-        found: Any = session.execute(select(*columns).where(SqlMetric.run_uuid == run_id)).all()
+        found: Any = session.execute(points.where(SqlMetric.key == metric) if metric else points).all()
     return [Metric(key, math.nan if is_nan else value, at_ms, step) for key, value, at_ms, step, is_nan in found]
 
 

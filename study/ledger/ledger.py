@@ -155,7 +155,7 @@ class Ledger(Unreliable):
 
     def curve(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """Return (step, value) of a metric of a trial, by step."""
-        return sorted((point.step, point.value) for point in self.runs.client.get_metric_history(run_id, metric))
+        return sorted((point.step, point.value) for point in self.runs.curve(run_id, metric))
 
     def run_infos(self) -> list[RunInfo]:
         """Return all runs, also deleted ones, the newest first."""

@@ -75,7 +75,7 @@ class Registrations:
 
     def first_result_s(self, run_id: str, metric: str) -> float | None:
         """Return when the first value of a metric of a trial was measured, in seconds since 1970; None without any."""
-        times = [point.timestamp for point in self._runs.client.get_metric_history(run_id, metric)]
+        times = [point.timestamp for point in self._runs.curve(run_id, metric)]
         return min(times) / 1000 if times else None
 
     def _stored(self, run: Run) -> StoredRecord:

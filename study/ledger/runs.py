@@ -96,8 +96,14 @@ class Runs:
     def points(self, run: Run) -> list[Metric]:
         """Return every value of every metric of a run, with its step."""
         if self._open_session is None:
-            return [each for name in run.data.metrics for each in self.client.get_metric_history(run.info.run_id, name)]
+            return [each for name in run.data.metrics for each in self.curve(run.info.run_id, name)]
         return read_points(self._open_session, run.info.run_id)
+
+    def curve(self, run_id: str, metric: str) -> list[Metric]:
+        """Return every value of a metric of a run, with its step."""
+        if self._open_session is None:
+            return list(self.client.get_metric_history(run_id, metric))
+        return read_points(self._open_session, run_id, metric)
 
     def _values_of(self, tag: str) -> list[str]:
         """Return the value of a tag in each run that has it."""

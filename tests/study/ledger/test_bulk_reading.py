@@ -57,6 +57,8 @@ def test_points_are_those_of_every_metrics_history(ledger: Ledger) -> None:
     found = read_points(store.ManagedSessionMaker, run_id)
     assert sorted(map(_text, found)) == sorted(map(_text, expected))
     assert len(found) == 6
+    of_one = read_points(store.ManagedSessionMaker, run_id, "lr")
+    assert sorted(map(_text, of_one)) == sorted(_text(point) for point in expected if point.key == "lr")
 
 
 def _text(point: Metric) -> tuple[object, ...]:
