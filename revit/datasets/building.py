@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from revit.datasets.manifest import Manifest, list_broken
 from revit.datasets.readers.base import Contents, Sample
@@ -130,6 +128,9 @@ def write_images(
 
 def _counted(samples: Iterator[Sample], dataset: str) -> Iterator[Sample]:
     """Yield samples; a terminal shows how many there have been: a large dataset takes an hour."""
+    from rich.console import Console  # every trial loads this module; few of them build a store
+    from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
     description = TextColumn("decoding {task.description}", markup=False)
     columns = description, MofNCompleteColumn(), TextColumn("images"), TimeElapsedColumn()
     console = Console(stderr=True)
