@@ -66,7 +66,7 @@ class CountedPoint(dict[str, Value]):
 
 
 def test_results_are_grouped_once_for_all_effects() -> None:
-    """Of 10,000 trials, to group them for each of 46 effects took longer than to estimate these."""
+    """Grouping 10,000 trials for each of 46 effects took longer than the estimates."""
     cells = [{"a": a, "b": b, "c": c} for a in range(4) for b in range(3) for c in range(2)]
     results = [
         replace(each, point=CountedPoint(each.point)) for each in results_of(cells, lambda a, b, c: 0.1 * (a + b * c))

@@ -175,6 +175,7 @@ def test_a_plateau_cell_keeps_its_validation_images_and_a_fraction_of_the_data_i
     assert math.isclose(sizes["cosine", False] / (2 * sizes["plateau", True]), 0.5 / 0.9, rel_tol=0.01)
 
 
+@pytest.mark.timeout(500)
 def test_a_search_that_cannot_be_asked_ends_the_launch_in_one_line(
     studies: Studies, one_slot: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

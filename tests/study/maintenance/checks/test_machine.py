@@ -23,7 +23,7 @@ REQUIREMENTS = {
     "no_such_package>=1": "requires no-such-package, which is not installed",
     "timm>=999; extra == 'dev'": None,
 }
-"""What pip says of each requirement."""
+"""The text of pip for each requirement."""
 
 
 def test_an_unmet_requirement_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
