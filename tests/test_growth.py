@@ -18,12 +18,11 @@ from search_spaces.framework import SearchSpace
 
 SPACE = SearchSpace(
     name="parts",
-    question="Which part of a ViT should be trained, by which optimizer, in full or by an adapter?",
+    question="Which part of a ViT should be trained, by which optimizer?",
     base=FineTuneConfig(dataset="digits", resolution=8, batch_size=16, steps=30, num_evals=1),
     scientific={
         "model.trained": ("attention", "mlp"),
         "optimizer.name": ("muon", "sgd"),
-        "model.adapter": ("none", "lora"),
     },
     metric="balanced_accuracy",
     seeds=(0,),
@@ -45,7 +44,7 @@ def test_a_study_of_ones_own_is_trained_reported_and_survives_a_new_field(
     done = call_here("report", str(study), *where(tmp_path), "--reports", str(reports))
     assert done.returncode == 0, done.stderr
     cells = pd.read_csv(next(reports.glob("*/cells.csv")))
-    assert len(cells) == 8
+    assert len(cells) == 4
     assert (cells["low"] < cells["mean"]).all() and (cells["mean"] < cells["high"]).all()
 
     grown = tmp_path / "grown"
@@ -58,7 +57,7 @@ def test_a_study_of_ones_own_is_trained_reported_and_survives_a_new_field(
         capture_output=True, text=True, timeout=120, check=True, cwd=grown,
         env={**os.environ, "PYTHONPATH": str(grown)},
     )  # fmt: skip
-    assert "8 trials, 0 to run" in plan.stdout
+    assert "4 trials, 0 to run" in plan.stdout
     axes = subprocess.run(
         [sys.executable, str(grown / "run_study.py"), "axes"], capture_output=True, text=True, check=True, cwd=grown,
         env={**os.environ, "PYTHONPATH": str(grown)},

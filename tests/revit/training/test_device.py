@@ -84,7 +84,7 @@ def with_backend(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
 
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.long)])
 @pytest.mark.parametrize(
-    "adapter", ["none", "lora", *(pytest.param(each, marks=pytest.mark.long) for each in ("dora", "ia3"))]
+    "adapter", ["none", *(pytest.param(each, marks=pytest.mark.long) for each in ("lora", "dora", "ia3"))]
 )
 @pytest.mark.filterwarnings("ignore:The .grad attribute")  # of torch itself, where it splits the graph of DoRA
 def test_a_compiled_trial_is_the_same_trial_and_resumes_without_compilation(
@@ -103,11 +103,9 @@ def test_a_compiled_trial_is_the_same_trial_and_resumes_without_compilation(
     config = config.with_values({"model.drop_path": 0.0 if adapter == "none" else 0.2})
     path = tmp_path / "checkpoint.pt"
     plain, plain_seen = train(config)
-    done, seen = train(config, compile_model=True)
+    done, seen = train(config, make_listener(save_at=8, path=path), compile_model=True)
     assert seen.built == plain_seen.built
     assert list(done.model.state_dict()) == list(plain.model.state_dict())
-    with pytest.raises(InterruptedError):
-        train(config, make_listener(save_at=8, path=path, stop=True), compile_model=True)
     rest, rest_seen = train(config, resume=path)
     for result, listener in ((done, seen), (rest, rest_seen)):
         for name in ("train_loss", "grad_norm", "val_loss"):
@@ -133,17 +131,17 @@ def test_training_steps_are_compiled(small: FineTuneConfig, train: Callable, mon
     assert options["options"] == {"fallback_random": True}, "the dropout of eager mode"
 
 
-ONE_GRAPH = {"vit_nano": 28, "bit_nano": 28, "test_convnext": 64, "test_efficientnet": 64, "test_resnet": 64}
-"""Models that compile into one graph, with a resolution: a ViT, a BiT, and small ones of three families of timm."""
-ONE_LARGE_GRAPH = {
-    "vit_b16_in21k": 224, "bit_r50x1_in21k": 224, "convnext_tiny": 224, "swin_tiny_patch4_window7_224": 224,
-    "efficientnet_b0": 224, "resnet50": 224,
+ONE_GRAPH = {"vit_nano": 28, "bit_nano": 28, "test_convnext": 64, "test_efficientnet": 64}
+"""Models that compile into one graph, with a resolution: a ViT, a BiT, and small ones of two families of timm."""
+LONG_GRAPH = {
+    "test_resnet": 64, "vit_b16_in21k": 224, "bit_r50x1_in21k": 224, "convnext_tiny": 224,
+    "swin_tiny_patch4_window7_224": 224, "efficientnet_b0": 224, "resnet50": 224,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("name", "resolution"),
-    [*ONE_GRAPH.items(), *(pytest.param(*each, marks=pytest.mark.long) for each in ONE_LARGE_GRAPH.items())],
+    [*ONE_GRAPH.items(), *(pytest.param(*each, marks=pytest.mark.long) for each in LONG_GRAPH.items())],
 )
 def test_forward_loss_and_backward_compile_into_one_graph(name: str, resolution: int) -> None:
     """Without a graph break, at which a GPU would wait for Python. The loss and its gradients are those of eager."""

@@ -26,6 +26,7 @@ from study.ledger.records import SearchTag, TrialRecord
 from study.ledger.states import TrialState
 from study.plan import Folders, Plan
 from study.planning import make_plan
+from tests.conftest import single_slot
 from tests.study.execution.stores import BASE, QUIET, Studies
 from tests.study.servers import Server
 
@@ -62,7 +63,7 @@ def assert_nothing_is_open(ledger: Ledger) -> None:
     assert [list((ledger.root / name).glob("*")) for name in ("work", "tune", "locks")] == [[], [], []]
 
 
-def test_a_conditional_space_with_two_objectives_is_searched_then_tested(studies: Studies) -> None:
+def test_a_conditional_space_with_two_objectives_is_searched_then_tested(studies: Studies, one_slot: None) -> None:
     """No trial of a search reads the test split; those in the table are trained on the validation images, too."""
     space = space_of(
         "conditional",
@@ -101,11 +102,31 @@ def test_a_conditional_space_with_two_objectives_is_searched_then_tested(studies
     assert_nothing_is_open(studies.ledger)
 
 
-@pytest.mark.parametrize("sampler", ["quasi_random", "gp"])
-def test_a_sampler_runs_to_the_end_of_its_points(studies: Studies, one_slot: None, sampler: Any) -> None:
-    """Other tests run the other samplers."""
-    space = space_of(sampler, search=Search(sampler=sampler, num_trials=2))
-    plan, _ = studies.run(space)
+SAMPLERS: list[Any] = ["quasi_random", "gp"]
+"""Other tests run the other samplers."""
+PART = space_of(
+    "part",
+    base=SHORT.with_values({"data_fraction": 0.5}),
+    scientific={"schedule.name": ("cosine", "plateau")},
+    nuisance={"optimizer.lr": (0.02, 0.04)},
+    seeds=(0, 1),
+)
+
+
+@pytest.fixture(scope="module")
+def searched(studies: Studies) -> dict[str, Plan]:
+    """Plans after one launch, by study: each launch starts a worker, which imports for seconds."""
+    spaces = [space_of(name, search=Search(sampler=name, num_trials=2)) for name in SAMPLERS]
+    plans = [studies.plan(space) for space in (*spaces, PART)]
+    with single_slot():
+        result = run_plans(plans, studies.ledger, QUIET, ResourceRequest(), {})
+    assert result.stop_reason == ""
+    return {plan.space.name: plan.with_records(studies.ledger.trials()) for plan in plans}
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_sampler_runs_to_the_end_of_its_points(studies: Studies, searched: dict[str, Plan], sampler: str) -> None:
+    plan = searched[sampler]
     assert plan.is_complete
     points = [tag.point["optimizer.lr"] for tag in tags_of(studies.ledger, plan).values()]
     assert len(set(points)) == len(points) == 2
@@ -150,17 +171,9 @@ def test_seeds_of_a_point_run_one_after_the_other_until_it_is_given_up(studies: 
 
 
 def test_a_plateau_cell_keeps_its_validation_images_and_a_fraction_of_the_data_is_searched_and_tested(
-    studies: Studies, one_slot: None
+    searched: dict[str, Plan],
 ) -> None:
-    space = space_of(
-        "part",
-        base=SHORT.with_values({"data_fraction": 0.5}),
-        scientific={"schedule.name": ("cosine", "plateau")},
-        nuisance={"optimizer.lr": (0.02, 0.04)},
-        seeds=(0, 1),
-    )
-    plan, result = studies.run(space)
-    assert result.stop_reason == ""
+    plan = searched[PART.name]
     assert plan.is_complete
     sizes = {
         (trial.candidate.config.schedule.name, trial.candidate.config.val_fraction > 0): int(

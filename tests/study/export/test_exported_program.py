@@ -1,5 +1,6 @@
 """model.pt2 against the network that a trial tests, and against torch alone."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import torch
 from revit.datasets.batches import to_input
 from revit.errors import InputError
 from study.export.exported_program import describe_model, export_program, load_program, write_program
+from study.trained_model import TrainedModel
 from tests.study.export.untrained import CLASS_NAMES, random_pixels, untrained_model
 
 CPU = torch.device("cpu")
@@ -24,16 +26,23 @@ NETWORKS = {
 }
 
 
+@functools.cache
+def traced(name: str) -> tuple[TrainedModel, torch.export.ExportedProgram]:
+    """Return a network with its program: tracing one takes seconds."""
+    model = NETWORKS[name]()
+    return model, export_program(model)
+
+
 IN_SUITE = {"ViT", "BiT"}
-"""Tracing a network takes seconds; `-m long` traces all."""
+"""`-m long` traces all networks."""
 
 
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name in IN_SUITE else [pytest.mark.long]) for name in NETWORKS]
 )
 def test_logits_are_those_of_the_network_bit_by_bit_in_batches_of_any_size(name: str, tmp_path: Path) -> None:
-    model = NETWORKS[name]()
-    write_program(export_program(model), describe_model(model), tmp_path / "model.pt2")
+    model, exported = traced(name)
+    write_program(exported, describe_model(model), tmp_path / "model.pt2")
     program = load_program(tmp_path / "model.pt2", CPU)
     for num_images in (1, 2, 3, 17):
         pixels = random_pixels(model, num_images)
@@ -54,10 +63,10 @@ assert not {"timm", "revit", "study"} & sys.modules.keys()
 
 
 def test_it_loads_with_torch_alone(tmp_path: Path) -> None:
-    model = untrained_model()
+    model, program = traced("ViT")
     pixels = random_pixels(model, 5)
     files = [tmp_path / name for name in ("model.pt2", "pixels.pt", "answer.pt")]
-    write_program(export_program(model), describe_model(model), files[0])
+    write_program(program, describe_model(model), files[0])
     torch.save(pixels, files[1])
     subprocess.run([sys.executable, "-I", "-c", LOAD, *map(str, files)], check=True, cwd=tmp_path)
     logits, description = torch.load(files[2])
@@ -85,6 +94,6 @@ def test_what_is_no_exported_model_is_one_line(tmp_path: Path) -> None:
     file.write_bytes(b"something else")
     with pytest.raises(InputError, match=f"^{file} cannot be loaded as an exported model: [^\n]+$"):
         load_program(file, CPU)
-    torch.export.save(export_program(untrained_model()), file, extra_files={"model.json": json.dumps({"a": 1})})
+    torch.export.save(traced("ViT")[1], file, extra_files={"model.json": json.dumps({"a": 1})})
     with pytest.raises(InputError, match=f"^{file} cannot be loaded as an exported model: 'class_names'$"):
         load_program(file, CPU)
