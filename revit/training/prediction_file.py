@@ -79,14 +79,14 @@ def read_columns(path: Path, names: Collection[str], split: str = "test") -> dic
 
     with ParquetFile(path) as file:
         table = file.read(columns=[SPLIT, *names], use_threads=False)
-    columns = {name: _to_array(table[name].combine_chunks()) for name in table.column_names if name != SPLIT}
+    columns = {name: _to_array(table[name]) for name in table.column_names if name != SPLIT}
     if SPLIT not in table.column_names:
         return columns
-    is_in_split = np.asarray(compute.equal(table[SPLIT], split).combine_chunks())
+    is_in_split = np.asarray(compute.equal(table[SPLIT], split))
     return {name: column[is_in_split] for name, column in columns.items()}
 
 
 def _to_array(column: Any) -> npt.NDArray[Any]:
     if not hasattr(column.type, "list_size"):
         return np.asarray(column)
-    return np.asarray(column.flatten()).reshape(-1, column.type.list_size)
+    return np.asarray(column.combine_chunks().flatten()).reshape(-1, column.type.list_size)

@@ -60,8 +60,10 @@ def read_points(open_session: OpenSession, run_id: str, metric: str = "") -> lis
     """
     columns: Any = SqlMetric.key, SqlMetric.value, SqlMetric.timestamp, SqlMetric.step, SqlMetric.is_nan
     points: Select[Any] = select(*columns).where(SqlMetric.run_uuid == run_id)
+    if metric:  # SQLite would look for a bare key in every run, by the index that begins with it
+        points = points.where(SqlMetric.key.concat("") == metric)
     with open_session() as session:
-        found: Any = session.execute(points.where(SqlMetric.key == metric) if metric else points).all()
+        found: Any = session.execute(points).all()
     return [Metric(key, math.nan if is_nan else value, at_ms, step) for key, value, at_ms, step, is_nan in found]
 
 

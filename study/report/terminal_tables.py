@@ -1,6 +1,7 @@
 """Tables that a terminal shows: the trials of a plan, the cells of a study."""
 
 import math
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,9 @@ from study.report.fitted_table import FittedTable
 from study.report.paper_tables import cells_with_candidates, format_status
 from study.report.searches import search_table
 from study.trial import Trial
+
+MAX_LISTED_TRIALS = 500
+"""Trials up to which a plan has a row for each of them."""
 
 
 def terminal_table(plan: Plan) -> FittedTable:
@@ -69,12 +73,29 @@ def searches_table(plan: Plan) -> FittedTable:
 
 
 def plan_table(plan: Plan) -> FittedTable:
-    """Return a row per tested trial: axes, seed, steps, state (why, if it is stale or waits), identity, run."""
+    """Return a row per tested trial: axes, seed, steps, state (why, if it is stale or waits), identity, run.
+
+    Of more than MAX_LISTED_TRIALS, return a row per cell: axes, steps, and how many of its trials have each state.
+    """
+    if len(plan.trials) > MAX_LISTED_TRIALS:
+        return _states_table(plan)
     rows = [
         [*_trial_cells(trial, plan.space), _state(trial), trial.identity, trial.record.run_id if trial.record else ""]
         for trial in plan.trials
     ]
     return _trials_table(plan.space, ("state", "identity", "run"), rows)
+
+
+def _states_table(plan: Plan) -> FittedTable:
+    states: dict[tuple[str, ...], Counter[str]] = {}
+    for trial in plan.trials:
+        cell = (*_labels(trial.candidate, plan.space), format_value(trial.num_steps))
+        states.setdefault(cell, Counter())[_state(trial)] += 1
+    rows = [
+        [*cell, ", ".join(f"{count} {state}" for state, count in counts.items())] for cell, counts in states.items()
+    ]
+    headings = [*plan.space.scientific, *plan.space.nuisance_axes, "steps", "trials"]
+    return FittedTable(headings, rows, title=f"{plan.space.name}: {plan.space.question}")
 
 
 def preview_table(space: SearchSpace, trials: Sequence[TrialPreview]) -> FittedTable:

@@ -8,7 +8,14 @@ from revit.config import FineTuneConfig
 from search_spaces.framework.space import SearchSpace
 from study.ledger.states import TrialState
 from study.plan import preview
-from study.report.terminal_tables import further_table, plan_table, preview_table, searches_table, terminal_table
+from study.report.terminal_tables import (
+    MAX_LISTED_TRIALS,
+    further_table,
+    plan_table,
+    preview_table,
+    searches_table,
+    terminal_table,
+)
 from tests.study.report.small_study import finish
 from tests.study.report.test_paper_tables import SEVERAL, several_plan
 from tests.study.searched_study import at_best_lr, make_planner, searched_plan
@@ -47,6 +54,16 @@ def test_a_stale_trial_shows_its_reason() -> None:
     assert table.headings == ["optimizer.lr", "seed", "steps", "state", "identity", "run"]
     assert [row[3] for row in table.rows] == ["new: data changed", "finished"]
     assert table.rows[1] == ["1e-05", "0", "2500", "finished", "0000000000000001", "00000000000000010000000000000001"]
+
+
+def test_a_long_plan_counts_the_trials_of_each_cell_by_state() -> None:
+    plan = finish(SPACE, tuple(range(MAX_LISTED_TRIALS // 2)), itertools.repeat(0.9))
+    assert len(plan_table(plan).rows) == MAX_LISTED_TRIALS
+    plan = finish(SPACE, tuple(range(MAX_LISTED_TRIALS // 2 + 1)), itertools.repeat(0.9))
+    stale = replace(plan.trials[0], record=None, staleness_reason="data changed")
+    table = plan_table(replace(plan, trials=[stale, *plan.trials[1:]]))
+    assert table.headings == ["optimizer.lr", "steps", "trials"]
+    assert table.rows == [["1", "2500", "1 new: data changed, 250 finished"], ["1e-05", "2500", "251 finished"]]
 
 
 def test_an_outline_has_seeds_and_steps_only() -> None:
