@@ -56,12 +56,14 @@ class Server:
 
     Args:
         database: address of its database; empty for SQLite in the folder.
+        artifacts: address where it keeps files; empty for the folder.
     """
 
-    def __init__(self, folder: Path, port: int, database: str = "") -> None:
+    def __init__(self, folder: Path, port: int, database: str = "", artifacts: str = "") -> None:
         self.address = f"http://127.0.0.1:{port}"
         where = ["--backend-store-uri", database or f"sqlite:///{folder / 'mlflow.db'}"]
-        where += ["--artifacts-destination", str(folder / "artifacts"), "--host", "127.0.0.1", "--port", str(port)]
+        where += ["--artifacts-destination", artifacts or str(folder / "artifacts")]
+        where += ["--host", "127.0.0.1", "--port", str(port)]
         self.command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", *where]
         self.start()
 

@@ -1,6 +1,11 @@
 """Models that a study keeps."""
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import count, permutations
@@ -21,7 +26,10 @@ from study.ledger.schema import KEEP_PREFIX
 from study.ledger.states import TrialState
 from study.plan import Folders, Plan, first_of_each
 from study.planning import make_plan
+from tests.command_line import ROOT, call, write_study
 from tests.study.made_plans import plan_of, record_of, space_of
+from tests.study.object_store import ObjectStore
+from tests.study.servers import Server
 
 BASE = FineTuneConfig(dataset="digits", resolution=8, steps=5, val_fraction=0.1)
 
@@ -202,6 +210,71 @@ def test_a_launch_that_dies_after_any_write_while_it_settles_loses_nothing_and_t
     with monkeypatch.context() as patch:
         die_after(1, ledger, patch)
         cell.settle()  # has nothing to write
+
+
+RUN = """
+import os, signal, sys
+import run_study
+from study.ledger.artifacts import Artifacts
+
+remove, moment = Artifacts.remove, sys.argv.pop(1)
+
+def die(*arguments):
+    if moment == "after":
+        remove(*arguments)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if moment:
+    Artifacts.remove = die
+run_study.main()
+"""
+
+
+@pytest.mark.long
+def test_a_run_that_is_killed_while_it_settles_on_a_server_with_an_object_store_is_continued(
+    tmp_path: Path, cache_dir: Path, object_store: ObjectStore, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before a model is removed, then after, then left alone: files of server and workers are in S3."""
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", object_store.endpoint)
+    study = write_study(
+        tmp_path / "kept.py",
+        base="dataset='digits', resolution=8, steps=20, val_fraction=0.1",
+        scientific={"optimizer.name": ("sgd",)},
+        seeds=(0, 1, 2),
+        keep_models="best",
+    )
+    server = Server(tmp_path, free_port, artifacts=object_store.new_address().partition("?")[0])
+    storage = object_store.new_address()
+    where = ["--store", server.address, "--cache-dir", str(cache_dir)]
+    ledger = Ledger(tmp_path / "here", server.address)
+
+    def run(moment: str) -> int:
+        command = [sys.executable, "-c", RUN, moment, "run", study, *where, "--storage", storage]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        with subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True) as process:
+            code = process.wait()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # what its Ray left
+        return code
+
+    def kept() -> list[TrialRecord]:
+        return [each for each in ledger.trials().values() if ledger.artifacts.has(each.run_id, MODEL)]
+
+    def best() -> TrialRecord:
+        ended = [each for each in ledger.trials().values() if each.state == TrialState.FINISHED]
+        return max(ended, key=lambda each: (each.metrics["selected_val_accuracy"], -int(each.tags["seed"])))
+
+    try:
+        for moment in ("before", "after"):
+            assert run(moment) == -signal.SIGKILL
+            assert best() in kept()
+        assert run("") == 0
+        assert kept() == [best()]
+        exported = call("export", study, *where, "--seed", "best", "--to", str(tmp_path / "model"))
+        assert f"seed={best().tags['seed']} to" in exported.stdout, exported.stderr
+        assert call("doctor", *where).returncode == 0
+    finally:
+        server.kill()
 
 
 def best_of(*results: tuple[int, float]) -> int:
