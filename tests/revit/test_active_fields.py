@@ -44,9 +44,9 @@ INACTIVE = {
     "alpha without adapter": ({}, {"model.adapter_alpha": 2.0}),
     "eval_every with the last weights": ({}, {"eval_every": 2}),
     "num_evals with the last weights": ({}, {"num_evals": 12}),
-    "test_curve": ({}, {"test_curve": True}),
+    "test_curve": ({"test": True}, {"test_curve": True}),
     "test": ({}, {"test": True}),
-    "test_sets": ({}, {"test_sets": ("mnist_5k",)}),
+    "test_sets": ({"test": True}, {"test_sets": ("mnist_5k",)}),
     "best_val with one evaluation": ({"num_evals": 1}, {"selection": "best_val"}),
     "normalization with a model of MODELS": ({}, {"normalization": "inception"}),
 }  # fmt: skip

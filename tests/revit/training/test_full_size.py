@@ -15,9 +15,16 @@ NUM_CLASSES = 100
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("resolution", [64, 224])
 @pytest.mark.parametrize(
-    ("name", "pos_embed"), [("vit_b16_in21k", "learned"), ("vit_b16_in21k", "none"), ("bit_r50x1_in21k", "learned")]
+    ("name", "pos_embed", "resolution"),
+    [
+        ("vit_b16_in21k", "learned", 224),
+        ("vit_b16_in21k", "none", 64),
+        ("bit_r50x1_in21k", "learned", 224),
+        pytest.param("vit_b16_in21k", "learned", 64, marks=pytest.mark.long),
+        pytest.param("vit_b16_in21k", "none", 224, marks=pytest.mark.long),
+        pytest.param("bit_r50x1_in21k", "learned", 64, marks=pytest.mark.long),
+    ],
 )
 def test_a_step_updates_every_trainable_parameter(name: str, pos_embed: str, resolution: int) -> None:
     config = FineTuneConfig(dataset="digits", steps=1, resolution=resolution).with_values(

@@ -72,9 +72,9 @@ def test_the_flops_of_a_trial_are_those_that_it_has(
     """Convolutions are counted on a CPU, too. The description of the build runs two images; no probe is fitted."""
     unfitted = LinearHead(torch.zeros(10, 256), torch.zeros(10))
     monkeypatch.setattr(head_probe, "fit_linear_head", lambda *_: unfitted)
-    options = {"steps": 3, "batch_size": 16, "micro_batch": 9, "num_evals": 2, "test_curve": True, "data_fraction": 0.3}
+    options = {"steps": 3, "batch_size": 64, "micro_batch": 33, "num_evals": 2, "data_fraction": 0.3}
     model = ModelConfig(name="bit_nano", head_init=head_init)
-    config = FineTuneConfig(dataset="digits", resolution=8, model=model, **options)
+    config = FineTuneConfig(dataset="digits", resolution=8, test_curve=True, model=model, **options)
     splits = digits.split(config.val_fraction, config.data_fraction, config.subset_seed)
     sizes = TrialSizes(len(splits.train), splits.num_all, len(splits.val), len(splits.test))
     with FlopCounterMode(display=False) as counter:

@@ -53,7 +53,7 @@ TRIALS: dict[str, dict[str, object]] = {
     "sgd": {"model.dropout": 0.2},
     "muon": {"optimizer.name": "muon", "optimizer.lr": 0.01},
     "plateau": {"schedule.name": "plateau", "schedule.plateau_patience": 0, "optimizer.lr": 0.3, "num_evals": 6},
-    "best_val": {"selection": "best_val", "optimizer.lr": 0.5, "num_evals": 6, "test_curve": True},
+    "best_val": {"selection": "best_val", "optimizer.lr": 0.5, "test_curve": True},
     "everything": {**EVERYTHING, "batch_size": 13, "micro_batch": 6, "selection": "best_val"},
     "probed": {"model.head_init": "probed", "data_fraction": 0.1, "batch_size": 50},
     "last batch": {"data_fraction": 0.02, "steps": 6, "num_evals": 1},
@@ -82,7 +82,7 @@ def expected_steps(digits: ImageStore) -> list[Step]:
     return first_steps(ALONE, [CONFIG.with_values(values) for values in STEPS.values()], digits)
 
 
-@pytest.mark.parametrize("num_workers", [2, 4])
+@pytest.mark.parametrize("num_workers", [pytest.param(2, marks=pytest.mark.long), 4])
 def test_gradients_are_those_of_one_process(
     pool: WorkerPool, digits: ImageStore, expected_steps: list[Step], num_workers: int
 ) -> None:
@@ -135,7 +135,7 @@ def test_equal_weights_are_evaluated_to_equal_bits(pool: WorkerPool, digits: Ima
             assert (getattr(found.predictions, name) == column).all(), name
 
 
-@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (4, 2)])
+@pytest.mark.parametrize(("before", "after"), [(1, 2), pytest.param(2, 1, marks=pytest.mark.long), (4, 2)])
 def test_checkpoints_go_from_any_number_of_workers_to_any(
     pool: WorkerPool, digits: ImageStore, tmp_path: Path, before: int, after: int
 ) -> None:
