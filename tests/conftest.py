@@ -221,6 +221,12 @@ def one_slot() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def one_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each Ray that a process of this test starts has one CPU, and so one slot."""
+    monkeypatch.setenv("RAY_OVERRIDE_RESOURCES", '{"CPU": 1}')
+
+
 @pytest.fixture(scope="module")
 def free_port() -> int:
     """A TCP port of this machine that nobody listens on."""

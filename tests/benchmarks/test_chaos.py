@@ -9,7 +9,7 @@ from benchmarks.chaos import chaos
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_nothing_is_lost_doubled_or_different_after_kills(tmp_path: Path) -> None:
+def test_nothing_is_lost_doubled_or_different_after_kills(one_cpu: None, tmp_path: Path) -> None:
     quick = ("driver", "raylet")  # orphans of a GCS take minutes to exit; workers are killed in test_runner
     short = ["--seeds", "1", "--set", "steps=40"]
     report = chaos(tmp_path, num_kills=len(quick), seed=0, options=short, kinds=quick)
