@@ -181,14 +181,14 @@ def test_any_option_values_end_with_an_exit_code(fuzz: Callable[..., None], call
     for command, names in OPTIONS_OF.items():
         option = st.sampled_from(names).flatmap(option_of)
         studies = st.just("quickstart") | st.sampled_from(NAMES[:3])
-        fuzz(8, check, st.just(command), studies, st.lists(option, min_size=1, max_size=3))
+        fuzz(4, check, st.just(command), studies, st.lists(option, min_size=1, max_size=3))
 
 
 def test_any_words_in_any_order_end_with_an_exit_code(fuzz: Callable[..., None], call: Callable[..., Ended]) -> None:
     words = (
         st.sampled_from([*COMMANDS[:-4], *NAMES, *PATHS, *NUMBERS, *values, "--help", "--fix", "-h", "--", "-"]) | texts
     )
-    fuzz(40, lambda command, rest: call(command, *rest), st.sampled_from(COMMANDS), st.lists(words, max_size=5))
+    fuzz(20, lambda command, rest: call(command, *rest), st.sampled_from(COMMANDS), st.lists(words, max_size=5))
 
 
 @pytest.mark.parametrize("command", ["plan", "run", "report", "fetch"])
