@@ -11,7 +11,9 @@ NOTEBOOK = Path(__file__).parent.parent / "examples" / "analysis.ipynb"
 PLOTLY = "application/vnd.plotly.v1+json"
 
 
-def test_the_notebook_plans_runs_reads_and_reports_its_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_notebook_plans_runs_reads_and_reports_its_study(
+    one_cpu: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In a folder of its own, which then has the store and the report."""
     monkeypatch.setenv("HOME", str(tmp_path))  # of the cache, and of settings of IPython
     notebook = nbformat.read(NOTEBOOK, as_version=4)

@@ -70,12 +70,12 @@ def wait_until(holds: Callable[[], bool], process: "subprocess.Popen[str]") -> N
 def test_nodes_are_killed_and_another_one_comes_and_every_trial_has_the_bits_of_one_machine(
     nodes: Nodes, tmp_path: Path
 ) -> None:
-    doomed = [nodes.add(name) for name in ("first", "second", "third")]
+    doomed = [nodes.add(name) for name in ("first", "second")]
     study = write_study(
         tmp_path / "spread.py",
         base='dataset="digits", resolution=8, batch_size=16, steps=500, num_evals=20',
         scientific={"optimizer.lr": (0.1,)},
-        seeds=(0, 1, 2),
+        seeds=(0, 1),
     )
     store, storage, cache = tmp_path / "driver" / "mlruns", tmp_path / "storage", tmp_path / "driver" / "cache"
     only_here = "/proc/self/cwd/cache"  # in a worker, this is another folder, without the driver's images
@@ -86,14 +86,13 @@ def test_nodes_are_killed_and_another_one_comes_and_every_trial_has_the_bits_of_
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env, cwd=cache.parent
     ) as process:
-        wait_until(lambda: len(list(storage.rglob("checkpoint.pt"))) == 3, process)
+        wait_until(lambda: len(list(storage.rglob("checkpoint.pt"))) == 2, process)
         nodes.kill(doomed.pop())
         nodes.add("late")
-        for node in doomed:
-            nodes.kill(node)
+        nodes.kill(doomed.pop())
         output, _ = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0, output
-    assert output.count("resumes after: lost worker") >= 3
+    assert output.count("resumes after: lost worker") >= 2
     assert "Raylet is terminated" not in output
     space = search_spaces.load(study)
     plan = make_plan(space, space.seeds, Folders(store=store, data=cache, cache=cache), Ledger(store).trials())
@@ -109,6 +108,6 @@ def test_nodes_are_killed_and_another_one_comes_and_every_trial_has_the_bits_of_
         found = Ledger(store).artifacts.read_predictions(trial.record.run_id, ("confidence", "loss"))
         assert (found.confidence == expected.confidence).all()
         assert (found.loss == expected.loss).all()
-    for name in ("first", "second", "third", "late"):
+    for name in ("first", "second", "late"):
         assert len(list((nodes.folder / name).glob("digits-*"))) == 1, output
     assert not list(storage.rglob("work/*")), "nothing of an ended trial is left in the storage"
