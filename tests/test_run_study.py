@@ -56,8 +56,10 @@ def listening(pid: int) -> list[str]:
     return [each.laddr.ip for each in sockets if each.status == psutil.CONN_LISTEN]
 
 
-def test_a_study_is_interrupted_resumed_repeated_reported(ray_cluster: None, tmp_path: Path) -> None:
-    """One life of a study: Ctrl-C, SIGTERM, resume, table, nothing to do, report."""
+def test_a_study_is_interrupted_resumed_repeated_reported(
+    ray_cluster: None, one_slot: None, one_cpu: None, tmp_path: Path
+) -> None:
+    """One life of a study: Ctrl-C, resume, table, nothing to do, report."""
     store = tmp_path / "mlruns"
     arguments = ["run", "quickstart", "--seeds", "1", *where(tmp_path)]
     process = subprocess.Popen(
@@ -81,24 +83,6 @@ def test_a_study_is_interrupted_resumed_repeated_reported(ray_cluster: None, tmp
     assert stopped
     assert all(0 < run.data.metrics["num_steps_done"] < 120 for run in stopped)
 
-    with Path("/dev/full").open("w") as full:  # only the output is lost
-        again = subprocess.Popen(
-            command_of(*arguments), stdout=full, stderr=subprocess.PIPE, text=True, process_group=0
-        )
-    while not any(run.info.status == "RUNNING" and run.data.tags["kind"] == "trial" for run in all_runs(store)):
-        assert again.poll() is None
-        time.sleep(0.5)
-    os.killpg(again.pid, signal.SIGTERM)  # as schedulers do
-    _, stderr = again.communicate(timeout=120)
-    assert again.returncode == 130
-    assert stderr == "what is printed is lost: No space left on device\n"
-    runs = all_runs(store)
-    assert "RUNNING" not in {run.info.status for run in runs}
-    assert {run.data.tags.get("state") for run in runs if run.data.tags["kind"] == "trial"} <= {
-        TrialState.FINISHED,
-        TrialState.INTERRUPTED,
-    }
-
     resumed = call_here(*arguments)
     assert resumed.returncode == 0, resumed.stderr
     assert "Traceback" not in resumed.stderr
@@ -119,7 +103,7 @@ def test_a_study_is_interrupted_resumed_repeated_reported(ray_cluster: None, tmp
     assert repeated.stdout.startswith(f"store: {store}\n")
     assert "nothing to do" in repeated.stdout
     launches = [run for run in all_runs(store) if run.data.tags["kind"] == "launch"]
-    assert sorted(run.info.status for run in launches) == ["FINISHED", "KILLED", "KILLED", "KILLED"]
+    assert sorted(run.info.status for run in launches) == ["FINISHED", "KILLED", "KILLED"]
 
     reported = call_here(
         "report", "quickstart", "--seeds", "1", *where(tmp_path), "--reports", str(tmp_path / "reports")

@@ -155,7 +155,10 @@ def test_the_memory_estimate_has_the_types_of_a_gpu(bf16: None, name: str) -> No
     assert found[:-1] == expected, "the last is the estimate's own"
 
 
-SHORT = {"vit_nano": {"resolution": 8, "steps": 40}, "bit_nano": {"resolution": 16, "steps": 40}}
+SHORT = {
+    "vit_nano": {"resolution": 8, "steps": 40, "num_evals": 1},
+    "bit_nano": {"resolution": 16, "steps": 32, "num_evals": 1},
+}
 LONG = {"resolution": 28, "steps": 200}
 
 

@@ -22,6 +22,7 @@ from study.execution.resources import ResourceRequest
 from study.ledger.ledger import Ledger
 from study.ledger.schema import DEVICE_TAG
 from study.plan import Plan
+from tests.conftest import single_slot
 from tests.study.execution.stores import BASE, Studies
 from tests.study.full_disk import fill
 
@@ -58,7 +59,8 @@ def test_a_rehearsed_config_is_that_of_its_trial_but_for_its_length(plan: Plan) 
 def rehearsed(studies: Studies, plan: Plan) -> list[Shape]:
     before = sorted(path.name for path in studies.folders.store.iterdir())
     lines: list[str] = []
-    shapes = rehearse([plan], studies.ledger, ResourceRequest(), lines.append)
+    with single_slot():
+        shapes = rehearse([plan], studies.ledger, ResourceRequest(), lines.append)
     assert lines[0] == "rehearsing 2 kinds of trials, for 8 trials"
     assert {line.split("  ", 1)[1] for line in lines if "passed" in line} == {shape.line for shape in shapes}
     assert sorted(path.name for path in studies.folders.store.iterdir()) == sorted({*before, "tune", "locks", "logs"})
