@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -23,9 +24,13 @@ from study.ledger.records import TrialRecord
 from study.ledger.schema import DIGEST_PREFIX, TEST_ACCURACY, value_name
 from study.ledger.states import TrialState
 from study.plan import Plan
+from study.trial import Trial
 
 ReadCorrect = Callable[[str, str], npt.NDArray[np.bool_]]
 """Function of a run id and a split that returns which of its images the trial classified correctly, (num_test,)."""
+
+MAX_READS = 8
+"""Files of predictions that are read at a time: those of a server are some milliseconds away."""
 
 
 class ClaimVerdict(NamedTuple):
@@ -51,7 +56,7 @@ def claim_verdicts(
     Args:
         plan: of another metric than accuracy, as `measured.measure` returns it.
         records: every trial of the ledger by identity, other studies' included.
-        read_correct: called once per finished trial, and only if the study has claims about accuracy.
+        read_correct: called once per finished trial, from several threads; only if a claim is about accuracy.
         by_metric: the plan as `measured.measure` returns it, for each metric that claims name themselves.
     """
     claims = plan.space.claims
@@ -152,6 +157,7 @@ def trial_results(
     metric = plan.space.metric if metric is None else metric
     found = find_metric(metric)
     num_seeds = Counter(tuple(trial.candidate.requested_values.items()) for trial in trials)
+    correct = _read_all(read_correct, trials, found.split) if found.is_accuracy else {}
     variances = pooled_variances(records.values(), value_name(metric)) if 1 in num_seeds.values() else {}
     results = []
     for trial in trials:
@@ -163,13 +169,22 @@ def trial_results(
                 seed=config.seed,
                 value=trial.record.metrics[value_name(metric)],
                 num_test=trial.num_test,
-                correct=_read(read_correct, trial.record.run_id, found.split) if found.is_accuracy else None,
+                correct=correct.get(trial.record.run_id),
                 replicates=trial.replicates,
                 prior_variance=variances.get((config.dataset, config.model.name)),
                 run_id=trial.record.run_id,
             )
         )
     return results
+
+
+def _read_all(
+    read_correct: ReadCorrect, trials: Iterable[Trial], split: str
+) -> dict[str, npt.NDArray[np.bool_] | None]:
+    """Return which images each trial classifies correctly, by run id."""
+    run_ids = {trial.record.run_id for trial in trials if trial.record is not None}
+    with ThreadPoolExecutor(MAX_READS) as threads:
+        return dict(zip(run_ids, threads.map(lambda run_id: _read(read_correct, run_id, split), run_ids), strict=True))
 
 
 def _read(read_correct: ReadCorrect, run_id: str, split: str) -> npt.NDArray[np.bool_] | None:

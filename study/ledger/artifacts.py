@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,7 @@ class Artifacts:
         self._server = server
         self._location = runs.artifact_location if server else folder.as_uri()
         self._copies: Path | None = None
+        self._copying = Lock()
         self._correct: dict[tuple[str, str], npt.NDArray[np.bool_]] = {}
 
     @property
@@ -186,9 +188,10 @@ class Artifacts:
         return get_artifact_repository(uri, tracking_uri=self._runs.client.tracking_uri)
 
     def _download(self, run_id: str, name: str) -> Path:
-        if self._copies is None:
-            self._copies = Path(tempfile.mkdtemp(prefix="artifacts-"))
-            weakref.finalize(self, shutil.rmtree, self._copies, ignore_errors=True)
+        with self._copying:  # several threads read a report's files
+            if self._copies is None:
+                self._copies = Path(tempfile.mkdtemp(prefix="artifacts-"))
+                weakref.finalize(self, shutil.rmtree, self._copies, ignore_errors=True)
         folder = self._copies / run_id
         folder.mkdir(exist_ok=True)
         repository = self.repository(run_id)  # asks the server for the files alone, not for the run

@@ -1,6 +1,7 @@
 """Verdicts on a study's claims, read from a store of made-up results."""
 
 import math
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,21 @@ def test_a_result_has_the_predictions_of_its_trial(finished: tuple[Plan, Ledger]
         assert len(result.correct) == result.num_test == 359
         assert result.correct.mean() == pytest.approx(result.value)
         assert result.prior_variance is None, "two seeds have a variance of their own"
+
+
+def test_predictions_of_several_trials_are_read_at_a_time_and_of_each_once(finished: tuple[Plan, Ledger]) -> None:
+    """The files of a server are some milliseconds away, each."""
+    plan, ledger = finished
+    two_at_a_time, read = threading.Barrier(2, timeout=60), []
+
+    def read_correct(run_id: str, split: str) -> np.ndarray:
+        read.append(run_id)
+        two_at_a_time.wait()
+        return ledger.artifacts.read_correct(run_id, split)
+
+    results = trial_results(plan, ledger.trials(), read_correct)
+    assert [len(result.correct) for result in results] == 8 * [359]
+    assert sorted(read) == sorted(result.run_id for result in results)
 
 
 def test_one_seed_has_the_variance_pooled_over_the_ledger(finished: tuple[Plan, Ledger]) -> None:
