@@ -246,7 +246,9 @@ def test_modern_backbones_are_adapted(name: str, adapter: str) -> None:
     check_model(config, None)
 
 
-@pytest.mark.parametrize("name", ["eva02_tiny_patch14_224", "beit_base_patch16_224"])
+@pytest.mark.parametrize(
+    "name", ["eva02_tiny_patch14_224", pytest.param("beit_base_patch16_224", marks=pytest.mark.long)]
+)
 def test_a_separate_bias_changes_no_logits(name: str) -> None:
     plain, adapted = (built(config_of(name, 224, pretrained=False, adapter=each)).eval() for each in ("none", "ia3"))
     images = images_of(224)[:1]

@@ -24,7 +24,9 @@ from study.ledger.states import TrialState
 from tests.study.execution.stores import BASE, QUIET, Studies
 
 
-def test_a_trial_that_fails_is_recorded_with_its_traceback_and_runs_again(studies: Studies, tmp_path: Path) -> None:
+def test_a_trial_that_fails_is_recorded_with_its_traceback_and_runs_again(
+    studies: Studies, one_slot: None, tmp_path: Path
+) -> None:
     """The images are removed under a worker; the other trial of the study is not affected."""
     for name, shade in (("dark", 20), ("light", 220)):
         for number in range(15):
