@@ -43,8 +43,9 @@ def test_files_have_the_predicted_size(
     train: Callable[..., Any],
     make_listener: Callable[..., Any],
 ) -> None:
-    changes = {"optimizer.name": optimizer, "optimizer.lr": 1e-3, "selection": selection, "steps": 2, "num_evals": 1}
-    config = small.with_values({**changes, "ema_decay": ema_decay})
+    short = {"steps": 2, "num_evals": 1, "test": False}
+    changes = {"optimizer.name": optimizer, "optimizer.lr": 1e-3, "selection": selection, "ema_decay": ema_decay}
+    config = small.with_values({**short, **changes})
     result, _ = train(config, make_listener(save_at=2, path=tmp_path / "checkpoint.pt"))
     write_model(tmp_path / "model.safetensors", result.model)
     assert (tmp_path / "checkpoint.pt").stat().st_size == pytest.approx(checkpoint_bytes(config), rel=0.1)
