@@ -67,15 +67,18 @@ def wait_until(holds: Callable[[], bool], process: "subprocess.Popen[str]") -> N
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "names", [("first", "second"), pytest.param(("first", "second", "third"), marks=pytest.mark.long)], ids=len
+)
 def test_nodes_are_killed_and_another_one_comes_and_every_trial_has_the_bits_of_one_machine(
-    nodes: Nodes, tmp_path: Path
+    nodes: Nodes, tmp_path: Path, names: tuple[str, ...]
 ) -> None:
-    doomed = [nodes.add(name) for name in ("first", "second")]
+    doomed = [nodes.add(name) for name in names]
     study = write_study(
         tmp_path / "spread.py",
         base='dataset="digits", resolution=8, batch_size=16, steps=500, num_evals=20',
         scientific={"optimizer.lr": (0.1,)},
-        seeds=(0, 1),
+        seeds=tuple(range(len(names))),
     )
     store, storage, cache = tmp_path / "driver" / "mlruns", tmp_path / "storage", tmp_path / "driver" / "cache"
     only_here = "/proc/self/cwd/cache"  # in a worker, this is another folder, without the driver's images
@@ -86,13 +89,14 @@ def test_nodes_are_killed_and_another_one_comes_and_every_trial_has_the_bits_of_
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env, cwd=cache.parent
     ) as process:
-        wait_until(lambda: len(list(storage.rglob("checkpoint.pt"))) == 2, process)
+        wait_until(lambda: len(list(storage.rglob("checkpoint.pt"))) == len(names), process)
         nodes.kill(doomed.pop())
         nodes.add("late")
-        nodes.kill(doomed.pop())
+        for node in doomed:
+            nodes.kill(node)
         output, _ = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 0, output
-    assert output.count("resumes after: lost worker") >= 2
+    assert output.count("resumes after: lost worker") >= len(names)
     assert "Raylet is terminated" not in output
     space = search_spaces.load(study)
     plan = make_plan(space, space.seeds, Folders(store=store, data=cache, cache=cache), Ledger(store).trials())
@@ -108,6 +112,6 @@ def test_nodes_are_killed_and_another_one_comes_and_every_trial_has_the_bits_of_
         found = Ledger(store).artifacts.read_predictions(trial.record.run_id, ("confidence", "loss"))
         assert (found.confidence == expected.confidence).all()
         assert (found.loss == expected.loss).all()
-    for name in ("first", "second", "late"):
+    for name in (*names, "late"):
         assert len(list((nodes.folder / name).glob("digits-*"))) == 1, output
     assert not list(storage.rglob("work/*")), "nothing of an ended trial is left in the storage"
