@@ -4,7 +4,7 @@ mlruns/
     mlflow.db                 MLflow's database: one experiment, its launches and trials
     open.lock                 held while the database is created or migrated
     artifacts/RUN_ID/artifacts/
-        config.json, built.json, predictions.parquet, model.safetensors, traceback.txt
+        config.json, built.json, predictions.parquet, model.safetensors, internals.npz, traceback.txt
         registration/             of a launch: record.json, a manifest per claim
     locks/NAME.lock           a lock of a trial or launch
     work/IDENTITY/            a running trial: checkpoint.pt, artifacts/
@@ -26,7 +26,7 @@ INPUTS, LOGS = "inputs", "logs"
 CHECKPOINT, STOP_FILE = "checkpoint.pt", "stop"
 
 CONFIG, BUILT, PREDICTIONS = "config.json", "built.json", "predictions.parquet"
-MODEL, TRACEBACK = "model.safetensors", "traceback.txt"
+MODEL, INTERNALS, TRACEBACK = "model.safetensors", "internals.npz", "traceback.txt"
 NEEDED_FILES = (CONFIG, BUILT, PREDICTIONS)
 """Artifacts that every finished trial has: tables and reports are made from them."""
 REPORT_FOLDER = "report"

@@ -166,12 +166,13 @@ def drain(file: int, stop: threading.Event) -> None:
                 os.read(file, 65536)
 
 
-def test_plan_imports_neither_torch_nor_ray(tmp_path: Path) -> None:
+def test_plan_and_reports_import_neither_torch_nor_ray(tmp_path: Path) -> None:
     code = (
         "import sys, run_study\n"
         f"sys.argv = ['run_study.py', 'plan', 'quickstart', *{where(tmp_path)!r}]\n"
         "try: run_study.main()\n"
         "except SystemExit as stop: assert stop.code == 0\n"
+        "import study.report.writer\n"
         "heavy = {'torch', 'ray'} & sys.modules.keys()\n"
         "assert not heavy, heavy"
     )

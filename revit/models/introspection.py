@@ -5,7 +5,7 @@ is Worth 16x16 Words" (the ViT paper). Shapes: B images of R x R pixels, cut int
 N tokens, prefix tokens (class, registers) first; D width, L layers, H heads.
 """
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,30 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from revit.errors import InputError
+from revit.models.internals_file import Internals
 
 Floats = npt.NDArray[np.float32]
+
+
+def inspect_model(model: nn.Module, image: Tensor) -> Internals:
+    """Return what figures show of a model: all three of the functions below, as far as it has them.
+
+    Args:
+        image: whose attention is returned: (1, 3, R, R) in [-1, 1], on the model's device.
+
+    Raises:
+        InputError: the model is not a VisionTransformer, or its patch embedding does not read RGB pixels.
+    """
+    vit = _vision_transformer(model)
+    filters = (embedding_filters(vit) * 255).round().astype(np.uint8)
+    similarity = attention = None
+    with suppress(InputError):
+        similarity = pos_embed_similarity(vit).astype(np.float16)
+    if vit.has_class_token:
+        with suppress(InputError):
+            of_class = attention_maps(vit, image, num_queries=1)[:, 0, :, 0, vit.num_prefix_tokens :]
+            attention = of_class.reshape(*of_class.shape[:2], *vit.patch_embed.grid_size).astype(np.float16)
+    return Internals(filters, similarity, attention)
 
 
 def embedding_filters(model: nn.Module) -> Floats:
@@ -84,7 +106,7 @@ def _ranks(values: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
     return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[group])
 
 
-def attention_maps(model: nn.Module, images: Tensor) -> Floats:
+def attention_maps(model: nn.Module, images: Tensor, *, num_queries: int | None = None) -> Floats:
     """Return the attention of every layer and head, 0..1: (L, B, H, N, N).
 
     Figure 3. `[..., q, :]` is the attention of token q, and sums to 1. It is taken in one forward pass without dropout
@@ -93,6 +115,7 @@ def attention_maps(model: nn.Module, images: Tensor) -> Floats:
 
     Args:
         images: (B, 3, R, R) in [-1, 1], on the model's device.
+        num_queries: tokens whose attention is returned, the first Q: (L, B, H, Q, N); None for all.
 
     Raises:
         InputError: the model is not a VisionTransformer, or a layer's attention is not timm's `Attention`.
@@ -100,14 +123,17 @@ def attention_maps(model: nn.Module, images: Tensor) -> Floats:
     """
     vit = _vision_transformer(model)
     maps: list[Floats] = []
+
+    def keep(_: nn.Module, inputs: tuple[Tensor]) -> None:
+        maps.append(inputs[0][:, :, :num_queries].float().cpu().numpy())
+
     with torch.inference_mode(), ExitStack() as cleanup:
         for number, block in enumerate(vit.blocks):
             layer = getattr(block, "attn", None)
             if not isinstance(layer, Attention):
                 kind = f"{type(block).__name__} with attn = {type(layer).__name__}"
                 raise InputError(f"block {number} of the model is a {kind}: only timm's Attention has maps")
-            hook = layer.attn_drop.register_forward_pre_hook(lambda _, args: maps.append(args[0].float().cpu().numpy()))
-            cleanup.enter_context(hook)
+            cleanup.enter_context(layer.attn_drop.register_forward_pre_hook(keep))
         for module in vit.modules():
             for switch in {"training", "fused_attn"} & vars(module).keys():
                 cleanup.callback(setattr, module, switch, getattr(module, switch))

@@ -28,7 +28,7 @@ from study.execution.node_inputs import find_images, find_weights
 from study.execution.reporter import Send, TrialReporter
 from study.execution.trial_task import TrialTask
 from study.execution.work_folder import WORKER_EXIT_TIMEOUT_S, WorkFolder, open_work_folder
-from study.layout import BUILT, CONFIG, MODEL, PREDICTIONS
+from study.layout import BUILT, CONFIG, INTERNALS, MODEL, PREDICTIONS
 from study.ledger.schema import BUILT_TAG, MICRO_BATCH_TAG
 from study.ledger.states import TrialState
 
@@ -176,8 +176,10 @@ def _train(task: TrialTask, config: FineTuneConfig, work: WorkFolder, group: "Wo
     import torch
 
     from revit.budget import compile_budget
+    from revit.models.internals_file import write_internals
     from revit.training.built import built_digest
     from revit.training.fine_tune import fine_tune
+    from revit.training.inspection import inspect_trained
     from revit.training.prediction_file import write_predictions
 
     work.remove_artifacts()
@@ -234,6 +236,8 @@ def _train(task: TrialTask, config: FineTuneConfig, work: WorkFolder, group: "Wo
     work.write_artifact(PREDICTIONS, write_predictions, result.evaluations)
     if task.keep_model:
         work.write_artifact(MODEL, write_model, result.model)
+        if internals := inspect_trained(result.model, config, data.store):
+            work.write_artifact(INTERNALS, write_internals, internals)
     reporter.report({"state": TrialState.FINISHED}, [{**result.metrics, "step": budget.num_steps}])
 
 

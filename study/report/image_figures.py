@@ -1,7 +1,7 @@
 """Figures from test images, predictions or weights: answers, model internals, samples."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -9,8 +9,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from revit.datasets.image_store import ImageStore
+from revit.models.internals_file import Internals, read_internals
 from revit.training.prediction_file import read_columns
-from study.layout import MODEL, PREDICTIONS
+from study.layout import INTERNALS, MODEL, PREDICTIONS
+from study.ledger.ledger import Ledger
 from study.report.finished_study import FinishedStudy, cell_name, run_id
 from study.report.plots.answers import plot_confusion_difference, plot_confusion_matrix, plot_mistakes
 from study.report.plots.pictures import plot_attention, plot_filters, plot_samples, plot_similarity
@@ -129,26 +131,37 @@ def _read_cell(study: FinishedStudy, name: str) -> _Cell:
 
 
 def draw_model_internals(study: FinishedStudy) -> list[go.Figure]:
-    """Draw filters, position embeddings and attention, from the final weights of the first seed that is kept."""
+    """Draw filters, position embeddings and attention, of the first seed whose trial kept them."""
     if "model.pos_embed" not in study.plan.space.scientific:
         return []
-    first: dict[str, Trial] = {}
+    found: dict[str, Internals] = {}
+    of_learned = None
     for trial in study.trials:
         name = trial.candidate.config.model.pos_embed
-        if name not in first and study.ledger.artifacts.has(run_id(trial), MODEL):
-            first[name] = trial
-    if "learned" not in first:
+        if name not in found and (internals := _find_internals(trial, study.ledger)) is not None:
+            found[name] = internals
+            of_learned = trial if name == "learned" else of_learned
+    if of_learned is None:
         return []
-    from revit.models.introspection import attention_maps, embedding_filters, pos_embed_similarity
-
-    models = {name: load_trained_model(trial, study.ledger).network for name, trial in first.items()}
-    filters = {f"position embedding {name}": embedding_filters(model) for name, model in models.items()}
-    learned, trial = models["learned"], first["learned"]
-    figures = [plot_filters(filters), plot_similarity(pos_embed_similarity(learned))]
-    if trial.images is not None:
-        image, model_input = _load_test_image(trial, ImageStore(trial.images))
-        figures.append(plot_attention(attention_maps(learned, model_input)[:, 0], image))
+    learned = found["learned"]
+    figures = [plot_filters({f"position embedding {name}": each.filters for name, each in found.items()})]
+    if learned.similarity is not None:
+        figures.append(plot_similarity(learned.similarity))
+    if learned.attention is not None and of_learned.images is not None:
+        store = ImageStore(of_learned.images)
+        figures.append(plot_attention(learned.attention, store.image(int(np.flatnonzero(store.is_test)[0]))))
     return figures
+
+
+def _find_internals(trial: Trial, ledger: Ledger) -> Internals | None:
+    """Return what a trial kept for figures; of one of an earlier version, what its weights show."""
+    if ledger.artifacts.has(run_id(trial), INTERNALS):
+        return read_internals(ledger.artifacts.path(run_id(trial), INTERNALS))
+    if trial.images is None or not ledger.artifacts.has(run_id(trial), MODEL):
+        return None
+    from revit.training.inspection import inspect_trained
+
+    return inspect_trained(load_trained_model(trial, ledger).network, trial.candidate.config, ImageStore(trial.images))
 
 
 def draw_samples(study: FinishedStudy) -> list[go.Figure]:
@@ -171,16 +184,3 @@ def _load_samples(store: ImageStore) -> dict[str, list[npt.NDArray[np.uint8]]]:
         positions = np.flatnonzero((store.labels == number) & ~store.is_test)[:MAX_SAMPLES]
         samples[name] = [store.image(int(position)) for position in positions]
     return samples
-
-
-def _load_test_image(trial: Trial, store: ImageStore) -> tuple[npt.NDArray[np.uint8], Any]:
-    """Return a test image, and the same as the input of the model (1, 3, R, R)."""
-    import torch
-
-    from revit.datasets.batches import eval_batches, to_input
-    from revit.models.normalization import normalization_of
-
-    config = trial.candidate.config
-    position = np.flatnonzero(store.is_test)[:1]
-    [batch] = eval_batches(store, position, config.resolution, 1)
-    return store.image(int(position[0])), to_input(batch.images, normalization_of(config), torch.device("cpu"))

@@ -1,10 +1,10 @@
 """Pictures: filters, position embeddings, attention maps, training images.
 
-Shapes are as in revit.models.introspection.
+Shapes are as in revit.models.internals_file.
 """
 
 from collections.abc import Mapping, Sequence
-from math import isqrt, sqrt
+from math import sqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -31,11 +31,11 @@ TILE_PX = 40
 SAMPLE_PX = 56
 
 
-def plot_filters(panels: Mapping[str, Floats]) -> go.Figure:
+def plot_filters(panels: Mapping[str, Pixels]) -> go.Figure:
     """Draw the filters of the patch embedding, a panel per model.
 
     Args:
-        panels: by the title of each, `embedding_filters` of a model: (D, P, P, 3), 0..1.
+        panels: by the title of each, the filters of a model: (D, P, P, 3) uint8.
     """
     mosaics = [_filter_mosaic(pictures) for pictures in panels.values()]
     heights = [round(PAGE_PX * pixels.shape[0] / pixels.shape[1]) for pixels in mosaics]
@@ -45,17 +45,17 @@ def plot_filters(panels: Mapping[str, Floats]) -> go.Figure:
     return fig
 
 
-def _filter_mosaic(pictures: Floats) -> Pixels:
+def _filter_mosaic(pictures: Pixels) -> Pixels:
     """Return all filters in rows, about twice as wide as high."""
     num_columns = 2 ** round(np.log2(sqrt(2 * len(pictures))))
-    return make_mosaic((pictures * 255).round().astype(np.uint8), num_columns, gap=max(1, pictures.shape[1] // 6))
+    return make_mosaic(pictures, num_columns, gap=max(1, pictures.shape[1] // 6))
 
 
 def plot_similarity(maps: Floats) -> go.Figure:
     """Draw cosine similarity of position embeddings, as a grid of grids.
 
     Args:
-        maps: `pos_embed_similarity` of a model, (G, G, G, G), -1..1.
+        maps: of one model, (G, G, G, G), -1..1.
     """
     grid = len(maps)
     fig = style.new_figure("Similarity of position embeddings", SIMILARITY_CAPTION, height=440, lookup=True)
@@ -79,12 +79,11 @@ def plot_attention(maps: Floats, image: Pixels) -> go.Figure:
     """Draw the attention of the class token to each patch, in every layer and head.
 
     Args:
-        maps: `attention_maps` of one image, (L, H, N, N), 0..1; the first token is the class token.
+        maps: of one image, (L, H, G, G), 0..1.
         image: (R, R, 1 or 3) uint8, that image.
     """
-    num_layers, num_heads, num_tokens, _ = maps.shape
-    grid = isqrt(num_tokens - 1)
-    weights = maps[:, :, 0, 1:].reshape(-1, grid, grid)
+    num_layers, num_heads, grid, _ = maps.shape
+    weights = maps.reshape(-1, grid, grid).astype(np.float32)
     weights = weights / weights.max(axis=(1, 2), keepdims=True)
     patch_px = max(1, TILE_PX // grid)
     brightness = MIN_BRIGHTNESS + (1 - MIN_BRIGHTNESS) * weights.repeat(patch_px, axis=1).repeat(patch_px, axis=2)

@@ -15,7 +15,13 @@ from torch import nn
 from revit.config import FineTuneConfig
 from revit.errors import InputError
 from revit.models.build import build_model
-from revit.models.introspection import attention_maps, embedding_filters, pos_embed_correlation, pos_embed_similarity
+from revit.models.introspection import (
+    attention_maps,
+    embedding_filters,
+    inspect_model,
+    pos_embed_correlation,
+    pos_embed_similarity,
+)
 from revit.models.weights import find_weights
 
 SIZES = {"img_size": 12, "patch_size": 4, "embed_dim": 32, "depth": 3, "num_heads": 2, "num_classes": 5}
@@ -188,6 +194,27 @@ def test_maps_are_computed_without_dropout(images: torch.Tensor) -> None:
     assert np.array_equal(first, attention_maps(vit.eval(), images))
 
 
+def test_attention_of_the_first_tokens_is_the_first_rows_of_all(vit: VisionTransformer, images: torch.Tensor) -> None:
+    assert np.array_equal(attention_maps(vit, images, num_queries=2), attention_maps(vit, images)[..., :2, :])
+
+
+def test_internals_are_those_of_the_model(vit: VisionTransformer, images: torch.Tensor) -> None:
+    found = inspect_model(vit, images[:1])
+    np.testing.assert_allclose(found.filters / 255, embedding_filters(vit), atol=0.5 / 255 + 1e-6)
+    np.testing.assert_allclose(found.similarity, pos_embed_similarity(vit), atol=1e-3)
+    if not vit.has_class_token:
+        assert found.attention is None
+        return
+    of_patches = attention_maps(vit, images)[:, 0, :, 0, -9:]
+    np.testing.assert_allclose(found.attention, of_patches.reshape(*of_patches.shape[:2], 3, 3), atol=1e-3)
+
+
+def test_internals_that_a_model_lacks_are_left_out(images: torch.Tensor) -> None:
+    found = inspect_model(small_vit(pos_embed="none", block_fn=ParallelScalingBlock), images[:1])
+    assert found.filters.shape == (32, 4, 4, 3)
+    assert (found.similarity, found.attention) == (None, None)
+
+
 def test_a_filter_has_the_layout_of_its_patch() -> None:
     model = nano_vit()
     weight = torch.zeros(64, 3, 4, 4)
@@ -291,7 +318,12 @@ def test_a_removed_position_embedding_has_no_similarities(prefix: float) -> None
 
 @pytest.mark.parametrize(
     "look",
-    [embedding_filters, pos_embed_similarity, lambda m: attention_maps(m, torch.zeros(1))],
+    [
+        embedding_filters,
+        pos_embed_similarity,
+        lambda m: attention_maps(m, torch.zeros(1)),
+        lambda m: inspect_model(m, torch.zeros(1)),
+    ],
 )
 def test_another_model_is_named(look: Callable[[nn.Module], object]) -> None:
     with pytest.raises(InputError, match=r"the model is a ResNet: .* VisionTransformer of timm") as raised:

@@ -74,7 +74,8 @@ def test_every_trial_has_its_params_metrics_and_artifacts(studies: Studies, exam
         tested = predictions[predictions["split"] == "test"]
         assert (tested["label"] == tested["prediction"]).mean() == pytest.approx(test.value)
         names = {item.path for item in studies.client.list_artifacts(run_id)}
-        assert ("model.safetensors" in names) == (config.seed == 0), "weights of the first seed only"
+        kept = {"model.safetensors", "internals.npz"}
+        assert names & kept == (kept if config.seed == 0 else set()), "weights of the first seed only"
 
 
 def test_every_metric_is_logged_once_and_follows_from_the_predictions(

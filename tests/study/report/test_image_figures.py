@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from revit.datasets.image_store import ImageStore
 from study.analysis.results import reported_trials
-from study.layout import PREDICTIONS
+from study.layout import INTERNALS, PREDICTIONS
 from study.ledger.ledger import Ledger
 from study.plan import Plan
 from study.report.finished_study import FinishedStudy
@@ -85,6 +86,33 @@ def test_model_internals_need_a_model_with_position_embedding(finished: tuple[Pl
     assert len(draw_model_internals(FinishedStudy(plan, ledger, trials))) == 3
     without = [trial for trial in trials if trial.candidate.config.model.pos_embed == "none"]
     assert draw_model_internals(FinishedStudy(plan, ledger, without)) == []
+
+
+def test_model_internals_of_a_trial_without_their_file_are_those_of_its_weights(
+    finished: tuple[Plan, Ledger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trials of an earlier version kept their weights only."""
+    plan, ledger = finished
+    study = study_of(plan, ledger)
+    expected = draw_model_internals(study)
+    has = ledger.artifacts.has
+    monkeypatch.setattr(ledger.artifacts, "has", lambda run_id, name: name != INTERNALS and has(run_id, name))
+    drawn = draw_model_internals(study)
+    assert len(drawn) == len(expected) == 3
+    for ours, theirs in zip(drawn, expected, strict=True):
+        for one, other in zip(ours.data, theirs.data, strict=True):
+            assert one.type == other.type
+            if one.type == "heatmap":
+                np.testing.assert_array_equal(one.z, other.z)
+            else:
+                assert one.source == other.source
+
+
+def test_model_internals_need_no_weights(finished: tuple[Plan, Ledger], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server would have to send them: 0.3 GB of a ViT-B/16."""
+    study = study_of(*finished)
+    monkeypatch.delattr("study.report.image_figures.load_trained_model")
+    assert len(draw_model_internals(study)) == 3
 
 
 def test_samples_are_drawn_of_studies_that_compare_datasets(finished: tuple[Plan, Ledger]) -> None:

@@ -56,7 +56,7 @@ def test_names_are_shown_letter_by_letter() -> None:
         plot_confusion_matrix(np.eye(2), [NASTY, "b"], NASTY),
         plot_confusion_difference(np.eye(2), [NASTY, "b"], NASTY, NASTY),
         plot_mistakes(mistakes, images.__getitem__, [NASTY, NASTY], NASTY, NASTY),
-        plot_filters({NASTY: np.zeros((4, 2, 2, 3))}),
+        plot_filters({NASTY: np.zeros((4, 2, 2, 3), np.uint8)}),
         plot_samples({NASTY: {NASTY: images}}),
         plot_forest(effects, METRICS["accuracy"]),
         plot_cells(points.assign(cell=NASTY), seeds, seeds.assign(source=NASTY, mean=0.5), {}, METRICS["accuracy"]),
