@@ -21,12 +21,13 @@ import numpy.typing as npt
 
 from benchmarks.studies.made_up import RESOLUTIONS, SPACE
 from revit.datasets.image_store import ImageStore
+from revit.models.internals_file import write_internals
 from revit.training.metrics import Predictions, values_by_name
 from revit.training.prediction_file import Evaluation, write_predictions
 from search_spaces.framework import SearchSpace
 from study.execution.launch_registration import register_plans
 from study.execution.recorder import Recorder
-from study.layout import ARTIFACTS, BUILT, LOCKS, MODEL, NEEDED_FILES, PREDICTIONS, WORK
+from study.layout import ARTIFACTS, BUILT, INTERNALS, LOCKS, MODEL, NEEDED_FILES, PREDICTIONS, WORK
 from study.ledger.ledger import Ledger
 from study.ledger.locks import Locks
 from study.ledger.states import TrialState
@@ -75,7 +76,7 @@ def _finish(trial: Trial, recorder: Recorder, artifacts: Path, *, keep_model: bo
     (artifacts / BUILT).write_text(json.dumps(built))
     write_predictions(artifacts / PREDICTIONS, {"test": Evaluation(predictions, logits, None)})
     if keep_model:
-        _write_model(trial, len(store.manifest.class_names), artifacts / MODEL)
+        _write_model(trial, store, artifacts)
     recorder.start_trial(trial.identity)
     recorder.add_tags(trial.identity, {"device": "cpu", "precision": "fp32", "torch": "2"})
     recorder.add_rows(trial.identity, _rows(trial, predictions.accuracy))
@@ -98,13 +99,18 @@ def _make_up_predictions(trial: Trial, store: ImageStore) -> Predictions:
     return Predictions(index, label, prediction, confidence, loss, rank=9 * (label != prediction))
 
 
-def _write_model(trial: Trial, num_classes: int, path: Path) -> None:
-    """Write the untrained model."""
+def _write_model(trial: Trial, store: ImageStore, artifacts: Path) -> None:
+    """Write the untrained model, and what figures show of it."""
     from safetensors.torch import save_file
 
     from revit.models.build import build_model
+    from revit.training.inspection import inspect_trained
 
-    save_file(build_model(trial.candidate.config, num_classes, trial.weights).state_dict(), path)
+    config = trial.candidate.config
+    model = build_model(config, len(store.manifest.class_names), trial.weights)
+    save_file(model.state_dict(), artifacts / MODEL)
+    if internals := inspect_trained(model, config, store):
+        write_internals(artifacts / INTERNALS, internals)
 
 
 def _random_shares(rng: np.random.Generator, count: int) -> npt.NDArray[np.float32]:

@@ -12,6 +12,7 @@ Each field declares its part in the identity of a trial beside its default: `neu
 
 import re
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -340,6 +341,16 @@ class FineTuneConfig:
         """
         own, parts = _group_by_part(type(self), values)
         return replace(self, **own, **{part: replace(getattr(self, part), **new) for part, new in parts.items()})
+
+    def with_seed(self, seed: int) -> "FineTuneConfig":
+        """Return the config with another seed. Raises InputError if it is below 0.
+
+        The other values are not checked again: a study may have thousands of trials that differ in their seed.
+        """
+        require(seed >= 0, "seed", seed, "at least 0")
+        config = copy(self)
+        object.__setattr__(config, "seed", seed)
+        return config
 
     def flat(self) -> dict[str, Any]:
         """Return every value by its dotted path, in the order of the fields."""

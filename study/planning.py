@@ -213,7 +213,7 @@ class Planner:
             self._points[point] = self._candidates[key] = make(cell, values, seed)
         if key not in self._candidates:
             first = self._points[point]
-            self._candidates[key] = replace(first, config=replace(first.config, seed=seed))
+            self._candidates[key] = replace(first, config=first.config.with_seed(seed))
         return self._candidates[key]
 
     def _with_record(

@@ -1,17 +1,17 @@
 """Runs of a store's database, a query per table. MLflow's own search makes objects of the database layer: slower."""
 
+import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from typing import Any
 
 from mlflow.entities import LifecycleStage, Metric, Run, RunData, RunInfo
 from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlMetric, SqlParam, SqlRun, SqlTag
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, func, select
 from sqlalchemy.orm import Session
 
-T = TypeVar("T")
 _IS_ACTIVE: Any = SqlRun.lifecycle_stage == LifecycleStage.ACTIVE
 
 OpenSession = Callable[[], AbstractContextManager[Session]]
@@ -36,19 +36,25 @@ def read_runs(open_session: OpenSession, experiment_id: str, tag: str, value: st
     newest_first = SqlRun.start_time.desc(), SqlRun.run_uuid
     texts: dict[str, str] = {}
     share = texts.setdefault  # one object, however many runs have it
-
-    def query(table: Any, *columns: Any) -> Select[Any]:
-        return select(table.run_uuid, table.key, table.value, *columns).where(table.run_uuid.in_(ids))
+    decode = json.JSONDecoder(
+        object_pairs_hook=lambda pairs: {share(key, key): share(text, text) for key, text in pairs}
+    ).decode
 
     def read_texts(table: Any) -> Mapping[str, Mapping[str, str]]:
-        return _group((run, share(key, key), share(text, text)) for run, key, text in session.execute(query(table)))
+        """Return the texts of each run by key. SQLite joins them: a row for each takes three times as long."""
+        joined = select(table.run_uuid, func.json_group_object(table.key, table.value))
+        found = session.execute(joined.where(table.run_uuid.in_(ids)).group_by(table.run_uuid))
+        return defaultdict(dict, {run: decode(pairs) for run, pairs in found})
 
     with open_session() as session:
         active = select(*SqlRun.__table__.c).where(SqlRun.run_uuid.in_(ids), _IS_ACTIVE).order_by(*newest_first)
         infos = [_info(run) for run in session.execute(active)]
         tags, params = read_texts(SqlTag), read_texts(SqlParam)
-        latest = session.execute(query(SqlLatestMetric, SqlLatestMetric.is_nan))
-        metrics = _group((run, share(key, key), math.nan if is_nan else value) for run, key, value, is_nan in latest)
+        columns: Any = SqlLatestMetric.run_uuid, SqlLatestMetric.key, SqlLatestMetric.value, SqlLatestMetric.is_nan
+        latest: Any = session.execute(select(*columns).where(columns[0].in_(ids)))
+        metrics: defaultdict[str, dict[str, float]] = defaultdict(dict)
+        for run, key, value, is_nan in latest:
+            metrics[run][share(key, key)] = math.nan if is_nan else value
     return [_run(info, metrics[info.run_id], params[info.run_id], tags[info.run_id]) for info in infos]
 
 
@@ -80,14 +86,6 @@ def _tagged(column: Any, experiment_id: str, tag: str) -> Select[Any]:
     """Return the query for a column of the tags of that name, or of their runs, also of deleted ones."""
     has_tag: Any = (SqlTag.key == tag) & (SqlTag.value != "")
     return select(column).join_from(SqlTag, SqlRun).where(SqlRun.experiment_id == experiment_id, has_tag)
-
-
-def _group(rows: Iterable[tuple[str, str, T]]) -> Mapping[str, Mapping[str, T]]:
-    """Return values by key, by the run in the first column."""
-    grouped: defaultdict[str, dict[str, T]] = defaultdict(dict)
-    for run, key, value in rows:
-        grouped[run][key] = value
-    return grouped
 
 
 def _info(run: Row[Any]) -> RunInfo:

@@ -87,6 +87,15 @@ def test_with_values_changes_only_those_values() -> None:
     assert differing == {"optimizer.lr", "seed"}
 
 
+def test_with_seed_is_with_values_of_a_seed() -> None:
+    changed = BASE.with_seed(3)
+    assert changed == BASE.with_values({"seed": 3})
+    assert hash(changed) == hash(BASE.with_values({"seed": 3}))
+    assert BASE.seed == 0
+    with pytest.raises(InputError, match="seed = -1: must be at least 0"):
+        BASE.with_seed(-1)
+
+
 @given(
     lr=st.floats(1e-6, 10),
     fraction=st.floats(0.01, 1),
