@@ -12,22 +12,20 @@ from ray.tune.experiment import Trial as TuneTrial
 from rich.filesize import decimal
 
 from revit.errors import InputError
-from study.execution.cluster import ray_is_alive
 from study.execution.failures import (
     MAX_LOSSES,
     MAX_SAME_FAILURES,
     CodeChangedError,
     FailureClass,
     NodeUnfitError,
-    RayLostError,
     classify,
     signature_of,
     summarize,
 )
 from study.execution.node_pool import NodePool
 from study.execution.progress import StudyProgress
+from study.execution.ray_watch import RayWatch
 from study.execution.recorder import Recorder
-from study.execution.resource_wait import ResourceWait
 from study.execution.searcher import TrialSearcher
 from study.execution.stopper import Stateless, Stopper
 from study.execution.trial_task import TrialTask
@@ -39,8 +37,6 @@ from study.plan import Plan
 from study.system.limits import memory_limit, num_killed_for_memory
 from study.trial import Trial
 
-RAY_CHECK_INTERVAL_S = 2.0
-"""Time between checks that Ray is alive."""
 BACKLOG_POLL_S = 0.1
 """Time between looks at whether events can be taken again."""
 
@@ -86,8 +82,7 @@ class TuneCallback(Stateless, tune.Callback):
             for trial in trials
             if trial.record and trial.record.built
         }
-        self._ray_checked = time.monotonic()
-        self._resource_wait = ResourceWait(progress.show)
+        self._ray_watch = RayWatch(progress.show)
         self._peak_bytes = WORKER_BYTES
         self._num_killed = num_killed_for_memory()
 
@@ -106,13 +101,8 @@ class TuneCallback(Stateless, tune.Callback):
             time.sleep(BACKLOG_POLL_S)
             self._progress.refresh()
             self.stop_if_hopeless()
-        if time.monotonic() - self._ray_checked > RAY_CHECK_INTERVAL_S:
-            if not ray_is_alive():
-                raise RayLostError
+        if self._ray_watch.check(is_idle=not self._stopper.running):
             self._follow_nodes()
-            if not self._stopper.running:
-                self._resource_wait.check()
-            self._ray_checked = time.monotonic()
 
     def _follow_nodes(self) -> None:
         """Use nodes that were added, and no more than are left. Where none is, trials wait for one."""

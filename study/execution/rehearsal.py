@@ -2,7 +2,7 @@
 
 import math
 import shutil
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -11,17 +11,20 @@ from itertools import count
 from statistics import median
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.search import Searcher
 from rich.filesize import decimal
 
 from revit.config import FineTuneConfig, ScheduleConfig
+from revit.errors import InputError
 from study.execution.admission import admit
 from study.execution.callback import error_of
-from study.execution.cluster import start_ray
-from study.execution.failures import summarize
+from study.execution.cluster import ray_is_alive, start_ray
+from study.execution.failures import MAX_LOSSES, RayLostError, summarize
 from study.execution.ray_log import launch_log
+from study.execution.ray_watch import RayWatch
 from study.execution.resources import ResourceGrant, ResourceRequest
 from study.execution.shipped_code import functions_of
 from study.execution.stopper import Stateless
@@ -92,6 +95,11 @@ class Shape:
         """True if nothing of it is left to try."""
         return bool(self.failure or self.note) or self.num_passes == NUM_PASSES
 
+    def begin_again(self) -> None:
+        """Forget the pass of a shape that is not over: the files of its first one are gone."""
+        if not self.is_over:
+            self.num_passes, self.speeds, self.metrics = 0, [], {}
+
     @property
     def step_time_s(self) -> float:
         """Seconds of a step with its whole batch, the first one left out."""
@@ -151,7 +159,7 @@ def rehearse(
         max_batch: see `shapes_of`.
 
     Raises:
-        InputError: the request fits no node.
+        InputError: the request fits no node, or Ray is lost again and again.
     """
     trials = [trial for plan in plans for trial in plan.to_check]
     shapes = shapes_of(trials, max_batch)
@@ -164,16 +172,44 @@ def rehearse(
             add = partial(ledger.rehearsals.add, measured, name=f"rehearsal of {shape.label}", tags=shape.trial.study)
             ledger.retry(add, log=log)
 
-    with launch_log(ledger.root, log):
+    def run_passes(shapes: Sequence[Shape]) -> None:
         start_ray(request.address, functions_of(plans), log=log)
         _, grant = admit(request, trials, ledger.storage, log)
-        _run_passes(shapes, ledger, grant, keep)
+        _run_passes(shapes, ledger, grant, RehearsalListener(shapes, keep, log))
+
+    with launch_log(ledger.root, log):
+        _run_with_restarts(run_passes, shapes)
     return shapes
 
 
-def _run_passes(
-    shapes: Sequence[Shape], ledger: Ledger, grant: ResourceGrant, on_over: Callable[[Shape], None]
-) -> None:
+def _run_with_restarts(run_passes: Callable[[Sequence[Shape]], None], shapes: Sequence[Shape]) -> None:
+    """Run the passes of all shapes. Where Ray itself is lost, run those of shapes that are not over again.
+
+    Raises:
+        InputError: Ray is lost again and again.
+    """
+    losses: Counter[int] = Counter()
+    while True:
+        left = [shape for shape in shapes if not shape.is_over]
+        try:
+            run_passes(left)
+        except Exception as error:
+            if not isinstance(error, RayLostError) and ray_is_alive():
+                raise
+        else:
+            return
+        for shape in left:
+            shape.begin_again()
+        num_left = sum(not shape.is_over for shape in shapes)
+        losses[num_left] += 1
+        if losses[num_left] == MAX_LOSSES:
+            raise InputError(
+                f"the rehearsal was stopped: Ray was lost {MAX_LOSSES} times, and no kind of trial was over in between"
+            )
+        ray.shutdown()
+
+
+def _run_passes(shapes: Sequence[Shape], ledger: Ledger, grant: ResourceGrant, listener: "RehearsalListener") -> None:
     locks = Locks(ledger.root / LOCKS)
     lock = locks.acquire_new()
     folder, stop_file = f"{TUNE}/{lock}", f"{TUNE}/{lock}/{STOP_FILE}"
@@ -186,7 +222,7 @@ def _run_passes(
         ledger.storage.touch(stop_file)  # workers save at each step, and wait for no disk
         run_tune(
             train_trial,
-            RehearsalListener(shapes, on_over),
+            listener,
             ledger.root / folder / "passes",
             searcher=PassSearcher(shapes, tasks),
             reuses_workers=grant.reuses_workers,
@@ -239,11 +275,17 @@ class RehearsalListener(Stateless, tune.Callback):
     Args:
         shapes: in the order of their tasks.
         on_over: called with each shape that has passed everything, or failed.
+        log: called with a line for the user.
     """
 
-    def __init__(self, shapes: Sequence[Shape], on_over: Callable[[Shape], None]) -> None:
+    def __init__(self, shapes: Sequence[Shape], on_over: Callable[[Shape], None], log: Callable[[str], None]) -> None:
         self._shapes = shapes
         self._on_over = on_over
+        self._ray_watch = RayWatch(log)
+
+    def on_step_begin(self, iteration: int, trials: list[TuneTrial], **_: Any) -> None:
+        """Detect that Ray is dead, or has lost what a pass waits for. Raises RayLostError."""
+        self._ray_watch.check(is_idle=all(trial.status != TuneTrial.RUNNING for trial in trials))
 
     def on_trial_result(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **_: Any

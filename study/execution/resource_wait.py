@@ -9,7 +9,7 @@ from study.execution.cluster import is_private
 from study.execution.failures import RayLostError
 
 MAX_CHECKS = 90
-"""Checks in a row after which a wait is too long: three minutes of `study.execution.callback.RAY_CHECK_INTERVAL_S`.
+"""Checks in a row after which a wait is too long: three minutes of `study.execution.ray_watch.RAY_CHECK_INTERVAL_S`.
 
 Checks are counted, not minutes: Tune's loop may wait for a store, and does not see meanwhile what Ray has granted.
 """

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import distributed as dist
 
 from revit.config import FineTuneConfig
-from revit.datasets.batches import train_batch
+from revit.datasets.batches import to_input, train_batch
 from revit.datasets.image_store import ImageStore
 from revit.models.build import build_model
 from revit.models.weights import find_weights
@@ -146,6 +147,28 @@ def trial(
     data = TrialData.from_store(config, store, find_weights(config.model))
     result = fine_tune(config, data, report, device=CPU, resume=resume, group=group)
     return _trial(result, rows, num_reports)
+
+
+def trial_in_float64(group: WorkerGroup, config: FineTuneConfig, store: ImageStore) -> Trial:
+    """Train a trial with numbers of 64 bits from the images on: what float32 rounds away is computed."""
+
+    def to_float64(*args: Any) -> torch.Tensor:
+        return to_input(*args).double()
+
+    before = torch.get_default_dtype()
+    with (
+        patch("torch.Tensor.float", torch.Tensor.double),
+        patch("revit.datasets.batches.to_input", to_float64),
+        patch("revit.training.evaluation.to_input", to_float64),
+        patch("revit.training.head_probe.to_input", to_float64),
+    ):
+        torch.set_default_dtype(torch.float64)
+        try:
+            found = trial(group, config, store)
+        finally:
+            torch.set_default_dtype(before)
+    assert {each.dtype for each in found.weights.values() if each.is_floating_point()} == {torch.float64}
+    return found
 
 
 def _trial(result: FineTuneResult, rows: list[Row], num_reports: int) -> Trial:

@@ -238,7 +238,7 @@ def test_tunes_loop_waits_while_too_many_events_wait_for_a_store(
     most, num_steps = 8, 20
     monkeypatch.setattr("study.execution.recorder.MAX_BACKLOG", most)
     monkeypatch.setattr("study.execution.recorder.WRITE_INTERVAL_S", 0.0)
-    monkeypatch.setattr("study.execution.callback.RAY_CHECK_INTERVAL_S", 1e9)
+    monkeypatch.setattr("study.execution.ray_watch.RAY_CHECK_INTERVAL_S", 1e9)
     monkeypatch.setattr("study.system.retry.MIN_WAIT_S", 0.01)
     monkeypatch.setattr("study.system.retry.MAX_WAIT_S", 0.05)
     launch, store, is_away = make_launch(SHARED), Store(tmp_path / "store", cache_dir), threading.Event()

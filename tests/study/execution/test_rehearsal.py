@@ -1,19 +1,25 @@
 """Rehearsals on Ray: what they find, what they measure, and what they leave."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
+from revit.errors import InputError
 from search_spaces.framework.space import SearchSpace
+from study.execution import rehearsal
+from study.execution.failures import MAX_LOSSES, RayLostError
 from study.execution.rehearsal import (
     NUM_STEPS,
     PassSearcher,
     RehearsalListener,
     Shape,
+    _run_with_restarts,
     rehearse,
     rehearsed_config,
     shapes_of,
@@ -118,7 +124,7 @@ TRIAL: Any = SimpleNamespace(config={"task": SimpleNamespace(identity="0")})
 def test_weights_that_reload_as_others_are_found(plan: Plan, loss: float, failure: str) -> None:
     shape = Shape(trial=plan.trials[0], config=plan.trials[0].candidate.config, environment={}, num_trials=4)
     ended: list[Shape] = []
-    listener = RehearsalListener([shape], ended.append)
+    listener = RehearsalListener([shape], ended.append, print)
     for test_loss in (0.5, loss):
         assert ended == []
         listener.on_trial_result(0, [], TRIAL, {"rows": [{"step": 3, "test_loss": test_loss}], "state": "finished"})
@@ -131,7 +137,7 @@ def test_a_loss_that_is_not_finite_is_no_failure(plan: Plan) -> None:
     """Another learning rate of the same shape may well train; it is not resumed."""
     shape = Shape(trial=plan.trials[0], config=plan.trials[0].candidate.config)
     ended: list[Shape] = []
-    listener = RehearsalListener([shape], ended.append)
+    listener = RehearsalListener([shape], ended.append, print)
     listener.on_trial_result(0, [], TRIAL, {"state": "diverged", "message": "loss is nan at step 2"})
     assert ended == [shape]
     assert (shape.failure, shape.note, shape.measured) == ("", "loss is nan at step 2", None)
@@ -160,3 +166,72 @@ def test_a_shape_is_over_soon_and_leaves_no_files(studies: Studies, plan: Plan) 
     searcher.on_trial_complete("d")
     assert searcher.suggest("e") == "FINISHED"
     assert storage.folders("tune") == []
+
+
+def test_where_ray_is_lost_shapes_that_are_not_over_begin_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray.shutdown", lambda: None)
+    over, half, fresh = shapes = [Shape(trial=trial, config=trial.candidate.config) for trial in plan.trials[:3]]
+    runs: list[list[Shape]] = []
+
+    def lose_ray_once(left: Sequence[Shape]) -> None:
+        runs.append(list(left))
+        if len(runs) == 2:
+            assert (half.num_passes, half.speeds, half.metrics) == (0, [], {})
+            return
+        over.failure = "it cannot"
+        half.num_passes, half.speeds, half.metrics = 1, [3.0], {"test_loss": 2.0}
+        raise RayLostError
+
+    _run_with_restarts(lose_ray_once, shapes)
+    assert runs == [[over, half, fresh], [half, fresh]]
+
+
+@pytest.mark.parametrize(("num_over", "num_runs"), [(0, MAX_LOSSES), (1, MAX_LOSSES + 1)])
+def test_a_rehearsal_ends_where_ray_is_lost_and_nothing_is_over_in_between(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, num_over: int, num_runs: int
+) -> None:
+    monkeypatch.setattr("ray.shutdown", lambda: None)
+    shapes = [Shape(trial=trial, config=trial.candidate.config) for trial in plan.trials[:3]]
+    runs: list[int] = []
+
+    def lose_ray(left: Sequence[Shape]) -> None:
+        runs.append(len(left))
+        if len(runs) == 2 and num_over:
+            left[0].failure = "it cannot"
+        raise RayLostError
+
+    with pytest.raises(InputError, match="stopped: Ray was lost 3 times, and no kind of trial was over in between"):
+        _run_with_restarts(lose_ray, shapes)
+    assert len(runs) == num_runs
+
+
+def test_an_error_that_is_not_of_ray_ends_a_rehearsal(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rehearsal, "ray_is_alive", lambda: True)
+
+    def fail(left: Sequence[Shape]) -> None:
+        raise ValueError(len(left))
+
+    with pytest.raises(ValueError, match="1"):
+        _run_with_restarts(fail, [Shape(trial=plan.trials[0], config=plan.trials[0].candidate.config)])
+
+
+@pytest.mark.long
+def test_a_rehearsal_goes_on_where_a_process_of_ray_dies(
+    studies: Studies, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, killed = RehearsalListener.on_trial_result, []
+
+    def take_and_kill(*arguments: Any, **named: Any) -> None:
+        take(*arguments, **named)
+        if not killed:
+            killed.extend(child for child in psutil.Process().children(recursive=True) if child.name() == "raylet")
+            for each in killed:
+                each.kill()
+
+    monkeypatch.setattr(RehearsalListener, "on_trial_result", take_and_kill)
+    lines: list[str] = []
+    with single_slot():
+        shapes = rehearse([plan], studies.ledger, ResourceRequest(), lines.append)
+    assert len(killed) == 1
+    assert [shape.num_passes for shape in shapes] == [2, 2]
+    assert len([line for line in lines if "passed" in line]) == 2

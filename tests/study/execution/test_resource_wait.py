@@ -114,7 +114,7 @@ def test_a_trial_whose_resources_are_lost_in_mid_launch_finishes(
         if not is_private:
             remove_placement_group(get_placement_group("left"))
 
-    monkeypatch.setattr("study.execution.callback.RAY_CHECK_INTERVAL_S", 0.1)
+    monkeypatch.setattr("study.execution.ray_watch.RAY_CHECK_INTERVAL_S", 0.1)
     monkeypatch.setattr(resource_wait, "MAX_CHECKS", 20)
     monkeypatch.setattr(runner, "train_trial", short_of_memory)
     monkeypatch.setattr(runner.TrialSearcher, "suggest", keep_a_cpu)

@@ -48,7 +48,7 @@ def test_a_trial_that_needs_a_node_to_itself_gets_the_largest_that_is_left_when_
             is_alive["large"] = False
         return params
 
-    monkeypatch.setattr("study.execution.callback.RAY_CHECK_INTERVAL_S", 0.1)
+    monkeypatch.setattr("study.execution.ray_watch.RAY_CHECK_INTERVAL_S", 0.1)
     monkeypatch.setattr("study.execution.admission.find_nodes", find_nodes)
     monkeypatch.setattr(runner, "train_trial", short_of_memory)
     monkeypatch.setattr(runner.TrialSearcher, "suggest", kill_once_handed_out)
