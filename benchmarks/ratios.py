@@ -9,7 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean, median, stdev
 
-import torch
 from rich.table import Table
 from scipy import special
 
@@ -93,6 +92,8 @@ def format_mean(values: Sequence[float]) -> str:
 
 def environment() -> str:
     """Return versions and machine, on one line."""
+    import torch  # a launch that is measured in this process has no need for it
+
     libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return f"Python {platform.python_version()}, {libraries}; {_processor()}, {os.cpu_count()} cores{gpu}"

@@ -26,7 +26,7 @@ def describe(device: "torch.device", *, num_threads: int, compiled: bool, num_wo
         schema.COMPILED_TAG: "yes" if compiled else "no",
         schema.WORKERS_TAG: str(num_workers),
         schema.THREADS_TAG: str(num_threads),
-        schema.TORCH_TAG: torch.__version__,
+        schema.TORCH_TAG: str(torch.__version__),  # of a class of its own, for which the driver would import PyTorch
         schema.TIMM_TAG: timm.__version__,
     }
 
