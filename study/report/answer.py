@@ -99,7 +99,7 @@ def to_records(effects: StudyEffects) -> dict[str, Any]:
 def _record(effect: Effect) -> dict[str, Any]:
     kind = "interaction" if effect.moderator else "simple effect" if effect.where else "effect"
     verdict = None if effect.where else "real" if effect.is_real else "inconclusive"
-    return {"kind": kind, "verdict": verdict, **asdict(effect)}
+    return {"kind": kind, "verdict": verdict, **vars(effect)}  # without copies of thousands of run ids
 
 
 class _Words:
