@@ -72,6 +72,8 @@ def test_a_study_is_interrupted_resumed_repeated_reported(
     )
     wait_for_progress(store, process)
     assert {address for address in listening(process.pid) if not address.startswith(("127.", "::ffff:127."))} == set()
+    mapped = [each.path for each in psutil.Process(process.pid).memory_maps()]
+    assert not [path for path in mapped if "libtorch" in path], "the driver has no use for PyTorch"
     os.killpg(process.pid, signal.SIGINT)
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 130, stderr
