@@ -90,12 +90,12 @@ def test_a_run_that_is_deleted_while_others_are_read_is_read_whole(
     run_id = opened(ledger, "a")
     ledger.log(run_id, TrialUpdate(rows=rows({"step": 1, "lr": 0.5}), config={"optimizer.name": "sgd"}))
     expected = plain(ledger.runs.by_tag("identity")["a"][0])
-    group = bulk_reading._group
+    info_of = bulk_reading._info
 
-    def group_and_delete(*arguments: Any) -> Any:
-        grouped = group(*arguments)
+    def read_info_and_delete(run: Any) -> Any:
+        info = info_of(run)
         ledger.runs.delete(run_id)
-        return grouped
+        return info
 
-    monkeypatch.setattr(bulk_reading, "_group", group_and_delete)
+    monkeypatch.setattr(bulk_reading, "_info", read_info_and_delete)
     assert plain(ledger.runs.by_tag("identity")["a"][0]) == expected
