@@ -96,9 +96,8 @@ class Shape:
         return bool(self.failure or self.note) or self.num_passes == NUM_PASSES
 
     def begin_again(self) -> None:
-        """Forget the pass of a shape that is not over: the files of its first one are gone."""
-        if not self.is_over:
-            self.num_passes, self.speeds, self.metrics = 0, [], {}
+        """Forget the first pass: its files are gone."""
+        self.num_passes, self.speeds, self.metrics = 0, [], {}
 
     @property
     def step_time_s(self) -> float:
@@ -172,37 +171,46 @@ def rehearse(
             add = partial(ledger.rehearsals.add, measured, name=f"rehearsal of {shape.label}", tags=shape.trial.study)
             ledger.retry(add, log=log)
 
-    def run_passes(shapes: Sequence[Shape]) -> None:
+    def start() -> ResourceGrant:
         start_ray(request.address, functions_of(plans), log=log)
-        _, grant = admit(request, trials, ledger.storage, log)
-        _run_passes(shapes, ledger, grant, RehearsalListener(shapes, keep, log))
+        return admit(request, trials, ledger.storage, log)[1]
+
+    def run_passes(left: Sequence[Shape], grant: ResourceGrant) -> None:
+        _run_passes(left, ledger, grant, RehearsalListener(left, keep, log))
 
     with launch_log(ledger.root, log):
-        _run_with_restarts(run_passes, shapes)
+        _run_with_restarts(start, run_passes, shapes)
     return shapes
 
 
-def _run_with_restarts(run_passes: Callable[[Sequence[Shape]], None], shapes: Sequence[Shape]) -> None:
+def _run_with_restarts(
+    start: Callable[[], ResourceGrant],
+    run_passes: Callable[[Sequence[Shape], ResourceGrant], None],
+    shapes: Sequence[Shape],
+) -> None:
     """Run the passes of all shapes. Where Ray itself is lost, run those of shapes that are not over again.
 
+    Args:
+        start: starts Ray, or joins its cluster.
+
     Raises:
-        InputError: Ray is lost again and again.
+        InputError: Ray cannot be started, or is lost again and again.
     """
-    losses: Counter[int] = Counter()
+    left, losses = shapes, Counter[int]()
     while True:
-        left = [shape for shape in shapes if not shape.is_over]
+        grant = start()
         try:
-            run_passes(left)
+            run_passes(left, grant)
         except Exception as error:
             if not isinstance(error, RayLostError) and ray_is_alive():
                 raise
         else:
             return
+        left = [shape for shape in left if not shape.is_over]
         for shape in left:
             shape.begin_again()
-        num_left = sum(not shape.is_over for shape in shapes)
-        losses[num_left] += 1
-        if losses[num_left] == MAX_LOSSES:
+        losses[len(left)] += 1
+        if losses[len(left)] == MAX_LOSSES:
             raise InputError(
                 f"the rehearsal was stopped: Ray was lost {MAX_LOSSES} times, and no kind of trial was over in between"
             )

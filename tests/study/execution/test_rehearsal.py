@@ -168,12 +168,16 @@ def test_a_shape_is_over_soon_and_leaves_no_files(studies: Studies, plan: Plan) 
     assert storage.folders("tune") == []
 
 
+def start_nothing() -> Any:
+    """Start nothing."""
+
+
 def test_where_ray_is_lost_shapes_that_are_not_over_begin_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ray.shutdown", lambda: None)
     over, half, fresh = shapes = [Shape(trial=trial, config=trial.candidate.config) for trial in plan.trials[:3]]
     runs: list[list[Shape]] = []
 
-    def lose_ray_once(left: Sequence[Shape]) -> None:
+    def lose_ray_once(left: Sequence[Shape], _: Any) -> None:
         runs.append(list(left))
         if len(runs) == 2:
             assert (half.num_passes, half.speeds, half.metrics) == (0, [], {})
@@ -182,7 +186,7 @@ def test_where_ray_is_lost_shapes_that_are_not_over_begin_again(plan: Plan, monk
         half.num_passes, half.speeds, half.metrics = 1, [3.0], {"test_loss": 2.0}
         raise RayLostError
 
-    _run_with_restarts(lose_ray_once, shapes)
+    _run_with_restarts(start_nothing, lose_ray_once, shapes)
     assert runs == [[over, half, fresh], [half, fresh]]
 
 
@@ -194,25 +198,39 @@ def test_a_rehearsal_ends_where_ray_is_lost_and_nothing_is_over_in_between(
     shapes = [Shape(trial=trial, config=trial.candidate.config) for trial in plan.trials[:3]]
     runs: list[int] = []
 
-    def lose_ray(left: Sequence[Shape]) -> None:
+    def lose_ray(left: Sequence[Shape], _: Any) -> None:
         runs.append(len(left))
         if len(runs) == 2 and num_over:
             left[0].failure = "it cannot"
         raise RayLostError
 
     with pytest.raises(InputError, match="stopped: Ray was lost 3 times, and no kind of trial was over in between"):
-        _run_with_restarts(lose_ray, shapes)
+        _run_with_restarts(start_nothing, lose_ray, shapes)
     assert len(runs) == num_runs
 
 
 def test_an_error_that_is_not_of_ray_ends_a_rehearsal(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rehearsal, "ray_is_alive", lambda: True)
 
-    def fail(left: Sequence[Shape]) -> None:
+    def fail(left: Sequence[Shape], _: Any) -> None:
         raise ValueError(len(left))
 
     with pytest.raises(ValueError, match="1"):
-        _run_with_restarts(fail, [Shape(trial=plan.trials[0], config=plan.trials[0].candidate.config)])
+        _run_with_restarts(start_nothing, fail, [Shape(trial=plan.trials[0], config=plan.trials[0].candidate.config)])
+
+
+def test_a_ray_that_cannot_be_started_ends_a_rehearsal_with_its_own_line(
+    studies: Studies, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No Ray is alive then, and none was lost."""
+    monkeypatch.setattr(rehearsal, "ray_is_alive", lambda: False)
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise InputError("nobody answers at 10.0.0.1:6379")
+
+    monkeypatch.setattr(rehearsal, "start_ray", refuse)
+    with pytest.raises(InputError, match=r"nobody answers at 10\.0\.0\.1"):
+        rehearse([plan], studies.ledger, ResourceRequest(), print)
 
 
 @pytest.mark.long
