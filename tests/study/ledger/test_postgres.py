@@ -77,11 +77,12 @@ def test_machines_that_write_at_once_lose_nothing(shared: Ledger, machine: Calla
     """Rows of a trial each, and tags of one trial that all of them want; each request comes twice."""
     ledgers = [shared, *(machine(str(number)) for number in range(3))]
     shared_run = opened(ledgers[0], "of-all", study="writers")
-    meet = threading.Barrier(len(ledgers))
+    meet = threading.Barrier(len(ledgers), timeout=120)  # one that fails to come is an error, not a wait
 
     def write(number: int) -> str:
         ledger = ledgers[number]
-        run_id = opened(ledger, f"writer{number}", study="writers")
+        # a launch, too, repeats a request that the server could not answer
+        run_id = ledger.retry(lambda: opened(ledger, f"writer{number}", study="writers"), log=print)
         meet.wait()
         for step in range(1, 6):
             for _ in range(2):
