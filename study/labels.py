@@ -1,18 +1,10 @@
 """Labels of cells, trials or values for people: `optimizer=sgd lr=0.1 seed=0`."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
+from search_spaces.framework.claim_cells import short_names
 from study.trial import Trial
-
-
-def short_names(axes: Sequence[str]) -> list[str]:
-    """Return short names of axes: the last part of a path, or all of it where two would have the same name.
-
-    A final `.name` is dropped first: `optimizer.name` is `optimizer`.
-    """
-    short = [axis.removesuffix(".name").split(".")[-1] for axis in axes]
-    return [name if short.count(name) == 1 else axis for axis, name in zip(axes, short, strict=True)]
 
 
 def format_value(value: object) -> str:

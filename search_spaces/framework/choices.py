@@ -18,7 +18,7 @@ from revit.errors import InputError, UnknownFieldError
 from revit.fields import did_you_mean, fields_by_path
 from revit.validation import parse_text, short_repr
 from search_spaces.framework.axes import Axis, fields_of, levels_of
-from search_spaces.framework.claim_cells import Value
+from search_spaces.framework.claim_cells import Value, short_names
 from search_spaces.framework.space import SearchSpace
 
 BUDGETS = {"steps": "epochs", "epochs": "steps"}
@@ -78,18 +78,30 @@ def with_cells(space: SearchSpace, cells: Mapping[str, Sequence[object]]) -> Sea
     """Return the same study with the trials of some of its cells.
 
     Args:
-        cells: values of scientific axes as the study names them, or their texts.
+        cells: values as the study names them, or their texts, by what `find_axis` finds.
 
     Raises:
         InputError: an unknown axis or value (the message names the known ones), or no cell at all.
     """
     chosen: dict[str, tuple[Value, ...]] = {}
-    for name, values in cells.items():
-        if name not in space.scientific:
-            raise InputError(f"{space.name} has no scientific axis {short_repr(name)}: {', '.join(space.scientific)}")
+    for given, values in cells.items():
+        name = find_axis(space, given)
         labels = [label for label, _ in levels_of(name, space.scientific[name])]
         chosen[name] = tuple(_find(value, labels, name, space.name) for value in values)
     return replace(space, cells={**space.cells, **chosen})
+
+
+def find_axis(space: SearchSpace, name: str) -> str:
+    """Return a scientific axis by its name or its short name, as tables have it: `schedule` for `schedule.name`.
+
+    Raises:
+        InputError: there is none (the message names the known ones).
+    """
+    axes = [*space.scientific]
+    found = dict(zip([*short_names(axes), *axes], [*axes, *axes], strict=True)).get(name)
+    if found is None:
+        raise InputError(f"{space.name} has no scientific axis {short_repr(name)}: {', '.join(axes)}")
+    return found
 
 
 def with_search(
@@ -121,9 +133,14 @@ def with_search(
 
 
 def split_values(space: SearchSpace, cells: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return the values of axes, separated by commas; a label that has a comma is one value."""
+    """Return the values of axes, separated by commas; a label that has a comma is one value.
+
+    Raises:
+        InputError: an unknown axis.
+    """
     labels = {name: [str(label) for label, _ in levels_of(name, axis)] for name, axis in space.scientific.items()}
-    return {name: [text] if text in labels.get(name, ()) else text.split(",") for name, text in cells.items()}
+    texts = {find_axis(space, given): text for given, text in cells.items()}
+    return {name: [text] if text in labels[name] else text.split(",") for name, text in texts.items()}
 
 
 def slug(values: Mapping[str, object]) -> str:

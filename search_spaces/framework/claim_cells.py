@@ -1,7 +1,7 @@
 """Cells that claims are about: values on axes, expanded, compared, in words."""
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from revit.validation import require
@@ -23,6 +23,12 @@ The weights add up to 0, except in Matches and InRange, where the sum is compare
 def short_name(axis: str) -> str:
     """Return the last part of an axis' path: `model` of `model.name`, `pos_embed` of `model.pos_embed`."""
     return axis.removesuffix(".name").rpartition(".")[2]
+
+
+def short_names(axes: Sequence[str]) -> list[str]:
+    """Return the short names of axes; of those that would have the same one, their paths."""
+    short = [short_name(axis) for axis in axes]
+    return [name if short.count(name) == 1 else axis for axis, name in zip(axes, short, strict=True)]
 
 
 class Words(NamedTuple):

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from revit.training.metrics import Metric, find_metric
-from search_spaces.framework.claim_cells import Cell, Value
+from search_spaces.framework.claim_cells import Cell, Value, short_names
 from search_spaces.framework.sequential_design import SequentialDesign
 from study.analysis.best_cell import BestCell, find_best_cell, look_of, until
 from study.analysis.claim_tests import holm
@@ -38,7 +38,6 @@ from study.analysis.contrasts import (
 from study.analysis.intervals import LEVEL, pooled_variance
 from study.analysis.power import ClaimContrast, SeedPlan, plan_seeds
 from study.analysis.verdicts import ReadCorrect, stated_point, trial_results
-from study.labels import short_names
 from study.ledger.records import TrialRecord
 from study.plan import Plan
 

@@ -6,10 +6,10 @@ from typing import Literal
 
 from revit.errors import InputError
 from revit.training.metrics import METRICS
-from search_spaces.framework.choices import parse_assignments, with_cells
+from search_spaces.framework.choices import find_axis, parse_assignments, with_cells
 from study.advice import MissingModelError
 from study.kept_models import best_trial
-from study.labels import format_value, label, short_names
+from study.labels import format_value, label
 from study.layout import MODEL
 from study.ledger.ledger import Ledger
 from study.ledger.states import TrialState
@@ -92,15 +92,14 @@ def trials_of_cell(plan: Plan, cell: Mapping[str, object]) -> list[Trial]:
     """Return the tested trials of the one cell that has these values, by their seeds.
 
     Args:
-        cell: value by scientific axis, as the study names it, or its text; the axis by its name or its last part.
+        cell: value as the study names it, or its text, by what `find_axis` finds.
             Axes on which the study's cells do not differ may be left out.
 
     Raises:
         InputError: an unknown axis or value, several cells or none.
     """
     space = plan.space
-    names = dict(zip(short_names([*space.scientific]), space.scientific, strict=True))
-    wanted = {names.get(axis, axis): [value] for axis, value in cell.items()}
+    wanted = {find_axis(space, axis): [value] for axis, value in cell.items()}
     values = {axis: with_cells(space, {axis: each}).cells[axis] for axis, each in wanted.items()}
     cells: dict[tuple[object, ...], list[Trial]] = {}
     for trial in plan.trials:

@@ -7,13 +7,12 @@ from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from revit.training.metrics import Metric, find_metric
-from search_spaces.framework.claim_cells import Cell, Value
+from search_spaces.framework.claim_cells import Cell, Value, short_names
 from search_spaces.framework.space import SearchSpace
 from study.analysis.effects import Effect, StudyEffects, find_strongest
 from study.analysis.power import MAX_SEEDS, MIN_PILOT_SEEDS
 from study.analysis.results import cell_table
 from study.analysis.verdicts import stated_point
-from study.labels import short_names
 from study.ledger.states import TrialState
 from study.plan import Plan
 from study.report.axis_words import axis_titles, value_title

@@ -10,6 +10,7 @@ import search_spaces
 from revit.errors import InputError
 from search_spaces.framework import Range, Search, SearchSpace
 from search_spaces.framework.choices import (
+    find_axis,
     parse_assignments,
     parse_value,
     slug,
@@ -102,9 +103,18 @@ def test_some_cells_are_the_same_study_with_fewer_trials() -> None:
     ]
     both = with_cells(QUICKSTART, split_values(QUICKSTART, {"optimizer": "sgd,adam", "schedule.name": "constant"}))
     assert [list(each.cell.values()) for each in both.candidates((0,))] == [["sgd", "constant"], ["adam", "constant"]]
+    assert with_cells(QUICKSTART, split_values(QUICKSTART, {"optimizer": "sgd,adam", "schedule": "constant"})) == both
     resolution = search_spaces.load("resolution").variant(scale="nano")
     cell = with_cells(resolution, {"resolution": ["384"], "dataset": ["cifar100"]})
     assert [each.requested_values for each in cell.candidates((0,))] == [{"dataset": "cifar100", "resolution": 384}]
+
+
+def test_an_axis_is_found_by_its_name_first() -> None:
+    axes = {"lr": {"low": {"optimizer.lr": 0.01}, "high": {"optimizer.lr": 0.1}}, "schedule.name": ("cosine",)}
+    space = replace(QUICKSTART, scientific={**axes, "schedule": {"short": {"steps": 4}, "long": {"steps": 8}}})
+    assert [find_axis(space, name) for name in ("lr", "schedule", "schedule.name")] == ["lr", "schedule", "schedule.name"]
+    with pytest.raises(InputError, match=r"quickstart has no scientific axis 'steps': lr, schedule.name, schedule"):
+        find_axis(space, "steps")
 
 
 @pytest.mark.parametrize(

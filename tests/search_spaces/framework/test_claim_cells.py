@@ -8,7 +8,7 @@ from search_spaces.framework.claim_cells import (
     check_cells,
     check_several,
     each_cell,
-    short_name,
+    short_names,
     split_difference,
 )
 
@@ -37,12 +37,14 @@ def test_two_cells_are_split_into_what_they_share_and_the_rest() -> None:
 def test_cells_in_words() -> None:
     words = Words()
     assert words.cells({"model.name": "vit", "r": (224, 384)}) == "model vit, each r of 224, 384"
-    assert [short_name(axis) for axis in ("model.name", "model.pos_embed", "budget")] == [
-        "model", "pos_embed", "budget",
-    ]  # fmt: skip
     assert words.span(({"f": 1.0}, {"f": 0.1})) == "from f 0.1 to 1.0"
     assert words.span(({"f": 1.0}, {"g": 2})) == "from g 2 to f 1.0"
     assert words.list_values("r", (1, "a")) == "1, a"
+
+
+def test_an_axis_has_a_short_name_unless_another_one_has_the_same() -> None:
+    assert short_names(["model.name", "model.pos_embed", "budget"]) == ["model", "pos_embed", "budget"]
+    assert short_names(["optimizer", "optimizer.name", "seed"]) == ["optimizer", "optimizer.name", "seed"]
 
 
 def test_cells_in_the_words_of_a_reader() -> None:
