@@ -50,6 +50,7 @@ class _Actors:
         self._ids = count()
         self._pending: deque[TrackedActor] = deque()
         self._trials: dict[TrackedActor, Iterator[dict[str, Any]]] = {}
+        self._starting: set[TrackedActor] = set()
         self._events: deque[tuple[TrackedActor, Callable[[], object]]] = deque()
         self._live_actors_to_ray_actors_resources: dict[TrackedActor, tuple[object, object]] = {}
 
@@ -104,7 +105,10 @@ class _Actors:
         if self._live_actors_to_ray_actors_resources.pop(tracked_actor, None) is None:
             self._pending.remove(tracked_actor)
             return False
-        if (on_stop := tracked_actor._on_stop) is not None:
+        if tracked_actor in self._starting:  # Ray then calls neither function
+            self._starting.remove(tracked_actor)
+            self.clear_actor_task_futures(tracked_actor)
+        elif (on_stop := tracked_actor._on_stop) is not None:
             self._events.append((tracked_actor, lambda: on_stop(tracked_actor)))
         return True
 
@@ -122,9 +126,13 @@ class _Actors:
 
     def _start(self, actor: TrackedActor) -> None:
         self._live_actors_to_ray_actors_resources[actor] = _ACTOR, object()
-        on_start = actor._on_start
-        assert on_start is not None
-        self._events.append((actor, lambda: on_start(actor)))
+        self._starting.add(actor)
+        self._events.append((actor, lambda: self._started(actor)))
+
+    def _started(self, actor: TrackedActor) -> None:
+        self._starting.remove(actor)
+        assert actor._on_start is not None
+        actor._on_start(actor)
 
     def _results(self, config: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Yield the reports of a trial as a Trainable returns them, then that its function has returned."""

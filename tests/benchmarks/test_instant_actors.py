@@ -57,3 +57,21 @@ def test_actors_report_in_turn_and_no_more_run_than_there_are_slots() -> None:
         pass
     assert called == [first, second, second, third], "the one that waited starts"
     assert manager.remove_actor(third, kill=False)
+
+
+def test_an_actor_that_is_removed_before_it_has_started_calls_nothing() -> None:
+    called: list[Any] = []
+    with instant_actors(2, report):
+        manager: Any = tune_controller.RayActorManager(resource_manager=None)
+    first, second = (
+        manager.add_actor(
+            kwargs={"config": {"task": None}}, on_start=called.append, on_stop=called.append, on_error=None
+        )
+        for _ in range(2)
+    )
+    assert manager.next(timeout=0.1)
+    assert called == [first]
+    assert manager.remove_actor(second, kill=False)
+    while manager.next(timeout=0.1):
+        pass
+    assert called == [first]

@@ -24,7 +24,8 @@ from revit.training.train_state import Row, TrainState
 from revit.training.worker_group import WorkerGroup
 
 CPU = torch.device("cpu")
-TIMEOUT_S = 240.0
+TIMEOUT_S = 800.0
+"""Longest time of a call: a trial of a study takes a minute on a machine that does nothing else."""
 
 
 class WorkerPool:
@@ -53,7 +54,9 @@ class WorkerPool:
             pipe.send((rendezvous, WorkerGroup(rank, num_workers), function, args))
         answers = []
         for pipe in self._pipes[:num_workers]:
-            assert pipe.poll(TIMEOUT_S), "a worker waits for others that do not come"
+            if not pipe.poll(TIMEOUT_S):
+                self.kill()  # a late answer would be taken for that of the next call
+                raise AssertionError("a worker waits for others that do not come")
             answers.append(_receive(pipe))
         return answers
 
@@ -61,6 +64,10 @@ class WorkerPool:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        """End all processes: what follows fails."""
         for process in self._processes:
             process.kill()
             process.join()
