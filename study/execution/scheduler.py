@@ -15,6 +15,10 @@ class TrialOrder(Stateless, FIFOScheduler):
     One that waits for a node that has died, and that no other node is large enough for, goes back to the searcher:
     Tune would wait for such a node forever.
 
+    A trial whose worker starts is left to it. Tune gives the chosen trial to a worker that has just ended another one,
+    and stops the worker that starts for it: where trials end more often than a worker takes to start, on the nodes of a
+    whole cluster, none would start any more.
+
     Tune's default looks at every trial of the launch at each event, those that have ended included.
     """
 
@@ -28,10 +32,13 @@ class TrialOrder(Stateless, FIFOScheduler):
         self._waiting.append(trial)
 
     def choose_trial_to_run(self, tune_controller: Any) -> TuneTrial | None:
-        """Return the trial that has waited longest; None where none waits. A trial waits once."""
+        """Return the trial that has waited longest, if possible one without a worker; None where none waits."""
         for trial in self._waiting:
             if trial.status == TuneTrial.PENDING and self._searcher.is_too_large(trial.config["task"]):
                 tune_controller.stop_trial(trial)
                 self._searcher.requeue(trial.config["task"].identity)
         self._waiting = [trial for trial in self._waiting if trial.status == TuneTrial.PENDING]
-        return self._waiting[0] if self._waiting else None
+        controller = tune_controller._tune_controller  # Tune tells schedulers nothing of workers
+        workers, actors = controller._trial_to_actor, controller._actor_manager
+        without_worker = (trial for trial in self._waiting if not actors.is_actor_started(workers.get(trial)))
+        return next(without_worker, self._waiting[0] if self._waiting else None)
