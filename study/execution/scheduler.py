@@ -38,7 +38,7 @@ class TrialOrder(Stateless, FIFOScheduler):
                 tune_controller.stop_trial(trial)
                 self._searcher.requeue(trial.config["task"].identity)
         self._waiting = [trial for trial in self._waiting if trial.status == TuneTrial.PENDING]
-        controller = tune_controller._tune_controller  # Tune tells schedulers nothing of workers
+        controller = tune_controller._tune_controller  # what Tune shows to schedulers has no workers
         workers, actors = controller._trial_to_actor, controller._actor_manager
         without_worker = (trial for trial in self._waiting if not actors.is_actor_started(workers.get(trial)))
         return next(without_worker, self._waiting[0] if self._waiting else None)
