@@ -16,8 +16,8 @@ class TrialOrder(Stateless, FIFOScheduler):
     Tune would wait for such a node forever.
 
     A trial whose worker starts is left to it. Tune gives the chosen trial to a worker that has just ended another one,
-    and stops the worker that starts for it: where trials end more often than a worker takes to start, on the nodes of a
-    whole cluster, none would start any more.
+    and stops the worker that starts for it (ray-project/ray 42951). Where trials end more often than a worker takes to
+    start, as on the nodes of a large cluster, none would start any more.
 
     Tune's default looks at every trial of the launch at each event, those that have ended included.
     """

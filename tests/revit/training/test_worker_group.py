@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from torch import nn
@@ -315,18 +316,30 @@ STUDIES = (
 def test_trials_of_a_study_have_the_test_accuracy_of_one_process(pool: WorkerPool, cache_dir: Path, study: str) -> None:
     """The first, the middle and the last config of each study, at the nano scale, in float64.
 
-    Some trials amplify the rounding of float32 until they predict other classes: one process with half the
-    micro-batch does, too.
+    Some trials amplify rounding by more than twelve orders of magnitude until they predict other classes: one process
+    does, too, if its pixels differ in their last bits. Then workers must not be further from it than that.
     """
     space = importlib.import_module(f"search_spaces.{study}").SPACE
     space = space if study == "quickstart" else space.variant(scale="nano")
     candidates = space.candidates((0,))
-    for config in {candidates[index].config for index in (0, len(candidates) // 2, -1)}:
+    for config in dict.fromkeys(candidates[index].config for index in (0, len(candidates) // 2, -1)):
         store = open_store(config.dataset, data_dir=cache_dir, cache_dir=cache_dir)
         expected: Trial = pool(1, trial_in_float64, config, store)[0]
+        rounded: Trial = pool(1, trial_in_float64, config, store, 1 + 2**-50)[0]
         for num_workers in (2, 4):
             found: Trial = pool(num_workers, trial_in_float64, config, store)[0]
             assert found.rows[0]["train_loss"] == pytest.approx(expected.rows[0]["train_loss"], rel=1e-10)
-            assert (found.predictions.prediction == expected.predictions.prediction).all()
+            if (rounded.predictions.prediction != expected.predictions.prediction).any():
+                allowed = 10 * np.maximum.accumulate(loss_distances(rounded, expected)) + 1e-12
+                assert (loss_distances(found, expected) < allowed).all(), config
+                continue
+            assert (found.predictions.prediction == expected.predictions.prediction).all(), config
             assert found.metrics["test_accuracy"] == expected.metrics["test_accuracy"]
             assert found.metrics["test_loss"] == pytest.approx(expected.metrics["test_loss"], rel=1e-4)
+
+
+def loss_distances(one: Trial, other: Trial) -> npt.NDArray[np.float64]:
+    """Return the relative differences of the training loss at each step that both report, (n,)."""
+    losses = [[row["train_loss"] for row in each.rows if "train_loss" in row] for each in (one, other)]
+    mine, its = np.array(losses)
+    return abs(mine - its) / its

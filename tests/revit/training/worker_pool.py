@@ -156,11 +156,15 @@ def trial(
     return _trial(result, rows, num_reports)
 
 
-def trial_in_float64(group: WorkerGroup, config: FineTuneConfig, store: ImageStore) -> Trial:
-    """Train a trial with numbers of 64 bits from the images on: what float32 rounds away is computed."""
+def trial_in_float64(group: WorkerGroup, config: FineTuneConfig, store: ImageStore, scale: float = 1.0) -> Trial:
+    """Train a trial with numbers of 64 bits from the images on: what float32 rounds away is computed.
+
+    Args:
+        scale: factor of all pixels.
+    """
 
     def to_float64(*args: Any) -> torch.Tensor:
-        return to_input(*args).double()
+        return to_input(*args).double() * scale
 
     before = torch.get_default_dtype()
     with (
