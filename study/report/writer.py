@@ -131,6 +131,7 @@ def _opening_context(plan: Plan) -> dict[str, Any]:
         "title": f"{plan.space.name}: {plan.space.question}",
         "num_diverged": [trial.state for trial in plan.trials].count(TrialState.DIVERGED),
         "paper": plan.space.reproduced,
+        "numbered_table": re.search(r"\d", plan.space.table or "") and plan.space.table,  # else a name of ours
         "datasets": ", ".join(dict.fromkeys(value_title(trial.candidate.config.dataset) for trial in plan.trials)),
         "NUM_OPEN_CAVEATS": NUM_OPEN_CAVEATS,
         "headings": page_headings,

@@ -90,6 +90,15 @@ def test_it_takes_few_lines_that_are_not_data() -> None:
     assert sum(len(path.read_text().splitlines()) for path in folder.glob("**/*.py")) <= 150
 
 
+def test_a_name_that_we_gave_to_numbers_of_a_paper_is_no_table_of_it(tmp_path: Path) -> None:
+    space = replace(search_spaces.load("lp_ft"), nuisance={}, metric="accuracy", metrics=(), claims=())
+    plan = finish(space, (0, 1), itertools.repeat(0.9))
+    write(plan.with_records({}), Ledger(tmp_path), tmp_path / "report")
+    page, tables = ((tmp_path / "report" / name).read_text() for name in ("report.html", "tables.md"))
+    assert "shifts" not in page + tables
+    assert "The paper: [Fine-Tuning can Distort Pretrained Features" in tables
+
+
 def test_its_report_names_that_paper_and_no_other(space: SearchSpace, tmp_path: Path) -> None:
     write(finish(space, (0, 1), itertools.repeat(0.97)).with_records({}), Ledger(tmp_path), tmp_path / "report")
     page, tables = ((tmp_path / "report" / name).read_text() for name in ("report.html", "tables.md"))
