@@ -98,7 +98,7 @@ def find_axis(space: SearchSpace, name: str) -> str:
         InputError: there is none (the message names the known ones).
     """
     axes = [*space.scientific]
-    found = dict(zip([*short_names(axes), *axes], [*axes, *axes], strict=True)).get(name)
+    found = name if name in axes else dict(zip(short_names(axes), axes, strict=True)).get(name)
     if found is None:
         raise InputError(f"{space.name} has no scientific axis {short_repr(name)}: {', '.join(axes)}")
     return found

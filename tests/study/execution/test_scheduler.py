@@ -1,4 +1,4 @@
-"""Trials that wait for nodes that are gone, on real Ray. What nodes there are is made up."""
+"""Order of trials: which of them starts, on which worker, on real Ray. What nodes there are is made up."""
 
 import os
 import time
