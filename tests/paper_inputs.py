@@ -21,11 +21,12 @@ CIFARS = {
 """Fewest training images whose 2 % for validation have every class."""
 TABLES = {
     "flowers102_nelorth": ("data/{}-00000-of-00001.parquet", 12, (60, 50)),
-    "plant_health": ("default/{}/0000.parquet", 20, (640, 640)),
-    "weapons": ("default/{}/0000.parquet", 20, (512, 512)),
+    "plant_health": ("default/{}/0000.parquet", 50, (640, 640)),
+    "weapons": ("default/{}/0000.parquet", 75, (512, 512)),
 }
-"""Name of a table, training images of a class, size of an image in px. Of 12 images, 1 % are of a class of 102."""
-MRI_FOLDERS = {"Training": 20, "Testing": 5}
+"""Name of a table, training images of a class, size of an image in px: enough for a batch of 128. Of 12 images, 1 % are
+of a class of 102."""
+MRI_FOLDERS = {"Training": 40, "Testing": 5}
 WEIGHTS = {
     "ViT-B_16": vit_shapes(VIT_B16),
     "vit_b16_in21k_ft_in1k": vit_shapes(VIT_B16._replace(num_labels=1000), pre_logits=False),

@@ -3,17 +3,20 @@
 `python -m pytest tests/test_paper_scale.py -m long -s` rehearses all of them; docs/reproduce.md has its result.
 """
 
+import json
 import re
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 from rich.filesize import decimal
 
 from revit.models.architectures import MODELS
 from study import api
 from study.execution.rehearsal import shapes_of
+from study.forecast.gpu_fit import RESERVED_SHARE, WORKSPACE_BYTES
 from study.ledger.ledger import Ledger
 from tests.command_line import call_here
 from tests.paper_inputs import VIT_B16, WEIGHTS, write_datasets, write_weights
@@ -22,6 +25,8 @@ from tests.revit.models.jax_arrays import num_values
 MAX_BATCH = 2
 NUM_SHAPES = 35
 """Distinct shapes of all trials of the studies."""
+SHAPE = ("model", "resolution", "batch_size", "micro_batch", "optimizer", "trained", "precision")
+"""What the shapes of a plan differ in."""
 
 
 @pytest.fixture
@@ -64,11 +69,16 @@ def test_the_weights_have_full_size(file: str, model: str, width: int) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(3 * 3600)
-def test_all_studies_rehearse_on_a_cpu(inputs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_studies_rehearse(inputs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On a GPU in whole batches, several at a time, each behind a fence by its estimate; on a CPU in small batches."""
+    is_on_gpu = torch.cuda.is_available()
     write_weights(tmp_path / "weights")
+    same_batches = [] if is_on_gpu else ["--set", f"batch_size={MAX_BATCH}"]
+    traced = planned_memory(call_here("plan", *inputs, "--json", *same_batches).stdout)
     with capsys.disabled():
         begun_s = time.monotonic()
-        ended = call_here("rehearse", *inputs, "--max-batch", str(MAX_BATCH))
+        limits = ["--gpus-per-trial", "auto"] if is_on_gpu else ["--max-batch", str(MAX_BATCH)]
+        ended = call_here("rehearse", *inputs, *limits)
         minutes = (time.monotonic() - begun_s) / 60
         print(ended.stdout, ended.stderr)
     lines = re.findall(r"^\d+/\d+  (\w+)  (\w+) ", ended.stdout, flags=re.MULTILINE)
@@ -80,11 +90,23 @@ def test_all_studies_rehearse_on_a_cpu(inputs: list[str], tmp_path: Path, capsys
     assert len(kept) == NUM_SHAPES
     assert ledger.trials() == {}
     peak = max(each.peak_memory_bytes or 0 for each in kept)
+    as_rehearsed = call_here("plan", *inputs, "--json", *same_batches).stdout
+    measured = planned_memory(as_rehearsed)
+    shares = {shape: round(measured[shape] / traced[shape], 3) for shape in traced}
     with capsys.disabled():
         print(f"{minutes:.0f} minutes, up to {decimal(round(peak))} in a process")
         print(*(f"{study}: {number}" for study, number in Counter(study for _, study in lines).items()), sep="\n")
+        print("memory, by the estimate:", *(f"{share}  {shape}" for shape, share in shares.items()), sep="\n")
 
-    planned = call_here("plan", *inputs, "--json").stdout
-    assert set(re.findall(r'"rate": "(\w+)"', planned)) == {"scaled"}, "from the rate of smaller batches"
-    as_rehearsed = call_here("plan", *inputs, "--json", "--set", f"batch_size={MAX_BATCH}").stdout
     assert set(re.findall(r'"(?:rate|memory)": "(\w+)"', as_rehearsed)) == {"rehearsal"}
+    if is_on_gpu:
+        assert all(measured[shape] <= RESERVED_SHARE * traced[shape] + WORKSPACE_BYTES for shape in traced)
+    else:
+        planned = call_here("plan", *inputs, "--json").stdout
+        assert set(re.findall(r'"rate": "(\w+)"', planned)) == {"scaled"}, "from the rate of smaller batches"
+
+
+def planned_memory(plan: str) -> dict[tuple[object, ...], int]:
+    """Return the expected peak memory of each shape, in bytes, from `plan --json`."""
+    shapes = json.loads(plan)["shapes"]
+    return {tuple(shape[name] for name in SHAPE): shape["peak_bytes"] for shape in shapes}
