@@ -26,7 +26,7 @@ MAX_BATCH = 2
 NUM_SHAPES = 35
 """Distinct shapes of all trials of the studies."""
 SHAPE = ("model", "resolution", "batch_size", "micro_batch", "optimizer", "trained", "precision")
-"""What the shapes of a plan differ in."""
+"""Fields by which the shapes of a plan differ."""
 
 
 @pytest.fixture
