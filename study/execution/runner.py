@@ -120,7 +120,7 @@ def _run_logged(
                 train_trial,
                 callback,
                 searcher=searcher,
-                scheduler=TrialOrder(searcher),
+                scheduler=TrialOrder(searcher, stopper),
                 stopper=stopper,
                 reuses_workers=grant.reuses_workers,
             )

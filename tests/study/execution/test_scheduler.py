@@ -117,6 +117,55 @@ def test_a_worker_that_starts_is_not_stopped_for_one_that_has_ended_a_trial(
     assert len(list(tmp_path.glob("started *"))) == 2, "and none was begun in vain"
 
 
+def train_until_stopped(folder: Path) -> Callable[[dict[str, Any]], None]:
+    """Return a trial that goes on until the study stops; the first one until another one could begin after that."""
+
+    def train(params: dict[str, Any]) -> None:
+        task = params["task"]
+        is_first = not any(folder.iterdir())
+        (folder / task.identity).touch()
+        until = time.monotonic() + 120
+        while not (task.storage.folder / task.stop_file).exists():
+            assert time.monotonic() < until, "the study does not stop"
+            time.sleep(0.02)
+        time.sleep(3 if is_first else 0)
+        report = {"rows": [{"step": 1}], "is_replay": False, "saved": True}
+        tune.report({"identity": task.identity, "peak_bytes": 0, **report})
+
+    return train
+
+
+def test_a_trial_that_waits_for_a_worker_does_not_start_once_the_study_stops(
+    studies: Studies, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Tune has three of four trials; the third waits for one of two workers."""
+    handed_out: list[str] = []
+    suggest, begin_step = runner.TrialSearcher.suggest, runner.TuneCallback.on_step_begin
+
+    def count(searcher: Any, trial_id: str) -> Any:
+        params = suggest(searcher, trial_id)
+        handed_out.extend([trial_id] if isinstance(params, dict) else [])
+        return params
+
+    def stop_while_one_waits(callback: Any, *arguments: Any, **named: Any) -> None:
+        if len(handed_out) == 3 and len(list(tmp_path.joinpath("begun").iterdir())) == 2:
+            callback.stop("test")
+        begin_step(callback, *arguments, **named)
+
+    (tmp_path / "begun").mkdir()
+    monkeypatch.setattr("study.execution.admission.find_nodes", lambda: [Node(cpus=2, gpus=0)])
+    monkeypatch.setattr(runner, "train_trial", train_until_stopped(tmp_path / "begun"))
+    monkeypatch.setattr(runner.TrialSearcher, "suggest", count)
+    monkeypatch.setattr(runner.TuneCallback, "on_step_begin", stop_while_one_waits)
+    space = SearchSpace(
+        name="stopped", question="?", base=BASE, scientific={"optimizer.lr": (0.0888,)}, seeds=(0, 1, 2, 3)
+    )
+    _, result = studies.run(space)
+    assert len(handed_out) == 3
+    assert sorted(result.states.values()) == [TrialState.INTERRUPTED] * 2
+    assert len(list((tmp_path / "begun").iterdir())) == 2
+
+
 class Controller:
     """A controller whose trials must not be looked through. Workers start for some of them."""
 
@@ -145,7 +194,8 @@ class Waiting:
 
 def test_the_trial_that_has_waited_longest_starts_first() -> None:
     searcher: Any = SimpleNamespace(is_too_large=lambda task: False)
-    scheduler, controller = TrialOrder(searcher), Controller()
+    stopper: Any = SimpleNamespace(stopping=False)
+    scheduler, controller = TrialOrder(searcher, stopper), Controller()
     assert scheduler.choose_trial_to_run(controller) is None
     trials: list[Any] = [Waiting() for _ in range(3)]
     first, second, third = trials
