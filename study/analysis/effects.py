@@ -122,7 +122,7 @@ def study_effects(plan: Plan, records: Mapping[str, TrialRecord], read_correct: 
     Args:
         plan: of another metric than accuracy, as `measured.measure` returns it.
         records: every trial of the ledger by identity, other studies' included.
-        read_correct: called once per finished trial, for accuracy.
+        read_correct: called with all finished trials, for accuracy.
     """
     results = trial_results(plan, records, read_correct)
     trained = plan.space.trained_values

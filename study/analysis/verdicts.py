@@ -2,8 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -24,13 +23,12 @@ from study.ledger.records import TrialRecord
 from study.ledger.schema import DIGEST_PREFIX, TEST_ACCURACY, value_name
 from study.ledger.states import TrialState
 from study.plan import Plan
-from study.trial import Trial
 
-ReadCorrect = Callable[[str, str], npt.NDArray[np.bool_]]
-"""Function of a run id and a split that returns which of its images the trial classified correctly, (num_test,)."""
+ReadCorrect = Callable[[Collection[str], str], Mapping[str, npt.NDArray[np.bool_]]]
+"""Function of run ids and a split that returns which of its images the trials classified correctly, (num_test,) each.
 
-MAX_READS = 8
-"""Files of predictions that are read at a time: those of a server are some milliseconds away."""
+It leaves out those without predictions.
+"""
 
 
 class ClaimVerdict(NamedTuple):
@@ -56,7 +54,7 @@ def claim_verdicts(
     Args:
         plan: of another metric than accuracy, as `measured.measure` returns it.
         records: every trial of the ledger by identity, other studies' included.
-        read_correct: called once per finished trial, from several threads; only if a claim is about accuracy.
+        read_correct: called with all finished trials, once per metric; only if a claim is about accuracy.
         by_metric: the plan as `measured.measure` returns it, for each metric that claims name themselves.
     """
     claims = plan.space.claims
@@ -157,7 +155,8 @@ def trial_results(
     metric = plan.space.metric if metric is None else metric
     found = find_metric(metric)
     num_seeds = Counter(tuple(trial.candidate.requested_values.items()) for trial in trials)
-    correct = _read_all(read_correct, trials, found.split) if found.is_accuracy else {}
+    run_ids = [trial.record.run_id for trial in trials if trial.record is not None]
+    correct = read_correct(run_ids, found.split) if run_ids and found.is_accuracy else {}
     variances = pooled_variances(records.values(), value_name(metric)) if 1 in num_seeds.values() else {}
     results = []
     for trial in trials:
@@ -176,23 +175,6 @@ def trial_results(
             )
         )
     return results
-
-
-def _read_all(
-    read_correct: ReadCorrect, trials: Iterable[Trial], split: str
-) -> dict[str, npt.NDArray[np.bool_] | None]:
-    """Return which images each trial classifies correctly, by run id."""
-    run_ids = {trial.record.run_id for trial in trials if trial.record is not None}
-    with ThreadPoolExecutor(MAX_READS) as threads:
-        return dict(zip(run_ids, threads.map(lambda run_id: _read(read_correct, run_id, split), run_ids), strict=True))
-
-
-def _read(read_correct: ReadCorrect, run_id: str, split: str) -> npt.NDArray[np.bool_] | None:
-    """Return which images are classified correctly; None without a file of predictions: their number is known."""
-    try:
-        return read_correct(run_id, split)
-    except (OSError, KeyError, ValueError):  # absent, without a column, or no Parquet file
-        return None
 
 
 def stated_point(candidate: Candidate, trained_axes: Iterable[str]) -> dict[str, Value]:

@@ -163,5 +163,5 @@ def _describe_claim(progress: "ClaimProgress") -> str:
     )
 
 
-def _read_nothing(run_id: str, split: str) -> "npt.NDArray[np.bool_]":
-    raise AssertionError(f"there is no ledger with {run_id}, {split}")
+def _read_nothing(run_ids: "Collection[str]", split: str) -> "dict[str, npt.NDArray[np.bool_]]":
+    raise AssertionError(f"there is no ledger with {run_ids}, {split}")

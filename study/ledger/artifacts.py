@@ -4,8 +4,9 @@ import dataclasses
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 
@@ -23,6 +24,9 @@ from revit.training.metrics import Predictions
 from revit.training.prediction_file import CLASSES, LOGITS, MAX_LOGITS, read_columns
 from study.layout import ARTIFACTS, PREDICTIONS
 from study.ledger.runs import Runs
+
+MAX_DOWNLOADS = 8
+"""Files that are copied from a server at a time: each is some milliseconds away."""
 
 
 class Artifacts:
@@ -73,14 +77,20 @@ class Artifacts:
             return f"{experiment}/runs/{run_id}/artifacts/{name}"
         return str(self.path(run_id, name))
 
-    def read_correct(self, run_id: str, split: str = "test") -> npt.NDArray[np.bool_]:
-        """Return which test images a trial classified correctly, (num_test,), in the order of its image store.
+    def read_correct(self, run_ids: Collection[str], split: str = "test") -> dict[str, npt.NDArray[np.bool_]]:
+        """Return which images of a split trials classified correctly, by run id: (n,), in the order of its image store.
 
-        It is kept: claims and effects both ask for it, and the file of a finished trial does not change.
+        Trials without such predictions are left out. What was read is kept: claims and effects both ask for it, and the
+        file of a finished trial does not change.
         """
-        if (run_id, split) not in self._correct:
-            self._correct[run_id, split] = self.read_predictions(run_id, ("prediction",), split).is_correct
-        return self._correct[run_id, split]
+        unread = [run_id for run_id in run_ids if (run_id, split) not in self._correct]
+        if self._server:
+            with ThreadPoolExecutor(MAX_DOWNLOADS) as threads:
+                list(threads.map(lambda run_id: self._download(run_id, PREDICTIONS), unread))
+        for run_id in unread:
+            with suppress(OSError, KeyError, ValueError):  # absent, without a column or the split, or no Parquet file
+                self._correct[run_id, split] = self.read_predictions(run_id, ("prediction",), split).is_correct
+        return {run_id: self._correct[run_id, split] for run_id in run_ids if (run_id, split) in self._correct}
 
     def read_predictions(self, run_id: str, names: Sequence[str], split: str = "test") -> Predictions:
         """Return the predictions of a finished trial on a split, in the order of its image store.

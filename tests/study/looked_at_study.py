@@ -1,6 +1,6 @@
 """A study with a sequential design on a ledger whose trials end as a function says: no training, no Ray."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -78,6 +78,6 @@ class MadeLedger:
         messages = {name: "broken" for name, state in states.items() if state == TrialState.FAILED}
         return RunResult(states=states, messages=messages, interrupted=False, stop_reason="", num_slots=self._num_slots)
 
-    def _read_correct(self, run_id: str, split: str) -> np.ndarray:
-        [record] = [each for each in self.records.values() if each.run_id == run_id]
-        return np.arange(359) < 359 * record.metrics["test_accuracy"]
+    def _read_correct(self, run_ids: Collection[str], split: str) -> dict[str, np.ndarray]:
+        by_run_id = {each.run_id: each for each in self.records.values()}
+        return {run_id: np.arange(359) < 359 * by_run_id[run_id].metrics["test_accuracy"] for run_id in run_ids}

@@ -1,7 +1,7 @@
 """Comparison of two versions of a study against the tests of claims, scipy's paired t test, and made-up changes."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +58,9 @@ def version_of(
         records[trial.identity] = record
     plan = plan_of(folders, records, **changes)
 
-    def read_correct(run_id: str, split: str) -> npt.NDArray[np.bool_]:
+    def read_correct(run_ids: Collection[str], split: str) -> dict[str, npt.NDArray[np.bool_]]:
         assert split == "test"
-        return correct[run_id]
+        return {run_id: correct[run_id] for run_id in run_ids}
 
     return Version(label, plan, records, read_correct, claim_verdicts(plan, records, read_correct)), correct
 

