@@ -71,7 +71,7 @@ def read_columns(path: Path, names: Collection[str], split: str = "test") -> dic
     """Return columns of the images of a split, those of `names` that the file has: (n,), of lists (n, k).
 
     Reads by pyarrow: pandas takes seven times as long, and a report reads a file per trial. NumPy selects the split:
-    the filter of a table takes longer than reading it. To read columns ahead takes longer than that, in a small file.
+    the filter of a table takes longer than reading it. Pre-buffering doubles the time of a small file.
     A file without splits, of an earlier version, has test images only.
     """
     from pyarrow import compute
