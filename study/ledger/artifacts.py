@@ -83,7 +83,7 @@ class Artifacts:
         Trials without such predictions are left out. What was read is kept: claims and effects both ask for it, and the
         file of a finished trial does not change.
         """
-        unread = [run_id for run_id in run_ids if (run_id, split) not in self._correct]
+        unread = {run_id for run_id in run_ids if (run_id, split) not in self._correct}  # two cells can share a run
         if self._server:
             with ThreadPoolExecutor(MAX_DOWNLOADS) as threads:
                 list(threads.map(lambda run_id: self._download(run_id, PREDICTIONS), unread))

@@ -118,17 +118,17 @@ def test_a_worker_that_starts_is_not_stopped_for_one_that_has_ended_a_trial(
 
 
 def train_until_stopped(folder: Path) -> Callable[[dict[str, Any]], None]:
-    """Return a trial that goes on until the study stops; the first one until another one could begin after that."""
+    """Return a trial that goes on until the study stops. Seed 0 goes on until another trial could have begun."""
 
     def train(params: dict[str, Any]) -> None:
         task = params["task"]
-        is_first = not any(folder.iterdir())
-        (folder / task.identity).touch()
+        seed = task.config["seed"]
+        (folder / str(seed)).touch()
         until = time.monotonic() + 120
         while not (task.storage.folder / task.stop_file).exists():
             assert time.monotonic() < until, "the study does not stop"
             time.sleep(0.02)
-        time.sleep(3 if is_first else 0)
+        time.sleep(0 if seed else 3)
         report = {"rows": [{"step": 1}], "is_replay": False, "saved": True}
         tune.report({"identity": task.identity, "peak_bytes": 0, **report})
 
@@ -163,7 +163,7 @@ def test_a_trial_that_waits_for_a_worker_does_not_start_once_the_study_stops(
     _, result = studies.run(space)
     assert len(handed_out) == 3
     assert sorted(result.states.values()) == [TrialState.INTERRUPTED] * 2
-    assert len(list((tmp_path / "begun").iterdir())) == 2
+    assert {path.name for path in (tmp_path / "begun").iterdir()} == {"0", "1"}
 
 
 class Controller:

@@ -183,7 +183,7 @@ def test_predictions_of_several_trials_are_copied_from_a_server_at_a_time(
         copy(*arguments)
 
     monkeypatch.setattr(artifacts, "_download", wait_and_copy)
-    found = Ledger(tmp_path / "there", server.address).artifacts.read_correct(run_ids)
+    found = Ledger(tmp_path / "there", server.address).artifacts.read_correct([*run_ids, *run_ids])
     assert [found[run_id].tolist() for run_id in run_ids[:2]] == [[True, False, True], [True, True, True]]
     assert len(found) == 2, "the third trial has no predictions"
 
